@@ -1,0 +1,41 @@
+# Everything is installed into .venv, with the exact versions of constraints.txt.
+PYTHON ?= python3
+HOST = 127.0.0.1
+PORT = 5000
+SERVING_PORT = 9000
+GRPC_PORT = 8500
+
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help run stop test check
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+run: .venv/run.stamp ## install, fetch or make the models, start both servers in the foreground
+	@$(BIN)/python scripts/prepare_models.py
+	@exec $(BIN)/python auto_cmd.py start --host $(HOST) --port $(PORT) --serving-port $(SERVING_PORT) --grpc-port $(GRPC_PORT)
+
+stop: ## stop what make run started
+	@$(PYTHON) auto_cmd.py stop
+
+test: .venv/dev.stamp ## run the tests
+	@$(BIN)/python -m pytest
+
+check: .venv/dev.stamp ## lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and f"Python 3.11 to 3.13 is needed, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing into .venv (TensorFlow included: some 600 MB, a few minutes the first time)"
+	@$(INSTALL) -e '.[gateway,embedded,export]'
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp
+	@$(INSTALL) -e '.[gateway,embedded,export,dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""The contracts all programs share: model spec, label lists, models file. Stdlib only."""

@@ -1,0 +1,79 @@
+"""Read label lists: plain text, ``id<TAB>label`` lines, Keras class-index JSON, or ImageNet's own.
+
+A caller can rely on one promise: a list comes back in the order of the scores, or a ``LabelsError``
+says which line is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+from model_catalog.errors import LabelsError, SpecError
+from model_catalog.spec import Label, label_pairs
+
+IMAGENET = "imagenet"
+
+_IMAGENET_FILE = Path(__file__).parent / "data" / "imagenet_class_index.json"
+
+
+@cache
+def imagenet_labels() -> tuple[Label, ...]:
+    """Return the 1000 ImageNet classes in Keras's order and spelling."""
+    return label_pairs(json.loads(_IMAGENET_FILE.read_text(encoding="utf-8")))
+
+
+def numbered_labels(classes: int) -> tuple[Label, ...]:
+    """Return labels for a model of which nothing is known: the index as id and label."""
+    return tuple((str(index), str(index)) for index in range(classes))
+
+
+def read_labels(path: Path) -> tuple[Label, ...]:
+    """Read a label file, UTF-8: one ``label`` or ``id<TAB>label`` per line, or class-index JSON."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelsError(f"The label file {path} cannot be read as UTF-8 text: {error}") from error
+    try:
+        return parse_labels(text)
+    except LabelsError as error:
+        raise LabelsError(f"{path}: {error}") from error
+
+
+def parse_labels(text: str) -> tuple[Label, ...]:
+    """Turn the text of a label file into pairs; without ids the index as text is the id."""
+    if text.lstrip().startswith(("{", "[")):
+        return _parse_json(text)
+    lines = text.removesuffix("\n").split("\n") if text else []
+    labels = tuple(_parse_line(index, line.rstrip("\r")) for index, line in enumerate(lines))
+    if not labels:
+        raise LabelsError("The label file is empty; one label per line is wanted.")
+    return labels
+
+
+def _parse_line(index: int, line: str) -> Label:
+    if not line.strip():
+        raise LabelsError(f"Line {index + 1} is blank; every class needs a label.")
+    class_id, tab, label = line.partition("\t")
+    return (class_id.strip(), label.strip()) if tab else (str(index), line.strip())
+
+
+def _parse_json(text: str) -> tuple[Label, ...]:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise LabelsError(f"Not JSON: {error}") from error
+    if isinstance(document, dict):
+        document = _in_order(document)
+    try:
+        return label_pairs(document)
+    except SpecError as error:
+        raise LabelsError(str(error)) from error
+
+
+def _in_order(index: dict[str, object]) -> list[object]:
+    missing = next((i for i in range(len(index)) if str(i) not in index), None)
+    if missing is not None:
+        raise LabelsError(f'Key "{missing}" is missing; a class index counts up from "0".')
+    return [index[str(i)] for i in range(len(index))]

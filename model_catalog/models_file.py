@@ -1,0 +1,227 @@
+"""Read ``models.toml``: which models exist, where their files lie and which Serving has them.
+
+Reading touches only the file itself and the label files that it names; whether the model folders
+exist is asked separately (``missing_folder``), since the gateway may run on another machine. Every
+failure is a ``ModelsFileError`` with the file, the key and what is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from model_catalog.errors import CatalogError, ModelsFileError, shown
+from model_catalog.labels import IMAGENET, imagenet_labels, read_labels
+from model_catalog.spec import ACTIVATIONS, InputSpec, Label, input_from_dict
+
+MODELS_FILE = "models.toml"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_BIGGEST_VERSION = 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelEntry:
+    """One ``[models.<name>]`` table."""
+
+    name: str
+
+    base_path: Path
+    """Absolute folder that holds the numbered version folders."""
+
+    serving_url: str | None = None
+    """Root of another Serving that has this model; None is the gateway's own."""
+
+    versions: str | tuple[int, ...] = "latest"
+    """``latest``, ``all`` or the version numbers to serve."""
+
+    version_labels: Mapping[str, int] = field(default_factory=dict)
+    """Names for versions, such as ``{"stable": 1}``."""
+
+    input: InputSpec | None = None
+    """How pictures become input, for models that do not describe themselves."""
+
+    labels: tuple[Label, ...] | None = None
+    """The classes, for models that do not describe themselves."""
+
+    activation: str = "softmax"
+    """What the scores are, for models that do not describe themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsFile:
+    """All entries in the order of the file; the first is the default model."""
+
+    path: Path
+    entries: tuple[ModelEntry, ...]
+
+    @property
+    def default(self) -> ModelEntry:
+        """The model that ``/imageclassifier/predict/`` asks."""
+        return self.entries[0]
+
+    def missing_folder(self) -> ModelsFileError | None:
+        """Return the error for the first local model whose base path is no folder, if any."""
+        for entry in self.entries:
+            if entry.serving_url is None and not entry.base_path.is_dir():
+                return ModelsFileError(
+                    f"{self.path}: models.{entry.name}.base_path: {entry.base_path} is not a "
+                    "folder; allowed is a folder with one sub-folder per version (1, 2, …)."
+                )
+        return None
+
+
+def load_models_file(path: Path) -> ModelsFile:
+    """Read and check a models file."""
+    path = path.absolute()
+    try:
+        return parse_models_file(path.read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelsFileError(f"The models file {path} cannot be read: {error}") from error
+
+
+def parse_models_file(text: str, path: Path) -> ModelsFile:
+    """Turn the text of a models file into entries; ``path`` anchors relative paths and messages."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ModelsFileError(f"{path}: not TOML: {error}") from error
+    for key in document:
+        if key != "models":
+            raise _bad(path, key, document[key], "only the table models")
+    tables = document.get("models")
+    if not isinstance(tables, dict) or not tables:
+        raise _bad(path, "models", tables, "one table [models.<name>] per model, at least one")
+    entries = tuple(_Table(path, name, table).entry() for name, table in tables.items())
+    _distinct(path, [entry.name for entry in entries])
+    return ModelsFile(path, entries)
+
+
+def _distinct(path: Path, names: list[str]) -> None:
+    """Refuse names that differ in case only: people would mix them up."""
+    seen: dict[str, str] = {}
+    for name in names:
+        twin = seen.setdefault(name.lower(), name)
+        if twin != name:
+            raise _bad(path, f"models.{name}", name, f"a name other than models.{twin} in any case")
+
+
+def _bad(path: Path, key: str, received: object, allowed: str) -> ModelsFileError:
+    return ModelsFileError(
+        f"{path}: {key}: {shown(received)} is not allowed; allowed is {allowed}."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One table while it is read: knows its place for messages."""
+
+    path: Path
+    name: str
+    values: Any
+
+    def entry(self) -> ModelEntry:
+        known = tuple(f.name for f in fields(ModelEntry) if f.name != "name")
+        if not _NAME.fullmatch(self.name):
+            raise self.bad("", self.name, "a name of letters, digits, '.', '_' and '-'")
+        if not isinstance(self.values, dict):
+            raise self.bad("", self.values, "a table")
+        for key in self.values:
+            if key not in known:
+                raise self.bad(key, self.values[key], f"one of the keys {', '.join(known)}")
+        return ModelEntry(
+            name=self.name,
+            base_path=self.base_path(),
+            serving_url=self.serving_url(),
+            versions=self.versions(),
+            version_labels=self.version_labels(),
+            input=self.input(),
+            labels=self.labels(),
+            activation=self.activation(),
+        )
+
+    def bad(self, key: str, received: object, allowed: str) -> ModelsFileError:
+        place = f"models.{self.name}.{key}" if key else f"models.{self.name}"
+        return _bad(self.path, place, received, allowed)
+
+    def base_path(self) -> Path:
+        value = self.values.get("base_path")
+        if not isinstance(value, str) or not value:
+            raise self.bad("base_path", value, "the path of a folder")
+        return self.path.parent / Path(value).expanduser()
+
+    def serving_url(self) -> str | None:
+        value = self.values.get("serving_url")
+        if value is None:
+            return None
+        if not isinstance(value, str) or not is_server_root(value):
+            raise self.bad("serving_url", value, "a root such as http://host:8501, without /v1")
+        return value.rstrip("/")
+
+    def versions(self) -> str | tuple[int, ...]:
+        value = self.values.get("versions", "latest")
+        if value in ("latest", "all"):
+            return str(value)
+        if isinstance(value, list) and value and all(map(_is_version, value)):
+            return tuple(value)
+        raise self.bad("versions", value, '"latest", "all" or a list of version numbers')
+
+    def version_labels(self) -> dict[str, int]:
+        value = self.values.get("version_labels", {})
+        if isinstance(value, dict) and all(
+            re.fullmatch(r"\w+", label) and _is_version(number) for label, number in value.items()
+        ):
+            return dict(value)
+        raise self.bad("version_labels", value, "a table from word to version number")
+
+    def input(self) -> InputSpec | None:
+        if "input" not in self.values:
+            return None
+        try:
+            return input_from_dict(self.values["input"])
+        except CatalogError as error:
+            raise ModelsFileError(f"{self.path}: models.{self.name}.{error}") from error
+
+    def labels(self) -> tuple[Label, ...] | None:
+        value = self.values.get("labels")
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value:
+            raise self.bad("labels", value, f'the path of a label file, or "{IMAGENET}"')
+        if value == IMAGENET:
+            return imagenet_labels()
+        try:
+            return read_labels(self.path.parent / Path(value).expanduser())
+        except CatalogError as error:
+            raise ModelsFileError(f"{self.path}: models.{self.name}.labels: {error}") from error
+
+    def activation(self) -> str:
+        value = self.values.get("activation", "softmax")
+        if value not in ACTIVATIONS:
+            raise self.bad("activation", value, f"one of {', '.join(ACTIVATIONS)}")
+        return str(value)
+
+
+def is_server_root(url: str) -> bool:
+    """Tell whether the text is an http(s) address without path, query and fragment."""
+    try:
+        parts = urlsplit(url)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    rest = (parts.path.rstrip("/"), parts.query, parts.fragment)
+    return (
+        parts.scheme in {"http", "https"}
+        and bool(parts.hostname)
+        and port_is_fine
+        and rest == ("", "", "")
+    )
+
+
+def _is_version(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _BIGGEST_VERSION

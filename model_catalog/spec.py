@@ -1,0 +1,211 @@
+"""Describe a classifier: what it wants to see and what its scores mean.
+
+A ModelSpec travels as JSON inside the SavedModel (signature ``describe`` and
+``assets.extra/model_spec.json``). Nothing here reads files or knows an image library. A caller can
+rely on two promises: an existing ModelSpec is valid, and every failure is a ``SpecError`` that
+names the field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model_catalog.errors import SpecError
+
+FORMAT = 1
+TASKS = ("classification",)
+CHANNELS = {"rgb": 3, "grayscale": 1}
+COLORS = tuple(CHANNELS)
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
+FITS = ("stretch", "crop", "pad")
+SCALES = ("tf", "unit", "caffe", "torch", "none")
+ACTIVATIONS = ("softmax", "sigmoid", "none")
+MAX_SIDE = 16_384
+
+Label = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputSpec:
+    """How a picture becomes the model's input tensor."""
+
+    height: int
+    """Pixels from top to bottom."""
+
+    width: int
+    """Pixels from left to right."""
+
+    color: str = "rgb"
+    """``rgb`` (three channels) or ``grayscale`` (one)."""
+
+    interpolation: str = "bilinear"
+    """How the picture is resized, by Keras's names."""
+
+    fit: str = "stretch"
+    """``stretch`` ignores the aspect ratio, ``crop`` cuts the longer side, ``pad`` adds black."""
+
+    scale: str = "tf"
+    """Which arithmetic follows: a ``mode`` of keras.applications, ``unit`` (x / 255) or ``none``."""
+
+    def __post_init__(self) -> None:
+        _whole("input.height", self.height, 1, MAX_SIDE)
+        _whole("input.width", self.width, 1, MAX_SIDE)
+        _one_of("input.color", self.color, COLORS)
+        _one_of("input.interpolation", self.interpolation, INTERPOLATIONS)
+        _one_of("input.fit", self.fit, FITS)
+        _one_of("input.scale", self.scale, SCALES)
+        if self.color == "grayscale" and self.scale in {"caffe", "torch"}:
+            raise SpecError("input.scale", self.scale, "tf, unit or none for grayscale pictures")
+
+    @property
+    def channels(self) -> int:
+        """Values per pixel."""
+        return CHANNELS[self.color]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputSpec:
+    """What the model's scores are."""
+
+    classes: int
+    """How many scores one picture gets."""
+
+    activation: str = "softmax"
+    """What the last layer applied: ``softmax``, ``sigmoid`` or ``none``."""
+
+    def __post_init__(self) -> None:
+        _whole("output.classes", self.classes, 1, 10_000_000)
+        _one_of("output.activation", self.activation, ACTIVATIONS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpec:
+    """Everything a gateway must know of a model to classify pictures with it."""
+
+    name: str
+    """The model's name for people; the name it is served under may differ."""
+
+    input: InputSpec
+    output: OutputSpec
+
+    labels: tuple[Label, ...]
+    """One ``(class id, label)`` pair per score, in the order of the scores."""
+
+    task: str = "classification"
+
+    trained: bool = True
+    """False for random weights: every answer then carries a warning."""
+
+    source: str = ""
+    """Where the weights come from."""
+
+    exported_at: str = ""
+    """When the SavedModel was written, ISO 8601."""
+
+    def __post_init__(self) -> None:
+        _text("name", self.name)
+        if not self.name:
+            raise SpecError("name", self.name, "a non-empty string")
+        _one_of("task", self.task, TASKS)
+        if not isinstance(self.trained, bool):
+            raise SpecError("trained", self.trained, "true or false")
+        _text("source", self.source)
+        _text("exported_at", self.exported_at)
+        if len(self.labels) != self.output.classes:
+            allowed = f"exactly output.classes = {self.output.classes} pairs"
+            raise SpecError("labels", f"{len(self.labels)} pairs", allowed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the spec as plain JSON values, ``format`` first."""
+        fields = dataclasses.asdict(self)
+        fields["labels"] = [list(pair) for pair in self.labels]
+        order = ("name", "task", "trained", "input", "output", "labels", "source", "exported_at")
+        return {"format": FORMAT} | {key: fields[key] for key in order}
+
+    def to_json(self) -> str:
+        """Return the spec as compact JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ModelSpec:
+        """Read what ``to_json`` wrote, or raise SpecError."""
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise SpecError("spec", text, "a JSON object") from error
+        return cls.from_dict(document)
+
+    @classmethod
+    def from_dict(cls, document: object) -> ModelSpec:
+        """Build a spec from JSON values; unknown, missing and ill-typed fields are SpecErrors."""
+        fields = dict(_object("spec", document))
+        received = fields.pop("format", None)
+        if received != FORMAT:
+            raise SpecError("format", received, str(FORMAT))
+        _known("", fields, cls)
+        fields["input"] = input_from_dict(fields["input"])
+        output = _object("output", fields["output"])
+        _known("output.", output, OutputSpec)
+        fields["output"] = OutputSpec(**output)
+        fields["labels"] = label_pairs(fields["labels"])
+        return cls(**fields)
+
+
+def input_from_dict(document: object) -> InputSpec:
+    """Build an InputSpec from JSON or TOML values, or raise SpecError."""
+    fields = _object("input", document)
+    _known("input.", fields, InputSpec)
+    return InputSpec(**fields)
+
+
+def label_pairs(document: object) -> tuple[Label, ...]:
+    """Read a JSON list of ``[id, label]`` pairs, or raise SpecError naming the first bad one."""
+    if not isinstance(document, list | tuple):
+        raise SpecError("labels", document, "a list of [id, label] pairs")
+    return tuple(_pair(f"labels[{index}]", pair) for index, pair in enumerate(document))
+
+
+def _pair(field: str, pair: object) -> Label:
+    if (
+        isinstance(pair, Sequence)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], str)
+    ):
+        return pair[0], pair[1]
+    raise SpecError(field, pair, "a pair of strings, [id, label]")
+
+
+def _object(field: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SpecError(field, value, "an object")
+    return value
+
+
+def _known(prefix: str, received: Mapping[str, Any], cls: type) -> None:
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for key in received:
+        if key not in fields:
+            raise SpecError(prefix + key, received[key], f"one of the keys {', '.join(fields)}")
+    for name, field in fields.items():
+        if name not in received and field.default is dataclasses.MISSING:
+            raise SpecError(prefix + name, None, "a value; the field is missing")
+
+
+def _whole(field: str, value: object, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise SpecError(field, value, f"a whole number from {least} to {most}")
+
+
+def _one_of(field: str, value: object, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        raise SpecError(field, value, f"one of {', '.join(allowed)}")
+
+
+def _text(field: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise SpecError(field, value, "a string")
