@@ -49,7 +49,7 @@ class InputSpec:
     """``stretch`` ignores the aspect ratio, ``crop`` cuts the longer side, ``pad`` adds black."""
 
     scale: str = "tf"
-    """Which arithmetic follows: a ``mode`` of keras.applications, ``unit`` (x / 255) or ``none``."""
+    """What arithmetic follows: a ``mode`` of keras.applications, ``unit`` (x / 255) or ``none``."""
 
     def __post_init__(self) -> None:
         _whole("input.height", self.height, 1, MAX_SIDE)
