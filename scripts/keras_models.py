@@ -1,0 +1,143 @@
+"""Read what a Keras model says about itself: size, colour, classes, activation, scaling.
+
+Nothing here writes files or knows options. What the model does not say is a ``Finding`` with the
+reason for the assumption, so that a person can be told: wrong preprocessing gives wrong answers
+without any error.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.errors import ScriptError
+
+if TYPE_CHECKING:
+    import keras
+
+_COLORS = {1: "grayscale", 3: "rgb"}
+_ACTIVATIONS = {"softmax": "softmax", "sigmoid": "sigmoid", "linear": "none"}
+
+#: How the names of keras.applications models begin, and the mode of their preprocess_input. The
+#: first match counts: resnet50v2 is no resnet50.
+_SCALE_BY_NAME = {
+    "inception": "tf",
+    "xception": "tf",
+    "mobilenet": "tf",
+    "nasnet": "tf",
+    "resnet50v2": "tf",
+    "resnet101v2": "tf",
+    "resnet152v2": "tf",
+    "resnet": "caffe",
+    "vgg": "caffe",
+    "densenet": "torch",
+}
+#: Layers with which a model does its scaling itself.
+_SCALING_LAYERS = {"Rescaling", "Normalization"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a model says about itself; with a ``reason``, what was assumed instead."""
+
+    value: str
+    reason: str = ""
+
+
+def load(path: Path) -> keras.Model:
+    """Load a ``.keras`` or ``.h5`` file of a picture classifier, or raise ScriptError."""
+    if path.suffix not in {".keras", ".h5", ".hdf5"}:
+        raise ScriptError(f"{path} is not a model file; allowed are .keras and .h5 files.")
+    if not path.is_file():
+        raise ScriptError(f"There is no model file {path}.")
+    import keras
+
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise ScriptError(f"Keras cannot load {path}: {_first_line(error)}") from error
+    check_classifier(model)
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def check_classifier(model: keras.Model) -> None:
+    """Raise ScriptError unless the model turns one picture into one list of scores."""
+    if not model.built or not model.inputs:
+        raise ScriptError("The model was never built, so the shape of its input is unknown.")
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ScriptError(
+            f"The model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
+            "allowed is one picture in, one list of scores out."
+        )
+    shape = tuple(model.inputs[0].shape)
+    if len(shape) != 4 or shape[0] is not None or shape[3] not in {1, 3, None}:
+        raise ScriptError(
+            f"The model's input has the shape {shape}; allowed are any number of pictures, "
+            "(None, height, width, channels), with 1 or 3 channels."
+        )
+    answer = tuple(model.outputs[0].shape)
+    if len(answer) != 2 or answer[1] is None:
+        raise ScriptError(f"The model's output has the shape {answer}; allowed is (None, classes).")
+
+
+def size_of(model: keras.Model) -> tuple[int | None, int | None]:
+    """Return the height and width that the input shape states."""
+    _, height, width, _ = model.inputs[0].shape
+    return height, width
+
+
+def color_of(model: keras.Model) -> Finding:
+    """Return the colour mode that follows from the input's channels."""
+    channels = model.inputs[0].shape[3]
+    if channels is None:
+        return Finding("rgb", "the model takes any number of channels")
+    return Finding(_COLORS[channels])
+
+
+def classes_of(model: keras.Model) -> int:
+    """Return how many scores one picture gets."""
+    return int(model.outputs[0].shape[1])
+
+
+def activation_of(model: keras.Model) -> Finding:
+    """Return what the last layer applies to the scores."""
+    layer = _last_layer(model)
+    kind = type(layer).__name__
+    if kind == "Softmax":
+        return Finding("softmax")
+    activation = getattr(getattr(layer, "activation", None), "__name__", None)
+    if activation in _ACTIVATIONS:
+        return Finding(_ACTIVATIONS[activation])
+    return Finding("none", f"the last layer is a {kind}")
+
+
+def _last_layer(model: keras.Model) -> keras.layers.Layer:
+    layer = model.layers[-1]
+    return _last_layer(layer) if getattr(layer, "layers", None) else layer
+
+
+def scale_of(model: keras.Model) -> Finding:
+    """Return the scaling: the model's own layer, a known keras.applications model, else "tf"."""
+    parts = list(_parts(model))
+    for part in parts:
+        if type(part).__name__ in _SCALING_LAYERS:
+            return Finding("none", f"the model has a {type(part).__name__} layer of its own")
+    for part in parts:
+        for beginning, mode in _SCALE_BY_NAME.items():
+            if getattr(part, "layers", None) and part.name.lower().startswith(beginning):
+                return Finding(mode, f"as keras.applications does for {part.name}")
+    return Finding("tf", "a guess: the model does not say how its pixels were scaled")
+
+
+def _parts(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield the model, its layers and the layers of the models inside it."""
+    yield model
+    for layer in getattr(model, "layers", ()):
+        yield from _parts(layer)
