@@ -1,0 +1,163 @@
+"""Keep one child, so that it never outlives the supervisor. A program of its own, started by Child.
+
+    python -m orchestrator.keeper --log FILE --cwd DIR --grace-s S -- ARGV…
+
+Standard input is a pipe from the supervisor: a line ``stop`` means TERM, the grace time, KILL; a
+line ``kill`` means KILL at once; ``reload`` means HUP; the end of the pipe means that the
+supervisor is gone, however it died, and is the same as ``stop``. Standard output tells the
+supervisor the child's PID. Whatever the child prints goes to a rotating log. The child gets a
+session of its own, and what is left of its process group when it has ended is ended too. The exit
+code is the child's, or 128 plus the number of the signal that ended it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from orchestrator.logs import RotatingLog
+from orchestrator.processes import group_lives
+
+CANNOT_START = 127
+_LEFTOVERS_S = 2.0
+_STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+class Keeper:
+    """One child, its control pipe and its log."""
+
+    def __init__(
+        self, child: subprocess.Popen[bytes], output: int, log: RotatingLog, grace_s: float
+    ) -> None:
+        self._child = child
+        self._output = output
+        self._log = log
+        self._grace_s = grace_s
+        self._kill_at: float | None = None
+        self._selector = selectors.PollSelector()
+
+    def run(self, wake: int) -> int:
+        """Serve the control pipe and the log until the child has ended; return its exit code."""
+        self._listen(wake, self._wake)
+        self._listen(sys.stdin.fileno(), self._obey)
+        self._listen(self._output, self._pump)
+        while self._child.poll() is None:
+            self._turn()
+        self._end_leftovers()
+        return exit_code(self._child.returncode)
+
+    def _listen(self, file: int, act: Callable[[int], None]) -> None:
+        self._selector.register(file, selectors.EVENT_READ, act)
+
+    def _turn(self) -> None:
+        left = None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
+        self._serve(left)
+        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+            self._kill_at = time.monotonic() + 0.1
+            end_group(self._child.pid, signal.SIGKILL)
+
+    def _serve(self, timeout_s: float | None) -> None:
+        for key, _ in self._selector.select(timeout_s):
+            key.data(key.fd)
+
+    def _wake(self, file: int) -> None:
+        if _STOPPING & set(os.read(file, 512)):
+            self._stop()
+
+    def _obey(self, file: int) -> None:
+        received = os.read(file, 512)
+        if not received:
+            self._selector.unregister(file)
+        for word in received.split() or [b"stop"]:
+            {b"stop": self._stop, b"kill": self._kill, b"reload": self._reload}[word]()
+
+    def _pump(self, file: int) -> None:
+        data = os.read(file, 65536)
+        self._log.write(data)
+        if not data:
+            self._selector.unregister(file)
+
+    def _stop(self) -> None:
+        if self._kill_at is None:
+            self._kill_at = time.monotonic() + self._grace_s
+            # To the child alone: gunicorn's master lets its workers finish their requests.
+            self._child.send_signal(signal.SIGTERM)
+
+    def _kill(self) -> None:
+        self._kill_at = time.monotonic()
+
+    def _reload(self) -> None:
+        self._child.send_signal(signal.SIGHUP)
+
+    def _end_leftovers(self) -> None:
+        """TERM what of the child's process group has outlived it; read the last output."""
+        end_group(self._child.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _LEFTOVERS_S
+        self._serve(0)
+        while group_lives(self._child.pid) and time.monotonic() < deadline:
+            self._serve(0.02)
+
+
+def end_group(group: int, number: signal.Signals) -> None:
+    """Send a signal to a process group; one that is gone already is fine."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):  # macOS: EPERM when only zombies are left
+        return
+
+
+def exit_code(returncode: int) -> int:
+    """Return the exit code as a shell reports it: 128 plus the signal for a killed child."""
+    return 128 - returncode if returncode < 0 else returncode
+
+
+def watch_signals() -> int:
+    """Make every signal that matters a byte in a pipe; return the end to read."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    for number in (*_STOPPING, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    return read
+
+
+def main(argv: Sequence[str]) -> int:
+    """Start the child, say its PID, keep it."""
+    parser = argparse.ArgumentParser(prog="keeper")
+    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--cwd", required=True)
+    parser.add_argument("--grace-s", type=float, required=True)
+    parser.add_argument("argv", nargs="+")
+    options = parser.parse_args(argv)
+    log = RotatingLog(options.log)
+    wake = watch_signals()
+    output, childs_end = os.pipe()
+    try:
+        child = subprocess.Popen(  # noqa: S603 - the supervisor says what to start
+            options.argv,
+            cwd=options.cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=childs_end,
+            stderr=childs_end,
+            start_new_session=True,
+        )
+    except OSError as error:
+        log.write(f"{options.argv[0]} cannot be started: {error}\n".encode())
+        return CANNOT_START
+    os.close(childs_end)
+    os.write(sys.stdout.fileno(), f"{child.pid}\n".encode())
+    try:
+        return Keeper(child, output, log, options.grace_s).run(wake)
+    finally:
+        end_group(child.pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

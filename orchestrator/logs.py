@@ -1,0 +1,87 @@
+"""Write log files that rotate, and read their ends. Bytes in, bytes out.
+
+A caller can rely on one promise: writing never raises and never blocks a child. What the disk does
+not take is dropped, counted, and reported in the log itself once there is room again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from pathlib import Path
+
+MAX_BYTES = 10 * 1024 * 1024
+KEPT = 3
+
+
+class RotatingLog:
+    """An append-only file; when it is full it becomes ``.1``, that one ``.2``, up to ``kept``."""
+
+    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> None:
+        self.path = path
+        self._max_bytes = max_bytes
+        self._kept = kept
+        self._dropped = 0
+        self._reason: str | None = None
+
+    def write(self, data: bytes) -> None:
+        """Append ``data``; what cannot be written is dropped and counted."""
+        try:
+            self._rotate_before(len(data))
+            self._append(data)
+        except OSError as error:
+            self._dropped += len(data)
+            self._reason = error.strerror
+
+    def _append(self, data: bytes) -> None:
+        if self._dropped:
+            note = f"[{self._dropped} bytes of log were dropped: {self._reason}]\n".encode()
+            data = note + data
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(file, data)
+        finally:
+            os.close(file)
+        self._dropped = 0
+
+    def _rotate_before(self, coming: int) -> None:
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            return
+        if size == 0 or size + coming <= self._max_bytes:
+            return
+        for number in range(self._kept, 0, -1):
+            older = self._numbered(number - 1)
+            if older.exists():
+                older.replace(self._numbered(number))
+
+    def _numbered(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}") if number else self.path
+
+
+class LogStream:
+    """A rotating log that can stand in for standard output."""
+
+    def __init__(self, log: RotatingLog) -> None:
+        self._log = log
+
+    def write(self, text: str) -> None:
+        """Append the text."""
+        self._log.write(text.encode())
+
+    def flush(self) -> None:
+        """Do nothing: every write reaches the file at once."""
+
+    def isatty(self) -> bool:
+        """Say that nobody watches."""
+        return False
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """Return the last lines of a log; an absent log has none."""
+    try:
+        with path.open("rb") as file:
+            return [line.decode(errors="replace").rstrip("\n") for line in deque(file, count)]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,72 @@
+"""Look at processes that are not ours to wait for: by ``/proc`` on Linux, by ``ps`` elsewhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+_LINUX = sys.platform.startswith("linux")
+
+
+def identity(pid: int) -> str | None:
+    """Return what tells this process from any other that ever has its PID; None when it is gone."""
+    if not _LINUX:
+        return _ps(pid, "lstart=")
+    stat = _stat(pid)
+    return None if stat is None or stat[0] in "ZX" else stat[19]
+
+
+def command(pid: int) -> str:
+    """Return the command line of a process, empty when it is gone or not ours to see."""
+    if not _LINUX:
+        return _ps(pid, "command=") or ""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def group_lives(group: int) -> bool:
+    """Tell whether a process group has a member that is not a zombie (Linux only, else False)."""
+    return any(stat[2] == str(group) and stat[0] not in "ZX" for _, stat in _stats())
+
+
+def children(pid: int) -> frozenset[int]:
+    """Return the live direct children of a process."""
+    if _LINUX:
+        found = (child for child, stat in _stats() if stat[1] == str(pid) and stat[0] not in "ZX")
+        return frozenset(found)
+    rows = (row.split() for row in _ps_all())
+    return frozenset(int(child) for child, parent in rows if parent == str(pid))
+
+
+def _stats() -> Iterator[tuple[int, list[str]]]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        stat = _stat(int(folder.name))
+        if stat is not None:
+            yield int(folder.name), stat
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Return the fields of ``/proc/PID/stat`` behind the name, state first."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def _ps(pid: int, column: str) -> str | None:
+    return _run_ps("-p", str(pid), "-o", column) or None
+
+
+def _ps_all() -> list[str]:
+    return _run_ps("-A", "-o", "pid=,ppid=").splitlines()
+
+
+def _run_ps(*arguments: str) -> str:
+    argv = ["/bin/ps", *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603 - fixed program
+    return done.stdout.strip()
