@@ -1,0 +1,119 @@
+"""A world on paper: children that do as the story says, and a clock that the story moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.child import ChildSpec
+from orchestrator.inbox import Order, Request
+from orchestrator.lifecycle import State
+from orchestrator.supervise import Supervisor
+from orchestrator.watched import Policy, Watched
+
+TERM = 143
+KILL = 137
+
+
+@dataclass
+class PaperChild:
+    """A child that ends when told so, unless the story makes it deaf."""
+
+    pid: int
+    code: int | None = None
+    deaf: bool = False
+    replaced: bool = False
+    heard: list[str] = field(default_factory=list)
+
+    def poll(self) -> int | None:
+        return self.code
+
+    def terminate(self) -> None:
+        self.heard.append("stop")
+        if not self.deaf and self.code is None:
+            self.code = TERM
+
+    def kill(self) -> None:
+        self.heard.append("kill")
+        self.code = KILL
+
+    def reload(self) -> None:
+        self.heard.append("reload")
+
+    def reloaded(self) -> bool:
+        return self.replaced
+
+
+class World:
+    """Two children, serving and gateway, and everything the loop can see."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.now = 0.0
+        self.up: set[str] = set()
+        self.children: dict[str, PaperChild] = {}
+        self.history: list[str] = []
+        self.born: list[float] = []
+        self.plot: dict[float, Callable[[], Request | None]] = {}
+        self.broken: set[str] = set()
+        self.doomed: set[str] = set()
+        self.supervisor = Supervisor(
+            [self._spec("serving"), self._spec("gateway", reloads=True)],
+            listen=self._listen,
+            changed=self._changed,
+            launch=self._launch,
+            clock=lambda: self.now,
+            policy=policy or Policy(tick_s=0.5),
+        )
+
+    def at(self, when: float, act: Callable[[], object]) -> None:
+        """Let something happen at a time; what it returns is posted if it is a request."""
+
+        def posted() -> Request | None:
+            result = act()
+            return result if isinstance(result, Request) else None
+
+        self.plot[when] = posted
+
+    def run(self, until: float) -> None:
+        """Let the time pass."""
+        while self.now < until:
+            self.supervisor.turn()
+
+    def finish(self) -> int:
+        """Ask for a stop and let the loop run to its end."""
+        self.plot = {self.now: lambda: Request(Order.STOP)}
+        return self.supervisor.run()
+
+    def states(self) -> list[State]:
+        return [w.state for w in self.supervisor.watched]
+
+    def _spec(self, name: str, *, reloads: bool = False) -> ChildSpec:
+        return ChildSpec(
+            name=name,
+            argv=[name],
+            env={},
+            cwd=Path(),
+            log=Path(),
+            ready=lambda: "" if name in self.up else f"{name} is not up",
+            alive=lambda: "" if name in self.up else f"{name} is silent",
+            reloads=reloads,
+        )
+
+    def _launch(self, spec: ChildSpec) -> PaperChild:
+        if spec.name in self.broken:
+            raise BlockingIOError("no more processes")
+        self.born.append(self.now)
+        code = 1 if spec.name in self.doomed else None
+        self.children[spec.name] = PaperChild(pid=len(self.born), code=code)
+        return self.children[spec.name]
+
+    def _listen(self, timeout_s: float) -> Request | None:
+        due = [when for when in self.plot if when <= self.now]
+        if due:
+            return self.plot.pop(min(due))()
+        self.now += timeout_s
+        return None
+
+    def _changed(self, w: Watched, before: State) -> None:
+        self.history.append(f"{w.spec.name} {w.state.value}")

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from orchestrator.inbox import Order, Request
+from orchestrator.lifecycle import State
+from orchestrator.supervise import exit_text
+from orchestrator.watched import Policy
+from tests.orchestrator.paper import World
+
+READY = [State.READY, State.READY]
+
+
+def ready_world(policy: Policy | None = None) -> World:
+    world = World(policy)
+    world.up |= {"serving", "gateway"}
+    world.run(until=2)
+    assert world.states() == READY
+    return world
+
+
+def test_gateway_drains_before_serving_is_told_to_stop() -> None:
+    world = ready_world()
+    world.children["gateway"].deaf = True
+    world.at(world.now, lambda: Request(Order.STOP))
+
+    world.run(until=10)
+
+    assert world.states() == [State.READY, State.STOPPING]
+    assert world.children["serving"].heard == []
+    world.children["gateway"].code = 0
+    assert world.supervisor.run() == 0
+    assert world.children["serving"].heard == ["stop"]
+
+
+def test_second_interrupt_kills_both_at_once() -> None:
+    world = ready_world()
+    world.children["gateway"].deaf = True
+    world.at(5, lambda: Request(Order.INTERRUPT))
+    world.at(7, lambda: Request(Order.INTERRUPT))
+
+    assert world.supervisor.run() == 0
+    assert world.children["gateway"].heard == ["stop", "kill"]
+    assert world.children["serving"].heard == ["kill"]
+    assert world.now < 9
+
+
+def test_second_term_is_no_hurry() -> None:
+    world = ready_world()
+    world.children["gateway"].deaf = True
+    world.at(5, lambda: Request(Order.STOP))
+    world.at(7, lambda: Request(Order.STOP))
+    world.at(20, lambda: setattr(world.children["gateway"], "code", 0))
+
+    assert world.supervisor.run() == 0
+    assert world.children["gateway"].heard == ["stop"]
+
+
+def test_healthy_gateway_stays_up_while_serving_restarts() -> None:
+    world = ready_world()
+    gateway = world.children["gateway"]
+
+    world.children["serving"].code = 137
+    world.run(until=10)
+
+    assert world.states() == READY
+    assert world.children["gateway"] is gateway
+    assert gateway.heard == []
+    assert world.finish() == 0
+
+
+def test_restarts_wait_longer_each_time_until_the_limit() -> None:
+    world = ready_world(Policy(tick_s=0.5, restarts=3, first_delay_s=1, longest_delay_s=60))
+    world.doomed.add("serving")
+    death = world.now
+    world.children["serving"].code = 1
+    world.born.clear()
+
+    assert world.supervisor.run() == 1
+    assert len(world.born) == 3
+    first, second, third = (b - a for a, b in pairwise([death, *world.born]))
+    assert first < second < third
+    assert world.states() == [State.FAILED, State.STOPPED]
+    assert world.children["gateway"].heard == ["stop"]
+
+
+@pytest.mark.parametrize(("failures", "delay_s"), [(0, 0), (1, 0.5), (2, 1), (3, 2), (7, 30)])
+def test_delay_doubles_up_to_a_bound(failures: int, delay_s: float) -> None:
+    assert Policy().delay_s(failures) == delay_s
+
+
+def test_failures_are_forgotten_after_a_healthy_while() -> None:
+    world = ready_world(Policy(tick_s=0.5, restarts=1, healthy_s=60))
+    world.children["serving"].code = 1
+    world.run(until=70)
+    assert world.states() == READY
+
+    world.children["serving"].code = 1
+    world.run(until=80)
+
+    assert world.states() == READY
+    assert world.finish() == 0
+
+
+def test_failures_in_a_row_are_not_forgotten() -> None:
+    world = ready_world(Policy(tick_s=0.5, restarts=1, healthy_s=60))
+    world.children["serving"].code = 1
+    world.run(until=30)
+    assert world.states() == READY
+
+    world.children["serving"].code = 1
+
+    assert world.supervisor.run() == 1
+
+
+def test_a_child_that_exits_at_once_is_not_started_again() -> None:
+    world = World()
+    world.up.add("gateway")
+    world.at(1, lambda: setattr(world.children["serving"], "code", 2))
+
+    assert world.supervisor.run() == 1
+    assert len(world.born) == 2
+    assert world.history[-1] == "gateway STOPPED"
+
+
+def test_a_child_killed_while_starting_is_started_again() -> None:
+    world = World()
+    world.up.add("gateway")
+    world.run(until=1)
+
+    world.children["serving"].code = 137
+    world.up.add("serving")
+    world.run(until=4)
+
+    assert world.states() == READY
+    assert world.finish() == 0
+
+
+def test_a_child_that_is_never_ready_is_recycled_and_given_up() -> None:
+    world = World(Policy(tick_s=0.5, start_s=10, restarts=1))
+    world.up.add("gateway")
+
+    assert world.supervisor.run() == 1
+    assert [entry for entry in world.history if entry.startswith("serving")] == [
+        "serving STARTING",
+        "serving RECYCLING",
+        "serving WAITING",
+        "serving STARTING",
+        "serving RECYCLING",
+        "serving FAILED",
+    ]
+
+
+def test_a_hung_child_is_recycled() -> None:
+    world = ready_world(Policy(tick_s=0.5, silence_s=10))
+    hung = world.children["gateway"]
+
+    world.up.discard("gateway")
+    world.run(until=11)
+    assert hung.heard == []
+    world.run(until=14)
+    world.up.add("gateway")
+    world.run(until=20)
+
+    assert hung.heard == ["stop"]
+    assert world.children["gateway"] is not hung
+    assert world.states() == READY
+    assert world.finish() == 0
+
+
+def test_a_short_silence_is_forgiven() -> None:
+    world = ready_world(Policy(tick_s=0.5, silence_s=10))
+
+    world.up.discard("gateway")
+    world.run(until=10)
+    world.up.add("gateway")
+    world.run(until=12)
+    world.up.discard("gateway")
+    world.run(until=20)
+
+    assert world.children["gateway"].heard == []
+    assert world.finish() == 0
+
+
+def test_restart_of_serving_stops_and_starts_it() -> None:
+    world = ready_world()
+    before = world.children["serving"]
+    world.at(world.now, lambda: Request(Order.RESTART, "serving"))
+
+    world.run(until=5)
+
+    assert before.heard == ["stop"]
+    assert world.children["serving"] is not before
+    assert world.states() == READY
+    assert world.finish() == 0
+
+
+def test_restart_of_the_gateway_replaces_its_workers_only() -> None:
+    world = ready_world()
+    gateway = world.children["gateway"]
+    world.at(world.now, lambda: Request(Order.RESTART, "gateway"))
+    world.run(until=5)
+    assert world.states() == [State.READY, State.RELOADING]
+
+    gateway.replaced = True
+    world.run(until=7)
+
+    assert gateway.heard == ["reload"]
+    assert world.states() == READY
+    assert world.finish() == 0
+
+
+def test_restart_while_stopping_is_ignored() -> None:
+    world = ready_world()
+    world.children["gateway"].deaf = True
+    world.at(3, lambda: Request(Order.STOP))
+    world.at(4, lambda: Request(Order.RESTART, "serving"))
+    world.at(5, lambda: setattr(world.children["gateway"], "code", 0))
+
+    assert world.supervisor.run() == 0
+    assert len(world.born) == 2
+
+
+def test_stop_while_waiting_for_a_restart_starts_nothing() -> None:
+    world = ready_world(Policy(tick_s=0.5, first_delay_s=100, longest_delay_s=100))
+    world.children["serving"].code = 1
+    world.run(until=5)
+
+    assert world.finish() == 0
+    assert len(world.born) == 2
+
+
+def test_a_machine_without_room_for_a_process_is_a_failure_like_any_other() -> None:
+    world = World()
+    world.broken.add("serving")
+
+    assert world.supervisor.run() == 1
+    assert "serving FAILED" in world.history
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (0, "exit code 0"),
+        (1, "exit code 1"),
+        (137, "exit code 137, SIGKILL"),
+        (255, "exit code 255"),
+    ],
+)
+def test_exit_codes_in_words(code: int, text: str) -> None:
+    assert exit_text(code) == text
