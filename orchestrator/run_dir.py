@@ -1,0 +1,86 @@
+"""Keep the folder of one running instance: its lock, its state file, its logs.
+
+The lock is held by the running process itself and vanishes with it, however it dies; so a state
+file without a lock is stale, whatever PID it names. PIDs are used only together with the identity
+of the process, so a recycled PID is never signalled.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.processes import command, identity
+
+
+class RunDir:
+    """One folder, normally ``.run`` in the project."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.logs = path / "logs"
+        self._state = path / "auto_cmd.json"
+        self._lock: int | None = None
+
+    def log(self, name: str) -> Path:
+        """Return the path of a child's log."""
+        return self.logs / f"{name}.log"
+
+    def acquire(self) -> bool:
+        """Take the lock, or return False when another instance has it."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.path / "auto_cmd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        self._lock = lock
+        return True
+
+    def release(self) -> None:
+        """Forget the state and give the lock back."""
+        self._state.unlink(missing_ok=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Replace the state file in one step, so that nobody reads half of it."""
+        draft = self._state.with_suffix(".draft")
+        draft.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+        draft.replace(self._state)
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the last state written, be its writer alive or not; None when there is none."""
+        try:
+            state = json.loads(self._state.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return state if isinstance(state, dict) and "pid" in state else None
+
+    def running(self) -> dict[str, Any] | None:
+        """Return the state of the instance that runs now, if any."""
+        state = self.read()
+        return state if state and is_same_process(state) else None
+
+    def stale(self) -> str:
+        """Say what an instance that did not clean up has left, empty when there is nothing."""
+        state = self.read()
+        if state is None or is_same_process(state):
+            return ""
+        pid = state["pid"]
+        now = f"is another program now: {command(pid)}" if identity(pid) else "is gone"
+        return (
+            f"ignoring the state file of an earlier run that did not end by itself: PID {pid} {now}"
+        )
+
+
+def is_same_process(record: Mapping[str, Any]) -> bool:
+    """Tell whether the process of a record with ``pid`` and ``identity`` still lives."""
+    pid = record["pid"]
+    return bool(pid) and identity(pid) is not None and identity(pid) == record.get("identity")
