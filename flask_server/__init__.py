@@ -1,0 +1,1 @@
+"""The gateway: pictures in, labels out. Never imports tensorflow."""

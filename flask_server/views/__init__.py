@@ -1,0 +1,1 @@
+"""The routes. Views only translate: request to question, answer to JSON."""

@@ -1,0 +1,85 @@
+"""Build the gateway: the one file that knows all parts."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from functools import cache
+
+from flask import Flask, Response, g, request
+from flask_cors import CORS
+
+from flask_server import bodies, http_errors
+from flask_server.deadline import Deadline
+from flask_server.gateway import Gateway
+from flask_server.models import Models
+from flask_server.serving import Serving
+from flask_server.settings import Settings
+from flask_server.stopwatch import Stopwatch
+from flask_server.views import health, models, original
+from flask_server.views.context import EXTENSION
+from model_catalog.models_file import load_models_file
+
+EXPOSED = ("X-Request-ID", "Server-Timing", "Retry-After", "X-Model-Warning", "ETag")
+PREFLIGHT_AGE_S = 600
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the WSGI app; without settings they are read from the environment.
+
+    The app watches its models in a background thread; ``close_app`` ends it.
+    """
+    settings = settings or Settings.from_env(os.environ)
+    app = Flask(__name__)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    watched = _models(settings)
+    app.extensions[EXTENSION] = Gateway(settings, watched)
+    app.before_request(lambda: _begin(settings))
+    bodies.init_app(app, settings.max_body_bytes)
+    http_errors.init_app(app)
+    for view in (original, models, health):
+        app.register_blueprint(view.bp)
+    app.after_request(_finish)
+    CORS(
+        app,
+        origins=list(settings.cors_origins),
+        send_wildcard="*" in settings.cors_origins,
+        expose_headers=EXPOSED,
+        max_age=PREFLIGHT_AGE_S,
+    )
+    watched.start(settings.poll_interval_s)
+    return app
+
+
+def close_app(app: Flask) -> None:
+    """End the app's background thread and connections."""
+    gateway: Gateway = app.extensions[EXTENSION]
+    gateway.models.stop()
+
+
+def _models(settings: Settings) -> Models:
+    @cache
+    def serving_at(url: str) -> Serving:
+        return Serving(url, connections=settings.threads)
+
+    entries = load_models_file(settings.models_file).entries
+    return Models(entries, lambda url: serving_at(url or settings.serving_url))
+
+
+def _begin(settings: Settings) -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    g.deadline = Deadline(settings.deadline_s)
+    g.stopwatch = Stopwatch()
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.request_id
+    response.headers["Server-Timing"] = g.stopwatch.header()
+    allowed = response.headers.get("Access-Control-Allow-Origin")
+    if allowed:
+        response.headers["Timing-Allow-Origin"] = allowed
+    return response

@@ -1,0 +1,28 @@
+"""Know how much time a request has left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from flask_server.errors import ServingTimeout
+
+
+class Deadline:
+    """A point in time that everything done for one request shares."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def left(self) -> float:
+        """Return the seconds that remain, or raise ServingTimeout when there are none."""
+        remaining = self._end - self._clock()
+        if remaining <= 0:
+            raise self.passed()
+        return remaining
+
+    def passed(self) -> ServingTimeout:
+        """Return the error to raise when the time is over."""
+        return ServingTimeout(f"Serving did not answer within the deadline of {self.seconds:g} s.")

@@ -1,0 +1,59 @@
+"""Ask the gateway what is in a picture: flask_sample_request.py -i IMAGE [--model NAME]."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import requests
+
+URL = "http://127.0.0.1:5000"
+TIMEOUT_S = 60
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the answer as pretty JSON; 0 done, 1 failed, 2 misused."""
+    options = _parser().parse_args(argv)
+    try:
+        picture = options.image.read_bytes()
+        answer = ask(picture, options.url, options.model)
+    except OSError as error:  # a file that cannot be read; requests' errors are OSErrors too
+        print(f"{options.image}: {error}", file=sys.stderr)
+        return 1
+    try:
+        document = answer.json()
+    except ValueError:
+        print(f"{answer.url} answered {answer.status_code} without JSON.", file=sys.stderr)
+        return 1
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+    if "X-Model-Warning" in answer.headers:
+        print(answer.headers["X-Model-Warning"], file=sys.stderr)
+    return 0 if answer.ok else 1
+
+
+def ask(picture: bytes, url: str = URL, model: str | None = None) -> requests.Response:
+    """Post the picture: to the named model, or as the original's form where none is named."""
+    b64 = base64.b64encode(picture).decode("ascii")
+    root = url.rstrip("/")
+    if model is None:
+        endpoint = f"{root}/imageclassifier/predict/"
+        return requests.post(endpoint, data={"b64": b64}, timeout=TIMEOUT_S)
+    endpoint = f"{root}/models/{quote(model, safe='')}/predict"
+    return requests.post(endpoint, json={"image": b64}, timeout=TIMEOUT_S)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Ask the gateway what is in a picture.")
+    parser.add_argument("-i", "--image", type=Path, required=True, help="picture file")
+    parser.add_argument("--model", help="model name; without it the default model is asked")
+    parser.add_argument("--url", default=URL, help="root of the gateway (default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The use case: pictures in, ranked labels out.
+
+Knows nothing about HTTP. What a caller can rely on: labels always belong to the version that made
+the scores, every picture gets its own result or error, and the deadline covers all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from flask_server import images
+from flask_server.deadline import Deadline
+from flask_server.errors import GatewayError, ModelNotReady, UnknownVersion
+from flask_server.models import LiveModel, Models
+from flask_server.predictions import Prediction, checked_top_k, rank, read_scores
+from flask_server.preprocessing import Pixels, decoding_bound, to_pixels
+from flask_server.serving import ServableGone
+from flask_server.settings import Settings
+from flask_server.stopwatch import Stopwatch
+from model_catalog.spec import InputSpec, ModelSpec
+
+#: How often a question is asked when a version swap comes in between. The new version may see
+#: pictures differently, so each attempt starts from the upload.
+ATTEMPTS = 3
+
+#: The bytes of one picture, or why there are none.
+Upload = bytes | GatewayError
+Result = list[Prediction] | GatewayError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What a caller wants to know."""
+
+    model: str
+    uploads: Sequence[Upload]
+    top_k: int | None = None
+    version: int | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """Which version answered, and one result per upload in their order."""
+
+    model: str
+    version: int
+    results: list[Result]
+    warnings: tuple[str, ...]
+
+
+class Gateway:
+    """Classifies pictures with whatever Serving has live."""
+
+    def __init__(self, settings: Settings, models: Models) -> None:
+        self.settings = settings
+        self.models = models
+
+    def classify(self, question: Question, deadline: Deadline, watch: Stopwatch) -> Answer:
+        """Answer the question, or raise the GatewayError that fails all of it."""
+        for _ in range(ATTEMPTS):
+            live = self._chosen(question, deadline)
+            try:
+                return self._ask(live, question, deadline, watch)
+            except ServableGone as gone:
+                self._swapped(live, question, gone)
+        raise ModelNotReady(f"Model {question.model} changes its version faster than it answers.")
+
+    def _chosen(self, question: Question, deadline: Deadline) -> LiveModel:
+        if question.version is not None:
+            return self.models.pinned(question.model, question.version, deadline)
+        if question.label is not None:
+            return self.models.labelled(question.model, question.label, deadline)
+        return self.models.newest(question.model)
+
+    def _swapped(self, live: LiveModel, question: Question, gone: ServableGone) -> None:
+        """Look for the version that took over, unless the caller insists on the one that went."""
+        if question.version is not None:
+            raise UnknownVersion(f"Model {live.name} lost version {live.version}.") from gone
+        self.models.look(live.name)
+
+    def _ask(
+        self, live: LiveModel, question: Question, deadline: Deadline, watch: Stopwatch
+    ) -> Answer:
+        top_k = checked_top_k(question.top_k, live.spec)
+        prepared = [self._prepared(upload, live.spec.input, watch) for upload in question.uploads]
+        pictures = [item for item in prepared if not isinstance(item, GatewayError)]
+        ranked = iter(self._scored(live, pictures, top_k, deadline, watch) if pictures else ())
+        return Answer(
+            model=live.name,
+            version=live.version,
+            results=[item if isinstance(item, GatewayError) else next(ranked) for item in prepared],
+            warnings=warnings_of(live.name, live.spec),
+        )
+
+    def _prepared(self, upload: Upload, spec: InputSpec, watch: Stopwatch) -> Pixels | GatewayError:
+        """Return the model's view of one picture, or why it has none."""
+        if isinstance(upload, GatewayError):
+            return upload
+        bound = partial(decoding_bound, spec) if self.settings.fast_jpeg else None
+        try:
+            with watch.stage("decode"):
+                picture = images.decode(upload, max_pixels=self.settings.max_pixels, bound=bound)
+        except GatewayError as error:
+            return error
+        with watch.stage("preprocess"):
+            return to_pixels(picture.image, spec)
+
+    def _scored(
+        self,
+        live: LiveModel,
+        pictures: Sequence[Pixels],
+        top_k: int,
+        deadline: Deadline,
+        watch: Stopwatch,
+    ) -> list[list[Prediction]]:
+        with watch.stage("preprocess"):
+            body = live.encode(pictures)
+        with watch.stage("serving"):
+            rows = live.serving.predict(live.name, live.version, body, deadline)
+        with watch.stage("postprocess"):
+            classes = live.spec.output.classes
+            scores = read_scores(rows, count=len(pictures), classes=classes)
+            return [rank(row, live.spec, top_k) for row in scores]
+
+
+def warnings_of(name: str, spec: ModelSpec) -> tuple[str, ...]:
+    """Return what every answer of this model must be read with."""
+    if spec.trained:
+        return ()
+    return (f"Model {name} has untrained random weights: its labels and scores mean nothing.",)

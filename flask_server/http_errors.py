@@ -1,0 +1,129 @@
+"""Give every error its status and its problem+json document (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, current_app, g, json
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from flask_server import bodies
+from flask_server.errors import (
+    BodyTooLarge,
+    CorruptImage,
+    GatewayError,
+    ImageTooLarge,
+    InvalidBase64,
+    InvalidJson,
+    InvalidParameter,
+    MissingImage,
+    ModelNotReady,
+    Overloaded,
+    ServingError,
+    ServingTimeout,
+    ServingUnavailable,
+    TooManyImages,
+    UnknownModel,
+    UnknownVersion,
+    UnsupportedImage,
+    UnsupportedMediaType,
+)
+
+STATUS: dict[type[GatewayError], HTTPStatus] = {
+    InvalidJson: HTTPStatus.BAD_REQUEST,
+    MissingImage: HTTPStatus.BAD_REQUEST,
+    InvalidBase64: HTTPStatus.BAD_REQUEST,
+    InvalidParameter: HTTPStatus.BAD_REQUEST,
+    UnknownModel: HTTPStatus.NOT_FOUND,
+    UnknownVersion: HTTPStatus.NOT_FOUND,
+    BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    TooManyImages: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    CorruptImage: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ServingError: HTTPStatus.BAD_GATEWAY,
+    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    ServingUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    ModelNotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    ServingTimeout: HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+#: Codes for what the web framework itself refuses.
+_HTTP_CODES = {
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.NOT_ACCEPTABLE: "not_acceptable",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
+}
+
+RETRY_AFTER_S = 1
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error of the app as problem+json."""
+    app.register_error_handler(GatewayError, answer_gateway_error)
+    app.register_error_handler(RequestEntityTooLarge, answer_too_large)
+    app.register_error_handler(HTTPException, answer_http_error)
+
+
+def status_of(error: GatewayError) -> HTTPStatus:
+    """Return the status of the error's class, or of the nearest class above it."""
+    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+
+
+def problem(error: GatewayError) -> dict[str, Any]:
+    """Return the problem document of one error."""
+    return _document(status_of(error), error.code, str(error))
+
+
+def answer_gateway_error(error: GatewayError) -> Response:
+    """Answer with the status and code that belong to the error's class."""
+    if isinstance(error, ServingError):
+        current_app.logger.warning("%s %s: %s", g.request_id, error.code, error)
+    return problem_response(problem(error))
+
+
+def answer_too_large(_: RequestEntityTooLarge) -> Response:
+    """Answer for a body over the limit, whether its length was announced or not."""
+    return answer_gateway_error(bodies.too_large(current_app.config["MAX_CONTENT_LENGTH"]))
+
+
+def answer_http_error(error: HTTPException) -> Response:
+    """Answer what Flask refuses by itself, and defects of ours, in the same form."""
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    code = _HTTP_CODES.get(status, "bad_request")
+    response = problem_response(_document(status, code, _sentence(error, status)))
+    for name, value in error.get_headers():
+        if name.lower() not in {"content-type", "content-length"}:
+            response.headers[name] = value
+    return response
+
+
+def problem_response(document: dict[str, Any]) -> Response:
+    """Wrap a problem document into its response."""
+    response = Response(
+        json.dumps(document), document["status"], content_type="application/problem+json"
+    )
+    if document["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
+
+
+def _document(status: HTTPStatus, code: str, detail: str) -> dict[str, Any]:
+    return {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "code": code,
+        "request_id": g.request_id,
+    }
+
+
+def _sentence(error: HTTPException, status: HTTPStatus) -> str:
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"A defect of the gateway; its log tells more under request id {g.request_id}."
+    return error.description or status.phrase

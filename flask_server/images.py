@@ -1,0 +1,166 @@
+"""Decode bytes into an upright 8-bit picture.
+
+Bytes in, picture out: no request, no settings object, no network. A caller can rely on two
+promises: the picture is upright, has 8 bits per channel and no transparency, and every failure is
+an ``ImageError``.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from flask_server.errors import CorruptImage, ImageTooLarge, UnsupportedImage
+
+#: Formats by Pillow's names; what is not listed is refused before its parser sees a byte.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
+
+# ``max_pixels`` is the limit; Pillow's own would raise outside our error tree.
+Image.MAX_IMAGE_PIXELS = None
+# A damaged EXIF block is no reason to write to the log: the picture decides.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+_SIGNATURES = (
+    ("JPEG", b"\xff\xd8"),
+    ("PNG", b"\x89PNG\r\n\x1a\n"),
+    ("GIF", b"GIF87a"),
+    ("GIF", b"GIF89a"),
+    ("TIFF", b"II*\x00"),
+    ("TIFF", b"MM\x00*"),
+    ("BMP", b"BM"),
+)
+
+#: What Pillow's parsers raise on damaged files, found by mutating good ones.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+#: Orientations that swap width and height.
+_SIDEWAYS = range(5, 9)
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture and what was done to it."""
+
+    image: Image.Image
+    """Upright, 8 bits per channel, no transparency; any of Pillow's colour modes."""
+
+    format: str
+    """The file's format by Pillow's name."""
+
+    stored_size: tuple[int, int]
+    """Width and height in the file, before turning and shrinking."""
+
+    stored_mode: str
+    """Pillow's mode of the file, for example ``RGBA`` or ``CMYK``."""
+
+    orientation: int
+    """The EXIF orientation that was applied, 1 for none."""
+
+
+def decode(
+    data: bytes, *, max_pixels: int, bound: Callable[[Size], Size | None] | None = None
+) -> Picture:
+    """Return the first picture in ``data``.
+
+    The pixel limit is checked on the header, before any pixel is decoded. ``bound`` tells for the
+    picture's upright size how large a JPEG must at least stay while it is decoded at a half, a
+    quarter or an eighth of its size; without it, or when it says None, nothing shrinks.
+    """
+    found = sniff(data)
+    if found is None:
+        raise UnsupportedImage(f"The bytes are none of {', '.join(FORMATS)}.")
+    try:
+        with Image.open(io.BytesIO(data), formats=(found,)) as image:
+            _check_size(image, max_pixels)
+            return _upright(image, found, bound)
+    except _DAMAGE as error:
+        raise CorruptImage(f"The {found} picture is damaged.") from error
+
+
+def sniff(data: bytes) -> str | None:
+    """Return the accepted format that the first bytes announce, or None."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return next((name for name, start in _SIGNATURES if data.startswith(start)), None)
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageTooLarge(
+            f"{width}x{height} are {width * height} pixels; at most {max_pixels} are allowed."
+        )
+
+
+def _upright(image: Image.Image, name: str, bound: Callable[[Size], Size | None] | None) -> Picture:
+    size, mode, orientation = image.size, image.mode, _orientation(image)
+    if bound is not None:
+        _shrink(image, bound, sideways=orientation in _SIDEWAYS)
+    image.load()
+    flat = _on_white(_eight_bit(image))
+    turn = _TURNS.get(orientation)
+    return Picture(flat if turn is None else flat.transpose(turn), name, size, mode, orientation)
+
+
+def _shrink(image: Image.Image, bound: Callable[[Size], Size | None], *, sideways: bool) -> None:
+    """Let the JPEG decoder skip detail that the resize would drop; other formats ignore it."""
+    width, height = image.size
+    least = bound((height, width) if sideways else (width, height))
+    if least is not None:
+        image.draft(None, (least[1], least[0]) if sideways else least)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Read the EXIF orientation; a damaged or senseless one counts as none."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except _DAMAGE:
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey values to 8 bits; Pillow's own conversion would clip them."""
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image).astype(np.int64) >> 8
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Lay a picture with transparency on white."""
+    if not image.has_transparency_data:
+        return image
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(white, layer).convert("RGB")

@@ -1,0 +1,109 @@
+"""Turn a picture into the tensor a model was trained on, as its spec says.
+
+The pixels equal ``keras.utils.load_img`` with the same options, byte for byte; ``pad`` is our own.
+No request, no network; arrays have shape ``(height, width, channels)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from model_catalog.spec import InputSpec
+
+Pixels = NDArray[np.uint8]
+Tensor = NDArray[np.float32]
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "hamming": Image.Resampling.HAMMING,
+    "box": Image.Resampling.BOX,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+_MODES = {"rgb": "RGB", "grayscale": "L"}
+
+#: Means and deviations of the ImageNet training set, as keras.applications uses them.
+_TORCH_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+_TORCH_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+_CAFFE_MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
+
+
+def to_pixels(image: Image.Image, spec: InputSpec) -> Pixels:
+    """Return the picture in the spec's colour and size, 0 to 255."""
+    colored = image if image.mode == _MODES[spec.color] else image.convert(_MODES[spec.color])
+    sized = _FITS[spec.fit](colored, spec)
+    return np.asarray(sized, np.uint8).reshape(spec.height, spec.width, spec.channels)
+
+
+def scale(pixels: Pixels, mode: str) -> Tensor:
+    """Apply the spec's arithmetic, one of ``model_catalog.spec.SCALES``."""
+    return _SCALES[mode](pixels.astype(np.float32))
+
+
+def decoding_bound(spec: InputSpec, size: tuple[int, int]) -> tuple[int, int] | None:
+    """Return how large a JPEG of this upright size must stay while it is decoded.
+
+    That is twice the size it is then resized to. None means that it must not shrink: ``nearest``
+    picks single pixels and ``box`` has hard edges, so both would show other pixels.
+    """
+    if spec.interpolation in {"nearest", "box"}:
+        return None
+    if spec.fit != "pad":
+        return 2 * spec.width, 2 * spec.height
+    width, height = _inside(size, spec)
+    return 2 * width, 2 * height
+
+
+def _stretch(image: Image.Image, spec: InputSpec) -> Image.Image:
+    return _resized(image, (spec.width, spec.height), spec)
+
+
+def _crop(image: Image.Image, spec: InputSpec) -> Image.Image:
+    """Resize the largest centred part that has the target's aspect ratio."""
+    width, height = image.size
+    target = (spec.width, spec.height)
+    if image.size == target:
+        return image
+    part_width = max(1, min(width, height * spec.width // spec.height))
+    part_height = max(1, min(height, width * spec.height // spec.width))
+    left, top = (width - part_width) // 2, (height - part_height) // 2
+    box = (left, top, left + part_width, top + part_height)
+    return image.resize(target, _FILTERS[spec.interpolation], box=box)
+
+
+def _pad(image: Image.Image, spec: InputSpec) -> Image.Image:
+    """Resize until the whole picture fits, centred on black."""
+    small = _resized(image, _inside(image.size, spec), spec)
+    canvas = Image.new(image.mode, (spec.width, spec.height))
+    canvas.paste(small, ((spec.width - small.width) // 2, (spec.height - small.height) // 2))
+    return canvas
+
+
+def _inside(size: tuple[int, int], spec: InputSpec) -> tuple[int, int]:
+    """Return the largest size with the picture's aspect ratio inside the target."""
+    factor = min(spec.width / size[0], spec.height / size[1])
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _resized(image: Image.Image, size: tuple[int, int], spec: InputSpec) -> Image.Image:
+    return image if image.size == size else image.resize(size, _FILTERS[spec.interpolation])
+
+
+_FITS: dict[str, Callable[[Image.Image, InputSpec], Image.Image]] = {
+    "stretch": _stretch,
+    "crop": _crop,
+    "pad": _pad,
+}
+
+_SCALES: dict[str, Callable[[Tensor], Tensor]] = {
+    "tf": lambda x: x / np.float32(127.5) - np.float32(1),
+    "unit": lambda x: x / np.float32(255),
+    "caffe": lambda x: x[..., ::-1] - _CAFFE_MEAN_BGR,
+    "torch": lambda x: (x / np.float32(255) - _TORCH_MEAN) / _TORCH_DEVIATION,
+    "none": lambda x: x,
+}

@@ -1,0 +1,145 @@
+"""Read the gateway's settings once, from a mapping that is passed in.
+
+The set is closed: an unknown ``GATEWAY_`` variable or a bad value is a ``SettingsError`` that gives
+the name, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from model_catalog.models_file import is_server_root
+
+PREFIX = "GATEWAY_"
+
+#: Spare threads beyond the in-flight bound, so that a request over the bound finds a thread to
+#: refuse it and health checks are answered under full load.
+SPARE_THREADS = 8
+
+#: Kubernetes injects such names for a Service called "gateway".
+_INJECTED = re.compile(r"\w*_PORT(_\w*)?|\w*_SERVICE_HOST|\w*_SERVICE_PORT\w*")
+
+
+class SettingsError(ValueError):
+    """The environment holds a setting that cannot be used."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """One field per knob; ``serving_url`` is read from ``GATEWAY_SERVING_URL``."""
+
+    serving_url: str = "http://127.0.0.1:9000"
+    """Root of the model server, without ``/v1``."""
+
+    models_file: Path = Path(__file__).parent.parent / "models.toml"
+    """Which models exist."""
+
+    cors_origins: tuple[str, ...] = ("*",)
+    """Origins whose pages may call the gateway, separated by commas; ``*`` is everybody."""
+
+    max_body_bytes: int = 32 * 1024 * 1024
+    """Largest request body that is read, base64 included."""
+
+    max_pixels: int = 100_000_000
+    """Largest width x height that is decoded at all."""
+
+    max_images: int = 32
+    """Most pictures in one request."""
+
+    max_in_flight: int = 32
+    """Most predictions at work in one worker process."""
+
+    deadline_s: float = 10.0
+    """Seconds a request may take before the caller gets a 504."""
+
+    poll_interval_s: float = 1.0
+    """Seconds between two looks at which versions Serving has."""
+
+    fast_jpeg: bool = True
+    """Shrink large JPEGs while decoding, never below twice the model's input size."""
+
+    workers: int = 2
+    """Processes that gunicorn starts."""
+
+    @property
+    def threads(self) -> int:
+        """Threads per gunicorn worker."""
+        return self.max_in_flight + SPARE_THREADS
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Build settings from ``GATEWAY_*``; a misspelt variable is an error."""
+        readers = {PREFIX + field.name.upper(): field.name for field in fields(cls)}
+        values: dict[str, Any] = {}
+        for variable, text in environ.items():
+            if variable in readers:
+                values[readers[variable]] = _READERS[readers[variable]](variable, text)
+            elif variable.startswith(PREFIX) and not _INJECTED.fullmatch(variable):
+                known = ", ".join(sorted(readers))
+                raise SettingsError(f"{variable} is no setting; known are {known}.")
+        return cls(**values)
+
+
+def _refused(variable: str, text: str, allowed: str) -> SettingsError:
+    return SettingsError(f"{variable}={text!r} is not allowed; allowed is {allowed}.")
+
+
+def _whole(least: int) -> Callable[[str, str], int]:
+    def read(variable: str, text: str) -> int:
+        if re.fullmatch(r"\d{1,15}", text.strip()) and int(text) >= least:
+            return int(text)
+        raise _refused(variable, text, f"a whole number, {least} or more")
+
+    return read
+
+
+def _seconds(variable: str, text: str) -> float:
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text.strip()) and float(text) > 0:
+        return float(text)
+    raise _refused(variable, text, "a number of seconds above 0")
+
+
+def _flag(variable: str, text: str) -> bool:
+    meaning = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    try:
+        return meaning[text.strip().lower()]
+    except KeyError:
+        raise _refused(variable, text, "true or false") from None
+
+
+def _root(variable: str, text: str) -> str:
+    if not is_server_root(text):
+        raise _refused(variable, text, "a root such as http://127.0.0.1:9000, without /v1")
+    return text.rstrip("/")
+
+
+def _origins(variable: str, text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    if origins and all(origin == "*" or is_server_root(origin) for origin in origins):
+        return origins
+    raise _refused(variable, text, "* or origins such as https://app.example, by commas")
+
+
+def _file(variable: str, text: str) -> Path:
+    if not text.strip():
+        raise _refused(variable, text, "the path of a file")
+    return Path(text)
+
+
+_READERS: dict[str, Callable[[str, str], Any]] = {
+    "serving_url": _root,
+    "models_file": _file,
+    "cors_origins": _origins,
+    "max_body_bytes": _whole(1),
+    "max_pixels": _whole(1),
+    "max_images": _whole(1),
+    "max_in_flight": _whole(1),
+    "deadline_s": _seconds,
+    "poll_interval_s": _seconds,
+    "fast_jpeg": _flag,
+    "workers": _whole(1),
+}

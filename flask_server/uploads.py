@@ -1,0 +1,157 @@
+"""Take the pictures and the parameters out of a request, whatever form they come in.
+
+Knows HTTP but neither models nor picture formats. A picture that cannot be had becomes its error in
+the list, so that the others of the same request are still classified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Request, json
+
+from flask_server.base64_text import decode_base64
+from flask_server.errors import (
+    BadRequest,
+    InvalidJson,
+    InvalidParameter,
+    MissingImage,
+    TooManyImages,
+    UnsupportedMediaType,
+)
+from flask_server.gateway import Upload
+
+IMAGE = "image"
+IMAGES = "images"
+PARAMETERS = ("top_k", "version", "label")
+
+_RAW = ("application/octet-stream", "")
+_FORM = "application/x-www-form-urlencoded"
+_MULTIPART = "multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What one request brought."""
+
+    uploads: list[Upload]
+    several: bool
+    parameters: Mapping[str, Any]
+
+
+def read_submission(request: Request, max_images: int) -> Submission:
+    """Read the request by its content type; parameters may stand in the query as well."""
+    kind = request.mimetype
+    if kind == "application/json" or kind.endswith("+json"):
+        submission = _from_json(request, max_images)
+    elif kind in {_MULTIPART, _FORM}:
+        submission = _from_form(request, max_images)
+    elif kind in _RAW or kind.startswith("image/"):
+        submission = Submission([_raw(request)], False, {})
+    else:
+        raise UnsupportedMediaType(
+            f"Bodies of type {kind} are not read; allowed are application/json, {_MULTIPART}, "
+            f"{_FORM}, image/* and application/octet-stream."
+        )
+    parameters = _known(request.args.to_dict()) | _known(submission.parameters)
+    return Submission(submission.uploads, submission.several, parameters)
+
+
+def form_base64(text: str | None) -> bytes:
+    """Return the picture in a base64 form field, or raise why there is none."""
+    if not text:
+        raise MissingImage("The form has no picture: the field is absent or empty.")
+    return decode_base64(text, from_form=True)
+
+
+def whole_number(parameters: Mapping[str, Any], name: str, least: int) -> int | None:
+    """Return a parameter as whole number, None where it is absent."""
+    value = parameters.get(name)
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidParameter(f"{name} is {value!r}; allowed is a whole number from {least}.")
+    return value
+
+
+def text(parameters: Mapping[str, Any], name: str) -> str | None:
+    """Return a parameter as non-empty text, None where it is absent."""
+    value = parameters.get(name)
+    if value is not None and (not isinstance(value, str) or not value):
+        raise InvalidParameter(f"{name} is {value!r}; allowed is a non-empty text.")
+    return value
+
+
+def _from_json(request: Request, max_images: int) -> Submission:
+    try:
+        document = json.loads(request.get_data(cache=False))
+    except (ValueError, RecursionError) as error:
+        raise InvalidJson(f"The body is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidJson("The body is JSON, but not an object.")
+    single, several = document.pop(IMAGE, None), document.pop(IMAGES, None)
+    if several is None:
+        return Submission([_attempt(single, from_form=False)], False, document)
+    if single is not None:
+        raise InvalidParameter("image and images are both given; one of them is allowed.")
+    if not isinstance(several, list) or not several:
+        raise InvalidParameter("images is no list with at least one picture.")
+    _check_count(len(several), max_images)
+    return Submission([_attempt(item, from_form=False) for item in several], True, document)
+
+
+def _from_form(request: Request, max_images: int) -> Submission:
+    files, texts = request.files.getlist(IMAGE), request.form.getlist(IMAGE)
+    _check_count(len(files) + len(texts), max_images)
+    uploads: list[Upload] = [_or_missing(file.read()) for file in files]
+    uploads += [_attempt(item, from_form=True) for item in texts]
+    if not uploads:
+        raise MissingImage(
+            f"The form has no field {IMAGE!r}. To send a bare file, name its type, for example "
+            "Content-Type: image/jpeg."
+        )
+    fields = {name: value for name, value in request.form.items() if name != IMAGE}
+    return Submission(uploads, len(uploads) > 1, fields)
+
+
+def _raw(request: Request) -> Upload:
+    return _or_missing(request.get_data(cache=False))
+
+
+def _or_missing(data: bytes) -> Upload:
+    return data or MissingImage("The image has no bytes.")
+
+
+def _attempt(value: object, *, from_form: bool) -> Upload:
+    """Decode one base64 text; what is wrong with it becomes its result."""
+    if value is None or value == "":
+        return MissingImage("The image is absent or empty; a base64 text is wanted.")
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        return InvalidParameter(f"An image of JSON type {kind} came; allowed is a base64 string.")
+    try:
+        return decode_base64(value, from_form=from_form)
+    except BadRequest as error:
+        return error
+
+
+def _check_count(count: int, max_images: int) -> None:
+    if count > max_images:
+        raise TooManyImages(f"{count} images came; at most {max_images} per request are allowed.")
+
+
+def _known(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse misspelt parameters rather than ignore them."""
+    unknown = _first_unknown(parameters)
+    if unknown is not None:
+        allowed = ", ".join((IMAGE, IMAGES, *PARAMETERS))
+        raise InvalidParameter(f"There is no parameter {unknown!r}; allowed are {allowed}.")
+    return dict(parameters)
+
+
+def _first_unknown(names: Iterable[str]) -> str | None:
+    return next((name for name in names if name not in PARAMETERS), None)

@@ -1,0 +1,31 @@
+"""What a view needs of its app and its request."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flask import current_app, g
+
+from flask_server.errors import GatewayError
+from flask_server.gateway import Answer, Gateway, Question
+from flask_server.predictions import Prediction
+
+EXTENSION = "image_gateway"
+
+
+def gateway() -> Gateway:
+    """Return the app's gateway."""
+    return cast(Gateway, current_app.extensions[EXTENSION])
+
+
+def ask(question: Question) -> Answer:
+    """Put the question to the gateway within the request's deadline."""
+    return gateway().classify(question, g.deadline, g.stopwatch)
+
+
+def only(answer: Answer) -> list[Prediction]:
+    """Return the result of a question with one picture, or raise its error."""
+    (result,) = answer.results
+    if isinstance(result, GatewayError):
+        raise result
+    return result

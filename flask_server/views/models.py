@@ -1,0 +1,90 @@
+"""The routes about models: which there are, and what they see in a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from flask_server.errors import GatewayError, InvalidParameter
+from flask_server.gateway import Question, Result, warnings_of
+from flask_server.http_errors import problem
+from flask_server.models import ModelState
+from flask_server.predictions import Prediction
+from flask_server.uploads import Submission, read_submission, text, whole_number
+from flask_server.views.context import ask, gateway, only
+
+bp = Blueprint("models", __name__)
+
+
+@bp.get("/models")
+def index() -> Response:
+    """Answer all models without their labels, the default model first."""
+    models = gateway().models
+    return jsonify(models=[_summary(name, models.state(name)) for name in models.names])
+
+
+@bp.get("/models/<name>")
+def show(name: str) -> Response:
+    """Answer one model with its whole spec."""
+    state = gateway().models.state(name)
+    spec = state.newest.spec.to_dict() if state.newest else None
+    return jsonify(_summary(name, state) | {"spec": spec})
+
+
+@bp.post("/models/<name>/predict")
+def predict(name: str) -> Response:
+    """Answer the best classes of one picture or of several."""
+    submission = read_submission(request, gateway().settings.max_images)
+    answer = ask(_question(name, submission))
+    body: dict[str, Any] = {"model": answer.model, "version": answer.version}
+    if submission.several:
+        body["results"] = [_result(result) for result in answer.results]
+    else:
+        body["predictions"] = _predictions(only(answer))
+    if answer.warnings:
+        body["warnings"] = list(answer.warnings)
+    return jsonify(body)
+
+
+def _question(name: str, submission: Submission) -> Question:
+    version = whole_number(submission.parameters, "version", least=0)
+    label = text(submission.parameters, "label")
+    if version is not None and label is not None:
+        raise InvalidParameter("version and label are both given; one of them is allowed.")
+    return Question(
+        model=name,
+        uploads=submission.uploads,
+        top_k=whole_number(submission.parameters, "top_k", least=1),
+        version=version,
+        label=label,
+    )
+
+
+def _result(result: Result) -> dict[str, Any]:
+    if isinstance(result, GatewayError):
+        return {"error": problem(result)}
+    return {"predictions": _predictions(result)}
+
+
+def _predictions(predictions: list[Prediction]) -> list[dict[str, Any]]:
+    return [{"class_id": p.class_id, "label": p.label, "score": p.score} for p in predictions]
+
+
+def _summary(name: str, state: ModelState) -> dict[str, Any]:
+    summary: dict[str, Any] = {
+        "name": name,
+        "default": name == gateway().models.default,
+        "ready": state.ready,
+        "version": state.newest.version if state.newest else None,
+        "versions": [
+            {"version": v.version, "state": v.state, "error": v.error} for v in state.versions
+        ],
+    }
+    if state.newest:
+        spec = state.newest.spec.to_dict()
+        summary |= {key: spec[key] for key in ("trained", "input", "output", "source")}
+        summary["warnings"] = list(warnings_of(name, state.newest.spec))
+    if state.problem:
+        summary["error"] = problem(state.problem)
+    return summary

@@ -1,0 +1,28 @@
+"""The original's routes. Their contract never changes."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+
+from flask_server.gateway import Question
+from flask_server.uploads import form_base64
+from flask_server.views.context import ask, gateway, only
+
+bp = Blueprint("original", __name__)
+
+
+@bp.post("/imageclassifier/predict/")
+def predict() -> Response:
+    """Answer the five best classes of the picture in the form field ``b64`` as triples."""
+    upload = form_base64(request.form.get("b64"))
+    answer = ask(Question(model=gateway().models.default, uploads=[upload]))
+    response = jsonify([[p.class_id, p.label, p.score] for p in only(answer)])
+    if answer.warnings:
+        response.headers["X-Model-Warning"] = " ".join(answer.warnings)
+    return response
+
+
+@bp.route("/hello/", methods=["GET", "POST"])
+def hello() -> str:
+    """Answer the original's ping."""
+    return "Hello, World!"

@@ -1,0 +1,181 @@
+"""A small TensorFlow Serving of our own: real sockets, answers that a test can set."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+
+from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
+
+Row = list[float]
+#: Scores for one picture, from its raw pixels as the ``pixels`` signature gets them.
+Scorer = Callable[[np.ndarray[Any, Any]], Row]
+
+
+def make_spec(
+    name: str = "toy", labels: tuple[str, ...] = ("dark", "middle", "light"), **fields: Any
+) -> ModelSpec:
+    """A spec for pictures of 4 x 4, unless the fields say otherwise."""
+    return ModelSpec(
+        name=name,
+        input=fields.pop("input", InputSpec(height=4, width=4)),
+        output=OutputSpec(classes=len(labels), activation=fields.pop("activation", "softmax")),
+        labels=tuple((f"id{i}", label) for i, label in enumerate(labels)),
+        **fields,
+    )
+
+
+def by_brightness(pixels: np.ndarray[Any, Any]) -> Row:
+    """Dark pictures get the first class, light ones the last."""
+    light = float(pixels.mean()) / 255
+    return [1 - light, 0.25, light]
+
+
+@dataclass
+class Servable:
+    """One version of a model: what it says of itself and how it scores."""
+
+    spec: ModelSpec | None = field(default_factory=make_spec)
+    score: Scorer = by_brightness
+    dtype: str = "DT_FLOAT"
+    state: str = "AVAILABLE"
+
+    def signatures(self) -> dict[str, Any]:
+        default = {
+            "inputs": {"x": {"dtype": self.dtype, "tensor_shape": {"dim": []}}},
+            "outputs": {
+                "y": {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "-1"}, {"size": "3"}]}}
+            },
+        }
+        ours: dict[str, Any] = {} if self.spec is None else {"pixels": {}, "describe": {}}
+        return {"serving_default": default} | ours
+
+    def predict(self, body: dict[str, Any]) -> list[Any]:
+        signature = body.get("signature_name")
+        if signature == "describe" and self.spec is not None:
+            return [self.spec.to_json() for _ in body["instances"]]
+        if signature == "pixels" and self.spec is not None:
+            view = self.spec.input
+            shape = (view.height, view.width, view.channels)
+            raw = (base64.b64decode(item["b64"]) for item in body["instances"])
+            return [self.score(np.frombuffer(data, np.uint8).reshape(shape)) for data in raw]
+        return [self.score(np.array(item, np.float64)) for item in body["instances"]]
+
+
+class StubServing:
+    """The server; ``models`` is what it serves, ``answer`` overrules predict when it is set."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, dict[int, Servable]] = {"toy": {1: Servable()}}
+        self.labels: dict[str, int] = {}
+        self.answer: tuple[int, Any] | None = None
+        self.breaks = 0
+        self.delay_s = 0.0
+        self.predicts: list[dict[str, Any]] = []
+        self.before_predict: Callable[[], None] = lambda: None
+        handler = type("Handler", (_Handler,), {"stub": self})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    @contextmanager
+    def running(self) -> Iterator[StubServing]:
+        thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.stop()
+            thread.join()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    stub: StubServing
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        _, _, _, name, *rest = self.path.split("/")
+        versions = self.stub.models.get(name)
+        if versions is None:
+            return self._say(404, {"error": f"Could not find any versions of model {name}"})
+        if not rest:
+            return self._say(
+                200, {"model_version_status": [_status(v, s) for v, s in versions.items()]}
+            )
+        return self._metadata(name, versions, rest)
+
+    def _metadata(self, name: str, versions: dict[int, Servable], rest: list[str]) -> None:
+        if rest[0] == "labels" and rest[1] not in self.stub.labels:
+            return self._say(400, {"error": f"Unrecognized servable version label: {rest[1]}"})
+        number = self.stub.labels[rest[1]] if rest[0] == "labels" else int(rest[1])
+        if number not in versions:
+            return self._say(
+                404, {"error": f"Servable not found for request: Specific({name}, {number})"}
+            )
+        return self._say(
+            200,
+            {
+                "model_spec": {"name": name, "version": str(number)},
+                "metadata": {"signature_def": {"signature_def": versions[number].signatures()}},
+            },
+        )
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if body.get("signature_name") == "describe":
+            return self._predict(body)
+        self.stub.predicts.append(body | {"path": self.path})
+        self.stub.before_predict()
+        time.sleep(self.stub.delay_s)
+        if self.stub.breaks > 0:
+            self.stub.breaks -= 1
+            self.close_connection = True
+            return None
+        if self.stub.answer is not None:
+            return self._say(*self.stub.answer)
+        return self._predict(body)
+
+    def _predict(self, body: dict[str, Any]) -> None:
+        _, _, _, name, _, last = self.path.split("/")
+        number = int(last.removesuffix(":predict"))
+        servable = self.stub.models.get(name, {}).get(number)
+        if servable is None:
+            return self._say(
+                404, {"error": f"Servable not found for request: Specific({name}, {number})"}
+            )
+        return self._say(200, {"predictions": servable.predict(body)})
+
+    def _say(self, status: int, document: Any) -> None:
+        data = document if isinstance(document, bytes) else json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def _status(version: int, servable: Servable) -> dict[str, Any]:
+    return {
+        "version": str(version),
+        "state": servable.state,
+        "status": {"error_code": "OK", "error_message": ""},
+    }

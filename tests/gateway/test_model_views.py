@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.gateway.conftest import MakeApp, b64, draw, flat
+from tests.gateway.stub_serving import Servable, StubServing, make_spec
+
+URL = "/models/toy/predict"
+WHITE, BLACK = flat("white"), flat("black")
+
+
+def best(response: TestResponse) -> str:
+    assert response.json is not None, response.text
+    label = response.json["predictions"][0]["label"]
+    assert isinstance(label, str)
+    return label
+
+
+def code(response: TestResponse) -> tuple[int, str]:
+    assert response.json is not None, response.text
+    return response.status_code, response.json["code"]
+
+
+def test_json_answer(client: FlaskClient) -> None:
+    response = client.post(URL, json={"image": b64(WHITE), "top_k": 2})
+
+    assert response.json == {
+        "model": "toy",
+        "version": 1,
+        "predictions": [
+            {"class_id": "id2", "label": "light", "score": 1.0},
+            {"class_id": "id1", "label": "middle", "score": 0.25},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "request_args",
+    [
+        pytest.param({"json": {"image": b64(WHITE)}}, id="JSON"),
+        pytest.param({"json": {"image": f"data:image/png;base64,{b64(WHITE)}"}}, id="data URL"),
+        pytest.param(
+            {"data": json.dumps({"image": b64(WHITE)}), "content_type": "application/vnd.a+json"},
+            id="a JSON dialect",
+        ),
+        pytest.param({"data": {"image": (io.BytesIO(WHITE), "a.png")}}, id="multipart file"),
+        pytest.param({"data": {"image": b64(WHITE)}}, id="form field"),
+        pytest.param({"data": WHITE, "content_type": "image/png"}, id="raw body"),
+        pytest.param({"data": WHITE, "content_type": "application/octet-stream"}, id="raw bytes"),
+        pytest.param({"data": WHITE}, id="no type"),
+    ],
+)
+def test_every_form_of_request(client: FlaskClient, request_args: dict[str, Any]) -> None:
+    assert best(client.post(URL, **request_args)) == "light"
+
+
+def test_top_k_in_the_query_of_a_raw_body(client: FlaskClient) -> None:
+    response = client.post(f"{URL}?top_k=1", data=WHITE, content_type="image/png")
+
+    assert response.json is not None
+    assert len(response.json["predictions"]) == 1
+
+
+def test_several_images_keep_their_order_and_their_errors(client: FlaskClient) -> None:
+    images = [b64(WHITE), "!", b64(BLACK), None, 7, b64(b"text"), b64(WHITE[:50])]
+
+    response = client.post(URL, json={"images": images, "top_k": 1})
+
+    assert response.status_code == 200
+    assert response.json is not None
+    results = response.json["results"]
+    assert results[0]["predictions"][0]["label"] == "light"
+    assert results[2]["predictions"][0]["label"] == "dark"
+    assert [r["error"]["code"] for r in results if "error" in r] == [
+        "invalid_base64",
+        "missing_image",
+        "invalid_parameter",
+        "unsupported_image",
+        "corrupt_image",
+    ]
+
+
+def test_several_images_are_one_call_to_serving(client: FlaskClient, serving: StubServing) -> None:
+    client.post(URL, json={"images": [b64(WHITE)] * 7})
+
+    assert [len(call["instances"]) for call in serving.predicts] == [7]
+
+
+def test_nothing_is_asked_when_no_image_is_usable(
+    client: FlaskClient, serving: StubServing
+) -> None:
+    response = client.post(URL, json={"images": ["!", ""]})
+
+    assert response.status_code == 200
+    assert serving.predicts == []
+
+
+def test_several_files(client: FlaskClient) -> None:
+    files = [(io.BytesIO(WHITE), "a.png"), (io.BytesIO(BLACK), "b.png")]
+
+    response = client.post(URL, data={"image": files, "top_k": "1"})
+
+    assert response.json is not None
+    labels = [result["predictions"][0]["label"] for result in response.json["results"]]
+    assert labels == ["light", "dark"]
+
+
+@pytest.mark.parametrize(
+    ("request_args", "outcome"),
+    [
+        pytest.param({"data": "{", "content_type": "application/json"}, (400, "invalid_json")),
+        pytest.param(
+            {"data": "[" * 99999, "content_type": "application/json"}, (400, "invalid_json")
+        ),
+        pytest.param({"data": b"\xff", "content_type": "application/json"}, (400, "invalid_json")),
+        pytest.param({"json": [1]}, (400, "invalid_json")),
+        pytest.param({"json": {}}, (400, "missing_image")),
+        pytest.param({"json": {"image": None}}, (400, "missing_image")),
+        pytest.param({"json": {"image": ""}}, (400, "missing_image")),
+        pytest.param({"json": {"image": 5}}, (400, "invalid_parameter")),
+        pytest.param({"json": {"image": ["a"]}}, (400, "invalid_parameter")),
+        pytest.param({"json": {"images": "a"}}, (400, "invalid_parameter")),
+        pytest.param({"json": {"images": []}}, (400, "invalid_parameter")),
+        pytest.param({"json": {"images": ["a"], "image": "a"}}, (400, "invalid_parameter")),
+        pytest.param({"json": {"images": ["a"] * 33}}, (413, "too_many_images")),
+        pytest.param({"json": {"image": b64(WHITE), "top_k": 0}}, (400, "invalid_parameter")),
+        pytest.param({"json": {"image": b64(WHITE), "top_k": 4}}, (400, "invalid_parameter")),
+        pytest.param({"json": {"image": b64(WHITE), "top_k": 1.5}}, (400, "invalid_parameter")),
+        pytest.param({"json": {"image": b64(WHITE), "top_k": True}}, (400, "invalid_parameter")),
+        pytest.param({"json": {"image": b64(WHITE), "topk": 3}}, (400, "invalid_parameter")),
+        pytest.param({"json": {"image": b64(WHITE), "version": 9}}, (404, "unknown_version")),
+        pytest.param({"json": {"image": b64(WHITE), "label": "x"}}, (404, "unknown_version")),
+        pytest.param(
+            {"json": {"image": b64(WHITE), "label": "x", "version": 1}}, (400, "invalid_parameter")
+        ),
+        pytest.param({"data": b"", "content_type": "image/png"}, (400, "missing_image")),
+        pytest.param({"data": {"top_k": "1"}}, (400, "missing_image")),
+        pytest.param({"data": b"x", "content_type": "text/plain"}, (415, "unsupported_media_type")),
+    ],
+)
+def test_bad_request_has_status_and_code(
+    client: FlaskClient, request_args: dict[str, Any], outcome: tuple[int, str]
+) -> None:
+    assert code(client.post(URL, **request_args)) == outcome
+
+
+def test_unknown_model(client: FlaskClient) -> None:
+    response = client.post("/models/nobody/predict", json={"image": b64(WHITE)})
+
+    assert code(response) == (404, "unknown_model")
+
+
+def test_pinned_version_and_label(client: FlaskClient, serving: StubServing) -> None:
+    serving.models["toy"] = {1: Servable(), 2: Servable(score=lambda _: [0, 1, 0])}
+    serving.labels["stable"] = 1
+
+    assert best(client.post(URL, json={"image": b64(WHITE)})) == "middle"
+    assert best(client.post(URL, json={"image": b64(WHITE), "version": 1})) == "light"
+    assert best(client.post(URL, json={"image": b64(WHITE), "label": "stable"})) == "light"
+    assert best(client.post(f"{URL}?version=1", data=WHITE)) == "light"
+
+
+def test_untrained_model_warns_in_the_body(client: FlaskClient, serving: StubServing) -> None:
+    serving.models["toy"] = {1: Servable(make_spec(trained=False))}
+
+    response = client.post(URL, json={"image": b64(WHITE)})
+
+    assert response.json is not None
+    assert "untrained" in response.json["warnings"][0]
+
+
+def test_models_lists_every_model_and_what_it_is(make_app: MakeApp, serving: StubServing) -> None:
+    serving.models["raw"] = {3: Servable(make_spec(trained=False))}
+    app = make_app(
+        '[models.toy]\nbase_path="a"\n[models.raw]\nbase_path="b"\n[models.no]\nbase_path="c"\n'
+    )
+
+    response = app.test_client().get("/models")
+
+    assert response.json is not None
+    toy, raw, missing = response.json["models"]
+    assert (toy["name"], toy["default"], toy["ready"], toy["version"]) == ("toy", True, True, 1)
+    assert (raw["default"], raw["trained"], raw["version"]) == (False, False, 3)
+    assert "untrained" in raw["warnings"][0]
+    assert (missing["ready"], missing["version"]) == (False, None)
+    assert "labels" not in toy
+
+
+def test_one_model_shows_its_spec(client: FlaskClient) -> None:
+    response = client.get("/models/toy")
+
+    assert response.json is not None
+    assert response.json["spec"]["labels"] == [["id0", "dark"], ["id1", "middle"], ["id2", "light"]]
+    assert code(client.get("/models/nobody")) == (404, "unknown_model")
+
+
+@pytest.mark.parametrize("size", [(4, 4), (33, 7)])
+def test_every_answer_has_request_id_and_timing(client: FlaskClient, size: tuple[int, int]) -> None:
+    response = client.post(URL, data=draw(size=size), headers={"X-Request-ID": "my-id"})
+
+    assert response.headers["X-Request-ID"] == "my-id"
+    stages = [part.split(";")[0] for part in response.headers["Server-Timing"].split(", ")]
+    assert stages == ["decode", "preprocess", "serving", "postprocess", "total"]
+
+
+def test_foreign_model_is_described_by_the_models_file(
+    make_app: MakeApp, serving: StubServing
+) -> None:
+    serving.models["foreign"] = {1: Servable(spec=None, score=lambda x: [x.max(), x.min(), 0])}
+    app = make_app(
+        '[models.foreign]\nbase_path="f"\ninput = { height = 2, width = 2, scale = "unit" }\n'
+    )
+
+    response = app.test_client().post("/models/foreign/predict", data=WHITE)
+
+    assert response.json is not None
+    assert response.json["predictions"][0] == {"class_id": "0", "label": "0", "score": 1.0}
+    assert serving.predicts[0]["instances"] == [[[[1.0] * 3] * 2] * 2]
+
+
+def test_foreign_uint8_model_gets_whole_numbers(make_app: MakeApp, serving: StubServing) -> None:
+    serving.models["foreign"] = {
+        1: Servable(spec=None, dtype="DT_UINT8", score=lambda x: [x.max(), 0, 0])
+    }
+    app = make_app('[models.foreign]\nbase_path="f"\ninput = { height = 1, width = 1 }\n')
+
+    app.test_client().post("/models/foreign/predict", data=WHITE)
+
+    assert serving.predicts[0]["instances"] == [[[[255, 255, 255]]]]
+
+
+def test_foreign_model_without_description_says_what_is_missing(
+    make_app: MakeApp, serving: StubServing
+) -> None:
+    serving.models["foreign"] = {1: Servable(spec=None)}
+    app = make_app('[models.foreign]\nbase_path="f"\n')
+
+    response = app.test_client().post("/models/foreign/predict", data=WHITE)
+
+    assert code(response) == (502, "serving_error")
+    assert "models file" in response.text

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from flask_server.settings import PREFIX, Settings, SettingsError
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_defaults_need_no_environment() -> None:
+    assert Settings.from_env({"PATH": "/bin"}) == Settings()
+
+
+def test_values_are_read_by_their_type() -> None:
+    settings = Settings.from_env(
+        {
+            "GATEWAY_SERVING_URL": "http://[::1]:8501/",
+            "GATEWAY_CORS_ORIGINS": "https://a.example, http://localhost:4200/",
+            "GATEWAY_MAX_BODY_BYTES": "1",
+            "GATEWAY_DEADLINE_S": "2.5",
+            "GATEWAY_FAST_JPEG": "no",
+            "GATEWAY_MODELS_FILE": "/etc/models.toml",
+        }
+    )
+
+    assert settings.serving_url == "http://[::1]:8501"
+    assert settings.cors_origins == ("https://a.example", "http://localhost:4200")
+    assert settings.max_body_bytes == 1
+    assert settings.deadline_s == 2.5
+    assert not settings.fast_jpeg
+    assert settings.models_file == Path("/etc/models.toml")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("GATEWAY_SERVING_URL", "localhost:9000", "a root such as"),
+        ("GATEWAY_SERVING_URL", "http://host/v1", "without /v1"),
+        ("GATEWAY_MAX_BODY_BYTES", "0", "1 or more"),
+        ("GATEWAY_MAX_BODY_BYTES", "32MB", "1 or more"),
+        ("GATEWAY_MAX_PIXELS", "-5", "1 or more"),
+        ("GATEWAY_DEADLINE_S", "0", "above 0"),
+        ("GATEWAY_DEADLINE_S", "nan", "above 0"),
+        ("GATEWAY_DEADLINE_S", "inf", "above 0"),
+        ("GATEWAY_FAST_JPEG", "maybe", "true or false"),
+        ("GATEWAY_CORS_ORIGINS", "", "origins"),
+        ("GATEWAY_CORS_ORIGINS", "app.example", "origins"),
+        ("GATEWAY_MODELS_FILE", " ", "a file"),
+    ],
+)
+def test_bad_value_names_variable_value_and_what_is_allowed(
+    variable: str, value: str, allowed: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({variable: value})
+
+    assert f"{variable}={value!r}" in str(caught.value)
+    assert allowed in str(caught.value)
+
+
+def test_misspelt_variable_is_an_error_that_lists_the_known() -> None:
+    with pytest.raises(
+        SettingsError, match="GATEWAY_SERVINGURL is no setting.*GATEWAY_SERVING_URL"
+    ):
+        Settings.from_env({"GATEWAY_SERVINGURL": "http://x"})
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["GATEWAY_PORT", "GATEWAY_PORT_5000_TCP", "GATEWAY_SERVICE_HOST", "GATEWAY_SERVICE_PORT_HTTP"],
+)
+def test_names_that_kubernetes_injects_are_ignored(variable: str) -> None:
+    assert Settings.from_env({variable: "tcp://10.0.0.1:5000"}) == Settings()
+
+
+def test_threads_are_the_bound_and_some_to_refuse_with() -> None:
+    assert Settings(max_in_flight=4).threads == 12
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
+def test_readme_names_every_setting(name: str) -> None:
+    assert f"`{PREFIX}{name.upper()}`" in README.read_text(encoding="utf-8")
