@@ -1,0 +1,92 @@
+"""Start the server: ``python -m model_server --rest_api_port=8501 --model_base_path=/models/m``."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from queue import SimpleQueue
+from typing import Any
+
+from model_server.errors import ServingError
+from model_server.flags import Misuse, parse, usage
+from model_server.server import Server
+
+_FAILED = 255
+
+logger = logging.getLogger("model_server")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; return 0 then, 255 when the start fails."""
+    try:
+        flags, ignored = parse(sys.argv[1:] if argv is None else argv)
+    except Misuse as error:
+        return _explain(str(error))
+    if flags["version"]:
+        _say(f"TensorFlow ModelServer: {_version('image-classification-gateway')} (embedded)")
+        _say(f"TensorFlow Library: {_version('tensorflow-cpu', 'tensorflow')}")
+        return 0
+    logging.basicConfig(
+        format="%(asctime)s %(levelname).1s %(message)s", level=logging.INFO, stream=sys.stderr
+    )
+    for flag in ignored:
+        logger.warning("--%s is accepted and ignored. %s", flag.name, flag.help)
+    return _serve(flags)
+
+
+def _serve(flags: Mapping[str, Any]) -> int:
+    events: SimpleQueue[ServingError | int] = SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: events.put(received))
+    try:
+        server = Server(flags)
+    except ServingError as error:
+        return _refused(error)
+    # A load may take minutes; the main thread stays free to hear signals meanwhile.
+    threading.Thread(target=_start, args=(server, events), name="start", daemon=True).start()
+    event = events.get()
+    if isinstance(event, ServingError):
+        return _refused(event)
+    logger.info("stopping on signal %d", event)
+    server.stop()
+    return 0
+
+
+def _start(server: Server, events: SimpleQueue[ServingError | int]) -> None:
+    try:
+        server.start()
+    except ServingError as error:
+        events.put(error)
+
+
+def _refused(error: ServingError) -> int:
+    _say(f"Failed to start server. Error: {error}")
+    return _FAILED
+
+
+def _explain(problem: str) -> int:
+    logger.error("%s", problem)
+    _say(f"{problem}\n{usage('python -m model_server')}")
+    return _FAILED
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _version(*packages: str) -> str:
+    for package in packages:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    return "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Read the model config file: which models, from where, which versions, which labels."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf import text_format
+
+from model_server.errors import InvalidArgument
+from model_server.protos import message
+from model_server.versions import All, Latest, ModelConfig, Policy, Specific
+
+_PLATFORM: Final = "tensorflow"
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+
+
+def read_message(path: Path, name: str) -> Any:  # noqa: ANN401 - a message made at run time
+    """Read a text protocol buffer, or raise InvalidArgument."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidArgument(f"{path}; {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(f"Invalid protobuf file: '{path}'") from error
+    if not text:
+        raise InvalidArgument(f"{path}; Invalid argument")
+    try:
+        return text_format.Parse(text, message(name)())
+    except text_format.ParseError as error:
+        raise InvalidArgument(f"Invalid protobuf file: '{path}' ({error})") from error
+
+
+def read_models(path: Path) -> list[ModelConfig]:
+    """Read a ModelServerConfig, or raise what the start or the reload must say."""
+    configs = [
+        _model(config)
+        for config in read_message(path, "ModelServerConfig").model_config_list.config
+    ]
+    return checked(configs)
+
+
+def checked(configs: list[ModelConfig]) -> list[ModelConfig]:
+    """Refuse a name listed twice and a base path that is not absolute."""
+    names: set[str] = set()
+    for config in configs:
+        if config.name in names:
+            raise InvalidArgument(
+                f"Illegal to list model {config.name} multiple times in config list"
+            )
+        names.add(config.name)
+        path = str(config.base_path)
+        if not (config.base_path.is_absolute() or _URI.match(path)):
+            raise InvalidArgument(
+                f"Expected model {config.name} to have an absolute path or URI;"
+                f" got base_path()={path}"
+            )
+    return configs
+
+
+def _model(config: Any) -> ModelConfig:  # noqa: ANN401 - a message made at run time
+    _check_platform(config)
+    return ModelConfig(
+        name=config.name,
+        base_path=Path(config.base_path),
+        policy=_policy(config.model_version_policy),
+        labels={label.key: label.value for label in config.version_labels},
+    )
+
+
+def _check_platform(config: Any) -> None:  # noqa: ANN401 - a message made at run time
+    if config.model_platform and config.model_type:
+        raise InvalidArgument(
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and"
+            f" ModelServerConfig::model_platform, model name is {config.name}"
+        )
+    if not config.model_platform and not config.model_type:
+        raise InvalidArgument(
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor"
+            f" ModelServerConfig::model_platform, model name is {config.name}"
+        )
+    if config.model_platform not in ("", _PLATFORM):
+        raise InvalidArgument(
+            f"Model {config.name} requests unsupported platform {config.model_platform}"
+        )
+
+
+def _policy(policy: Any) -> Policy:  # noqa: ANN401 - a message made at run time
+    if policy.HasField("all"):
+        return All()
+    if policy.HasField("specific"):
+        return Specific(frozenset(policy.specific.versions))
+    return Latest(policy.latest.num_versions)

@@ -1,0 +1,58 @@
+"""Know TensorFlow's tensor types by all their names: short, DT_ and numpy's.
+
+Pure data. String tensors are numpy arrays of ``bytes`` objects.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Short name (as error messages print it) to the name of the enum value (as metadata prints it).
+ENUM_NAMES: Final = {
+    "float": "DT_FLOAT",
+    "double": "DT_DOUBLE",
+    "int32": "DT_INT32",
+    "uint8": "DT_UINT8",
+    "int16": "DT_INT16",
+    "int8": "DT_INT8",
+    "string": "DT_STRING",
+    "complex64": "DT_COMPLEX64",
+    "int64": "DT_INT64",
+    "bool": "DT_BOOL",
+    "qint8": "DT_QINT8",
+    "quint8": "DT_QUINT8",
+    "qint32": "DT_QINT32",
+    "bfloat16": "DT_BFLOAT16",
+    "qint16": "DT_QINT16",
+    "quint16": "DT_QUINT16",
+    "uint16": "DT_UINT16",
+    "complex128": "DT_COMPLEX128",
+    "half": "DT_HALF",
+    "resource": "DT_RESOURCE",
+    "variant": "DT_VARIANT",
+    "uint32": "DT_UINT32",
+    "uint64": "DT_UINT64",
+    "INVALID": "DT_INVALID",
+}
+SHORT_NAMES: Final = {enum: short for short, enum in ENUM_NAMES.items()}
+
+_NUMPY_NAMES: Final = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "half",
+    "object": "string",
+}
+
+
+def short_name(array: NDArray[Any]) -> str:
+    """Return TensorFlow's short name for the type of an array."""
+    return _NUMPY_NAMES.get(array.dtype.name, array.dtype.name)
+
+
+def numpy_dtype(short: str) -> np.dtype[Any]:
+    """Return numpy's type for a short name of a type that REST reads."""
+    names = {tensorflow: numpy for numpy, tensorflow in _NUMPY_NAMES.items()}
+    return np.dtype(names.get(short, short))

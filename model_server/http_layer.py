@@ -1,0 +1,199 @@
+"""Listen, read requests, send answers: the only file that touches sockets.
+
+One thread per connection; at most ``threads`` requests are worked on at once, the others wait.
+A caller can rely on two promises: whatever a client sends, the other connections go on; and each
+answer leaves in one piece, without waiting for the client's acknowledgement of the one before.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import socketserver
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from model_server.http_messages import (
+    METHODS,
+    BadRequest,
+    Head,
+    Request,
+    Response,
+    page,
+    read_head,
+    read_target,
+    write_response,
+)
+
+Answer = Callable[[Request], Response]
+
+#: Idle connections are closed after this time; pools of HTTP clients keep theirs for minutes.
+IDLE_S: Final = 900.0
+_PIECE: Final = 1 << 20
+_MAX_HEAD: Final = 1 << 20
+
+logger = logging.getLogger(__name__)
+
+
+class HttpServer(socketserver.ThreadingTCPServer):
+    """An HTTP server that hands every request to one function."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 1024
+
+    def __init__(self, host: str, port: int, answer: Answer, *, threads: int) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._answer = answer
+        self._room = threading.BoundedSemaphore(threads)
+        self._busy = 0
+        self._changed = threading.Condition()
+        super().__init__((host, port), _Connection)
+
+    @property
+    def port(self) -> int:
+        """The port that is really listened on."""
+        return int(self.server_address[1])
+
+    def answer(self, request: Request) -> Response:
+        """Work on a request as soon as there is room."""
+        with self._changed:
+            self._busy += 1
+        try:
+            with self._room:
+                return self._answer(request)
+        except Exception:
+            logger.exception("a defect of the server, while answering %s", request.target)
+            return Response(500, b'{\n    "error": "Internal server error"\n}')
+
+    def answered(self) -> None:
+        """Take note that an answer has been sent, or cannot be."""
+        with self._changed:
+            self._busy -= 1
+            self._changed.notify_all()
+
+    def drain(self, grace_s: float) -> bool:
+        """Stop listening and wait for the answers under way; False when the time did not do."""
+        self.shutdown()
+        self.server_close()
+        with self._changed:
+            return self._changed.wait_for(lambda: self._busy == 0, grace_s)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log what went wrong on a connection; the others do not notice."""
+        logger.debug("connection from %s ended", client_address, exc_info=True)
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    server: HttpServer
+    request: socket.socket
+
+    def handle(self) -> None:
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request.settimeout(IDLE_S)
+        self.buffer = b""
+        while self.exchange():
+            pass
+
+    def exchange(self) -> bool:
+        """Serve one request; tell whether another may follow."""
+        head = None
+        try:
+            data = self.until(b"\r\n\r\n", _MAX_HEAD)
+            head = read_head(data)
+            request = self.whole(head)
+        except EOFError:
+            return False
+        except BadRequest:
+            return self.send(page(400), None)
+        if isinstance(request, Response):
+            return self.send(request, head)
+        response = self.server.answer(request)
+        try:
+            return self.send(response, head)
+        finally:
+            self.server.answered()
+
+    def whole(self, head: Head) -> Request | Response:
+        """Read the rest of a request, or return the page that refuses it."""
+        if head.method not in METHODS:
+            return page(501)
+        expectation = head.headers.get("expect", "").lower()
+        if expectation and expectation != "100-continue":
+            return page(417)
+        path, target = read_target(head.target)
+        return Request(head.method, path, target, head.headers, self.body(head))
+
+    def body(self, head: Head) -> bytes:
+        length = head.length
+        if not length and not head.is_chunked:
+            return b""
+        if "expect" in head.headers and head.minor >= 1 and not self.buffer:
+            self.request.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return self.chunks() if head.is_chunked else self.exactly(length)
+
+    def chunks(self) -> bytes:
+        """Read a chunked body and the trailer behind it."""
+        pieces = []
+        while True:
+            size_text = self.until(b"\r\n", _MAX_HEAD).split(b";")[0].strip()
+            try:
+                size = int(size_text, 16)
+            except ValueError as error:
+                raise BadRequest from error
+            if size < 0:
+                raise BadRequest
+            if size == 0:
+                break
+            pieces.append(self.exactly(size))
+            self.until(b"\r\n", _MAX_HEAD)
+        while self.until(b"\r\n", _MAX_HEAD):
+            pass
+        return b"".join(pieces)
+
+    def until(self, end: bytes, limit: int) -> bytes:
+        """Return what comes before ``end`` and step over both."""
+        searched = 0
+        while (found := self.buffer.find(end, max(0, searched - len(end)))) < 0:
+            searched = len(self.buffer)
+            if searched > limit:
+                raise BadRequest
+            self.buffer += self.receive(_PIECE)
+        data, self.buffer = self.buffer[:found], self.buffer[found + len(end) :]
+        return data
+
+    def exactly(self, size: int) -> bytes:
+        """Return the next ``size`` bytes."""
+        pieces = [self.buffer[:size]]
+        self.buffer = self.buffer[size:]
+        missing = size - len(pieces[0])
+        while missing:
+            pieces.append(self.receive(min(missing, _PIECE)))
+            missing -= len(pieces[-1])
+        return b"".join(pieces)
+
+    def receive(self, most: int) -> bytes:
+        try:
+            data = self.request.recv(most)
+        except OSError as error:
+            raise EOFError from error
+        if not data:
+            raise EOFError
+        return data
+
+    def send(self, response: Response, head: Head | None) -> bool:
+        data, stays = write_response(response, head)
+        try:
+            self.request.sendall(data)
+        except OSError:
+            return False
+        return stays
+
+
+def serve(server: HttpServer) -> threading.Thread:
+    """Accept connections in a thread of its own until the server is drained."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="http", daemon=True)
+    thread.start()
+    return thread

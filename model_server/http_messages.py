@@ -1,0 +1,172 @@
+"""Read request heads and write answers, in the manner of libevent's HTTP server. Pure.
+
+TensorFlow Serving speaks HTTP through libevent, so its pages, reason phrases and header order are
+part of the contract. Nothing here touches a socket.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Final
+
+METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"})
+
+_REASONS: Final = {
+    100: "Continue",
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    409: "Conflict",
+    417: "Expectation Failed",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    504: "Gateway Time-out",
+}
+_VERSION: Final = re.compile(r"HTTP/(\d+)\.(\d+)", re.ASCII)
+_PART: Final = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/{}]|%[0-9A-Fa-f]{{2}})*"
+#: Scheme and authority are allowed and ignored; path, query and fragment are what counts.
+_URI: Final = re.compile(
+    rf"(?:[A-Za-z][A-Za-z0-9+.\-]*:)?(?://[^/?#]*)?"
+    rf"({_PART.format('')})((?:\?{_PART.format('?')})?(?:#{_PART.format('?')})?)"
+)
+
+JSON: Final = (("Content-Type", "application/json"),)
+
+
+class BadRequest(Exception):
+    """The head of a request cannot be understood; the connection is of no use any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first line and the headers of a request; header names are in lower case."""
+
+    method: str
+    target: str
+    minor: int
+    headers: Mapping[str, str]
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Tell whether the caller wants to use the connection again."""
+        wish = self.headers.get("connection", "").lower()
+        return wish != "close" and (self.minor >= 1 or wish.startswith("keep-alive"))
+
+    @property
+    def is_chunked(self) -> bool:
+        """Tell whether the body comes in chunks."""
+        return self.headers.get("transfer-encoding", "").lower() == "chunked"
+
+    @property
+    def length(self) -> int:
+        """The announced length of the body, 0 without announcement, or raise BadRequest."""
+        text = self.headers.get("content-length")
+        if text is None:
+            return 0
+        if not re.fullmatch(r"\+?[0-9]{1,18}", text, re.ASCII):
+            raise BadRequest
+        return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A whole request."""
+
+    method: str
+
+    path: str
+    """The path alone."""
+
+    target: str
+    """Path, query and fragment: what TensorFlow Serving matches its routes against."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer; headers that the protocol needs are added when it is written."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = JSON
+    closes: bool = False
+
+
+def page(status: int) -> Response:
+    """Return libevent's own HTML page for an error, after which the connection ends."""
+    reason = _REASONS[status]
+    body = (
+        f"<HTML><HEAD>\n<TITLE>{status} {reason}</TITLE>\n</HEAD><BODY>\n"
+        f"<H1>{reason}</H1>\n</BODY></HTML>\n"
+    )
+    headers = (("Content-Type", "text/html"), ("Connection", "close"))
+    return Response(status, body.encode(), headers, closes=True)
+
+
+def read_head(data: bytes) -> Head:
+    """Read a request head without its last blank line, or raise BadRequest."""
+    first, *lines = data.decode("latin-1").replace("\r\n", "\n").split("\n")
+    method, _, rest = first.rstrip(" ").partition(" ")
+    target, blank, version = rest.rpartition(" ")
+    match = _VERSION.fullmatch(version)
+    if not (blank and target and match) or int(match[1]) > 1:
+        raise BadRequest
+    headers: dict[str, str] = {}
+    for line in _unfolded(lines):
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise BadRequest
+        headers.setdefault(name.lower(), value.strip(" \t"))
+    minor = int(match[2]) if int(match[1]) == 1 else 0
+    return Head(method, target, minor, headers)
+
+
+def _unfolded(lines: list[str]) -> list[str]:
+    """Join continuation lines to the header they continue."""
+    joined: list[str] = []
+    for line in lines:
+        if line.startswith((" ", "\t")) and joined:
+            joined[-1] += f" {line.strip()}"
+        else:
+            joined.append(line)
+    return joined
+
+
+def read_target(target: str) -> tuple[str, str]:
+    """Return the path, and the path with query and fragment; raise BadRequest if it is no URI."""
+    match = _URI.fullmatch(target)
+    if match is None:
+        raise BadRequest
+    return match[1], match[1] + match[2]
+
+
+def write_response(response: Response, head: Head | None) -> tuple[bytes, bool]:
+    """Return the bytes of an answer, and whether the connection stays open after it."""
+    minor = 1 if head is None else head.minor
+    asked_to_close = head is not None and head.headers.get("connection", "").lower() == "close"
+    stays = head is not None and head.keeps_alive and not response.closes
+    headers = [*response.headers]
+    if minor >= 1:
+        headers.append(("Date", formatdate(usegmt=True)))
+    elif stays:
+        headers.append(("Connection", "keep-alive"))
+    if head is None or head.method != "HEAD":
+        if minor >= 1 or stays:
+            headers.append(("Content-Length", str(len(response.body))))
+        if not any(name == "Content-Type" for name, _ in headers):
+            headers.append(("Content-Type", "text/html; charset=ISO-8859-1"))
+    if asked_to_close:
+        headers = [pair for pair in headers if pair[0] != "Connection"]
+        headers.append(("Connection", "close"))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    reason = _REASONS.get(response.status, "Client Error")
+    start = f"HTTP/1.{minor} {response.status} {reason}\r\n"
+    return f"{start}{lines}\r\n".encode("latin-1") + response.body, stays

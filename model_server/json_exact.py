@@ -1,0 +1,250 @@
+"""Read JSON in exactly the dialect of TensorFlow Serving's parser, errors and offsets included.
+
+Slow and patient: the fast reader hands over whatever it is not sure of. A caller can rely on two
+promises: nesting depth is not limited, and every failure is an InvalidArgument that names the byte
+offset. Strings hold bytes that are not UTF-8 as surrogate escapes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+from model_server.errors import InvalidArgument
+
+_BYTE_ORDER_MARK: Final = re.compile(rb"\xef?\xbb?\xbf?")
+_SPACE: Final = re.compile(rb"[ \t\r\n]*")
+_PLAIN: Final = re.compile(rb'[^"\\\x00-\x1f]*')
+_HEX4: Final = re.compile(rb"[0-9a-fA-F]{4}")
+_NUMBER: Final = re.compile(rb"(-?)(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]*)?")
+_ESCAPES: Final = {
+    ord(escape): plain for escape, plain in zip('"/\\bfnrt', b'"/\\\b\f\n\r\t', strict=True)
+}
+_LITERALS: Final = {b"n": (b"null", None), b"t": (b"true", True), b"f": (b"false", False)}
+_BIGGEST_EXPONENT: Final = 308
+
+_EMPTY = "The document is empty."
+_INVALID = "Invalid value."
+_NO_NAME = "Missing a name for object member."
+_NO_COLON = "Missing a colon after a name of object member."
+_NO_CURLY = "Missing a comma or '}' after an object member."
+_NO_SQUARE = "Missing a comma or ']' after an array element."
+_BAD_HEX = "Incorrect hex digit after \\u escape in string."
+_BAD_SURROGATE = "The surrogate pair in string is invalid."
+_BAD_ESCAPE = "Invalid escape character in string."
+_NO_QUOTE = "Missing a closing quotation mark in string."
+_TOO_BIG = "Number too big to be stored in double."
+_NO_FRACTION = "Miss fraction part in number."
+_NO_EXPONENT = "Miss exponent in number."
+
+
+class JsonObject(dict[str, Any]):
+    """An object whose names may repeat: as a dict the first counts, ``pairs`` has them all."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs: list[tuple[str, Any]] = []
+
+    def add(self, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
+        """Append a member."""
+        self.pairs.append((name, value))
+        self.setdefault(name, value)
+
+
+def parse(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the first JSON value in the text; what follows it is ignored."""
+    if not text:
+        raise InvalidArgument("JSON Parse error: The document is empty")
+    return _Parser(text).document()
+
+
+class _Parser:
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.at = _matched(_BYTE_ORDER_MARK, text, 0).end()
+
+    def document(self) -> Any:  # noqa: ANN401 - any JSON value
+        if self.next() in (b"", b"\0", b"]", b"}", b",", b":"):
+            raise self.error(_EMPTY)
+        value = self.value()
+        if isinstance(value, list | JsonObject):
+            self.fill(value)
+        return value
+
+    def fill(self, root: list[Any] | JsonObject) -> None:
+        """Read the members of a container and of those inside it, without recursion."""
+        stack = [root]
+        fresh = True
+        while stack:
+            if self.closes(stack[-1], fresh):
+                stack.pop()
+                fresh = False
+                continue
+            value = self.item(stack[-1])
+            fresh = isinstance(value, list | JsonObject)
+            if fresh:
+                stack.append(value)
+
+    def closes(self, container: list[Any] | JsonObject, fresh: bool) -> bool:
+        """Step over the closing bracket, or over the comma that is due."""
+        is_list = isinstance(container, list)
+        character = self.next()
+        if character == (b"]" if is_list else b"}"):
+            self.at += 1
+            return True
+        if not fresh:
+            if character != b",":
+                raise self.error(_NO_SQUARE if is_list else _NO_CURLY)
+            self.at += 1
+        return False
+
+    def item(self, container: list[Any] | JsonObject) -> Any:  # noqa: ANN401 - any JSON value
+        if isinstance(container, list):
+            self.next()
+            container.append(self.value())
+            return container[-1]
+        name = self.name()
+        value = self.value()
+        container.add(name, value)
+        return value
+
+    def name(self) -> str:
+        if self.next() != b'"':
+            raise self.error(_NO_NAME)
+        name = self.string()
+        if self.next() != b":":
+            raise self.error(_NO_COLON)
+        self.at += 1
+        self.next()
+        return name
+
+    def value(self) -> Any:  # noqa: ANN401 - any JSON value
+        character = self.text[self.at : self.at + 1]
+        if character == b'"':
+            return self.string()
+        if character in (b"[", b"{"):
+            self.at += 1
+            return [] if character == b"[" else JsonObject()
+        if character in _LITERALS:
+            word, value = _LITERALS[character]
+            self.word(word)
+            return value
+        return self.number()
+
+    def word(self, word: bytes) -> None:
+        """Step over a word letter by letter; the error points at the first letter that differs."""
+        for letter in word:
+            if self.text[self.at : self.at + 1] != bytes((letter,)):
+                raise self.error(_INVALID)
+            self.at += 1
+
+    def number(self) -> float | int:
+        start = self.at
+        match = _NUMBER.match(self.text, start)
+        if match is None:
+            return self.not_finite()
+        sign, whole, fraction, exponent = match.groups()
+        if fraction == b".":
+            raise self.error(_NO_FRACTION, match.end(3))
+        if exponent is not None and not exponent[-1:].isdigit():
+            raise self.error(_NO_EXPONENT, match.end(4))
+        self.at = match.end()
+        number = _double(match) if fraction or exponent else _integer(sign + whole)
+        if number is None:
+            raise self.error(_TOO_BIG, start)
+        return number
+
+    def not_finite(self) -> float:
+        minus = self.text[self.at : self.at + 1] == b"-"
+        self.at += minus
+        character = self.text[self.at : self.at + 1]
+        if character == b"N":
+            self.word(b"NaN")
+            return math.nan
+        if character != b"I":
+            raise self.error(_INVALID)
+        self.word(b"Inf")
+        if self.text[self.at : self.at + 1] == b"i":
+            self.word(b"inity")
+        return -math.inf if minus else math.inf
+
+    def string(self) -> str:
+        self.at += 1
+        pieces = []
+        while True:
+            match = _matched(_PLAIN, self.text, self.at)
+            self.at = match.end()
+            pieces.append(match[0])
+            character = self.text[self.at : self.at + 1]
+            if character == b'"':
+                self.at += 1
+                return b"".join(pieces).decode("utf-8", "surrogateescape")
+            if character != b"\\":
+                raise self.error(_NO_QUOTE if character in (b"", b"\0") else _BAD_ESCAPE)
+            pieces.append(self.escape())
+
+    def escape(self) -> bytes:
+        start = self.at
+        self.at += 2
+        character = self.text[start + 1 : start + 2]
+        if character == b"u":
+            return chr(self.code_point(start)).encode("utf-8", "surrogatepass")
+        if not character or character[0] not in _ESCAPES:
+            raise self.error(_BAD_ESCAPE, start)
+        return bytes((_ESCAPES[character[0]],))
+
+    def code_point(self, start: int) -> int:
+        high = self.hex4(start)
+        if not 0xD800 <= high <= 0xDBFF:
+            return high
+        if self.text[self.at : self.at + 2] != b"\\u":
+            raise self.error(_BAD_SURROGATE, start)
+        self.at += 2
+        low = self.hex4(start)
+        if not 0xDC00 <= low <= 0xDFFF:
+            raise self.error(_BAD_SURROGATE, start)
+        return ((high - 0xD800) << 10 | (low - 0xDC00)) + 0x10000
+
+    def hex4(self, start: int) -> int:
+        match = _HEX4.match(self.text, self.at)
+        if match is None:
+            raise self.error(_BAD_HEX, start)
+        self.at += 4
+        return int(match[0], 16)
+
+    def next(self) -> bytes:
+        """Step over white space and return the character there, empty at the end."""
+        self.at = _matched(_SPACE, self.text, self.at).end()
+        return self.text[self.at : self.at + 1]
+
+    def error(self, text: str, at: int | None = None) -> InvalidArgument:
+        offset = self.at if at is None else at
+        return InvalidArgument(f"JSON Parse error: {text} at offset: {offset}")
+
+
+def _matched(pattern: re.Pattern[bytes], text: bytes, at: int) -> re.Match[bytes]:
+    match = pattern.match(text, at)
+    assert match is not None  # noqa: S101 - these patterns match the empty string
+    return match
+
+
+def _integer(digits: bytes) -> int | float | None:
+    """Return an int of at most 64 bits, else a float, else None."""
+    if len(digits) > 4000:  # where Python refuses to convert; a float ends long before
+        return None
+    number = int(digits)
+    if -(2**63) <= number < 2**64:
+        return number
+    double = float(digits)
+    return None if math.isinf(double) else double
+
+
+def _double(match: re.Match[bytes]) -> float | None:
+    fraction, exponent = match[3] or b".", match[4] or b"e0"
+    if float(exponent[1:]) > _BIGGEST_EXPONENT + len(fraction) - 1:
+        return None
+    double = float(match[0])
+    return None if math.isinf(double) else double

@@ -1,0 +1,72 @@
+"""Write the JSON of model status and model metadata, laid out as protobuf's printer does. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model_server.dtypes import ENUM_NAMES
+from model_server.engine import Signature, TensorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """What can be said of one version of a model."""
+
+    version: int
+    state: str
+    error_code: str = "OK"
+    error_message: str = ""
+
+
+def status_body(statuses: Iterable[VersionStatus]) -> bytes:
+    """Return the answer to a status request, in the order given."""
+    entries = [
+        {
+            "version": str(status.version),
+            "state": status.state,
+            "status": {
+                "error_code": status.error_code,
+                "error_message": status.error_message,
+            },
+        }
+        for status in statuses
+    ]
+    return f"{_printed({'model_version_status': entries})}\n".encode("utf-8", "surrogateescape")
+
+
+def metadata_body(model: str, version: int, signatures: Mapping[str, Signature]) -> bytes:
+    """Return the answer to a metadata request; ``signature_def`` stands there twice, nested."""
+    spec = _printed({"name": model, "version": str(version), "signature_name": ""})
+    described = {name: _signature(signatures[name]) for name in sorted(signatures)}
+    signature_def = _printed({"signature_def": described})
+    return (
+        f'{{\n"model_spec":{spec}\n,\n"metadata": {{"signature_def": {signature_def}\n}}\n}}\n'
+    ).encode("utf-8", "surrogateescape")
+
+
+def _signature(signature: Signature) -> dict[str, Any]:
+    return {
+        "inputs": {name: _tensor(info) for name, info in sorted(signature.inputs.items())},
+        "outputs": {name: _tensor(info) for name, info in sorted(signature.outputs.items())},
+        "method_name": signature.method_name,
+        "defaults": dict(signature.defaults),
+    }
+
+
+def _tensor(info: TensorInfo) -> dict[str, Any]:
+    sizes = info.shape or ()
+    return {
+        "name": info.name,
+        "dtype": ENUM_NAMES.get(info.dtype, info.dtype),
+        "tensor_shape": {
+            "dim": [{"size": str(size), "name": ""} for size in sizes],
+            "unknown_rank": info.shape is None,
+        },
+    }
+
+
+def _printed(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return json.dumps(value, indent=1, ensure_ascii=False)

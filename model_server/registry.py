@@ -1,0 +1,200 @@
+"""Know every version of every model and its state; hand out the one that a request asks for.
+
+A version that is in use is never closed: whoever acquires a handle keeps the version alive until
+the handle is given back. Nothing here loads anything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+from model_server.engine import LoadedModel
+from model_server.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ServingError,
+    Unavailable,
+)
+from model_server.metadata import VersionStatus
+
+
+class State(Enum):
+    """Where a version is in its life."""
+
+    START = "START"
+    LOADING = "LOADING"
+    AVAILABLE = "AVAILABLE"
+    UNLOADING = "UNLOADING"
+    END = "END"
+
+
+@dataclass(eq=False, slots=True)
+class Servable:
+    """One version of one model."""
+
+    name: str
+    version: int
+    state: State = State.START
+    error: ServingError | None = None
+    model: LoadedModel | None = None
+    users: int = 0
+    failed_tries: int = 0
+
+    def __str__(self) -> str:
+        return f"{{name: {self.name} version: {self.version}}}"
+
+    @property
+    def may_load_again(self) -> bool:
+        """Tell whether the version was unloaded in peace; a failed one is never tried again."""
+        return self.state is State.END and self.error is None
+
+    @property
+    def status(self) -> VersionStatus:
+        """What a status request learns."""
+        if self.error is None:
+            return VersionStatus(self.version, self.state.value)
+        return VersionStatus(self.version, self.state.value, self.error.code, self.error.message)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """Which model a request is for; without version and label the newest one is meant."""
+
+    model: str
+    version: int | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A version that stays in memory while the handle is held."""
+
+    version: int
+    model: LoadedModel
+
+
+class Registry:
+    """All servables; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._models: dict[str, dict[int, Servable]] = {}
+        self._labels: dict[str, Mapping[str, int]] | None = None
+
+    def servables(self, model: str) -> list[Servable]:
+        """Return the versions of a model that were ever loaded, the highest first."""
+        with self._changed:
+            versions = self._models.get(model, {})
+            return [versions[version] for version in sorted(versions, reverse=True)]
+
+    def add(self, servable: Servable) -> None:
+        """Take a new version in, in place of an earlier life of the same number."""
+        with self._changed:
+            self._models.setdefault(servable.name, {})[servable.version] = servable
+
+    def move(
+        self,
+        servable: Servable,
+        state: State,
+        *,
+        model: LoadedModel | None = None,
+        error: ServingError | None = None,
+    ) -> None:
+        """Set the state of a version together with all that changes with it."""
+        with self._changed:
+            servable.state, servable.model, servable.error = state, model, error
+            self._changed.notify_all()
+
+    def retire(self, servable: Servable) -> LoadedModel | None:
+        """Hand the version out no more, wait until nobody uses it, and return its model."""
+        with self._changed:
+            servable.state = State.UNLOADING
+            self._changed.wait_for(lambda: servable.users == 0)
+            return servable.model
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Wait until a state change makes the condition true."""
+        with self._changed:
+            return self._changed.wait_for(condition, timeout_s)
+
+    def set_labels(self, labels: dict[str, Mapping[str, int]]) -> None:
+        """Replace the labels of all models."""
+        with self._changed:
+            self._labels = labels
+
+    def labels(self, model: str) -> Mapping[str, int]:
+        """Return the labels of a model."""
+        with self._changed:
+            return (self._labels or {}).get(model, {})
+
+    def is_available(self, model: str, version: int) -> bool:
+        """Tell whether a version can be asked."""
+        with self._changed:
+            servable = self._models.get(model, {}).get(version)
+            return servable is not None and servable.state is State.AVAILABLE
+
+    def statuses(self, model: str, version: int | None = None) -> list[VersionStatus]:
+        """Return the states of a model's versions, the highest first, or raise NotFound."""
+        found = [s.status for s in self.servables(model) if version in (None, s.version)]
+        if found:
+            return found
+        if version is None:
+            raise NotFound(f"Could not find any versions of model {model}")
+        raise NotFound(f"Could not find version {version} of model {model}")
+
+    @contextmanager
+    def acquire(self, wanted: ModelRequest) -> Iterator[Handle]:
+        """Hold the version that is asked for, or raise what the caller must hear."""
+        with self._changed:
+            servable = self._find(wanted)
+            servable.users += 1
+            assert servable.model is not None  # noqa: S101 - true while AVAILABLE
+            handle = Handle(servable.version, servable.model)
+        try:
+            yield handle
+        finally:
+            with self._changed:
+                servable.users -= 1
+                self._changed.notify_all()
+
+    def _find(self, wanted: ModelRequest) -> Servable:
+        version = wanted.version if wanted.label is None else self._labelled(wanted)
+        ready = {
+            number: servable
+            for number, servable in self._models.get(wanted.model, {}).items()
+            if servable.state is State.AVAILABLE and version in (None, number)
+        }
+        if ready:
+            return ready[max(ready)]
+        which = f"Latest({wanted.model})"
+        if version is not None:
+            which = f"Specific({wanted.model}, {version})"
+        raise NotFound(f"Servable not found for request: {which}")
+
+    def _labelled(self, wanted: ModelRequest) -> int:
+        if self._labels is None:
+            raise Unavailable(f"Model labels does not init yet.{wanted.label}")
+        version = self._labels.get(wanted.model, {}).get(wanted.label or "")
+        if version is None:
+            raise InvalidArgument(f"Unrecognized servable version label: {wanted.label}")
+        return version
+
+
+def checked_label(
+    registry: Registry, model: str, label: str, version: int, *, may_wait: bool
+) -> None:
+    """Refuse a label on a version that is not available; ``may_wait`` lets new labels do so."""
+    if registry.is_available(model, version):
+        return
+    known = registry.labels(model).get(label)
+    if may_wait and known in (None, version):
+        return
+    raise FailedPrecondition(
+        f"Request to assign label to version {version} of model {model},"
+        " which is not currently available for inference"
+    )

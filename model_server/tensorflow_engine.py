@@ -1,0 +1,209 @@
+"""Load and run SavedModels with TensorFlow. The only file here that names it.
+
+TensorFlow is imported on the first load, inside the serving process. A version lives in a graph
+and a session of its own, as it does in TensorFlow Serving: signatures run without any Python
+between their operations, errors carry the text of the kernels, and the variables are read once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_server.dtypes import SHORT_NAMES
+from model_server.engine import LoadedModel, Signature, TensorInfo, Tensors
+from model_server.errors import BY_CODE, DataLoss, NotFound, ServingError, Unknown
+
+_FILES = ("saved_model.pb", "saved_model.pbtxt")
+
+#: TensorFlow's codes are numbered; ours are listed in the same order, from 1 on.
+_CODES = dict(enumerate(BY_CODE.values(), start=1))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TensorFlowOptions:
+    """What flags change about sessions and loading."""
+
+    tags: Sequence[str] = ("serve",)
+    """Which meta graph of a SavedModel is loaded."""
+
+    timeout_ms: int = 30_000
+    """How long one run may take; 0 or less is without limit."""
+
+    intra_op_threads: int = 0
+    """Threads inside one operation; 0 lets TensorFlow choose."""
+
+    inter_op_threads: int = 0
+    """Operations that run side by side; 0 lets TensorFlow choose."""
+
+
+class TensorFlowEngine:
+    """Loads SavedModels into sessions."""
+
+    def __init__(self, options: TensorFlowOptions) -> None:
+        self._options = options
+
+    def load(self, path: Path) -> LoadedModel:
+        """Load the SavedModel in the folder, or raise a ServingError."""
+        if not any((path / name).is_file() for name in _FILES):
+            raise NotFound(
+                "Specified file path does not appear to contain a SavedModel bundle"
+                f" (should have a file called `saved_model.pb`)\nSpecified file path: {path}"
+            )
+        tf = _import()
+        with _as_load_errors(path, self._options.tags):
+            return _Model(tf, path, self._options)
+
+
+class _Model:
+    """A SavedModel in a session."""
+
+    def __init__(self, tf: Any, path: Path, options: TensorFlowOptions) -> None:  # noqa: ANN401
+        self._options = options
+        self._session = tf.compat.v1.Session(
+            graph=tf.Graph(),
+            config=tf.compat.v1.ConfigProto(
+                intra_op_parallelism_threads=options.intra_op_threads,
+                inter_op_parallelism_threads=options.inter_op_threads,
+            ),
+        )
+        with self._session.graph.as_default():
+            meta_graph = tf.compat.v1.saved_model.load(self._session, list(options.tags), str(path))
+        self._signatures = _signatures(meta_graph)
+        self._runs: dict[str, _Run] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        return self._signatures
+
+    def run(self, signature: str, inputs: Tensors) -> Tensors:
+        run = self._runs.get(signature) or self._prepared(signature)
+        with _as_serving_errors():
+            return run(inputs)
+
+    def close(self) -> None:
+        self._runs.clear()
+        self._session.close()
+
+    def _prepared(self, name: str) -> _Run:
+        with self._lock:
+            if name not in self._runs:
+                with _as_serving_errors():
+                    self._runs[name] = _Run(
+                        self._session, self._signatures[name], self._options.timeout_ms
+                    )
+            return self._runs[name]
+
+
+class _Run:
+    """A signature, ready to run; feeds and fetches are settled once."""
+
+    def __init__(self, session: Any, signature: Signature, timeout_ms: int) -> None:  # noqa: ANN401
+        from tensorflow.core.protobuf import config_pb2
+
+        self._aliases = list(signature.inputs)
+        self._outputs = {alias: info.name for alias, info in signature.outputs.items()}
+        feeds = [info.name for info in signature.inputs.values()]
+        # A tensor that is fed cannot be fetched: it is handed through.
+        self._fed = {name: alias for alias, name in zip(self._aliases, feeds, strict=True)}
+        self._fetches = sorted(set(self._outputs.values()) - self._fed.keys())
+        options = config_pb2.CallableOptions(feed=feeds, fetch=self._fetches)
+        options.run_options.timeout_in_ms = max(timeout_ms, 0)
+        # The public make_callable wraps every run in Python and rewrites the error texts.
+        self._call = session._make_callable_from_options(options) if self._fetches else None
+
+    def __call__(self, inputs: Tensors) -> Tensors:
+        fetched = self._call(*[inputs[alias] for alias in self._aliases]) if self._call else []
+        values = dict(zip(self._fetches, map(_array, fetched), strict=True))
+        return {
+            alias: values[name] if name in values else inputs[self._fed[name]]
+            for alias, name in self._outputs.items()
+        }
+
+
+def _array(value: Any) -> NDArray[Any]:  # noqa: ANN401 - a scalar or an array
+    """Return what a session fetched as an array; numpy would cut scalar bytes at their zeros."""
+    return np.array(value, dtype=object) if isinstance(value, bytes) else np.asarray(value)
+
+
+def _signatures(meta_graph: Any) -> dict[str, Signature]:  # noqa: ANN401 - a MetaGraphDef
+    from google.protobuf import json_format
+
+    return {
+        name: Signature(
+            inputs=_tensors(definition.inputs),
+            outputs=_tensors(definition.outputs),
+            method_name=definition.method_name,
+            defaults={
+                alias: json_format.MessageToDict(value, preserving_proto_field_name=True)
+                for alias, value in definition.defaults.items()
+            },
+        )
+        for name, definition in meta_graph.signature_def.items()
+    }
+
+
+def _tensors(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
+    from tensorflow.core.framework import types_pb2
+
+    return {
+        alias: TensorInfo(
+            name=info.name,
+            dtype=SHORT_NAMES.get(types_pb2.DataType.Name(info.dtype), "INVALID"),
+            shape=None
+            if info.tensor_shape.unknown_rank
+            else tuple(dim.size for dim in info.tensor_shape.dim),
+        )
+        for alias, info in sorted(infos.items())
+    }
+
+
+def _import() -> Any:  # noqa: ANN401 - the module
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+    return tf
+
+
+@contextmanager
+def _as_serving_errors() -> Iterator[None]:
+    """Translate the errors of a run."""
+    from tensorflow.errors import OpError
+
+    try:
+        yield
+    except OpError as error:
+        raise _translated(error) from error
+
+
+@contextmanager
+def _as_load_errors(path: Path, tags: Sequence[str]) -> Iterator[None]:
+    """Translate the errors of a load, which TensorFlow's Python raises in its own ways."""
+    from tensorflow.errors import OpError
+
+    try:
+        yield
+    except OpError as error:
+        raise _translated(error) from error
+    except OSError as error:
+        raise DataLoss(f"Can't parse {path / _FILES[0]} as binary proto") from error
+    except RuntimeError as error:
+        raise NotFound(
+            f"Could not find meta graph def matching supplied tags: {{ {' '.join(tags)} }}."
+            " To inspect available tag-sets in the SavedModel, please use the SavedModel CLI:"
+            f" `saved_model_cli` ({error})"
+        ) from error
+
+
+def _translated(error: Any) -> ServingError:  # noqa: ANN401 - an OpError
+    return _CODES.get(error.error_code, Unknown)(error.message)

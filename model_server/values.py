@@ -1,0 +1,176 @@
+"""Turn one JSON value, nested lists included, into a tensor of a given type. Pure.
+
+Regular input is converted as a whole. Everything else is walked value by value, in the order of
+TensorFlow Serving, so that the first mistake is the one that is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_server.base64_text import decode
+from model_server.dtypes import numpy_dtype
+from model_server.errors import InvalidArgument, Unimplemented
+from model_server.json_text import quote_value, type_name
+
+#: numpy arrays have no more dimensions.
+MAX_RANK: Final = 64
+
+Json = Any
+Shape = tuple[int, ...]
+
+_INT32: Final = (-(2**31), 2**31 - 1)
+#: TensorFlow Serving checks small integers as int32 and lets them wrap around.
+_RANGES: Final = {
+    "int8": _INT32,
+    "uint8": _INT32,
+    "int16": _INT32,
+    "int32": _INT32,
+    "int64": (-(2**63), 2**63 - 1),
+    "uint32": (0, 2**32 - 1),
+    "uint64": (0, 2**64 - 1),
+}
+_FLOATS: Final = frozenset({"float", "double"})
+_READABLE: Final = _FLOATS | set(_RANGES) | {"bool", "string"}
+
+
+class Irregular(Exception):
+    """The value is not a plain regular list; it must be walked."""
+
+
+def is_base64(value: Json) -> bool:
+    """Tell whether the value is ``{"b64": "<text>"}`` and nothing else."""
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
+
+
+def shape_of(value: Json) -> Shape:
+    """Return the shape that the first elements on each level suggest."""
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        value = value[0] if value else None
+    return tuple(shape)
+
+
+def tensor(value: Json, dtype: str) -> NDArray[Any]:
+    """Return the tensor that the value stands for."""
+    try:
+        return regular(value, dtype)
+    except Irregular:
+        return build(leaves(value, dtype), shape_of(value), dtype)
+
+
+def regular(value: Json, dtype: str) -> NDArray[Any]:
+    """Convert a value whose lists are all of equal length, or raise Irregular."""
+    shape = shape_of(value)
+    if len(shape) > MAX_RANK:
+        raise Irregular
+    flat = [value]
+    for size in shape:
+        if set(map(type, flat)) != {list} or set(map(len, flat)) != {size}:
+            raise Irregular
+        flat = list(chain.from_iterable(flat))
+    if not _all_fit(flat, dtype):
+        raise Irregular
+    return build([_converted(leaf) for leaf in flat] if dtype == "string" else flat, shape, dtype)
+
+
+def _all_fit(flat: list[Json], dtype: str) -> bool:
+    kinds = set(map(type, flat))
+    if dtype in _FLOATS:
+        return kinds <= {int, float}
+    if dtype == "bool":
+        return kinds <= {bool}
+    if dtype == "string":
+        return all(map(_is_stringlike, flat))
+    if dtype not in _RANGES:
+        return False
+    least, most = _RANGES[dtype]
+    return kinds <= {int} and (not flat or (least <= min(flat) and max(flat) <= most))
+
+
+def leaves(value: Json, dtype: str) -> list[Any]:
+    """Return the converted innermost values, or raise for the first that does not fit."""
+    shape = shape_of(value)
+    if len(shape) > MAX_RANK:
+        raise InvalidArgument(
+            f"Encountered {len(shape)} levels of lists; at most {MAX_RANK} are allowed"
+        )
+    return list(_walk(value, 0, shape, dtype))
+
+
+def _walk(value: Json, level: int, shape: Shape, dtype: str) -> Iterator[Any]:
+    if not isinstance(value, list):
+        if level != len(shape):
+            raise InvalidArgument(
+                f"JSON Value: {quote_value(value)} found at incorrect level: {level + 1}"
+                f" in the JSON DOM. Expected at level: {len(shape)}"
+            )
+        yield _leaf(value, dtype)
+        return
+    if level >= len(shape):
+        raise InvalidArgument(
+            f"Encountered list at unexpected level: {level} expected < {len(shape)}"
+        )
+    if len(value) != shape[level]:
+        raise InvalidArgument(
+            f"Encountered list at unexpected size: {len(value)} at level: {level}"
+            f" expected size: {shape[level]}"
+        )
+    for item in value:
+        yield from _walk(item, level + 1, shape, dtype)
+
+
+def _leaf(value: Json, dtype: str) -> Any:  # noqa: ANN401 - what build takes
+    if isinstance(value, dict) and dtype == "string" and not is_base64(value):
+        raise InvalidArgument(
+            f"JSON Value: {quote_value(value)} not formatted correctly for base64 data"
+        )
+    if dtype not in _READABLE and not isinstance(value, dict):
+        raise Unimplemented(f"Conversion of JSON Value: {quote_value(value)} to type: {dtype}")
+    if not _all_fit([value], dtype):
+        raise InvalidArgument(
+            f"JSON Value: {quote_value(value)} Type: {type_name(value)}"
+            f" is not of expected type: {dtype}"
+        )
+    return _converted(value) if dtype == "string" else value
+
+
+def _is_stringlike(value: Json) -> bool:
+    return isinstance(value, str) or is_base64(value)
+
+
+def _converted(value: str | dict[str, str]) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    return decode(value["b64"])
+
+
+def build(flat: list[Any], shape: Shape, dtype: str) -> NDArray[Any]:
+    """Return the tensor of the given shape; small integers wrap, floats overflow to infinity."""
+    if dtype == "string":
+        strings = np.empty(len(flat), dtype=object)
+        strings[:] = flat
+        return strings.reshape(shape)
+    if dtype in _FLOATS:
+        return narrowed(np.array(flat, dtype=np.float64), dtype).reshape(shape)
+    if dtype not in _READABLE:
+        raise Unimplemented(f"Conversion of an empty list to type: {dtype}")
+    wide = {"bool": np.bool_, "uint64": np.uint64}.get(dtype, np.int64)
+    return np.array(flat, dtype=wide).astype(numpy_dtype(dtype)).reshape(shape)
+
+
+def narrowed(values: NDArray[np.float64], dtype: str) -> NDArray[Any]:
+    """Return the numbers in a float type; subnormals become zero, as in TensorFlow's threads."""
+    target = numpy_dtype(dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        floats = values.astype(target)
+    tiny = np.abs(floats) < np.finfo(target).tiny
+    if tiny.any():
+        floats[tiny] *= 0
+    return floats

@@ -1,0 +1,76 @@
+"""Decide which versions of a model should serve, from folder names and a policy. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+_NUMBER: Final = re.compile(r"\s*\+?(\d+)\s*", re.ASCII)
+_BIGGEST: Final = 2**63 - 1
+
+
+class Policy(Protocol):
+    """Chooses among the versions on disk."""
+
+    def choose(self, versions: Iterable[int]) -> set[int]:
+        """Return the versions that should serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The highest ``count`` versions."""
+
+    count: int = 1
+
+    def choose(self, versions: Iterable[int]) -> set[int]:
+        """Return the versions that should serve."""
+        return set(sorted(versions)[-max(self.count, 1) :])
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every version there is."""
+
+    def choose(self, versions: Iterable[int]) -> set[int]:
+        """Return the versions that should serve."""
+        return set(versions)
+
+
+@dataclass(frozen=True, slots=True)
+class Specific:
+    """The versions named, as far as they are there."""
+
+    versions: frozenset[int]
+
+    def choose(self, versions: Iterable[int]) -> set[int]:
+        """Return the versions that should serve."""
+        return set(self.versions).intersection(versions)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """One model as the configuration asks for it."""
+
+    name: str
+    base_path: Path
+    policy: Policy = Latest()
+    labels: Mapping[str, int] | None = None
+
+
+def numbered(names: Iterable[str]) -> dict[int, str]:
+    """Return the version number of each name that is one; of ``1`` and ``001`` one counts."""
+    found: dict[int, str] = {}
+    for name in sorted(names):
+        match = _NUMBER.fullmatch(name)
+        if match and int(match[1]) <= _BIGGEST:
+            found[int(match[1])] = name
+    return found
+
+
+def versions_on_disk(base_path: Path) -> dict[int, Path]:
+    """Return the version folders (whatever is called like one); OSError if the path is missing."""
+    names = [child.name for child in base_path.iterdir()]
+    return {version: base_path / name for version, name in numbered(names).items()}

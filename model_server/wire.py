@@ -1,0 +1,177 @@
+"""Turn the JSON of a predict request into tensors: row and column format. Pure.
+
+A caller can rely on two promises: the tensors have the signature's types, and every failure is a
+ServingError in the words of TensorFlow Serving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from model_server.engine import TensorInfo, Tensors
+from model_server.errors import InvalidArgument, ServingError
+from model_server.json_text import members, quote_value
+from model_server.values import Irregular, build, is_base64, leaves, regular, shape_of, tensor
+
+Inputs = Mapping[str, TensorInfo]
+Object = dict[str, Any]
+
+
+def signature_name(document: Object) -> str:
+    """Return the signature the request asks for, empty for the default one."""
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise InvalidArgument(
+            f"JSON Value: {quote_value(document)} not formatted correctly. "
+            "'signature_name' key must be a string value."
+        )
+    return name
+
+
+def is_row(document: Object) -> bool:
+    """Tell the row format (``instances``) from the column format (``inputs``)."""
+    if "instances" not in document and "inputs" not in document:
+        raise InvalidArgument("Missing 'inputs' or 'instances' key")
+    if "instances" in document and "inputs" in document:
+        raise InvalidArgument(
+            f"JSON Value: {quote_value(document)} Not formatted correctly expecting only"
+            " one of 'inputs' or 'instances' keys to exist "
+        )
+    return "instances" in document
+
+
+def tensors(document: Object, inputs: Inputs) -> Tensors:
+    """Return the input tensors of a predict request."""
+    if is_row(document):
+        return _from_rows(document, inputs)
+    return _from_columns(document["inputs"], inputs)
+
+
+def _from_columns(value: Any, inputs: Inputs) -> Tensors:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict) and not is_base64(value):
+        return {name: _column(value, name, info) for name, info in sorted(inputs.items())}
+    if len(inputs) > 1:
+        raise InvalidArgument(
+            "inputs is a plain value/list, but expecting an object as multiple input tensors"
+            " required as per tensorinfo_map"
+        )
+    [(name, info)] = inputs.items()
+    return {name: tensor(value, info.dtype)}
+
+
+def _column(value: Object, name: str, info: TensorInfo) -> NDArray[Any]:
+    if name not in value:
+        raise InvalidArgument(f"Missing named input: {name} in 'inputs' object.")
+    return tensor(value[name], info.dtype)
+
+
+def _from_rows(document: Object, inputs: Inputs) -> Tensors:
+    rows = document["instances"]
+    if not isinstance(rows, list):
+        raise InvalidArgument(
+            f"JSON Value: {quote_value(document)} Expecting 'instances' to be an list/array"
+        )
+    if not rows:
+        raise InvalidArgument(f"JSON Value: {quote_value(document)} No values in 'instances' array")
+    try:
+        return _regular_rows(rows, inputs)
+    except (Irregular, ServingError):
+        return _checked_rows(rows, inputs)
+
+
+def _regular_rows(rows: list[Any], inputs: Inputs) -> Tensors:
+    """Convert all rows at once; anything odd is left to the patient way."""
+    if not _is_named(rows[0]):
+        if len(inputs) > 1:
+            raise Irregular
+        return {name: regular(rows, info.dtype) for name, info in inputs.items()}
+    if not all(isinstance(row, dict) and row.keys() == inputs.keys() for row in rows):
+        raise Irregular
+    return {name: regular([row[name] for row in rows], info.dtype) for name, info in inputs.items()}
+
+
+def _is_named(row: object) -> bool:
+    return isinstance(row, dict) and not is_base64(row)
+
+
+def _checked_rows(rows: list[Any], inputs: Inputs) -> Tensors:
+    """Convert row by row, so that the first mistake is the one that is reported."""
+    named = _is_named(rows[0])
+    if not named and len(inputs) > 1:
+        raise InvalidArgument(
+            "instances is a plain list, but expecting list of objects as multiple input tensors"
+            " required as per tensorinfo_map"
+        )
+    gathered = {name: _Gathered(info.dtype) for name, info in inputs.items()}
+    for index, row in enumerate(rows):
+        if named:
+            _add_named(row, index, gathered)
+        else:
+            _add_plain(row, index, gathered)
+    return {name: values.tensor(len(rows)) for name, values in gathered.items()}
+
+
+def _add_plain(row: Any, index: int, gathered: dict[str, _Gathered]) -> None:  # noqa: ANN401
+    if _is_named(row):
+        raise InvalidArgument(f"Expecting value/list but got object at item {index} of input list")
+    [values] = gathered.values()
+    with _failing_as(f"Failed to process element: {index} of 'instances' list."):
+        values.add(row)
+
+
+def _add_named(row: Any, index: int, gathered: dict[str, _Gathered]) -> None:  # noqa: ANN401
+    if not _is_named(row):
+        raise InvalidArgument(f"Expecting object but got list at item {index} of input list")
+    for name, item in members(row):
+        with _failing_as(f"Failed to process element: {index} key: {name} of 'instances' list."):
+            if name not in gathered:
+                raise InvalidArgument(f"JSON object: does not have named input: {name}")
+            gathered[name].add(item)
+    if row.keys() != gathered.keys():
+        raise InvalidArgument(
+            f"Failed to process element: {index} of 'instances' list. JSON object:"
+            f" {quote_value(row)} keys must be equal to: {','.join(sorted(gathered))}"
+        )
+
+
+@contextmanager
+def _failing_as(text: str) -> Iterator[None]:
+    try:
+        yield
+    except ServingError as error:
+        raise InvalidArgument(f"{text} Error: {error}") from error
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """The values of one input while rows are read one by one."""
+
+    dtype: str
+    size: int = 0
+    shape: tuple[int, ...] | None = None
+    values: list[Any] = field(default_factory=list)
+
+    def add(self, item: Any) -> None:  # noqa: ANN401 - any JSON value
+        shape = shape_of(item)
+        values = leaves(item, self.dtype)
+        if self.shape is None:
+            self.size, self.shape = len(values), shape
+        elif len(values) != self.size:
+            raise InvalidArgument(f"Expecting tensor size: {self.size} but got: {len(values)}")
+        elif shape != self.shape:
+            raise InvalidArgument(f"Expecting shape {_shown(self.shape)} but got: {_shown(shape)}")
+        self.values += values
+
+    def tensor(self, rows: int) -> NDArray[Any]:
+        """Return the tensor; a name repeated within a row has given too many values."""
+        shape = self.shape or ()
+        return build(self.values[: rows * self.size], (rows, *shape), self.dtype)
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return f"[{','.join(map(str, shape))}]"
