@@ -7,10 +7,12 @@ layers. Nothing here knows of versions or command lines.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts import picture_graph
+from scripts.errors import ScriptError
 from scripts.warmup_requests import write_warmup
 
 if TYPE_CHECKING:
@@ -31,45 +33,54 @@ def write_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> None
     # Keras 3 variables are not tracked by a tf.Module: without these TensorFlow Serving cannot find
     # them, although TensorFlow's Python can.
     module.model_variables = [variable.value for variable in model.variables]
-    tf.saved_model.save(module, str(folder), signatures=signatures(model, spec))
+    try:
+        tf.saved_model.save(module, str(folder), signatures=signatures(model, spec))
+    except tf.errors.OpError as error:
+        raise ScriptError(f"TensorFlow cannot write to {folder}: {error.message}") from error
     spec_file = folder / SPEC_FILE
     spec_file.parent.mkdir()
     spec_file.write_text(spec.to_json() + "\n", encoding="utf-8")
     write_warmup(folder, spec)
 
 
-def signatures(model: keras.Model, spec: ModelSpec) -> dict[str, tf.types.experimental.Callable]:
-    """Return the four functions, each traced for any number of pictures."""
+def signatures(
+    model: keras.Model, spec: ModelSpec
+) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    """Return the four functions, each for any number of pictures."""
     import tensorflow as tf
 
-    input_dtype = model.inputs[0].dtype
-    shape = [None, spec.input.height, spec.input.width, spec.input.channels]
-    strings = [None]
+    def classified(input_image: tf.Tensor) -> tf.Tensor:
+        answer = model(tf.cast(input_image, model.inputs[0].dtype), training=False)
+        return tf.cast(answer, tf.float32)
 
-    def scores(input_image: tf.Tensor) -> dict[str, tf.Tensor]:
-        answer = model(tf.cast(input_image, input_dtype), training=False)
-        return {"scores": tf.cast(answer, tf.float32)}
+    def serving_default(input_image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"scores": scores(input_image)}
 
     def pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        return scores(picture_graph.from_raw_pixels(pixels, spec.input))
+        return {"scores": scores(picture_graph.from_raw_pixels(pixels, spec.input))}
 
     def image(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return scores(picture_graph.from_files(image_bytes, spec.input))
+        return {"scores": scores(picture_graph.from_files(image_bytes, spec.input))}
 
     def describe(query: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"spec": tf.fill(tf.shape(query), spec.to_json())}
 
+    shape = [None, spec.input.height, spec.input.width, spec.input.channels]
+    # Traced by itself, so that three signatures share one copy of the model's graph.
+    scores = _traced(classified, tf.TensorSpec(shape, tf.float32, "input_image"))
     return {
-        "serving_default": _traced(scores, tf.TensorSpec(shape, tf.float32, "input_image")),
-        "pixels": _traced(pixels, tf.TensorSpec(strings, tf.string, "pixels")),
-        "image": _traced(image, tf.TensorSpec(strings, tf.string, "image_bytes")),
-        "describe": _traced(describe, tf.TensorSpec(strings, tf.string, "query")),
+        "serving_default": _traced(
+            serving_default, tf.TensorSpec(shape, tf.float32, "input_image")
+        ),
+        "pixels": _traced(pixels, tf.TensorSpec([None], tf.string, "pixels")),
+        "image": _traced(image, tf.TensorSpec([None], tf.string, "image_bytes")),
+        "describe": _traced(describe, tf.TensorSpec([None], tf.string, "query")),
     }
 
 
 def _traced(
-    function: tf.types.experimental.Callable, spec: tf.TensorSpec
-) -> tf.types.experimental.Callable:
+    function: Callable[[tf.Tensor], object], spec: tf.TensorSpec
+) -> tf.types.experimental.PolymorphicFunction:
     import tensorflow as tf
 
     return tf.function(function, input_signature=[spec], autograph=False)

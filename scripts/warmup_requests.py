@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import tensorflow as tf
     from google.protobuf.message import Message
 
     from model_catalog.spec import ModelSpec
@@ -46,10 +45,8 @@ def write_warmup(folder: Path, spec: ModelSpec) -> None:
             records.write(prediction_log(spec.name, signature, inputs).SerializeToString())
 
 
-def prediction_log(
-    model: str, signature: str, inputs: Mapping[str, tf.compat.v1.TensorProto]
-) -> Message:
-    """Return a PredictionLog that holds one predict request."""
+def prediction_log(model: str, signature: str, inputs: Mapping[str, Message]) -> Message:
+    """Return a PredictionLog that holds one predict request; the inputs are TensorProtos."""
     log = _prediction_log_class()()
     request = log.predict_log.request
     request.model_spec.name = model

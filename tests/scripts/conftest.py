@@ -1,0 +1,45 @@
+"""One TensorFlow for all tests of the scripts, and one exported model to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
+from scripts import quiet_tensorflow
+from scripts.export_saved_model import export
+from tests.scripts.models import CLASSES, classifier
+
+if TYPE_CHECKING:
+    import keras
+
+LABELS = (("n1", "äpfel"), ("n2", "pear"), ("n3", "plum"), ("n4", "fig"))
+
+
+@pytest.fixture(scope="session")
+def tensorflow() -> None:
+    quiet_tensorflow.start()
+
+
+@pytest.fixture(scope="session")
+def spec() -> ModelSpec:
+    return ModelSpec(
+        name="fruit",
+        input=InputSpec(height=6, width=5, scale="caffe"),
+        output=OutputSpec(classes=CLASSES),
+        labels=LABELS,
+        source="a test",
+    )
+
+
+@pytest.fixture(scope="session")
+def model(tensorflow: None) -> keras.Model:
+    return classifier()
+
+
+@pytest.fixture(scope="session")
+def exported(model: keras.Model, spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a version."""
+    return export(model, tmp_path_factory.mktemp("fruit"), spec)
