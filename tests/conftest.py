@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,11 @@ def children() -> set[int]:
     """The processes this one has started and not reaped (Linux; elsewhere nothing is known)."""
     if not sys.platform.startswith("linux"):
         return set()
-    tasks = Path("/proc/self/task").glob("*/children")
-    return {int(pid) for task in tasks for pid in task.read_text().split()}
+    pids: set[int] = set()
+    for task in Path("/proc/self/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            pids.update(map(int, task.read_text().split()))
+    return pids
 
 
 @pytest.fixture(autouse=True)

@@ -183,6 +183,7 @@ def test_labels_always_belong_to_the_scores(make_app: MakeApp, serving: StubServ
             seen = len(answers)
             serving.models["toy"] = {version: numbered(version)}
             assert eventually(lambda v=version, n=seen: f'"version":{v}' in texts(answers[n:]))
+            time.sleep(0.2)
 
     assert [answer.text for answer in answers if answer.status_code != 200] == []
     for body in [answer.json for answer in answers if answer.json]:

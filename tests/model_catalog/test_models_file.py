@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model_catalog.errors import ModelsFileError
+from model_catalog.models_file import ModelEntry, load_models_file, parse_models_file
+from model_catalog.serving_config import has_version_labels, serving_config
+
+ROOT = Path(__file__).parents[2]
+PATH = Path("/etc/gateway/models.toml")
+
+
+def entry(text: str) -> ModelEntry:
+    return parse_models_file(f'[models.m]\nbase_path = "m"\n{text}\n', PATH).default
+
+
+def test_the_project_s_own_file_serves_both_models() -> None:
+    models = load_models_file(ROOT / "models.toml")
+
+    assert [e.name for e in models.entries] == ["ImageClassifier", "digits"]
+    assert models.default.base_path == ROOT / "my_image_classifier"
+    assert models.missing_folder() is None
+
+
+def test_everything_a_table_can_say(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("sad\nglad\n")
+    (tmp_path / "models.toml").write_text(
+        """
+        [models.emotion]
+        base_path = "emotion"
+        serving_url = "http://other-host:8501/"
+        versions = [1, 2]
+        version_labels = { stable = 1, canary = 2 }
+        input = { height = 48, width = 48, color = "grayscale", scale = "unit" }
+        labels = "labels.txt"
+        activation = "none"
+        """
+    )
+
+    emotion = load_models_file(tmp_path / "models.toml").default
+
+    assert emotion.base_path == tmp_path / "emotion"
+    assert emotion.serving_url == "http://other-host:8501"
+    assert emotion.versions == (1, 2)
+    assert emotion.version_labels == {"stable": 1, "canary": 2}
+    assert emotion.input is not None
+    assert emotion.input.color == "grayscale"
+    assert emotion.labels == (("0", "sad"), ("1", "glad"))
+    assert emotion.activation == "none"
+
+
+def test_imagenet_labels_by_name() -> None:
+    labels = entry('labels = "imagenet"').labels
+
+    assert labels is not None
+    assert len(labels) == 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "allowed"),
+    [
+        ("base_pth = 1", "models.m.base_pth", "one of the keys base_path, serving_url"),
+        ('versions = "newest"', "models.m.versions", '"latest", "all"'),
+        ("versions = []", "models.m.versions", "version numbers"),
+        ("versions = [-1]", "models.m.versions", "version numbers"),
+        ("versions = [true]", "models.m.versions", "version numbers"),
+        ('version_labels = { "a b" = 1 }', "models.m.version_labels", "word to version"),
+        ('version_labels = { stable = "1" }', "models.m.version_labels", "word to version"),
+        ('serving_url = "other:8501"', "models.m.serving_url", "http://host:8501"),
+        ('serving_url = "http://other/v1"', "models.m.serving_url", "without /v1"),
+        ("input = { height = 4 }", "models.m.input.width", "missing"),
+        ('labels = ""', "models.m.labels", "label file"),
+        ('labels = "no/such/file"', "models.m.labels", "cannot be read"),
+        ('activation = "relu"', "models.m.activation", "softmax, sigmoid, none"),
+    ],
+)
+def test_bad_key_is_named_with_file_and_what_is_allowed(text: str, key: str, allowed: str) -> None:
+    with pytest.raises(ModelsFileError) as caught:
+        entry(text)
+
+    assert str(caught.value).startswith(f"{PATH}: {key}: ")
+    assert allowed in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "at least one"),
+        ("[models]", "at least one"),
+        ("models = 3", "at least one"),
+        ("[models.m]", "models.m.base_path: None"),
+        ("[models]\nm = 1", "models.m: 1"),
+        ('[models."a/b"]\nbase_path = "m"', "letters, digits"),
+        ("[servers]\n[models.m]", "only the table models"),
+        ("[models.m", "not TOML"),
+        ('[models.m]\nbase_path="a"\n[models.m]\nbase_path="b"', "not TOML"),
+        ('[models.m]\nbase_path="a"\n[models.M]\nbase_path="b"', "other than models.m"),
+    ],
+)
+def test_unusable_file_says_why(text: str, said: str) -> None:
+    with pytest.raises(ModelsFileError, match=said):
+        parse_models_file(text, PATH)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelsFileError, match="nothing.toml cannot be read"):
+        load_models_file(tmp_path / "nothing.toml")
+
+
+def test_missing_folder_is_named_unless_it_is_elsewhere(tmp_path: Path) -> None:
+    elsewhere = '[models.far]\nbase_path = "far"\nserving_url = "http://far:1"\n'
+    here = f'[models.near]\nbase_path = "{tmp_path}"\n'
+
+    assert parse_models_file(elsewhere + here, PATH).missing_folder() is None
+    missing = parse_models_file(elsewhere + '[models.near]\nbase_path = "no"\n', PATH)
+    assert "models.near.base_path: /etc/gateway/no is not a folder" in str(missing.missing_folder())
+
+
+def test_serving_config_of_all_local_models() -> None:
+    models = parse_models_file(
+        """
+        [models.a]
+        base_path = "plain"
+        [models.b]
+        base_path = '/with "quotes" und Käse'
+        versions = [1, 7]
+        version_labels = { stable = 1 }
+        [models.c]
+        base_path = "/c"
+        versions = "all"
+        [models.far]
+        base_path = "/far"
+        serving_url = "http://far:1"
+        """,
+        PATH,
+    )
+
+    assert serving_config(models) == (
+        "model_config_list {\n"
+        '  config {\n    name: "a"\n    base_path: "/etc/gateway/plain"\n'
+        '    model_platform: "tensorflow"\n  }\n'
+        '  config {\n    name: "b"\n    base_path: "/with \\042quotes\\042 und K\\303\\244se"\n'
+        '    model_platform: "tensorflow"\n'
+        "    model_version_policy { specific { versions: 1 versions: 7 } }\n"
+        '    version_labels { key: "stable" value: 1 }\n  }\n'
+        '  config {\n    name: "c"\n    base_path: "/c"\n    model_platform: "tensorflow"\n'
+        "    model_version_policy { all {} }\n  }\n"
+        "}\n"
+    )
+    assert has_version_labels(models)
