@@ -54,6 +54,18 @@ _MESSAGES: Final[dict[str, Fields]] = {
     },
     "ModelConfigList": {"config": (1, "*ModelConfig")},
     "ModelServerConfig": {"model_config_list": (1, "ModelConfigList")},
+    "BytesList": {"value": (1, "*bytes")},
+    "FloatList": {"value": (1, "*float")},
+    "Int64List": {"value": (1, "*int64")},
+    "Feature": {
+        "bytes_list": (1, "BytesList"),
+        "float_list": (2, "FloatList"),
+        "int64_list": (3, "Int64List"),
+    },
+    # On the wire a map is a list of such entries.
+    "FeatureEntry": {"key": (1, "bytes"), "value": (2, "Feature")},
+    "Features": {"feature": (1, "*FeatureEntry")},
+    "Example": {"features": (1, "Features")},
 }
 
 

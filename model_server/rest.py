@@ -10,12 +10,14 @@ import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
 
-from model_server import answers, wire
-from model_server.engine import DEFAULT_SIGNATURE, Signature
+from model_server import answers, inference, wire
+from model_server.engine import DEFAULT_SIGNATURE, LoadedModel, Signature
 from model_server.errors import InvalidArgument, ServingError
+from model_server.examples import serialized_examples
 from model_server.http_messages import JSON, Request, Response, page
 from model_server.json_reader import Document
 from model_server.json_text import error_body
@@ -75,6 +77,18 @@ class RestOptions:
     cors: bool = False
     """Adds the CORS headers to every answer under /v1/."""
 
+    strict_methods: bool = False
+    """Lets classify and regress run only signatures that were exported for them."""
+
+
+class Inference(Protocol):
+    """Answers a classify or regress request."""
+
+    def __call__(
+        self, model: LoadedModel, name: str, examples: list[bytes], *, strict: bool
+    ) -> bytes:
+        """Return the body of the answer."""
+
 
 class Rest:
     """The REST interface over a registry of models."""
@@ -110,6 +124,8 @@ class Rest:
         wanted = _model_request(match)
         verbs: dict[str | None, Callable[[ModelRequest, Request], bytes]] = {
             "predict": self._predict,
+            "classify": partial(self._infer, inference.classify),
+            "regress": partial(self._infer, inference.regress),
             "metadata": self._metadata,
         }
         verb = match["verb"]
@@ -137,6 +153,13 @@ class Rest:
             outputs = handle.model.run(name or DEFAULT_SIGNATURE, inputs)
         row = document.read(wire.is_row)
         return answers.row_answer(outputs) if row else answers.column_answer(outputs)
+
+    def _infer(self, run: Inference, wanted: ModelRequest, request: Request) -> bytes:
+        document = Document(_body(request))
+        name = document.read(wire.signature_name)
+        examples = document.read(serialized_examples)
+        with self._registry.acquire(wanted) as handle:
+            return run(handle.model, name, examples, strict=self._options.strict_methods)
 
 
 def _malformed(request: Request) -> InvalidArgument:

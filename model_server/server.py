@@ -57,7 +57,7 @@ class Server:
 
     def _listen(self) -> HttpServer:
         host, port = self._flags["rest_api_host"], self._flags["rest_api_port"]
-        rest = Rest(self._registry, RestOptions(cors=self._flags["rest_api_enable_cors_support"]))
+        rest = Rest(self._registry, _rest_options(self._flags))
         try:
             return HttpServer(host, port, rest.answer, threads=self._flags["rest_api_num_threads"])
         except OSError as error:
@@ -94,6 +94,13 @@ def configured_models(flags: Flags) -> list[ModelConfig]:
     if flags["model_config_file"]:
         return read_models(Path(flags["model_config_file"]))
     return checked([ModelConfig(flags["model_name"], Path(flags["model_base_path"]))])
+
+
+def _rest_options(flags: Flags) -> RestOptions:
+    return RestOptions(
+        cors=flags["rest_api_enable_cors_support"],
+        strict_methods=flags["enable_signature_method_name_check"],
+    )
 
 
 def _lifecycle_options(flags: Flags) -> LifecycleOptions:
