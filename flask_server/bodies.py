@@ -7,9 +7,10 @@ never sees why. So the rest of a refused body is read and thrown away, within bo
 from __future__ import annotations
 
 import time
+from typing import IO
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import get_input_stream
 
 from flask_server.errors import BodyTooLarge
@@ -18,43 +19,64 @@ DRAIN_BYTES = 256 * 1024 * 1024
 DRAIN_S = 10.0
 
 _CHUNK = 64 * 1024
+_INPUT = "wsgi.input"
+
+
+class BoundedStream:
+    """A request body that raises BodyTooLarge instead of giving more than ``limit`` bytes."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to ``size`` bytes, all that is left if it is negative."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_CHUNK), b""))
+        data = self._stream.read(size)
+        self._count += len(data)
+        if self._count > self._limit:
+            raise _too_large(f"more than {self._limit}", self._limit)
+        return data
+
+    def drain(self) -> bool:
+        """Throw away what is left; False when it is more than the bounds allow."""
+        end, left = time.monotonic() + DRAIN_S, DRAIN_BYTES
+        while chunk := self._stream.read(_CHUNK):
+            left -= len(chunk)
+            if left < 0 or time.monotonic() > end:
+                return False
+        return True
 
 
 def init_app(app: Flask, max_body_bytes: int) -> None:
     """Refuse larger bodies on every route."""
-    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     # Flask's own bound for one form field is 500 kB; a picture in base64 is a form field.
     app.config["MAX_FORM_MEMORY_SIZE"] = max_body_bytes
-    app.before_request(_bound_body)
+    app.before_request(lambda: _bound_body(max_body_bytes))
     app.after_request(_drain_body)
 
 
-def too_large(limit: int) -> BodyTooLarge:
-    """Return the error for a body that turned out too large while it was read."""
-    length = request.content_length
-    received = f"{length} bytes" if length is not None else f"more than {limit} bytes"
-    return BodyTooLarge(f"The body has {received}; at most {limit} bytes are allowed.")
-
-
-def _bound_body() -> None:
+def _bound_body(limit: int) -> None:
     """Put a stream in place that ends where this body ends, under every WSGI server."""
     environ = request.environ
-    environ["wsgi.input"] = get_input_stream(environ)
+    environ[_INPUT] = BoundedStream(get_input_stream(environ), limit)
     environ["wsgi.input_terminated"] = True
-    limit = request.max_content_length
-    if limit is not None and (request.content_length or 0) > limit:
-        raise RequestEntityTooLarge
+    length = request.content_length
+    if length is not None and length > limit:
+        raise _too_large(str(length), limit)
 
 
 def _drain_body(response: Response) -> Response:
-    stream = request.environ["wsgi.input"]
-    end, left = time.monotonic() + DRAIN_S, DRAIN_BYTES
     try:
-        while chunk := stream.read(_CHUNK):
-            left -= len(chunk)
-            if left < 0 or time.monotonic() > end:
-                response.headers["Connection"] = "close"
-                break
+        finished = request.environ[_INPUT].drain()
     except (ClientDisconnected, OSError):
+        finished = False
+    if not finished:
         response.headers["Connection"] = "close"
     return response
+
+
+def _too_large(received: str, limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body has {received} bytes; at most {limit} bytes are allowed.")

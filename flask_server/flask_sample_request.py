@@ -20,16 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the answer as pretty JSON; 0 done, 1 failed, 2 misused."""
     options = _parser().parse_args(argv)
     try:
-        picture = options.image.read_bytes()
-        answer = ask(picture, options.url, options.model)
-    except OSError as error:  # a file that cannot be read; requests' errors are OSErrors too
-        print(f"{options.image}: {error}", file=sys.stderr)
-        return 1
-    try:
+        answer = ask(options.image.read_bytes(), options.url, options.model)
         document = answer.json()
-    except ValueError:
-        print(f"{answer.url} answered {answer.status_code} without JSON.", file=sys.stderr)
-        return 1
+    except requests.JSONDecodeError:
+        return _failed(f"{answer.url} answered {answer.status_code} without JSON.")
+    except requests.RequestException as error:
+        return _failed(f"The gateway at {options.url} cannot be asked: {type(error).__name__}.")
+    except OSError as error:
+        return _failed(f"The picture cannot be read: {error}.")
     print(json.dumps(document, indent=2, ensure_ascii=False))
     if "X-Model-Warning" in answer.headers:
         print(answer.headers["X-Model-Warning"], file=sys.stderr)
@@ -45,6 +43,11 @@ def ask(picture: bytes, url: str = URL, model: str | None = None) -> requests.Re
         return requests.post(endpoint, data={"b64": b64}, timeout=TIMEOUT_S)
     endpoint = f"{root}/models/{quote(model, safe='')}/predict"
     return requests.post(endpoint, json={"image": b64}, timeout=TIMEOUT_S)
+
+
+def _failed(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 The numbers come from the same settings as the app, so a bad one stops the start with one sentence.
 """
 
+import math
 import os
 import sys
 
@@ -25,5 +26,5 @@ threads = _settings.threads
 keepalive = 75
 # A worker whose main loop is silent for this long is hung; requests run in other threads.
 timeout = 30
-graceful_timeout = _settings.deadline_s + 5
+graceful_timeout = math.ceil(_settings.deadline_s) + 5
 control_socket_disable = True

@@ -6,9 +6,8 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app, g, json
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
-from flask_server import bodies
 from flask_server.errors import (
     BodyTooLarge,
     CorruptImage,
@@ -55,6 +54,8 @@ _HTTP_CODES = {
     HTTPStatus.NOT_FOUND: "not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
     HTTPStatus.NOT_ACCEPTABLE: "not_acceptable",
+    # Werkzeug's own bounds: more than 1000 parts in one form.
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
     HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
 }
@@ -65,7 +66,6 @@ RETRY_AFTER_S = 1
 def init_app(app: Flask) -> None:
     """Answer every error of the app as problem+json."""
     app.register_error_handler(GatewayError, answer_gateway_error)
-    app.register_error_handler(RequestEntityTooLarge, answer_too_large)
     app.register_error_handler(HTTPException, answer_http_error)
 
 
@@ -84,11 +84,6 @@ def answer_gateway_error(error: GatewayError) -> Response:
     if isinstance(error, ServingError):
         current_app.logger.warning("%s %s: %s", g.request_id, error.code, error)
     return problem_response(problem(error))
-
-
-def answer_too_large(_: RequestEntityTooLarge) -> Response:
-    """Answer for a body over the limit, whether its length was announced or not."""
-    return answer_gateway_error(bodies.too_large(current_app.config["MAX_CONTENT_LENGTH"]))
 
 
 def answer_http_error(error: HTTPException) -> Response:

@@ -1,0 +1,174 @@
+"""The gateway as it runs in production: gunicorn with the project's own config file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flask_server import flask_sample_request
+from tests.gateway.conftest import draw, flat
+from tests.gateway.stub_serving import StubServing
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def start(port: int, environ: dict[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "gunicorn", "-c", "flask_server/gunicorn.conf.py"]
+    return subprocess.Popen(
+        [*command, "--bind", f"127.0.0.1:{port}"],
+        cwd=ROOT,
+        env=os.environ | environ,
+        stderr=subprocess.PIPE,
+    )
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def stub() -> Iterator[StubServing]:
+    with StubServing().running() as stub:
+        yield stub
+
+
+@pytest.fixture(scope="module")
+def gateway(stub: StubServing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    models = tmp_path_factory.mktemp("gateway") / "models.toml"
+    models.write_text('[models.toy]\nbase_path = "toy"\n')
+    port = free_port()
+    environ = {
+        "GATEWAY_SERVING_URL": stub.url,
+        "GATEWAY_MODELS_FILE": str(models),
+        "GATEWAY_WORKERS": "1",
+    }
+    url = f"http://127.0.0.1:{port}"
+    with start(port, environ) as process:
+        end = time.monotonic() + 20
+        while not answers(url) and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.05)
+        try:
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+
+
+def post(url: str, data: bytes | Iterator[bytes], kind: str) -> tuple[int, dict[str, object]]:
+    request = urllib.request.Request(url, data=data, headers={"Content-Type": kind})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+@pytest.mark.parametrize("path", ["/imageclassifier/predict/", "/models/toy/predict", "/nowhere"])
+def test_caller_of_200_megabytes_sees_the_413(gateway: str, path: str) -> None:
+    status, problem = post(f"{gateway}{path}", bytes(200_000_000), "application/octet-stream")
+
+    assert (status, problem["code"]) == (413, "body_too_large")
+    assert problem["detail"] == (
+        "The body has 200000000 bytes; at most 33554432 bytes are allowed."
+    )
+
+
+def test_body_without_length_is_bounded_too(gateway: str) -> None:
+    chunks = (bytes(1_000_000) for _ in range(50))
+
+    status, problem = post(f"{gateway}/models/toy/predict", chunks, "image/png")
+
+    assert (status, problem["code"]) == (413, "body_too_large")
+
+
+def test_chunked_picture_is_read(gateway: str) -> None:
+    picture = draw(size=(64, 64))
+    chunks = (picture[i : i + 1000] for i in range(0, len(picture), 1000))
+
+    status, _ = post(f"{gateway}/models/toy/predict", chunks, "image/png")
+
+    assert status == 200
+
+
+def test_refusal_after_an_unread_body_reaches_the_caller(gateway: str) -> None:
+    status, problem = post(f"{gateway}/nowhere", bytes(20_000_000), "text/plain")
+
+    assert (status, problem["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("model", [None, "toy"])
+def test_sample_request_prints_pretty_json(
+    gateway: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str | None
+) -> None:
+    picture = tmp_path / "white.png"
+    picture.write_bytes(flat("white"))
+    arguments = ["-i", str(picture), "--url", gateway, *(["--model", model] if model else [])]
+
+    assert flask_sample_request.main(arguments) == 0
+
+    printed = capsys.readouterr().out
+    assert "light" in printed
+    assert "\n  " in printed
+
+
+def test_sample_request_says_what_went_wrong(
+    gateway: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "text.png"
+    picture.write_text("no picture")
+
+    assert flask_sample_request.main(["-i", str(picture), "--url", gateway]) == 1
+    assert "unsupported_image" in capsys.readouterr().out
+    assert flask_sample_request.main(["-i", str(tmp_path / "none.png")]) == 1
+    assert "none.png" in capsys.readouterr().err
+    assert flask_sample_request.main(["-i", str(picture), "--url", "http://127.0.0.1:9"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"GATEWAY_DEADLINE": "3"}, "GATEWAY_DEADLINE is no setting"),
+        ({"GATEWAY_WORKERS": "many"}, "GATEWAY_WORKERS='many' is not allowed"),
+        ({"GATEWAY_MODELS_FILE": "/no/such/models.toml"}, "/no/such/models.toml cannot be read"),
+    ],
+)
+def test_bad_setting_stops_the_start_with_one_sentence(environ: dict[str, str], said: str) -> None:
+    with start(free_port(), environ) as process:
+        _, log = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert said in log.decode()
+    assert "Traceback" not in log.decode()
+
+
+def test_gateway_never_loads_tensorflow() -> None:
+    code = (
+        "import sys; from flask_server.app import close_app, create_app;"
+        "close_app(create_app()); sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
