@@ -6,8 +6,9 @@ Keras's ``load_img``; the decoders of JPEG differ by a grey level here and there
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -28,8 +29,8 @@ SCALING: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "none": lambda pixels: pixels,
 }
 
-#: Keras's names of filters and the kernels of the op ScaleAndTranslate that equal Pillow's.
-_KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "box": "box", "lanczos": "lanczos3"}
+#: Keras's names of filters, and the kernels of the op ScaleAndTranslate that equal Pillow's.
+_KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "lanczos": "lanczos3"}
 
 
 def from_raw_pixels(pixels: tf.Tensor, spec: InputSpec) -> tf.Tensor:
@@ -88,88 +89,121 @@ def _luma(rgb: tf.Tensor) -> tf.Tensor:
 def _fitted(image: tf.Tensor, spec: InputSpec) -> tf.Tensor:
     import tensorflow as tf
 
-    target = (spec.height, spec.width)
+    whole, target = tf.shape(image)[:2], tf.constant((spec.height, spec.width))
     if spec.fit == "pad":
-        small = _resized(image, _inside(image, spec), spec.interpolation)
-        space = tf.constant(target) - tf.shape(small)[:2]
-        before = tf.cast(tf.round(tf.cast(space, tf.float64) * 0.5), tf.int32)
-        margins = tf.stack([before, space - before], axis=1)
-        fitted = tf.pad(small, tf.concat([margins, [[0, 0]]], axis=0))
+        small = _resized(image, whole, _inside(whole, target), spec.interpolation)
+        fitted = _centred(small, target)
     else:
-        part = _central_part(image, spec) if spec.fit == "crop" else image
-        fitted = _resized(part, tf.constant(target), spec.interpolation)
-    return tf.ensure_shape(fitted, [*target, spec.channels])
+        part = _central_part(whole, target) if spec.fit == "crop" else whole
+        fitted = _resized(image, part, target, spec.interpolation)
+    return tf.ensure_shape(fitted, [spec.height, spec.width, spec.channels])
 
 
-def _central_part(image: tf.Tensor, spec: InputSpec) -> tf.Tensor:
-    """Cut to the target's aspect ratio, to the pixel that ``load_img`` cuts."""
+def _central_part(whole: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Return the [height, width] of the biggest part with the target's aspect ratio."""
     import tensorflow as tf
 
-    height, width = tf.unstack(tf.shape(image)[:2])
-    new_height = tf.minimum(height, width * spec.height // spec.width)
-    new_width = tf.minimum(width, height * spec.width // spec.height)
-    top, left = (height - new_height) // 2, (width - new_width) // 2
-    return image[top : top + new_height, left : left + new_width]
+    return tf.minimum(whole, whole[::-1] * target // target[::-1])
 
 
-def _inside(image: tf.Tensor, spec: InputSpec) -> tf.Tensor:
-    """Return the biggest [height, width] of the picture's own aspect ratio within the target."""
+def _inside(whole: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Return the biggest [height, width] of the picture's aspect ratio within the target."""
     import tensorflow as tf
 
-    size = tf.cast(tf.shape(image)[:2], tf.float64)
-    target = tf.constant((spec.height, spec.width), tf.float64)
-    # The other side's length when one side fills the target, rounded as Pillow's ImageOps.pad does.
-    follows = tf.cast(tf.maximum(tf.round(size / size[::-1] * target[::-1]), 1.0), tf.int32)
-    return tf.minimum(tf.constant((spec.height, spec.width)), follows)
+    size, space = tf.cast(whole, tf.float64), tf.cast(target, tf.float64)
+    # Each side when the other one fills the target, rounded as Pillow's ImageOps.pad does.
+    sides = tf.cast(tf.maximum(tf.round(size / size[::-1] * space[::-1]), 1.0), tf.int32)
+    return tf.minimum(target, sides)
 
 
-def _resized(image: tf.Tensor, size: tf.Tensor, interpolation: str) -> tf.Tensor:
-    """Resize as Pillow does: the filter widens when shrinking, the result is whole grey levels."""
+def _centred(image: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Lay the picture on the middle of black."""
     import tensorflow as tf
 
+    space = target - tf.shape(image)[:2]
+    before = tf.cast(tf.round(tf.cast(space, tf.float64) * 0.5), tf.int32)
+    margins = tf.stack([before, space - before], axis=1)
+    return tf.pad(image, tf.concat([margins, [[0, 0]]], axis=0))
+
+
+def _resized(image: tf.Tensor, part: tf.Tensor, wanted: tf.Tensor, interpolation: str) -> tf.Tensor:
+    """Resize the central part as Pillow does: rows, then columns, each to whole levels.
+
+    Like Pillow's, the filters see what lies around the part.
+    """
+    import tensorflow as tf
+
+    start = (tf.shape(image)[:2] - part) // 2
     if interpolation == "nearest":
-        return tf.image.resize(image, size, "nearest")
-    if interpolation == "hamming":
-        resized = _hamming(image, size)
-    else:
-        resized = _translated(image, size, _KERNELS[interpolation])
-    return tf.clip_by_value(tf.round(resized), 0.0, 255.0)
+        cut = image[start[0] : start[0] + part[0], start[1] : start[1] + part[1]]
+        return tf.image.resize(cut, wanted, "nearest")
+    along = _by_kernel if interpolation in _KERNELS else _by_weights
+    for number in (1, 0):
+        axis = _Axis(number, start[number], part[number], wanted[number])
+        levels = tf.floor(along(image, axis, interpolation) + 0.5)
+        image = tf.clip_by_value(levels, 0.0, 255.0)
+    return image
 
 
-def _translated(image: tf.Tensor, size: tf.Tensor, kernel: str) -> tf.Tensor:
+class _Axis(NamedTuple):
+    """What is resized: ``length`` positions from ``start`` on become ``wanted`` ones."""
+
+    number: int
+    start: tf.Tensor
+    length: tf.Tensor
+    wanted: tf.Tensor
+
+
+def _by_kernel(image: tf.Tensor, axis: _Axis, interpolation: str) -> tf.Tensor:
     import tensorflow as tf
 
-    scale = tf.cast(size, tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
+    scale = tf.cast(axis.wanted, tf.float32) / tf.cast(axis.length, tf.float32)
+    shift = -tf.cast(axis.start, tf.float32) * scale
+    height, width = tf.unstack(tf.shape(image)[:2])
+    along_rows = axis.number == 1
     return tf.raw_ops.ScaleAndTranslate(
         images=image[tf.newaxis],
-        size=size,
-        scale=scale,
-        translation=[0.0, 0.0],
-        kernel_type=kernel,
+        size=[height, axis.wanted] if along_rows else [axis.wanted, width],
+        scale=[1.0, scale] if along_rows else [scale, 1.0],
+        translation=[0.0, shift] if along_rows else [shift, 0.0],
+        kernel_type=_KERNELS[interpolation],
         antialias=True,
     )[0]
 
 
-def _hamming(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Resize by one weight matrix per axis; TensorFlow has no op with this filter."""
+def _by_weights(image: tf.Tensor, axis: _Axis, interpolation: str) -> tf.Tensor:
+    """Resize by a matrix, for the filters that no op has as Pillow has them."""
     import tensorflow as tf
 
-    shape = tf.shape(image)
-    columns = tf.einsum("hwc,xw->hxc", image, _hamming_weights(shape[1], size[1]))
-    return tf.einsum("hxc,yh->yxc", columns, _hamming_weights(shape[0], size[0]))
+    step = axis.length / axis.wanted
+    centres = tf.cast(axis.start, tf.float64) + _middles(axis.wanted) * step
+    positions = _middles(tf.shape(image)[axis.number])
+    distances = (positions[tf.newaxis] - centres[:, tf.newaxis]) / tf.maximum(step, 1.0)
+    weights = _FILTERS[interpolation](distances)
+    weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
+    equation = "hwc,xw->hxc" if axis.number == 1 else "hwc,yh->ywc"
+    return tf.einsum(equation, image, tf.cast(weights, tf.float32))
 
 
-def _hamming_weights(length: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
-    """Return the [wanted, length] weights of each old position in each new one."""
-    import math
-
+def _middles(count: tf.Tensor) -> tf.Tensor:
+    """Return where pixels have their middles: 0.5, 1.5, …"""
     import tensorflow as tf
 
-    step = tf.cast(length, tf.float32) / tf.cast(wanted, tf.float32)
-    centres = (tf.cast(tf.range(wanted), tf.float32) + 0.5) * step
-    positions = tf.cast(tf.range(length), tf.float32) + 0.5
-    distance = (positions[tf.newaxis] - centres[:, tf.newaxis]) / tf.maximum(step, 1.0)
-    angle = distance * math.pi
-    window = tf.math.divide_no_nan(tf.sin(angle), angle) * (0.54 + 0.46 * tf.cos(angle))
-    weights = tf.where(distance == 0.0, 1.0, tf.where(tf.abs(distance) < 1.0, window, 0.0))
-    return weights / tf.reduce_sum(weights, axis=1, keepdims=True)
+    return tf.cast(tf.range(count), tf.float64) + 0.5
+
+
+def _box(distances: tf.Tensor) -> tf.Tensor:
+    import tensorflow as tf
+
+    return tf.cast((distances > -0.5) & (distances <= 0.5), tf.float64)
+
+
+def _hamming(distances: tf.Tensor) -> tf.Tensor:
+    import tensorflow as tf
+
+    angle = distances * math.pi
+    sinc = tf.where(distances == 0.0, 1.0, tf.math.divide_no_nan(tf.sin(angle), angle))
+    return tf.where(tf.abs(distances) < 1.0, sinc * (0.54 + 0.46 * tf.cos(angle)), 0.0)
+
+
+_FILTERS = {"box": _box, "hamming": _hamming}
