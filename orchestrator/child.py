@@ -6,6 +6,7 @@ has returned an exit code, neither the child nor its descendants in the same ses
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -42,6 +43,9 @@ class ChildSpec:
     grace_s: float = 30.0
     """How long the child may take to end after TERM."""
 
+    after: Sequence[str] = ()
+    """A command that cleans up once the child has ended, however it ended."""
+
     reloads: bool = False
     """Whether HUP makes the child replace its workers without losing a request."""
 
@@ -58,6 +62,8 @@ class Child:
         control, own_end = os.pipe()
         self._control: int | None = own_end
         answer, keepers_end = os.pipe()
+        if spec.after:
+            options += ["--after", json.dumps(list(spec.after))]
         self._keeper = subprocess.Popen(
             [*argv, *options, "--", *spec.argv],
             env=dict(spec.env),

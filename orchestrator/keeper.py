@@ -13,6 +13,7 @@ code is the child's, or 128 plus the number of the signal that ended it.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import selectors
 import signal
@@ -27,6 +28,7 @@ from orchestrator.processes import group_lives
 
 CANNOT_START = 127
 _LEFTOVERS_S = 2.0
+_AFTER_S = 20.0
 _STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
@@ -113,6 +115,19 @@ def end_group(group: int, number: signal.Signals) -> None:
         return
 
 
+def clean_up(argv: Sequence[str], log: RotatingLog) -> None:
+    """Run the command that follows the child, if there is one; its failure is only logged."""
+    if not argv:
+        return
+    try:
+        done = subprocess.run(  # noqa: S603 - the supervisor says what to start
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_AFTER_S, check=False
+        )
+        log.write(done.stdout + done.stderr)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.write(f"{argv[0]} did not clean up: {error}\n".encode())
+
+
 def exit_code(returncode: int) -> int:
     """Return the exit code as a shell reports it: 128 plus the signal for a killed child."""
     return 128 - returncode if returncode < 0 else returncode
@@ -134,6 +149,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--cwd", required=True)
     parser.add_argument("--grace-s", type=float, required=True)
+    parser.add_argument("--after", type=json.loads, default=[])
     parser.add_argument("argv", nargs="+")
     options = parser.parse_args(argv)
     log = RotatingLog(options.log)
@@ -157,6 +173,7 @@ def main(argv: Sequence[str]) -> int:
         return Keeper(child, output, log, options.grace_s).run(wake)
     finally:
         end_group(child.pid, signal.SIGKILL)
+        clean_up(options.after, log)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from pathlib import Path
+from typing import BinaryIO, Self
 
 MAX_BYTES = 10 * 1024 * 1024
 KEPT = 3
@@ -85,3 +86,53 @@ def last_lines(path: Path, count: int) -> list[str]:
             return [line.decode(errors="replace").rstrip("\n") for line in deque(file, count)]
     except FileNotFoundError:
         return []
+
+
+class Tail:
+    """The end of a log and whatever is added to it, across rotations."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path = path
+        self._first = last_lines(path, count)
+        self._half = b""
+        self._file = self._open()
+        if self._file:
+            self._file.seek(0, os.SEEK_END)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def lines(self) -> list[str]:
+        """Return the complete lines that are new since the last call."""
+        first, self._first = self._first, []
+        data = self._half + self._read()
+        whole, _, self._half = data.rpartition(b"\n")
+        return first + whole.decode(errors="replace").split("\n") if whole else first
+
+    def _read(self) -> bytes:
+        data = self._file.read() if self._file else b""
+        if not self._rotated():
+            return data
+        self._close()
+        self._file = self._open()
+        return data + (self._file.read() if self._file else b"")
+
+    def _close(self) -> None:
+        if self._file:
+            self._file.close()
+
+    def _open(self) -> BinaryIO | None:
+        try:
+            return self._path.open("rb")
+        except FileNotFoundError:
+            return None
+
+    def _rotated(self) -> bool:
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            return False
+        return self._file is None or os.fstat(self._file.fileno()).st_ino != there.st_ino

@@ -1,0 +1,74 @@
+"""Real one-line children for the orchestrator's tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from orchestrator.child import Child, ChildSpec
+from orchestrator.processes import identity
+
+#: A shell one-liner that outlives TERM, and so does what it starts.
+DEAF = 'trap "" TERM; echo deaf; while :; do sleep 0.1; done'
+
+
+class Launch(Protocol):
+    def __call__(self, script: str, **spec: Any) -> Child: ...
+
+
+def nothing_missing() -> str:
+    return ""
+
+
+def spec_of(script: str, folder: Path, **fields: Any) -> ChildSpec:
+    """Describe a child that runs a line of shell."""
+    values: dict[str, Any] = {
+        "name": "child",
+        "argv": ["/bin/sh", "-c", script],
+        "env": {"PATH": "/usr/bin:/bin"},
+        "cwd": folder,
+        "log": folder / "child.log",
+        "ready": nothing_missing,
+        "alive": nothing_missing,
+        "grace_s": 5.0,
+    }
+    return ChildSpec(**values | fields)
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    started: list[Child] = []
+
+    def start(script: str, **fields: Any) -> Child:
+        started.append(Child(spec_of(script, tmp_path, **fields)))
+        return started[-1]
+
+    yield start
+    for child in started:
+        child.kill()
+        ended(child)
+
+
+def ended(child: Child) -> int:
+    """Wait for the end of a child and return its exit code."""
+    eventually(lambda: child.poll() is not None)
+    code = child.poll()
+    assert code is not None
+    return code
+
+
+def eventually(true: Callable[[], object], within_s: float = 10) -> None:
+    """Wait until something holds, or fail."""
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    """Tell whether a process is gone or a zombie."""
+    return identity(pid) is None

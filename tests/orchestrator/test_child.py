@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.processes import identity
+from tests.orchestrator.conftest import DEAF, Launch, ended, eventually, gone
+
+ROOT = Path(__file__).parents[2]
+SUPERVISOR = """
+import sys, time
+from pathlib import Path
+from tests.orchestrator.conftest import spec_of
+from orchestrator.child import Child
+child = Child(spec_of(sys.argv[1], Path(sys.argv[2]), grace_s=0.5))
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def said(path: Path, text: str) -> bool:
+    return path.exists() and text in path.read_text(encoding="utf-8")
+
+
+def grandchild(log: Path) -> int:
+    """Return the PID that a child has written into its log."""
+    eventually(lambda: log.exists() and log.read_text().strip().isdecimal())
+    return int(log.read_text())
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_exit_code_is_the_childs(launch: Launch, code: int) -> None:
+    child = launch(f"exit {code}")
+
+    assert ended(child) == code
+
+
+def test_a_child_that_obeys_ends_by_term(launch: Launch) -> None:
+    child = launch("exec sleep 60")
+
+    child.terminate()
+
+    assert ended(child) == 128 + signal.SIGTERM
+
+
+def test_a_child_that_drains_ends_as_it_likes(launch: Launch, tmp_path: Path) -> None:
+    child = launch('trap "sleep 0.3; exit 7" TERM; echo up; while :; do sleep 0.05; done')
+    eventually(lambda: said(tmp_path / "child.log", "up"))
+
+    child.terminate()
+
+    assert ended(child) == 7
+
+
+def test_a_deaf_child_is_killed_after_the_grace_time(launch: Launch, tmp_path: Path) -> None:
+    child = launch(DEAF, grace_s=0.5)
+    eventually(lambda: said(tmp_path / "child.log", "deaf"))
+    asked = time.monotonic()
+
+    child.terminate()
+
+    assert ended(child) == 128 + signal.SIGKILL
+    assert time.monotonic() - asked > 0.4
+
+
+def test_kill_does_not_wait_for_the_grace_time(launch: Launch, tmp_path: Path) -> None:
+    child = launch(DEAF, grace_s=60)
+    eventually(lambda: said(tmp_path / "child.log", "deaf"))
+    child.terminate()
+
+    child.kill()
+
+    assert ended(child) == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize("script", ["sleep 60 & echo $!; wait", "sleep 60 & echo $!; exit 0"])
+def test_no_grandchild_outlives_the_child(launch: Launch, tmp_path: Path, script: str) -> None:
+    child = launch(script)
+    pid = grandchild(tmp_path / "child.log")
+
+    child.terminate()
+    ended(child)
+
+    assert gone(pid)
+
+
+def test_a_deaf_grandchild_of_a_killed_child_is_ended(launch: Launch, tmp_path: Path) -> None:
+    child = launch(f"({DEAF}) >/dev/null & echo $!; wait", grace_s=1)
+    pid = grandchild(tmp_path / "child.log")
+
+    os.kill(child.pid, signal.SIGKILL)
+
+    assert ended(child) == 128 + signal.SIGKILL
+    assert gone(pid)
+
+
+def test_a_program_that_does_not_exist_says_so_in_the_log(launch: Launch, tmp_path: Path) -> None:
+    child = launch("", argv=["/no/such/program"])
+
+    assert ended(child) == 127
+    assert said(tmp_path / "child.log", "/no/such/program cannot be started")
+
+
+def test_both_outputs_reach_the_log(launch: Launch, tmp_path: Path) -> None:
+    child = launch("echo to standard output; echo to standard error >&2")
+
+    ended(child)
+
+    assert said(tmp_path / "child.log", "to standard output\nto standard error\n")
+
+
+def test_a_full_disk_does_not_disturb_the_child(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "full.log").symlink_to("/dev/full")
+
+    child = launch("seq 100000; echo >&2; exit 5", log=tmp_path / "full.log")
+
+    assert ended(child) == 5
+
+
+def test_reload_sends_hup(launch: Launch, tmp_path: Path) -> None:
+    child = launch('trap "exit 9" HUP; echo up; while :; do sleep 0.05; done')
+    eventually(lambda: said(tmp_path / "child.log", "up"))
+
+    child.reload()
+
+    assert ended(child) == 9
+
+
+@pytest.mark.parametrize("end", ["exit 0", "kill -9 $$"])
+def test_the_command_afterwards_runs_however_the_child_ends(
+    launch: Launch, tmp_path: Path, end: str
+) -> None:
+    child = launch(end, after=["/bin/sh", "-c", "echo cleaned up"])
+
+    ended(child)
+
+    assert said(tmp_path / "child.log", "cleaned up")
+
+
+def test_a_killed_keeper_takes_its_child_along(launch: Launch, tmp_path: Path) -> None:
+    child = launch("echo $PPID; exec sleep 60")
+    keeper = grandchild(tmp_path / "child.log")
+
+    os.kill(keeper, signal.SIGKILL)
+
+    assert ended(child) == 128 + signal.SIGKILL
+    eventually(lambda: gone(child.pid))
+
+
+@pytest.mark.parametrize("script", ["exec sleep 60", DEAF])
+def test_no_child_outlives_a_killed_supervisor(tmp_path: Path, script: str) -> None:
+    argv = [sys.executable, "-c", SUPERVISOR, script, str(tmp_path)]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        pid = int(supervisor.stdout.readline())
+        assert identity(pid) is not None
+
+        supervisor.kill()
+
+    eventually(lambda: gone(pid))
