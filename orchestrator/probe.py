@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
@@ -39,7 +42,47 @@ def missing_200(url: str) -> str:
     return f"{url} answers {answer.status}" if answer.status else f"{url} does not answer"
 
 
-def silent(url: str) -> str:
-    """Return the empty string when the URL answers at all, whatever it says."""
-    answer = ask(url)
-    return "" if answer.status else f"{url} does not answer: {answer.body.decode()}"
+def first(missing: Iterable[str]) -> str:
+    """Return the first text that says that something is missing, asking no further."""
+    return next(filter(None, missing), "")
+
+
+class Patient:
+    """Asks in a thread: a hung child does not hold up the loop, a busy one may take its time.
+
+    A good answer is reported once, so that an old one never passes for a new one.
+    """
+
+    def __init__(self, url: str, *, accept: Callable[[int], bool], timeout_s: float) -> None:
+        self._url = url
+        self._accept = accept
+        self._timeout_s = timeout_s
+        self._asked_at = 0.0
+        self._thread: threading.Thread | None = None
+        self._answer = Answer(0, b"not asked yet")
+
+    def __call__(self) -> str:
+        """Return the empty string when an answer has come since the last call, else what is so."""
+        if self._thread is not None and self._thread.is_alive():
+            return f"{self._url} has been asked {time.monotonic() - self._asked_at:.0f} s ago"
+        answer = self._answer
+        self._answer = Answer(0, b"")
+        self._asked_at = time.monotonic()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
+        if self._accept(answer.status):
+            return ""
+        return f"{self._url} answers {answer.status or answer.body.decode()}"
+
+    def _ask(self) -> None:
+        self._answer = ask(self._url, self._timeout_s)
+
+
+def at_all(status: int) -> bool:
+    """Accept any answer."""
+    return status > 0
+
+
+def ok(status: int) -> bool:
+    """Accept nothing but 200."""
+    return status == 200

@@ -104,7 +104,7 @@ class Supervisor:
             return Event.EXITED
         if w.state is not State.RECYCLING:
             w.failures += 1
-        if not w.was_ready and code < KILLED and w.state is State.STARTING:
+        if not w.was_ready and w.failures and (code < KILLED or w.state is State.RECYCLING):
             w.note += " before it was ever ready"
             return Event.GAVE_UP
         if w.failures > self._policy.restarts:
@@ -171,9 +171,10 @@ class Supervisor:
             self._start(w)
         elif w.state is State.READY:
             w.was_ready = True
+            w.generation += 1
         elif w.state is State.FAILED:
             self.stopping = True
-        elif w.child and event is Event.HURRY:
+        elif w.child and event in {Event.HURRY, Event.SILENT}:
             w.child.kill()
         elif w.child and event is Event.RELOAD:
             w.child.reload()

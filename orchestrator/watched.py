@@ -83,6 +83,7 @@ class Watched:
         self.probe_at = now
         self.answered_at = now
         self.starts = 0
+        self.generation = 0
         self.failures = 0
         self.was_ready = False
         self.missing = ""
