@@ -1,0 +1,198 @@
+"""Look at model folders as a server will find them, and say how to repair each fault.
+
+Nothing is ever written. A caller can rely on one promise: a model without a grave fault has at
+least one version that a server can load, as far as that shows without loading it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_catalog.errors import CatalogError
+from model_catalog.models_file import ModelEntry
+from model_catalog.signatures import DamagedGraph, output_sizes
+from model_catalog.spec import ModelSpec
+
+SERVING_DEFAULT = "serving_default"
+SPEC_FILE = Path("assets.extra", "model_spec.json")
+_GRAPH = "saved_model.pb"
+_INDEX = Path("variables", "variables.index")
+_KERAS = {".keras", ".h5", ".hdf5"}
+_EXPORT = ".venv/bin/python scripts/export_saved_model.py --model"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a model, and what to do about it."""
+
+    text: str
+    fix: str
+    grave: bool = True
+    """Whether something cannot be served; else it is worth knowing only."""
+
+
+def version_folders(base: Path) -> dict[int, Path]:
+    """Return what a server takes for versions, by number: the children with numbers for names."""
+    found = (path for path in base.iterdir() if path.name.isascii() and path.name.isdecimal())
+    return {int(path.name): path for path in sorted(found)}
+
+
+def faults(entry: ModelEntry) -> Iterator[Fault]:
+    """Find what keeps a model of the models file from being served."""
+    base = entry.base_path
+    if not base.is_dir():
+        yield _no_folder(base)
+        return
+    versions = version_folders(base)
+    if not versions:
+        yield _no_version(base)
+    for path in versions.values():
+        yield from _version_faults(path, entry)
+    yield from _absent_versions(entry, versions)
+
+
+def _no_folder(base: Path) -> Fault:
+    if base.suffix in _KERAS and base.is_file():
+        to = base.parent / base.stem
+        return Fault(
+            f"{base} is a Keras file, a model's base path is a folder of SavedModels",
+            f"{_EXPORT} {_q(base)} --base-path {_q(to)}, and base_path = {_q(to)} in models.toml",
+        )
+    return Fault(
+        f"{base} is no folder", f"mkdir -p {_q(base)}, or correct base_path in models.toml"
+    )
+
+
+def _no_version(base: Path) -> Fault:
+    if (base / _GRAPH).exists():
+        names = sorted(shlex.quote(path.name) for path in base.iterdir())
+        return Fault(
+            f"{base} is itself a SavedModel; it must lie in a numbered folder inside",
+            f"cd {_q(base)} && mkdir 1 && mv {' '.join(names)} 1/",
+        )
+    for path in sorted(base.iterdir()):
+        if path.suffix in _KERAS and path.is_file():
+            return Fault(f"{path} is a Keras file, not a SavedModel", _export(path, base))
+        if (path / _GRAPH).exists():
+            fix = f"mv {_q(path)} {_q(base / '1')}"
+            return Fault(f"{path} is a SavedModel, but its name is no version number", fix)
+    return Fault(f"{base} has no numbered version folder", f"{_EXPORT} FILE --base-path {_q(base)}")
+
+
+def _version_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
+    if not path.is_dir():
+        yield Fault(f"{path} is a file, but a server takes it for a version", f"rm {_q(path)}")
+    elif unreadable := _unreadable(path):
+        yield Fault(f"{unreadable} cannot be read by this user", f"chmod -R a+rX {_q(path)}")
+    elif not (path / _GRAPH).exists():
+        yield _no_graph(path)
+    else:
+        yield from _incomplete(path)
+        yield from _signature_faults(path, entry)
+
+
+def _unreadable(path: Path) -> Path | None:
+    for folder, _, files in os.walk(path):
+        for each in (Path(folder), *(Path(folder, name) for name in files)):
+            wanted = os.R_OK | os.X_OK if each.is_dir() else os.R_OK
+            if not os.access(each, wanted):
+                return each
+    return None
+
+
+def _no_graph(path: Path) -> Fault:
+    for inner in sorted(path.rglob("*")):
+        if inner.name == _GRAPH:
+            aside = path.with_name(f"{path.name}.nested")
+            nested = aside / inner.parent.relative_to(path)
+            return Fault(
+                f"the SavedModel of {path} lies one folder too deep, in {inner.parent}",
+                f"mv {_q(path)} {_q(aside)} && mv {_q(nested)} {_q(path)}",
+            )
+        if inner.suffix in _KERAS:
+            return Fault(f"{inner} is a Keras file, not a SavedModel", _export(inner, path.parent))
+    return Fault(
+        f"{path} is no SavedModel: it has no {_GRAPH}",
+        f"rm -r {_q(path)}, then {_EXPORT} FILE --base-path {_q(path.parent)}",
+    )
+
+
+def _incomplete(path: Path) -> Iterator[Fault]:
+    data = list(path.glob("variables/variables.data-*"))
+    if data and not (path / _INDEX).exists():
+        yield _copy_again(path, f"{path / _INDEX} is missing")
+    if (path / _INDEX).exists() and not data:
+        yield _copy_again(path, f"{path / 'variables'} has an index but no data")
+
+
+def _copy_again(path: Path, text: str) -> Fault:
+    return Fault(text, f"copy or export {_q(path)} again: the copy is not complete")
+
+
+def _signature_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
+    try:
+        signatures = output_sizes((path / _GRAPH).read_bytes())
+    except DamagedGraph as error:
+        yield _copy_again(path, f"{path / _GRAPH} is damaged: {error}")
+        return
+    if SERVING_DEFAULT not in signatures:
+        known = ", ".join(sorted(signatures)) or "none"
+        yield Fault(
+            f"{path} has no signature {SERVING_DEFAULT}; it has {known}",
+            "export it with that signature: tf.saved_model.save(model, path, "
+            f'signatures={{"{SERVING_DEFAULT}": …}}), or {_EXPORT} FILE',
+        )
+        return
+    sizes = {size for size in signatures[SERVING_DEFAULT].values() if size is not None}
+    yield from _label_faults(path, entry, sizes)
+
+
+def _label_faults(path: Path, entry: ModelEntry, sizes: set[int]) -> Iterator[Fault]:
+    try:
+        count, place = _labels(path, entry)
+    except (CatalogError, OSError) as error:
+        yield Fault(
+            f"{path / SPEC_FILE} cannot be used: {error}", f"{_EXPORT} FILE: export it again"
+        )
+        return
+    if count is None:
+        yield Fault(
+            f"{path} does not say what its classes are, nor does models.toml",
+            f'labels = "FILE" and input = {{…}} under [models.{entry.name}] in models.toml',
+            grave=False,
+        )
+    elif sizes and count not in sizes:
+        answers = " or ".join(map(str, sorted(sizes)))
+        fix = f"give {place} exactly {answers} labels, in the order of the scores"
+        yield Fault(f"{path} answers {answers} scores, {place} has {count} labels", fix)
+
+
+def _labels(path: Path, entry: ModelEntry) -> tuple[int | None, str]:
+    """Return how many labels the version has, and who says so."""
+    if (path / SPEC_FILE).exists():
+        spec = ModelSpec.from_json((path / SPEC_FILE).read_bytes())
+        return len(spec.labels), str(path / SPEC_FILE)
+    labels = entry.labels
+    return None if labels is None else len(labels), f"models.{entry.name}.labels"
+
+
+def _absent_versions(entry: ModelEntry, versions: dict[int, Path]) -> Iterator[Fault]:
+    listed = set() if isinstance(entry.versions, str) else set(entry.versions)
+    for number in sorted((listed | set(entry.version_labels.values())) - set(versions)):
+        path = entry.base_path / str(number)
+        yield Fault(
+            f"models.{entry.name} names version {number}, which is not in {entry.base_path}",
+            f"correct models.{entry.name} in models.toml, or add {_q(path)}",
+        )
+
+
+def _export(model: Path, base: Path) -> str:
+    return f"{_EXPORT} {_q(model)} --base-path {_q(base)}"
+
+
+def _q(path: Path) -> str:
+    return shlex.quote(str(path))
