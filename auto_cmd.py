@@ -1,184 +1,159 @@
 """Start, watch, restart and stop TensorFlow Serving and the gateway (manual: docs/auto_cmd.md).
 
-Which models exist comes from models.toml; how processes are cared for is the orchestrator's
-business.
+What stands here is what the orchestrator refuses to know: which models there are, when one is
+ready, and what a person could ask them.
 """
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32" or sys.version_info < (3, 11):
+    from orchestrator.interpreter import hand_over
+
+    hand_over(sys.argv)
+
 import argparse
 import json
-import os
-import shutil
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from model_catalog.errors import CatalogError
-from model_catalog.models_file import MODELS_FILE, ModelEntry, ModelsFile, load_models_file
+from model_catalog.folders import faults, version_folders
+from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
 from model_catalog.serving_config import has_version_labels, serving_config
-from orchestrator import commands
-from orchestrator.child import ChildSpec
-from orchestrator.detach import detach
-from orchestrator.errors import Misused, OrchestratorError
+from orchestrator.command_line import Program, run
+from orchestrator.doctor import Finding, examine_disk, examine_ports, examine_python, pinned
+from orchestrator.errors import Misused
 from orchestrator.instance import Plan
-from orchestrator.probe import ask, missing_200, silent
+from orchestrator.probe import ask, first
 from orchestrator.run_dir import RunDir
-from orchestrator.voice import Voice
+from orchestrator.serving_command import (
+    BATCHING,
+    BATCHING_CONFIG,
+    CONFIG,
+    ServingCommand,
+    Wish,
+    serving_command,
+)
+from orchestrator.site import Site, gateway_child, serving_child, settle, start_options
+from orchestrator.watched import Policy
 
 ROOT = Path(__file__).resolve().parent
-NATIVE = "tensorflow_model_server"
-DEADLINE_S = 10
-STOP_WITHIN_S = 120.0
+PACKAGES = (["flask"], ["flask-cors"], ["gunicorn"], ["numpy"], ["pillow"], ["requests"])
+TENSORFLOW = ["tensorflow-cpu", "tensorflow"]
+INSTALL = ".venv/bin/python -m pip install -c constraints.txt -e '.[gateway,embedded]'"
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; 0 done, 1 failed, 2 misused, 3 nothing is running."""
-    words = list(argv) if argv and not argv[0].startswith("--") else ["start", *argv]
-    options = _parser().parse_args(words)
-    try:
-        return _run(options, RunDir(options.run_dir.absolute()), words)
-    except OrchestratorError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    program = Program(
+        script=ROOT / "auto_cmd.py",
+        summary=(__doc__ or "").split("\n")[0],
+        run_dir=ROOT / ".run",
+        children=("serving", "gateway"),
+        start_options=start_options,
+        plan=plan,
+        examine=examine,
+    )
+    return run(program, argv)
 
 
-def _run(options: argparse.Namespace, run_dir: RunDir, words: Sequence[str]) -> int:
-    voice = Voice()
-    if options.command == "stop":
-        return commands.stop(run_dir, voice, STOP_WITHIN_S)
-    if options.command == "status":
-        return commands.status(run_dir, voice, as_json=options.json)
-    if options.detach and run_dir.running() is None:
-        _plan(options, run_dir)
-        again = [sys.executable, __file__, *(word for word in words if word != "--detach")]
-        return detach(again, run_dir, voice)
-    return commands.start(run_dir, lambda: _plan(options, run_dir), voice)
+class Served:
+    """The models that the Serving of this run has; none when it is somebody else's."""
+
+    def __init__(self, site: Site, models: ModelsFile) -> None:
+        own = (entry for entry in models.entries if entry.serving_url is None)
+        self.entries = [] if site.kind == "none" else list(own)
+        self._site = site
+        self._models = models
+        self._configured: set[str] = set()
+
+    def live(self) -> list[str]:
+        """Return the names of those that have a version: a start waits for these."""
+        return [
+            e.name for e in self.entries if e.base_path.is_dir() and version_folders(e.base_path)
+        ]
+
+    def missing(self, names: Sequence[str]) -> str:
+        """Return what keeps Serving from being ready, the empty string when nothing does."""
+        return first(_unavailable(self._site.serving_url, name) for name in names)
+
+    def write_config(self) -> None:
+        """Write Serving's model config, anew when a model has got its first version."""
+        if self._site.kind == "none":
+            return
+        # One model without a version would keep the genuine server from opening its ports; one that
+        # was served once stays, even if its folder is out of reach for a moment.
+        embedded = self._site.kind == "embedded"
+        self._configured |= {e.name for e in self.entries} if embedded else set(self.live())
+        entries = [entry for entry in self.entries if entry.name in self._configured]
+        if self._site.kind == "docker":
+            entries = [replace(entry, base_path=Path(_in_container(entry))) for entry in entries]
+        config = serving_config(replace(self._models, entries=tuple(entries)))
+        self._site.run_dir.write_text(CONFIG, config)
+
+    def command(self) -> ServingCommand:
+        """Return Serving's command line and write the files that it names."""
+        site = self._site
+        if site.kind == "none":
+            return ServingCommand(f"none started, the gateway asks {site.serving_url}")
+        self.write_config()
+        if site.options.batching:
+            site.run_dir.write_text(BATCHING_CONFIG, BATCHING.format(threads=site.threads))
+        wish = Wish(
+            rest_port=site.options.serving_port,
+            grpc_port=site.options.grpc_port,
+            timeout_s=site.deadline_s,
+            threads=site.threads,
+            folder=site.run_dir.path,
+            python=site.python,
+            volumes={entry.base_path: _in_container(entry) for entry in self.entries},
+            batching=site.options.batching,
+            labels=has_version_labels(self._models),
+        )
+        return serving_command(site.kind, wish)
 
 
-def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--run-dir", type=Path, default=ROOT / ".run", help="state and logs")
-    parser = argparse.ArgumentParser(prog="auto_cmd.py", description=(__doc__ or "").split("\n")[0])
-    verbs = parser.add_subparsers(dest="command", required=True)
-    start = verbs.add_parser("start", parents=[common], help="start both; no command means this")
-    start.add_argument("--detach", action="store_true", help="return once both are ready")
-    start.add_argument("--host", default="127.0.0.1", help="where the gateway listens")
-    start.add_argument("--port", type=int, default=5000, help="the gateway's port")
-    start.add_argument("--serving-port", type=int, default=9000, help="Serving's REST port")
-    start.add_argument("--grpc-port", type=int, default=8500, help="Serving's gRPC port")
-    start.add_argument("--models-file", type=Path, help="which models exist (models.toml)")
-    start.add_argument("--deadline", type=float, help="seconds that a request may take (10)")
-    verbs.add_parser("stop", parents=[common], help="stop what start has started")
-    status = verbs.add_parser("status", parents=[common], help="say what runs")
-    status.add_argument("--json", action="store_true", help="for programs")
-    return parser
-
-
-def _plan(options: argparse.Namespace, run_dir: RunDir) -> Plan:
-    """Turn options, environment and models file into two children."""
-    env = _gateway_environment(options)
-    models = _models(Path(env["GATEWAY_MODELS_FILE"]))
-    local = [entry for entry in models.entries if entry.serving_url is None]
-    live = [entry.name for entry in local if _has_version(entry)]
-    argv, chosen = _serving_argv(options)
-    url = f"http://{_reachable(options.host)}:{options.port}"
-    specs = [
-        _serving(argv, options, run_dir, models, live, float(env["GATEWAY_DEADLINE_S"])),
-        _gateway(url, options, run_dir, env, live),
-    ]
-    empty = (entry.name for entry in local if entry.name not in live)
+def plan(options: argparse.Namespace, run_dir: RunDir) -> Plan:
+    """Turn the options into two children, or one where Serving is somebody else's."""
+    site = settle(options, run_dir, ROOT)
+    models = _models(site)
+    served = Served(site, models)
+    command, live = served.command(), served.live()
+    paths = ["/readyz"] if site.kind == "none" else [f"/readyz?model={quote(n)}" for n in live]
+    specs = [gateway_child(site, paths)]
+    if command.argv:
+        alive = f"/v1/models/{quote(models.default.name)}"
+        specs.insert(0, serving_child(site, command, partial(served.missing, live), alive))
+    said = f"serving: {command.said}"
     return Plan(
         specs=specs,
-        ports=[
-            ("127.0.0.1", options.serving_port, "--serving-port"),
-            ("127.0.0.1", options.grpc_port, "--grpc-port"),
-            (options.host, options.port, "--port"),
-        ],
-        chosen=[
-            f"serving: {chosen}",
-            *(f"model {name} has no version yet; the start does not wait for it" for name in empty),
-        ],
-        ready=[f"ready: {url} (serving: {chosen}); try next:", *_hints(url)],
-        facts={"serving": chosen},
+        ports=site.ports,
+        chosen=[said, *command.warnings, *_notes(site, served)],
+        ready=[f"ready: {site.gateway_url} ({said}); try next:", *_hints(site.gateway_url)],
+        facts={"serving": {"kind": site.kind, "said": command.said, "url": site.serving_url}},
+        tend=served.write_config,
+        policy=Policy(start_s=options.start_timeout),
     )
 
 
-def _gateway_environment(options: argparse.Namespace) -> dict[str, str]:
-    """Return the caller's environment with GATEWAY_…: an option wins over it, it over a default."""
-    defaults = {
-        "GATEWAY_SERVING_URL": f"http://127.0.0.1:{options.serving_port}",
-        "GATEWAY_MODELS_FILE": str(ROOT / MODELS_FILE),
-        "GATEWAY_DEADLINE_S": str(DEADLINE_S),
-    }
-    given = {
-        "GATEWAY_MODELS_FILE": options.models_file and str(options.models_file.absolute()),
-        "GATEWAY_DEADLINE_S": options.deadline and f"{options.deadline:g}",
-    }
-    return defaults | dict(os.environ) | {key: value for key, value in given.items() if value}
-
-
-def _models(path: Path) -> ModelsFile:
+def _models(site: Site) -> ModelsFile:
     try:
-        models = load_models_file(path)
+        models = load_models_file(site.models_file)
     except CatalogError as error:
         raise Misused(str(error)) from error
-    missing = models.missing_folder()
+    missing = None if site.kind == "none" else models.missing_folder()
     if missing:
         raise Misused(str(missing))
     return models
 
 
-def _has_version(entry: ModelEntry) -> bool:
-    return any(path.name.isdecimal() and path.is_dir() for path in entry.base_path.iterdir())
-
-
-def _serving_argv(options: argparse.Namespace) -> tuple[list[str], str]:
-    """Return the program to start and what to tell a person about it."""
-    native = shutil.which(NATIVE)
-    if native:
-        return [native], f"native, {native}"
-    return [_python(), "-m", "model_server"], f"embedded, no {NATIVE} on PATH"
-
-
-def _serving(
-    argv: Sequence[str],
-    options: argparse.Namespace,
-    run_dir: RunDir,
-    models: ModelsFile,
-    live: Sequence[str],
-    deadline_s: float,
-) -> ChildSpec:
-    config = run_dir.path / "models.config"
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(serving_config(models), encoding="utf-8")
-    url = f"http://127.0.0.1:{options.serving_port}"
-    flags = [
-        f"--rest_api_port={options.serving_port}",
-        f"--port={options.grpc_port}",
-        f"--model_config_file={config}",
-        "--file_system_poll_wait_seconds=1",
-        f"--rest_api_timeout_in_ms={deadline_s * 1000:.0f}",
-    ]
-    if has_version_labels(models):
-        flags.append("--allow_version_labels_for_unavailable_models=true")
-    first = models.default.name
-    return ChildSpec(
-        name="serving",
-        argv=[*argv, *flags],
-        env=os.environ,
-        cwd=ROOT,
-        log=run_dir.log("serving"),
-        ready=lambda: next(filter(None, (_unavailable(url, name) for name in live)), ""),
-        alive=lambda: silent(f"{url}/v1/models/{first}"),
-        url=url,
-    )
-
-
 def _unavailable(serving_url: str, name: str) -> str:
-    """Return the empty string when a version of the model is AVAILABLE, else how far it is."""
-    answer = ask(f"{serving_url}/v1/models/{name}")
+    answer = ask(f"{serving_url}/v1/models/{quote(name)}")
     try:
         states = [version["state"] for version in json.loads(answer.body)["model_version_status"]]
     except (ValueError, KeyError, TypeError):
@@ -186,67 +161,47 @@ def _unavailable(serving_url: str, name: str) -> str:
     return "" if "AVAILABLE" in states else f"model {name}: {', '.join(states) or 'no version'}"
 
 
-def _gateway(
-    url: str,
-    options: argparse.Namespace,
-    run_dir: RunDir,
-    env: Mapping[str, str],
-    live: Sequence[str],
-) -> ChildSpec:
-    config = ROOT / "flask_server" / "gunicorn.conf.py"
-    argv = [_python(), "-m", "gunicorn", "-c", str(config), "--bind", _bind(options)]
-    needed = ["/healthz", *(f"/readyz?model={quote(name)}" for name in live)]
-    return ChildSpec(
-        name="gateway",
-        argv=[*argv, "flask_server.app:create_app()"],
-        env=env,
-        cwd=ROOT,
-        log=run_dir.log("gateway"),
-        ready=lambda: next(filter(None, (missing_200(url + path) for path in needed)), ""),
-        alive=lambda: missing_200(f"{url}/healthz"),
-        reloads=True,
-        url=url,
-    )
+def _in_container(entry: ModelEntry) -> str:
+    return f"/models/{entry.name}"
 
 
-def _python() -> str:
-    """Return the project's own Python where it has one, else the one that runs this."""
-    own = ROOT / ".venv" / "bin" / "python"
-    return str(own) if own.exists() else sys.executable
+def _notes(site: Site, served: Served) -> Iterator[str]:
+    """Say what was chosen beside the Serving, and what a person may not expect."""
+    yield f"threads: {site.threads} for Serving, {site.env['GATEWAY_WORKERS']} gateway process(es)"
+    asked = site.env["GATEWAY_SERVING_URL"]
+    if asked != site.serving_url:
+        yield f"note: GATEWAY_SERVING_URL={asked} is set, so the gateway asks there"
+    for name in sorted({entry.name for entry in served.entries} - set(served.live())):
+        yield f"note: model {name} has no version yet; the start does not wait for it"
 
 
-def _bind(options: argparse.Namespace) -> str:
-    return (
-        f"[{options.host}]:{options.port}"
-        if ":" in options.host
-        else f"{options.host}:{options.port}"
-    )
-
-
-def _reachable(host: str) -> str:
-    """Return an address that reaches a listener on ``host`` from this machine, fit for a URL."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
-    return f"[{host}]" if ":" in host else host
-
-
-def _hints(url: str) -> list[str]:
-    """Return three commands to try; the first gives a true label without any download."""
-    here = Path.cwd() == ROOT
-    python, sample, digit, cat = (
-        path if here else str(ROOT / path)
-        for path in (
-            ".venv/bin/python",
-            "flask_server/flask_sample_request.py",
-            "test_images/digit_3.png",
-            "test_images/cat.jpg",
-        )
-    )
+def _hints(url: str) -> Iterator[str]:
+    """Say three commands to try; the first gives a true label without any download."""
+    here = Path() if Path.cwd() == ROOT else ROOT
+    python, sample = here / ".venv/bin/python", here / "flask_server/flask_sample_request.py"
     there = "" if url == "http://127.0.0.1:5000" else f" --url {url}"
-    return [
-        f"  {python} {sample} -i {digit} --model digits{there}",
-        f"  {python} {sample} -i {cat}{there}",
-        f"  curl {url}/models",
+    yield f"  {python} {sample} -i {here / 'test_images/digit_3.png'} --model digits{there}"
+    yield f"  {python} {sample} -i {here / 'test_images/cat.jpg'}{there}"
+    yield f"  curl {url}/models"
+
+
+def examine(options: argparse.Namespace, run_dir: RunDir) -> list[Finding]:
+    """Look for everything that would keep the two from working, for ``doctor``."""
+    site = settle(options, run_dir, ROOT)
+    packages = [*PACKAGES, *([TENSORFLOW] if site.kind == "embedded" else [])]
+    findings = [
+        *examine_python(site.python, packages, pinned(ROOT / "constraints.txt"), INSTALL),
+        *examine_disk(run_dir.path),
+        *examine_ports(site.ports, run_dir.own_pids()),
     ]
+    try:
+        models = load_models_file(site.models_file)
+    except CatalogError as error:
+        return [*findings, Finding(str(error), "correct what the sentence names")]
+    for entry in Served(site, models).entries:
+        found = [Finding(fault.text, fault.fix, fault.grave) for fault in faults(entry)]
+        findings += found or [Finding(f"model {entry.name}: {entry.base_path}")]
+    return findings
 
 
 if __name__ == "__main__":

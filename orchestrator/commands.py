@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
-from orchestrator.errors import CannotStop
+from orchestrator.errors import CannotStop, Misused, NotRunning, RestartFailed
 from orchestrator.instance import Instance, Plan
+from orchestrator.lifecycle import State
+from orchestrator.logs import Tail
 from orchestrator.run_dir import RunDir, is_same_process
 from orchestrator.voice import Voice
 
@@ -19,33 +23,66 @@ NOT_READY = 1
 NOTHING_RUNS = 3
 _PAUSE_S = 0.05
 _STATE_S = 5.0
+_FOLLOW_S = 0.2
 
 
 def start(run_dir: RunDir, plan: Callable[[], Plan], voice: Voice) -> int:
     """Run in the foreground; when an instance runs already, say so and be content."""
     if not run_dir.acquire():
-        voice.say(f"already running: {_headline(_await_state(run_dir))}")
-        return 0
+        return already_running(run_dir, voice)
     try:
         return Instance(plan(), run_dir, voice).run()
     finally:
         run_dir.release()
 
 
-def stop(run_dir: RunDir, voice: Voice, timeout_s: float) -> int:
+def already_running(run_dir: RunDir, voice: Voice) -> int:
+    """Say what runs; that is what start was asked for, so it counts as done."""
+    voice.say(f"already running: {_headline(_await_state(run_dir))}")
+    return 0
+
+
+def stop(run_dir: RunDir, voice: Voice) -> int:
     """Ask the running instance to end and wait until it has."""
     state = run_dir.running()
     if state is None:
         voice.say(run_dir.stale() or "nothing is running")
         return 0
     _signal(state["pid"], signal.SIGTERM)
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + state["stop_s"]
     while is_same_process(state):
         if time.monotonic() > deadline:
-            raise CannotStop(f"PID {state['pid']} has not ended after {timeout_s:g} s.")
+            raise CannotStop(f"PID {state['pid']} has not ended after {state['stop_s']:g} s.")
         time.sleep(_PAUSE_S)
     voice.say(f"stopped PID {state['pid']}")
     return 0
+
+
+def restart(run_dir: RunDir, name: str | None, voice: Voice) -> int:
+    """Restart one child or all, one after the other, and wait until each is ready again."""
+    state = run_dir.running()
+    if state is None:
+        raise NotRunning("nothing is running, so there is nothing to restart.")
+    names = list(state["children"]) if name is None else [name]
+    for child in names:
+        if child not in state["children"]:
+            known = ", ".join(state["children"])
+            raise Misused(f"{child} is not one of the running children; allowed is {known}.")
+        _restart(run_dir, state, child)
+        voice.say(f"{child} was restarted and is ready")
+    return 0
+
+
+def _restart(run_dir: RunDir, state: dict[str, Any], name: str) -> None:
+    before = state["children"][name]
+    _signal(state["pid"], before["restart_signal"])
+    now = before
+    while now["generation"] == before["generation"] or now["state"] != State.READY.value:
+        time.sleep(_PAUSE_S)
+        running = run_dir.running()
+        if running is None or running["pid"] != state["pid"]:
+            raise RestartFailed(f"{name} did not come back; the last lines of its log say why.")
+        now = running["children"][name]
 
 
 def status(run_dir: RunDir, voice: Voice, *, as_json: bool) -> int:
@@ -60,6 +97,26 @@ def status(run_dir: RunDir, voice: Voice, *, as_json: bool) -> int:
     if state is None:
         return NOTHING_RUNS
     return READY if state["ready"] else NOT_READY
+
+
+def show_logs(run_dir: RunDir, names: Sequence[str], count: int, *, follow: bool) -> int:
+    """Print the last lines of the logs, then, if asked, what is added to them until Ctrl-C."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ``logs | head`` ends like any other program
+    width = max(map(len, names)) if len(names) > 1 else 0
+    with ExitStack() as stack:
+        tails = {name: stack.enter_context(Tail(run_dir.log(name), count)) for name in names}
+        _print_new(tails, width)
+        while follow:
+            time.sleep(_FOLLOW_S)
+            _print_new(tails, width)
+    return 0
+
+
+def _print_new(tails: Mapping[str, Tail], width: int) -> None:
+    for name, tail in tails.items():
+        prefix = f"{name:{width}} | " if width else ""
+        sys.stdout.writelines(f"{prefix}{line}\n" for line in tail.lines())
+    sys.stdout.flush()
 
 
 def _describe(state: dict[str, Any], voice: Voice) -> None:
@@ -87,7 +144,7 @@ def _await_state(run_dir: RunDir) -> dict[str, Any] | None:
     return run_dir.running()
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def _signal(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:

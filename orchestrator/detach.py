@@ -6,29 +6,39 @@ import subprocess
 import time
 from collections.abc import Sequence
 
+from orchestrator.logs import Tail
 from orchestrator.run_dir import RunDir
 from orchestrator.voice import Voice
 
+LOG = "auto_cmd"
+NOT_AWAITED = 130
 _PAUSE_S = 0.05
 
 
 def detach(argv: Sequence[str], run_dir: RunDir, voice: Voice) -> int:
     """Start ``argv`` in a session of its own, repeat what it says, return 0 once it is ready."""
-    run_dir.logs.mkdir(parents=True, exist_ok=True)
-    log = run_dir.log("auto_cmd")
-    with log.open("ab") as output, log.open("r", encoding="utf-8", errors="replace") as spoken:
-        spoken.seek(0, 2)
+    run_dir.prepare()
+    log = run_dir.log(LOG)
+    with log.open("ab") as output, Tail(log, 0) as tail:
         process = subprocess.Popen(  # noqa: S603 - our own command line
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-        while True:
-            code = process.poll()
-            ready = _is_ready(run_dir, process.pid)
-            for line in spoken:
-                voice.say(line.rstrip("\n"))
-            if code is not None or ready:
-                return code or 0
-            time.sleep(_PAUSE_S)
+        try:
+            return _follow(process, tail, run_dir, voice)
+        except KeyboardInterrupt:
+            voice.say(f"PID {process.pid} goes on starting in the background")
+            return NOT_AWAITED
+
+
+def _follow(process: subprocess.Popen[bytes], tail: Tail, run_dir: RunDir, voice: Voice) -> int:
+    while True:
+        code = process.poll()
+        ready = _is_ready(run_dir, process.pid)
+        for line in tail.lines():
+            voice.say(line)
+        if code is not None or ready:
+            return code or 0
+        time.sleep(_PAUSE_S)
 
 
 def _is_ready(run_dir: RunDir, pid: int) -> bool:

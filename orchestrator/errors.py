@@ -5,6 +5,8 @@
   + NotRunning         the command needs a running instance
   + PortTaken          somebody else listens where a child should
   + CannotStop         the running instance does not end
+  + RestartFailed      a child did not come back
+  + RunDirUnusable     the folder for state and logs cannot be written
 
 Each class carries the exit code of the command that it ends.
 """
@@ -34,3 +36,11 @@ class PortTaken(OrchestratorError):
 
 class CannotStop(OrchestratorError):
     """The running instance does not end."""
+
+
+class RestartFailed(OrchestratorError):
+    """A child that was restarted did not come back."""
+
+
+class RunDirUnusable(OrchestratorError):
+    """The folder for state and logs cannot be written."""

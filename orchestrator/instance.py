@@ -1,18 +1,19 @@
-"""Run one instance in the foreground: check, start, watch, report, clean up."""
+"""Run one instance: check, start, watch, report, clean up."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.child import ChildSpec
-from orchestrator.errors import PortTaken
+from orchestrator.errors import OrchestratorError, PortTaken
 from orchestrator.inbox import PROMPT, RESTART_SIGNALS, Inbox, read_words, signals_post_to
 from orchestrator.lifecycle import State
 from orchestrator.logs import last_lines
+from orchestrator.notify import notify
 from orchestrator.ports import problem
 from orchestrator.processes import identity
 from orchestrator.run_dir import RunDir, is_same_process
@@ -21,6 +22,9 @@ from orchestrator.voice import Voice
 from orchestrator.watched import POLICY, Policy, Watched
 
 _LAST_LINES = 20
+_PAUSE_S = 0.1
+_SPARE_S = 10.0
+_TEND_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,21 +42,30 @@ class Plan:
     ready: Sequence[str] = ()
     """Lines said once everything is ready."""
 
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
     """What ``status --json`` shows beside the children."""
+
+    tend: Callable[[], None] = lambda: None
+    """Housekeeping done every few seconds while the children run."""
 
     policy: Policy = POLICY
 
+    @property
+    def stop_s(self) -> float:
+        """How long a stop may take when every child uses its whole grace time."""
+        return sum(spec.grace_s for spec in self.specs) + _SPARE_S
+
 
 class Instance:
-    """The running instance: writes the state file, speaks, and hands the children to the loop."""
+    """Writes the state file, speaks, and hands the children to the loop."""
 
     def __init__(self, plan: Plan, run_dir: RunDir, voice: Voice) -> None:
         self._plan = plan
         self._run_dir = run_dir
         self._voice = voice
         self._inbox = Inbox()
-        self._was_ready = False
+        self._announced = False
+        self._tend_at = 0.0
         self._started = time.time()
         self._supervisor = Supervisor(
             plan.specs,
@@ -64,34 +77,16 @@ class Instance:
 
     def run(self) -> int:
         """Stay until every child has ended; return the exit code."""
-        self._clear_the_way()
+        clear_the_way(self._plan, self._run_dir, self._voice)
         for line in self._plan.chosen:
             self._voice.say(line)
         with signals_post_to(self._inbox, [spec.name for spec in self._plan.specs]):
-            self._write_state()
-            read_words(self._inbox, self._ask)
-            return self._supervisor.run()
-
-    def _clear_the_way(self) -> None:
-        """Wait for what an earlier run has left, then refuse to start on a port that is taken."""
-        stale = self._run_dir.stale()
-        if stale:
-            self._voice.log(stale)
-            self._await_leftovers()
-        for host, port, option in self._plan.ports:
-            reason = problem(host, port)
-            if reason:
-                raise PortTaken(f"port {port} on {host} {reason}; choose another with {option}.")
-
-    def _await_leftovers(self) -> None:
-        state = self._run_dir.read() or {}
-        children = list(state.get("children", {}).values())
-        deadline = (
-            time.monotonic() + max((spec.grace_s for spec in self._plan.specs), default=0) + 5
-        )
-        while any(map(is_same_process, children)) and time.monotonic() < deadline:
-            self._voice.progress("waiting for the processes of the earlier run to end")
-            time.sleep(0.1)
+            try:
+                self._write_state()
+                read_words(self._inbox, self._ask)
+                return self._supervisor.run()
+            finally:
+                self._run_dir.release()
 
     def _changed(self, w: Watched, before: State) -> None:
         note = f" ({w.note})" if w.note else ""
@@ -108,44 +103,56 @@ class Instance:
             self._voice.say(f"  {line}")
 
     def _turned(self, watched: Sequence[Watched]) -> None:
-        if all(w.state is State.READY for w in watched):
-            if not self._was_ready:
-                self._announce()
+        if time.monotonic() >= self._tend_at:
+            self._tend_at = time.monotonic() + _TEND_EVERY_S
+            self._tend()
+        if self._announced or self._supervisor.stopping:
             return
-        missing = "; ".join(w.missing for w in watched if w.missing and w.state.running)
-        elapsed_s = time.time() - self._started
-        if not self._was_ready and missing:
-            self._voice.progress(f"{elapsed_s:.0f} s: {missing}")
+        missing = "; ".join(w.missing for w in watched if w.state is State.STARTING and w.missing)
+        if missing:
+            self._voice.progress(missing, time.time() - self._started)
+        if all(w.state is State.READY for w in watched):
+            self._announce()
+
+    def _tend(self) -> None:
+        try:
+            self._plan.tend()
+        except (OSError, OrchestratorError) as error:  # a full disk must not end the children
+            self._voice.progress(f"housekeeping: {error}", 0)
 
     def _announce(self) -> None:
-        self._was_ready = True
+        self._announced = True
         self._write_state()
+        notify("READY=1")
         for line in self._plan.ready:
             self._voice.say(line)
         self._ask()
 
     def _ask(self) -> None:
-        if self._was_ready and os.isatty(0) and not self._supervisor.stopping:
+        if self._announced and os.isatty(0) and not self._supervisor.stopping:
             self._voice.ask(PROMPT)
 
     def _write_state(self) -> None:
+        try:
+            self._run_dir.write(self._state())
+        except OSError as error:
+            self._voice.log(f"the state file cannot be written: {error}")
+
+    def _state(self) -> dict[str, Any]:
         watched = self._supervisor.watched
-        state = {
+        return {
             "pid": os.getpid(),
             "identity": identity(os.getpid()),
             "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._started)),
             "ready": all(w.state is State.READY for w in watched),
-            "announced": self._was_ready,
+            "announced": self._announced,
+            "stop_s": self._plan.stop_s,
             **self._plan.facts,
             "children": {
                 w.spec.name: _record(w) | {"restart_signal": int(number)}
                 for w, number in zip(watched, RESTART_SIGNALS, strict=False)
             },
         }
-        try:
-            self._run_dir.write(state)
-        except OSError as error:
-            self._voice.log(f"the state file cannot be written: {error}")
 
 
 def _record(w: Watched) -> dict[str, Any]:
@@ -156,5 +163,27 @@ def _record(w: Watched) -> dict[str, Any]:
         "url": w.spec.url,
         "log": str(w.spec.log),
         "starts": w.starts,
+        "generation": w.generation,
         "note": w.note,
     }
+
+
+def clear_the_way(plan: Plan, run_dir: RunDir, voice: Voice) -> None:
+    """Wait for what an earlier run has left, then refuse to start on a port that is taken."""
+    stale = run_dir.stale()
+    if stale:
+        voice.log(stale)
+        _await_leftovers(run_dir, voice, plan.stop_s)
+    for host, port, option in plan.ports:
+        reason = problem(host, port)
+        if reason:
+            raise PortTaken(f"port {port} on {host} {reason}; choose another with {option}.")
+
+
+def _await_leftovers(run_dir: RunDir, voice: Voice, timeout_s: float) -> None:
+    children = list((run_dir.read() or {}).get("children", {}).values())
+    started = time.monotonic()
+    while any(map(is_same_process, children)) and time.monotonic() - started < timeout_s:
+        left = ", ".join(f"PID {c['pid']}" for c in children if is_same_process(c))
+        voice.progress(f"the earlier run's {left} is still ending", time.monotonic() - started)
+        time.sleep(_PAUSE_S)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import RunDirUnusable
 from orchestrator.processes import command, identity
 
 
@@ -24,6 +25,7 @@ class RunDir:
         self.path = path
         self.logs = path / "logs"
         self._state = path / "auto_cmd.json"
+        self._lock_file = path / "auto_cmd.lock"
         self._lock: int | None = None
 
     def log(self, name: str) -> Path:
@@ -32,8 +34,8 @@ class RunDir:
 
     def acquire(self) -> bool:
         """Take the lock, or return False when another instance has it."""
-        self.logs.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.path / "auto_cmd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.prepare()
+        lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -41,6 +43,16 @@ class RunDir:
             return False
         self._lock = lock
         return True
+
+    def prepare(self) -> None:
+        """Make the folders, or say why they cannot be used."""
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            self._lock_file.touch()
+        except OSError as error:
+            raise RunDirUnusable(
+                f"{self.path} cannot be used for state and logs: {error}"
+            ) from error
 
     def release(self) -> None:
         """Forget the state and give the lock back."""
@@ -51,9 +63,21 @@ class RunDir:
 
     def write(self, state: Mapping[str, Any]) -> None:
         """Replace the state file in one step, so that nobody reads half of it."""
-        draft = self._state.with_suffix(".draft")
-        draft.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
-        draft.replace(self._state)
+        self.write_text(self._state.name, json.dumps(state, indent=2) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file for a child, in one step and only when it differs from what is there."""
+        self.prepare()
+        path = self.path / name
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return
+        draft = path.with_suffix(".draft")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+
+    def own_pids(self) -> list[int]:
+        """Return the PIDs of the running instance's children."""
+        return [child["pid"] for child in (self.running() or {"children": {}})["children"].values()]
 
     def read(self) -> dict[str, Any] | None:
         """Return the last state written, be its writer alive or not; None when there is none."""

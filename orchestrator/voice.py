@@ -7,6 +7,7 @@ import time
 from typing import Protocol
 
 _CLEAR = "\r\033[K"
+_WIDTH = 100
 
 
 class Stream(Protocol):
@@ -29,6 +30,7 @@ class Voice:
         self._stream: Stream = stream or sys.stdout
         self._on_terminal = self._stream.isatty()
         self._moving = False
+        self._waiting_for = ""
 
     def say(self, line: str) -> None:
         """Write one line."""
@@ -38,11 +40,14 @@ class Voice:
         """Write one line with the time in front where no terminal shows it as it happens."""
         self.say(line if self._on_terminal else f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}")
 
-    def progress(self, line: str) -> None:
-        """Show what is being waited for; only a terminal shows it, the next line replaces it."""
+    def progress(self, line: str, elapsed_s: float) -> None:
+        """Show what is being waited for: over and over on a terminal, each change in a log."""
         if self._on_terminal:
-            self._write(f"{self._cleared()}{line[:120]}")
-            self._moving = bool(line)
+            self._write(f"{self._cleared()}{elapsed_s:.0f} s: {line}"[:_WIDTH])
+            self._moving = True
+        elif line != self._waiting_for:
+            self.log(f"waiting: {line}")
+        self._waiting_for = line
 
     def ask(self, prompt: str) -> None:
         """Write a prompt and stay behind it; only a terminal shows it."""

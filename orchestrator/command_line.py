@@ -1,0 +1,117 @@
+"""Parse the command line and run one command; what is started is handed in.
+
+Exit codes: 0 done, 1 failed, 2 misused, 3 nothing is running; a start that ends because a child
+could not be kept running is a failure, one that a person ends is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator import commands
+from orchestrator.detach import LOG, detach
+from orchestrator.doctor import Finding, report
+from orchestrator.errors import OrchestratorError
+from orchestrator.instance import Plan
+from orchestrator.logs import LogStream, RotatingLog
+from orchestrator.run_dir import RunDir
+from orchestrator.voice import Voice
+
+_LINES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What the command line is the command line of."""
+
+    script: Path
+    """The file to start again in the background."""
+
+    summary: str
+    run_dir: Path
+    children: Sequence[str]
+
+    start_options: Callable[[argparse.ArgumentParser], None]
+    """Adds the options of ``start``, which ``doctor`` takes as well."""
+
+    plan: Callable[[argparse.Namespace, RunDir], Plan]
+    """Turns the options into what to start, or raises an OrchestratorError."""
+
+    examine: Callable[[argparse.Namespace, RunDir], Sequence[Finding]]
+    """Looks for everything that would keep the children from working."""
+
+
+def run(program: Program, argv: Sequence[str]) -> int:
+    """Run one command and return its exit code; no command means ``start``."""
+    bare = not argv or (argv[0].startswith("-") and argv[0] not in {"-h", "--help"})
+    words = ["start", *argv] if bare else list(argv)
+    options = _parser(program).parse_args(words)
+    try:
+        return _run(program, options, words)
+    except OrchestratorError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+
+
+def _run(program: Program, options: argparse.Namespace, words: Sequence[str]) -> int:
+    run_dir = RunDir(options.run_dir.absolute())
+    voice = Voice()
+    match options.command:
+        case "stop":
+            return commands.stop(run_dir, voice)
+        case "restart":
+            return commands.restart(run_dir, options.child, voice)
+        case "status":
+            return commands.status(run_dir, voice, as_json=options.json)
+        case "logs":
+            names = [options.child] if options.child else list(program.children)
+            return commands.show_logs(run_dir, names, options.lines, follow=options.follow)
+        case "doctor":
+            return report(program.examine(options, run_dir), voice)
+    return _start(program, options, run_dir, words)
+
+
+def _start(
+    program: Program, options: argparse.Namespace, run_dir: RunDir, words: Sequence[str]
+) -> int:
+    if options.behind:
+        voice = Voice(LogStream(RotatingLog(run_dir.log(LOG))))
+        return commands.start(run_dir, lambda: program.plan(options, run_dir), voice)
+    voice = Voice()
+    if not options.detach:
+        return commands.start(run_dir, lambda: program.plan(options, run_dir), voice)
+    if run_dir.running() is not None:
+        return commands.already_running(run_dir, voice)
+    program.plan(options, run_dir)  # what is wrong with the options is said here, not in a log
+    again = [word for word in words if word != "--detach"]
+    return detach([sys.executable, str(program.script), *again, "--behind"], run_dir, voice)
+
+
+def _parser(program: Program) -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--run-dir", type=Path, default=program.run_dir, help="state and logs")
+    parser = argparse.ArgumentParser(prog=program.script.name, description=program.summary)
+    verbs = parser.add_subparsers(dest="command", required=True)
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        return verbs.add_parser(name, parents=[common], help=text, description=text)
+
+    start = verb("start", "start all and stay; no command means this")
+    start.add_argument("--detach", action="store_true", help="return once all is ready")
+    start.add_argument("--behind", action="store_true", help=argparse.SUPPRESS)
+    program.start_options(start)
+    verb("stop", "stop what start has started")
+    restart = verb("restart", "restart one child or all, the gateway without a lost request")
+    restart.add_argument("child", nargs="?", choices=program.children)
+    status = verb("status", "say what runs: exit code 0 ready, 1 not ready, 3 nothing runs")
+    status.add_argument("--json", action="store_true", help="for programs")
+    logs = verb("logs", "show the last lines of the logs")
+    logs.add_argument("child", nargs="?", choices=[*program.children, LOG])
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
+    logs.add_argument("-n", "--lines", type=int, default=_LINES, help=f"how many ({_LINES})")
+    program.start_options(verb("doctor", "look for what would keep the children from working"))
+    return parser
