@@ -61,12 +61,8 @@ class HttpServer(socketserver.ThreadingTCPServer):
         """Work on a request as soon as there is room."""
         with self._changed:
             self._busy += 1
-        try:
-            with self._room:
-                return self._answer(request)
-        except Exception:
-            logger.exception("a defect of the server, while answering %s", request.target)
-            return Response(500, b'{\n    "error": "Internal server error"\n}')
+        with self._room:
+            return self._answer(request)
 
     def answered(self) -> None:
         """Take note that an answer has been sent, or cannot be."""

@@ -10,16 +10,18 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _PACKAGE: Final = "model_server"
-_WRAPPERS: Final = wrappers_pb2.DESCRIPTOR.name
 
 _SCALARS: Final = {
     "string": descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
     "bytes": descriptor_pb2.FieldDescriptorProto.TYPE_BYTES,
     "bool": descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
+    "int32": descriptor_pb2.FieldDescriptorProto.TYPE_INT32,
     "int64": descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
+    "uint64": descriptor_pb2.FieldDescriptorProto.TYPE_UINT64,
+    "double": descriptor_pb2.FieldDescriptorProto.TYPE_DOUBLE,
     "uint32": descriptor_pb2.FieldDescriptorProto.TYPE_UINT32,
     "float": descriptor_pb2.FieldDescriptorProto.TYPE_FLOAT,
 }
@@ -66,6 +68,54 @@ _MESSAGES: Final[dict[str, Fields]] = {
     "FeatureEntry": {"key": (1, "bytes"), "value": (2, "Feature")},
     "Features": {"feature": (1, "*FeatureEntry")},
     "Example": {"features": (1, "Features")},
+    "Int64Value": {"value": (1, "int64")},
+    "StringValue": {"value": (1, "string")},
+    "BoolValue": {"value": (1, "bool")},
+    "BatchingParameters": {
+        "max_batch_size": (1, "Int64Value"),
+        "batch_timeout_micros": (2, "Int64Value"),
+        "max_enqueued_batches": (3, "Int64Value"),
+        "num_batch_threads": (4, "Int64Value"),
+        "thread_pool_name": (5, "StringValue"),
+        "allowed_batch_sizes": (6, "*int64"),
+        "pad_variable_length_inputs": (7, "bool"),
+        "enable_large_batch_splitting": (8, "BoolValue"),
+        "max_execution_batch_size": (9, "Int64Value"),
+    },
+    "PrometheusConfig": {"enable": (1, "bool"), "path": (2, "string")},
+    "MonitoringConfig": {"prometheus_config": (1, "PrometheusConfig")},
+    "ShapeDim": {"size": (1, "int64"), "name": (2, "string")},
+    "Shape": {"dim": (2, "*ShapeDim"), "unknown_rank": (3, "bool")},
+    "Tensor": {
+        "dtype": (1, "int32"),
+        "tensor_shape": (2, "Shape"),
+        "tensor_content": (4, "bytes"),
+        "float_val": (5, "*float"),
+        "double_val": (6, "*double"),
+        "int_val": (7, "*int32"),
+        "string_val": (8, "*bytes"),
+        "int64_val": (10, "*int64"),
+        "bool_val": (11, "*bool"),
+        "uint32_val": (16, "*uint32"),
+        "uint64_val": (17, "*uint64"),
+    },
+    "ModelSpec": {"name": (1, "string"), "signature_name": (3, "string")},
+    "TensorEntry": {"key": (1, "string"), "value": (2, "Tensor")},
+    "PredictRequest": {"model_spec": (1, "ModelSpec"), "inputs": (2, "*TensorEntry")},
+    "PredictLog": {"request": (1, "PredictRequest")},
+    "ExampleList": {"examples": (1, "*bytes")},
+    "ExampleListWithContext": {"examples": (1, "*bytes"), "context": (2, "bytes")},
+    "Input": {
+        "example_list": (1, "ExampleList"),
+        "example_list_with_context": (2, "ExampleListWithContext"),
+    },
+    "ExamplesRequest": {"model_spec": (1, "ModelSpec"), "input": (2, "Input")},
+    "ExamplesLog": {"request": (1, "ExamplesRequest")},
+    "PredictionLog": {
+        "classify_log": (2, "ExamplesLog"),
+        "regress_log": (3, "ExamplesLog"),
+        "predict_log": (6, "PredictLog"),
+    },
 }
 
 
@@ -79,9 +129,8 @@ def message(name: str) -> Any:  # noqa: ANN401 - a class made at run time
 @cache
 def _pool() -> Any:  # noqa: ANN401 - protobuf has no types here
     pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     file = descriptor_pb2.FileDescriptorProto(
-        name=f"{_PACKAGE}.proto", package=_PACKAGE, syntax="proto3", dependency=[_WRAPPERS]
+        name=f"{_PACKAGE}.proto", package=_PACKAGE, syntax="proto3"
     )
     model_type = file.enum_type.add(name="ModelType")
     for number, value in enumerate(("MODEL_TYPE_UNSPECIFIED", "TENSORFLOW", "OTHER")):

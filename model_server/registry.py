@@ -158,8 +158,12 @@ class Registry:
         try:
             yield handle
         finally:
-            with self._changed:
-                servable.users -= 1
+            self._release(servable)
+
+    def _release(self, servable: Servable) -> None:
+        with self._changed:
+            servable.users -= 1
+            if not servable.users and servable.state is State.UNLOADING:
                 self._changed.notify_all()
 
     def _find(self, wanted: ModelRequest) -> Servable:
@@ -185,7 +189,7 @@ class Registry:
         return version
 
 
-def checked_label(
+def check_label(
     registry: Registry, model: str, label: str, version: int, *, may_wait: bool
 ) -> None:
     """Refuse a label on a version that is not available; ``may_wait`` lets new labels do so."""

@@ -1,44 +1,29 @@
-"""Answer TensorFlow Serving's REST routes: which status and body belong to which request.
+"""Answer TensorFlow Serving's REST requests: which status and body belong to which request.
 
-Knows paths, statuses and the order of checks; knows neither sockets nor engines.
+Knows routes, statuses and the order of checks; knows neither sockets nor engines.
 """
 
 from __future__ import annotations
 
-import logging
-import re
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, Protocol
-from urllib.parse import unquote_to_bytes
 
 from model_server import answers, inference, wire
-from model_server.engine import DEFAULT_SIGNATURE, LoadedModel, Signature
+from model_server.defects import contained
+from model_server.engine import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument, ServingError
 from model_server.examples import serialized_examples
 from model_server.http_messages import JSON, Request, Response, page
 from model_server.json_reader import Document
 from model_server.json_text import error_body
 from model_server.metadata import metadata_body, status_body
-from model_server.registry import Handle, ModelRequest, Registry
+from model_server.metrics import Metrics
+from model_server.registry import Handle, Registry
+from model_server.routes import NoBody, Route, is_api, read_route
 
-logger = logging.getLogger(__name__)
-
-_API: Final = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
-_CHOICE: Final = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_INFERENCE: Final = re.compile(
-    rf"/v1/models/(?P<model>[^/:]+){_CHOICE}:(?P<verb>classify|regress|predict)",
-    re.IGNORECASE | re.ASCII,
-)
-_INFORMATION: Final = re.compile(
-    rf"/v1/models(?:/(?P<model>[^/:]+))?{_CHOICE}(?:/(?P<verb>metadata))?",
-    re.IGNORECASE | re.ASCII,
-)
-_BIGGEST_VERSION: Final = 2**63 - 1
 _MAX_UNZIPPED: Final = 100 * 1024 * 1024
-
+_TEXT: Final = (("Content-Type", "text/plain"),)
 _CORS: Final = (
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Allow-Methods", "POST, GET"),
@@ -66,16 +51,15 @@ STATUS: Final = {
 }
 
 
-class _NoBody(Exception):
-    """The genuine server gives up before it writes a body; the status is 400."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RestOptions:
     """What flags change about the REST interface."""
 
     cors: bool = False
     """Adds the CORS headers to every answer under /v1/."""
+
+    metrics_path: str | None = None
+    """Where Prometheus finds the metrics; None switches them off."""
 
     strict_methods: bool = False
     """Lets classify and regress run only signatures that were exported for them."""
@@ -93,89 +77,96 @@ class Inference(Protocol):
 class Rest:
     """The REST interface over a registry of models."""
 
-    def __init__(self, registry: Registry, options: RestOptions) -> None:
+    def __init__(self, registry: Registry, metrics: Metrics, options: RestOptions) -> None:
         self._registry = registry
+        self._metrics = metrics
         self._options = options
+        self._headers = JSON + _CORS if options.cors else JSON
 
     def answer(self, request: Request) -> Response:
         """Return the answer to any request."""
-        if not _API.fullmatch(request.target):
+        if request.path == self._options.metrics_path:
+            return self._figures(request)
+        if not is_api(request.target):
             return page(404)
-        headers = JSON + _CORS if self._options.cors else JSON
         if request.method == "OPTIONS":
             return self._preflight(request)
         try:
-            return Response(200, self._dispatch(request), headers)
-        except _NoBody:
-            return Response(400, b"", headers)
+            route = read_route(request.method, request.target)
+        except NoBody:
+            return Response(400, b"", self._headers)
         except ServingError as error:
-            return Response(STATUS[error.code], error_body(error.message), headers)
+            return self._refusal("", error)
+        return self._routed(route, request)
+
+    def _routed(self, route: Route, request: Request) -> Response:
+        model = route.wanted.model
+        api = "" if request.method == "GET" else route.verb
+        try:
+            with (
+                contained(f"answering {request.method} {request.target}"),
+                self._metrics.timed("request_latency", model, api, "REST"),
+            ):
+                body = self._body(route, request)
+        except ServingError as error:
+            return self._refusal(model, error)
+        self._metrics.count("request_count", model, "OK")
+        return Response(200, body, self._headers)
+
+    def _refusal(self, model: str, error: ServingError) -> Response:
+        self._metrics.count("request_count", model, error.code)
+        return Response(STATUS[error.code], error_body(error.message), self._headers)
+
+    def _figures(self, request: Request) -> Response:
+        path = self._options.metrics_path
+        if request.target != path:
+            text = f"Unexpected path: {request.target}. Should be {path}"
+            return Response(400, text.encode(), _TEXT)
+        return Response(200, self._metrics.text().encode("utf-8", "replace"), _TEXT)
 
     def _preflight(self, request: Request) -> Response:
         origin = request.headers.get("origin", "")
         known = "http://" in origin or "https://" in origin
         return Response(200 if known else 400, b"", _CORS if self._options.cors else ())
 
-    def _dispatch(self, request: Request) -> bytes:
-        pattern = {"POST": _INFERENCE, "GET": _INFORMATION}.get(request.method)
-        match = pattern.fullmatch(request.target) if pattern else None
-        if match is None:
-            raise _malformed(request)
-        wanted = _model_request(match)
-        verbs: dict[str | None, Callable[[ModelRequest, Request], bytes]] = {
-            "predict": self._predict,
-            "classify": partial(self._infer, inference.classify),
-            "regress": partial(self._infer, inference.regress),
-            "metadata": self._metadata,
-        }
-        verb = match["verb"]
-        if request.method == "GET":
-            if not wanted.model:
-                raise InvalidArgument("Missing model name in request.")
-            return verbs.get(verb, self._status)(wanted, request)
-        if verb not in verbs:
-            raise _malformed(request)
-        return verbs[verb](wanted, request)
+    def _body(self, route: Route, request: Request) -> bytes:
+        if route.verb == "predict":
+            return self._predict(route, Document(_unzipped(request)))
+        if route.verb == "classify":
+            return self._infer(route, Document(_unzipped(request)), inference.classify)
+        if route.verb == "regress":
+            return self._infer(route, Document(_unzipped(request)), inference.regress)
+        if route.verb == "status":
+            return status_body(self._registry.statuses(route.wanted.model, route.wanted.version))
+        with self._registry.acquire(route.wanted) as handle:
+            return metadata_body(route.wanted.model, handle.version, handle.model.signatures)
 
-    def _status(self, wanted: ModelRequest, _: Request) -> bytes:
-        return status_body(self._registry.statuses(wanted.model, wanted.version))
-
-    def _metadata(self, wanted: ModelRequest, _: Request) -> bytes:
-        with self._registry.acquire(wanted) as handle:
-            return metadata_body(wanted.model, handle.version, handle.model.signatures)
-
-    def _predict(self, wanted: ModelRequest, request: Request) -> bytes:
-        document = Document(_body(request))
+    def _predict(self, route: Route, document: Document) -> bytes:
         name = document.read(wire.signature_name)
-        with self._registry.acquire(wanted) as handle:
+        with self._registry.acquire(route.wanted) as handle:
             signature = _signature(handle, name)
             inputs = document.read(lambda reading: wire.tensors(reading, signature.inputs))
-            outputs = handle.model.run(name or DEFAULT_SIGNATURE, inputs)
+            outputs = self._run(route, handle, name or DEFAULT_SIGNATURE, inputs)
         row = document.read(wire.is_row)
         return answers.row_answer(outputs) if row else answers.column_answer(outputs)
 
-    def _infer(self, run: Inference, wanted: ModelRequest, request: Request) -> bytes:
-        document = Document(_body(request))
+    def _run(self, route: Route, handle: Handle, signature: str, inputs: Tensors) -> Tensors:
+        model = route.wanted.model
+        first = next(iter(inputs.values()))
+        self._count_examples(model, len(first) if first.ndim else 1)
+        with self._metrics.timed("runtime_latency", model, "Predict", "TF1"):
+            return handle.model.run(signature, inputs)
+
+    def _infer(self, route: Route, document: Document, run: Inference) -> bytes:
         name = document.read(wire.signature_name)
         examples = document.read(serialized_examples)
-        with self._registry.acquire(wanted) as handle:
+        with self._registry.acquire(route.wanted) as handle:
+            self._count_examples(route.wanted.model, len(examples))
             return run(handle.model, name, examples, strict=self._options.strict_methods)
 
-
-def _malformed(request: Request) -> InvalidArgument:
-    return InvalidArgument(f"Malformed request: {request.method} {request.target}")
-
-
-def _model_request(match: re.Match[str]) -> ModelRequest:
-    version = None if match["version"] is None else int(match["version"])
-    if version is not None and version > _BIGGEST_VERSION:
-        raise _NoBody
-    label = None if match["label"] is None else _unquoted(match["label"])
-    return ModelRequest(_unquoted(match["model"] or ""), version, label)
-
-
-def _unquoted(text: str) -> str:
-    return unquote_to_bytes(text).decode("utf-8", "surrogateescape")
+    def _count_examples(self, model: str, count: int) -> None:
+        self._metrics.observe("request_example_counts", count, model)
+        self._metrics.count("request_example_count_total", model, by=count)
 
 
 def _signature(handle: Handle, name: str) -> Signature:
@@ -188,7 +179,7 @@ def _signature(handle: Handle, name: str) -> Signature:
     return signature
 
 
-def _body(request: Request) -> bytes:
+def _unzipped(request: Request) -> bytes:
     """Return the body, unzipped if need be; one that cannot be unzipped counts as empty."""
     if "gzip" not in request.headers.get("content-encoding", ""):
         return request.body

@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from model_server.config_file import checked, read_models
-from model_server.engine import Engine, LoadedModel
+from model_server import batching_config
+from model_server.batching import BatchScheduler
+from model_server.config_file import checked, read_message, read_models
+from model_server.engine import Engine
 from model_server.errors import InvalidArgument, Unavailable
 from model_server.flag_table import CPUS
 from model_server.http_layer import HttpServer, serve
 from model_server.lifecycle import Lifecycle, LifecycleOptions
+from model_server.metrics import Metrics
+from model_server.preparation import Batching, Preparation
 from model_server.registry import Registry
+from model_server.reload import Configuration
 from model_server.rest import Rest, RestOptions
 from model_server.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
 from model_server.versions import ModelConfig
@@ -22,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 Flags = Mapping[str, Any]
 
+_METRICS_PATH = "/monitoring/prometheus/metrics"
+
 
 class Server:
     """A model server as the flags describe it."""
@@ -29,37 +36,57 @@ class Server:
     def __init__(self, flags: Flags, engine: Engine | None = None) -> None:
         check(flags)
         self._flags = flags
-        self._engine = engine or TensorFlowEngine(_tensorflow_options(flags))
         self._configs = configured_models(flags)
+        self._metrics = Metrics()
         self._registry = Registry()
-        self._lifecycle = Lifecycle(self._registry, self._load, _lifecycle_options(flags))
+        preparation = Preparation(
+            engine=engine or TensorFlowEngine(_tensorflow_options(flags)),
+            metrics=self._metrics,
+            batching=_batching(flags),
+            warms_up=flags["enable_model_warmup"],
+            warmup_iterations=flags["num_request_iterations_for_warmup"],
+        )
+        self._rest = Rest(self._registry, self._metrics, _rest_options(flags))
+        self._lifecycle = Lifecycle(self._registry, preparation.prepare, _lifecycle_options(flags))
+        self._configuration = Configuration(
+            self._registry,
+            self._lifecycle,
+            labels_may_wait=flags["allow_version_labels_for_unavailable_models"],
+        )
         self._http: HttpServer | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, 0 before."""
+        return self._http.port if self._http else 0
 
     def start(self) -> None:
         """Load the models, then open the port; raise a ServingError if either cannot be."""
-        if self._configs:
-            self._registry.set_labels({c.name: c.labels or {} for c in self._configs})
-        self._lifecycle.configure(self._configs)
+        self._configuration.apply(self._configs)
         self._lifecycle.start()
         self._lifecycle.wait_until_ready()
         self._http = self._listen()
         serve(self._http)
         logger.info("Exporting HTTP/REST API at:localhost:%d ...", self._http.port)
+        path, every_s = (
+            self._flags["model_config_file"],
+            self._flags["model_config_file_poll_wait_seconds"],
+        )
+        if path and every_s > 0:
+            self._configuration.follow(Path(path), every_s)
 
     def stop(self) -> None:
         """Let running requests end, as long as the grace time lasts."""
+        self._configuration.stop()
         self._lifecycle.stop()
         if self._http is not None and not self._http.drain(self._flags["shutdown_grace_seconds"]):
-            logger.warning("the grace time is over; requests under way are cut off")
-
-    def _load(self, name: str, path: Path) -> LoadedModel:
-        return self._engine.load(path)
+            logger.warning("The grace time is over; requests under way are cut off.")
 
     def _listen(self) -> HttpServer:
         host, port = self._flags["rest_api_host"], self._flags["rest_api_port"]
-        rest = Rest(self._registry, _rest_options(self._flags))
+        threads = self._flags["rest_api_num_threads"]
         try:
-            return HttpServer(host, port, rest.answer, threads=self._flags["rest_api_num_threads"])
+            return HttpServer(host, port, self._rest.answer, threads=threads)
         except OSError as error:
             raise Unavailable(
                 f"Failed to start HTTP Server at {host}:{port}: {error.strerror}."
@@ -83,10 +110,35 @@ def check(flags: Flags) -> None:
             "server_options.batching_parameters_file is set without setting"
             " server_options.enable_batching to true."
         )
-    if not flags["rest_api_port"]:
-        raise InvalidArgument("--rest_api_port is 0, and REST is all that this server speaks.")
-    if flags["rest_api_port"] == flags["port"]:
-        raise InvalidArgument("http_port cannot be same as grpc_port")
+    _check_threads(flags)
+    _check_port(flags)
+
+
+def _check_threads(flags: Flags) -> None:
+    parts = ("session", "intra_op", "inter_op")
+    if all(flags[f"tensorflow_{part}_parallelism"] for part in parts):
+        raise InvalidArgument(
+            "--tensorflow_session_parallelism excludes --tensorflow_intra_op_parallelism and"
+            " --tensorflow_inter_op_parallelism: it sets both."
+        )
+    if flags["rest_api_num_threads"] < 1:
+        raise InvalidArgument(
+            f"--rest_api_num_threads is {flags['rest_api_num_threads']}; at least 1 is needed."
+        )
+
+
+def _check_port(flags: Flags) -> None:
+    port = flags["rest_api_port"]
+    if not 0 < port < 2**16:
+        raise InvalidArgument(
+            f"--rest_api_port is {port}; REST is all that this server speaks, so it needs a port"
+            " from 1 to 65535."
+        )
+    if port == flags["port"]:
+        raise InvalidArgument(
+            "server_options.http_port cannot be same as grpc_port."
+            " Please use a different port for HTTP/REST API."
+        )
 
 
 def configured_models(flags: Flags) -> list[ModelConfig]:
@@ -96,11 +148,32 @@ def configured_models(flags: Flags) -> list[ModelConfig]:
     return checked([ModelConfig(flags["model_name"], Path(flags["model_base_path"]))])
 
 
+def _batching(flags: Flags) -> Batching | None:
+    if not flags["enable_batching"]:
+        return None
+    file = flags["batching_parameters_file"]
+    parameters = batching_config.read_parameters(Path(file) if file else None)
+    timeout_s = max(flags["rest_api_timeout_in_ms"], 0) / 1000
+    return Batching(
+        scheduler=BatchScheduler(batching_config.thread_count(parameters)),
+        options=batching_config.options(parameters, timeout_s),
+        per_model=flags["enable_per_model_batching_parameters"],
+    )
+
+
 def _rest_options(flags: Flags) -> RestOptions:
     return RestOptions(
         cors=flags["rest_api_enable_cors_support"],
+        metrics_path=_metrics_path(flags["monitoring_config_file"]),
         strict_methods=flags["enable_signature_method_name_check"],
     )
+
+
+def _metrics_path(file: str) -> str | None:
+    if not file:
+        return None
+    config = read_message(Path(file), "MonitoringConfig").prometheus_config
+    return (config.path or _METRICS_PATH) if config.enable else None
 
 
 def _lifecycle_options(flags: Flags) -> LifecycleOptions:
@@ -119,4 +192,6 @@ def _tensorflow_options(flags: Flags) -> TensorFlowOptions:
         timeout_ms=flags["rest_api_timeout_in_ms"],
         intra_op_threads=flags["tensorflow_intra_op_parallelism"] or both,
         inter_op_threads=flags["tensorflow_inter_op_parallelism"] or both,
+        gpu_memory_fraction=flags["per_process_gpu_memory_fraction"],
+        session_config_file=flags["tensorflow_session_config_file"],
     )

@@ -16,11 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf import json_format, text_format
 from numpy.typing import NDArray
 
 from model_server.dtypes import SHORT_NAMES
 from model_server.engine import LoadedModel, Signature, TensorInfo, Tensors
-from model_server.errors import BY_CODE, DataLoss, NotFound, ServingError, Unknown
+from model_server.errors import (
+    BY_CODE,
+    DataLoss,
+    InvalidArgument,
+    NotFound,
+    ServingError,
+    Unknown,
+)
 
 _FILES = ("saved_model.pb", "saved_model.pbtxt")
 
@@ -43,6 +51,12 @@ class TensorFlowOptions:
 
     inter_op_threads: int = 0
     """Operations that run side by side; 0 lets TensorFlow choose."""
+
+    gpu_memory_fraction: float = 0.0
+    """Share of the GPU's memory to take; 0 lets TensorFlow choose."""
+
+    session_config_file: str = ""
+    """A ConfigProto as text, instead of the three above."""
 
 
 class TensorFlowEngine:
@@ -68,13 +82,7 @@ class _Model:
 
     def __init__(self, tf: Any, path: Path, options: TensorFlowOptions) -> None:  # noqa: ANN401
         self._options = options
-        self._session = tf.compat.v1.Session(
-            graph=tf.Graph(),
-            config=tf.compat.v1.ConfigProto(
-                intra_op_parallelism_threads=options.intra_op_threads,
-                inter_op_parallelism_threads=options.inter_op_threads,
-            ),
-        )
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=_session_config(tf, options))
         with self._session.graph.as_default():
             meta_graph = tf.compat.v1.saved_model.load(self._session, list(options.tags), str(path))
         self._signatures = _signatures(meta_graph)
@@ -136,8 +144,6 @@ def _array(value: Any) -> NDArray[Any]:  # noqa: ANN401 - a scalar or an array
 
 
 def _signatures(meta_graph: Any) -> dict[str, Signature]:  # noqa: ANN401 - a MetaGraphDef
-    from google.protobuf import json_format
-
     return {
         name: Signature(
             inputs=_tensors(definition.inputs),
@@ -167,8 +173,22 @@ def _tensors(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
     }
 
 
+def _session_config(tf: Any, options: TensorFlowOptions) -> Any:  # noqa: ANN401 - a ConfigProto
+    config = tf.compat.v1.ConfigProto()
+    if not options.session_config_file:
+        config.intra_op_parallelism_threads = options.intra_op_threads
+        config.inter_op_parallelism_threads = options.inter_op_threads
+        config.gpu_options.per_process_gpu_memory_fraction = options.gpu_memory_fraction
+        return config
+    path = Path(options.session_config_file)
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), config)
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"Invalid protobuf file: '{path}' ({error})") from error
+
+
 def _import() -> Any:  # noqa: ANN401 - the module
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")

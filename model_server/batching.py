@@ -1,0 +1,223 @@
+"""Batch requests as --enable_batching asks for: queues per signature, threads shared by all.
+
+A queue holds batches, the last of which is still open. A batch runs when another one has been
+opened behind it, when it is full, or when its oldest request has waited long enough.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from model_server.engine import LoadedModel, Signature, Tensors
+from model_server.errors import InvalidArgument, ResourceExhausted, Unavailable
+from model_server.flag_table import CPUS
+from model_server.merging import Rules, Task, row_count, run_tasks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchingOptions:
+    """The batching parameters, with the genuine server's defaults."""
+
+    max_batch_size: int = 1000
+    """Most rows of one request, and of one batch unless large requests are split."""
+
+    batch_timeout_s: float = 0.0
+    """How long an open batch waits for more requests."""
+
+    max_enqueued_batches: int = 10
+    """How many batches may wait; more requests are refused."""
+
+    allowed_batch_sizes: tuple[int, ...] = ()
+    """If not empty: the only sizes that are run; smaller batches are filled up."""
+
+    pads: bool = False
+    """Joins requests of different inner shapes, filled up to the biggest."""
+
+    max_execution_batch_size: int = 0
+    """Most rows of one run when large requests are split; 0 is without splitting."""
+
+    queue_timeout_s: float = 0.0
+    """How old a request may be when its batch runs; 0 is without limit."""
+
+    def __post_init__(self) -> None:
+        if self.allowed_batch_sizes and self.allowed_batch_sizes[-1] != self.run_rows:
+            raise InvalidArgument(
+                "Last entry in allowed_batch_sizes must match max_batch_size; last entry was"
+                f" {self.allowed_batch_sizes[-1]}; expected {self.run_rows}"
+            )
+
+    @property
+    def run_rows(self) -> int:
+        """Most rows of one run."""
+        return self.max_execution_batch_size or self.max_batch_size
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """A task in a queue."""
+
+    task: Task
+    since: float
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(eq=False, slots=True)
+class _Batch:
+    members: list[_Waiting] = field(default_factory=list)
+    rows: int = 0
+
+
+class _Queue:
+    """The batches of one signature of one model version; guarded by the scheduler's lock."""
+
+    def __init__(self, model: LoadedModel, signature: str, options: BatchingOptions) -> None:
+        self._model = model
+        self._signature = signature
+        self._options = options
+        self._batches: deque[_Batch] = deque([_Batch()])
+
+    def add(self, waiting: _Waiting) -> None:
+        open_batch = self._batches[-1]
+        if open_batch.members and open_batch.rows + waiting.task.rows > self._options.run_rows:
+            open_batch = self._open_another()
+        open_batch.members.append(waiting)
+        open_batch.rows += waiting.task.rows
+
+    def _open_another(self) -> _Batch:
+        count, most = len(self._batches), self._options.max_enqueued_batches
+        if count >= most:
+            raise Unavailable(
+                "The batch scheduling queue to which this task was submitted is full; currently"
+                f" {count} batches enqueued and max_enqueued_batches is {most}"
+            )
+        self._batches.append(_Batch())
+        return self._batches[-1]
+
+    def due(self) -> float:
+        """Return when the next batch may run; infinity if there is none."""
+        first = self._batches[0]
+        if not first.members:
+            return float("inf")
+        if len(self._batches) > 1 or first.rows >= self._options.run_rows:
+            return 0.0
+        return first.members[0].since + self._options.batch_timeout_s
+
+    def take(self) -> _Batch:
+        batch = self._batches.popleft()
+        if not self._batches:
+            self._batches.append(_Batch())
+        return batch
+
+    def run(self, batch: _Batch) -> None:
+        """Give every member its outputs or its error; called without the lock."""
+        oldest_allowed = time.monotonic() - (self._options.queue_timeout_s or float("inf"))
+        if all(waiting.since < oldest_allowed for waiting in batch.members):
+            for waiting in batch.members:
+                waiting.task.error = ResourceExhausted(
+                    "Run() timeout exceeded while waiting in batching queue"
+                )
+        else:
+            rules = Rules(
+                max_rows=self._options.run_rows,
+                allowed_rows=self._options.allowed_batch_sizes,
+                pads=self._options.pads,
+            )
+            tasks = [waiting.task for waiting in batch.members]
+            run_tasks(lambda inputs: self._model.run(self._signature, inputs), tasks, rules)
+        for waiting in batch.members:
+            waiting.done.set()
+
+
+class BatchScheduler:
+    """Threads that run the batches of all queues in turn."""
+
+    def __init__(self, threads: int = CPUS) -> None:
+        self._changed = threading.Condition()
+        self._queues: deque[_Queue] = deque()
+        self._closed = False
+        for number in range(threads):
+            name = f"batch {number}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def open_queue(self, model: LoadedModel, signature: str, options: BatchingOptions) -> _Queue:
+        """Return a new queue that the threads look after."""
+        queue = _Queue(model, signature, options)
+        with self._changed:
+            self._queues.append(queue)
+        return queue
+
+    def drop(self, queues: list[_Queue]) -> None:
+        """Look after these queues no more."""
+        with self._changed:
+            self._queues = deque(queue for queue in self._queues if queue not in queues)
+
+    def submit(self, queue: _Queue, task: Task) -> Tensors:
+        """Wait until the task has been run as part of a batch."""
+        waiting = _Waiting(task, time.monotonic())
+        with self._changed:
+            queue.add(waiting)
+            self._changed.notify()
+        waiting.done.wait()
+        return task.result()
+
+    def close(self) -> None:
+        """End the threads once they have nothing to do."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            queue, batch = job
+            queue.run(batch)
+
+    def _next(self) -> tuple[_Queue, _Batch] | None:
+        """Wait for a batch that is due; None when the scheduler is closed."""
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                for _ in range(len(self._queues)):
+                    self._queues.rotate(-1)
+                    if self._queues[-1].due() <= now:
+                        return self._queues[-1], self._queues[-1].take()
+                soonest = min((queue.due() for queue in self._queues), default=float("inf"))
+                self._changed.wait(None if soonest == float("inf") else soonest - now)
+            return None
+
+
+class BatchedModel:
+    """A loaded model whose runs go through the queues of a scheduler."""
+
+    def __init__(
+        self, model: LoadedModel, scheduler: BatchScheduler, options: BatchingOptions
+    ) -> None:
+        self._model = model
+        self._scheduler = scheduler
+        self._options = options
+        self._queues = {
+            name: scheduler.open_queue(model, name, options) for name in model.signatures
+        }
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """The signatures of the model."""
+        return self._model.signatures
+
+    def run(self, signature: str, inputs: Tensors) -> Tensors:
+        """Run the inputs as part of a batch."""
+        rows = row_count(inputs)
+        if rows > self._options.max_batch_size:
+            raise InvalidArgument(
+                f"Task size {rows} is larger than maximum input batch size"
+                f" {self._options.max_batch_size}"
+            )
+        return self._scheduler.submit(self._queues[signature], Task(inputs, rows))
+
+    def close(self) -> None:
+        """Close the queues and the model."""
+        self._scheduler.drop(list(self._queues.values()))
+        self._model.close()

@@ -1,0 +1,48 @@
+"""Read batching parameters: the server's own file, and a version's ``batching_params.pbtxt``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from model_server.batching import BatchingOptions
+from model_server.config_file import read_message
+from model_server.flag_table import CPUS
+from model_server.protos import message
+
+PER_MODEL: Final = "batching_params.pbtxt"
+
+
+def read_parameters(path: Path | None) -> Any:  # noqa: ANN401 - a message made at run time
+    """Return the BatchingParameters in the file, or the defaults without one."""
+    return (
+        message("BatchingParameters")()
+        if path is None
+        else read_message(path, "BatchingParameters")
+    )
+
+
+def thread_count(parameters: Any) -> int:  # noqa: ANN401 - a message made at run time
+    """Return how many threads run batches."""
+    return _value(parameters, "num_batch_threads", CPUS)
+
+
+def options(parameters: Any, queue_timeout_s: float) -> BatchingOptions:  # noqa: ANN401
+    """Return what the parameters say about queues, or raise InvalidArgument."""
+    max_batch_size = _value(parameters, "max_batch_size", 1000)
+    splits = parameters.enable_large_batch_splitting.value
+    return BatchingOptions(
+        max_batch_size=max_batch_size,
+        batch_timeout_s=_value(parameters, "batch_timeout_micros", 0) / 1e6,
+        max_enqueued_batches=_value(parameters, "max_enqueued_batches", 10),
+        allowed_batch_sizes=tuple(parameters.allowed_batch_sizes),
+        pads=parameters.pad_variable_length_inputs,
+        max_execution_batch_size=_value(parameters, "max_execution_batch_size", max_batch_size)
+        if splits
+        else 0,
+        queue_timeout_s=queue_timeout_s,
+    )
+
+
+def _value(parameters: Any, name: str, default: int) -> int:  # noqa: ANN401
+    return int(getattr(parameters, name).value) if parameters.HasField(name) else default

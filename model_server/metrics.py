@@ -1,0 +1,101 @@
+"""Count and time requests; print the figures as TensorFlow Serving does for Prometheus."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+_PREFIX: Final = ":tensorflow:serving:"
+_LATENCIES: Final = tuple(10 * 1.8**power for power in range(33))
+_COUNTS: Final = tuple(float(2**power) for power in range(15))
+
+#: Kind and labels of every metric; the limits of its buckets if it is a histogram.
+_METRICS: Final[dict[str, tuple[tuple[str, ...], tuple[float, ...]]]] = {
+    "model_warmup_latency": (("model_path",), _LATENCIES),
+    "request_count": (("model_name", "status"), ()),
+    "request_example_count_total": (("model",), ()),
+    "request_example_counts": (("model",), _COUNTS),
+    "request_latency": (("model_name", "API", "entrypoint"), _LATENCIES),
+    "runtime_latency": (("model_name", "API", "runtime"), _LATENCIES),
+}
+
+Labels = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Histogram:
+    counts: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    total: float = 0.0
+
+
+class Metrics:
+    """All figures; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counters: dict[str, dict[Labels, int]] = defaultdict(lambda: defaultdict(int))
+        self._histograms: dict[str, dict[Labels, _Histogram]] = defaultdict(
+            lambda: defaultdict(_Histogram)
+        )
+
+    def count(self, name: str, *values: str, by: int = 1) -> None:
+        """Raise a counter."""
+        with self._lock:
+            self._counters[name][values] += by
+
+    def observe(self, name: str, number: float, *values: str) -> None:
+        """Add a number to a histogram."""
+        bucket = bisect_left(_METRICS[name][1], number)
+        with self._lock:
+            histogram = self._histograms[name][values]
+            histogram.counts[bucket] += 1
+            histogram.total += number
+
+    @contextmanager
+    def timed(self, name: str, *values: str) -> Iterator[None]:
+        """Add the microseconds that the block takes to a histogram, unless it fails."""
+        start = time.perf_counter()
+        yield
+        self.observe(name, (time.perf_counter() - start) * 1e6, *values)
+
+    def text(self) -> str:
+        """Return all figures in the text format of Prometheus."""
+        with self._lock:
+            return "".join(line for name in sorted(_METRICS) for line in self._lines(name))
+
+    def _lines(self, name: str) -> Iterator[str]:
+        labels, limits = _METRICS[name]
+        full = _PREFIX + name
+        yield f"# TYPE {full} {'histogram' if limits else 'counter'}\n"
+        for values, count in sorted(self._counters[name].items()):
+            yield f"{full}{{{_pairs(labels, values)}}} {count}\n"
+        for values, histogram in sorted(self._histograms[name].items()):
+            yield from _histogram_lines(full, _pairs(labels, values), limits, histogram)
+
+
+def _histogram_lines(
+    name: str, pairs: str, limits: tuple[float, ...], histogram: _Histogram
+) -> Iterator[str]:
+    below = 0
+    for bucket, limit in enumerate((*limits, float("inf"))):
+        below += histogram.counts.get(bucket, 0)
+        shown = "+Inf" if limit == float("inf") else f"{limit:g}"
+        yield f'{name}_bucket{{{pairs},le="{shown}"}} {below}\n'
+    yield f"{name}_sum{{{pairs}}} {histogram.total:g}\n"
+    yield f"{name}_count{{{pairs}}} {below}\n"
+
+
+def _pairs(labels: tuple[str, ...], values: Labels) -> str:
+    return ",".join(
+        f'{label}="{_escaped(value)}"' for label, value in zip(labels, values, strict=True)
+    )
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

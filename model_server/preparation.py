@@ -1,0 +1,69 @@
+"""Make a version ready to serve: load it, warm it up, put the right kind of batching around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_server.adaptive import AdaptiveModel
+from model_server.batching import BatchedModel, BatchingOptions, BatchScheduler
+from model_server.batching_config import PER_MODEL, options, read_parameters
+from model_server.defects import contained
+from model_server.engine import Engine, LoadedModel
+from model_server.errors import ServingError
+from model_server.metrics import Metrics
+from model_server.warmup import read_spec, warm_up, warm_up_pixels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batching:
+    """Batching as --enable_batching asks for."""
+
+    scheduler: BatchScheduler
+    options: BatchingOptions
+
+    per_model: bool = False
+    """Takes the options from the version folder; versions without them are not batched."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preparation:
+    """Everything between a folder and a version that may be asked."""
+
+    engine: Engine
+    metrics: Metrics
+    batching: Batching | None = None
+    warms_up: bool = True
+    warmup_iterations: int = 1
+
+    def prepare(self, name: str, path: Path) -> LoadedModel:
+        """Return the version in the folder, ready to serve, or raise a ServingError."""
+        with contained(f"loading {path}"):
+            model = self.engine.load(path)
+        try:
+            with contained(f"preparing {path}"):
+                return self._prepared(model, name, path)
+        except ServingError:
+            model.close()
+            raise
+
+    def _prepared(self, model: LoadedModel, name: str, path: Path) -> LoadedModel:
+        spec = read_spec(path)
+        if self.warms_up:
+            with self.metrics.timed("model_warmup_latency", str(path)):
+                warm_up(model, path, self.warmup_iterations)
+                if spec is not None:
+                    warm_up_pixels(model, spec)
+        if self.batching is not None:
+            return _batched(model, path, self.batching)
+        return model if spec is None else AdaptiveModel(model)
+
+
+def _batched(model: LoadedModel, path: Path, batching: Batching) -> LoadedModel:
+    if not batching.per_model:
+        return BatchedModel(model, batching.scheduler, batching.options)
+    file = path / PER_MODEL
+    if not file.is_file():
+        return model
+    own = options(read_parameters(file), batching.options.queue_timeout_s)
+    return BatchedModel(model, batching.scheduler, own)

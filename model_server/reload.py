@@ -1,0 +1,53 @@
+"""Apply model configurations: labels are checked first, then models and labels change together."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from model_server.config_file import read_models
+from model_server.errors import ServingError
+from model_server.lifecycle import Lifecycle
+from model_server.registry import Registry, check_label
+from model_server.versions import ModelConfig
+
+logger = logging.getLogger(__name__)
+
+
+class Configuration:
+    """The models that the server is asked to serve, now and after each reload."""
+
+    def __init__(self, registry: Registry, lifecycle: Lifecycle, *, labels_may_wait: bool) -> None:
+        self._registry = registry
+        self._lifecycle = lifecycle
+        self._labels_may_wait = labels_may_wait
+        self._stopped = threading.Event()
+
+    def apply(self, configs: list[ModelConfig]) -> None:
+        """Serve these models from now on; raise FailedPrecondition and change nothing if a label
+        points at a version that it must not point at."""
+        for config in configs:
+            for label, version in (config.labels or {}).items():
+                check_label(
+                    self._registry, config.name, label, version, may_wait=self._labels_may_wait
+                )
+        self._lifecycle.configure(configs)
+        if configs:
+            self._registry.set_labels({c.name: c.labels or {} for c in configs})
+
+    def follow(self, path: Path, every_s: float) -> None:
+        """Read the file again and again, in a thread; a bad file changes nothing."""
+        arguments = (path, every_s)
+        threading.Thread(target=self._follow, args=arguments, name="config", daemon=True).start()
+
+    def stop(self) -> None:
+        """Read the file no more."""
+        self._stopped.set()
+
+    def _follow(self, path: Path, every_s: float) -> None:
+        while not self._stopped.wait(every_s):
+            try:
+                self.apply(read_models(path))
+            except ServingError as error:
+                logger.error("The config file %s is not applied: %s", path, error)

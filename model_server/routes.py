@@ -1,0 +1,68 @@
+"""Read request paths: which model, which version, and what to do with it. Pure.
+
+As on the genuine server, the path that is matched includes the query; case does not matter, except
+in the verb and the word ``metadata``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from model_server.errors import InvalidArgument
+from model_server.registry import ModelRequest
+
+_API: Final = re.compile(r"/v1/.*", re.IGNORECASE)
+_CHOICE: Final = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_INFERENCE: Final = re.compile(
+    rf"/v1/models/(?P<model>[^/:]+){_CHOICE}:(?P<verb>classify|regress|predict)",
+    re.IGNORECASE | re.ASCII,
+)
+_INFORMATION: Final = re.compile(
+    rf"/v1/models(?:/(?P<model>[^/:]+))?{_CHOICE}(?:/(?P<verb>metadata))?",
+    re.IGNORECASE | re.ASCII,
+)
+_PATTERNS: Final = {"POST": _INFERENCE, "GET": _INFORMATION}
+_VERBS: Final = frozenset({"predict", "classify", "regress", "metadata"})
+_BIGGEST_VERSION: Final = 2**63 - 1
+
+
+class NoBody(Exception):
+    """The genuine server gives up before it writes a body; the status is 400."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a request asks for."""
+
+    verb: str
+    """``predict``, ``classify``, ``regress``, ``metadata`` or ``status``."""
+
+    wanted: ModelRequest
+
+
+def is_api(target: str) -> bool:
+    """Tell whether a path belongs to the REST interface at all."""
+    return _API.fullmatch(target) is not None
+
+
+def read_route(method: str, target: str) -> Route:
+    """Return what a path under /v1/ asks for, or raise InvalidArgument or NoBody."""
+    pattern = _PATTERNS.get(method)
+    match = pattern.fullmatch(target) if pattern else None
+    if match is None or (method == "POST" and match["verb"] not in _VERBS):
+        raise InvalidArgument(f"Malformed request: {method} {target}")
+    version = None if match["version"] is None else int(match["version"])
+    if version is not None and version > _BIGGEST_VERSION:
+        raise NoBody
+    if match["model"] is None:
+        raise InvalidArgument("Missing model name in request.")
+    label = None if match["label"] is None else _unquoted(match["label"])
+    verb = match["verb"] if match["verb"] in _VERBS else "status"
+    return Route(verb, ModelRequest(_unquoted(match["model"]), version, label))
+
+
+def _unquoted(text: str) -> str:
+    return unquote_to_bytes(text).decode("utf-8", "surrogateescape")

@@ -1,0 +1,120 @@
+"""Run a version before it serves, so that no caller pays for the first run.
+
+Replays ``assets.extra/tf_serving_warmup_requests``; our own exports also get one run of their
+``pixels`` signature. A request that fails makes the load fail, as on the genuine server.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from model_catalog.errors import CatalogError
+from model_catalog.spec import ModelSpec
+from model_server.engine import DEFAULT_SIGNATURE, LoadedModel
+from model_server.errors import DataLoss, InvalidArgument
+from model_server.protos import message
+from model_server.tensor_proto import to_array
+
+logger = logging.getLogger(__name__)
+
+REQUESTS: Final = Path("assets.extra") / "tf_serving_warmup_requests"
+SPEC: Final = Path("assets.extra") / "model_spec.json"
+PIXELS: Final = "pixels"
+_MAX_RECORDS: Final = 1000
+_HEADER: Final = 12
+_FOOTER: Final = 4
+
+
+def warm_up(model: LoadedModel, path: Path, iterations: int = 1) -> None:
+    """Replay the version's warm-up requests, each ``iterations`` times."""
+    file = path / REQUESTS
+    if not file.is_file():
+        return
+    for count, record in enumerate(_records(file), start=1):
+        log = _parsed(record, file)
+        for _ in range(max(iterations, 1)):
+            _replay(model, log)
+        if count > _MAX_RECORDS:
+            raise InvalidArgument(
+                f"Number of warmup records exceeds the maximum ({_MAX_RECORDS}) at {file}"
+            )
+
+
+def read_spec(path: Path) -> ModelSpec | None:
+    """Return the spec that our own exports carry; None for SavedModels from elsewhere."""
+    try:
+        return ModelSpec.from_json((path / SPEC).read_bytes())
+    except OSError:
+        return None
+    except CatalogError as error:
+        logger.warning("%s cannot be used: %s", path / SPEC, error)
+        return None
+
+
+def warm_up_pixels(model: LoadedModel, spec: ModelSpec) -> None:
+    """Run the ``pixels`` signature of one of our exports on a black picture."""
+    signature = model.signatures.get(PIXELS)
+    if signature is None or set(signature.inputs) != {PIXELS}:
+        return
+    size = spec.input.height * spec.input.width * spec.input.channels
+    model.run(PIXELS, {PIXELS: np.array([bytes(size)], dtype=object)})
+
+
+def _records(file: Path) -> Iterator[bytes]:
+    """Read a TFRecord file; checksums are not checked, lengths are."""
+    data = file.read_bytes()
+    start = 0
+    while start < len(data):
+        length = int.from_bytes(data[start : start + 8], "little")
+        end = start + _HEADER + length
+        if end + _FOOTER > len(data):
+            raise DataLoss(f"truncated record at {start} in {file}")
+        yield data[start + _HEADER : end]
+        start = end + _FOOTER
+
+
+def _parsed(record: bytes, file: Path) -> Any:  # noqa: ANN401 - a message made at run time
+    try:
+        return message("PredictionLog").FromString(record)
+    except DecodeError as error:
+        raise InvalidArgument(f"Failed to parse warmup record from {file}") from error
+
+
+def _replay(model: LoadedModel, log: Any) -> None:  # noqa: ANN401 - a message made at run time
+    if log.HasField("predict_log"):
+        request = log.predict_log.request
+        inputs = {entry.key: to_array(entry.value) for entry in request.inputs}
+        _run(model, request.model_spec.signature_name, inputs)
+    elif log.HasField("classify_log"):
+        _replay_examples(model, log.classify_log.request)
+    elif log.HasField("regress_log"):
+        _replay_examples(model, log.regress_log.request)
+    else:
+        logger.warning("a warm-up request is neither predict, classify nor regress: left out")
+
+
+def _replay_examples(model: LoadedModel, request: Any) -> None:  # noqa: ANN401 - a message
+    with_context = request.input.example_list_with_context
+    examples = [with_context.context + example for example in with_context.examples]
+    examples += request.input.example_list.examples
+    serialized = np.array([*examples, b""], dtype=object)[:-1]
+    _run(model, request.model_spec.signature_name, {"inputs": serialized})
+
+
+def _run(model: LoadedModel, name: str, inputs: dict[str, Any]) -> None:
+    wanted = name or DEFAULT_SIGNATURE
+    signature = model.signatures.get(wanted)
+    if signature is None:
+        raise InvalidArgument(f'Serving signature key "{wanted}" not found.')
+    if signature.inputs.keys() != inputs.keys():
+        raise InvalidArgument(
+            f"A warm-up request has the inputs {', '.join(sorted(inputs))};"
+            f" signature {wanted} has {', '.join(sorted(signature.inputs))}."
+        )
+    model.run(wanted, inputs)
