@@ -1,0 +1,107 @@
+"""Real servers for end-to-end tests: a model server process and the gateway in front of it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from flask.testing import FlaskClient
+
+from flask_server.app import close_app, create_app
+from flask_server.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+START_S = 90
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@contextmanager
+def model_server(config: str, folder: Path) -> Iterator[str]:
+    """Run ``python -m model_server`` for a model config; the URL of its REST API."""
+    config_file, log_file = folder / "models.config", folder / "model_server.log"
+    config_file.write_text(config)
+    port = free_port()
+    command = [sys.executable, "-m", "model_server", f"--rest_api_port={port}"]
+    command += [f"--model_config_file={config_file}", "--file_system_poll_wait_seconds=1"]
+    with log_file.open("wb") as log, subprocess.Popen(command, cwd=ROOT, stderr=log) as process:
+        try:
+            wait_for_port(port, process, log_file)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log_file: Path) -> None:
+    """Return when the port is open; TensorFlow Serving opens it when its models are loaded."""
+    end = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"the model server did not start:\n{log_file.read_text()[-3000:]}")
+
+
+def model_config(models: Mapping[str, Path]) -> str:
+    """The model config (text protobuf) of some base paths."""
+    blocks = "".join(
+        f'config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" }}\n'
+        for name, path in models.items()
+    )
+    return f"model_config_list {{ {blocks} }}"
+
+
+@contextmanager
+def gateway(serving_url: str, models: Mapping[str, Path], folder: Path) -> Iterator[FlaskClient]:
+    """Run the gateway in this process, JPEGs decoded in full as Keras does."""
+    models_file = folder / "models.toml"
+    tables = (f'[models.{name}]\nbase_path = "{path}"\n' for name, path in models.items())
+    models_file.write_text("".join(tables))
+    app = create_app(
+        Settings(
+            serving_url=serving_url,
+            models_file=models_file,
+            fast_jpeg=False,
+            deadline_s=60,
+            poll_interval_s=0.2,
+        )
+    )
+    try:
+        yield app.test_client()
+    finally:
+        close_app(app)
+
+
+@contextmanager
+def both(models: Mapping[str, Path], folder: Path) -> Iterator[FlaskClient]:
+    """Run the model server and the gateway in front of it."""
+    with (
+        model_server(model_config(models), folder) as url,
+        gateway(url, models, folder) as client,
+    ):
+        yield client
+
+
+def answers(url: str) -> bool:
+    """Whether a GET gets a 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=1) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
