@@ -17,10 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_catalog.errors import CatalogError
 from model_catalog.spec import ACTIVATIONS, COLORS, FITS, INTERPOLATIONS, SCALES, ModelSpec
-from scripts import keras_models, quiet_tensorflow
-from scripts.errors import ScriptError
+from scripts import command_line, keras_models, quiet_tensorflow
 from scripts.spec_of_model import Wishes, spec_of
 from scripts.version_folders import new_version
 
@@ -35,12 +33,8 @@ MODEL_FILE = ROOT / "scripts" / "inception_v3.keras"
 def main(argv: Sequence[str] | None = None) -> int:
     """Export what the command line names; 0 done, 1 failed, 2 misused."""
     options = parser().parse_args(argv)
-    try:
-        export_file(options.model, options.base_path, wishes_of(options))
-    except (ScriptError, CatalogError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    wishes = wishes_of(options)
+    return command_line.run(lambda: export_file(options.model, options.base_path, wishes))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -35,6 +35,8 @@ _SCALE_BY_NAME = {
     "vgg": "caffe",
     "densenet": "torch",
 }
+#: The download script ends the names of models with random weights so.
+UNTRAINED = "_untrained"
 #: Layers with which a model does its scaling itself.
 _SCALING_LAYERS = {"Rescaling", "Normalization"}
 
@@ -104,6 +106,11 @@ def color_of(model: keras.Model) -> Finding:
 def classes_of(model: keras.Model) -> int:
     """Return how many scores one picture gets."""
     return int(model.outputs[0].shape[1])
+
+
+def is_trained(model: keras.Model) -> bool:
+    """Tell whether the weights mean anything, as far as the model's name says."""
+    return not model.name.endswith(UNTRAINED)
 
 
 def activation_of(model: keras.Model) -> Finding:

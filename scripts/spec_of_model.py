@@ -58,7 +58,7 @@ def spec_of(model: keras.Model, wishes: Wishes) -> tuple[ModelSpec, list[str]]:
     classes = keras_models.classes_of(model)
     spec = ModelSpec(
         name=wishes.name or model.name,
-        trained=not wishes.untrained,
+        trained=keras_models.is_trained(model) and not wishes.untrained,
         input=InputSpec(
             height=height,
             width=width,

@@ -1,0 +1,198 @@
+"""The export as a person runs it: files in, versions out, one line when it cannot be done."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from model_catalog.spec import ModelSpec
+from scripts.export_saved_model import export, main
+from scripts.saved_model import SPEC_FILE
+from scripts.version_folders import versions
+from tests.scripts.models import classifier
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.usefixtures("tensorflow"),
+    # Keras saves variables by a way that numpy 2 frowns upon.
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword"),
+]
+
+ROOT = Path(__file__).parent.parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="module")
+def model_file(tensorflow: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "tiny.keras"
+    classifier().save(path)
+    return path
+
+
+def spec_in(version: Path) -> ModelSpec:
+    return ModelSpec.from_json((version / SPEC_FILE).read_bytes())
+
+
+def test_a_keras_file_becomes_the_next_version(
+    model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "7").mkdir()
+
+    code = main(["--model", str(model_file), "--base-path", str(tmp_path), "--fit", "crop"])
+
+    said = capsys.readouterr()
+    assert (code, said.err) == (0, "")
+    assert said.out.splitlines()[0].startswith("assumed: --scale tf (")
+    assert said.out.splitlines()[1] == f"exported tiny to {tmp_path / '8'}"
+    assert spec_in(tmp_path / "8").input.fit == "crop"
+
+
+def test_an_h5_file_does_too(tmp_path: Path) -> None:
+    file = tmp_path / "old.h5"
+    classifier().save(file)
+
+    code = main(["--model", str(file), "--base-path", str(tmp_path / "m"), "--size", "6x5"])
+
+    assert code == 0
+    assert spec_in(tmp_path / "m" / "1").source == "old.h5"
+
+
+def test_every_option_reaches_the_spec(model_file: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("a\nb\nc\nd\n", encoding="utf-8")
+    options = {
+        "--model": str(model_file),
+        "--base-path": str(tmp_path),
+        "--labels": str(labels),
+        "--size": "6x5",
+        "--color": "rgb",
+        "--interpolation": "lanczos",
+        "--fit": "pad",
+        "--scale": "torch",
+        "--activation": "sigmoid",
+        "--name": "fruit",
+        "--source": "the market",
+    }
+
+    code = main([*(word for option in options.items() for word in option), "--untrained"])
+
+    spec = spec_in(tmp_path / "1")
+    assert code == 0
+    assert (spec.input.interpolation, spec.input.fit, spec.input.scale) == (
+        "lanczos",
+        "pad",
+        "torch",
+    )
+    assert (spec.output.activation, spec.labels[2]) == ("sigmoid", ("2", "c"))
+    assert (spec.name, spec.source, spec.trained) == ("fruit", "the market", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.pb", b"", "allowed are .keras and .h5 files"),
+        ("missing.keras", None, "There is no model file"),
+        ("text.keras", b"hello", "Keras cannot load"),
+        ("empty.h5", b"", "Keras cannot load"),
+    ],
+)
+def test_an_unusable_file_is_one_line_and_leaves_nothing(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: bytes | None,
+    message: str,
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+
+    code = main(["--model", str(tmp_path / name), "--base-path", str(tmp_path / "m")])
+
+    said = capsys.readouterr().err
+    assert code == 1
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("option", [["--size", "299"], ["--scale", "half"], ["--colour", "rgb"]])
+def test_misuse_ends_with_two(option: list[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(option)
+
+    assert exit_.value.code == 2
+
+
+def test_a_base_path_that_is_a_file_is_one_line(
+    model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base_path = tmp_path / "file"
+    base_path.touch()
+
+    code = main(["--model", str(model_file), "--base-path", str(base_path)])
+
+    assert code == 1
+    assert str(base_path) in capsys.readouterr().err
+
+
+def test_a_failing_export_leaves_no_trace(spec: ModelSpec, tmp_path: Path) -> None:
+    wrong_channels = classifier(channels=1)
+
+    with pytest.raises(ValueError, match="channel|shape|axis"):
+        export(wrong_channels, tmp_path, spec)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exports_at_once_get_a_version_each(spec: ModelSpec, tmp_path: Path) -> None:
+    models = [classifier() for _ in range(3)]
+
+    with ThreadPoolExecutor(3) as pool:
+        folders = list(pool.map(lambda model: export(model, tmp_path, spec), models))
+
+    assert sorted(folder.name for folder in folders) == ["1", "2", "3"]
+    assert versions(tmp_path) == [1, 2, 3]
+    assert all(spec_in(folder).name == "fruit" for folder in folders)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_refused_model_is_one_line_for_the_process_too(tmp_path: Path) -> None:
+    import keras
+
+    file = tmp_path / "numbers.keras"
+    keras.Sequential([keras.Input((7,)), keras.layers.Dense(4)]).save(file)
+    script = ROOT / "scripts" / "export_saved_model.py"
+
+    done = subprocess.run(
+        [sys.executable, script, "--model", file, "--base-path", tmp_path / "m"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "The model's input has the shape (None, 7); allowed are any number of pictures, "
+        "(None, height, width, channels), with 1 or 3 channels.\n"
+    )
+
+
+@pytest.mark.slow
+def test_a_real_imagenet_model_knows_a_sports_car(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    file = SHARED / "models" / "imagenet_mobilenet.keras"
+    if not file.is_file():
+        pytest.skip("../shared/models/imagenet_mobilenet.keras is not here")
+    photograph = (SHARED / "images" / "car.png").read_bytes()
+
+    code = main(["--model", str(file), "--base-path", str(tmp_path), "--scale", "tf"])
+
+    assert code == 0
+    image = tf.saved_model.load(str(tmp_path / "1")).signatures["image"]
+    scores = image(image_bytes=tf.constant([photograph]))["scores"].numpy()[0]
+    assert spec_in(tmp_path / "1").labels[scores.argmax()] == ("n04285008", "sports_car")

@@ -1,0 +1,217 @@
+"""What an export says of a model: the person's word first, then the model's, then an assumption."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_catalog.errors import LabelsError, SpecError
+from model_catalog.labels import imagenet_labels, numbered_labels
+from scripts import keras_models
+from scripts.errors import ScriptError
+from scripts.spec_of_model import Wishes, spec_of
+from tests.scripts.models import classifier
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.usefixtures("tensorflow")]
+
+#: Says all that a small model cannot say, so that nothing is left to assume.
+EVERYTHING = Wishes(scale="unit", labels="numbered")
+
+
+def test_the_model_states_size_colour_and_classes() -> None:
+    spec, _ = spec_of(classifier(size=(6, 5), channels=1), EVERYTHING)
+
+    assert (spec.input.height, spec.input.width, spec.input.color) == (6, 5, "grayscale")
+    assert spec.output.classes == 4
+    assert spec.name == "tiny"
+
+
+def test_what_the_person_says_is_not_assumed() -> None:
+    wishes = replace(EVERYTHING, interpolation="bicubic", fit="pad", name="fruit", source="me")
+
+    spec, assumed = spec_of(classifier(), wishes)
+
+    assert assumed == []
+    assert (spec.input.scale, spec.input.interpolation, spec.input.fit) == (
+        "unit",
+        "bicubic",
+        "pad",
+    )
+    assert (spec.name, spec.source) == ("fruit", "me")
+
+
+def test_each_assumption_names_the_option_that_overrules_it() -> None:
+    spec, assumed = spec_of(classifier(), Wishes())
+
+    assert [text.split(" (")[0] for text in assumed] == ["--scale tf", "--labels numbered"]
+    assert spec.labels == numbered_labels(4)
+
+
+@pytest.mark.parametrize(
+    ("activation", "found"), [("softmax", "softmax"), ("sigmoid", "sigmoid"), (None, "none")]
+)
+def test_the_last_layer_states_the_activation(activation: str | None, found: str) -> None:
+    assert keras_models.activation_of(classifier(activation=activation)).value == found
+
+
+def test_activation_layers_count_and_so_do_models_within_models() -> None:
+    import keras
+
+    activated = keras.Sequential([classifier(activation=None), keras.layers.Activation("softmax")])
+    layered = keras.Sequential([classifier(activation=None), keras.layers.Softmax()])
+    nested = keras.Sequential([keras.Input((6, 5, 3)), classifier(activation="sigmoid")])
+
+    found = [keras_models.activation_of(model).value for model in (activated, layered, nested)]
+    assert found == ["softmax", "softmax", "sigmoid"]
+
+
+def test_an_unknown_last_layer_is_an_assumption() -> None:
+    import keras
+
+    finding = keras_models.activation_of(
+        keras.Sequential([classifier(), keras.layers.UnitNormalization()])
+    )
+
+    assert finding.value == "none"
+    assert "UnitNormalization" in finding.reason
+
+
+def test_a_model_that_scales_by_itself_gets_raw_pixels() -> None:
+    import keras
+
+    finding = keras_models.scale_of(classifier(keras.layers.Rescaling(1 / 255)))
+
+    assert finding.value == "none"
+    assert "Rescaling" in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        ("inception_v3", "tf"),
+        ("resnet50", "caffe"),
+        ("resnet50v2", "tf"),
+        ("vgg16", "caffe"),
+        ("densenet121", "torch"),
+        ("NASNet", "tf"),
+    ],
+)
+def test_models_of_keras_applications_are_scaled_as_there(name: str, scale: str) -> None:
+    import keras
+
+    tuned = keras.Sequential([keras.Input((6, 5, 3)), classifier(name=name)], name="mine")
+
+    assert keras_models.scale_of(tuned).value == scale
+    assert name in keras_models.scale_of(tuned).reason
+
+
+def test_every_model_of_keras_applications_with_a_known_mode_is_in_the_table() -> None:
+    """Our table against Keras's own source: the mode that each module's preprocess_input passes."""
+    from keras.src.applications import densenet, inception_v3, mobilenet, nasnet, resnet, vgg16
+
+    for module in (densenet, inception_v3, mobilenet, nasnet, resnet, vgg16):
+        name = module.__name__.rpartition(".")[2]
+        source = Path(str(module.__file__)).read_text(encoding="utf-8")
+        scale = keras_models.scale_of(classifier(name=name)).value
+        assert f'mode="{scale}"' in source, name
+
+
+def test_a_thousand_classes_are_taken_for_imagenet() -> None:
+    import keras
+
+    model = keras.Sequential([classifier(), keras.layers.Dense(1000, activation="softmax")])
+
+    spec, assumed = spec_of(model, Wishes(scale="tf"))
+
+    assert spec.labels == imagenet_labels()
+    assert assumed == ["--labels imagenet (the model has 1000 classes)"]
+
+
+def test_labels_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_text("a\tapple\nb\tpear\nc\tplum\nd\tfig\n", encoding="utf-8")
+
+    spec, _ = spec_of(classifier(), replace(EVERYTHING, labels=str(file)))
+
+    assert spec.labels[1] == ("b", "pear")
+
+
+@pytest.mark.parametrize("lines", [3, 5])
+def test_as_many_labels_as_classes_are_wanted(tmp_path: Path, lines: int) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_text("label\n" * lines, encoding="utf-8")
+
+    with pytest.raises(ScriptError, match=f"{lines} labels; the model has 4 classes"):
+        spec_of(classifier(), replace(EVERYTHING, labels=str(file)))
+
+
+def test_a_missing_label_file_is_named() -> None:
+    with pytest.raises(LabelsError, match=r"nowhere\.txt"):
+        spec_of(classifier(), replace(EVERYTHING, labels="nowhere.txt"))
+
+
+def test_a_model_for_any_size_needs_one() -> None:
+    model = classifier(size=(None, None))
+
+    with pytest.raises(ScriptError, match="--size HxW"):
+        spec_of(model, EVERYTHING)
+    spec, _ = spec_of(model, replace(EVERYTHING, size=(8, 9)))
+
+    assert (spec.input.height, spec.input.width) == (8, 9)
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"size": (7, 5)}, "--size 7x5 is not allowed; the model takes 6x5"),
+        ({"color": "grayscale"}, "--color grayscale is not allowed; the model takes rgb"),
+    ],
+)
+def test_a_wish_that_contradicts_the_model_is_refused(wish: dict[str, Any], message: str) -> None:
+    with pytest.raises(ScriptError, match=message):
+        spec_of(classifier(), replace(EVERYTHING, **wish))
+
+
+def test_grey_pictures_have_no_colour_statistics() -> None:
+    with pytest.raises(SpecError, match=r"input\.scale"):
+        spec_of(classifier(channels=1), replace(EVERYTHING, scale="caffe"))
+
+
+def test_random_weights_are_marked_by_option_or_by_name() -> None:
+    by_option, _ = spec_of(classifier(), replace(EVERYTHING, untrained=True))
+    by_name, _ = spec_of(classifier(name="tiny_untrained"), EVERYTHING)
+    neither, _ = spec_of(classifier(), EVERYTHING)
+
+    assert [spec.trained for spec in (by_option, by_name, neither)] == [False, False, True]
+
+
+def models_that_are_no_classifiers() -> dict[str, Any]:
+    import keras
+
+    layers = keras.layers
+    one, two = keras.Input((6, 5, 3)), keras.Input((6, 5, 3))
+    scores = layers.Dense(4)(layers.Flatten()(one))
+    return {
+        "2 inputs and 1 outputs": keras.Model([one, two], layers.Add()([one, two])),
+        "1 inputs and 2 outputs": keras.Model(one, [scores, scores + 1]),
+        r"\(None, 7\)": keras.Sequential([keras.Input((7,)), layers.Dense(4)]),
+        r"\(None, 3, 6, 5\)": keras.Sequential(
+            [keras.Input((3, 6, 5)), layers.Flatten(), layers.Dense(4)]
+        ),
+        r"\(2, 6, 5, 3\)": keras.Sequential(
+            [keras.Input(batch_shape=(2, 6, 5, 3)), layers.Flatten(), layers.Dense(4)]
+        ),
+        r"output has the shape \(None, 6, 5, 4\)": keras.Sequential(
+            [keras.Input((6, 5, 3)), layers.Dense(4)]
+        ),
+        "never built": keras.Sequential([layers.Dense(4)]),
+    }
+
+
+def test_what_is_no_picture_classifier_is_refused_with_the_reason() -> None:
+    for reason, model in models_that_are_no_classifiers().items():
+        with pytest.raises(ScriptError, match=reason):
+            keras_models.check_classifier(model)
