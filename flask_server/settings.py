@@ -65,6 +65,21 @@ class Settings:
     workers: int = 2
     """Processes that gunicorn starts."""
 
+    api_keys_file: Path | None = None
+    """File of hashed API keys; naming one turns authentication on."""
+
+    rate_limit: str = "600 per minute"
+    """How much one API key may ask, where its own entry says nothing else."""
+
+    limits_url: str = "memory://"
+    """Where quotas are counted: ``memory://`` (per worker) or ``redis://host:port/db``."""
+
+    metrics: bool = True
+    """Answer ``/metrics``."""
+
+    log_format: str = "json"
+    """``json`` (one object a line) or ``text``."""
+
     @property
     def threads(self) -> int:
         """Threads per gunicorn worker."""
@@ -124,6 +139,28 @@ def _origins(variable: str, text: str) -> tuple[str, ...]:
     raise _refused(variable, text, "* or origins such as https://app.example, by commas")
 
 
+def _rate(variable: str, text: str) -> str:
+    """Accept Flask-Limiter's notation for one limit; what it means is its business."""
+    if re.fullmatch(r"[1-9]\d{0,8} ?(/|per) ?(second|minute|hour|day)", text.strip()):
+        return text.strip()
+    raise _refused(variable, text, "such as 600 per minute: a number per second, minute, hour, day")
+
+
+def _limits(variable: str, text: str) -> str:
+    if text == "memory://" or re.fullmatch(r"(redis|rediss|redis\+unix)://\S+", text):
+        return text
+    raise _refused(variable, text, "memory:// or an address such as redis://host:6379/0")
+
+
+def _one_of(*allowed: str) -> Callable[[str, str], str]:
+    def read(variable: str, text: str) -> str:
+        if text in allowed:
+            return text
+        raise _refused(variable, text, " or ".join(allowed))
+
+    return read
+
+
 def _file(variable: str, text: str) -> Path:
     if not text.strip():
         raise _refused(variable, text, "the path of a file")
@@ -142,4 +179,9 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "poll_interval_s": _seconds,
     "fast_jpeg": _flag,
     "workers": _whole(1),
+    "api_keys_file": _file,
+    "rate_limit": _rate,
+    "limits_url": _limits,
+    "metrics": _flag,
+    "log_format": _one_of("json", "text"),
 }
