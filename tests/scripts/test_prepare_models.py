@@ -1,0 +1,207 @@
+"""What make run does about models: as little as possible, and never with a traceback."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model_catalog.spec import ModelSpec
+from scripts import prepare_models
+from scripts.export_saved_model import export
+from scripts.prepare_models import RETRY_S, Places, Task, due, newest_is_trained, prepare
+from scripts.saved_model import SPEC_FILE
+from scripts.spec_of_model import Wishes, spec_of
+from scripts.version_folders import versions
+from tests.scripts.models import classifier
+
+SAVING = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    """An empty project on a machine whose weights address refuses connections."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    (tmp_path / "digits" / "1").mkdir(parents=True)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    return Places(
+        base_path=tmp_path / "images",
+        digits_base_path=tmp_path / "digits",
+        model_file=tmp_path / "inception_v3.keras",
+        attempt_file=tmp_path / "run" / "weights_attempt",
+        weights_url=f"http://127.0.0.1:{port}/weights.h5",
+    )
+
+
+def write_version(base_path: Path, number: int, spec: ModelSpec) -> None:
+    """Write what prepare_models reads of a version."""
+    file = base_path / str(number) / SPEC_FILE
+    file.parent.mkdir(parents=True)
+    file.write_text(spec.to_json(), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("trained", "file_ready", "attempt_age_s", "task"),
+    [
+        (None, False, math.inf, Task.EXPORT_FIRST),
+        (None, False, 5.0, Task.EXPORT_FIRST),
+        (None, True, math.inf, Task.EXPORT_FILE),
+        (False, True, 5.0, Task.EXPORT_FILE),
+        (False, False, math.inf, Task.ASK_AGAIN),
+        (False, False, RETRY_S, Task.ASK_AGAIN),
+        (False, False, RETRY_S - 1, Task.NOTHING),
+        (False, False, 0.0, Task.NOTHING),
+        (False, False, -60.0, Task.ASK_AGAIN),
+        (True, False, math.inf, Task.NOTHING),
+        (True, True, math.inf, Task.NOTHING),
+    ],
+)
+def test_the_task_follows_from_what_is_there(
+    trained: bool | None, file_ready: bool, attempt_age_s: float, task: Task
+) -> None:
+    assert due(trained=trained, file_ready=file_ready, attempt_age_s=attempt_age_s) is task
+
+
+def test_without_versions_nothing_is_trained_or_untrained(tmp_path: Path) -> None:
+    assert newest_is_trained(tmp_path / "nowhere") is None
+
+
+def test_the_newest_version_decides(tmp_path: Path, spec: ModelSpec) -> None:
+    write_version(tmp_path, 9, spec)
+    write_version(tmp_path, 10, replace(spec, trained=False))
+
+    assert newest_is_trained(tmp_path) is False
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[1]"])
+def test_a_version_that_says_nothing_usable_counts_as_trained(
+    tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "1" / SPEC_FILE
+    file.parent.mkdir(parents=True)
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+
+    assert newest_is_trained(tmp_path) is True
+
+
+def test_a_refused_retry_is_one_line_and_waits_for_tomorrow(
+    places: Places, spec: ModelSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_version(places.base_path, 1, replace(spec, trained=False))
+
+    tasks = [prepare(places), prepare(places)]
+
+    said = capsys.readouterr()
+    assert tasks == [Task.ASK_AGAIN, Task.NOTHING]
+    assert said.out == (
+        "The ImageNet weights could not be had from 127.0.0.1 (Connection refused), "
+        "so ImageClassifier is untrained and every answer of it says so.\n"
+    )
+    assert versions(places.base_path) == [1]
+
+
+def test_after_a_day_the_weights_are_asked_for_again(places: Places, spec: ModelSpec) -> None:
+    write_version(places.base_path, 1, replace(spec, trained=False))
+    prepare(places)
+    yesterday = time.time() - RETRY_S - 1
+    os.utime(places.attempt_file, (yesterday, yesterday))
+
+    assert prepare(places) is Task.ASK_AGAIN
+    assert time.time() - places.attempt_file.stat().st_mtime < 60
+
+
+def test_digits_without_a_version_are_mentioned(
+    places: Places, spec: ModelSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_version(places.base_path, 1, spec)
+    (places.digits_base_path / "1").rmdir()
+
+    prepare(places)
+
+    assert "scripts/train_digits_model.py" in capsys.readouterr().out
+
+
+@pytest.mark.tensorflow
+@SAVING
+def test_a_trained_model_file_is_exported_without_the_internet(
+    places: Places, tensorflow: None
+) -> None:
+    classifier().save(places.model_file)
+    untrained = classifier(name="tiny_untrained")
+    spec, _ = spec_of(untrained, Wishes())
+    export(untrained, places.base_path, spec)
+
+    tasks = [prepare(places), prepare(places)]
+
+    assert tasks == [Task.EXPORT_FILE, Task.NOTHING]
+    assert versions(places.base_path) == [1, 2]
+    assert newest_is_trained(places.base_path) is True
+    assert not places.attempt_file.exists()
+
+
+@pytest.mark.tensorflow
+@SAVING
+def test_an_untrained_or_damaged_model_file_does_not_count(
+    places: Places, tensorflow: None
+) -> None:
+    classifier(name="tiny_untrained").save(places.model_file)
+    untrained = prepare_models.is_trained_file(places.model_file)
+    places.model_file.write_bytes(b"PK damaged")
+
+    assert not untrained
+    assert not prepare_models.is_trained_file(places.model_file)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_the_first_run_offline_exports_inception_marked_untrained(
+    places: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tensorflow as tf
+
+    task = prepare(places)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert task is Task.EXPORT_FIRST
+    assert lines[0].startswith("The ImageNet weights could not be had from 127.0.0.1")
+    assert lines[1:] == [f"exported inception_v3_untrained to {places.base_path / '1'}"]
+    spec = ModelSpec.from_json((places.base_path / "1" / SPEC_FILE).read_bytes())
+    assert (spec.trained, spec.input.height, spec.input.scale) == (False, 299, "tf")
+    assert spec.labels[817] == ("n04285008", "sports_car")
+    pixels = tf.saved_model.load(str(places.base_path / "1")).signatures["pixels"]
+    scores = pixels(pixels=tf.constant([bytes(299 * 299 * 3)]))["scores"]
+    assert scores.shape == (1, 1000)
+    assert float(tf.reduce_sum(scores)) == pytest.approx(1)
+
+
+def test_with_nothing_to_do_it_takes_no_time_and_no_tensorflow(
+    places: Places, spec: ModelSpec
+) -> None:
+    write_version(places.base_path, 1, spec)
+    program = (
+        "import sys, time; from pathlib import Path; from scripts.prepare_models import *; "
+        "start = time.monotonic(); "
+        f"prepare(Places(base_path=Path({str(places.base_path)!r}))); "
+        "assert time.monotonic() - start < 0.5; "
+        "assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("argument", ["--help", "--nonsense"])
+def test_misuse_and_help_end_as_usual(argument: str) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        prepare_models.main([argument])
+
+    assert exit_.value.code == (0 if argument == "--help" else 2)
