@@ -1,7 +1,8 @@
 """Parse the command line and run one command; what is started is handed in.
 
-Exit codes: 0 done, 1 failed, 2 misused, 3 nothing is running; a start that ends because a child
-could not be kept running is a failure, one that a person ends is not.
+Exit codes: 0 done, 1 failed, 2 misused, 3 nothing is running, 130 interrupted while waiting. A
+start that ends because a child could not be kept running is a failure, one that a person ends is
+not.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from orchestrator.logs import LogStream, RotatingLog
 from orchestrator.run_dir import RunDir
 from orchestrator.voice import Voice
 
+INTERRUPTED = 130
 _LINES = 50
 
 
@@ -55,6 +57,8 @@ def run(program: Program, argv: Sequence[str]) -> int:
     except OrchestratorError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _run(program: Program, options: argparse.Namespace, words: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from orchestrator.errors import CannotStop, Misused, NotRunning, RestartFailed
@@ -105,6 +105,7 @@ def show_logs(run_dir: RunDir, names: Sequence[str], count: int, *, follow: bool
     width = max(map(len, names)) if len(names) > 1 else 0
     with ExitStack() as stack:
         tails = {name: stack.enter_context(Tail(run_dir.log(name), count)) for name in names}
+        stack.enter_context(suppress(KeyboardInterrupt))
         _print_new(tails, width)
         while follow:
             time.sleep(_FOLLOW_S)

@@ -11,7 +11,6 @@ from orchestrator.run_dir import RunDir
 from orchestrator.voice import Voice
 
 LOG = "auto_cmd"
-NOT_AWAITED = 130
 _PAUSE_S = 0.05
 
 
@@ -27,7 +26,7 @@ def detach(argv: Sequence[str], run_dir: RunDir, voice: Voice) -> int:
             return _follow(process, tail, run_dir, voice)
         except KeyboardInterrupt:
             voice.say(f"PID {process.pid} goes on starting in the background")
-            return NOT_AWAITED
+            raise
 
 
 def _follow(process: subprocess.Popen[bytes], tail: Tail, run_dir: RunDir, voice: Voice) -> int:

@@ -79,7 +79,10 @@ class Supervisor:
             return None
         w.failures = 0
         w.due = self._clock()
-        return Event.RELOAD if w.spec.reloads and w.state is State.READY else Event.RECYCLE
+        if w.spec.reloads and w.state is State.READY:
+            return Event.RELOAD
+        w.was_ready = False  # what now fails before it is ready will fail again
+        return Event.RECYCLE
 
     def _look(self, w: Watched) -> Event | None:
         if w.state.final:

@@ -268,3 +268,12 @@ def test_a_machine_without_room_for_a_process_is_a_failure_like_any_other() -> N
 )
 def test_exit_codes_in_words(code: int, text: str) -> None:
     assert exit_text(code) == text
+
+
+def test_a_restart_that_fails_at_once_is_not_tried_again() -> None:
+    world = ready_world()
+    world.doomed.add("serving")
+    world.at(world.now, lambda: Request(Order.RESTART, "serving"))
+
+    assert world.supervisor.run() == 1
+    assert world.history.count("serving STARTING") == 2

@@ -1,0 +1,142 @@
+"""A project of its own in a temporary folder: our auto_cmd.py, two stand-ins, one model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.run_dir import is_same_process
+from tests.orchestrator.conftest import eventually
+
+ROOT = Path(__file__).parents[2]
+STAND_IN = Path(__file__).with_name("stand_in.py")
+WRAPPER = f"""#!/bin/sh
+[ "$1" = -c ] && exec {sys.executable} "$@"
+exec {sys.executable} -E -S {STAND_IN} "$@"
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def executable(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@dataclass
+class House:
+    """Where auto_cmd.py runs in a test, and what it left."""
+
+    root: Path
+    port: int = field(default_factory=free_port)
+    serving_port: int = field(default_factory=free_port)
+    grpc_port: int = field(default_factory=free_port)
+    env: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/bin:/bin"})
+
+    def build(self) -> House:
+        """Lay out the project."""
+        shutil.copy(ROOT / "auto_cmd.py", self.root)
+        for room in ("orchestrator", "model_catalog"):
+            (self.root / room).symlink_to(ROOT / room)
+        executable(self.root / ".venv/bin/python", WRAPPER)
+        (self.root / "my_model" / "1").mkdir(parents=True)
+        (self.root / "models.toml").write_text('[models.m]\nbase_path = "my_model"\n')
+        return self
+
+    def behave(self, **roles: str) -> None:
+        """Tell the stand-ins how to behave from now on."""
+        (self.root / "behaviour.draft").write_text(json.dumps(roles))
+        (self.root / "behaviour.draft").replace(self.root / "behaviour.json")
+
+    def argv(self, *words: str) -> list[str]:
+        """Return the command line; commands that start something get the ports."""
+        ports: list[str] = []
+        if not words or words[0] in {"start", "doctor"}:
+            ports = ["--port", str(self.port), "--serving-port", str(self.serving_port)]
+            ports += ["--grpc-port", str(self.grpc_port)]
+        return [sys.executable, "-S", str(self.root / "auto_cmd.py"), *words, *ports]
+
+    def call(self, *words: str, cwd: str | Path = "/") -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            self.argv(*words),
+            check=False,
+            cwd=cwd,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+    def foreground(
+        self, *words: str, cwd: str | Path = "/", stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[str]:
+        """Start a command and go on; its output lands in ``output.txt``."""
+        with (self.root / "output.txt").open("w") as output:
+            return subprocess.Popen(
+                self.argv(*words),
+                cwd=cwd,
+                env=self.env,
+                text=True,
+                stdin=stdin,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def output(self) -> str:
+        """What the foreground command has printed so far."""
+        return (self.root / "output.txt").read_text()
+
+    def log(self, name: str) -> str:
+        """Return the text of a log."""
+        return (self.root / ".run" / "logs" / f"{name}.log").read_text()
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what ``status --json`` says."""
+        document: Mapping[str, Any] = json.loads(self.call("status", "--json").stdout)
+        return document
+
+    def pid(self, child: str) -> int:
+        """Return the PID of a child."""
+        return int(self.status()["children"][child]["pid"])
+
+    def kill(self, child: str) -> None:
+        """End a child as if by accident."""
+        os.kill(self.pid(child), signal.SIGKILL)
+
+    def is_ready(self) -> bool:
+        """Tell whether all children are ready, from the state file."""
+        state = self.root / ".run" / "auto_cmd.json"
+        try:
+            return bool(json.loads(state.read_text())["ready"])
+        except (OSError, ValueError):
+            return False
+
+    def await_ready(self) -> None:
+        """Wait until the instance is ready."""
+        eventually(self.is_ready)
+
+    def tear_down(self) -> None:
+        """Stop whatever a test has left running, and wait until its processes are gone."""
+        state = self.root / ".run" / "auto_cmd.json"
+        records = []
+        if state.exists():
+            document = json.loads(state.read_text())
+            records = [document, *document["children"].values()]
+        self.call("stop")
+        eventually(lambda: not any(map(is_same_process, records)))

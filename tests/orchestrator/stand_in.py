@@ -1,0 +1,56 @@
+"""Play Serving or the gateway: listen where the command line says, answer 200 to everything.
+
+Started through the house's ``.venv/bin/python``. The file ``behaviour.json`` of the house may tell
+a role to behave otherwise, by one word: ``exit`` fails at once, ``deaf`` ignores TERM, ``hang``
+accepts and never answers, ``unready`` answers 503.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+STATUS = {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}
+
+
+def main() -> None:
+    command = " ".join(sys.argv)
+    role = "gateway" if "gunicorn" in command else "serving"
+    behaviour = _behaviour(role)
+    sys.stderr.write(f"{role} with PID {os.getpid()}: {command}\n")
+    if behaviour == "exit":
+        sys.exit(f"{role} does not like its flags")
+    if behaviour == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    match = re.search(r"--(?:rest_api_port=|bind \S+:)(\d+)", command)
+    assert match is not None
+    _serve(int(match[1]), role)
+
+
+def _behaviour(role: str) -> str:
+    table = Path("behaviour.json")
+    return str(json.loads(table.read_text()).get(role, "")) if table.exists() else ""
+
+
+def _serve(port: int, role: str) -> None:
+    listener = socket.create_server(("127.0.0.1", port), backlog=64)
+    while True:
+        caller, _ = listener.accept()
+        caller.recv(65536)
+        while _behaviour(role) == "hang":
+            time.sleep(0.05)
+        body = json.dumps(STATUS).encode()
+        status = b"503 Busy" if _behaviour(role) == "unready" else b"200 OK"
+        head = b"HTTP/1.0 %s\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+        caller.sendall(head + body)
+        caller.close()
+
+
+if __name__ == "__main__":
+    main()

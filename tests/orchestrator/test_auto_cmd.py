@@ -1,0 +1,374 @@
+"""The whole command line over stand-ins: real processes, real ports, no model."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.ports import problem
+from orchestrator.processes import identity
+from tests.orchestrator.conftest import eventually, gone
+from tests.orchestrator.house import STAND_IN, House, executable
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path).build()
+    yield house
+    house.tear_down()
+
+
+def assert_nothing_left(house: House) -> None:
+    assert house.call("status").returncode == 3
+    assert not problem("127.0.0.1", house.port)
+    assert not problem("127.0.0.1", house.serving_port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stops_both(house: House, number: signal.Signals) -> None:
+    with house.foreground() as auto_cmd:
+        house.await_ready()
+
+        auto_cmd.send_signal(number)
+
+        assert auto_cmd.wait(timeout=20) == 0
+    assert_nothing_left(house)
+
+
+def test_the_start_says_what_was_taken_and_what_to_try(house: House) -> None:
+    with house.foreground("start") as auto_cmd:
+        house.await_ready()
+        auto_cmd.terminate()
+
+    said = house.output
+    url = f"http://127.0.0.1:{house.port}"
+    sample = f"{house.root}/.venv/bin/python {house.root}/flask_server/flask_sample_request.py"
+    assert "serving: embedded, as no tensorflow_model_server is on PATH" in said
+    assert f"ready: {url}" in said
+    assert f"{sample} -i {house.root}/test_images/digit_3.png --model digits --url {url}" in said
+    assert f"{sample} -i {house.root}/test_images/cat.jpg --url {url}" in said
+    assert f"curl {url}/models" in said
+
+
+def test_paths_are_short_in_the_project_itself(house: House) -> None:
+    with house.foreground("start", cwd=house.root) as auto_cmd:
+        house.await_ready()
+        auto_cmd.terminate()
+
+    assert "  .venv/bin/python flask_server/flask_sample_request.py -i test_" in house.output
+
+
+@pytest.mark.parametrize("word", ["exit", "q", "  EXIT "])
+def test_typing_a_word_stops_both(house: House, word: str) -> None:
+    with house.foreground(stdin=subprocess.PIPE) as auto_cmd:
+        assert auto_cmd.stdin is not None
+        house.await_ready()
+
+        auto_cmd.stdin.write(f"{word}\n")
+        auto_cmd.stdin.flush()
+
+        assert auto_cmd.wait(timeout=20) == 0
+
+
+def test_other_words_and_the_end_of_a_pipe_do_not_stop(house: House) -> None:
+    with house.foreground(stdin=subprocess.PIPE) as auto_cmd:
+        house.await_ready()
+        assert auto_cmd.stdin is not None
+        auto_cmd.stdin.write("quiet\n")
+        auto_cmd.stdin.close()
+
+        with pytest.raises(subprocess.TimeoutExpired):
+            auto_cmd.wait(timeout=0.5)
+        auto_cmd.stdin = None
+        auto_cmd.terminate()
+
+
+def test_a_terminal_gets_a_prompt_and_its_end_stops_both(house: House) -> None:
+    ours, theirs = pty.openpty()
+    auto_cmd = subprocess.Popen(
+        house.argv(), stdin=theirs, stdout=theirs, stderr=theirs, env=house.env, cwd="/"
+    )
+    os.close(theirs)
+    said = b""
+    while b"Type exit" not in said:
+        said += os.read(ours, 4096)
+
+    os.write(ours, b"\x04")
+
+    assert auto_cmd.wait(timeout=20) == 0
+    os.close(ours)
+    assert b"try next" in said
+
+
+def test_start_detach_status_stop(house: House) -> None:
+    started = house.call("start", "--detach")
+    assert started.returncode == 0
+    assert "try next" in started.stdout
+    status = house.call("status")
+    assert status.returncode == 0
+    assert "serving  READY" in status.stdout
+
+    stopped = house.call("stop")
+
+    assert stopped.returncode == 0
+    assert_nothing_left(house)
+    assert house.call("stop").stdout == "nothing is running\n"
+
+
+@pytest.mark.parametrize("words", [["start"], ["start", "--detach"], []])
+def test_a_second_start_says_what_runs_and_is_content(house: House, words: list[str]) -> None:
+    house.call("start", "--detach")
+    before = house.status()
+
+    second = house.call(*words)
+
+    assert second.returncode == 0
+    assert f"already running: PID {before['pid']}" in second.stdout
+    assert f"http://127.0.0.1:{house.port}" in second.stdout
+    assert house.status() == before
+
+
+def test_status_for_programs(house: House) -> None:
+    assert house.status() == {"running": False}
+    house.call("start", "--detach")
+
+    status = house.status()
+
+    assert status["running"] is True
+    assert status["ready"] is True
+    assert status["serving"]["kind"] == "embedded"
+    assert status["children"]["gateway"]["url"] == f"http://127.0.0.1:{house.port}"
+
+
+def test_the_genuine_server_is_taken_when_it_is_on_path(house: House) -> None:
+    bin_folder = house.root / "bin"
+    script = f'#!/bin/sh\nexec {sys.executable} -E -S {STAND_IN} "$@"\n'
+    executable(bin_folder / "tensorflow_model_server", script)
+    house.env["PATH"] = f"{bin_folder}:/usr/bin:/bin"
+
+    started = house.call("start", "--detach")
+
+    assert f"serving: native, {bin_folder}/tensorflow_model_server" in started.stdout
+    assert "listens on all addresses" in started.stdout
+    assert "--model_config_file=" in house.log("serving")
+
+
+def test_a_port_of_a_stranger_is_named_with_its_process(house: House) -> None:
+    stranger = [sys.executable, "-E", "-S", str(STAND_IN), "--bind", f"127.0.0.1:{house.port}"]
+    with subprocess.Popen(stranger, cwd="/", stderr=subprocess.DEVNULL) as process:
+        eventually(lambda: problem("127.0.0.1", house.port))
+
+        refused = house.call("start")
+        process.kill()
+
+    assert refused.returncode == 1
+    assert f"port {house.port} on 127.0.0.1 is taken by PID {process.pid} (" in refused.stderr
+    assert "--port" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("words", [["start"], ["start", "--detach"]])
+def test_a_missing_model_folder_is_misuse(house: House, words: list[str]) -> None:
+    (house.root / "models.toml").write_text('[models.m]\nbase_path = "nowhere"\n')
+
+    refused = house.call(*words)
+
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "models.m.base_path" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["start", "--serving", "none"], "--serving-url"),
+        (["start", "--serving-url", "http://h:1"], "--serving none"),
+        (["start", "--serving", "native"], "needs tensorflow_model_server on PATH"),
+        (["start", "--serving", "docker"], "needs docker on PATH"),
+        (["start", "--deadline", "-1"], "seconds above 0"),
+        (["start", "--models-file", "/no/file"], "cannot be read"),
+        (["sing"], "invalid choice"),
+    ],
+)
+def test_misuse_is_refused_in_words(house: House, words: list[str], message: str) -> None:
+    refused = house.call(*words)
+
+    assert refused.returncode == 2
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_model_without_a_version_does_not_keep_the_start_waiting(house: House) -> None:
+    (house.root / "empty").mkdir()
+    with (house.root / "models.toml").open("a") as models:
+        models.write('[models.later]\nbase_path = "empty"\n')
+
+    started = house.call("start", "--detach")
+
+    assert started.returncode == 0
+    assert started.stdout.count("later") == 1
+    assert "model later has no version yet" in started.stdout
+
+
+def test_a_serving_elsewhere_is_not_started(house: House) -> None:
+    words = ["start", "--detach", "--serving", "none", "--serving-url", "http://127.0.0.1:1"]
+
+    started = house.call(*words)
+
+    assert started.returncode == 0
+    assert list(house.status()["children"]) == ["gateway"]
+
+
+@pytest.mark.parametrize("child", ["serving", "gateway"])
+def test_a_killed_child_comes_back_and_the_other_stays(house: House, child: str) -> None:
+    house.call("start", "--detach")
+    other = {"serving": "gateway", "gateway": "serving"}[child]
+    before, others = house.pid(child), house.pid(other)
+
+    house.kill(child)
+    eventually(lambda: house.pid(child) not in {0, before} and house.is_ready())
+
+    assert house.pid(other) == others
+    assert "exit code 137, SIGKILL; restart 1 of 5" in house.log("auto_cmd")
+
+
+def test_nothing_outlives_a_killed_auto_cmd_and_the_next_start_says_so(house: House) -> None:
+    house.call("start", "--detach")
+    status = house.status()
+    children = [house.pid("serving"), house.pid("gateway")]
+
+    os.kill(status["pid"], signal.SIGKILL)
+
+    eventually(lambda: all(map(gone, children)))
+    assert house.call("status").returncode == 3
+    again = house.call("start", "--detach")
+    assert again.returncode == 0
+    assert f"PID {status['pid']} is gone" in again.stdout
+
+
+def test_a_recycled_pid_is_told_apart_and_left_alone(house: House) -> None:
+    house.call("start", "--detach")
+    state = house.root / ".run" / "auto_cmd.json"
+    old = state.read_text()
+    pid = house.status()["pid"]
+    house.call("stop")
+    with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
+        state.write_text(old.replace(f'"pid": {pid},', f'"pid": {stranger.pid},'))
+
+        stopped = house.call("stop")
+
+        assert identity(stranger.pid) is not None
+        stranger.kill()
+    assert f"PID {stranger.pid} is another program now: /bin/sleep 60" in stopped.stdout
+
+
+def test_a_child_that_exits_at_once_ends_the_start_with_its_last_lines(house: House) -> None:
+    house.behave(gateway="exit")
+
+    failed = house.call("start")
+
+    assert failed.returncode == 1
+    assert "gateway: STARTING -> FAILED (exit code 1 before it was ever ready)" in failed.stdout
+    assert "  gateway does not like its flags" in failed.stdout
+    assert_nothing_left(house)
+
+
+def test_a_child_that_is_never_ready_ends_the_start(house: House) -> None:
+    house.behave(serving="unready", gateway="unready")
+
+    failed = house.call("start", "--detach", "--start-timeout", "1")
+
+    assert failed.returncode == 1
+    assert "not ready after 1 s" in failed.stdout
+    assert_nothing_left(house)
+
+
+def test_a_deaf_child_is_killed_after_the_grace_time(house: House) -> None:
+    house.behave(serving="deaf")
+    house.call("start", "--detach", "--grace", "0.3")
+    pid = house.pid("serving")
+
+    stopped = house.call("stop")
+
+    assert stopped.returncode == 0
+    assert gone(pid)
+    assert "serving: STOPPING -> STOPPED (exit code 137, SIGKILL)" in house.log("auto_cmd")
+
+
+def test_the_gateway_is_stopped_before_serving(house: House) -> None:
+    house.call("start", "--detach")
+
+    house.call("stop")
+
+    log = house.log("auto_cmd")
+    assert log.index("gateway: STOPPING -> STOPPED") < log.index("serving: READY -> STOPPING")
+
+
+def test_restart_serving_leaves_the_gateway_alone(house: House) -> None:
+    house.call("start", "--detach")
+    serving, gateway = house.pid("serving"), house.pid("gateway")
+
+    done = house.call("restart", "serving")
+
+    assert done.returncode == 0
+    assert house.is_ready()
+    assert house.pid("serving") != serving
+    assert house.pid("gateway") == gateway
+
+
+def test_a_restart_that_fails_says_so(house: House) -> None:
+    house.call("start", "--detach")
+    house.behave(serving="exit")
+
+    done = house.call("restart", "serving")
+
+    assert done.returncode == 1
+    assert "serving did not come back" in done.stderr
+
+
+def test_restart_needs_something_that_runs(house: House) -> None:
+    assert house.call("restart", "gateway").returncode == 3
+
+
+def test_logs_of_both_and_of_one(house: House) -> None:
+    house.call("start", "--detach")
+
+    both = house.call("logs").stdout
+    one = house.call("logs", "gateway").stdout
+
+    assert "serving | serving with PID" in both
+    assert "gateway | gateway with PID" in both
+    assert one.startswith("gateway with PID")
+
+
+def test_logs_follow_until_interrupted(house: House) -> None:
+    house.call("start", "--detach")
+    with house.foreground("logs", "-f", "serving") as logs:
+        eventually(lambda: "serving with PID" in house.output)
+        pid = house.pid("serving")
+
+        house.call("restart", "serving")
+
+        eventually(lambda: house.output.count("serving with PID") == 2)
+        logs.send_signal(signal.SIGINT)
+        assert logs.wait(timeout=10) == 0
+    assert str(pid) in house.output
+
+
+def test_the_callers_settings_reach_the_gateway_unless_an_option_is_given(house: House) -> None:
+    house.env |= {"GATEWAY_DEADLINE_S": "3", "GATEWAY_WORKERS": "5"}
+
+    house.call("start", "--detach", "--gateway-workers", "2")
+
+    assert "--rest_api_timeout_in_ms=3000" in house.log("serving")
+    environ = Path(f"/proc/{house.pid('gateway')}/environ").read_bytes().split(b"\0")
+    assert b"GATEWAY_DEADLINE_S=3" in environ
+    assert b"GATEWAY_WORKERS=2" in environ
+    assert f"GATEWAY_SERVING_URL=http://127.0.0.1:{house.serving_port}".encode() in environ
