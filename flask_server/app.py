@@ -10,7 +10,7 @@ from functools import cache
 from flask import Flask, Response, g, request
 from flask_cors import CORS
 
-from flask_server import bodies, http_errors
+from flask_server import admission, bodies, http_errors
 from flask_server.deadline import Deadline
 from flask_server.gateway import Gateway
 from flask_server.models import Models
@@ -39,6 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions[EXTENSION] = Gateway(settings, watched)
     app.before_request(lambda: _begin(settings))
     bodies.init_app(app, settings.max_body_bytes)
+    admission.init_app(app, settings.max_in_flight)
     http_errors.init_app(app)
     for view in (original, models, health):
         app.register_blueprint(view.bp)

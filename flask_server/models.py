@@ -83,10 +83,15 @@ class Models:
         return self.names[0]
 
     def start(self, interval_s: float) -> None:
-        """Look at all models now and then, in the background, until ``stop``."""
-        threading.Thread(
-            target=self._watch, args=(interval_s,), name="model-watch", daemon=True
-        ).start()
+        """Look at all models now and then, in the background, until ``stop``.
+
+        Each Serving has its own thread, so that one that hangs hides no other.
+        """
+        for serving in set(self._servings.values()):
+            names = [name for name in self.names if self._servings[name] is serving]
+            threading.Thread(
+                target=self._watch, args=(names, interval_s), name="model-watch", daemon=True
+            ).start()
 
     def stop(self) -> None:
         """End the background thread at its next turn and close the connections."""
@@ -102,8 +107,6 @@ class Models:
     def newest(self, name: str) -> LiveModel:
         """Return the newest available version, or raise why there is none."""
         state = self.state(name)
-        if state.newest is None:
-            state = self.look(name)
         if state.newest is None:
             raise state.problem or ModelNotReady(_not_ready(name, state.versions))
         return state.newest
@@ -126,16 +129,23 @@ class Models:
             raise UnknownVersion(f"Model {name} has no version labelled {label!r}.") from error
 
     def look(self, name: str) -> ModelState:
-        """Ask Serving for the model's versions now and remember the answer."""
+        """Ask Serving for the model's versions now and remember the answer.
+
+        Who waits while another asks takes the other's answer: nobody queues behind a slow Serving.
+        """
+        before = self._states.get(name)
         with self._looking[name]:
+            since = self._states.get(name)
+            if since is not None and since is not before:
+                return since
             state = self._look(name) or self._look(name) or ModelState()
             _log_change(name, self._states.get(name), state)
             self._states[name] = state
             return state
 
-    def _watch(self, interval_s: float) -> None:
+    def _watch(self, names: list[str], interval_s: float) -> None:
         while not self._stop.is_set():
-            for name in self.names:
+            for name in names:
                 self.look(name)
             self._stop.wait(interval_s)
 

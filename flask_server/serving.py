@@ -6,6 +6,7 @@ version that was asked is not loaded (any more): the one answer a caller can act
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +14,16 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import NewConnectionError, ProtocolError
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
 
+from flask_server.breaker import Breaker
 from flask_server.deadline import Deadline
 from flask_server.errors import (
     Overloaded,
@@ -28,22 +35,33 @@ from flask_server.errors import (
 
 AVAILABLE = "AVAILABLE"
 
-#: First match wins, so the narrow classes stand above the wide ones.
-_MEANING: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
-    (requests.Timeout, ServingTimeout, "Serving at {root} did not answer in time."),
-    (requests.exceptions.ChunkedEncodingError, ServingUnavailable, "Serving at {root} broke off."),
-    (requests.ConnectionError, ServingUnavailable, "Serving at {root} cannot be reached."),
-    (requests.RequestException, ServingError, "Serving at {root} gave no readable answer."),
-)
-_STATUS_MEANING = {
-    HTTPStatus.TOO_MANY_REQUESTS: Overloaded,
-    HTTPStatus.SERVICE_UNAVAILABLE: Overloaded,
-    HTTPStatus.GATEWAY_TIMEOUT: ServingTimeout,
-}
+#: A peer that does not take a connection within this time is not there.
+CONNECT_S = 2.0
+
+_CHUNK = 64 * 1024
+
+
+class BrokenConnection(ServingUnavailable):
+    """An open connection broke before the whole answer was there."""
 
 
 class ServableGone(Exception):
     """Serving does not have the model, version or label that the path names."""
+
+
+#: First match wins, so the narrow classes stand above the wide ones.
+_MEANING: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
+    (NewConnectionError, ServingUnavailable, "Serving at {root} cannot be reached."),
+    (ConnectTimeoutError, ServingUnavailable, "Serving at {root} does not take connections."),
+    (ReadTimeoutError, ServingTimeout, "Serving at {root} did not answer in time."),
+    (ProtocolError, BrokenConnection, "The connection to Serving at {root} broke."),
+    (HTTPError, ServingError, "Serving at {root} gave no readable answer."),
+)
+_STATUS_MEANING: dict[int, type[ServingFault]] = {
+    HTTPStatus.TOO_MANY_REQUESTS: Overloaded,
+    HTTPStatus.SERVICE_UNAVAILABLE: Overloaded,
+    HTTPStatus.GATEWAY_TIMEOUT: ServingTimeout,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +73,23 @@ class VersionStatus:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: bytes
+
+
 class Serving:
     """One TensorFlow Serving server and the connections to it."""
 
     def __init__(self, root: str, *, connections: int = 32) -> None:
         self.root = root
-        self._session = requests.Session()
-        # The environment's proxies are for the outer world, not for a peer at a given address.
-        self._session.trust_env = False
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
-        self._session.mount(root, adapter)
+        self.breaker = Breaker()
+        self._pool = urllib3.connection_from_url(root, maxsize=connections, retries=False)
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._session.close()
+        self._pool.close()
 
     def status(self, model: str, deadline: Deadline) -> list[VersionStatus]:
         """Return all versions Serving knows of the model, newest first."""
@@ -101,66 +122,90 @@ class Serving:
         A prediction changes nothing, so it is asked once more when the connection breaks.
         """
         path = f"{_path(model, version)}:predict"
-        try:
-            answer = self._ask("POST", path, body, deadline)
-        except BrokenConnection:
-            answer = self._ask("POST", path, body, deadline)
+        with self._guarded():
+            try:
+                answer = self._ask("POST", path, body, deadline)
+            except BrokenConnection:
+                answer = self._ask("POST", path, body, deadline)
         try:
             return answer["predictions"]
         except (KeyError, TypeError) as error:
             raise self._nonsense("predict") from error
 
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Fail at once while Serving is known to be away, and learn from each call."""
+        if not self.breaker.allows():
+            raise ServingUnavailable(f"Serving at {self.root} does not answer; it is being probed.")
+        try:
+            yield
+        except (ServingUnavailable, ServingTimeout):
+            self.breaker.failed()
+            raise
+        except (ServingFault, ServableGone):
+            self.breaker.succeeded()
+            raise
+        self.breaker.succeeded()
+
     def _ask(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> Any:  # noqa: ANN401 (JSON)
-        timeout = deadline.left()
-        with self._translated():
-            answer = self._session.request(
-                method,
-                self.root + path,
-                data=body,
-                headers={"Content-Type": "application/json"} if body else None,
-                timeout=timeout,
-                allow_redirects=False,
-            )
-        if answer.status_code != HTTPStatus.OK:
+        answer = self._exchange(method, path, body, deadline)
+        if answer.status != HTTPStatus.OK:
             raise self._refusal(answer)
         try:
-            return answer.json()
+            return json.loads(answer.body)
         except ValueError as error:
-            raise self._nonsense(path) from error
+            raise self._nonsense("JSON") from error
+
+    def _exchange(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> _Answer:
+        left = deadline.left()
+        with self._translated():
+            response = self._pool.urlopen(
+                method,
+                path,
+                body=body,
+                headers={"Content-Type": "application/json"} if body else None,
+                timeout=urllib3.Timeout(connect=min(left, CONNECT_S), read=left),
+                redirect=False,
+                preload_content=False,
+            )
+            try:
+                return _Answer(response.status, _whole_body(response, deadline))
+            except BaseException:
+                # A half-read connection must not be used again.
+                response.close()
+                raise
+            finally:
+                response.release_conn()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except requests.RequestException as error:
-            if _broke(error):
-                raise BrokenConnection(f"The connection to {self.root} broke.") from error
+        except HTTPError as error:
             ours, sentence = next(
                 (ours, sentence) for theirs, ours, sentence in _MEANING if isinstance(error, theirs)
             )
             raise ours(sentence.format(root=self.root)) from error
 
-    def _refusal(self, answer: requests.Response) -> Exception:
+    def _refusal(self, answer: _Answer) -> Exception:
         """Turn an answer that is not 200 into the error it means."""
         said = _error_text(answer)
-        if answer.status_code == HTTPStatus.NOT_FOUND or "Unrecognized servable version" in said:
+        if answer.status == HTTPStatus.NOT_FOUND or "Unrecognized servable version" in said:
             return ServableGone(said)
-        meaning = _STATUS_MEANING.get(HTTPStatus(answer.status_code), ServingError)
-        return meaning(f"Serving at {self.root} answered {answer.status_code}: {said}")
+        meaning = _STATUS_MEANING.get(answer.status, ServingError)
+        return meaning(f"Serving at {self.root} answered {answer.status}: {said}")
 
     def _nonsense(self, what: str) -> ServingError:
         return ServingError(f"Serving at {self.root} answered something else than a {what} answer.")
 
 
-class BrokenConnection(ServingUnavailable):
-    """An open connection broke before the whole answer was there."""
-
-
-def _broke(error: requests.RequestException) -> bool:
-    """Tell a connection that broke from one that was never made."""
-    cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    return isinstance(reason, ProtocolError) and not isinstance(reason, NewConnectionError)
+def _whole_body(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> bytes:
+    """Read the answer, however slowly it drips, within the deadline."""
+    parts = []
+    while part := response.read1(_CHUNK):
+        parts.append(part)
+        deadline.left()
+    return b"".join(parts)
 
 
 def _path(model: str, version: int | None = None) -> str:
@@ -172,10 +217,10 @@ def _version_status(entry: Mapping[str, Any]) -> VersionStatus:
     return VersionStatus(int(entry["version"]), entry["state"], entry["status"]["error_message"])
 
 
-def _error_text(answer: requests.Response) -> str:
+def _error_text(answer: _Answer) -> str:
     """Return what Serving said, cut to a length that fits into an error sentence."""
     try:
-        said = str(answer.json()["error"])
+        said = str(json.loads(answer.body)["error"])
     except (ValueError, KeyError, TypeError):
-        said = answer.reason or "no reason"
+        said = "no reason"
     return said[:300]

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from flask_server.admission import counted
 from flask_server.errors import GatewayError, InvalidParameter
 from flask_server.gateway import Question, Result, warnings_of
 from flask_server.http_errors import problem
@@ -33,6 +34,7 @@ def show(name: str) -> Response:
 
 
 @bp.post("/models/<name>/predict")
+@counted
 def predict(name: str) -> Response:
     """Answer the best classes of one picture or of several."""
     submission = read_submission(request, gateway().settings.max_images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 
+from flask_server.admission import counted
 from flask_server.gateway import Question
 from flask_server.uploads import form_base64
 from flask_server.views.context import ask, gateway, only
@@ -12,6 +13,7 @@ bp = Blueprint("original", __name__)
 
 
 @bp.post("/imageclassifier/predict/")
+@counted
 def predict() -> Response:
     """Answer the five best classes of the picture in the form field ``b64`` as triples."""
     upload = form_base64(request.form.get("b64"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -79,12 +80,17 @@ class StubServing:
         self.labels: dict[str, int] = {}
         self.answer: tuple[int, Any] | None = None
         self.breaks = 0
+        self.halves = 0
+        self.drip_s = 0.0
         self.delay_s = 0.0
         self.predicts: list[dict[str, Any]] = []
-        self.before_predict: Callable[[], None] = lambda: None
-        handler = type("Handler", (_Handler,), {"stub": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
+        self.before_predict: Callable[[], object] = lambda: None
+        self.server = self._listen(0)
+
+    def _listen(self, port: int) -> _Server:
+        server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"stub": self}))
+        server.daemon_threads = True
+        return server
 
     @property
     def url(self) -> str:
@@ -92,17 +98,45 @@ class StubServing:
 
     @contextmanager
     def running(self) -> Iterator[StubServing]:
-        thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        thread.start()
+        self._serve()
         try:
             yield self
         finally:
-            self.stop()
-            thread.join()
+            self._die()
 
-    def stop(self) -> None:
+    def _serve(self) -> None:
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def _die(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+        self.thread.join()
+
+    def restart(self) -> None:
+        """Die with all connections, like a killed process, and come back on the same port."""
+        port, dead = self.server.server_port, self.server
+        self._die()
+        dead.close_connections()
+        self.server = self._listen(port)
+        self._serve()
+
+
+class _Server(ThreadingHTTPServer):
+    """Remembers its connections, so that it can die like a process."""
+
+    def __init__(self, *args: Any) -> None:
+        self.connections: list[socket.socket] = []
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.append(request)
+        super().process_request(request, client_address)
+
+    def close_connections(self) -> None:
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -150,9 +184,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.stub.breaks -= 1
             self.close_connection = True
             return None
+        if self.stub.halves > 0:
+            self.stub.halves -= 1
+            return self._say_half()
         if self.stub.answer is not None:
             return self._say(*self.stub.answer)
         return self._predict(body)
+
+    def _say_half(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b'{"predictions": [[0.1')
+        self.close_connection = True
 
     def _predict(self, body: dict[str, Any]) -> None:
         _, _, _, name, _, last = self.path.split("/")
@@ -170,7 +214,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        step = 1 if self.stub.drip_s and self.command == "POST" else len(data)
+        for start in range(0, len(data), step):
+            self.wfile.write(data[start : start + step])
+            time.sleep(self.stub.drip_s)
 
 
 def _status(version: int, servable: Servable) -> dict[str, Any]:

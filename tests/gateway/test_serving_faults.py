@@ -14,6 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from flask_server.breaker import FAILURES
 from model_catalog.spec import InputSpec
 from tests.gateway.conftest import MakeApp, b64, draw, flat
 from tests.gateway.stub_serving import Servable, StubServing, make_spec
@@ -75,6 +76,61 @@ def test_twice_broken_is_unavailable(client: FlaskClient, serving: StubServing) 
 
     assert code(response) == (503, "serving_unavailable")
     assert response.headers["Retry-After"] == "1"
+
+
+def test_half_an_answer_is_asked_again(client: FlaskClient, serving: StubServing) -> None:
+    ask(client)
+    serving.halves = 1
+
+    assert ask(client).status_code == 200
+
+    serving.halves = 2
+
+    assert code(ask(client)) == (503, "serving_unavailable")
+
+
+def test_dripping_answer_ends_at_the_deadline(make_app: MakeApp, serving: StubServing) -> None:
+    client = make_app(deadline_s=0.4).test_client()
+    client.get("/models")
+    serving.drip_s = 0.05
+
+    start = time.monotonic()
+    response = ask(client)
+
+    assert code(response) == (504, "serving_timeout")
+    assert time.monotonic() - start < 1.5
+    serving.drip_s = 0
+
+
+def test_restarted_serving_costs_no_request(client: FlaskClient, serving: StubServing) -> None:
+    """Kept-alive connections die with the old process; the next request must not notice."""
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: ask(client.application.test_client()), range(24)))
+
+    serving.restart()
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: ask(client.application.test_client()), range(24)))
+
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_hanging_serving_is_not_waited_for_again_and_again(
+    make_app: MakeApp, serving: StubServing
+) -> None:
+    client = make_app(deadline_s=0.2).test_client()
+    client.get("/models")
+    serving.delay_s = 3
+    for _ in range(FAILURES):
+        assert code(ask(client)) == (504, "serving_timeout")
+
+    start = time.monotonic()
+    answers = [code(ask(client)) for _ in range(20)]
+
+    assert answers.count((503, "serving_unavailable")) >= 19
+    assert time.monotonic() - start < 1
+
+    serving.delay_s = 0
+    assert eventually(lambda: ask(client).status_code == 200)
 
 
 def test_serving_down_is_unavailable_at_once(make_app: MakeApp) -> None:

@@ -1,0 +1,58 @@
+"""Stop asking a Serving that does not answer, and find out when it does again.
+
+After some failures in a row the circuit is open: calls fail at once instead of waiting. Now and
+then one call is let through as a probe (half-open); its success closes the circuit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+FAILURES = 5
+PROBE_S = 0.5
+
+
+class Breaker:
+    """The circuit to one Serving; safe to use from several threads."""
+
+    def __init__(
+        self,
+        failures: int = FAILURES,
+        probe_s: float = PROBE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._most = failures
+        self._probe_s = probe_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._next_probe = 0.0
+
+    def allows(self) -> bool:
+        """Tell whether a call may go out now; an open circuit lets one through per probe time."""
+        with self._lock:
+            if self._failures < self._most:
+                return True
+            now = self._clock()
+            if now < self._next_probe:
+                return False
+            self._next_probe = now + self._probe_s
+            return True
+
+    def succeeded(self) -> None:
+        """Close the circuit."""
+        with self._lock:
+            self._failures = 0
+
+    def failed(self) -> None:
+        """Count a failure; enough of them in a row open the circuit."""
+        with self._lock:
+            self._failures += 1
+            self._next_probe = self._clock() + self._probe_s
+
+    @property
+    def open(self) -> bool:
+        """Whether calls fail at once."""
+        return self._failures >= self._most
