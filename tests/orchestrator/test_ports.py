@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from orchestrator.ports import owner, problem
+from tests.orchestrator.house import free_port
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_free_port_is_no_problem(host: str) -> None:
+    assert problem(host, free_port()) == ""
+
+
+@pytest.mark.parametrize("listening", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize("wanted", ["127.0.0.1", "0.0.0.0"])
+def test_a_taken_port_is_named_with_its_owner(listening: str, wanted: str) -> None:
+    with socket.create_server((listening, 0)) as listener:
+        port = listener.getsockname()[1]
+
+        assert f"is taken by PID {os.getpid()} (" in problem(wanted, port)
+
+
+def test_a_port_is_free_again_once_its_owner_is_gone() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    assert problem("127.0.0.1", port) == ""
+    assert owner(port) == ""
+
+
+def test_a_connection_is_not_an_owner() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as caller,
+    ):
+        assert owner(caller.getsockname()[1]) == ""
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_a_host_that_is_not_ours_is_a_problem(host: str) -> None:
+    assert "cannot be had" in problem(host, free_port())

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from orchestrator.probe import Patient, ask, at_all, first, missing_200, ok
+from tests.orchestrator.conftest import eventually
+from tests.orchestrator.house import free_port
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers the status that the path names, after the seconds that the query names."""
+
+    def do_GET(self) -> None:
+        status, _, seconds = self.path.lstrip("/").partition("?")
+        time.sleep(float(seconds or 0))
+        self.send_response(int(status))
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"hi")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_any_answer_is_given_back(url: str) -> None:
+    answer = ask(f"{url}/404")
+
+    assert (answer.status, answer.body) == (404, b"hi")
+
+
+def test_no_answer_is_status_0() -> None:
+    assert ask(f"http://127.0.0.1:{free_port()}/200").status == 0
+
+
+def test_nonsense_is_status_0() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=speak_another_protocol, args=(listener,)).start()
+
+        assert ask(f"http://127.0.0.1:{listener.getsockname()[1]}/").status == 0
+
+
+def speak_another_protocol(listener: socket.socket) -> None:
+    caller, _ = listener.accept()
+    with caller:
+        caller.sendall(b"220 smtp\r\n")
+
+
+def test_a_proxy_of_the_environment_is_not_asked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+
+    assert ask(f"{url}/200").status == 200
+
+
+def test_what_is_missing_is_said_with_the_url(url: str) -> None:
+    assert missing_200(f"{url}/200") == ""
+    assert missing_200(f"{url}/503") == f"{url}/503 answers 503"
+    assert "does not answer" in missing_200(f"http://127.0.0.1:{free_port()}/")
+
+
+def test_first_asks_no_further() -> None:
+    asked = []
+
+    def probes() -> Iterator[str]:
+        for text in ("", "cold", "never asked"):
+            asked.append(text)
+            yield text
+
+    assert first(probes()) == "cold"
+    assert asked == ["", "cold"]
+
+
+def test_first_of_nothing_missing_is_empty() -> None:
+    assert first(["", ""]) == ""
+
+
+def test_a_patient_probe_does_not_wait(url: str) -> None:
+    probe = Patient(f"{url}/200?0.3", accept=ok, timeout_s=5)
+    started = time.monotonic()
+
+    probe()
+    assert "has been asked" in probe()
+
+    assert time.monotonic() - started < 0.2
+    eventually(lambda: probe() == "")
+
+
+def test_a_good_answer_is_reported_once(url: str) -> None:
+    probe = Patient(f"{url}/200", accept=ok, timeout_s=5)
+    eventually(lambda: probe() == "")
+
+    assert probe() != ""
+
+
+@pytest.mark.parametrize(("status", "well"), [(200, True), (204, False), (503, False)])
+def test_what_a_probe_accepts(url: str, status: int, well: bool) -> None:
+    strict = Patient(f"{url}/{status}", accept=ok, timeout_s=5)
+    lax = Patient(f"{url}/{status}", accept=at_all, timeout_s=5)
+    strict()
+
+    eventually(lambda: lax() == "")
+    eventually(lambda: strict() == ("" if well else f"{url}/{status} answers {status}"))
+
+
+def test_a_silent_server_is_never_well() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        probe = Patient(
+            f"http://127.0.0.1:{listener.getsockname()[1]}/", accept=at_all, timeout_s=0.1
+        )
+        probe()
+
+        eventually(lambda: "timed out" in probe())

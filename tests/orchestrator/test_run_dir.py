@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import RunDirUnusable
+from orchestrator.processes import identity
+from orchestrator.run_dir import RunDir
+
+ROOT = Path(__file__).parents[2]
+HOLDER = """
+import sys, time
+from pathlib import Path
+from orchestrator.run_dir import RunDir
+print(RunDir(Path(sys.argv[1])).acquire(), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> RunDir:
+    return RunDir(tmp_path / "run")
+
+
+def own_record() -> dict[str, object]:
+    return {"pid": os.getpid(), "identity": identity(os.getpid()), "children": {}}
+
+
+def test_only_one_holds_the_lock(run_dir: RunDir) -> None:
+    second = RunDir(run_dir.path)
+
+    assert run_dir.acquire()
+    assert not second.acquire()
+    run_dir.release()
+    assert second.acquire()
+    second.release()
+
+
+def test_a_killed_holder_gives_the_lock_back(run_dir: RunDir) -> None:
+    argv = [sys.executable, "-c", HOLDER, str(run_dir.path)]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "True\n"
+        assert not run_dir.acquire()
+
+        holder.kill()
+        holder.wait()
+
+        assert run_dir.acquire()
+    run_dir.release()
+
+
+def test_what_was_written_is_what_runs(run_dir: RunDir) -> None:
+    run_dir.acquire()
+
+    run_dir.write(own_record())
+
+    assert run_dir.running() == own_record()
+    assert run_dir.stale() == ""
+    run_dir.release()
+    assert run_dir.running() is None
+
+
+def test_the_state_of_another_process_with_this_pid_is_stale(run_dir: RunDir) -> None:
+    run_dir.prepare()
+
+    run_dir.write(own_record() | {"identity": "1"})
+
+    assert run_dir.running() is None
+    assert f"PID {os.getpid()} is another program now: " in run_dir.stale()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"ready": true}'])
+def test_a_damaged_state_file_counts_as_none(run_dir: RunDir, text: str) -> None:
+    run_dir.prepare()
+    (run_dir.path / "auto_cmd.json").write_text(text)
+
+    assert run_dir.running() is None
+    assert run_dir.stale() == ""
+
+
+def test_a_file_for_a_child_is_rewritten_only_when_it_changes(run_dir: RunDir) -> None:
+    run_dir.write_text("models.config", "one")
+    first = (run_dir.path / "models.config").stat()
+    run_dir.write_text("models.config", "one")
+    assert (run_dir.path / "models.config").stat().st_ino == first.st_ino
+
+    run_dir.write_text("models.config", "two")
+
+    assert (run_dir.path / "models.config").read_text() == "two"
+
+
+def test_a_folder_that_cannot_be_had_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(RunDirUnusable, match="cannot be used for state and logs"):
+        RunDir(tmp_path / "file" / "run").acquire()

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import Misused
+from orchestrator.serving_command import NATIVE, Wish, serving_command, settle_kind
+
+WISH = Wish(
+    rest_port=9000,
+    grpc_port=8500,
+    timeout_s=10,
+    threads=4,
+    folder=Path("/project/.run"),
+    python="/project/.venv/bin/python",
+    volumes={Path("/project/my model"): "/models/m"},
+)
+FLAGS = [
+    "--rest_api_port=9000",
+    "--port=8500",
+    "--model_config_file=/project/.run/models.config",
+    "--file_system_poll_wait_seconds=1",
+    "--rest_api_timeout_in_ms=10000",
+    "--tensorflow_intra_op_parallelism=4",
+    "--tensorflow_inter_op_parallelism=4",
+]
+GENUINE = ["--model_config_file_poll_wait_seconds=2", "--load_retry_interval_micros=5000000"]
+
+
+def machine(*programs: str) -> dict[str, str]:
+    return {program: f"/usr/bin/{program}" for program in programs}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "programs", "kind"),
+    [
+        ("auto", [], "embedded"),
+        ("auto", ["docker"], "embedded"),
+        ("auto", [NATIVE], "native"),
+        ("native", [NATIVE], "native"),
+        ("embedded", [NATIVE], "embedded"),
+        ("docker", ["docker"], "docker"),
+        ("none", [], "none"),
+    ],
+)
+def test_which_serving_is_taken(wanted: str, programs: list[str], kind: str) -> None:
+    assert settle_kind(wanted, machine(*programs).get) == kind
+
+
+@pytest.mark.parametrize(("wanted", "program"), [("native", NATIVE), ("docker", "docker")])
+def test_a_serving_that_is_not_there_is_refused(wanted: str, program: str) -> None:
+    with pytest.raises(Misused, match=f"--serving {wanted} needs {program} on PATH"):
+        settle_kind(wanted, machine().get)
+
+
+def test_native_command() -> None:
+    command = serving_command("native", WISH, machine(NATIVE).get)
+
+    assert command.argv == [f"/usr/bin/{NATIVE}", *FLAGS, *GENUINE]
+    assert "listens on all addresses" in command.warnings[0]
+
+
+def test_embedded_command() -> None:
+    command = serving_command("embedded", WISH, machine().get)
+
+    start = ["/project/.venv/bin/python", "-m", "model_server"]
+    assert command.argv == [*start, *FLAGS, "--shutdown_grace_seconds=10"]
+    assert command.said == f"embedded, as no {NATIVE} is on PATH"
+    assert command.warnings == ()
+
+
+def test_docker_command() -> None:
+    command = serving_command("docker", WISH, machine("docker").get)
+
+    assert command.argv == [
+        "/usr/bin/docker",
+        *["run", "--rm", "--init", "--name", "auto_cmd-serving-9000"],
+        *["--entrypoint", "tensorflow_model_server"],
+        *["--publish", "127.0.0.1:9000:8501", "--publish", "127.0.0.1:8500:8500"],
+        *["--volume", "/project/.run:/config:ro", "--volume", "/project/my model:/models/m:ro"],
+        "tensorflow/serving:latest",
+        *["--rest_api_port=8501", "--port=8500", "--model_config_file=/config/models.config"],
+        *FLAGS[3:],
+        *GENUINE,
+    ]
+    assert command.after == ["/usr/bin/docker", "rm", "--force", "auto_cmd-serving-9000"]
+
+
+@pytest.mark.parametrize("kind", ["native", "embedded"])
+def test_labels_and_batching_are_asked_for_only_when_wanted(kind: str) -> None:
+    labels = "--allow_version_labels_for_unavailable_models=true"
+    batching = "--batching_parameters_file=/project/.run/batching.config"
+    full = Wish(**{**vars(WISH), "labels": True, "batching": True})
+
+    plain_argv = serving_command(kind, WISH, machine(NATIVE).get).argv
+    full_argv = serving_command(kind, full, machine(NATIVE).get).argv
+
+    assert {labels, batching, "--enable_batching=true"} <= set(full_argv) - set(plain_argv)
