@@ -14,9 +14,16 @@ def run(work: Callable[[], object]) -> int:
     try:
         work()
     except (ScriptError, CatalogError, ImportError, OSError) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print(sentence(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def sentence(error: Exception) -> str:
+    """Return the error as one line; a file that cannot be used is named first, without a number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())

@@ -1,0 +1,113 @@
+"""Ask TensorFlow Serving directly what is in a picture, without the gateway.
+
+    python scripts/serving_sample_request.py -i test_images/digit_3.png --model digits
+
+posts the file to the signature ``image`` and takes the labels from ``describe``, both of the same
+version, and prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from model_catalog.spec import ModelSpec
+from scripts import command_line
+from scripts.errors import ScriptError
+
+_TIMEOUT_S = 30.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Ask and print the answer; 0 done, 1 failed, 2 misused."""
+    options = parser().parse_args(argv)
+    return command_line.run(lambda: ask(options.image, options.model, options.url, options.top))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description="Ask TensorFlow Serving what is in a picture.")
+    add = parser.add_argument
+    add("-i", "--image", type=Path, required=True, help="a JPEG, PNG, BMP or GIF file")
+    add("--model", default="ImageClassifier", help="the model's name in models.toml")
+    add("--url", default="http://127.0.0.1:9000", help="root of the model server")
+    add("--top", type=_count, default=5, help="how many classes to show")
+    return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not allowed; allowed is 1 or more")
+    return count
+
+
+def ask(image: Path, model: str, url: str, top: int) -> None:
+    """Print the likeliest classes of the picture as JSON."""
+    data = base64.b64encode(image.read_bytes()).decode("ascii")
+    address = f"{url.rstrip('/')}/v1/models/{quote(model, safe='')}"
+    version = newest_version(address)
+    spec = ModelSpec.from_json(predicted(address, version, "describe", ""))
+    scores = predicted(address, version, "image", {"b64": data})
+    answer = {"model": model, "version": version, "predictions": ranked(scores, spec, top)}
+    if not spec.trained:
+        answer["warnings"] = ["The model's weights are random: its answers mean nothing."]
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def newest_version(address: str) -> str:
+    """Return the newest version that answers."""
+    states = _answer(requests.Request("GET", address), "model_version_status")
+    live = [state["version"] for state in states if state["state"] == "AVAILABLE"]
+    if not live:
+        raise ScriptError(f"{address} has no version that is AVAILABLE.")
+    return str(max(live, key=int))
+
+
+def predicted(address: str, version: str, signature: str, instance: object) -> Any:  # noqa: ANN401
+    """Return what a signature answers for one instance."""
+    body = {"signature_name": signature, "instances": [instance]}
+    url = f"{address}/versions/{version}:predict"
+    return _answer(requests.Request("POST", url, json=body), "predictions")[0]
+
+
+def _answer(request: requests.Request, key: str) -> list[Any]:
+    """Send the request and return the list that its answer has under the key."""
+    try:
+        with requests.Session() as session:
+            response = session.send(request.prepare(), timeout=_TIMEOUT_S)
+            answer = response.json()
+    except requests.JSONDecodeError as error:
+        raise ScriptError(f"{request.url} answered {response.status_code}, not JSON.") from error
+    except requests.RequestException as error:
+        raise ScriptError(f"{request.url} does not answer; is the model server running?") from error
+    values = answer.get(key) if isinstance(answer, dict) else None
+    if response.ok and values and isinstance(values, list):
+        return values
+    reason = answer.get("error") if isinstance(answer, dict) else None
+    raise ScriptError(f"{request.url} answered {response.status_code}: {reason or f'no {key}'}")
+
+
+def ranked(scores: Sequence[float], spec: ModelSpec, top: int) -> list[dict[str, object]]:
+    """Return the classes with the highest scores, best first."""
+    order = sorted(range(len(scores)), key=lambda index: scores[index], reverse=True)
+    return [
+        {
+            "class_id": spec.labels[index][0],
+            "label": spec.labels[index][1],
+            "score": scores[index],
+        }
+        for index in order[:top]
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
