@@ -87,7 +87,7 @@ def _version_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
     if not path.is_dir():
         yield Fault(f"{path} is a file, but a server takes it for a version", f"rm {_q(path)}")
     elif unreadable := _unreadable(path):
-        yield Fault(f"{unreadable} cannot be read by this user", f"chmod -R a+rX {_q(path)}")
+        yield _unreadable_fault(path, unreadable)
     elif not (path / _GRAPH).exists():
         yield _no_graph(path)
     else:
@@ -102,6 +102,12 @@ def _unreadable(path: Path) -> Path | None:
             if not os.access(each, wanted):
                 return each
     return None
+
+
+def _unreadable_fault(path: Path, unreadable: Path) -> Fault:
+    if unreadable.is_symlink() and not unreadable.exists():
+        return _copy_again(path, f"{unreadable} is a link to nothing: {unreadable.readlink()}")
+    return Fault(f"{unreadable} cannot be read by this user", f"chmod -R a+rX {_q(path)}")
 
 
 def _no_graph(path: Path) -> Fault:

@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model_catalog.folders import SPEC_FILE, Fault, faults, version_folders
+from model_catalog.models_file import ModelEntry
+from model_catalog.signatures import DamagedGraph, output_sizes
+from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
+
+ROOT = Path(__file__).parents[2]
+
+
+def field(number: int, payload: bytes | int) -> bytes:
+    """Encode one protobuf field."""
+    if isinstance(payload, int):
+        return varint(number << 3) + varint(payload)
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def varint(value: int) -> bytes:
+    value &= 2**64 - 1
+    head = b""
+    while value > 0x7F:
+        head += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return head + bytes([value])
+
+
+def graph(*names: str, classes: int = 3) -> bytes:
+    """Encode a SavedModel whose signatures answer ``scores`` of shape [?, classes]."""
+    shape = field(2, field(1, -1)) + field(2, field(1, classes))
+    tensor = field(1, b"output:0") + field(2, 1) + field(3, shape)
+    signature = field(2, field(1, b"scores") + field(2, tensor)) + field(3, b"method")
+    entries = b"".join(field(5, field(1, name.encode()) + field(2, signature)) for name in names)
+    return field(1, 1) + field(2, field(1, field(4, b"serve")) + entries)
+
+
+def spec(classes: int) -> str:
+    return ModelSpec(
+        name="m",
+        input=InputSpec(height=8, width=8),
+        output=OutputSpec(classes=classes),
+        labels=tuple((str(index), f"label {index}") for index in range(classes)),
+    ).to_json()
+
+
+def put(path: Path, data: bytes | str = b"") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+def saved_model(folder: Path, *, classes: int = 3, labels: int | None = 3) -> Path:
+    """Lay out a version that a server would load."""
+    put(folder / "saved_model.pb", graph("serving_default", "pixels", classes=classes))
+    put(folder / "variables" / "variables.index")
+    put(folder / "variables" / "variables.data-00000-of-00001")
+    if labels is not None:
+        put(folder / SPEC_FILE, spec(labels))
+    return folder
+
+
+def found(base: Path, **values: object) -> list[Fault]:
+    return list(faults(ModelEntry(name="m", base_path=base, **values)))  # type: ignore[arg-type]  # tests know
+
+
+def only(base: Path, **values: object) -> Fault:
+    each = found(base, **values)
+    assert len(each) == 1
+    return each[0]
+
+
+def test_a_good_folder_has_no_fault(tmp_path: Path) -> None:
+    saved_model(tmp_path / "1")
+    put(tmp_path / "README.md")
+    put(tmp_path / ".3.draft" / "saved_model.pb")
+
+    assert found(tmp_path) == []
+
+
+def test_the_committed_digits_model_has_no_fault() -> None:
+    base = ROOT / "my_digit_classifier"
+    if not version_folders(base):
+        pytest.skip("the digits model is not there")
+
+    assert found(base) == []
+
+
+def test_only_numbers_are_versions(tmp_path: Path) -> None:
+    for name in ("1", "002", "20260101", "v3", "4.draft", "٣", "5a"):
+        (tmp_path / name).mkdir()
+
+    assert sorted(version_folders(tmp_path)) == [1, 2, 20260101]
+
+
+@pytest.mark.parametrize(
+    ("lay_out", "text", "fix"),
+    [
+        pytest.param(
+            lambda base: None, "no numbered version folder", "export_saved_model", id="empty"
+        ),
+        pytest.param(
+            lambda base: put(base / "m.keras"),
+            "m.keras is a Keras file",
+            "--model",
+            id="keras file",
+        ),
+        pytest.param(
+            lambda base: put(base / "m.h5"), "m.h5 is a Keras file", "--model", id="h5 file"
+        ),
+        pytest.param(
+            lambda base: saved_model(base / "v1"),
+            "no version number",
+            "mv ",
+            id="a name, no number",
+        ),
+        pytest.param(
+            lambda base: saved_model(base), "is itself a SavedModel", "mkdir 1", id="no folder"
+        ),
+        pytest.param(
+            lambda base: put(base / "1"), "is a file, but", "rm ", id="a file with a number"
+        ),
+        pytest.param(
+            lambda base: put(base / "1" / "notes.txt"),
+            "has no saved_model.pb",
+            "rm -r",
+            id="no graph",
+        ),
+        pytest.param(
+            lambda base: put(base / "1" / "m.keras"),
+            "is a Keras file",
+            "--base-path",
+            id="keras in it",
+        ),
+        pytest.param(
+            lambda base: saved_model(base / "1" / "inner"),
+            "one folder too deep",
+            "mv ",
+            id="nested",
+        ),
+        pytest.param(
+            lambda base: put(saved_model(base / "1") / "saved_model.pb", graph("pixels")),
+            "no signature serving_default; it has pixels",
+            "serving_default",
+            id="another signature",
+        ),
+        pytest.param(
+            lambda base: put(saved_model(base / "1") / "saved_model.pb", graph("x")[:-3]),
+            "is damaged",
+            "again",
+            id="cut off",
+        ),
+        pytest.param(
+            lambda base: (saved_model(base / "1") / "variables" / "variables.index").unlink(),
+            "variables.index is missing",
+            "again",
+            id="half a copy",
+        ),
+        pytest.param(
+            lambda base: next(saved_model(base / "1").glob("variables/*data*")).unlink(),
+            "an index but no data",
+            "again",
+            id="the other half",
+        ),
+        pytest.param(
+            lambda base: saved_model(base / "1", classes=3, labels=2),
+            "answers 3 scores",
+            "exactly 3 labels",
+            id="too few labels",
+        ),
+        pytest.param(
+            lambda base: put(saved_model(base / "1") / SPEC_FILE, "{"),
+            "cannot be used",
+            "export it again",
+            id="damaged spec",
+        ),
+    ],
+)
+def test_each_fault_is_found_with_its_fix(
+    tmp_path: Path, lay_out: Callable[[Path], object], text: str, fix: str
+) -> None:
+    lay_out(tmp_path)
+
+    fault = only(tmp_path)
+
+    assert fault.grave
+    assert text in fault.text
+    assert fix in fault.fix
+
+
+@pytest.mark.parametrize("inner", ["inner", "a/b"])
+def test_the_fix_for_wrong_nesting_works(tmp_path: Path, inner: str) -> None:
+    saved_model(tmp_path / "1" / inner)
+
+    subprocess.run(["/bin/sh", "-c", only(tmp_path).fix], check=True)
+
+    assert found(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["v1", "my model"])
+def test_the_fix_for_a_name_without_number_works(tmp_path: Path, name: str) -> None:
+    saved_model(tmp_path / name)
+
+    subprocess.run(["/bin/sh", "-c", only(tmp_path).fix], check=True)
+
+    assert found(tmp_path) == []
+
+
+def test_the_fix_for_a_model_without_folder_works(tmp_path: Path) -> None:
+    saved_model(tmp_path)
+
+    subprocess.run(["/bin/sh", "-c", only(tmp_path).fix], check=True)
+
+    assert found(tmp_path) == []
+
+
+def test_an_unreadable_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph_file = saved_model(tmp_path / "1") / "saved_model.pb"
+    graph_file.chmod(0)
+    if os.geteuid() == 0:  # root can read everything
+        monkeypatch.setattr(os, "access", lambda path, _: path != graph_file)
+
+    fault = only(tmp_path)
+
+    assert f"{graph_file} cannot be read" in fault.text
+    assert fault.fix == f"chmod -R a+rX {tmp_path / '1'}"
+
+
+def test_a_link_to_nothing_is_found(tmp_path: Path) -> None:
+    (saved_model(tmp_path / "1") / "variables" / "more").symlink_to("/no/such/file")
+
+    assert "is a link to nothing: /no/such/file" in only(tmp_path).text
+
+
+def test_a_missing_folder_is_a_fault(tmp_path: Path) -> None:
+    assert "mkdir -p" in only(tmp_path / "absent").fix
+
+
+def test_a_keras_file_as_base_path_is_a_fault(tmp_path: Path) -> None:
+    put(tmp_path / "m.keras")
+
+    fault = only(tmp_path / "m.keras")
+
+    assert "is a Keras file" in fault.text
+    assert f"--base-path {tmp_path / 'm'}" in fault.fix
+
+
+def test_a_model_that_nobody_describes_is_worth_knowing(tmp_path: Path) -> None:
+    saved_model(tmp_path / "1", labels=None)
+
+    fault = only(tmp_path)
+
+    assert not fault.grave
+    assert "labels" in fault.fix
+
+
+@pytest.mark.parametrize(("count", "faulty"), [(2, True), (3, False), (4, True)])
+def test_labels_of_the_models_file_are_counted(tmp_path: Path, count: int, faulty: bool) -> None:
+    saved_model(tmp_path / "1", labels=None)
+    labels = tuple((str(index), "x") for index in range(count))
+
+    assert bool(found(tmp_path, labels=labels)) == faulty
+
+
+@pytest.mark.parametrize("values", [{"versions": (1, 7)}, {"version_labels": {"stable": 7}}])
+def test_a_version_that_is_named_and_not_there_is_a_fault(
+    tmp_path: Path, values: dict[str, object]
+) -> None:
+    saved_model(tmp_path / "1")
+
+    assert "names version 7, which is not in" in only(tmp_path, **values).text
+
+
+def test_every_version_is_looked_at(tmp_path: Path) -> None:
+    saved_model(tmp_path / "1")
+    put(tmp_path / "2" / "m.h5")
+    put(tmp_path / "10" / "m.h5")
+
+    assert len(found(tmp_path)) == 2
+
+
+def test_signatures_and_sizes_are_read() -> None:
+    sizes = output_sizes(graph("serving_default", "pixels", classes=1000))
+
+    assert sizes == {"serving_default": {"scores": 1000}, "pixels": {"scores": 1000}}
+
+
+def test_an_open_dimension_has_no_size() -> None:
+    assert output_sizes(graph("a", classes=-1)) == {"a": {"scores": None}}
+
+
+@pytest.mark.parametrize("cut", range(1, 60))
+def test_a_cut_graph_is_damaged_or_merely_shorter(cut: int) -> None:
+    data = graph("serving_default")
+
+    try:
+        sizes = output_sizes(data[:-cut])
+    except DamagedGraph:
+        return
+    assert "serving_default" not in sizes
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 20, b"\x0b", b"\x12\xff\x01a", b"\x08"])
+def test_nonsense_is_damaged(data: bytes) -> None:
+    with pytest.raises(DamagedGraph):
+        output_sizes(data)
