@@ -1,8 +1,9 @@
 """Read request bodies: fast where the body is plain, exact where there is the slightest doubt.
 
-A Document gives its value in one or more *readings*, each more exact and slower than the one
-before; the last one is always right. Whoever works with a reading may raise Doubt, or any
-ServingError, and the next reading is tried: so error messages always come from the exact reading.
+Long lists of numbers become arrays without a Python object per number. Whoever works with such a
+reading may raise Doubt, or any ServingError: then the body is read again, whole and exactly, so
+error messages never depend on the fast way. Strings hold bytes that are not UTF-8 as surrogate
+escapes.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from typing import Any, Final, TypeVar
 from model_server import json_exact
 from model_server.errors import InvalidArgument, ServingError
 from model_server.json_text import quote_value
+from model_server.number_blocks import Doubt, NumberBlock, read_block
 
 Result = TypeVar("Result")
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-class Doubt(Exception):
-    """A fast way of reading cannot be sure; a slower one must decide."""
+#: Bytes that long lists of numbers consist of, against all others.
+_IS_OTHER: Final = bytes(char not in b"0123456789.+-eE,[] \t\r\n" for char in range(256))
+_LONG_RUN: Final = bytes(4096)
+#: What stands in for a list that has become an array; no body that holds it is read that way.
+_MARK: Final = "\1"
+_MARK_IN_BODY: Final = b"\\u0001"
 
 
 class Document:
@@ -32,32 +36,83 @@ class Document:
 
     def __init__(self, body: bytes) -> None:
         self._body = body
+        self._has_blocks = True
         try:
-            self._fast = read_plain(body)
-            self._exact = None
+            self._value = _read_with_blocks(body)
         except Doubt:
-            self._fast = self._exact = json_exact.parse(body)
-        if not isinstance(self._fast, dict):
-            self._exact = json_exact.parse(body)
-            raise InvalidArgument(f"JSON Value: {quote_value(self._exact)} Is not object")
+            self._has_blocks = False
+            self._value = read(body)
+        if not isinstance(self._value, dict):
+            raise InvalidArgument(f"JSON Value: {quote_value(read(body))} Is not object")
 
     def read(self, work: Callable[[dict[str, Any]], Result]) -> Result:
         """Return what ``work`` makes of the document, from the fastest reading that will do."""
-        if self._exact is None:
+        if self._has_blocks:
             try:
-                return work(self._fast)
+                return work(self._value)
             except (Doubt, ServingError):
-                self._exact = json_exact.parse(self._body)
-        return work(self._exact)
+                self._has_blocks = False
+                self._value = read(self._body)
+        return work(self._value)
 
 
-def read_plain(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def read(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the first JSON value of the body, or raise InvalidArgument."""
+    try:
+        return _read_plain(body, _DECODER)
+    except Doubt:
+        return json_exact.parse(body)
+
+
+def _read_with_blocks(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Read the body with arrays in place of its long lists of numbers; Doubt if it has none."""
+    if len(body) < len(_LONG_RUN) or (b"\\" in body and _MARK_IN_BODY in body):
+        raise Doubt
+    rest, blocks = _taken_out(body)
+    if not blocks:
+        raise Doubt
+    put_back: list[NumberBlock] = []
+
+    def with_blocks(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for index, (name, value) in enumerate(pairs):
+            if isinstance(value, str) and value.startswith(_MARK):
+                put_back.append(blocks[int(value[1:])])
+                pairs[index] = (name, put_back[-1])
+        return _object(pairs)
+
+    value = _read_plain(rest, _decoder(with_blocks))
+    if len(put_back) != len(blocks):
+        raise Doubt
+    return value
+
+
+def _taken_out(body: bytes) -> tuple[bytes, list[NumberBlock]]:
+    """Return the body with a mark in place of each long list of numbers, and the lists.
+
+    A mark is a string with its quotes, so within a string it spoils the JSON and gives Doubt.
+    """
+    is_other = body.translate(_IS_OTHER)
+    blocks: list[NumberBlock] = []
+    pieces, end = [], 0
+    while (run := is_other.find(_LONG_RUN, end)) >= 0:
+        start = body.find(b"[", is_other.rfind(b"\1", 0, run) + 1)
+        run_end = is_other.find(b"\1", run)
+        stop = body.rfind(b"]", start, run_end if run_end >= 0 else len(body)) + 1
+        if start < 0 or not stop:
+            raise Doubt
+        pieces += [body[end:start], f'"\\u0001{len(blocks)}"'.encode()]
+        blocks.append(read_block(body[start:stop]))
+        end = stop
+    return b"".join([*pieces, body[end:]]), blocks
+
+
+def _read_plain(body: bytes, decoder: json.JSONDecoder) -> Any:  # noqa: ANN401
     """Return the first JSON value of the body by the standard library, or raise Doubt."""
-    if b"\\u" in body and _SURROGATE.search(body):
+    if b"\\" in body and _SURROGATE.search(body):
         raise Doubt
     text = body.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
     try:
-        return _DECODER.raw_decode(text.lstrip(" \t\r\n"))[0]
+        return decoder.raw_decode(text.lstrip(" \t\r\n"))[0]
     except (ValueError, RecursionError) as error:
         raise Doubt from error
 
@@ -82,6 +137,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-_DECODER: Final = json.JSONDecoder(
-    parse_int=_integer, parse_float=_double, object_pairs_hook=_object
-)
+def _decoder(hook: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> json.JSONDecoder:
+    return json.JSONDecoder(parse_int=_integer, parse_float=_double, object_pairs_hook=hook)
+
+
+_DECODER: Final = _decoder(_object)

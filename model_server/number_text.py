@@ -10,41 +10,66 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-_FULL: Final = {"float32": "%.9g", "float64": "%.17g"}
+_SHORT: Final = "%g"
+_SHORT_END: Final = 1e6  # from here on the short form has an exponent
+_WHOLE: Final = "%.1f"
+_FULL: Final = {"float32": ("%.9g", 1e9), "float64": ("%.17g", 1e17)}
 _WORDS: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "-nan": "NaN"}
+
+Mask = NDArray[np.bool_]
 
 
 def decimals(flat: NDArray[Any]) -> list[str]:
     """Return the text of each number of a one-dimensional float32 or float64 array."""
-    if not flat.size:
-        return []
-    values = flat.tolist()
-    full = _FULL[flat.dtype.name]
-    texts = ("\n".join([full] * len(values)) % tuple(values)).split("\n")
-    for index in np.flatnonzero(_maybe_short(flat)).tolist():
-        texts[index] = _shortest(values[index], texts[index], flat.dtype.type)
-    for index in np.flatnonzero(~(np.rint(flat) != flat)).tolist():
-        texts[index] = _marked(texts[index])
-    return [_WORDS.get(text, text) for text in texts] if not np.isfinite(flat).all() else texts
-
-
-def _maybe_short(flat: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell which numbers six digits may give back; a wrong yes costs time, a wrong no digits."""
     with np.errstate(all="ignore"):
-        wide = flat.astype(np.float64)
-        places = 5 - np.floor(np.log10(np.abs(wide)))
-        up, down = 10.0 ** np.maximum(places, 0), 10.0 ** np.maximum(-places, 0)
-        rounded = np.rint(wide * up / down) * down / up
-        unsure = (np.abs(places) > 22) | (wide == 0)
-    short: NDArray[np.bool_] = unsure | (rounded.astype(flat.dtype) == flat)
+        return _decimals(flat)
+
+
+def _decimals(flat: NDArray[Any]) -> list[str]:
+    full, full_end = _FULL[flat.dtype.name]
+    size = np.abs(flat)
+    is_whole = np.rint(flat) == flat
+    is_small = is_whole & (size < _SHORT_END)
+    texts = np.empty(len(flat), dtype=object)
+    _write(texts, flat, is_small, _WHOLE)
+    left = ~is_small
+    left &= ~_write_short(texts, flat, left & _maybe_short(flat))
+    is_big = is_whole & (size < full_end) & left
+    _write(texts, flat, is_big, _WHOLE)
+    _write(texts, flat, left & ~is_big, full)
+    for index in np.flatnonzero(~np.isfinite(flat)).tolist():
+        texts[index] = _WORDS[texts[index]]
+    listed: list[str] = texts.tolist()
+    return listed
+
+
+def _formatted(values: NDArray[Any], form: str) -> list[str]:
+    return ("\n".join([form] * len(values)) % tuple(values.tolist())).split("\n")
+
+
+def _write(texts: NDArray[Any], flat: NDArray[Any], where: Mask, form: str) -> None:
+    if where.any():
+        texts[where] = _formatted(flat[where], form)
+
+
+def _write_short(texts: NDArray[Any], flat: NDArray[Any], where: Mask) -> Mask:
+    """Write six digits where they give the same number back; return where they do."""
+    indexes = np.flatnonzero(where)
+    values = flat[indexes]
+    short = _formatted(values, _SHORT) if len(indexes) else []
+    same = np.array(list(map(float, short)), dtype=np.float64).astype(flat.dtype) == values
+    texts[indexes] = short
+    written = np.zeros(len(flat), dtype=np.bool_)
+    written[indexes[same]] = True
+    return written
+
+
+def _maybe_short(flat: NDArray[Any]) -> Mask:
+    """Tell which numbers six digits may give back; a wrong yes costs time, a wrong no digits."""
+    wide = flat.astype(np.float64)
+    places = 5 - np.floor(np.log10(np.abs(wide)))
+    up, down = 10.0 ** np.maximum(places, 0), 10.0 ** np.maximum(-places, 0)
+    rounded = np.rint(wide * up / down) * down / up
+    short: Mask = (np.abs(places) > 22) | (rounded.astype(flat.dtype) == flat)
+    short &= np.isfinite(flat)
     return short
-
-
-def _shortest(value: float, full: str, kind: type[np.floating[Any]]) -> str:
-    short = f"{value:g}"
-    return short if kind(float(short)) == value else full
-
-
-def _marked(text: str) -> str:
-    """Mark a whole number as a float."""
-    return text if "." in text or "e" in text or "n" in text else f"{text}.0"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from model_server.engine import TensorInfo, Tensors
 from model_server.errors import InvalidArgument, ServingError
 from model_server.json_text import members, quote_value
+from model_server.number_blocks import NumberBlock
 from model_server.values import Irregular, build, is_base64, leaves, regular, shape_of, tensor
 
 Inputs = Mapping[str, TensorInfo]
@@ -72,6 +73,8 @@ def _column(value: Object, name: str, info: TensorInfo) -> NDArray[Any]:
 
 def _from_rows(document: Object, inputs: Inputs) -> Tensors:
     rows = document["instances"]
+    if isinstance(rows, NumberBlock) and len(inputs) == 1:
+        return {name: tensor(rows, info.dtype) for name, info in inputs.items()}
     if not isinstance(rows, list):
         raise InvalidArgument(
             f"JSON Value: {quote_value(document)} Expecting 'instances' to be an list/array"
