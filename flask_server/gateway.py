@@ -14,8 +14,9 @@ from flask_server import images
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError, ModelNotReady, UnknownVersion
 from flask_server.models import LiveModel, Models
-from flask_server.predictions import Prediction, checked_top_k, rank, read_scores
+from flask_server.predictions import EVERYTHING, Choice, Prediction, Wish, choose, rank, read_scores
 from flask_server.preprocessing import Pixels, decoding_bound, to_pixels
+from flask_server.reports import Report, report_of
 from flask_server.serving import ServableGone
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
@@ -27,7 +28,6 @@ ATTEMPTS = 3
 
 #: The bytes of one picture, or why there are none.
 Upload = bytes | GatewayError
-Result = list[Prediction] | GatewayError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +36,17 @@ class Question:
 
     model: str
     uploads: Sequence[Upload]
-    top_k: int | None = None
+    wish: Wish = EVERYTHING
     version: int | None = None
     label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one picture shows, and what was done to it first."""
+
+    predictions: list[Prediction]
+    report: Report
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +55,7 @@ class Answer:
 
     model: str
     version: int
-    results: list[Result]
+    results: list[Result | GatewayError]
     warnings: tuple[str, ...]
 
 
@@ -84,18 +92,23 @@ class Gateway:
     def _ask(
         self, live: LiveModel, question: Question, deadline: Deadline, watch: Stopwatch
     ) -> Answer:
-        top_k = checked_top_k(question.top_k, live.spec)
+        choice = choose(question.wish, live.spec)
         prepared = [self._prepared(upload, live.spec.input, watch) for upload in question.uploads]
-        pictures = [item for item in prepared if not isinstance(item, GatewayError)]
-        ranked = iter(self._scored(live, pictures, top_k, deadline, watch) if pictures else ())
+        usable = [item for item in prepared if not isinstance(item, GatewayError)]
+        ranked = iter(self._scored(live, usable, choice, deadline, watch) if usable else ())
         return Answer(
             model=live.name,
             version=live.version,
-            results=[item if isinstance(item, GatewayError) else next(ranked) for item in prepared],
+            results=[
+                item if isinstance(item, GatewayError) else Result(next(ranked), item.report)
+                for item in prepared
+            ],
             warnings=warnings_of(live.name, live.spec),
         )
 
-    def _prepared(self, upload: Upload, spec: InputSpec, watch: Stopwatch) -> Pixels | GatewayError:
+    def _prepared(
+        self, upload: Upload, spec: InputSpec, watch: Stopwatch
+    ) -> _Prepared | GatewayError:
         """Return the model's view of one picture, or why it has none."""
         if isinstance(upload, GatewayError):
             return upload
@@ -106,24 +119,30 @@ class Gateway:
         except GatewayError as error:
             return error
         with watch.stage("preprocess"):
-            return to_pixels(picture.image, spec)
+            return _Prepared(to_pixels(picture.image, spec), report_of(picture, spec))
 
     def _scored(
         self,
         live: LiveModel,
-        pictures: Sequence[Pixels],
-        top_k: int,
+        usable: Sequence[_Prepared],
+        choice: Choice,
         deadline: Deadline,
         watch: Stopwatch,
     ) -> list[list[Prediction]]:
         with watch.stage("preprocess"):
-            body = live.encode(pictures)
+            body = live.encode([item.pixels for item in usable])
         with watch.stage("serving"):
             rows = live.serving.predict(live.name, live.version, body, deadline)
         with watch.stage("postprocess"):
             classes = live.spec.output.classes
-            scores = read_scores(rows, count=len(pictures), classes=classes)
-            return [rank(row, live.spec, top_k) for row in scores]
+            scores = read_scores(rows, count=len(usable), classes=classes)
+            return [rank(row, live.spec, choice) for row in scores]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    pixels: Pixels
+    report: Report
 
 
 def warnings_of(name: str, spec: ModelSpec) -> tuple[str, ...]:

@@ -15,12 +15,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from flask_server.errors import CorruptImage, ImageTooLarge, UnsupportedImage
 
+try:  # the extra "heif"
+    from pillow_heif import register_heif_opener
+except ImportError:
+    _EXTRAS: tuple[str, ...] = ()
+else:
+    register_heif_opener()
+    _EXTRAS = ("HEIF",)
+
 #: Formats by Pillow's names; what is not listed is refused before its parser sees a byte.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"),
+    *(("AVIF",) if features.check("avif") else ()),
+    *_EXTRAS,
+)
 
 # ``max_pixels`` is the limit; Pillow's own would raise outside our error tree.
 Image.MAX_IMAGE_PIXELS = None
@@ -36,6 +48,11 @@ _SIGNATURES = (
     ("TIFF", b"MM\x00*"),
     ("BMP", b"BM"),
 )
+#: What an ISO media file (its bytes 4 to 8 are "ftyp") calls itself.
+_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"),
+}
 
 #: What Pillow's parsers raise on damaged files, found by mutating good ones.
 _DAMAGE = (
@@ -46,6 +63,7 @@ _DAMAGE = (
     EOFError,
     LookupError,
     ArithmeticError,
+    RuntimeError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
@@ -86,6 +104,15 @@ class Picture:
     orientation: int
     """The EXIF orientation that was applied, 1 for none."""
 
+    flattened: bool
+    """Whether transparency was laid on white."""
+
+    @property
+    def upright_size(self) -> Size:
+        """Width and height in the file, after turning."""
+        width, height = self.stored_size
+        return (height, width) if self.orientation in _SIDEWAYS else (width, height)
+
 
 def decode(
     data: bytes, *, max_pixels: int, bound: Callable[[Size], Size | None] | None = None
@@ -97,8 +124,9 @@ def decode(
     quarter or an eighth of its size; without it, or when it says None, nothing shrinks.
     """
     found = sniff(data)
-    if found is None:
-        raise UnsupportedImage(f"The bytes are none of {', '.join(FORMATS)}.")
+    if found is None or found not in FORMATS:
+        received = "of no known format" if found is None else found
+        raise UnsupportedImage(f"The picture is {received}; allowed are {', '.join(FORMATS)}.")
     try:
         with Image.open(io.BytesIO(data), formats=(found,)) as image:
             _check_size(image, max_pixels)
@@ -108,7 +136,9 @@ def decode(
 
 
 def sniff(data: bytes) -> str | None:
-    """Return the accepted format that the first bytes announce, or None."""
+    """Return the format that the first bytes announce, or None."""
+    if data[4:8] == b"ftyp":
+        return _BRANDS.get(data[8:12])
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     return next((name for name, start in _SIGNATURES if data.startswith(start)), None)
@@ -127,9 +157,11 @@ def _upright(image: Image.Image, name: str, bound: Callable[[Size], Size | None]
     if bound is not None:
         _shrink(image, bound, sideways=orientation in _SIDEWAYS)
     image.load()
-    flat = _on_white(_eight_bit(image))
+    flat = _flat(image)
     turn = _TURNS.get(orientation)
-    return Picture(flat if turn is None else flat.transpose(turn), name, size, mode, orientation)
+    upright = flat if turn is None else flat.transpose(turn)
+    flattened = flat is not image and not mode.startswith("I")
+    return Picture(upright, name, size, mode, orientation, flattened)
 
 
 def _shrink(image: Image.Image, bound: Callable[[Size], Size | None], *, sideways: bool) -> None:
@@ -149,18 +181,20 @@ def _orientation(image: Image.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
+def _flat(image: Image.Image) -> Image.Image:
+    """Return the picture itself where it has 8 bits and no transparency, else one that has."""
+    if image.mode.startswith("I"):
+        return _eight_bit(image)
+    return _on_white(image) if image.has_transparency_data else image
+
+
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey values to 8 bits; Pillow's own conversion would clip them."""
-    if not image.mode.startswith("I"):
-        return image
     values = np.asarray(image).astype(np.int64) >> 8
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """Lay a picture with transparency on white."""
-    if not image.has_transparency_data:
-        return image
     layer = image.convert("RGBA")
     white = Image.new("RGBA", layer.size, "white")
     return Image.alpha_composite(white, layer).convert("RGB")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,29 +45,71 @@ def _row(row: object, classes: int) -> Scores:
     return scores
 
 
-def rank(scores: Scores, spec: ModelSpec, top_k: int) -> list[Prediction]:
-    """Return the ``top_k`` best classes, best first; equal scores keep the classes' order.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """Which of the classes a caller wants to hear of."""
+
+    top_k: int | None = None
+    """How many; None is five, or all of the chosen labels."""
+
+    threshold: float = 0.0
+    """The least score that counts."""
+
+    labels: Sequence[str] | None = None
+    """Class ids or labels to choose from; None is all."""
+
+
+EVERYTHING = Wish()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A wish that has been held against a model."""
+
+    top_k: int
+    threshold: float
+    classes: NDArray[np.intp]
+    """Indices of the classes to choose from, ascending."""
+
+
+def choose(wish: Wish, spec: ModelSpec) -> Choice:
+    """Return what the wish means for this model, or raise InvalidParameter."""
+    classes = _chosen_classes(wish.labels, spec)
+    usual = DEFAULT_TOP_K if wish.labels is None else len(classes)
+    top_k = min(usual, len(classes)) if wish.top_k is None else wish.top_k
+    if not 1 <= top_k <= spec.output.classes:
+        raise InvalidParameter(
+            f"top_k is {top_k}; allowed is 1 to {spec.output.classes}, the model's classes."
+        )
+    if not 0 <= wish.threshold <= 1:
+        raise InvalidParameter(f"threshold is {wish.threshold}; allowed is 0 to 1.")
+    return Choice(top_k, wish.threshold, classes)
+
+
+def rank(scores: Scores, spec: ModelSpec, choice: Choice) -> list[Prediction]:
+    """Return the chosen classes, best first; equal scores keep the classes' order.
 
     Scores of a model without activation (logits) become probabilities by softmax.
     """
     values = softmax(scores) if spec.output.activation == "none" else scores
-    best = np.argsort(-values, kind="stable")[:top_k]
-    return [_prediction(spec, index, float(values[index])) for index in best.tolist()]
+    order = np.argsort(-values[choice.classes], kind="stable")[: choice.top_k]
+    best = choice.classes[order].tolist()
+    return [_prediction(spec, i, float(values[i])) for i in best if values[i] >= choice.threshold]
+
+
+def _chosen_classes(labels: Sequence[str] | None, spec: ModelSpec) -> NDArray[np.intp]:
+    if labels is None:
+        return np.arange(spec.output.classes)
+    wanted, known = set(labels), {name for pair in spec.labels for name in pair}
+    for label in labels:
+        if label not in known:
+            raise InvalidParameter(f"labels has {label!r}, which is no class id or label here.")
+    return np.array([i for i, pair in enumerate(spec.labels) if wanted & set(pair)], np.intp)
 
 
 def _prediction(spec: ModelSpec, index: int, score: float) -> Prediction:
     class_id, label = spec.labels[index]
     return Prediction(class_id, label, score)
-
-
-def checked_top_k(top_k: int | None, spec: ModelSpec) -> int:
-    """Return how many classes to answer: the wish, or five where the model has as many."""
-    classes = spec.output.classes
-    if top_k is None:
-        return min(DEFAULT_TOP_K, classes)
-    if not 1 <= top_k <= classes:
-        raise InvalidParameter(f"top_k is {top_k}; allowed is 1 to {classes}, the model's classes.")
-    return top_k
 
 
 def softmax(scores: Scores) -> Scores:

@@ -25,7 +25,8 @@ _FILTERS = {
     "box": Image.Resampling.BOX,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_MODES = {"rgb": "RGB", "grayscale": "L"}
+#: Pillow's mode of each of the spec's colours.
+MODES = {"rgb": "RGB", "grayscale": "L"}
 
 #: Means and deviations of the ImageNet training set, as keras.applications uses them.
 _TORCH_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -35,7 +36,7 @@ _CAFFE_MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 
 def to_pixels(image: Image.Image, spec: InputSpec) -> Pixels:
     """Return the picture in the spec's colour and size, 0 to 255."""
-    colored = image if image.mode == _MODES[spec.color] else image.convert(_MODES[spec.color])
+    colored = image if image.mode == MODES[spec.color] else image.convert(MODES[spec.color])
     sized = _FITS[spec.fit](colored, spec)
     return np.asarray(sized, np.uint8).reshape(spec.height, spec.width, spec.channels)
 
@@ -55,8 +56,17 @@ def decoding_bound(spec: InputSpec, size: tuple[int, int]) -> tuple[int, int] | 
         return None
     if spec.fit != "pad":
         return 2 * spec.width, 2 * spec.height
-    width, height = _inside(size, spec)
+    width, height = inside(size, spec)
     return 2 * width, 2 * height
+
+
+def crop_box(size: tuple[int, int], spec: InputSpec) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the largest centred part of the target's shape."""
+    width, height = size
+    part_width = max(1, min(width, height * spec.width // spec.height))
+    part_height = max(1, min(height, width * spec.height // spec.width))
+    left, top = (width - part_width) // 2, (height - part_height) // 2
+    return left, top, left + part_width, top + part_height
 
 
 def _stretch(image: Image.Image, spec: InputSpec) -> Image.Image:
@@ -65,26 +75,21 @@ def _stretch(image: Image.Image, spec: InputSpec) -> Image.Image:
 
 def _crop(image: Image.Image, spec: InputSpec) -> Image.Image:
     """Resize the largest centred part that has the target's aspect ratio."""
-    width, height = image.size
     target = (spec.width, spec.height)
     if image.size == target:
         return image
-    part_width = max(1, min(width, height * spec.width // spec.height))
-    part_height = max(1, min(height, width * spec.height // spec.width))
-    left, top = (width - part_width) // 2, (height - part_height) // 2
-    box = (left, top, left + part_width, top + part_height)
-    return image.resize(target, _FILTERS[spec.interpolation], box=box)
+    return image.resize(target, _FILTERS[spec.interpolation], box=crop_box(image.size, spec))
 
 
 def _pad(image: Image.Image, spec: InputSpec) -> Image.Image:
     """Resize until the whole picture fits, centred on black."""
-    small = _resized(image, _inside(image.size, spec), spec)
+    small = _resized(image, inside(image.size, spec), spec)
     canvas = Image.new(image.mode, (spec.width, spec.height))
     canvas.paste(small, ((spec.width - small.width) // 2, (spec.height - small.height) // 2))
     return canvas
 
 
-def _inside(size: tuple[int, int], spec: InputSpec) -> tuple[int, int]:
+def inside(size: tuple[int, int], spec: InputSpec) -> tuple[int, int]:
     """Return the largest size with the picture's aspect ratio inside the target."""
     factor = min(spec.width / size[0], spec.height / size[1])
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))

@@ -6,6 +6,7 @@ the list, so that the others of the same request are still classified.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +23,11 @@ from flask_server.errors import (
     UnsupportedMediaType,
 )
 from flask_server.gateway import Upload
+from model_catalog.errors import shown
 
 IMAGE = "image"
 IMAGES = "images"
-PARAMETERS = ("top_k", "version", "label")
+PARAMETERS = ("top_k", "threshold", "labels", "version", "label", "report")
 
 _RAW = ("application/octet-stream", "")
 _FORM = "application/x-www-form-urlencoded"
@@ -74,15 +76,49 @@ def whole_number(parameters: Mapping[str, Any], name: str, least: int) -> int | 
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidParameter(f"{name} is {value!r}; allowed is a whole number from {least}.")
+        raise InvalidParameter(f"{name} is {shown(value)}; allowed is a whole number from {least}.")
     return value
+
+
+def fraction(parameters: Mapping[str, Any], name: str) -> float | None:
+    """Return a parameter as a number from 0 to 1, None where it is absent."""
+    value = parameters.get(name)
+    if value is None:
+        return None
+    try:
+        number = float(value) if isinstance(value, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if isinstance(value, bool) or not 0 <= number <= 1:
+        raise InvalidParameter(f"{name} is {shown(value)}; allowed is a number from 0 to 1.")
+    return number
+
+
+def flag(parameters: Mapping[str, Any], name: str) -> bool:
+    """Return a parameter as truth value, False where it is absent."""
+    value = parameters.get(name)
+    meaning = {None: False, True: True, False: False, "true": True, "false": False, "1": True}
+    if not isinstance(value, str | bool | None) or value not in meaning:
+        raise InvalidParameter(f"{name} is {shown(value)}; allowed is true or false.")
+    return meaning[value]
+
+
+def texts(parameters: Mapping[str, Any], name: str) -> list[str] | None:
+    """Return a parameter as list of texts, None where it is absent; one text is split at commas."""
+    value = parameters.get(name)
+    if value is None:
+        return None
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not parts or not all(isinstance(p, str) for p in parts):
+        raise InvalidParameter(f"{name} is {shown(value)}; allowed is a list of texts.")
+    return parts
 
 
 def text(parameters: Mapping[str, Any], name: str) -> str | None:
     """Return a parameter as non-empty text, None where it is absent."""
     value = parameters.get(name)
     if value is not None and (not isinstance(value, str) or not value):
-        raise InvalidParameter(f"{name} is {value!r}; allowed is a non-empty text.")
+        raise InvalidParameter(f"{name} is {shown(value)}; allowed is a non-empty text.")
     return value
 
 

@@ -7,8 +7,7 @@ from typing import cast
 from flask import current_app, g
 
 from flask_server.errors import GatewayError
-from flask_server.gateway import Answer, Gateway, Question
-from flask_server.predictions import Prediction
+from flask_server.gateway import Answer, Gateway, Question, Result
 
 EXTENSION = "image_gateway"
 
@@ -23,7 +22,7 @@ def ask(question: Question) -> Answer:
     return gateway().classify(question, g.deadline, g.stopwatch)
 
 
-def only(answer: Answer) -> list[Prediction]:
+def only(answer: Answer) -> Result:
     """Return the result of a question with one picture, or raise its error."""
     (result,) = answer.results
     if isinstance(result, GatewayError):

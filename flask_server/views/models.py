@@ -11,8 +11,16 @@ from flask_server.errors import GatewayError, InvalidParameter
 from flask_server.gateway import Question, Result, warnings_of
 from flask_server.http_errors import problem
 from flask_server.models import ModelState
-from flask_server.predictions import Prediction
-from flask_server.uploads import Submission, read_submission, text, whole_number
+from flask_server.predictions import Prediction, Wish
+from flask_server.uploads import (
+    Submission,
+    flag,
+    fraction,
+    read_submission,
+    text,
+    texts,
+    whole_number,
+)
 from flask_server.views.context import ask, gateway, only
 
 bp = Blueprint("models", __name__)
@@ -38,12 +46,13 @@ def show(name: str) -> Response:
 def predict(name: str) -> Response:
     """Answer the best classes of one picture or of several."""
     submission = read_submission(request, gateway().settings.max_images)
-    answer = ask(_question(name, submission))
+    question, report = _question(name, submission), flag(submission.parameters, "report")
+    answer = ask(question)
     body: dict[str, Any] = {"model": answer.model, "version": answer.version}
     if submission.several:
-        body["results"] = [_result(result) for result in answer.results]
+        body["results"] = [_result(result, report=report) for result in answer.results]
     else:
-        body["predictions"] = _predictions(only(answer))
+        body |= _result(only(answer), report=report)
     if answer.warnings:
         body["warnings"] = list(answer.warnings)
     return jsonify(body)
@@ -57,16 +66,21 @@ def _question(name: str, submission: Submission) -> Question:
     return Question(
         model=name,
         uploads=submission.uploads,
-        top_k=whole_number(submission.parameters, "top_k", least=1),
+        wish=Wish(
+            top_k=whole_number(submission.parameters, "top_k", least=1),
+            threshold=fraction(submission.parameters, "threshold") or 0.0,
+            labels=texts(submission.parameters, "labels"),
+        ),
         version=version,
         label=label,
     )
 
 
-def _result(result: Result) -> dict[str, Any]:
+def _result(result: Result | GatewayError, *, report: bool) -> dict[str, Any]:
     if isinstance(result, GatewayError):
         return {"error": problem(result)}
-    return {"predictions": _predictions(result)}
+    answer: dict[str, Any] = {"predictions": _predictions(result.predictions)}
+    return answer | {"report": result.report} if report else answer
 
 
 def _predictions(predictions: list[Prediction]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ def predict() -> Response:
     """Answer the five best classes of the picture in the form field ``b64`` as triples."""
     upload = form_base64(request.form.get("b64"))
     answer = ask(Question(model=gateway().models.default, uploads=[upload]))
-    response = jsonify([[p.class_id, p.label, p.score] for p in only(answer)])
+    response = jsonify([[p.class_id, p.label, p.score] for p in only(answer).predictions])
     if answer.warnings:
         response.headers["X-Model-Warning"] = " ".join(answer.warnings)
     return response

@@ -41,6 +41,11 @@ def test_every_format_is_sniffed_and_decoded(kind: str) -> None:
     assert picture.stored_size == picture.image.size == (8, 8)
 
 
+def test_iso_media_that_is_no_picture_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedImage, match="of no known format; allowed are JPEG, PNG"):
+        decode(b"\0\0\0\x20ftypisom" + bytes(99), max_pixels=ALL)
+
+
 @pytest.mark.parametrize(
     ("data", "error"),
     [

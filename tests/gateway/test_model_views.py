@@ -150,6 +150,82 @@ def test_bad_request_has_status_and_code(
     assert code(client.post(URL, **request_args)) == outcome
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("threshold", 1.1),
+        ("threshold", -0.1),
+        ("threshold", "much"),
+        ("threshold", True),
+        ("threshold", float("nan")),
+        ("labels", []),
+        ("labels", [1]),
+        ("labels", {"a": 1}),
+        ("labels", ["cat"]),
+        ("report", "maybe"),
+        ("report", 2),
+        ("report", {}),
+    ],
+)
+def test_bad_parameter_is_named(client: FlaskClient, name: str, value: Any) -> None:
+    response = client.post(URL, json={"image": b64(WHITE), name: value})
+
+    assert code(response) == (400, "invalid_parameter")
+    assert response.json is not None
+    assert response.json["detail"].startswith(name)
+
+
+@pytest.mark.parametrize(
+    "request_args",
+    [
+        pytest.param(
+            {"json": {"image": b64(WHITE), "labels": ["dark", "middle"], "threshold": 0.2}},
+            id="JSON",
+        ),
+        pytest.param(
+            {"data": {"image": b64(WHITE), "labels": "dark,middle", "threshold": "0.2"}}, id="form"
+        ),
+        pytest.param(
+            {"data": WHITE, "query_string": {"labels": "id0,id1", "threshold": "0.2"}}, id="query"
+        ),
+    ],
+)
+def test_threshold_and_labels_in_every_form(
+    client: FlaskClient, request_args: dict[str, Any]
+) -> None:
+    response = client.post(URL, **request_args)
+
+    assert response.json is not None
+    assert [p["label"] for p in response.json["predictions"]] == ["middle"]
+
+
+def test_report_tells_what_was_done_to_the_picture(client: FlaskClient) -> None:
+    response = client.post(URL, json={"image": b64(flat((9, 9, 9, 9), "RGBA")), "report": True})
+
+    assert response.json is not None
+    assert response.json["report"] == {
+        "format": "PNG",
+        "size": [8, 8],
+        "orientation": 1,
+        "alpha_flattened": True,
+        "converted_from": "RGBA",
+        "shrunk_while_decoding_to": None,
+        "cropped": None,
+        "resized_from": [8, 8],
+        "resized_to": [4, 4],
+        "padded": False,
+    }
+
+
+def test_report_of_several_images_stands_with_each(client: FlaskClient) -> None:
+    response = client.post(URL, json={"images": [b64(WHITE), "!"], "report": True})
+
+    assert response.json is not None
+    first, second = response.json["results"]
+    assert first["report"]["format"] == "PNG"
+    assert "report" not in second
+
+
 def test_unknown_model(client: FlaskClient) -> None:
     response = client.post("/models/nobody/predict", json={"image": b64(WHITE)})
 

@@ -1,39 +1,44 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from flask_server.errors import InvalidParameter, ServingError
-from flask_server.predictions import checked_top_k, rank, read_scores, softmax
+from flask_server.predictions import Prediction, Wish, choose, rank, read_scores, softmax
+from model_catalog.spec import ModelSpec
 from tests.gateway.stub_serving import make_spec
 
 SPEC = make_spec()
 
 
-def test_best_comes_first() -> None:
-    ranked = rank(np.array([0.1, 0.7, 0.2]), SPEC, 2)
+def ranked(scores: list[float], spec: ModelSpec = SPEC, **wish: Any) -> list[Prediction]:
+    return rank(np.array(scores), spec, choose(Wish(**wish), spec))
 
-    assert [(p.class_id, p.label, p.score) for p in ranked] == [
+
+def test_best_comes_first() -> None:
+    best = ranked([0.1, 0.7, 0.2], top_k=2)
+
+    assert [(p.class_id, p.label, p.score) for p in best] == [
         ("id1", "middle", 0.7),
         ("id2", "light", 0.2),
     ]
 
 
 def test_equal_scores_keep_the_order_of_the_classes() -> None:
-    assert [p.class_id for p in rank(np.array([0.5, 0.5, 0.5]), SPEC, 3)] == ["id0", "id1", "id2"]
+    assert [p.class_id for p in ranked([0.5, 0.5, 0.5])] == ["id0", "id1", "id2"]
 
 
 def test_logits_become_probabilities() -> None:
-    ranked = rank(np.array([1.0, 3.0, 2.0]), make_spec(activation="none"), 3)
+    best = ranked([1.0, 3.0, 2.0], make_spec(activation="none"))
 
-    assert [p.label for p in ranked] == ["middle", "light", "dark"]
-    assert sum(p.score for p in ranked) == pytest.approx(1)
+    assert [p.label for p in best] == ["middle", "light", "dark"]
+    assert sum(p.score for p in best) == pytest.approx(1)
 
 
 def test_sigmoid_scores_stay_as_they_are() -> None:
-    ranked = rank(np.array([0.9, 0.8, 0.1]), make_spec(activation="sigmoid"), 1)
-
-    assert ranked[0].score == 0.9
+    assert ranked([0.9, 0.8, 0.1], make_spec(activation="sigmoid"))[0].score == 0.9
 
 
 def test_single_logit_becomes_its_sigmoid() -> None:
@@ -43,13 +48,43 @@ def test_single_logit_becomes_its_sigmoid() -> None:
 
 @pytest.mark.parametrize(("wish", "answer"), [(None, 3), (1, 1), (3, 3)])
 def test_top_k_up_to_the_classes(wish: int | None, answer: int) -> None:
-    assert checked_top_k(wish, SPEC) == answer
+    assert len(ranked([0.1, 0.2, 0.3], top_k=wish)) == answer
 
 
 @pytest.mark.parametrize("wish", [0, 4])
 def test_top_k_beyond_the_classes(wish: int) -> None:
     with pytest.raises(InvalidParameter, match=f"top_k is {wish}; allowed is 1 to 3"):
-        checked_top_k(wish, SPEC)
+        choose(Wish(top_k=wish), SPEC)
+
+
+@pytest.mark.parametrize(("threshold", "count"), [(0, 3), (0.2, 2), (0.21, 1), (1, 0)])
+def test_threshold_is_the_least_score_that_counts(threshold: float, count: int) -> None:
+    assert len(ranked([0.7, 0.2, 0.1], threshold=threshold)) == count
+
+
+def test_chosen_labels_by_name_or_id_in_order_of_score() -> None:
+    best = ranked([0.1, 0.7, 0.2], labels=["dark", "id2"])
+
+    assert [p.label for p in best] == ["light", "dark"]
+
+
+def test_twins_are_both_meant_by_their_label() -> None:
+    spec = make_spec(labels=("crane", "heron", "crane"))
+
+    assert [p.class_id for p in ranked([0.1, 0.7, 0.2], spec, labels=["crane"])] == ["id2", "id0"]
+
+
+def test_all_chosen_labels_are_answered_unless_top_k_says_less() -> None:
+    spec = make_spec(labels=tuple("abcdefgh"))
+    scores = [0.1] * 8
+
+    assert len(ranked(scores, spec, labels=list("abcdefg"))) == 7
+    assert len(ranked(scores, spec, labels=list("abcdefg"), top_k=2)) == 2
+
+
+def test_label_of_another_model_is_refused() -> None:
+    with pytest.raises(InvalidParameter, match="'cat', which is no class id or label"):
+        choose(Wish(labels=["cat"]), SPEC)
 
 
 @pytest.mark.parametrize(
