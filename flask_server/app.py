@@ -10,7 +10,7 @@ from functools import cache
 from flask import Flask, Response, g, request
 from flask_cors import CORS
 
-from flask_server import admission, bodies, http_errors
+from flask_server import admission, bodies, caching, http_errors, security_headers
 from flask_server.deadline import Deadline
 from flask_server.gateway import Gateway
 from flask_server.models import Models
@@ -41,6 +41,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     bodies.init_app(app, settings.max_body_bytes)
     admission.init_app(app, settings.max_in_flight)
     http_errors.init_app(app)
+    caching.init_app(app)
+    security_headers.init_app(app)
     for view in (original, models, health):
         app.register_blueprint(view.bp)
     app.after_request(_finish)

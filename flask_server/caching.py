@@ -1,0 +1,42 @@
+"""Say of every answer how long it may be kept: not at all, or as long as asking again says so.
+
+Descriptions (models, documents, pages) carry an ETag and are revalidated, so an unchanged one costs
+a 304 without a body. What belongs to one moment or one picture is never stored.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Flask, Response, request
+
+#: Endpoints whose answers change rarely. Flask gives static files their ETag itself.
+REVALIDATED = frozenset(
+    {"models.index", "models.show", "documents.openapi", "documents.docs", "static"}
+)
+
+
+def init_app(app: Flask) -> None:
+    """Give every answer its ``Cache-Control``, and revalidated ones their ETag."""
+    app.after_request(_label)
+
+
+def _label(response: Response) -> Response:
+    if not _keepable(response):
+        response.headers["Cache-Control"] = "no-store"
+        return response
+    response.headers["Cache-Control"] = "no-cache"
+    if not response.direct_passthrough:
+        response.add_etag()
+        response.make_conditional(request)
+    # The server in front of the app dates every answer itself; twice would be wrong.
+    response.headers.pop("Date", None)
+    return response
+
+
+def _keepable(response: Response) -> bool:
+    return (
+        request.endpoint in REVALIDATED
+        and request.method in {"GET", "HEAD"}
+        and response.status_code in {HTTPStatus.OK, HTTPStatus.NOT_MODIFIED}
+    )

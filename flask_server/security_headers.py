@@ -1,0 +1,41 @@
+"""Tell browsers what a page and an API answer may not be used for.
+
+Pages may load their own files and show pictures that the person chose, nothing else; answers of the
+API may be read by other origins (CORS decides which) but never rendered, framed or sniffed.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+
+EVERYWHERE = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+PAGE = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+API = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+
+
+def init_app(app: Flask) -> None:
+    """Put the headers on every answer; what a view has set itself stays."""
+    app.after_request(_protect)
+
+
+def _protect(response: Response) -> Response:
+    ours = PAGE if _belongs_to_a_page(response) else API
+    for name, value in (EVERYWHERE | ours).items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _belongs_to_a_page(response: Response) -> bool:
+    return response.mimetype == "text/html" or request.endpoint == "static"
