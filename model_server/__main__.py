@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from queue import SimpleQueue
 from typing import Any
 
+from model_server.engine import Engine
 from model_server.errors import ServingError
 from model_server.flags import Misuse, parse, usage
 from model_server.server import Server
@@ -20,7 +21,7 @@ _FAILED = 255
 logger = logging.getLogger("model_server")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return 0 then, 255 when the start fails."""
     try:
         flags, ignored = parse(sys.argv[1:] if argv is None else argv)
@@ -35,15 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     for flag in ignored:
         logger.warning("--%s is accepted and ignored. %s", flag.name, flag.help)
-    return _serve(flags)
+    return _serve(flags, engine)
 
 
-def _serve(flags: Mapping[str, Any]) -> int:
+def _serve(flags: Mapping[str, Any], engine: Engine | None) -> int:
     events: SimpleQueue[ServingError | int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: events.put(received))
     try:
-        server = Server(flags)
+        server = Server(flags, engine)
     except ServingError as error:
         return _refused(error)
     # A load may take minutes; the main thread stays free to hear signals meanwhile.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf import text_format
 
-from model_server.errors import InvalidArgument
+from model_server.errors import InvalidArgument, Unimplemented
 from model_server.protos import message
 from model_server.versions import All, Latest, ModelConfig, Policy, Specific
+
+logger = logging.getLogger(__name__)
 
 _PLATFORM: Final = "tensorflow"
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
@@ -51,7 +54,7 @@ def checked(configs: list[ModelConfig]) -> list[ModelConfig]:
             )
         names.add(config.name)
         path = str(config.base_path)
-        if not (config.base_path.is_absolute() or _URI.match(path)):
+        if not config.base_path.is_absolute():
             raise InvalidArgument(
                 f"Expected model {config.name} to have an absolute path or URI;"
                 f" got base_path()={path}"
@@ -59,11 +62,23 @@ def checked(configs: list[ModelConfig]) -> list[ModelConfig]:
     return configs
 
 
+def local_path(model: str, base_path: str) -> Path:
+    """Return the folder that a base path means, or raise Unimplemented for other file systems."""
+    path = base_path.removeprefix("file://")
+    if _URI.match(path):
+        raise Unimplemented(
+            f"Model {model} has the base path {base_path}; only folders of this machine can be read"
+        )
+    return Path(path)
+
+
 def _model(config: Any) -> ModelConfig:  # noqa: ANN401 - a message made at run time
     _check_platform(config)
+    if config.HasField("logging_config"):
+        logger.warning("logging_config of model %s is ignored: requests are not kept", config.name)
     return ModelConfig(
         name=config.name,
-        base_path=Path(config.base_path),
+        base_path=local_path(config.name, config.base_path),
         policy=_policy(config.model_version_policy),
         labels={label.key: label.value for label in config.version_labels},
     )

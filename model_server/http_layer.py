@@ -8,10 +8,13 @@ answer leaves in one piece, without waiting for the client's acknowledgement of 
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import socketserver
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from model_server.http_messages import (
@@ -32,6 +35,9 @@ Answer = Callable[[Request], Response]
 IDLE_S: Final = 900.0
 _PIECE: Final = 1 << 20
 _MAX_HEAD: Final = 1 << 20
+_LINE_END: Final = re.compile(rb"\r?\n")
+_BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
+_LONGEST_END: Final = 4
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +55,15 @@ class HttpServer(socketserver.ThreadingTCPServer):
         self._answer = answer
         self._room = threading.BoundedSemaphore(threads)
         self._busy = 0
+        self._is_draining = False
         self._changed = threading.Condition()
         super().__init__((host, port), _Connection)
+
+    def server_bind(self) -> None:
+        """Bind the address; an IPv6 one takes IPv4 callers too."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
     @property
     def port(self) -> int:
@@ -59,19 +72,28 @@ class HttpServer(socketserver.ThreadingTCPServer):
 
     def answer(self, request: Request) -> Response:
         """Work on a request as soon as there is room."""
+        with self._room:
+            response = self._answer(request)
+        if self._is_draining:
+            headers = (*response.headers, ("Connection", "close"))
+            return replace(response, headers=headers, closes=True)
+        return response
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Keep the server from being drained while an answer is on its way."""
         with self._changed:
             self._busy += 1
-        with self._room:
-            return self._answer(request)
-
-    def answered(self) -> None:
-        """Take note that an answer has been sent, or cannot be."""
-        with self._changed:
-            self._busy -= 1
-            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify_all()
 
     def drain(self, grace_s: float) -> bool:
         """Stop listening and wait for the answers under way; False when the time did not do."""
+        self._is_draining = True
         self.shutdown()
         self.server_close()
         with self._changed:
@@ -97,8 +119,7 @@ class _Connection(socketserver.BaseRequestHandler):
         """Serve one request; tell whether another may follow."""
         head = None
         try:
-            data = self.until(b"\r\n\r\n", _MAX_HEAD)
-            head = read_head(data)
+            head = read_head(self.until(_BLANK_LINE))
             request = self.whole(head)
         except EOFError:
             return False
@@ -106,11 +127,8 @@ class _Connection(socketserver.BaseRequestHandler):
             return self.send(page(400), None)
         if isinstance(request, Response):
             return self.send(request, head)
-        response = self.server.answer(request)
-        try:
-            return self.send(response, head)
-        finally:
-            self.server.answered()
+        with self.server.at_work():
+            return self.send(self.server.answer(request), head)
 
     def whole(self, head: Head) -> Request | Response:
         """Read the rest of a request, or return the page that refuses it."""
@@ -134,7 +152,7 @@ class _Connection(socketserver.BaseRequestHandler):
         """Read a chunked body and the trailer behind it."""
         pieces = []
         while True:
-            size_text = self.until(b"\r\n", _MAX_HEAD).split(b";")[0].strip()
+            size_text = self.until(_LINE_END).split(b";")[0].strip()
             try:
                 size = int(size_text, 16)
             except ValueError as error:
@@ -144,20 +162,20 @@ class _Connection(socketserver.BaseRequestHandler):
             if size == 0:
                 break
             pieces.append(self.exactly(size))
-            self.until(b"\r\n", _MAX_HEAD)
-        while self.until(b"\r\n", _MAX_HEAD):
+            self.until(_LINE_END)
+        while self.until(_LINE_END):
             pass
         return b"".join(pieces)
 
-    def until(self, end: bytes, limit: int) -> bytes:
+    def until(self, end: re.Pattern[bytes]) -> bytes:
         """Return what comes before ``end`` and step over both."""
         searched = 0
-        while (found := self.buffer.find(end, max(0, searched - len(end)))) < 0:
+        while (match := end.search(self.buffer, max(0, searched - _LONGEST_END))) is None:
             searched = len(self.buffer)
-            if searched > limit:
+            if searched > _MAX_HEAD:
                 raise BadRequest
             self.buffer += self.receive(_PIECE)
-        data, self.buffer = self.buffer[:found], self.buffer[found + len(end) :]
+        data, self.buffer = self.buffer[: match.start()], self.buffer[match.end() :]
         return data
 
     def exactly(self, size: int) -> bytes:

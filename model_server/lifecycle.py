@@ -68,10 +68,16 @@ class Lifecycle:
                 watched.config = config
                 self._watched[config.name] = watched
             for left_out in before.values():
-                left_out.wanted = {}
-                self._settle(left_out)
+                self._let_go(left_out)
         if self._options.poll_s >= 0:
             self.look()
+
+    def _let_go(self, watched: _Watched) -> None:
+        """Unload a model that is configured no more; should it come back, all may be tried."""
+        watched.wanted = {}
+        self._settle(watched)
+        for servable in self._registry.servables(watched.config.name):
+            servable.is_forgiven = True
 
     def start(self) -> None:
         """Look at the folders from time to time, in a thread."""

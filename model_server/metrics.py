@@ -25,6 +25,9 @@ _METRICS: Final[dict[str, tuple[tuple[str, ...], tuple[float, ...]]]] = {
     "runtime_latency": (("model_name", "API", "runtime"), _LATENCIES),
 }
 
+#: Callers choose model names; more sets of labels than this are not kept.
+_MAX_SETS: Final = 10_000
+
 Labels = tuple[str, ...]
 
 
@@ -47,7 +50,9 @@ class Metrics:
     def count(self, name: str, *values: str, by: int = 1) -> None:
         """Raise a counter."""
         with self._lock:
-            self._counters[name][values] += by
+            counters = self._counters[name]
+            if values in counters or len(counters) < _MAX_SETS:
+                counters[values] += by
 
     def observe(self, name: str, number: float, *values: str) -> None:
         """Add a number to a histogram."""

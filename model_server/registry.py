@@ -44,14 +44,15 @@ class Servable:
     model: LoadedModel | None = None
     users: int = 0
     failed_tries: int = 0
+    is_forgiven: bool = False
 
     def __str__(self) -> str:
         return f"{{name: {self.name} version: {self.version}}}"
 
     @property
     def may_load_again(self) -> bool:
-        """Tell whether the version was unloaded in peace; a failed one is never tried again."""
-        return self.state is State.END and self.error is None
+        """Tell whether the version was unloaded in peace; a failed one is not tried again."""
+        return self.state is State.END and (self.error is None or self.is_forgiven)
 
     @property
     def status(self) -> VersionStatus:

@@ -9,7 +9,7 @@ from typing import Any
 
 from model_server import batching_config
 from model_server.batching import BatchScheduler
-from model_server.config_file import checked, read_message, read_models
+from model_server.config_file import checked, local_path, read_message, read_models
 from model_server.engine import Engine
 from model_server.errors import InvalidArgument, Unavailable
 from model_server.flag_table import CPUS
@@ -145,7 +145,8 @@ def configured_models(flags: Flags) -> list[ModelConfig]:
     """Return the models that the flags or the config file name."""
     if flags["model_config_file"]:
         return read_models(Path(flags["model_config_file"]))
-    return checked([ModelConfig(flags["model_name"], Path(flags["model_base_path"]))])
+    name = flags["model_name"]
+    return checked([ModelConfig(name, local_path(name, flags["model_base_path"]))])
 
 
 def _batching(flags: Flags) -> Batching | None:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from model_server.engine import LoadedModel, Signature, TensorInfo, Tensors
 from model_server.errors import (
     BY_CODE,
     DataLoss,
+    FailedPrecondition,
     InvalidArgument,
     NotFound,
     ServingError,
@@ -63,6 +65,11 @@ class TensorFlowEngine:
     """Loads SavedModels into sessions."""
 
     def __init__(self, options: TensorFlowOptions) -> None:
+        if find_spec("tensorflow") is None:
+            raise FailedPrecondition(
+                "TensorFlow is not installed here; pip install the project with its extra"
+                " [embedded] or [gpu]."
+            )
         self._options = options
 
     def load(self, path: Path) -> LoadedModel:
