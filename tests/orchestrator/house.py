@@ -41,6 +41,12 @@ class House:
     """Where auto_cmd.py runs in a test, and what it left."""
 
     root: Path
+    project: Path | None = None
+    """Where auto_cmd.py lies, if not in the house itself."""
+
+    options: tuple[str, ...] = ()
+    """What else commands get that start something."""
+
     port: int = field(default_factory=free_port)
     serving_port: int = field(default_factory=free_port)
     grpc_port: int = field(default_factory=free_port)
@@ -62,12 +68,13 @@ class House:
         (self.root / "behaviour.draft").replace(self.root / "behaviour.json")
 
     def argv(self, *words: str) -> list[str]:
-        """Return the command line; commands that start something get the ports."""
-        ports: list[str] = []
-        if not words or words[0] in {"start", "doctor"}:
-            ports = ["--port", str(self.port), "--serving-port", str(self.serving_port)]
-            ports += ["--grpc-port", str(self.grpc_port)]
-        return [sys.executable, "-S", str(self.root / "auto_cmd.py"), *words, *ports]
+        """Return a command line; commands that start something get ports and options."""
+        script = (self.project or self.root) / "auto_cmd.py"
+        argv = [sys.executable, "-S", str(script), *words, "--run-dir", str(self.root / ".run")]
+        if words and words[0] not in {"start", "doctor"}:
+            return argv
+        argv += ["--port", str(self.port), "--serving-port", str(self.serving_port)]
+        return [*argv, "--grpc-port", str(self.grpc_port), *self.options]
 
     def call(self, *words: str, cwd: str | Path = "/") -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -79,7 +86,7 @@ class House:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=60,
+            timeout=120,
         )
 
     def foreground(

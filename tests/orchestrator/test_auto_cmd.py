@@ -372,3 +372,42 @@ def test_the_callers_settings_reach_the_gateway_unless_an_option_is_given(house:
     assert b"GATEWAY_DEADLINE_S=3" in environ
     assert b"GATEWAY_WORKERS=2" in environ
     assert f"GATEWAY_SERVING_URL=http://127.0.0.1:{house.serving_port}".encode() in environ
+
+
+def test_doctor_names_each_fault_with_its_fix(house: House) -> None:
+    (house.root / "my_model" / "1" / "model.h5").touch()
+
+    found = house.call("doctor", "--serving", "none", "--serving-url", "http://h:1")
+    with_models = house.call("doctor")
+
+    assert "my_model/1/model.h5" not in found.stdout
+    assert with_models.returncode == 1
+    assert "WRONG" in with_models.stdout
+    assert "model.h5 is a Keras file, not a SavedModel" in with_models.stdout
+    assert f"scripts/export_saved_model.py --model {house.root}" in with_models.stdout
+
+
+def test_doctor_knows_the_ports_of_the_running_instance(house: House) -> None:
+    house.call("start", "--detach")
+
+    found = house.call("doctor")
+
+    assert f"port {house.port} on 127.0.0.1 is ours" in found.stdout
+
+
+def test_a_model_that_gets_its_first_version_joins_the_genuine_servers_config(
+    house: House,
+) -> None:
+    script = f'#!/bin/sh\nexec {sys.executable} -E -S {STAND_IN} "$@"\n'
+    executable(house.root / "bin" / "tensorflow_model_server", script)
+    house.env["PATH"] = f"{house.root / 'bin'}:/usr/bin:/bin"
+    (house.root / "later").mkdir()
+    with (house.root / "models.toml").open("a") as models:
+        models.write('[models.later]\nbase_path = "later"\n')
+    house.call("start", "--detach")
+    config = house.root / ".run" / "models.config"
+    assert '"later"' not in config.read_text()
+
+    (house.root / "later" / "1").mkdir()
+
+    eventually(lambda: 'name: "later"' in config.read_text())

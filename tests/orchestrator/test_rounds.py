@@ -1,0 +1,89 @@
+"""Fifty rounds of a whole instance over real one-line children: nothing may be left behind."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.commands import start
+from orchestrator.instance import Plan
+from orchestrator.ports import problem
+from orchestrator.probe import missing_200
+from orchestrator.processes import children
+from orchestrator.run_dir import RunDir
+from orchestrator.voice import Voice
+from orchestrator.watched import Policy
+from tests.orchestrator.conftest import eventually, nothing_missing, spec_of
+from tests.orchestrator.house import free_port
+
+ROUNDS = 50
+BUSY = Policy(tick_s=0.01, probe_start_every_s=0.02)
+#: Listens and answers; a line of Python, so that it starts in a few milliseconds.
+ANSWER = (
+    "import socket, sys; s = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+    "while c := s.accept()[0]: c.recv(999); c.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n'); c.close()"
+)
+
+
+class Impatient(Voice):
+    """Asks for a stop as soon as everything is ready, as a person would."""
+
+    def say(self, line: str) -> None:
+        super().say(line)
+        if line == "ready":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture
+def _no_keyboard() -> Iterator[None]:
+    """Take standard input away: the person at the terminal runs the tests."""
+    before = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    yield
+    os.dup2(before, 0)
+    os.close(before)
+    os.close(nothing)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def plan(folder: Path, port: int) -> Plan:
+    url = f"http://127.0.0.1:{port}/"
+    listener = [sys.executable, "-I", "-S", "-c", ANSWER, str(port)]
+    gateway = spec_of(
+        "", folder, name="gateway", argv=listener, ready=lambda: missing_200(url), url=url
+    )
+    serving = spec_of("exec sleep 60", folder, name="serving", ready=nothing_missing)
+    return Plan(
+        specs=[serving, gateway],
+        ports=[("127.0.0.1", port, "--port")],
+        ready=["ready"],
+        policy=BUSY,
+    )
+
+
+@pytest.mark.usefixtures("_no_keyboard")
+def test_fifty_rounds_leave_no_process_no_file_and_no_port(tmp_path: Path) -> None:
+    port = free_port()
+    run_dir = RunDir(tmp_path / "run")
+    before = (open_files(), children(os.getpid()))
+
+    for _ in range(ROUNDS):
+        stream = io.StringIO()
+        assert start(run_dir, lambda: plan(tmp_path, port), Impatient(stream)) == 0
+        assert "ready" in stream.getvalue()
+
+    eventually(lambda: threading.active_count() == 1 or open_files() == before[0])
+    assert (open_files(), children(os.getpid())) == before
+    assert problem("127.0.0.1", port) == ""
+    assert run_dir.read() is None
