@@ -9,6 +9,10 @@
     - BodyTooLarge
     - TooManyImages
     - UnsupportedMediaType
+  + AccessRefused       the caller may not ask, or not now
+    - MissingApiKey
+    - InvalidApiKey
+    - RateLimited
   + NotHere             the caller asks for something that does not exist
     - UnknownModel
     - UnknownVersion
@@ -80,6 +84,32 @@ class UnsupportedMediaType(BadRequest):
     """The body's content type is none the route reads."""
 
     code = "unsupported_media_type"
+
+
+class AccessRefused(GatewayError):
+    """The caller may not ask this, or not now."""
+
+
+class MissingApiKey(AccessRefused):
+    """The route needs an API key and none came."""
+
+    code = "missing_api_key"
+
+
+class InvalidApiKey(AccessRefused):
+    """The API key is unknown or revoked."""
+
+    code = "invalid_api_key"
+
+
+class RateLimited(AccessRefused):
+    """The quota of the caller's key is used up for now."""
+
+    code = "rate_limited"
+
+    def __init__(self, sentence: str, retry_after_s: int) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s
 
 
 class NotHere(GatewayError):

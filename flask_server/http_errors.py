@@ -13,12 +13,15 @@ from flask_server.errors import (
     CorruptImage,
     GatewayError,
     ImageTooLarge,
+    InvalidApiKey,
     InvalidBase64,
     InvalidJson,
     InvalidParameter,
+    MissingApiKey,
     MissingImage,
     ModelNotReady,
     Overloaded,
+    RateLimited,
     ServingError,
     ServingTimeout,
     ServingUnavailable,
@@ -34,6 +37,9 @@ STATUS: dict[type[GatewayError], HTTPStatus] = {
     MissingImage: HTTPStatus.BAD_REQUEST,
     InvalidBase64: HTTPStatus.BAD_REQUEST,
     InvalidParameter: HTTPStatus.BAD_REQUEST,
+    MissingApiKey: HTTPStatus.UNAUTHORIZED,
+    InvalidApiKey: HTTPStatus.UNAUTHORIZED,
+    RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     UnknownModel: HTTPStatus.NOT_FOUND,
     UnknownVersion: HTTPStatus.NOT_FOUND,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -62,6 +68,12 @@ _HTTP_CODES = {
 
 RETRY_AFTER_S = 1
 
+#: How to authenticate (RFC 6750); ``X-API-Key`` does the same and has no registered scheme.
+_CHALLENGES: dict[type[GatewayError], str] = {
+    MissingApiKey: 'Bearer realm="image gateway"',
+    InvalidApiKey: 'Bearer realm="image gateway", error="invalid_token"',
+}
+
 
 def init_app(app: Flask) -> None:
     """Answer every error of the app as problem+json."""
@@ -83,7 +95,12 @@ def answer_gateway_error(error: GatewayError) -> Response:
     """Answer with the status and code that belong to the error's class."""
     if isinstance(error, ServingError):
         current_app.logger.warning("%s %s: %s", g.request_id, error.code, error)
-    return problem_response(problem(error))
+    response = problem_response(problem(error))
+    if isinstance(error, RateLimited):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if type(error) in _CHALLENGES:
+        response.headers["WWW-Authenticate"] = _CHALLENGES[type(error)]
+    return response
 
 
 def answer_http_error(error: HTTPException) -> Response:
