@@ -134,8 +134,12 @@ class Gateway:
         with watch.stage("serving"):
             rows = live.serving.predict(live.name, live.version, body, deadline)
         with watch.stage("postprocess"):
-            classes = live.spec.output.classes
-            scores = read_scores(rows, count=len(usable), classes=classes)
+            scores = read_scores(
+                rows,
+                count=len(usable),
+                classes=live.spec.output.classes,
+                output=live.output,
+            )
             return [rank(row, live.spec, choice) for row in scores]
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from flask_server.deadline import Deadline
-from flask_server.encoding import DEFAULT, DESCRIBE, Encoder, choose_encoder, describe_request
+from flask_server.encoding import Encoder, choose_encoder, describe_request
 from flask_server.errors import (
     ModelNotReady,
     ServingError,
@@ -23,10 +22,17 @@ from flask_server.errors import (
     UnknownVersion,
 )
 from flask_server.serving import AVAILABLE, ServableGone, Serving, VersionStatus
+from flask_server.signatures import (
+    Signatures,
+    declared_picture,
+    is_our_export,
+    picture_input,
+    scores_output,
+)
 from model_catalog.errors import SpecError
 from model_catalog.labels import numbered_labels
 from model_catalog.models_file import ModelEntry
-from model_catalog.spec import ModelSpec, OutputSpec
+from model_catalog.spec import ModelSpec, OutputSpec, input_from_dict
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +48,10 @@ class LiveModel:
     version: int
     spec: ModelSpec
     encode: Encoder
+
+    output: str | None
+    """Which output has the scores; None where the signature has only one."""
+
     serving: Serving
 
 
@@ -190,13 +200,14 @@ class Models:
         self, entry: ModelEntry, serving: Serving, version: int, deadline: Deadline
     ) -> LiveModel:
         signatures = serving.signatures(entry.name, version, deadline)
-        if DESCRIBE in signatures:
+        output = None
+        if is_our_export(signatures):
             rows = serving.predict(entry.name, version, describe_request(), deadline)
             spec = _described(entry.name, rows)
         else:
-            spec = _configured(entry, signatures)
+            output, spec = configured(entry, signatures)
         encode = choose_encoder(signatures, spec.input)
-        return LiveModel(entry.name, version, spec, encode, serving)
+        return LiveModel(entry.name, version, spec, encode, output, serving)
 
     def _known(self, name: str) -> None:
         if name not in self._entries:
@@ -207,43 +218,36 @@ class Models:
 def _described(name: str, rows: object) -> ModelSpec:
     """Read the spec that an export of ours carries."""
     if not isinstance(rows, list) or len(rows) != 1 or not isinstance(rows[0], str):
-        raise ServingError(f"The {DESCRIBE} signature of model {name} did not answer one text.")
+        raise ServingError(f"The describe signature of model {name} did not answer one text.")
     try:
         return ModelSpec.from_json(rows[0])
     except SpecError as error:
         raise ServingError(f"Model {name} describes itself wrongly: {error}") from error
 
 
-def _configured(entry: ModelEntry, signatures: Mapping[str, Any]) -> ModelSpec:
-    """Build the spec of a foreign SavedModel from the models file."""
-    if entry.input is None:
+def configured(entry: ModelEntry, signatures: Signatures) -> tuple[str | None, ModelSpec]:
+    """Return scores output and spec of a foreign SavedModel: signature first, then models file."""
+    classes = len(entry.labels) if entry.labels else None
+    output, declared = scores_output(signatures, classes)
+    classes = classes or declared
+    if classes is None or entry.input is None:
+        missing = "input" if entry.input is None else "labels"
         raise ServingError(
-            f"Model {entry.name} has no {DESCRIBE} signature; say input (and labels) of it in the "
-            "models file."
+            f"Model {entry.name} does not describe itself, and the models file does not say its "
+            f"{missing}. At least input = {{ scale = … }} is needed, and labels where the "
+            "signature does not declare how many classes there are."
         )
-    classes = len(entry.labels) if entry.labels else _declared_classes(entry.name, signatures)
-    return ModelSpec(
-        name=entry.name,
-        input=entry.input,
-        output=OutputSpec(classes=classes, activation=entry.activation),
-        labels=entry.labels or numbered_labels(classes),
-    )
-
-
-def _declared_classes(name: str, signatures: Mapping[str, Any]) -> int:
-    """Read the number of classes from the last dimension of the only output."""
-    outputs = list(signatures.get(DEFAULT, {}).get("outputs", {}).values())
     try:
-        (output,) = outputs
-        size = int(output["tensor_shape"]["dim"][-1]["size"])
-    except (ValueError, KeyError, IndexError, TypeError):
-        size = -1
-    if size < 1:
-        raise ServingError(
-            f"Model {name} does not declare how many classes it has; name a labels file in the "
-            "models file."
+        view = input_from_dict(declared_picture(picture_input(signatures)) | dict(entry.input))
+        spec = ModelSpec(
+            name=entry.name,
+            input=view,
+            output=OutputSpec(classes=classes, activation=entry.activation),
+            labels=entry.labels or numbered_labels(classes),
         )
-    return size
+    except SpecError as error:
+        raise ServingError(f"Model {entry.name} cannot be described: {error}") from error
+    return output, spec
 
 
 def _log_change(name: str, before: ModelState | None, after: ModelState) -> None:

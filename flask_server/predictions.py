@@ -25,11 +25,22 @@ class Prediction:
     score: float
 
 
-def read_scores(rows: object, *, count: int, classes: int) -> list[Scores]:
-    """Check what Serving answered: ``count`` rows of ``classes`` finite numbers each."""
+def read_scores(
+    rows: object, *, count: int, classes: int, output: str | None = None
+) -> list[Scores]:
+    """Check what Serving answered: ``count`` rows of ``classes`` finite numbers each.
+
+    ``output`` names the one that has the scores where the signature has several.
+    """
     if not isinstance(rows, list) or len(rows) != count:
         raise ServingError(f"Serving did not answer with a list of {count} predictions.")
-    return [_row(row, classes) for row in rows]
+    return [_row(row if output is None else _named(row, output), classes) for row in rows]
+
+
+def _named(row: object, output: str) -> object:
+    if not isinstance(row, dict) or output not in row:
+        raise ServingError(f"Serving answered a prediction without the output {output}.")
+    return row[output]
 
 
 def _row(row: object, classes: int) -> Scores:

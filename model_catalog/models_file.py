@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from model_catalog.errors import CatalogError, ModelsFileError, shown
 from model_catalog.labels import IMAGENET, imagenet_labels, read_labels
-from model_catalog.spec import ACTIVATIONS, InputSpec, Label, input_from_dict
+from model_catalog.spec import ACTIVATIONS, Label, input_from_dict
 
 MODELS_FILE = "models.toml"
 
@@ -43,8 +43,9 @@ class ModelEntry:
     version_labels: Mapping[str, int] = field(default_factory=dict)
     """Names for versions, such as ``{"stable": 1}``."""
 
-    input: InputSpec | None = None
-    """How pictures become input, for models that do not describe themselves."""
+    input: Mapping[str, Any] | None = None
+    """Fields of an InputSpec for a model that does not describe itself; what is not told, such as
+    the size, is read from its signature."""
 
     labels: tuple[Label, ...] | None = None
     """The classes, for models that do not describe themselves."""
@@ -179,13 +180,17 @@ class _Table:
             return dict(value)
         raise self.bad("version_labels", value, "a table from word to version number")
 
-    def input(self) -> InputSpec | None:
-        if "input" not in self.values:
+    def input(self) -> Mapping[str, Any] | None:
+        value = self.values.get("input")
+        if value is None:
             return None
+        if not isinstance(value, dict):
+            raise self.bad("input", value, "a table")
         try:
-            return input_from_dict(self.values["input"])
+            input_from_dict({"height": 1, "width": 1} | value)
         except CatalogError as error:
             raise ModelsFileError(f"{self.path}: models.{self.name}.{error}") from error
+        return value
 
     def labels(self) -> tuple[Label, ...] | None:
         value = self.values.get("labels")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import socket
 import threading
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
 
@@ -48,14 +50,14 @@ class Servable:
     spec: ModelSpec | None = field(default_factory=make_spec)
     score: Scorer = by_brightness
     dtype: str = "DT_FLOAT"
+    shape: tuple[int, ...] = (-1, 4, 4, 3)
+    outputs: dict[str, tuple[str, int]] = field(default_factory=lambda: {"y": ("DT_FLOAT", 3)})
     state: str = "AVAILABLE"
 
     def signatures(self) -> dict[str, Any]:
         default = {
-            "inputs": {"x": {"dtype": self.dtype, "tensor_shape": {"dim": []}}},
-            "outputs": {
-                "y": {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "-1"}, {"size": "3"}]}}
-            },
+            "inputs": {"x": tensor(self.dtype, self.shape)},
+            "outputs": {k: tensor(dtype, (-1, n)) for k, (dtype, n) in self.outputs.items()},
         }
         ours: dict[str, Any] = {} if self.spec is None else {"pixels": {}, "describe": {}}
         return {"serving_default": default} | ours
@@ -69,7 +71,21 @@ class Servable:
             shape = (view.height, view.width, view.channels)
             raw = (base64.b64decode(item["b64"]) for item in body["instances"])
             return [self.score(np.frombuffer(data, np.uint8).reshape(shape)) for data in raw]
-        return [self.score(np.array(item, np.float64)) for item in body["instances"]]
+        rows = [self.score(_picture(item)) for item in body["instances"]]
+        if len(self.outputs) == 1:
+            return rows
+        return [dict.fromkeys(self.outputs, ["a"]) | {"scores": row} for row in rows]
+
+
+def tensor(dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    dims = [{"size": str(size), "name": ""} for size in shape]
+    return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": "x:0"}
+
+
+def _picture(item: Any) -> np.ndarray[Any, Any]:
+    if isinstance(item, dict):
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(item["b64"]))))
+    return np.array(item, np.float64)
 
 
 class StubServing:

@@ -45,8 +45,7 @@ def test_everything_a_table_can_say(tmp_path: Path) -> None:
     assert emotion.serving_url == "http://other-host:8501"
     assert emotion.versions == (1, 2)
     assert emotion.version_labels == {"stable": 1, "canary": 2}
-    assert emotion.input is not None
-    assert emotion.input.color == "grayscale"
+    assert emotion.input == {"height": 48, "width": 48, "color": "grayscale", "scale": "unit"}
     assert emotion.labels == (("0", "sad"), ("1", "glad"))
     assert emotion.activation == "none"
 
@@ -70,7 +69,9 @@ def test_imagenet_labels_by_name() -> None:
         ('version_labels = { stable = "1" }', "models.m.version_labels", "word to version"),
         ('serving_url = "other:8501"', "models.m.serving_url", "http://host:8501"),
         ('serving_url = "http://other/v1"', "models.m.serving_url", "without /v1"),
-        ("input = { height = 4 }", "models.m.input.width", "missing"),
+        ("input = { size = 4 }", "models.m.input.size", "one of the keys height, width"),
+        ("input = 4", "models.m.input", "a table"),
+        ('input = { scale = "x" }', "models.m.input.scale", "one of tf"),
         ('labels = ""', "models.m.labels", "label file"),
         ('labels = "no/such/file"', "models.m.labels", "cannot be read"),
         ('activation = "relu"', "models.m.activation", "softmax, sigmoid, none"),
