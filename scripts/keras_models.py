@@ -39,6 +39,8 @@ _SCALE_BY_NAME = {
 UNTRAINED = "_untrained"
 #: Layers with which a model does its scaling itself.
 _SCALING_LAYERS = {"Rescaling", "Normalization"}
+#: What preprocess_input leaves behind when it is called while a model is being built.
+_ARITHMETIC = {"TrueDivide", "Divide", "Multiply", "Subtract", "Add", "GetItem"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,12 @@ def is_trained(model: keras.Model) -> bool:
 def activation_of(model: keras.Model) -> Finding:
     """Return what the last layer applies to the scores."""
     layer = _last_layer(model)
-    kind = type(layer).__name__
-    if kind == "Softmax":
+    if _kind(layer) == "Softmax":
         return Finding("softmax")
     activation = getattr(getattr(layer, "activation", None), "__name__", None)
     if activation in _ACTIVATIONS:
         return Finding(_ACTIVATIONS[activation])
-    return Finding("none", f"the last layer is a {kind}")
+    return Finding("none", f"the last layer is a {_kind(layer)}")
 
 
 def _last_layer(model: keras.Model) -> keras.layers.Layer:
@@ -133,9 +134,10 @@ def _last_layer(model: keras.Model) -> keras.layers.Layer:
 def scale_of(model: keras.Model) -> Finding:
     """Return the scaling: the model's own layer, a known keras.applications model, else "tf"."""
     parts = list(_parts(model))
-    for part in parts:
-        if type(part).__name__ in _SCALING_LAYERS:
-            return Finding("none", f"the model has a {type(part).__name__} layer of its own")
+    kinds = [_kind(part) for part in parts if _kind(part) in _SCALING_LAYERS]
+    kinds += [kind for kind in [_first_step(model)] if kind in _ARITHMETIC]
+    if kinds:
+        return Finding("none", f"the model has its own {kinds[0]}")
     for part in parts:
         for beginning, mode in _SCALE_BY_NAME.items():
             if getattr(part, "layers", None) and part.name.lower().startswith(beginning):
@@ -148,3 +150,20 @@ def _parts(model: keras.Model) -> Iterator[keras.layers.Layer]:
     yield model
     for layer in getattr(model, "layers", ()):
         yield from _parts(layer)
+
+
+def _first_step(model: keras.Model) -> str:
+    """Return the kind of the first operation that is neither input nor augmentation."""
+    steps = getattr(model, "operations", model.layers)
+    return next((_kind(step) for step in steps if not _is_augmentation(step)), "")
+
+
+def _is_augmentation(step: keras.Operation) -> bool:
+    inside = getattr(step, "layers", None)
+    if inside:
+        return all(map(_is_augmentation, inside))
+    return _kind(step) == "InputLayer" or _kind(step).startswith("Random")
+
+
+def _kind(part: keras.Operation) -> str:
+    return type(part).__name__

@@ -88,6 +88,21 @@ def test_a_model_that_scales_by_itself_gets_raw_pixels() -> None:
     assert "Rescaling" in finding.reason
 
 
+@pytest.mark.parametrize("module", ["mobilenet_v2", "resnet50", "densenet"])
+def test_a_model_that_calls_preprocess_input_gets_raw_pixels(module: str) -> None:
+    """As the guides to transfer learning do it: augment, preprocess, ask the known model."""
+    import keras
+
+    pixels = keras.Input((6, 5, 3))
+    augmented = keras.Sequential([keras.layers.RandomFlip()])(pixels)
+    preprocess_input = getattr(keras.applications, module).preprocess_input
+    scores = classifier(name=module)(preprocess_input(augmented))
+
+    finding = keras_models.scale_of(keras.Model(pixels, scores))
+
+    assert finding.value == "none"
+
+
 @pytest.mark.parametrize(
     ("name", "scale"),
     [
