@@ -47,6 +47,7 @@ _SEPARATORS: Final = bytes(char in b",[] " for char in range(256))
 #: Bytes of the text that are worked on at a time; small enough for the processor's cache.
 _PIECE: Final = 1 << 19
 _WORD: Final = 8
+_MAX_DEPTH: Final = 32
 _PADDING: Final = b"," * 4 * _WORD
 _MAX_FRACTION: Final = 3 * _WORD
 _LOW_NIBBLES: Final = np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -57,8 +58,6 @@ def read_block(text: bytes) -> NumberBlock:
     if any(space in text for space in (b"\n", b"\t", b"\r")):
         text = _squeezed(text)
     shape = _shape(text.translate(None, _NUMERALS + b" "))
-    if not shape:
-        raise Doubt
     pieces = [_numbers(piece) for piece in _pieces(text)]
     values = np.concatenate([piece.values for piece in pieces])
     if len(values) != math.prod(shape):
@@ -76,6 +75,8 @@ def _squeezed(text: bytes) -> bytes:
 def _shape(skeleton: bytes) -> tuple[int, ...]:
     """Return the sizes of the lists, given nothing but their brackets and commas."""
     depth = len(skeleton) - len(skeleton.lstrip(b"["))
+    if not 1 <= depth <= _MAX_DEPTH:
+        raise Doubt
     sizes: list[int] = []
     unit = b""
     for level in range(depth):

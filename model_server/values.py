@@ -73,7 +73,7 @@ def regular(value: Json, dtype: str) -> NDArray[Any]:
     shape = shape_of(value)
     if len(shape) > MAX_RANK:
         raise Irregular
-    if shape and all(isinstance(item, NumberBlock) for item in value):
+    if shape and value and all(isinstance(item, NumberBlock) for item in value):
         return _stacked([_from_block(item, dtype) for item in value])
     flat = [value]
     for size in shape:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from model_server.engine import TensorInfo, Tensors
 from model_server.errors import InvalidArgument, ServingError
+from model_server.json_exact import JsonObject
 from model_server.json_text import members, quote_value
 from model_server.number_blocks import NumberBlock
 from model_server.values import Irregular, build, is_base64, leaves, regular, shape_of, tensor
@@ -93,9 +94,15 @@ def _regular_rows(rows: list[Any], inputs: Inputs) -> Tensors:
         if len(inputs) > 1:
             raise Irregular
         return {name: regular(rows, info.dtype) for name, info in inputs.items()}
-    if not all(isinstance(row, dict) and row.keys() == inputs.keys() for row in rows):
+    if not all(_has_each_once(row, inputs) for row in rows):
         raise Irregular
     return {name: regular([row[name] for row in rows], info.dtype) for name, info in inputs.items()}
+
+
+def _has_each_once(row: Any, inputs: Inputs) -> bool:  # noqa: ANN401 - any JSON value
+    if not isinstance(row, dict) or row.keys() != inputs.keys():
+        return False
+    return not isinstance(row, JsonObject) or len(row.pairs) == len(row)
 
 
 def _is_named(row: object) -> bool:

@@ -1,0 +1,186 @@
+"""Real servers for tests: in this process on a free port, or in a process of their own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model_server.http_layer import HttpServer, serve
+from model_server.http_messages import Request, Response
+
+ROOT = Path(__file__).parents[2]
+SERVER = (sys.executable, "-m", "model_server")
+TOY_SERVER = (sys.executable, "-m", "tests.model_server.toy")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server answered."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        return str(self.json["error"])
+
+
+@dataclass(frozen=True)
+class Client:
+    """Talks to a server on this machine, a new connection for every request."""
+
+    port: int
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            data = body.encode() if isinstance(body, str) else body
+            connection.request(method, path, data, dict(headers or {}))
+            response = connection.getresponse()
+            reply_headers = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(response.status, response.reason, reply_headers, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> Reply:
+        return self.call("GET", path)
+
+    def predict(self, model: str, document: object) -> Reply:
+        return self.call("POST", f"/v1/models/{model}:predict", json.dumps(document))
+
+    def states(self, model: str) -> dict[int, str]:
+        """Return the state of each version."""
+        versions = self.get(f"/v1/models/{model}").json["model_version_status"]
+        return {int(entry["version"]): entry["state"] for entry in versions}
+
+    def raw(self, *pieces: bytes, silence_s: float = 0.3) -> bytes:
+        """Send bytes as they are; return what comes back, ``<EOF>`` appended if it ends."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(0.02)
+            connection.settimeout(silence_s)
+            return b"".join(_received(connection))
+
+
+def _received(connection: socket.socket) -> Iterator[bytes]:
+    try:
+        while data := connection.recv(65536):
+            yield data
+    except TimeoutError:
+        return
+    except ConnectionResetError:
+        pass
+    yield b"<EOF>"
+
+
+@contextmanager
+def http_server(answer: Callable[[Request], Response], threads: int = 8) -> Iterator[Client]:
+    """Serve a function over HTTP in this process."""
+    server = HttpServer("127.0.0.1", 0, answer, threads=threads)
+    thread = serve(server)
+    try:
+        yield Client(server.port)
+    finally:
+        server.drain(5)
+        thread.join(5)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    """Tell whether the condition becomes true in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+class Process:
+    """A server in a process of its own."""
+
+    def __init__(self, command: tuple[str, ...], log: Path, flags: tuple[str, ...]) -> None:
+        self.port = free_port()
+        self.client = Client(self.port)
+        self.log = log
+        arguments = [*command, f"--rest_api_port={self.port}", *flags]
+        with log.open("w") as output:
+            self.child = subprocess.Popen(
+                arguments, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def is_open(self) -> bool:
+        with socket.socket() as caller:
+            return caller.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def wait_until_open(self, seconds: float = 60.0) -> None:
+        assert eventually(lambda: self.is_open or self.child.poll() is not None, seconds)
+        assert self.child.poll() is None, self.log.read_text()
+
+    def stop(self) -> int:
+        """Ask the server to stop, and return its exit code."""
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+        try:
+            return self.child.wait(30)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+            raise
+
+
+@contextmanager
+def server_process(
+    command: tuple[str, ...], log: Path, *flags: str, opens: bool = True
+) -> Iterator[Process]:
+    """Run a server process until the block ends."""
+    process = Process(command, log, flags)
+    try:
+        if opens:
+            process.wait_until_open()
+        yield process
+    finally:
+        process.stop()
+
+
+@contextmanager
+def in_threads(count: int, work: Callable[[int], None]) -> Iterator[None]:
+    """Run ``work(0)`` to ``work(count - 1)`` at the same time as the block."""
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for thread in threads:
+            thread.join(30)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from model_server.errors import InvalidArgument
+from model_server.json_exact import JsonObject, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"null", None),
+        (b"[true, false]", [True, False]),
+        (b" {} ", {}),
+        (b"[[], {}]", [[], {}]),
+        (b'{"a": {"b": [1, 2.5]}}', {"a": {"b": [1, 2.5]}}),
+        (b"[-0, 12, -7]", [0, 12, -7]),
+        (b"[18446744073709551615, -9223372036854775808]", [2**64 - 1, -(2**63)]),
+        (b"[18446744073709551616, -9223372036854775809]", [2.0**64, -(2.0**63)]),
+        (b"[1e2, 1E+2, 1.5e-1]", [100.0, 100.0, 0.15]),
+        (b"[1e-400]", [0.0]),
+        (b"[Infinity, -Infinity, Inf, -Inf]", [math.inf, -math.inf, math.inf, -math.inf]),
+        (rb'"a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00"', 'a"\\/\b\f\n\r\t\u00e9\U0001f600'),
+        (b"\xef\xbb\xbf[1]", [1]),
+        (b"[1] and then some", [1]),
+    ],
+)
+def test_values(text: bytes, value: object) -> None:
+    assert parse(text) == value
+
+
+@pytest.mark.parametrize("text", [b"[NaN]", b"[-NaN]"])
+def test_nan_is_a_number(text: bytes) -> None:
+    [value] = parse(text)
+
+    assert math.isnan(value)
+
+
+def test_negative_zero_keeps_its_sign_only_with_a_point() -> None:
+    whole, double = parse(b"[-0, -0.0]")
+
+    assert (type(whole), math.copysign(1, double)) == (int, -1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "offset"),
+    [
+        (b"   ", "The document is empty.", 3),
+        (b"]", "The document is empty.", 0),
+        (b"instances = [1]", "Invalid value.", 0),
+        (b"nul", "Invalid value.", 3),
+        (b"[1, 2,]", "Invalid value.", 6),
+        (b"[Nan]", "Invalid value.", 3),
+        (b"[Infinite]", "Invalid value.", 8),
+        (b"[-]", "Invalid value.", 2),
+        (b"[+1]", "Invalid value.", 1),
+        (b"[.5]", "Invalid value.", 1),
+        (b"[", "Invalid value.", 1),
+        (b'{"a":}', "Invalid value.", 5),
+        (b"[1 2]", "Missing a comma or ']' after an array element.", 3),
+        (b"[01]", "Missing a comma or ']' after an array element.", 2),
+        (b"[1, 2", "Missing a comma or ']' after an array element.", 5),
+        (b"{'a': 1}", "Missing a name for object member.", 1),
+        (b'{"a": 1,}', "Missing a name for object member.", 8),
+        (b'{"a" 1}', "Missing a colon after a name of object member.", 5),
+        (b'{"a": 1', "Missing a comma or '}' after an object member.", 7),
+        (b'{"a": 1]', "Missing a comma or '}' after an object member.", 7),
+        (b'"abc', "Missing a closing quotation mark in string.", 4),
+        (b'"a\\x"', "Invalid escape character in string.", 2),
+        (b'"a\nb"', "Invalid escape character in string.", 2),
+        (b'"\\u12g4"', "Incorrect hex digit after \\u escape in string.", 1),
+        (b'"\\ud800"', "The surrogate pair in string is invalid.", 1),
+        (b'"\\ud800\\u0041"', "The surrogate pair in string is invalid.", 1),
+        (b"[1.]", "Miss fraction part in number.", 3),
+        (b"[1e]", "Miss exponent in number.", 3),
+        (b"[1e+]", "Miss exponent in number.", 4),
+        (b"[ 1e400]", "Number too big to be stored in double.", 2),
+        (b"[0e309]", "Number too big to be stored in double.", 1),
+        (b"[" + b"9" * 400 + b"]", "Number too big to be stored in double.", 1),
+        (b"[" + b"9" * 5000 + b"]", "Number too big to be stored in double.", 1),
+    ],
+)
+def test_mistakes_name_their_offset(text: bytes, message: str, offset: int) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parse(text)
+
+    assert caught.value.message == f"JSON Parse error: {message} at offset: {offset}"
+
+
+def test_an_empty_body_has_no_offset() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parse(b"")
+
+    assert caught.value.message == "JSON Parse error: The document is empty"
+
+
+def test_the_first_of_equal_names_counts_and_all_are_kept() -> None:
+    value = parse(b'{"a": 1, "b": 2, "a": 3}')
+
+    assert isinstance(value, JsonObject)
+    assert value == {"a": 1, "b": 2}
+    assert value.pairs == [("a", 1), ("b", 2), ("a", 3)]
+
+
+@pytest.mark.parametrize("depth", [1_000, 100_000])
+def test_depth_is_not_limited(depth: int) -> None:
+    value = parse(b"[" * depth + b"]" * depth)
+
+    for _ in range(depth - 1):
+        [value] = value
+    assert value == []
+
+
+def test_bytes_that_are_not_utf8_survive() -> None:
+    [raw, lone] = parse(b'["\xff\xfe", "\\udc80"]')
+
+    assert raw.encode("utf-8", "surrogateescape") == b"\xff\xfe"
+    assert lone.encode("utf-8", "surrogateescape") == b"\xed\xb2\x80"

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_server.number_text import decimals
+
+
+@pytest.mark.parametrize(
+    ("number", "single", "double"),
+    [
+        (0.1, "0.1", "0.1"),
+        (1 / 3, "0.333333343", "0.33333333333333331"),
+        (3.0, "3.0", "3.0"),
+        (100000.0, "100000.0", "100000.0"),
+        (1e6, "1e+06", "1e+06"),
+        (1234567.0, "1234567.0", "1234567.0"),
+        (16777217.0, "16777216.0", "16777217.0"),
+        (1435774380.0, "1.43577434e+09", "1435774380.0"),
+        (0.00003, "3e-05", "3e-05"),
+        (1e-7, "1e-07", "1e-07"),
+        (3.14159265358979, "3.14159274", "3.1415926535897900"),
+        (-0.0, "-0.0", "-0.0"),
+        (math.nan, "NaN", "NaN"),
+        (math.inf, "Infinity", "Infinity"),
+        (-math.inf, "-Infinity", "-Infinity"),
+    ],
+)
+def test_texts(number: float, single: str, double: str) -> None:
+    assert decimals(np.array([number], dtype=np.float32)) == [single]
+    assert decimals(np.array([number]))[0].ljust(len(double), "0") == double
+
+
+def test_no_numbers_give_no_texts() -> None:
+    assert decimals(np.empty(0, dtype=np.float32)) == []
+
+
+def _by_the_rule(number: float, kind: type[np.floating], full: str) -> str:
+    text = f"{number:g}"
+    if kind(float(text)) != kind(number):
+        text = full % number
+    return text if "." in text or "e" in text else f"{text}.0"
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1))
+def test_single_precision_follows_the_rule(numbers: list[float]) -> None:
+    texts = decimals(np.array(numbers, dtype=np.float32))
+
+    assert texts == [_by_the_rule(number, np.float32, "%.9g") for number in numbers]
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+def test_double_precision_follows_the_rule(numbers: list[float]) -> None:
+    texts = decimals(np.array(numbers))
+
+    assert texts == [_by_the_rule(number, np.float64, "%.17g") for number in numbers]
