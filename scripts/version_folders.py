@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 #: TensorFlow Serving takes every child whose name is a number for a version, plain files included.
 _VERSION = re.compile(r"[0-9]+")
+#: No server takes this for a version.
+_DRAFT = ".draft-"
+#: A draft that nobody has touched for a day belongs to a process that was killed.
+_ABANDONED_S = 24 * 60 * 60.0
 
 
 @contextmanager
 def new_version(base_path: Path) -> Iterator[Draft]:
     """Give a draft to fill; it becomes the next version when the block ends without an error."""
     base_path.mkdir(parents=True, exist_ok=True)
+    _sweep(base_path)
     draft = Draft(base_path)
     draft.folder.mkdir()
     try:
@@ -34,8 +40,7 @@ class Draft:
     """A version in the making: fill ``folder``; ``published`` is where it went."""
 
     def __init__(self, base_path: Path) -> None:
-        # The leading dot and the letters: no server takes this name for a version.
-        self.folder = base_path / f".draft-{uuid.uuid4().hex}"
+        self.folder = base_path / f"{_DRAFT}{uuid.uuid4().hex}"
         self.published = self.folder
 
     def publish(self) -> None:
@@ -48,6 +53,14 @@ class Draft:
                 # Onto a folder with content a rename fails: somebody else took the number.
                 if not target.exists():
                     raise
+
+
+def _sweep(base_path: Path) -> None:
+    """Remove what killed processes have left behind."""
+    for draft in base_path.glob(f"{_DRAFT}*"):
+        with suppress(FileNotFoundError):  # it has just been published
+            if time.time() - draft.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(draft, ignore_errors=True)
 
 
 def versions(base_path: Path) -> list[int]:

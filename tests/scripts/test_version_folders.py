@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,6 +62,20 @@ def test_a_failed_block_leaves_nothing_behind(tmp_path: Path) -> None:
         raise RuntimeError
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("age_s", "kept"), [(86_300, True), (86_500, False)])
+def test_a_draft_of_a_killed_process_is_removed_after_a_day(
+    tmp_path: Path, age_s: float, kept: bool
+) -> None:
+    draft = tmp_path / ".draft-of-somebody"
+    draft.mkdir()
+    (draft / "half").touch()
+    os.utime(draft, (time.time() - age_s,) * 2)
+
+    publish(tmp_path)
+
+    assert draft.exists() is kept
 
 
 def test_no_server_takes_the_draft_for_a_version(tmp_path: Path) -> None:
