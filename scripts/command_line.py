@@ -23,7 +23,9 @@ def run(work: Callable[[], object]) -> int:
 
 
 def sentence(error: Exception) -> str:
-    """Return the error as one line; a file that cannot be used is named first, without a number."""
+    """Return the error as one line that says what to do or which file is meant."""
+    if isinstance(error, ImportError):
+        return f"{error}; pip install -e '.[embedded,export,dev]' brings what the scripts need."
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())
