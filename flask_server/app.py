@@ -10,14 +10,26 @@ from functools import cache
 from flask import Flask, Response, g, request
 from flask_cors import CORS
 
-from flask_server import admission, bodies, caching, http_errors, security_headers
-from flask_server.deadline import Deadline
+from flask_server import (
+    access_log,
+    admission,
+    bodies,
+    caching,
+    http_errors,
+    ledger,
+    logs,
+    metrics,
+    metrics_directory,
+    security_headers,
+)
 from flask_server.gateway import Gateway
+from flask_server.ledger import NotingGateway
+from flask_server.metrics import Metrics
 from flask_server.models import Models
 from flask_server.serving import Serving
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
-from flask_server.views import health, models, original
+from flask_server.views import documents, health, models, original
 from flask_server.views.context import EXTENSION
 from model_catalog.models_file import load_models_file
 
@@ -33,17 +45,22 @@ def create_app(settings: Settings | None = None) -> Flask:
     The app watches its models in a background thread; ``close_app`` ends it.
     """
     settings = settings or Settings.from_env(os.environ)
+    logs.configure(settings.log_format)
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     watched = _models(settings)
-    app.extensions[EXTENSION] = Gateway(settings, watched)
-    app.before_request(lambda: _begin(settings))
+    app.extensions[EXTENSION] = NotingGateway(settings, watched)
+    ledger.init_app(app)
+    access_log.init_app(app)
+    app.before_request(_begin)
     bodies.init_app(app, settings.max_body_bytes)
     admission.init_app(app, settings.max_in_flight)
+    if settings.metrics:
+        metrics.init_app(app, _metrics(settings, watched))
     http_errors.init_app(app)
     caching.init_app(app)
     security_headers.init_app(app)
-    for view in (original, models, health):
+    for view in (original, models, health, documents):
         app.register_blueprint(view.bp)
     app.after_request(_finish)
     CORS(
@@ -72,10 +89,14 @@ def _models(settings: Settings) -> Models:
     return Models(entries, lambda url: serving_at(url or settings.serving_url))
 
 
-def _begin(settings: Settings) -> None:
+def _metrics(settings: Settings, models: Models) -> Metrics:
+    shared = metrics_directory.shared(os.environ)
+    return Metrics(models, max_in_flight=settings.max_in_flight, shared=shared)
+
+
+def _begin() -> None:
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-    g.deadline = Deadline(settings.deadline_s)
     g.stopwatch = Stopwatch()
 
 

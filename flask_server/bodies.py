@@ -17,9 +17,12 @@ from flask_server.errors import BodyTooLarge
 
 DRAIN_BYTES = 256 * 1024 * 1024
 DRAIN_S = 10.0
+#: How long a caller may send nothing in the middle of a body, or take nothing of an answer.
+STALL_S = 10.0
 
 _CHUNK = 64 * 1024
 _INPUT = "wsgi.input"
+_SOCKET = "gunicorn.socket"
 
 
 class BoundedStream:
@@ -34,7 +37,10 @@ class BoundedStream:
         """Return up to ``size`` bytes, all that is left if it is negative."""
         if size < 0:
             return b"".join(iter(lambda: self.read(_CHUNK), b""))
-        data = self._stream.read(size)
+        try:
+            data = self._stream.read(size)
+        except TimeoutError as error:
+            raise ClientDisconnected("The body stopped coming.") from error
         self._count += len(data)
         if self._count > self._limit:
             raise _too_large(f"more than {self._limit}", self._limit)
@@ -61,6 +67,9 @@ def init_app(app: Flask, max_body_bytes: int) -> None:
 def _bound_body(limit: int) -> None:
     """Put a stream in place that ends where this body ends, under every WSGI server."""
     environ = request.environ
+    if _SOCKET in environ:
+        # gunicorn waits for ever on a caller that stalls; each stalled one would hold a thread.
+        environ[_SOCKET].settimeout(STALL_S)
     environ[_INPUT] = BoundedStream(get_input_stream(environ), limit)
     environ["wsgi.input_terminated"] = True
     length = request.content_length

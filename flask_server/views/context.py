@@ -6,6 +6,7 @@ from typing import cast
 
 from flask import current_app, g
 
+from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError
 from flask_server.gateway import Answer, Gateway, Question, Result
 
@@ -18,8 +19,9 @@ def gateway() -> Gateway:
 
 
 def ask(question: Question) -> Answer:
-    """Put the question to the gateway within the request's deadline."""
-    return gateway().classify(question, g.deadline, g.stopwatch)
+    """Put the question to the gateway; its deadline begins now, when the body has arrived."""
+    deadline = Deadline(gateway().settings.deadline_s)
+    return gateway().classify(question, deadline, g.stopwatch)
 
 
 def only(answer: Answer) -> Result:

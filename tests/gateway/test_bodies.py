@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import io
+import socket
+
+import pytest
+from werkzeug.exceptions import ClientDisconnected
+
+from flask_server.bodies import BoundedStream
+from flask_server.errors import BodyTooLarge
+
+
+@pytest.mark.parametrize("size", [-1, 3, 100])
+def test_limit_is_inclusive(size: int) -> None:
+    stream = BoundedStream(io.BytesIO(bytes(10)), limit=10)
+
+    assert b"".join(iter(lambda: stream.read(size), b"")) == bytes(10)
+
+
+@pytest.mark.parametrize("size", [-1, 3, 100])
+def test_one_byte_more_is_refused(size: int) -> None:
+    stream = BoundedStream(io.BytesIO(bytes(11)), limit=10)
+
+    with pytest.raises(BodyTooLarge, match="more than 10 bytes; at most 10 bytes"):
+        list(iter(lambda: stream.read(size), b""))
+
+
+def test_drain_leaves_nothing() -> None:
+    body = io.BytesIO(bytes(1_000_000))
+
+    assert BoundedStream(body, limit=10).drain()
+    assert body.read() == b""
+
+
+def test_a_caller_that_stalls_is_given_up() -> None:
+    near, far = socket.socketpair()
+    with near, far, near.makefile("rb") as file:
+        near.settimeout(0.05)
+        far.sendall(b"half a bo")
+
+        with pytest.raises(ClientDisconnected):
+            BoundedStream(file, limit=100).read(20)
