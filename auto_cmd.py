@@ -50,7 +50,12 @@ INSTALL = ".venv/bin/python -m pip install -c constraints.txt -e '.[gateway,embe
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; 0 done, 1 failed, 2 misused, 3 nothing is running."""
-    program = Program(
+    return run(program(), argv)
+
+
+def program() -> Program:
+    """Say what the command line is the command line of."""
+    return Program(
         script=ROOT / "auto_cmd.py",
         summary=(__doc__ or "").split("\n")[0],
         run_dir=ROOT / ".run",
@@ -59,7 +64,6 @@ def main(argv: Sequence[str]) -> int:
         plan=plan,
         examine=examine,
     )
-    return run(program, argv)
 
 
 class Served:

@@ -57,23 +57,25 @@ class Child:
     """A running child; its keeper's exit code is its own."""
 
     def __init__(self, spec: ChildSpec) -> None:
-        argv = [sys.executable, "-E", "-s", "-S", "-m", "orchestrator.keeper"]
-        options = ["--log", str(spec.log), "--cwd", str(spec.cwd), "--grace-s", str(spec.grace_s)]
         control, own_end = os.pipe()
-        self._control: int | None = own_end
         answer, keepers_end = os.pipe()
-        if spec.after:
-            options += ["--after", json.dumps(list(spec.after))]
-        self._keeper = subprocess.Popen(
-            [*argv, *options, "--", *spec.argv],
-            env=dict(spec.env),
-            cwd=_PACKAGE_ROOT,
-            stdin=control,
-            stdout=keepers_end,
-            start_new_session=True,
-        )
-        os.close(control)
-        os.close(keepers_end)
+        try:
+            self._keeper = subprocess.Popen(
+                [*_keeper_argv(spec), "--", *spec.argv],
+                env=dict(spec.env),
+                cwd=_PACKAGE_ROOT,
+                stdin=control,
+                stdout=keepers_end,
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(own_end)
+            os.close(answer)
+            raise
+        finally:
+            os.close(control)
+            os.close(keepers_end)
+        self._control: int | None = own_end
         self._old_workers: frozenset[int] = frozenset()
         with os.fdopen(answer, "rb") as first_line:
             self.pid = int(first_line.readline() or 0)
@@ -119,3 +121,10 @@ class Child:
         if self._control is not None:
             os.close(self._control)
             self._control = None
+
+
+def _keeper_argv(spec: ChildSpec) -> list[str]:
+    # Without site and the caller's PYTHON… variables: only its child has a use for them.
+    argv = [sys.executable, "-E", "-s", "-S", "-m", "orchestrator.keeper"]
+    argv += ["--log", str(spec.log), "--cwd", str(spec.cwd), "--grace-s", str(spec.grace_s)]
+    return [*argv, "--after", json.dumps(list(spec.after))]

@@ -19,6 +19,7 @@ from orchestrator.doctor import Finding, report
 from orchestrator.errors import OrchestratorError
 from orchestrator.instance import Plan
 from orchestrator.logs import LogStream, RotatingLog
+from orchestrator.numbers import whole
 from orchestrator.run_dir import RunDir
 from orchestrator.voice import Voice
 
@@ -51,7 +52,7 @@ def run(program: Program, argv: Sequence[str]) -> int:
     """Run one command and return its exit code; no command means ``start``."""
     bare = not argv or (argv[0].startswith("-") and argv[0] not in {"-h", "--help"})
     words = ["start", *argv] if bare else list(argv)
-    options = _parser(program).parse_args(words)
+    options = parser(program).parse_args(words)
     try:
         return _run(program, options, words)
     except OrchestratorError as error:
@@ -95,14 +96,18 @@ def _start(
     return detach([sys.executable, str(program.script), *again, "--behind"], run_dir, voice)
 
 
-def _parser(program: Program) -> argparse.ArgumentParser:
+def parser(program: Program) -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--run-dir", type=Path, default=program.run_dir, help="state and logs")
-    parser = argparse.ArgumentParser(prog=program.script.name, description=program.summary)
-    verbs = parser.add_subparsers(dest="command", required=True)
+    top = argparse.ArgumentParser(prog=program.script.name, description=program.summary)
+    verbs = top.add_subparsers(dest="command", required=True)
 
     def verb(name: str, text: str) -> argparse.ArgumentParser:
-        return verbs.add_parser(name, parents=[common], help=text, description=text)
+        # No abbreviations: what goes on in the background is started by the same words.
+        return verbs.add_parser(
+            name, parents=[common], help=text, description=text, allow_abbrev=False
+        )
 
     start = verb("start", "start all and stay; no command means this")
     start.add_argument("--detach", action="store_true", help="return once all is ready")
@@ -116,6 +121,6 @@ def _parser(program: Program) -> argparse.ArgumentParser:
     logs = verb("logs", "show the last lines of the logs")
     logs.add_argument("child", nargs="?", choices=[*program.children, LOG])
     logs.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
-    logs.add_argument("-n", "--lines", type=int, default=_LINES, help=f"how many ({_LINES})")
+    logs.add_argument("-n", "--lines", type=whole(0), default=_LINES, help=f"how many ({_LINES})")
     program.start_options(verb("doctor", "look for what would keep the children from working"))
-    return parser
+    return top

@@ -35,8 +35,13 @@ def _follow(process: subprocess.Popen[bytes], tail: Tail, run_dir: RunDir, voice
         ready = _is_ready(run_dir, process.pid)
         for line in tail.lines():
             voice.say(line)
-        if code is not None or ready:
-            return code or 0
+        if ready:
+            process.returncode = (
+                0  # it goes on without us; Popen would warn that it was not awaited
+            )
+            return 0
+        if code is not None:
+            return code
         time.sleep(_PAUSE_S)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.child import ChildSpec
-from orchestrator.errors import OrchestratorError, PortTaken
+from orchestrator.errors import PortTaken, RunDirUnusable
 from orchestrator.inbox import PROMPT, RESTART_SIGNALS, Inbox, read_words, signals_post_to
 from orchestrator.lifecycle import State
 from orchestrator.logs import last_lines
@@ -117,8 +117,8 @@ class Instance:
     def _tend(self) -> None:
         try:
             self._plan.tend()
-        except (OSError, OrchestratorError) as error:  # a full disk must not end the children
-            self._voice.progress(f"housekeeping: {error}", 0)
+        except (OSError, RunDirUnusable) as error:
+            self._voice.log(str(error))
 
     def _announce(self) -> None:
         self._announced = True
@@ -135,8 +135,8 @@ class Instance:
     def _write_state(self) -> None:
         try:
             self._run_dir.write(self._state())
-        except OSError as error:
-            self._voice.log(f"the state file cannot be written: {error}")
+        except RunDirUnusable as error:  # a full disk must not end the children
+            self._voice.log(str(error))
 
     def _state(self) -> dict[str, Any]:
         watched = self._supervisor.watched

@@ -145,25 +145,12 @@ def watch_signals() -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Start the child, say its PID, keep it."""
-    parser = argparse.ArgumentParser(prog="keeper")
-    parser.add_argument("--log", type=Path, required=True)
-    parser.add_argument("--cwd", required=True)
-    parser.add_argument("--grace-s", type=float, required=True)
-    parser.add_argument("--after", type=json.loads, default=[])
-    parser.add_argument("argv", nargs="+")
-    options = parser.parse_args(argv)
+    options = _parser().parse_args(argv)
     log = RotatingLog(options.log)
     wake = watch_signals()
     output, childs_end = os.pipe()
     try:
-        child = subprocess.Popen(  # noqa: S603 - the supervisor says what to start
-            options.argv,
-            cwd=options.cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=childs_end,
-            stderr=childs_end,
-            start_new_session=True,
-        )
+        child = _start(options.argv, options.cwd, childs_end)
     except OSError as error:
         log.write(f"{options.argv[0]} cannot be started: {error}\n".encode())
         return CANNOT_START
@@ -174,6 +161,27 @@ def main(argv: Sequence[str]) -> int:
     finally:
         end_group(child.pid, signal.SIGKILL)
         clean_up(options.after, log)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="keeper")
+    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--cwd", required=True)
+    parser.add_argument("--grace-s", type=float, required=True)
+    parser.add_argument("--after", type=json.loads, default=[])
+    parser.add_argument("argv", nargs="+")
+    return parser
+
+
+def _start(argv: Sequence[str], cwd: str, output: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - the supervisor says what to start
+        argv,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
 
 
 if __name__ == "__main__":

@@ -69,11 +69,14 @@ class RunDir:
         """Write a file for a child, in one step and only when it differs from what is there."""
         self.prepare()
         path = self.path / name
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            return
         draft = path.with_suffix(".draft")
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        try:
+            if path.exists() and path.read_text(encoding="utf-8") == text:
+                return
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+        except OSError as error:
+            raise RunDirUnusable(f"{path} cannot be written: {error}") from error
 
     def own_pids(self) -> list[int]:
         """Return the PIDs of the running instance's children."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from orchestrator.child import ChildSpec, Probe
 from orchestrator.cpus import usable_cpus
 from orchestrator.errors import Misused
 from orchestrator.notify import VARIABLE as NOTIFY
+from orchestrator.numbers import port, seconds, whole
 from orchestrator.probe import Patient, at_all, first, missing_200, ok
 from orchestrator.run_dir import RunDir
 from orchestrator.serving_command import KINDS, ServingCommand, settle_kind
@@ -32,18 +32,18 @@ def start_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what to start and where."""
     add = parser.add_argument
     add("--host", default=LOCAL, help="where the gateway listens (%(default)s)")
-    add("--port", type=int, default=5000, help="the gateway's port (%(default)s)")
+    add("--port", type=port, default=5000, help="the gateway's port (%(default)s)")
     add("--serving", choices=["auto", *KINDS], default="auto", help="which Serving (%(default)s)")
     add("--serving-url", help="its address, with --serving none")
-    add("--serving-port", type=int, default=9000, help="Serving's REST port (%(default)s)")
-    add("--grpc-port", type=int, default=8500, help="Serving's gRPC port (%(default)s)")
+    add("--serving-port", type=port, default=9000, help="Serving's REST port (%(default)s)")
+    add("--grpc-port", type=port, default=8500, help="Serving's gRPC port (%(default)s)")
     add("--models-file", type=Path, help="which models exist (models.toml beside auto_cmd.py)")
-    add("--deadline", type=float, help=f"seconds that a request may take ({DEADLINE_S})")
+    add("--deadline", type=seconds, help=f"seconds that a request may take ({DEADLINE_S})")
     add("--batching", action="store_true", help="merge requests in Serving; see the manual")
-    add("--serving-threads", type=int, help="threads of a model run (the usable processors)")
-    add("--gateway-workers", type=int, help="processes of the gateway (half the processors)")
-    add("--grace", type=float, default=30, help="seconds between TERM and KILL (%(default)s)")
-    add("--start-timeout", type=float, default=300, help="seconds to get ready (%(default)s)")
+    add("--serving-threads", type=whole(1), help="threads of a model run (the usable processors)")
+    add("--gateway-workers", type=whole(1), help="processes of the gateway (half the processors)")
+    add("--grace", type=seconds, default=30, help="seconds between TERM and KILL (%(default)s)")
+    add("--start-timeout", type=seconds, default=300, help="seconds to get ready (%(default)s)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,19 @@ def settle(options: argparse.Namespace, run_dir: RunDir, root: Path) -> Site:
     """Put options, environment and defaults together, or say what does not fit."""
     if (options.serving == "none") != (options.serving_url is not None):
         raise Misused("--serving none and --serving-url http://HOST:PORT belong together.")
+    env = _environment(options, root)
+    return Site(
+        options=options,
+        run_dir=run_dir,
+        root=root,
+        env=env,
+        kind=settle_kind(options.serving),
+        deadline_s=_deadline_s(env["GATEWAY_DEADLINE_S"]),
+        threads=options.serving_threads or usable_cpus(),
+    )
+
+
+def _environment(options: argparse.Namespace, root: Path) -> dict[str, str]:
     given = {
         "GATEWAY_SERVING_URL": options.serving_url,
         "GATEWAY_MODELS_FILE": options.models_file and str(options.models_file),
@@ -118,21 +131,14 @@ def settle(options: argparse.Namespace, run_dir: RunDir, root: Path) -> Site:
     # The children run in the project's root, whatever directory the caller is in.
     env["GATEWAY_MODELS_FILE"] = str(Path(env["GATEWAY_MODELS_FILE"]).absolute())
     env.pop(NOTIFY, None)  # systemd is told by auto_cmd alone
-    return Site(
-        options=options,
-        run_dir=run_dir,
-        root=root,
-        env=env,
-        kind=settle_kind(options.serving),
-        deadline_s=_seconds(env["GATEWAY_DEADLINE_S"]),
-        threads=options.serving_threads or usable_cpus(),
-    )
+    return env
 
 
-def _seconds(text: str) -> float:
-    if re.fullmatch(r"\d+(\.\d+)?", text) and float(text) > 0:
-        return float(text)
-    raise Misused(f"The deadline {text!r} is not allowed; allowed is a number of seconds above 0.")
+def _deadline_s(text: str) -> float:
+    try:
+        return seconds(text)
+    except argparse.ArgumentTypeError as error:
+        raise Misused(f"GATEWAY_DEADLINE_S: {error}.") from error
 
 
 def serving_child(site: Site, command: ServingCommand, ready: Probe, alive_path: str) -> ChildSpec:

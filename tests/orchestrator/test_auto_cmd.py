@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.ports import problem
+from orchestrator.probe import ask
 from orchestrator.processes import identity
 from tests.orchestrator.conftest import eventually, gone
 from tests.orchestrator.house import STAND_IN, House, executable
@@ -192,7 +193,10 @@ def test_a_missing_model_folder_is_misuse(house: House, words: list[str]) -> Non
         (["start", "--serving-url", "http://h:1"], "--serving none"),
         (["start", "--serving", "native"], "needs tensorflow_model_server on PATH"),
         (["start", "--serving", "docker"], "needs docker on PATH"),
-        (["start", "--deadline", "-1"], "seconds above 0"),
+        (["start", "--deadline", "0"], "argument --deadline: '0' is not allowed"),
+        (["start", "--deadline", "nan"], "allowed is a number of seconds above 0"),
+        (["start", "--gateway-workers", "0"], "a whole number from 1"),
+        (["start", "--det"], "unrecognized arguments: --det"),
         (["start", "--models-file", "/no/file"], "cannot be read"),
         (["sing"], "invalid choice"),
     ],
@@ -203,6 +207,15 @@ def test_misuse_is_refused_in_words(house: House, words: list[str], message: str
     assert refused.returncode == 2
     assert message in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_deadline_of_the_environment_is_checked(house: House) -> None:
+    house.env["GATEWAY_DEADLINE_S"] = "soon"
+
+    refused = house.call("start")
+
+    assert refused.returncode == 2
+    assert "GATEWAY_DEADLINE_S: 'soon' is not allowed" in refused.stderr
 
 
 def test_a_model_without_a_version_does_not_keep_the_start_waiting(house: House) -> None:
@@ -411,3 +424,18 @@ def test_a_model_that_gets_its_first_version_joins_the_genuine_servers_config(
     (house.root / "later" / "1").mkdir()
 
     eventually(lambda: 'name: "later"' in config.read_text())
+
+
+def test_a_full_disk_ends_nothing(house: House) -> None:
+    logs = house.root / ".run" / "logs"
+    logs.mkdir(parents=True)
+    for full in (logs / "serving.log", logs / "gateway.log", house.root / ".run/auto_cmd.draft"):
+        full.symlink_to("/dev/full")
+
+    with house.foreground("start") as auto_cmd:
+        eventually(lambda: "ready: " in house.output)
+        assert ask(f"http://127.0.0.1:{house.port}/").status == 200
+        auto_cmd.terminate()
+
+    assert auto_cmd.returncode == 0
+    assert "auto_cmd.json cannot be written: [Errno 28] No space left on device" in house.output

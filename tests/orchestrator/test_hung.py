@@ -1,0 +1,69 @@
+"""A real child that hangs: accepts connections and never answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.inbox import Order, Request
+from orchestrator.lifecycle import State
+from orchestrator.probe import Patient, missing_200, ok
+from orchestrator.supervise import Supervisor
+from orchestrator.watched import Policy, Watched
+from tests.orchestrator.conftest import gone, spec_of
+from tests.orchestrator.house import STAND_IN, free_port
+
+POLICY = Policy(tick_s=0.02, probe_every_s=0.05, silence_s=0.5, first_delay_s=0.05)
+
+
+def hang_by_itself(child: Watched, folder: Path) -> None:
+    (folder / "behaviour.json").write_text('{"serving": "hang"}')
+
+
+def be_stopped(child: Watched, folder: Path) -> None:
+    os.kill(child.pid, signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("hang", [hang_by_itself, be_stopped])
+def test_a_hung_child_is_killed_and_started_again(
+    tmp_path: Path, hang: Callable[[Watched, Path], None]
+) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    requests: list[Request] = []
+
+    def listen(timeout_s: float) -> Request | None:
+        time.sleep(timeout_s)
+        return requests.pop() if requests else None
+
+    spec = spec_of(
+        "",
+        tmp_path,
+        argv=[sys.executable, "-E", "-S", str(STAND_IN), "--bind", f"127.0.0.1:{port}"],
+        ready=lambda: missing_200(url),
+        alive=Patient(url, accept=ok, timeout_s=5),
+    )
+    supervisor = Supervisor([spec], listen=listen, changed=lambda *_: None, policy=POLICY)
+    child = supervisor.watched[0]
+
+    def turn_until(state: State, starts: int) -> None:
+        while (child.state, child.starts) != (state, starts):
+            supervisor.turn()
+            assert not child.state.final
+
+    turn_until(State.READY, 1)
+    first = child.pid
+    hang(child, tmp_path)
+    turn_until(State.WAITING, 1)
+    (tmp_path / "behaviour.json").unlink(missing_ok=True)
+    turn_until(State.READY, 2)
+    requests.append(Request(Order.STOP))
+
+    assert supervisor.run() == 0
+    assert gone(first)
