@@ -16,6 +16,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,17 +28,21 @@ if TYPE_CHECKING:
     import keras
 
 OUTPUT = Path(__file__).resolve().parent / "inception_v3.keras"
-#: Where keras.applications has the weights, and their checksum there.
-WEIGHTS_URL = (
-    "https://storage.googleapis.com/tensorflow/keras-applications/"
-    "inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
-)
-WEIGHTS_MD5 = "9a0d58056eeedaa3f26cb7ebd46da564"
-
 _CONNECT_S = 5.0
 #: A download that brings nothing for so long has stalled.
 _STALL_S = 30.0
 _SEED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """Where the weights are, by default those that keras.applications names, and their checksum."""
+
+    url: str = (
+        "https://storage.googleapis.com/tensorflow/keras-applications/"
+        "inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
+    )
+    md5: str = "9a0d58056eeedaa3f26cb7ebd46da564"
 
 
 class WeightsError(ScriptError):
@@ -55,7 +60,8 @@ class WeightsError(ScriptError):
 def main(argv: Sequence[str] | None = None) -> int:
     """Save the model; 0 done, 1 failed, 2 misused."""
     options = parser().parse_args(argv)
-    return command_line.run(lambda: download(options.weights, options.output, options.weights_url))
+    there = WeightsFile(options.weights_url)
+    return command_line.run(lambda: download(options.weights, options.output, there))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,35 +70,33 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--weights", metavar="imagenet|PATH|none", default="imagenet", help="which weights to take")
     add("--output", type=Path, default=OUTPUT, help="the .keras file to write")
-    add("--weights-url", default=WEIGHTS_URL, help="where a mirror has the ImageNet weights")
+    add("--weights-url", default=WeightsFile().url, help="where a mirror has the same weights")
     return parser
 
 
-def download(weights: str, output: Path, url: str = WEIGHTS_URL) -> None:
+def download(weights: str, output: Path, there: WeightsFile) -> None:
     """Save InceptionV3 with the given weights."""
     if output.suffix != ".keras":
         raise ScriptError(f"--output {output} is not allowed; allowed is a name ending in .keras.")
-    save(inception_v3(weights, url), output)
+    save(inception_v3(weights, there), output)
     print(f"saved {output}")
 
 
-def inception_v3(weights: str, url: str = WEIGHTS_URL) -> keras.Model:
+def inception_v3(weights: str, there: WeightsFile) -> keras.Model:
     """Return InceptionV3 with ``imagenet`` weights, those of a file, or ``none``: seeded ones."""
     if weights == "imagenet":
-        return _with_weights(imagenet_weights(url))
+        return _with_weights(imagenet_weights(there))
     return _untrained() if weights == "none" else _with_weights(Path(weights))
 
 
-def imagenet_weights(
-    url: str = WEIGHTS_URL, *, md5: str = WEIGHTS_MD5, stall_s: float = _STALL_S
-) -> Path:
+def imagenet_weights(there: WeightsFile, *, stall_s: float = _STALL_S) -> Path:
     """Return the file of the ImageNet weights, fetched unless Keras has it in its cache."""
     # Where Keras itself looks; asked before it is imported, since that takes seconds.
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    file = home / "models" / Path(url).name
-    problem = "" if file.is_file() else reachability.problem(url, timeout_s=_CONNECT_S)
+    file = home / "models" / Path(there.url).name
+    problem = "" if file.is_file() else reachability.problem(there.url, timeout_s=_CONNECT_S)
     if problem:
-        raise WeightsError(url, problem)
+        raise WeightsError(there.url, problem)
     quiet_tensorflow.start()
     import keras
 
@@ -100,10 +104,12 @@ def imagenet_weights(
         try:
             # Keras would take a folder in /tmp instead of one that is missing.
             home.mkdir(parents=True, exist_ok=True)
-            keras.utils.get_file(origin=url, cache_dir=home, cache_subdir="models", file_hash=md5)
+            keras.utils.get_file(
+                origin=there.url, cache_dir=home, cache_subdir="models", file_hash=there.md5
+            )
         except Exception as error:  # Keras raises bare Exceptions for failed downloads.
             file.unlink(missing_ok=True)
-            raise WeightsError(url, str(error)) from error
+            raise WeightsError(there.url, str(error)) from error
     return file
 
 

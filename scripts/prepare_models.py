@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from model_catalog.errors import SpecError
 from model_catalog.spec import ModelSpec
 from scripts import command_line, download_inceptionv3_model, export_saved_model
-from scripts.download_inceptionv3_model import WeightsError
+from scripts.download_inceptionv3_model import WeightsError, WeightsFile
 from scripts.keras_models import UNTRAINED
 from scripts.saved_model import SPEC_FILE
 from scripts.spec_of_model import Wishes, spec_of
@@ -54,7 +54,7 @@ class Places:
     attempt_file: Path = ROOT / ".run" / "weights_attempt"
     """Its time of change is the time of the last attempt to fetch the weights."""
 
-    weights_url: str = download_inceptionv3_model.WEIGHTS_URL
+    weights: WeightsFile = WeightsFile()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,7 +130,7 @@ def _ask_for_weights(places: Places, task: Task) -> None:
         _export("imagenet", places, "keras.applications, ImageNet")
     except WeightsError as error:
         print(
-            f"The ImageNet weights could not be had from {urlsplit(places.weights_url).hostname} "
+            f"The ImageNet weights could not be had from {urlsplit(places.weights.url).hostname} "
             f"({error.problem}), so ImageClassifier is untrained and every answer of it says so.",
             flush=True,
         )
@@ -139,7 +139,7 @@ def _ask_for_weights(places: Places, task: Task) -> None:
 
 
 def _export(weights: str, places: Places, source: str) -> None:
-    model = download_inceptionv3_model.inception_v3(weights, places.weights_url)
+    model = download_inceptionv3_model.inception_v3(weights, places.weights)
     spec, _ = spec_of(model, Wishes(source=source))
     print(f"exported {spec.name} to {export_saved_model.export(model, places.base_path, spec)}")
 

@@ -15,7 +15,14 @@ import numpy as np
 import pytest
 
 from scripts import reachability
-from scripts.download_inceptionv3_model import WeightsError, imagenet_weights, main, save
+from scripts.download_inceptionv3_model import (
+    WeightsError,
+    WeightsFile,
+    imagenet_weights,
+    inception_v3,
+    main,
+    save,
+)
 from tests.scripts.models import classifier
 
 if TYPE_CHECKING:
@@ -128,7 +135,7 @@ def test_a_file_with_another_checksum_is_not_kept(
     mirror: str, tensorflow: None, tmp_path: Path
 ) -> None:
     with pytest.raises(WeightsError, match="hash"):
-        imagenet_weights(f"{mirror}/weights.h5")
+        imagenet_weights(WeightsFile(f"{mirror}/weights.h5"))
 
     assert list(tmp_path.rglob("*.h5")) == []
 
@@ -138,8 +145,8 @@ def test_fetched_weights_are_kept_and_need_no_internet_again(
 ) -> None:
     md5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
 
-    fetched = imagenet_weights(f"{mirror}/weights.h5", md5=md5)
-    kept = imagenet_weights(f"http://127.0.0.1:{closed_port}/weights.h5", md5=md5)
+    fetched = imagenet_weights(WeightsFile(f"{mirror}/weights.h5", md5))
+    kept = imagenet_weights(WeightsFile(f"http://127.0.0.1:{closed_port}/weights.h5", md5))
 
     assert fetched == kept
     assert kept.read_bytes() == CONTENT
@@ -147,7 +154,7 @@ def test_fetched_weights_are_kept_and_need_no_internet_again(
 
 def test_a_download_that_stalls_is_given_up(mirror: str, tensorflow: None) -> None:
     with pytest.raises(WeightsError, match="timed out"):
-        imagenet_weights(f"{mirror}/stalling.h5", stall_s=0.2)
+        imagenet_weights(WeightsFile(f"{mirror}/stalling.h5"), stall_s=0.2)
 
 
 @pytest.mark.parametrize(
@@ -194,13 +201,11 @@ def test_untrained_weights_are_marked_and_the_same_every_time(
 ) -> None:
     import keras
 
-    from scripts.download_inceptionv3_model import inception_v3
-
     output = tmp_path / "inception.keras"
 
     code = main(["--weights", "none", "--output", str(output)])
 
-    saved, again = keras.saving.load_model(output), inception_v3("none")
+    saved, again = keras.saving.load_model(output), inception_v3("none", WeightsFile())
     assert code == 0
     assert saved.name == "inception_v3_untrained"
     for one, other in zip(weights(saved), weights(again), strict=True):

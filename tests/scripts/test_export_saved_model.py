@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from model_catalog.spec import ModelSpec
 from scripts.export_saved_model import export, main
@@ -181,18 +185,51 @@ def test_a_refused_model_is_one_line_for_the_process_too(tmp_path: Path) -> None
     )
 
 
-@pytest.mark.slow
-def test_a_real_imagenet_model_knows_a_sports_car(tmp_path: Path) -> None:
-    import tensorflow as tf
-
+@pytest.fixture(scope="module")
+def imagenet(tensorflow: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version of a real classifier, exported by the command."""
     file = SHARED / "models" / "imagenet_mobilenet.keras"
     if not file.is_file():
         pytest.skip("../shared/models/imagenet_mobilenet.keras is not here")
-    photograph = (SHARED / "images" / "car.png").read_bytes()
+    base_path = tmp_path_factory.mktemp("imagenet")
+    assert main(["--model", str(file), "--base-path", str(base_path), "--scale", "tf"]) == 0
+    return base_path / "1"
 
-    code = main(["--model", str(file), "--base-path", str(tmp_path), "--scale", "tf"])
 
-    assert code == 0
-    image = tf.saved_model.load(str(tmp_path / "1")).signatures["image"]
-    scores = image(image_bytes=tf.constant([photograph]))["scores"].numpy()[0]
-    assert spec_in(tmp_path / "1").labels[scores.argmax()] == ("n04285008", "sports_car")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("photograph", "label"),
+    [
+        ("car.png", "sports_car"),
+        ("cat_720p.jpg", "tabby"),
+        ("parrot.jpg", "macaw"),
+        ("hot_dog.jpg", "hotdog"),
+    ],
+)
+def test_a_photograph_straight_to_serving_equals_keras(
+    imagenet: Path, photograph: str, label: str
+) -> None:
+    import tensorflow as tf
+
+    data = (SHARED / "images" / photograph).read_bytes()
+    signatures = tf.saved_model.load(str(imagenet)).signatures
+
+    scores = signatures["image"](image_bytes=tf.constant([data]))["scores"].numpy()[0]
+
+    floats = tf.constant(seen_by_keras(data) / np.float32(127.5) - 1)
+    expected = signatures["serving_default"](input_image=floats)["scores"].numpy()[0]
+    assert np.abs(scores - expected).max() < 0.05
+    assert spec_in(imagenet).labels[scores.argmax()][1] == label
+
+
+def seen_by_keras(data: bytes) -> NDArray[np.float32]:
+    """Return the picture as load_img has it, transparent parts on white."""
+    import keras
+
+    with Image.open(io.BytesIO(data)) as image:
+        rgba = image.convert("RGBA")
+    opaque = io.BytesIO()
+    Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).save(opaque, "PNG")
+    image = keras.utils.load_img(opaque, target_size=(192, 192), interpolation="bilinear")
+    pixels: NDArray[np.float32] = keras.utils.img_to_array(image)[np.newaxis]
+    return pixels

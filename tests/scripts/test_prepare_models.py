@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from model_catalog.spec import ModelSpec
 from scripts import prepare_models
+from scripts.download_inceptionv3_model import WeightsFile, inception_v3
 from scripts.export_saved_model import export
 from scripts.prepare_models import RETRY_S, Places, Task, due, newest_is_trained, prepare
 from scripts.saved_model import SPEC_FILE
@@ -38,7 +45,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
         digits_base_path=tmp_path / "digits",
         model_file=tmp_path / "inception_v3.keras",
         attempt_file=tmp_path / "run" / "weights_attempt",
-        weights_url=f"http://127.0.0.1:{port}/weights.h5",
+        weights=WeightsFile(f"http://127.0.0.1:{port}/weights.h5"),
     )
 
 
@@ -182,6 +189,44 @@ def test_the_first_run_offline_exports_inception_marked_untrained(
     scores = pixels(pixels=tf.constant([bytes(299 * 299 * 3)]))["scores"]
     assert scores.shape == (1, 1000)
     assert float(tf.reduce_sum(scores)) == pytest.approx(1)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+@SAVING
+def test_weights_that_can_be_had_become_the_next_version(
+    places: Places, spec: ModelSpec, tmp_path: Path, tensorflow: None
+) -> None:
+    """Over real HTTP, with InceptionV3's real file format; only the numbers in it are others."""
+    write_version(places.base_path, 4, replace(spec, trained=False))
+    inception_v3("none", WeightsFile()).save(tmp_path / "weights.h5")
+    md5 = hashlib.md5((tmp_path / "weights.h5").read_bytes(), usedforsecurity=False).hexdigest()
+
+    with folder_over_http(tmp_path) as url:
+        tasks = [
+            prepare(replace(places, weights=WeightsFile(f"{url}/weights.h5", md5)))
+            for _ in range(2)
+        ]
+
+    described = ModelSpec.from_json((places.base_path / "5" / SPEC_FILE).read_bytes())
+    assert tasks == [Task.ASK_AGAIN, Task.NOTHING]
+    assert (described.name, described.trained) == ("inception_v3", True)
+
+
+@contextmanager
+def folder_over_http(folder: Path) -> Iterator[str]:
+    handler = partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
 
 
 def test_with_nothing_to_do_it_takes_no_time_and_no_tensorflow(
