@@ -1,0 +1,48 @@
+"""Write one log line per finished request.
+
+Nothing in it can be a secret or a picture: an entry of the ledger holds neither.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flask import Flask
+
+from flask_server.ledger import Entry, add_writer
+
+log = logging.getLogger(__name__)
+
+#: Asked every few seconds by machines; a line each would bury the rest.
+HEALTH = {"/healthz", "/readyz", "/metrics"}
+
+
+def init_app(app: Flask) -> None:
+    """Log every request of the app."""
+    add_writer(app, write)
+
+
+def write(entry: Entry) -> None:
+    """Log one finished request."""
+    level = logging.DEBUG if entry.route in HEALTH else logging.INFO
+    if log.isEnabledFor(level):
+        extra = {"fields": _fields(entry)}
+        log.log(level, "%s %s %d", entry.method, entry.route, entry.status, extra=extra)
+
+
+def _fields(entry: Entry) -> dict[str, Any]:
+    fields = {
+        "method": entry.method,
+        "route": entry.route,
+        "status": entry.status,
+        "code": entry.code,
+        "ms": round(entry.seconds * 1000, 2),
+        "bytes_in": entry.bytes_in,
+        "bytes_out": entry.bytes_out,
+        "model": entry.model,
+        "version": entry.answer.version if entry.answer else None,
+        "client": entry.client,
+        "api_key": entry.api_key,
+    }
+    return {key: value for key, value in fields.items() if value is not None}
