@@ -3,10 +3,15 @@
 The numbers come from the same settings as the app, so a bad one stops the start with one sentence.
 """
 
+import logging
 import math
 import os
 import sys
+from typing import Any
 
+from gunicorn import glogging
+
+from flask_server import logs, metrics_directory
 from flask_server.settings import Settings, SettingsError
 from model_catalog.errors import CatalogError
 from model_catalog.models_file import load_models_file
@@ -16,6 +21,9 @@ try:
     load_models_file(_settings.models_file)
 except (SettingsError, CatalogError) as error:
     sys.exit(str(error))
+if _settings.metrics:
+    metrics_directory.make(os.environ)
+logging.captureWarnings(True)
 
 wsgi_app = "flask_server.app:create_app()"
 bind = "127.0.0.1:5000"
@@ -28,3 +36,24 @@ keepalive = 75
 timeout = 30
 graceful_timeout = math.ceil(_settings.deadline_s) + 5
 control_socket_disable = True
+logconfig_dict = logs.config(_settings.log_format)
+
+
+class logger_class(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own messages, in our format; the app writes the access log itself."""
+
+    access_log_enabled = False
+
+    def setup(self, cfg: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
+        """Apply gunicorn's ``--log-level`` to the gateway too."""
+        super().setup(cfg)
+        logging.getLogger(logs.ROOM).setLevel(self.loglevel)
+
+
+def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
+    """Take a worker's gauges out of the sums, however it ended."""
+    if _settings.metrics:
+        # Not earlier: the import reads the directory's name from the environment.
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # as the library is

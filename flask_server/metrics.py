@@ -1,0 +1,153 @@
+"""Count what the gateway does, for Prometheus.
+
+Every label has a bounded set of values: routes by their rule, models by the models file, codes by
+the error tables. With several worker processes each writes its own files, and a scrape of any of
+them adds all up; what Serving has is not added but told by the worker that is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flask import Flask, g
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from flask_server.errors import GatewayError, Overloaded, ServingTimeout, ServingUnavailable
+from flask_server.ledger import Entry, add_writer
+from flask_server.models import Models
+
+EXTENSION = "gateway_metrics"
+PREFIX = "gateway_"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+OK = "ok"
+#: The version of predictions that failed before one was chosen.
+NO_VERSION = ""
+
+_AWAY = (ServingUnavailable, ServingTimeout)
+
+
+class Metrics:
+    """All metrics of one app."""
+
+    def __init__(self, models: Models, *, max_in_flight: int, shared: bool) -> None:
+        self._shared = shared
+        self._states = ModelStates(models)
+        self._own = CollectorRegistry()
+        self._requests = self._counter(
+            "requests", "Requests answered.", "route", "method", "status"
+        )
+        self._problems = self._counter("problems", "Requests answered with an error.", "code")
+        self._shed = self._counter("shed", "Requests refused because too many are at work.")
+        self._predictions = self._counter(
+            "predictions",
+            "Pictures by outcome, ok or an error code; a request that fails as a whole counts one.",
+            *("model", "version", "outcome"),
+        )
+        self._seconds = self._histogram(
+            "request_seconds", "From a request until its answer is ready.", REQUEST_BUCKETS, "route"
+        )
+        self._stages = self._histogram(
+            "stage_seconds", "Time of a request in one stage.", STAGE_BUCKETS, "stage"
+        )
+        self._in_flight = self._gauge("predictions_in_flight", "Predictions at work.")
+        self._gauge(
+            "predictions_in_flight_limit", "How many may be at work before more are refused."
+        ).set(max_in_flight)
+
+    def write(self, entry: Entry) -> None:
+        """Count one finished request."""
+        self._requests.labels(entry.route, entry.method, str(entry.status)).inc()
+        self._seconds.labels(entry.route).observe(entry.seconds)
+        for stage, seconds in entry.stages.items():
+            self._stages.labels(stage).observe(seconds)
+        if entry.code is not None:
+            self._problems.labels(entry.code).inc()
+        if entry.code == Overloaded.code:
+            self._shed.inc()
+        for labels in _outcomes(entry):
+            self._predictions.labels(*labels).inc()
+
+    def enter(self) -> None:
+        """Count the request as at work, if it has been admitted as such."""
+        if "at_work" in g:
+            self._in_flight.inc()
+            g.in_flight = True
+
+    def leave(self) -> None:
+        """Count the request as done."""
+        if g.pop("in_flight", False):
+            self._in_flight.dec()
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus's text format."""
+        # A registry of this moment: a lasting one would show the files of one moment only.
+        registry = CollectorRegistry()
+        registry.register(self._states)
+        if self._shared:
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # as the library is
+            return generate_latest(registry)
+        return generate_latest(registry) + generate_latest(self._own)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(PREFIX + name, text, labels, registry=self._own)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(PREFIX + name, text, labels, buckets=buckets, registry=self._own)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        """A gauge that adds up the processes that live."""
+        return Gauge(PREFIX + name, text, multiprocess_mode="livesum", registry=self._own)
+
+
+class ModelStates(Collector):
+    """Tells what the last look at each model showed, whichever worker is asked."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges of all models."""
+        up = _per_model("serving_up", "Whether the model's Serving answered the last look.")
+        ready = _per_model("model_ready", "Whether the model can be asked.")
+        version = _per_model("model_version", "The newest available version, where there is one.")
+        for name in self._models.names:
+            state = self._models.state(name)
+            up.add_metric([name], not isinstance(state.problem, _AWAY))
+            ready.add_metric([name], state.ready)
+            if state.newest is not None:
+                version.add_metric([name], state.newest.version)
+        yield from (up, ready, version)
+
+
+def init_app(app: Flask, metrics: Metrics) -> None:
+    """Count the requests of the app. Has to come after admission, which says what is work."""
+    app.extensions[EXTENSION] = metrics
+    add_writer(app, metrics.write)
+    app.before_request(metrics.enter)
+    app.teardown_request(lambda _: metrics.leave())
+
+
+def _per_model(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, text, labels=["model"])
+
+
+def _outcomes(entry: Entry) -> Iterator[tuple[str, str, str]]:
+    """Yield model, version and outcome of each picture the request asked about."""
+    if not entry.predicts or entry.model is None:
+        return
+    if entry.code is not None:
+        version = str(entry.answer.version) if entry.answer else NO_VERSION
+        yield entry.model, version, entry.code
+    elif entry.answer is not None:
+        for result in entry.answer.results:
+            outcome = result.code if isinstance(result, GatewayError) else OK
+            yield entry.model, str(entry.answer.version), outcome
