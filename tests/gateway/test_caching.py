@@ -46,7 +46,7 @@ def test_static_file_is_revalidated(make_app: MakeApp, tmp_path: Path) -> None:
     (tmp_path / "page.css").write_text("p {}")
     client = app.test_client()
     with client.get("/static/page.css") as first:
-        text, headers = first.text, first.headers
+        text, headers = first.get_data(as_text=True), first.headers
 
     with client.get("/static/page.css", headers={"If-None-Match": headers["ETag"]}) as again:
         status = again.status_code
