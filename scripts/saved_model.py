@@ -49,9 +49,10 @@ def signatures(
     """Return the four functions, each for any number of pictures."""
     import tensorflow as tf
 
-    def classified(input_image: tf.Tensor) -> tf.Tensor:
-        answer = model(tf.cast(input_image, model.inputs[0].dtype), training=False)
-        return tf.cast(answer, tf.float32)
+    floats = tf.TensorSpec(
+        [None, spec.input.height, spec.input.width, spec.input.channels], tf.float32, "input_image"
+    )
+    scores = _classifier(model, floats)
 
     def serving_default(input_image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"scores": scores(input_image)}
@@ -65,17 +66,25 @@ def signatures(
     def describe(query: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"spec": tf.fill(tf.shape(query), spec.to_json())}
 
-    shape = [None, spec.input.height, spec.input.width, spec.input.channels]
-    # Traced by itself, so that three signatures share one copy of the model's graph.
-    scores = _traced(classified, tf.TensorSpec(shape, tf.float32, "input_image"))
     return {
-        "serving_default": _traced(
-            serving_default, tf.TensorSpec(shape, tf.float32, "input_image")
-        ),
+        "serving_default": _traced(serving_default, floats),
         "pixels": _traced(pixels, tf.TensorSpec([None], tf.string, "pixels")),
         "image": _traced(image, tf.TensorSpec([None], tf.string, "image_bytes")),
         "describe": _traced(describe, tf.TensorSpec([None], tf.string, "query")),
     }
+
+
+def _classifier(
+    model: keras.Model, floats: tf.TensorSpec
+) -> tf.types.experimental.PolymorphicFunction:
+    """Return the model as a function of its own, so that the signatures share one copy of it."""
+    import tensorflow as tf
+
+    def scores(input_image: tf.Tensor) -> tf.Tensor:
+        answer = model(tf.cast(input_image, model.inputs[0].dtype), training=False)
+        return tf.cast(answer, tf.float32)
+
+    return _traced(scores, floats)
 
 
 def _traced(

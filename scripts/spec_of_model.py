@@ -45,36 +45,46 @@ class Wishes:
 
 def spec_of(model: keras.Model, wishes: Wishes) -> tuple[ModelSpec, list[str]]:
     """Return the spec and what had to be assumed for it."""
-    assumed: list[str] = []
-
-    def settled(option: str, finding: Finding) -> str:
-        """Take the wish, else the finding; note the latter where it is an assumption."""
-        wish = getattr(wishes, option)
-        if wish is None and finding.reason:
-            assumed.append(f"--{option} {finding.value} ({finding.reason})")
-        return finding.value if wish is None else str(wish)
-
-    height, width = _size(model, wishes.size)
     classes = keras_models.classes_of(model)
+    settle = _Settlement(wishes)
     spec = ModelSpec(
         name=wishes.name or model.name,
         trained=keras_models.is_trained(model) and not wishes.untrained,
-        input=InputSpec(
-            height=height,
-            width=width,
-            color=_matching_color(model, settled("color", keras_models.color_of(model))),
-            interpolation=wishes.interpolation,
-            fit=wishes.fit,
-            scale=settled("scale", keras_models.scale_of(model)),
-        ),
+        input=_input(model, settle),
         output=OutputSpec(
             classes=classes,
-            activation=settled("activation", keras_models.activation_of(model)),
+            activation=settle("activation", keras_models.activation_of(model)),
         ),
-        labels=_labels(settled("labels", _usual_labels(classes)), classes),
+        labels=_labels(settle("labels", _usual_labels(classes)), classes),
         source=wishes.source,
     )
-    return spec, assumed
+    return spec, settle.assumed
+
+
+class _Settlement:
+    """Settle each option: the wish, else the finding; note the latter where it is an assumption."""
+
+    def __init__(self, wishes: Wishes) -> None:
+        self.wishes = wishes
+        self.assumed: list[str] = []
+
+    def __call__(self, option: str, finding: Finding) -> str:
+        wish = getattr(self.wishes, option)
+        if wish is None and finding.reason:
+            self.assumed.append(f"--{option} {finding.value} ({finding.reason})")
+        return finding.value if wish is None else str(wish)
+
+
+def _input(model: keras.Model, settle: _Settlement) -> InputSpec:
+    height, width = _size(model, settle.wishes.size)
+    return InputSpec(
+        height=height,
+        width=width,
+        color=_matching_color(model, settle("color", keras_models.color_of(model))),
+        interpolation=settle.wishes.interpolation,
+        fit=settle.wishes.fit,
+        scale=settle("scale", keras_models.scale_of(model)),
+    )
 
 
 def _size(model: keras.Model, wish: tuple[int, int] | None) -> tuple[int, int]:

@@ -8,13 +8,8 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -28,6 +23,7 @@ from scripts.saved_model import SPEC_FILE
 from scripts.spec_of_model import Wishes, spec_of
 from scripts.version_folders import versions
 from tests.scripts.models import classifier
+from tests.scripts.web import folder_over_http
 
 SAVING = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 
@@ -211,22 +207,6 @@ def test_weights_that_can_be_had_become_the_next_version(
     described = ModelSpec.from_json((places.base_path / "5" / SPEC_FILE).read_bytes())
     assert tasks == [Task.ASK_AGAIN, Task.NOTHING]
     assert (described.name, described.trained) == ("inception_v3", True)
-
-
-@contextmanager
-def folder_over_http(folder: Path) -> Iterator[str]:
-    handler = partial(QuietHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Keep quiet."""
 
 
 def test_with_nothing_to_do_it_takes_no_time_and_no_tensorflow(
