@@ -45,7 +45,10 @@ from orchestrator.watched import Policy
 ROOT = Path(__file__).resolve().parent
 PACKAGES = (["flask"], ["flask-cors"], ["gunicorn"], ["numpy"], ["pillow"], ["requests"])
 TENSORFLOW = ["tensorflow-cpu", "tensorflow"]
-INSTALL = ".venv/bin/python -m pip install -c constraints.txt -e '.[gateway,embedded]'"
+INSTALL = (
+    f"cd {ROOT} && python3 -m venv .venv && "
+    ".venv/bin/python -m pip install -c constraints.txt -e '.[gateway,embedded]'"
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -75,16 +78,33 @@ class Served:
         self._site = site
         self._models = models
         self._configured: set[str] = set()
+        self.broken: dict[str, str] = {}
 
     def live(self) -> list[str]:
         """Return the names of those that have a version: a start waits for these."""
-        return [
-            e.name for e in self.entries if e.base_path.is_dir() and version_folders(e.base_path)
-        ]
+        return [entry.name for entry in self.entries if _has_version(entry)]
 
     def missing(self, names: Sequence[str]) -> str:
         """Return what keeps Serving from being ready, the empty string when nothing does."""
-        return first(_unavailable(self._site.serving_url, name) for name in names)
+        missing = first(self._unavailable(name) for name in names)
+        if missing or not names or set(names) - set(self.broken):
+            return missing
+        return f"no model can be loaded: {self.broken[names[0]]}"
+
+    def _unavailable(self, name: str) -> str:
+        """Return how far a model is; one that cannot be loaded is not waited for."""
+        answer = ask(f"{self._site.serving_url}/v1/models/{quote(name)}")
+        try:
+            versions = json.loads(answer.body)["model_version_status"]
+            states = [version["state"] for version in versions]
+        except (ValueError, KeyError, TypeError):
+            return f"model {name}: no status yet"
+        self.broken.pop(name, None)
+        if set(states) == {"END"}:
+            self.broken[name] = str(versions[0].get("status", {}).get("error_message", "END"))
+        elif "AVAILABLE" not in states:
+            return f"model {name}: {', '.join(states) or 'no version'}"
+        return ""
 
     def write_config(self) -> None:
         """Write Serving's model config, anew when a model has got its first version."""
@@ -128,21 +148,26 @@ def plan(options: argparse.Namespace, run_dir: RunDir) -> Plan:
     models = _models(site)
     served = Served(site, models)
     command, live = served.command(), served.live()
-    paths = ["/readyz"] if site.kind == "none" else [f"/readyz?model={quote(n)}" for n in live]
-    specs = [gateway_child(site, paths)]
+    specs = [gateway_child(site, partial(_ready_paths, site, served, live))]
     if command.argv:
         alive = f"/v1/models/{quote(models.default.name)}"
         specs.insert(0, serving_child(site, command, partial(served.missing, live), alive))
-    said = f"serving: {command.said}"
     return Plan(
         specs=specs,
         ports=site.ports,
-        chosen=[said, *command.warnings, *_notes(site, served)],
-        ready=[f"ready: {site.gateway_url} ({said}); try next:", *_hints(site.gateway_url)],
+        chosen=[f"serving: {command.said}", *command.warnings, *_notes(site, served)],
+        ready=partial(_hints, site, served, command.said),
         facts={"serving": {"kind": site.kind, "said": command.said, "url": site.serving_url}},
         tend=served.write_config,
         policy=Policy(start_s=options.start_timeout),
     )
+
+
+def _ready_paths(site: Site, served: Served, live: Sequence[str]) -> list[str]:
+    """Return the gateway's paths that must answer 200 before it is ready."""
+    if site.kind == "none":
+        return ["/readyz"]
+    return [f"/readyz?model={quote(name)}" for name in live if name not in served.broken]
 
 
 def _models(site: Site) -> ModelsFile:
@@ -156,13 +181,11 @@ def _models(site: Site) -> ModelsFile:
     return models
 
 
-def _unavailable(serving_url: str, name: str) -> str:
-    answer = ask(f"{serving_url}/v1/models/{quote(name)}")
-    try:
-        states = [version["state"] for version in json.loads(answer.body)["model_version_status"]]
-    except (ValueError, KeyError, TypeError):
-        return f"model {name}: no status yet"
-    return "" if "AVAILABLE" in states else f"model {name}: {', '.join(states) or 'no version'}"
+def _has_version(entry: ModelEntry) -> bool:
+    if not entry.base_path.is_dir():
+        return False
+    found = set(version_folders(entry.base_path))
+    return bool(found if isinstance(entry.versions, str) else found & set(entry.versions))
 
 
 def _in_container(entry: ModelEntry) -> str:
@@ -179,11 +202,15 @@ def _notes(site: Site, served: Served) -> Iterator[str]:
         yield f"note: model {name} has no version yet; the start does not wait for it"
 
 
-def _hints(url: str) -> Iterator[str]:
-    """Say three commands to try; the first gives a true label without any download."""
+def _hints(site: Site, served: Served, said: str) -> Iterator[str]:
+    """Say where it answers, and three commands to try; the first one gives a true label."""
+    for name, reason in served.broken.items():
+        yield f"warning: model {name} cannot be loaded: {reason} (try: auto_cmd.py doctor)"
     here = Path() if Path.cwd() == ROOT else ROOT
     python, sample = here / ".venv/bin/python", here / "flask_server/flask_sample_request.py"
+    url = site.gateway_url
     there = "" if url == "http://127.0.0.1:5000" else f" --url {url}"
+    yield f"ready: {url} (serving: {said}); try next:"
     yield f"  {python} {sample} -i {here / 'test_images/digit_3.png'} --model digits{there}"
     yield f"  {python} {sample} -i {here / 'test_images/cat.jpg'}{there}"
     yield f"  curl {url}/models"

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestrator.ports import problem
 from orchestrator.voice import Voice
@@ -51,18 +52,26 @@ def examine_python(
     python: str, needed: Sequence[Sequence[str]], pinned: Mapping[str, str], fix: str
 ) -> Iterator[Finding]:
     """Check the children's Python and its packages; of each group one package is enough."""
-    try:
-        argv = [python, "-c", _VERSIONS]
-        done = subprocess.run(argv, capture_output=True, text=True, check=True)  # noqa: S603 - our Python
-        found = json.loads(done.stdout)
-    except (OSError, subprocess.CalledProcessError, ValueError) as error:
-        yield Finding(f"{python} does not run: {error}", fix)
+    found = _ask_python(python)
+    if isinstance(found, str):
+        yield Finding(f"{python} does not run: {found}", fix)
         return
     version = ".".join(map(str, found["python"]))
     fine = (3, 11) <= tuple(found["python"][:2]) <= (3, 13)
     yield Finding(f"Python {version} ({python})", "" if fine else "use Python 3.11 to 3.13")
     for group in needed:
         yield _package(group, found["packages"], pinned, fix)
+
+
+def _ask_python(python: str) -> dict[str, Any] | str:
+    """Return version and packages of an interpreter, or why it does not say."""
+    try:
+        done = subprocess.run(  # noqa: S603 - the project's own Python
+            [python, "-c", _VERSIONS], capture_output=True, text=True, check=False
+        )
+        return dict(json.loads(done.stdout)) if done.returncode == 0 else done.stderr.strip()[-300:]
+    except (OSError, ValueError) as error:
+        return str(error)
 
 
 def _package(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,8 +39,8 @@ class Plan:
     chosen: Sequence[str] = ()
     """Lines said before the start: which programs were taken and why."""
 
-    ready: Sequence[str] = ()
-    """Lines said once everything is ready."""
+    ready: Callable[[], Iterable[str]] = tuple
+    """Gives the lines to say once everything is ready."""
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What ``status --json`` shows beside the children."""
@@ -124,7 +124,7 @@ class Instance:
         self._announced = True
         self._write_state()
         notify("READY=1")
-        for line in self._plan.ready:
+        for line in self._plan.ready():
             self._voice.say(line)
         self._ask()
 

@@ -116,6 +116,8 @@ def _flags(
         f"--model_config_file={folder / CONFIG}",
         "--file_system_poll_wait_seconds=1",
         f"--rest_api_timeout_in_ms={wish.timeout_s * 1000:.0f}",
+        # Not a minute: the genuine server loads nothing else while it retries a broken version.
+        "--load_retry_interval_micros=5000000",
         f"--tensorflow_intra_op_parallelism={wish.threads}",
         f"--tensorflow_inter_op_parallelism={wish.threads}",
     ]
@@ -128,6 +130,5 @@ def _flags(
 
 
 def _genuine_flags() -> list[str]:
-    # A model that gets its first version later joins by a new config; and a version that does not
-    # load is given up after half a minute, since nothing else loads meanwhile.
-    return ["--model_config_file_poll_wait_seconds=2", "--load_retry_interval_micros=5000000"]
+    # A model that gets its first version later joins by a new config.
+    return ["--model_config_file_poll_wait_seconds=2"]

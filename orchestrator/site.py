@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,7 +157,7 @@ def serving_child(site: Site, command: ServingCommand, ready: Probe, alive_path:
     )
 
 
-def gateway_child(site: Site, ready_paths: list[str]) -> ChildSpec:
+def gateway_child(site: Site, ready_paths: Callable[[], Sequence[str]]) -> ChildSpec:
     """Describe the gateway as a child; it is ready when all paths answer 200."""
     config = site.root / "flask_server" / "gunicorn.conf.py"
     bind = f"{_bracketed(site.options.host)}:{site.options.port}"
@@ -169,7 +169,7 @@ def gateway_child(site: Site, ready_paths: list[str]) -> ChildSpec:
         env=site.env,
         cwd=site.root,
         log=site.run_dir.log("gateway"),
-        ready=lambda: first(missing_200(url + path) for path in ("/healthz", *ready_paths)),
+        ready=lambda: first(missing_200(url + path) for path in ("/healthz", *ready_paths())),
         alive=Patient(f"{url}/healthz", accept=ok, timeout_s=_SILENCE_S),
         grace_s=max(site.options.grace, site.deadline_s + _SPARE_S),
         reloads=True,

@@ -20,6 +20,7 @@ BY_A_PERSON = 0
 A_CHILD_FAILED = 1
 CANNOT_START = 127
 KILLED = 128
+_SIGNALS = 64
 
 
 class Supervisor:
@@ -107,7 +108,7 @@ class Supervisor:
             return Event.EXITED
         if w.state is not State.RECYCLING:
             w.failures += 1
-        if not w.was_ready and w.failures and (code < KILLED or w.state is State.RECYCLING):
+        if not w.was_ready and w.failures and (not by_signal(code) or w.state is State.RECYCLING):
             w.note += " before it was ever ready"
             return Event.GAVE_UP
         if w.failures > self._policy.restarts:
@@ -195,11 +196,13 @@ class Supervisor:
             w.note = str(error)
 
 
+def by_signal(code: int) -> bool:
+    """Tell whether an exit code stands for a signal; 255 is a program's own."""
+    return KILLED < code <= KILLED + _SIGNALS
+
+
 def exit_text(code: int) -> str:
     """Return an exit code in words, with the signal's name where one ended the child."""
-    if code < KILLED:
-        return f"exit code {code}"
-    try:
-        return f"exit code {code}, {signal.Signals(code - KILLED).name}"
-    except ValueError:
-        return f"exit code {code}"
+    names = {number.value: number.name for number in signal.Signals}
+    name = names.get(code - KILLED)
+    return f"exit code {code}, {name}" if name else f"exit code {code}"

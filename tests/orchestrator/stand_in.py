@@ -2,7 +2,7 @@
 
 Started through the house's ``.venv/bin/python``. The file ``behaviour.json`` of the house may tell
 a role to behave otherwise, by one word: ``exit`` fails at once, ``deaf`` ignores TERM, ``hang``
-accepts and never answers, ``unready`` answers 503.
+accepts and never answers, ``unready`` answers 503, ``broken`` could not load model m.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ import time
 from pathlib import Path
 
 STATUS = {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}
+BROKEN = {
+    "model_version_status": [
+        {"version": "1", "state": "END", "status": {"error_message": "cannot be parsed"}}
+    ]
+}
 
 
 def main() -> None:
@@ -42,10 +47,11 @@ def _serve(port: int, role: str) -> None:
     listener = socket.create_server(("127.0.0.1", port), backlog=64)
     while True:
         caller, _ = listener.accept()
-        caller.recv(65536)
+        asked = caller.recv(65536)
         while _behaviour(role) == "hang":
             time.sleep(0.05)
-        body = json.dumps(STATUS).encode()
+        broken = _behaviour(role) == "broken" and b"models/m " in asked
+        body = json.dumps(BROKEN if broken else STATUS).encode()
         status = b"503 Busy" if _behaviour(role) == "unready" else b"200 OK"
         head = b"HTTP/1.0 %s\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
         caller.sendall(head + body)

@@ -230,6 +230,36 @@ def test_a_model_without_a_version_does_not_keep_the_start_waiting(house: House)
     assert "model later has no version yet" in started.stdout
 
 
+def test_a_broken_model_is_named_and_does_not_keep_the_others_down(house: House) -> None:
+    (house.root / "good" / "1").mkdir(parents=True)
+    with (house.root / "models.toml").open("a") as models:
+        models.write('[models.good]\nbase_path = "good"\n')
+    house.behave(serving="broken")
+
+    started = house.call("start", "--detach")
+
+    assert started.returncode == 0
+    assert "warning: model m cannot be loaded: cannot be parsed" in started.stdout
+
+
+def test_a_start_without_any_model_that_loads_fails(house: House) -> None:
+    house.behave(serving="broken")
+
+    failed = house.call("start", "--detach", "--start-timeout", "1")
+
+    assert failed.returncode == 1
+    assert "no model can be loaded: cannot be parsed" in failed.stdout
+
+
+def test_a_listed_version_that_is_not_there_is_not_waited_for(house: House) -> None:
+    models = '[models.m]\nbase_path = "my_model"\nversions = [7]\n'
+    (house.root / "models.toml").write_text(models)
+
+    started = house.call("start", "--detach")
+
+    assert "model m has no version yet" in started.stdout
+
+
 def test_a_serving_elsewhere_is_not_started(house: House) -> None:
     words = ["start", "--detach", "--serving", "none", "--serving-url", "http://127.0.0.1:1"]
 

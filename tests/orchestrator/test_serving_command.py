@@ -22,10 +22,11 @@ FLAGS = [
     "--model_config_file=/project/.run/models.config",
     "--file_system_poll_wait_seconds=1",
     "--rest_api_timeout_in_ms=10000",
+    "--load_retry_interval_micros=5000000",
     "--tensorflow_intra_op_parallelism=4",
     "--tensorflow_inter_op_parallelism=4",
 ]
-GENUINE = ["--model_config_file_poll_wait_seconds=2", "--load_retry_interval_micros=5000000"]
+GENUINE = ["--model_config_file_poll_wait_seconds=2"]
 
 
 def machine(*programs: str) -> dict[str, str]:

@@ -115,22 +115,24 @@ def test_failures_in_a_row_are_not_forgotten() -> None:
     assert world.supervisor.run() == 1
 
 
-def test_a_child_that_exits_at_once_is_not_started_again() -> None:
+@pytest.mark.parametrize("code", [0, 2, 127, 255])
+def test_a_child_that_exits_at_once_is_not_started_again(code: int) -> None:
     world = World()
     world.up.add("gateway")
-    world.at(1, lambda: setattr(world.children["serving"], "code", 2))
+    world.at(1, lambda: setattr(world.children["serving"], "code", code))
 
     assert world.supervisor.run() == 1
     assert len(world.born) == 2
     assert world.history[-1] == "gateway STOPPED"
 
 
-def test_a_child_killed_while_starting_is_started_again() -> None:
+@pytest.mark.parametrize("code", [129, 137, 139, 143])
+def test_a_child_killed_while_starting_is_started_again(code: int) -> None:
     world = World()
     world.up.add("gateway")
     world.run(until=1)
 
-    world.children["serving"].code = 137
+    world.children["serving"].code = code
     world.up.add("serving")
     world.run(until=4)
 
