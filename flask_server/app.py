@@ -11,6 +11,7 @@ from flask import Flask, Response, g, request
 from flask_cors import CORS
 
 from flask_server import (
+    access,
     access_log,
     admission,
     bodies,
@@ -54,6 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     access_log.init_app(app)
     app.before_request(_begin)
     bodies.init_app(app, settings.max_body_bytes)
+    access.init_app(app, settings)
     admission.init_app(app, settings.max_in_flight)
     if settings.metrics:
         metrics.init_app(app, _metrics(settings, watched))

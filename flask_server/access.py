@@ -1,0 +1,80 @@
+"""Let in who presents a known API key, and hold each key to its limit.
+
+Off until a key file is named. Then everything needs a key except what is known to be open, so that
+a new route is closed at first. Preflights come without a key by nature and always pass.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, g, request
+
+from flask_server.errors import InvalidApiKey, MissingApiKey
+from flask_server.key_file import read_keys
+from flask_server.key_ring import KeyRing
+from flask_server.settings import Settings
+
+#: Paths that need no key, without a slash at the end; and the folders below which none does.
+OPEN = frozenset({"", "/hello", "/healthz", "/readyz", "/openapi.json", "/docs", "/metrics"})
+OPEN_BELOW = ("/static/", "/docs/")
+
+PER_WORKER = (
+    "API keys: limits are counted in memory and hold per worker, so with {} workers a key may ask "
+    "up to that many times its limit; GATEWAY_LIMITS_URL=redis://host:6379/0 counts them together."
+)
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError when the gateway could not start with its keys and limits."""
+    if settings.api_keys_file is not None:
+        from flask_server import quotas
+
+        read_keys(settings.api_keys_file)
+        quotas.check(settings.limits_url)
+
+
+def note(settings: Settings, workers: int) -> str:
+    """Return what an operator of so many workers must know, the empty string when nothing."""
+    if settings.api_keys_file is None or workers < 2:
+        return ""
+    from flask_server import quotas
+
+    return PER_WORKER.format(workers) if settings.limits_url == quotas.MEMORY else ""
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Ask for keys where a key file is named; the app then has ``g.api_key`` in each request."""
+    if settings.api_keys_file is None:
+        return
+    # Flask-Limiter: 4 MB that a gateway without keys need not load.
+    from flask_server import quotas
+
+    ring = KeyRing(settings.api_keys_file)
+    app.before_request(lambda: _authenticate(ring))
+    quotas.init_app(app, settings)
+
+
+def is_open(path: str) -> bool:
+    """Tell whether a path needs no key."""
+    return path.rstrip("/") in OPEN or path.startswith(OPEN_BELOW)
+
+
+def _authenticate(ring: KeyRing) -> None:
+    if request.method == "OPTIONS" or is_open(request.path):
+        return
+    presented = _presented()
+    if not presented:
+        raise MissingApiKey(
+            "This needs an API key; send it as X-API-Key: KEY or Authorization: Bearer KEY."
+        )
+    key = ring.find(presented)
+    if key is None:
+        raise InvalidApiKey("The API key is unknown or revoked.")
+    g.api_key = key
+
+
+def _presented() -> str | None:
+    given = request.headers.get("X-API-Key", "").strip()
+    bearer = request.authorization
+    if given or bearer is None or bearer.type != "bearer":
+        return given
+    return bearer.token
