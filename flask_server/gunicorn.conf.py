@@ -11,7 +11,7 @@ from typing import Any
 
 from gunicorn import glogging
 
-from flask_server import logs, metrics_directory
+from flask_server import access, logs, metrics_directory
 from flask_server.settings import Settings, SettingsError
 from model_catalog.errors import CatalogError
 from model_catalog.models_file import load_models_file
@@ -19,6 +19,7 @@ from model_catalog.models_file import load_models_file
 try:
     _settings = Settings.from_env(os.environ)
     load_models_file(_settings.models_file)
+    access.check(_settings)
 except (SettingsError, CatalogError) as error:
     sys.exit(str(error))
 if _settings.metrics:
@@ -48,6 +49,13 @@ class logger_class(glogging.Logger):  # type: ignore[misc]  # gunicorn has no ty
         """Apply gunicorn's ``--log-level`` to the gateway too."""
         super().setup(cfg)
         logging.getLogger(logs.ROOM).setLevel(self.loglevel)
+
+
+def on_starting(server: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
+    """Say what limits in memory mean with this number of workers."""
+    note = access.note(_settings, server.cfg.workers)
+    if note:
+        server.log.warning(note)
 
 
 def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
