@@ -76,7 +76,7 @@ class Client:
         versions = self.get(f"/v1/models/{model}").json["model_version_status"]
         return {int(entry["version"]): entry["state"] for entry in versions}
 
-    def raw(self, *pieces: bytes, silence_s: float = 0.3) -> bytes:
+    def raw(self, *pieces: bytes, silence_s: float = 0.2) -> bytes:
         """Send bytes as they are; return what comes back, ``<EOF>`` appended if it ends."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             for piece in pieces:

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_server import batching_config
+from model_server.batching import BatchedModel, BatchingOptions, BatchScheduler
+from model_server.engine import Tensors
+from model_server.errors import InvalidArgument, ResourceExhausted, ServingError, Unavailable
+from tests.model_server.harness import eventually, in_threads
+from tests.model_server.toy import ToyModel, half_plus, one, picky
+
+
+class Gate:
+    """A model that holds every run until it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.model = one(self._run, {"x": "float"}, {"y": "float"})
+
+    def _run(self, inputs: Tensors) -> Tensors:
+        self.opened.wait(10)
+        return picky(inputs)
+
+    @property
+    def batches(self) -> list[list[float]]:
+        return [inputs["x"].tolist() for inputs in self.model.calls]
+
+
+@pytest.fixture
+def scheduler() -> Iterator[BatchScheduler]:
+    scheduler = BatchScheduler(1)
+    yield scheduler
+    scheduler.close()
+
+
+def rows(*numbers: float) -> Tensors:
+    return {"x": np.array(numbers, dtype=np.float32)}
+
+
+def ask(model: Any, outcomes: dict[int, object], number: int, *numbers: float) -> None:
+    """Run a request and keep what came of it."""
+    try:
+        outcomes[number] = model.run("serving_default", rows(*numbers))["y"].tolist()
+    except ServingError as error:
+        outcomes[number] = str(error)
+
+
+def waiting(model: BatchedModel) -> int:
+    """Return how many requests wait in the queue of the default signature."""
+    return sum(len(batch.members) for batch in model._queues["serving_default"]._batches)
+
+
+def batched(model: ToyModel, scheduler: BatchScheduler, **options: Any) -> BatchedModel:
+    return BatchedModel(model, scheduler, BatchingOptions(**options))
+
+
+def test_a_lonely_request_does_not_wait_without_a_timeout(scheduler: BatchScheduler) -> None:
+    model = batched(half_plus(2), scheduler)
+
+    assert model.run("serving_default", rows(1, 2))["y"].tolist() == [2.5, 3.0]
+
+
+def test_what_waits_is_run_together(scheduler: BatchScheduler) -> None:
+    gate = Gate()
+    model = batched(gate.model, scheduler)
+    outcomes: dict[int, object] = {}
+
+    with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
+        assert eventually(lambda: len(gate.batches) == 1)
+        with in_threads(3, lambda n: ask(model, outcomes, 10 + n, n + 1)):
+            assert eventually(lambda: waiting(model) == 3)
+            gate.opened.set()
+
+    assert [sorted(batch) for batch in gate.batches] == [[0], [1, 2, 3]]
+    assert outcomes == {0: [0], 10: [1], 11: [2], 12: [3]}
+
+
+def test_an_open_batch_waits_as_long_as_it_may_and_no_longer_when_full(
+    scheduler: BatchScheduler,
+) -> None:
+    model = batched(half_plus(0), scheduler, batch_timeout_s=30, max_batch_size=3)
+    outcomes: dict[int, object] = {}
+
+    with in_threads(3, lambda n: ask(model, outcomes, n, n)):
+        pass
+
+    assert outcomes == {0: [0.0], 1: [0.5], 2: [1.0]}
+
+
+def test_a_request_of_more_rows_than_a_batch_is_refused(scheduler: BatchScheduler) -> None:
+    model = batched(half_plus(0), scheduler, max_batch_size=2)
+
+    assert len(model.run("serving_default", rows(1, 2))["y"]) == 2
+    with pytest.raises(InvalidArgument) as caught:
+        model.run("serving_default", rows(1, 2, 3))
+
+    assert caught.value.message == "Task size 3 is larger than maximum input batch size 2"
+
+
+def test_large_requests_are_split_where_that_is_asked_for(scheduler: BatchScheduler) -> None:
+    toy = half_plus(0)
+    model = batched(toy, scheduler, max_batch_size=5, max_execution_batch_size=2)
+
+    assert model.run("serving_default", rows(2, 4, 6, 8, 10))["y"].tolist() == [1, 2, 3, 4, 5]
+    assert [len(inputs["x"]) for inputs in toy.calls] == [2, 2, 1]
+
+
+def test_a_full_queue_refuses(scheduler: BatchScheduler) -> None:
+    gate = Gate()
+    model = batched(gate.model, scheduler, max_batch_size=1, max_enqueued_batches=1)
+    outcomes: dict[int, object] = {}
+
+    with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
+        assert eventually(lambda: len(gate.batches) == 1)
+        with in_threads(1, lambda n: ask(model, outcomes, 10 + n, 1)):
+            assert eventually(lambda: waiting(model) == 1)
+            with pytest.raises(Unavailable) as caught:
+                model.run("serving_default", rows(2))
+            gate.opened.set()
+
+    assert caught.value.message == (
+        "The batch scheduling queue to which this task was submitted is full;"
+        " currently 1 batches enqueued and max_enqueued_batches is 1"
+    )
+    assert outcomes == {0: [0], 10: [1]}
+
+
+def test_a_request_that_waited_too_long_is_given_up(scheduler: BatchScheduler) -> None:
+    gate = Gate()
+    model = batched(gate.model, scheduler, queue_timeout_s=0.05)
+    outcomes: dict[int, object] = {}
+
+    with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
+        assert eventually(lambda: len(gate.batches) == 1)
+        with in_threads(1, lambda n: ask(model, outcomes, 10 + n, 1)):
+            time.sleep(0.2)
+            gate.opened.set()
+
+    assert outcomes[0] == [0]
+    assert outcomes[10] == str(
+        ResourceExhausted("Run() timeout exceeded while waiting in batching queue")
+    )
+
+
+def test_inputs_without_rows_are_refused(scheduler: BatchScheduler) -> None:
+    model = batched(half_plus(0), scheduler)
+
+    with pytest.raises(InvalidArgument, match="must have at least one dimension"):
+        model.run("serving_default", {"x": np.array(1, dtype=np.float32)})
+
+
+def test_models_share_the_threads_but_not_the_batches(scheduler: BatchScheduler) -> None:
+    first, second = half_plus(1), half_plus(2)
+    models = [batched(first, scheduler), batched(second, scheduler)]
+    outcomes: dict[int, object] = {}
+
+    with in_threads(8, lambda n: ask(models[n % 2], outcomes, n, 2)):
+        pass
+
+    assert outcomes == {n: [2.0] if n % 2 == 0 else [3.0] for n in range(8)}
+
+
+def test_a_closed_model_leaves_no_queue_behind(scheduler: BatchScheduler) -> None:
+    toy = half_plus(0)
+    model = batched(toy, scheduler)
+
+    model.close()
+
+    assert (len(scheduler._queues), toy.is_closed) == (0, True)
+
+
+def test_allowed_sizes_must_end_with_the_biggest() -> None:
+    assert BatchingOptions(max_batch_size=4, allowed_batch_sizes=(2, 4)).run_rows == 4
+    with pytest.raises(InvalidArgument) as caught:
+        BatchingOptions(max_batch_size=8, allowed_batch_sizes=(2, 4))
+
+    assert caught.value.message == (
+        "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 4; expected 8"
+    )
+
+
+def test_parameters_are_read_from_text(tmp_path: Path) -> None:
+    file = tmp_path / "batching.config"
+    file.write_text(
+        "max_batch_size { value: 8 } batch_timeout_micros { value: 2500 }"
+        " max_enqueued_batches { value: 3 } num_batch_threads { value: 5 }"
+        ' thread_pool_name { value: "pool" } allowed_batch_sizes: 2 allowed_batch_sizes: 8'
+        " pad_variable_length_inputs: true"
+    )
+
+    parameters = batching_config.read_parameters(file)
+
+    assert batching_config.thread_count(parameters) == 5
+    assert batching_config.options(parameters, 30) == BatchingOptions(
+        max_batch_size=8,
+        batch_timeout_s=0.0025,
+        max_enqueued_batches=3,
+        allowed_batch_sizes=(2, 8),
+        pads=True,
+        queue_timeout_s=30,
+    )
+
+
+def test_without_a_file_the_defaults_of_the_genuine_server_hold() -> None:
+    parameters = batching_config.read_parameters(None)
+
+    assert batching_config.options(parameters, 0) == BatchingOptions()
+    assert BatchingOptions().max_batch_size == 1000
+
+
+def test_splitting_needs_its_own_field(tmp_path: Path) -> None:
+    file = tmp_path / "batching.config"
+    file.write_text(
+        "max_batch_size { value: 8 } max_execution_batch_size { value: 4 }"
+        " enable_large_batch_splitting { value: true }"
+    )
+
+    assert batching_config.options(batching_config.read_parameters(file), 0).run_rows == 4
+
+
+def test_unknown_parameters_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "batching.config"
+    file.write_text("max_batchsize { value: 8 }")
+
+    with pytest.raises(InvalidArgument, match="Invalid protobuf file"):
+        batching_config.read_parameters(file)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model_server.config_file import read_message, read_models
+from model_server.errors import InvalidArgument, ServingError
+from model_server.versions import All, Latest, ModelConfig, Specific
+
+
+def config(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "models.config"
+    path.write_text(text)
+    return path
+
+
+def one(fields: str) -> str:
+    return f"model_config_list {{ config {{ {fields} }} }}"
+
+
+GOOD = "name: 'm' base_path: '/m' model_platform: 'tensorflow'"
+
+
+def test_everything_that_a_model_can_say(tmp_path: Path) -> None:
+    text = """
+    # two models
+    model_config_list: {
+      config: { name: "a", base_path: "/models/a"; model_platform: 'tensorflow'
+        model_version_policy { specific { versions: 1 versions: 2 } }
+        version_labels { key: 'stable' value: 1 } version_labels { key: 'canary' value: 2 } }
+      config { name: "b" base_path: "file:///models/b" model_type: TENSORFLOW
+        model_version_policy { all {} } logging_config { log_collector_config { type: "x" } } }
+      config { name: "c" base_path: "/c" model_platform: "tensorflow"
+        model_version_policy { latest { num_versions: 3 } } }
+    }"""
+
+    assert read_models(config(tmp_path, text)) == [
+        ModelConfig(
+            "a",
+            Path("/models/a"),
+            Specific(frozenset({1, 2})),
+            {"stable": 1, "canary": 2},
+        ),
+        ModelConfig("b", Path("/models/b"), All(), {}),
+        ModelConfig("c", Path("/c"), Latest(3), {}),
+    ]
+
+
+@pytest.mark.parametrize("text", ["\n", "model_config_list {}", "# nothing"])
+def test_a_config_may_name_no_models(tmp_path: Path, text: str) -> None:
+    assert read_models(config(tmp_path, text)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            one(f"{GOOD} }} config {{ {GOOD}"),
+            "Illegal to list model m multiple times in config list",
+        ),
+        (
+            one("name: 'm' base_path: 'rel' model_platform: 'tensorflow'"),
+            "Expected model m to have an absolute path or URI; got base_path()=rel",
+        ),
+        (
+            one("name: 'm' base_path: '/m'"),
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor"
+            " ModelServerConfig::model_platform, model name is m",
+        ),
+        (
+            one(GOOD + " model_type: TENSORFLOW"),
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and"
+            " ModelServerConfig::model_platform, model name is m",
+        ),
+        (
+            one("name: 'm' base_path: '/m' model_platform: 'caffe'"),
+            "Model m requests unsupported platform caffe",
+        ),
+        (
+            one("name: 'm' base_path: 'gs://m' model_platform: 'tensorflow'"),
+            "Model m has the base path gs://m; only folders of this machine can be read",
+        ),
+    ],
+)
+def test_configs_that_cannot_be_followed(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ServingError) as caught:
+        read_models(config(tmp_path, text))
+
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize("text", ["model_config_list {", one("nonsense: 1"), one("name: 1")])
+def test_files_that_do_not_parse(tmp_path: Path, text: str) -> None:
+    path = config(tmp_path, text)
+
+    with pytest.raises(InvalidArgument) as caught:
+        read_models(path)
+
+    assert caught.value.message.startswith(f"Invalid protobuf file: '{path}'")
+
+
+def test_an_empty_file_and_a_missing_one_are_refused(tmp_path: Path) -> None:
+    empty, missing = config(tmp_path, ""), tmp_path / "missing"
+
+    with pytest.raises(InvalidArgument, match="; Invalid argument$"):
+        read_models(empty)
+    with pytest.raises(InvalidArgument, match="; No such file or directory$"):
+        read_models(missing)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(InvalidArgument, match="Invalid protobuf file"):
+        read_message(path, "MonitoringConfig")

@@ -1,0 +1,172 @@
+"""HTTP as clients really speak it: bytes on a socket."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from model_server.http_layer import HttpServer, serve
+from model_server.http_messages import Request, Response
+from tests.model_server.harness import Client, http_server, in_threads
+
+
+def echo(request: Request) -> Response:
+    return Response(200, f"{request.method} {request.target} ".encode() + request.body)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    with http_server(echo) as client:
+        yield client
+
+
+def bodies(data: bytes) -> list[bytes]:
+    """Return the bodies of the answers in the data."""
+    lengths = [int(n) for n in re.findall(rb"Content-Length: (\d+)\r\n\r\n", data)]
+    starts = [match.end() for match in re.finditer(rb"\r\n\r\n", data)]
+    return [data[start : start + length] for start, length in zip(starts, lengths, strict=False)]
+
+
+POST = b"POST /p HTTP/1.1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "body"),
+    [
+        pytest.param(b"GET /a HTTP/1.1\r\n\r\n", b"GET /a ", id="no host"),
+        pytest.param(b"GET /a HTTP/1.1\nHost: x\n\n", b"GET /a ", id="bare line feeds"),
+        pytest.param(POST + b"Content-Length: 4\r\n\r\nbody", b"POST /p body", id="a body"),
+        pytest.param(POST + b"\r\n", b"POST /p ", id="no length"),
+        pytest.param(
+            POST + b"Transfer-Encoding: chunked\r\n\r\n3;x=1\r\nbod\r\n1\r\ny\r\n0\r\nT: 1\r\n\r\n",
+            b"POST /p body",
+            id="chunks and a trailer",
+        ),
+        pytest.param(
+            b"GET /a HTTP/1.1\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", b"GET /a ", id="100 kB header"
+        ),
+        pytest.param(
+            POST + b"Expect: 100-continue\r\nContent-Length: 4\r\n\r\nbody",
+            b"POST /p body",
+            id="an expectation that did not wait",
+        ),
+    ],
+)
+def test_requests_that_are_answered(client: Client, request_bytes: bytes, body: bytes) -> None:
+    reply = client.raw(request_bytes)
+
+    assert bodies(reply) == [body]
+    assert not reply.endswith(b"<EOF>")
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GARBAGE\r\n\r\n", b"400 Bad Request"),
+        (b"GET /a b HTTP/1.1\r\n\r\n", b"400 Bad Request"),
+        (b"GET /a HTTP/1.1\r\nno colon\r\n\r\n", b"400 Bad Request"),
+        (POST + b"Content-Length: -1\r\n\r\n", b"400 Bad Request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", b"400 Bad Request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n", b"400 Bad Request"),
+        (b"FOO /a HTTP/1.1\r\n\r\n", b"501 Not Implemented"),
+        (b"TRACE /a HTTP/1.1\r\n\r\n", b"501 Not Implemented"),
+        (b"GET /a HTTP/1.1\r\nExpect: cake\r\n\r\n", b"417 Expectation Failed"),
+        (b"X" * (1 << 21), b"400 Bad Request"),
+    ],
+)
+def test_requests_that_end_the_connection(
+    client: Client, request_bytes: bytes, status: bytes
+) -> None:
+    reply = client.raw(request_bytes)
+
+    assert reply.startswith(b"HTTP/1.1 " + status)
+    assert reply.endswith(b"<EOF>")
+
+
+def test_a_client_that_waits_for_leave_gets_it(client: Client) -> None:
+    head = POST + b"Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+
+    waiting = client.raw(head)
+    whole = client.raw(head, b"body")
+
+    assert waiting == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert whole.startswith(waiting)
+    assert whole.endswith(b"POST /p body")
+
+
+def test_requests_in_one_piece_are_answered_in_order(client: Client) -> None:
+    reply = client.raw(b"".join(b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(3)))
+
+    assert bodies(reply) == [b"GET /0 ", b"GET /1 ", b"GET /2 "]
+
+
+def test_a_request_may_come_byte_by_byte(client: Client) -> None:
+    request = POST + b"Content-Length: 2\r\n\r\nok"
+
+    reply = client.raw(*(bytes((byte,)) for byte in request))
+
+    assert bodies(reply) == [b"POST /p ok"]
+
+
+def test_a_20_mb_body_arrives_whole(client: Client) -> None:
+    body = b"x" * 20_000_000
+
+    assert client.call("POST", "/p", body).body == b"POST /p " + body
+
+
+def test_a_client_that_leaves_in_the_middle_hurts_nobody(client: Client) -> None:
+    with socket.create_connection(("127.0.0.1", client.port)) as connection:
+        connection.sendall(POST + b"Content-Length: 1000\r\n\r\npart")
+
+    assert client.call("GET", "/a").status == 200
+
+
+def test_no_more_requests_are_worked_on_than_there_are_threads() -> None:
+    lock, now, most = threading.Lock(), 0, 0
+
+    def work(_: Request) -> Response:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.05)
+        with lock:
+            now -= 1
+        return Response(200)
+
+    with http_server(work, threads=2) as client, in_threads(6, lambda _: _get(client)):
+        pass
+
+    assert most == 2
+
+
+def _get(client: Client) -> None:
+    assert client.call("GET", "/a").status == 200
+
+
+def test_draining_lets_running_requests_end_and_takes_no_new_ones() -> None:
+    started, release, replies = threading.Event(), threading.Event(), []
+
+    def work(_: Request) -> Response:
+        started.set()
+        release.wait(10)
+        return Response(200, b"done")
+
+    server = HttpServer("127.0.0.1", 0, work, threads=2)
+    serve(server)
+    client = Client(server.port)
+
+    with in_threads(1, lambda _: replies.append(client.call("GET", "/a"))):
+        started.wait(10)
+        assert server.drain(0.05) is False
+        release.set()
+        assert server.drain(10) is True
+
+    assert (replies[0].body, replies[0].headers["connection"]) == (b"done", "close")
+    with pytest.raises(ConnectionRefusedError):
+        client.call("GET", "/a")

@@ -1,0 +1,404 @@
+"""Stories of versions: real folders, a toy engine, looks at the folders whenever the test says."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from model_server.errors import Unknown
+from model_server.lifecycle import Lifecycle, LifecycleOptions
+from model_server.registry import ModelRequest, Registry, State
+from model_server.versions import All, Latest, ModelConfig, Policy, Specific
+from tests.model_server.harness import eventually
+from tests.model_server.toy import ToyEngine, write_version
+
+
+@dataclass
+class World:
+    """A life cycle over one folder per model, in a temporary place."""
+
+    root: Path
+    options: LifecycleOptions = field(default_factory=lambda: LifecycleOptions(max_retries=0))
+    engine: ToyEngine = field(default_factory=ToyEngine)
+
+    def __post_init__(self) -> None:
+        self.registry = Registry()
+        self.lifecycle = Lifecycle(
+            self.registry, lambda _, path: self.engine.load(path), self.options
+        )
+
+    def base(self, model: str = "m") -> Path:
+        return self.root / model
+
+    def serve(self, policy: Policy = Latest(), *models: str) -> None:  # noqa: B008 - frozen
+        self.lifecycle.configure(
+            [ModelConfig(name, self.base(name), policy) for name in models or ("m",)]
+        )
+
+    def look(self) -> None:
+        self.lifecycle.look()
+
+    def states(self, model: str = "m") -> dict[int, str]:
+        return {s.version: s.state.value for s in self.registry.servables(model)}
+
+    def becomes(self, expected: dict[int, str], model: str = "m") -> bool:
+        return eventually(lambda: self.states(model) == expected, 5)
+
+    def answering(self, model: str = "m") -> int:
+        with self.registry.acquire(ModelRequest(model)) as handle:
+            return handle.version
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.lifecycle.stop()
+
+
+def test_a_new_version_takes_over_and_the_old_one_ends(world: World) -> None:
+    write_version(world.base(), 1)
+    world.serve()
+    assert world.becomes({1: "AVAILABLE"})
+
+    write_version(world.base(), 2)
+    world.look()
+
+    assert world.becomes({2: "AVAILABLE", 1: "END"})
+    assert world.answering() == 2
+
+
+def test_the_old_version_serves_until_the_new_one_is_there(world: World) -> None:
+    write_version(world.base(), 1)
+    world.serve()
+    assert world.becomes({1: "AVAILABLE"})
+    world.engine.gate = threading.Event()
+
+    write_version(world.base(), 2)
+    world.look()
+    world.look()
+
+    assert world.becomes({2: "LOADING", 1: "AVAILABLE"})
+    assert world.answering() == 1
+    world.engine.gate.set()
+    assert world.becomes({2: "AVAILABLE", 1: "END"})
+
+
+def test_requests_under_way_end_on_the_old_version(world: World) -> None:
+    write_version(world.base(), 1)
+    world.serve()
+    assert world.becomes({1: "AVAILABLE"})
+
+    with world.registry.acquire(ModelRequest("m")) as handle:
+        write_version(world.base(), 2)
+        world.look()
+        assert world.becomes({2: "AVAILABLE", 1: "UNLOADING"})
+        assert (handle.version, getattr(handle.model, "is_closed", None)) == (1, False)
+
+    assert world.becomes({2: "AVAILABLE", 1: "END"})
+    assert getattr(handle.model, "is_closed", None) is True
+
+
+def test_a_broken_version_leaves_the_old_one_alone(world: World) -> None:
+    write_version(world.base(), 1)
+    world.serve()
+    assert world.becomes({1: "AVAILABLE"})
+
+    write_version(world.base(), 2, fail="DATA_LOSS")
+    world.look()
+
+    assert world.becomes({2: "END", 1: "AVAILABLE"})
+    assert world.registry.statuses("m", 2)[0].error_code == "DATA_LOSS"
+
+
+def test_a_failed_version_is_not_tried_again_but_the_next_one_is(world: World) -> None:
+    write_version(world.base(), 1)
+    broken = write_version(world.base(), 2, fail="INTERNAL")
+    world.serve()
+    assert world.becomes({2: "END"})
+
+    shutil.rmtree(broken)
+    world.look()
+    assert world.becomes({2: "END", 1: "AVAILABLE"})
+    write_version(world.base(), 2)
+    world.look()
+    assert world.becomes({2: "END", 1: "AVAILABLE"})
+    write_version(world.base(), 3)
+    world.look()
+
+    assert world.becomes({3: "AVAILABLE", 2: "END", 1: "END"})
+
+
+def test_when_the_newest_version_goes_the_one_before_comes_back(world: World) -> None:
+    write_version(world.base(), 1)
+    newest = write_version(world.base(), 2)
+    world.serve()
+    assert world.becomes({2: "AVAILABLE"})
+
+    shutil.rmtree(newest)
+    world.look()
+
+    assert world.becomes({2: "END", 1: "AVAILABLE"})
+
+
+def test_a_version_that_was_unloaded_can_be_loaded_again(world: World) -> None:
+    write_version(world.base(), 1)
+    world.serve()
+    for _ in range(2):
+        newest = write_version(world.base(), 2)
+        world.look()
+        assert world.becomes({2: "AVAILABLE", 1: "END"})
+        shutil.rmtree(newest)
+        world.look()
+        assert world.becomes({2: "END", 1: "AVAILABLE"})
+
+
+def test_without_any_version_folder_everything_is_unloaded(world: World) -> None:
+    only = write_version(world.base(), 1)
+    world.serve()
+    assert world.becomes({1: "AVAILABLE"})
+
+    shutil.rmtree(only)
+    world.look()
+
+    assert world.becomes({1: "END"})
+
+
+def test_without_the_base_path_nothing_happens(world: World) -> None:
+    write_version(world.base(), 1)
+    world.serve()
+    assert world.becomes({1: "AVAILABLE"})
+
+    shutil.rmtree(world.base())
+    world.look()
+
+    assert world.answering() == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "states"),
+    [
+        (Latest(2), {2: "AVAILABLE", 3: "AVAILABLE"}),
+        (All(), {1: "AVAILABLE", 2: "AVAILABLE", 3: "AVAILABLE"}),
+        (Specific(frozenset({1, 3})), {1: "AVAILABLE", 3: "AVAILABLE"}),
+    ],
+)
+def test_the_policy_decides_what_is_loaded(
+    world: World, policy: Policy, states: dict[int, str]
+) -> None:
+    for version in (1, 2, 3):
+        write_version(world.base(), version)
+
+    world.serve(policy)
+
+    assert world.becomes(states)
+
+
+def test_a_changed_policy_takes_effect(world: World) -> None:
+    for version in (1, 2):
+        write_version(world.base(), version)
+    world.serve(All())
+    assert world.becomes({1: "AVAILABLE", 2: "AVAILABLE"})
+
+    world.serve(Specific(frozenset({1})))
+
+    assert world.becomes({1: "AVAILABLE", 2: "END"})
+
+
+def test_models_come_and_go_with_the_configuration(world: World) -> None:
+    for model in ("a", "b"):
+        write_version(world.base(model), 1)
+    world.serve(Latest(), "a")
+    assert world.becomes({1: "AVAILABLE"}, "a")
+
+    world.serve(Latest(), "b")
+
+    assert world.becomes({1: "END"}, "a")
+    assert world.becomes({1: "AVAILABLE"}, "b")
+
+
+def test_a_model_that_comes_back_may_try_its_failed_version_again(world: World) -> None:
+    broken = write_version(world.base(), 1, fail="INTERNAL")
+    world.serve()
+    assert world.becomes({1: "END"})
+
+    world.lifecycle.configure([])
+    shutil.rmtree(broken)
+    write_version(world.base(), 1)
+    world.serve()
+
+    assert world.becomes({1: "AVAILABLE"})
+
+
+def test_one_slow_model_does_not_hold_up_another(world: World) -> None:
+    write_version(world.base("slow"), 1, load_s=1)
+    write_version(world.base("fast"), 1)
+
+    world.serve(Latest(), "slow", "fast")
+
+    assert world.becomes({1: "AVAILABLE"}, "fast")
+    assert world.states("slow") == {1: "LOADING"}
+    assert world.becomes({1: "AVAILABLE"}, "slow")
+
+
+@pytest.mark.parametrize(("retries", "loads"), [(0, 1), (2, 3)])
+def test_failed_loads_are_tried_again_as_often_as_asked(
+    tmp_path: Path, retries: int, loads: int
+) -> None:
+    world = World(tmp_path, LifecycleOptions(max_retries=retries, retry_s=0.01))
+    write_version(world.base(), 1, fail="UNAVAILABLE")
+
+    world.serve()
+
+    assert world.becomes({1: "END"})
+    assert len(world.engine.loads) == loads
+
+
+def test_a_repaired_version_is_saved_by_a_retry(tmp_path: Path) -> None:
+    world = World(tmp_path, LifecycleOptions(max_retries=500, retry_s=0.01))
+    half = world.base() / "1"
+    half.mkdir(parents=True)
+    world.serve()
+    assert eventually(lambda: len(world.engine.loads) > 2)
+    assert world.states() == {1: "LOADING"}
+
+    (half / "toy.json").write_text("{}")
+
+    assert world.becomes({1: "AVAILABLE"})
+
+
+def test_a_version_that_is_gone_is_not_tried_any_more(tmp_path: Path) -> None:
+    world = World(tmp_path, LifecycleOptions(max_retries=5, retry_s=60))
+    broken = write_version(world.base(), 2, fail="INTERNAL")
+    world.serve()
+    assert eventually(lambda: len(world.engine.loads) == 1)
+
+    shutil.rmtree(broken)
+    world.look()
+
+    assert world.becomes({2: "END"})
+
+
+def test_folders_are_watched_in_the_background(tmp_path: Path) -> None:
+    world = World(tmp_path, LifecycleOptions(poll_s=0.02, max_retries=0))
+    world.serve()
+    world.lifecycle.start()
+
+    write_version(world.base(), 1)
+
+    assert world.becomes({1: "AVAILABLE"})
+    world.lifecycle.stop()
+
+
+@pytest.mark.parametrize(("poll_s", "states"), [(0, {1: "AVAILABLE"}), (-1, {})])
+def test_polling_once_or_never(tmp_path: Path, poll_s: float, states: dict[int, str]) -> None:
+    world = World(tmp_path, LifecycleOptions(poll_s=poll_s))
+    write_version(world.base(), 1)
+    world.serve()
+    world.lifecycle.start()
+    assert world.becomes(states)
+
+    write_version(world.base(), 2)
+
+    assert not eventually(lambda: world.states() != states, 0.2)
+
+
+def ready(world: World) -> threading.Event:
+    """Return an event that is set once the life cycle says that it is ready, or fails."""
+    event = threading.Event()
+
+    def wait() -> None:
+        try:
+            world.lifecycle.wait_until_ready()
+        except Unknown as error:
+            world.failure = error  # type: ignore[attr-defined]
+        event.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return event
+
+
+def test_the_start_waits_for_every_model(world: World) -> None:
+    write_version(world.base("a"), 1)
+    write_version(world.base("b"), 1, load_s=0.3)
+
+    world.serve(Latest(), "a", "b")
+    world.lifecycle.wait_until_ready()
+
+    assert (world.states("a"), world.states("b")) == ({1: "AVAILABLE"}, {1: "AVAILABLE"})
+
+
+def test_a_model_without_versions_keeps_nobody_waiting(world: World) -> None:
+    write_version(world.base("a"), 1)
+
+    world.serve(Latest(), "a", "nowhere")
+
+    assert ready(world).wait(5)
+
+
+def test_with_no_version_at_all_the_start_waits_for_the_first(world: World) -> None:
+    world.serve(Latest(), "a", "b")
+    event = ready(world)
+    assert not event.wait(0.2)
+
+    write_version(world.base("b"), 1)
+    world.look()
+
+    assert event.wait(5)
+
+
+def test_without_models_there_is_nothing_to_wait_for(world: World) -> None:
+    world.lifecycle.configure([])
+
+    assert ready(world).wait(5)
+
+
+def test_a_version_that_cannot_be_loaded_ends_the_start(world: World) -> None:
+    write_version(world.base("a"), 1)
+    write_version(world.base("b"), 4, fail="DATA_LOSS")
+    world.serve(Latest(), "a", "b")
+
+    with pytest.raises(Unknown) as caught:
+        world.lifecycle.wait_until_ready()
+
+    assert caught.value.message == (
+        "1 servable(s) did not become available:"
+        " {{{name: b version: 4} due to error: DATA_LOSS: it was told to}, }"
+    )
+
+
+def test_one_good_version_is_enough_for_the_start(world: World) -> None:
+    write_version(world.base(), 1)
+    write_version(world.base(), 2, fail="DATA_LOSS")
+    world.serve(All())
+
+    world.lifecycle.wait_until_ready()
+
+    assert world.becomes({1: "AVAILABLE", 2: "END"})
+
+
+def test_a_model_that_is_tried_again_does_not_keep_the_others_away(tmp_path: Path) -> None:
+    world = World(tmp_path, LifecycleOptions(max_retries=5, retry_s=60))
+    write_version(world.base("good"), 1)
+    write_version(world.base("bad"), 1, fail="INTERNAL")
+    world.serve(Latest(), "good", "bad")
+
+    assert ready(world).wait(5)
+
+    assert world.states("bad") == {1: "LOADING"}
+    world.lifecycle.stop()
+
+
+def test_every_state_is_known() -> None:
+    assert [state.value for state in State] == [
+        "START",
+        "LOADING",
+        "AVAILABLE",
+        "UNLOADING",
+        "END",
+    ]

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+
+from model_server.metrics import Metrics
+
+
+def test_counters_add_up_per_set_of_labels() -> None:
+    metrics = Metrics()
+
+    metrics.count("request_count", "m", "OK")
+    metrics.count("request_count", "m", "OK", by=2)
+    metrics.count("request_count", 'a"\n\\', "OK")
+
+    assert ':tensorflow:serving:request_count{model_name="m",status="OK"} 3\n' in metrics.text()
+    assert 'model_name="a\\"\\n\\\\",status="OK"} 1\n' in metrics.text()
+
+
+def test_every_metric_has_its_type_before_it_has_values() -> None:
+    text = Metrics().text()
+
+    assert "# TYPE :tensorflow:serving:request_count counter\n" in text
+    assert "# TYPE :tensorflow:serving:request_latency histogram\n" in text
+    assert all(line.startswith("# TYPE ") for line in text.splitlines())
+
+
+def test_histograms_count_what_lies_at_or_below_each_limit() -> None:
+    metrics = Metrics()
+
+    for count in (1, 2, 3, 100_000):
+        metrics.observe("request_example_counts", count, "m")
+
+    text = metrics.text()
+    name = ":tensorflow:serving:request_example_counts"
+    assert f'{name}_bucket{{model="m",le="1"}} 1\n' in text
+    assert f'{name}_bucket{{model="m",le="2"}} 2\n' in text
+    assert f'{name}_bucket{{model="m",le="4"}} 3\n' in text
+    assert f'{name}_bucket{{model="m",le="+Inf"}} 4\n' in text
+    assert f'{name}_count{{model="m"}} 4\n' in text
+    assert f'{name}_sum{{model="m"}} 100006\n' in text
+
+
+def test_latencies_have_the_limits_of_the_genuine_server() -> None:
+    metrics = Metrics()
+
+    with metrics.timed("request_latency", "m", "predict", "REST"):
+        pass
+
+    text = metrics.text()
+    assert 'entrypoint="REST",le="10"}' in text
+    assert 'entrypoint="REST",le="32.4"}' in text
+    assert 'entrypoint="REST",le="104.976"}' in text
+
+
+def test_failures_are_not_timed() -> None:
+    metrics = Metrics()
+
+    with pytest.raises(ValueError, match="x"), metrics.timed("request_latency", "m", "p", "REST"):
+        raise ValueError("x")
+
+    assert ":request_latency_count{" not in metrics.text()
+
+
+def test_callers_cannot_fill_the_memory_with_names() -> None:
+    metrics = Metrics()
+
+    for number in range(10_001):
+        metrics.count("request_count", str(number), "NOT_FOUND")
+
+    assert 'model_name="9999"' in metrics.text()
+    assert 'model_name="10000"' not in metrics.text()

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model_server.errors import FailedPrecondition
+from model_server.lifecycle import Lifecycle, LifecycleOptions
+from model_server.registry import ModelRequest, Registry
+from model_server.reload import Configuration
+from model_server.versions import All, ModelConfig
+from tests.model_server.harness import eventually
+from tests.model_server.toy import ToyEngine, write_version
+
+
+class World:
+    """A configuration over one model with two versions."""
+
+    def __init__(self, root: Path, *, labels_may_wait: bool = False) -> None:
+        self.base = root / "m"
+        engine = ToyEngine()
+        self.registry = Registry()
+        self.lifecycle = Lifecycle(
+            self.registry, lambda _, path: engine.load(path), LifecycleOptions(max_retries=0)
+        )
+        self.configuration = Configuration(
+            self.registry, self.lifecycle, labels_may_wait=labels_may_wait
+        )
+        for version in (1, 2):
+            write_version(self.base, version)
+
+    def apply(self, **labels: int) -> None:
+        self.configuration.apply([ModelConfig("m", self.base, All(), labels)])
+
+    def wait(self) -> None:
+        assert eventually(lambda: all(self.registry.is_available("m", v) for v in (1, 2)))
+
+    def labelled(self, label: str) -> int:
+        with self.registry.acquire(ModelRequest("m", label=label)) as handle:
+            return handle.version
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_a_first_label_needs_a_loaded_version(world: World) -> None:
+    with pytest.raises(FailedPrecondition) as caught:
+        world.apply(stable=1)
+
+    assert caught.value.message == (
+        "Request to assign label to version 1 of model m,"
+        " which is not currently available for inference"
+    )
+    assert world.registry.servables("m") == []
+
+
+def test_once_versions_are_loaded_labels_can_be_set_moved_and_dropped(world: World) -> None:
+    world.apply()
+    world.wait()
+
+    world.apply(stable=1, canary=2)
+    assert (world.labelled("stable"), world.labelled("canary")) == (1, 2)
+    world.apply(stable=2)
+
+    assert world.labelled("stable") == 2
+    assert world.registry.labels("m") == {"stable": 2}
+
+
+def test_with_leave_a_new_label_may_wait_but_a_known_one_may_not_move(tmp_path: Path) -> None:
+    world = World(tmp_path, labels_may_wait=True)
+    world.apply(stable=1)
+    world.wait()
+
+    with pytest.raises(FailedPrecondition):
+        world.apply(stable=9)
+
+    assert world.labelled("stable") == 1
+
+
+FILE = """model_config_list {{ config {{ name: "{name}" base_path: "{base}"
+  model_platform: "tensorflow" }} }}"""
+
+
+@pytest.fixture
+def followed(world: World, tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "models.config"
+    path.write_text(FILE.format(name="m", base=world.base))
+    world.configuration.follow(path, 0.02)
+    yield path
+    world.configuration.stop()
+    world.lifecycle.stop()
+
+
+def test_a_changed_file_is_followed(world: World, followed: Path) -> None:
+    assert eventually(lambda: world.registry.is_available("m", 2))
+
+    followed.write_text(FILE.format(name="other", base=world.base))
+
+    assert eventually(lambda: world.registry.is_available("other", 2))
+    assert eventually(lambda: not world.registry.is_available("m", 2))
+
+
+@pytest.mark.parametrize("text", ["", "nonsense {", "model_config_list { config { name: 'm' } }"])
+def test_a_bad_file_changes_nothing(world: World, followed: Path, text: str) -> None:
+    assert eventually(lambda: world.registry.is_available("m", 2))
+
+    followed.write_text(text)
+
+    assert not eventually(lambda: not world.registry.is_available("m", 2), 0.2)

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_catalog.labels import numbered_labels
+from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
+from model_server.adaptive import AdaptiveModel
+from model_server.batching import BatchedModel, BatchingOptions, BatchScheduler
+from model_server.engine import LoadedModel, Tensors
+from model_server.errors import DataLoss, InvalidArgument, ServingError, Unimplemented
+from model_server.metrics import Metrics
+from model_server.preparation import Batching, Preparation
+from model_server.protos import message
+from model_server.tensor_proto import to_array
+from model_server.warmup import REQUESTS, SPEC, read_spec, warm_up
+from tests.model_server.toy import ToyModel, half_plus, signature
+
+FLOAT, STRING, INT64 = 1, 7, 9
+
+
+def tensor(dtype: int, shape: tuple[int, ...], **values: Any) -> Any:
+    proto = message("Tensor")(dtype=dtype, **values)
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
+def predict_log(name: str = "", **inputs: Any) -> bytes:
+    log = message("PredictionLog")()
+    request = log.predict_log.request
+    request.model_spec.signature_name = name
+    for key, value in inputs.items():
+        request.inputs.add(key=key, value=value)
+    return bytes(log.SerializeToString())
+
+
+def examples_log(*examples: bytes, context: bytes = b"") -> bytes:
+    log = message("PredictionLog")()
+    with_context = log.regress_log.request.input.example_list_with_context
+    with_context.examples.extend(examples)
+    with_context.context = context
+    return bytes(log.SerializeToString())
+
+
+def write_requests(version: Path, *records: bytes) -> None:
+    file = version / REQUESTS
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(
+        b"".join(struct.pack("<QI", len(r), 0) + r + struct.pack("<I", 0) for r in records)
+    )
+
+
+def write_spec(version: Path) -> None:
+    spec = ModelSpec(
+        name="toy",
+        input=InputSpec(height=2, width=3),
+        output=OutputSpec(classes=1),
+        labels=numbered_labels(1),
+    )
+    (version / SPEC).parent.mkdir(parents=True, exist_ok=True)
+    (version / SPEC).write_text(spec.to_json())
+
+
+def test_requests_are_replayed_in_order(tmp_path: Path) -> None:
+    toy = half_plus(0)
+    write_requests(
+        tmp_path,
+        predict_log(x=tensor(FLOAT, (2,), float_val=[1, 2])),
+        predict_log("serving_default", x=tensor(FLOAT, (1,), float_val=[3])),
+    )
+
+    warm_up(toy, tmp_path, iterations=2)
+
+    assert [inputs["x"].tolist() for inputs in toy.calls] == [[1, 2], [1, 2], [3], [3]]
+
+
+def test_examples_are_replayed_with_their_context(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def function(inputs: Tensors) -> Tensors:
+        seen.append(inputs["inputs"].tolist())
+        return {}
+
+    toy = ToyModel(
+        {"serving_default": signature({"inputs": "string"}, {"outputs": "float"})},
+        {"serving_default": function},
+    )
+    write_requests(tmp_path, examples_log(b"ex1", b"ex2", context=b"ctx "))
+
+    warm_up(toy, tmp_path)
+
+    assert seen == [[b"ctx ex1", b"ctx ex2"]]
+
+
+def test_without_a_file_nothing_happens(tmp_path: Path) -> None:
+    toy = half_plus(0)
+
+    warm_up(toy, tmp_path)
+
+    assert toy.calls == []
+
+
+@pytest.mark.parametrize(
+    ("records", "error"),
+    [
+        ([predict_log("nope", x=tensor(FLOAT, (1,), float_val=[1]))], InvalidArgument),
+        ([predict_log(y=tensor(FLOAT, (1,), float_val=[1]))], InvalidArgument),
+        ([predict_log(x=tensor(FLOAT, (2,), float_val=[1, 2, 3]))], InvalidArgument),
+        ([predict_log(x=tensor(19, (1,)))], Unimplemented),
+        ([b"\xff\xff\xff"], InvalidArgument),
+    ],
+)
+def test_a_request_that_fails_fails_the_warm_up(
+    tmp_path: Path, records: list[bytes], error: type[ServingError]
+) -> None:
+    write_requests(tmp_path, *records)
+
+    with pytest.raises(error):
+        warm_up(half_plus(0), tmp_path)
+
+
+def test_a_file_that_was_cut_is_data_loss(tmp_path: Path) -> None:
+    write_requests(tmp_path, predict_log(x=tensor(FLOAT, (1,), float_val=[1])))
+    file = tmp_path / REQUESTS
+    file.write_bytes(file.read_bytes()[:-1])
+
+    with pytest.raises(DataLoss):
+        warm_up(half_plus(0), tmp_path)
+
+
+@pytest.mark.parametrize("count", [1000, 1001])
+def test_there_may_be_a_thousand_requests(tmp_path: Path, count: int) -> None:
+    write_requests(tmp_path, *[predict_log(x=tensor(FLOAT, (1,), float_val=[1]))] * count)
+
+    if count > 1000:
+        with pytest.raises(InvalidArgument, match="exceeds the maximum"):
+            warm_up(half_plus(0), tmp_path)
+    else:
+        warm_up(half_plus(0), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("proto", "values"),
+    [
+        (tensor(FLOAT, (2, 1), float_val=[1, 2]), [[1.0], [2.0]]),
+        (tensor(FLOAT, (3,), float_val=[5]), [5.0, 5.0, 5.0]),
+        (tensor(FLOAT, (2,), tensor_content=struct.pack("<2f", 1, 2)), [1.0, 2.0]),
+        (tensor(INT64, (), int64_val=[7]), 7),
+        (tensor(STRING, (2,), string_val=[b"a\0", b"b"]), [b"a\0", b"b"]),
+        (tensor(4, (1,), int_val=[255]), [255]),
+        (tensor(10, (1,), bool_val=[True]), [True]),
+    ],
+)
+def test_tensor_protos(proto: Any, values: object) -> None:
+    assert to_array(proto).tolist() == values
+
+
+class OneModel:
+    """An engine with one model for every folder."""
+
+    def __init__(self, model: ToyModel) -> None:
+        self.model = model
+
+    def load(self, path: Path) -> LoadedModel:
+        """Return the model."""
+        return self.model
+
+
+def prepare(model: ToyModel, path: Path, **options: Any) -> LoadedModel:
+    return Preparation(engine=OneModel(model), metrics=Metrics(), **options).prepare("m", path)
+
+
+def pixels_model() -> ToyModel:
+    return ToyModel(
+        {"pixels": signature({"pixels": "string"}, {"scores": "float"})},
+        {"pixels": lambda inputs: {"scores": np.zeros(len(inputs["pixels"]), np.float32)}},
+    )
+
+
+def test_our_exports_are_warmed_up_with_a_black_picture_and_batched(tmp_path: Path) -> None:
+    toy = pixels_model()
+    write_spec(tmp_path)
+
+    prepared = prepare(toy, tmp_path)
+
+    assert [inputs["pixels"].tolist() for inputs in toy.calls] == [[bytes(2 * 3 * 3)]]
+    assert isinstance(prepared, AdaptiveModel)
+
+
+def test_other_savedmodels_are_neither_warmed_up_nor_batched(tmp_path: Path) -> None:
+    toy = pixels_model()
+
+    assert prepare(toy, tmp_path) is toy
+    assert toy.calls == []
+
+
+def test_warm_up_can_be_switched_off(tmp_path: Path) -> None:
+    toy = half_plus(0)
+    write_requests(tmp_path, predict_log(x=tensor(FLOAT, (1,), float_val=[1])))
+
+    prepare(toy, tmp_path, warms_up=False)
+
+    assert toy.calls == []
+
+
+def test_a_version_that_fails_its_warm_up_is_closed(tmp_path: Path) -> None:
+    toy = half_plus(0)
+    write_requests(tmp_path, b"\xff")
+
+    with pytest.raises(InvalidArgument):
+        prepare(toy, tmp_path)
+
+    assert toy.is_closed
+
+
+def test_a_spec_that_cannot_be_read_makes_a_version_a_common_one(tmp_path: Path) -> None:
+    (tmp_path / SPEC).parent.mkdir()
+    (tmp_path / SPEC).write_text("{}")
+    toy = half_plus(0)
+
+    assert read_spec(tmp_path) is None
+    assert prepare(toy, tmp_path) is toy
+
+
+@pytest.mark.parametrize("has_own", [True, False])
+def test_with_parameters_per_model_only_versions_that_have_them_are_batched(
+    tmp_path: Path, has_own: bool
+) -> None:
+    scheduler = BatchScheduler(1)
+    batching = Batching(scheduler=scheduler, options=BatchingOptions(), per_model=True)
+    if has_own:
+        (tmp_path / "batching_params.pbtxt").write_text("max_batch_size { value: 2 }")
+
+    prepared = prepare(half_plus(0), tmp_path, batching=batching)
+
+    assert isinstance(prepared, BatchedModel) is has_own
+    scheduler.close()
