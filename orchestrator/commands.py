@@ -23,6 +23,7 @@ NOT_READY = 1
 NOTHING_RUNS = 3
 _PAUSE_S = 0.05
 _STATE_S = 5.0
+_QUIET_S = 2.0
 _FOLLOW_S = 0.2
 
 
@@ -49,10 +50,13 @@ def stop(run_dir: RunDir, voice: Voice) -> int:
         voice.say(run_dir.stale() or "nothing is running")
         return 0
     _signal(state["pid"], signal.SIGTERM)
-    deadline = time.monotonic() + state["stop_s"]
+    started = time.monotonic()
     while is_same_process(state):
-        if time.monotonic() > deadline:
+        elapsed_s = time.monotonic() - started
+        if elapsed_s > state["stop_s"]:
             raise CannotStop(f"PID {state['pid']} has not ended after {state['stop_s']:g} s.")
+        if elapsed_s > _QUIET_S:
+            voice.progress(f"PID {state['pid']} finishes its requests", elapsed_s)
         time.sleep(_PAUSE_S)
     voice.say(f"stopped PID {state['pid']}")
     return 0

@@ -75,6 +75,8 @@ def signals_post_to(inbox: Inbox, children: Sequence[str]) -> Iterator[None]:
         number: signal.signal(number, lambda *_, request=request: inbox.post(request))
         for number, request in meanings.items()
     }
+    # In the background of a shell, reading the terminal shall fail, not stop us.
+    before[signal.SIGTTIN] = signal.signal(signal.SIGTTIN, signal.SIG_IGN)
     try:
         yield
     finally:

@@ -108,6 +108,28 @@ def test_a_terminal_gets_a_prompt_and_its_end_stops_both(house: House) -> None:
     assert b"try next" in said
 
 
+def test_a_job_in_the_background_of_a_shell_goes_on(house: House) -> None:
+    ours, theirs = pty.openpty()
+    # A session leader that opens a terminal gets it; set -m puts the job into the background.
+    script = 'exec <"$0"; set -m; "$@" & wait $!'
+    shell = subprocess.Popen(
+        ["/bin/sh", "-c", script, os.ttyname(theirs), *house.argv()],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=house.env,
+    )
+    house.await_ready()
+
+    state = Path(f"/proc/{house.status()['pid']}/stat").read_text().rpartition(")")[2].split()[0]
+
+    assert state == "S"
+    house.call("stop")
+    shell.wait(timeout=10)
+    os.close(ours)
+    os.close(theirs)
+
+
 def test_start_detach_status_stop(house: House) -> None:
     started = house.call("start", "--detach")
     assert started.returncode == 0
