@@ -6,15 +6,24 @@ the scores, every picture gets its own result or error, and the deadline covers 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from flask_server import images
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError, ModelNotReady, UnknownVersion
 from flask_server.models import LiveModel, Models
-from flask_server.predictions import EVERYTHING, Choice, Prediction, Wish, choose, rank, read_scores
+from flask_server.predictions import (
+    EVERYTHING,
+    Prediction,
+    Scores,
+    Wish,
+    choose,
+    rank,
+    read_scores,
+)
 from flask_server.preprocessing import Pixels, decoding_bound, to_pixels
 from flask_server.reports import Report, report_of
 from flask_server.serving import ServableGone
@@ -28,6 +37,8 @@ ATTEMPTS = 3
 
 #: The bytes of one picture, or why there are none.
 Upload = bytes | GatewayError
+
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,13 +79,31 @@ class Gateway:
 
     def classify(self, question: Question, deadline: Deadline, watch: Stopwatch) -> Answer:
         """Answer the question, or raise the GatewayError that fails all of it."""
+        return self.attempt(
+            question, deadline, lambda live: self._ask(live, question, deadline, watch)
+        )
+
+    def attempt(
+        self, question: Question, deadline: Deadline, ask: Callable[[LiveModel], Said]
+    ) -> Said:
+        """Ask the version that the question means, and the next one if a swap comes in between."""
         for _ in range(ATTEMPTS):
             live = self._chosen(question, deadline)
             try:
-                return self._ask(live, question, deadline, watch)
+                return ask(live)
             except ServableGone as gone:
                 self._swapped(live, question, gone)
         raise ModelNotReady(f"Model {question.model} changes its version faster than it answers.")
+
+    def prepared(self, upload: Upload, spec: InputSpec, watch: Stopwatch) -> Prepared:
+        """Return the model's view of one picture, or raise why it has none."""
+        if isinstance(upload, GatewayError):
+            raise upload
+        bound = partial(decoding_bound, spec) if self.settings.fast_jpeg else None
+        with watch.stage("decode"):
+            picture = images.decode(upload, max_pixels=self.settings.max_pixels, bound=bound)
+        with watch.stage("preprocess"):
+            return Prepared(to_pixels(picture.image, spec), report_of(picture, spec))
 
     def _chosen(self, question: Question, deadline: Deadline) -> LiveModel:
         if question.version is not None:
@@ -93,60 +122,50 @@ class Gateway:
         self, live: LiveModel, question: Question, deadline: Deadline, watch: Stopwatch
     ) -> Answer:
         choice = choose(question.wish, live.spec)
-        prepared = [self._prepared(upload, live.spec.input, watch) for upload in question.uploads]
-        usable = [item for item in prepared if not isinstance(item, GatewayError)]
-        ranked = iter(self._scored(live, usable, choice, deadline, watch) if usable else ())
+        prepared = [self._attempted(upload, live.spec.input, watch) for upload in question.uploads]
+        usable = [item.pixels for item in prepared if isinstance(item, Prepared)]
+        scores = ask_scores(live, usable, deadline, watch) if usable else []
+        with watch.stage("postprocess"):
+            ranked = iter([rank(row, live.spec, choice) for row in scores])
         return Answer(
             model=live.name,
             version=live.version,
             results=[
-                item if isinstance(item, GatewayError) else Result(next(ranked), item.report)
+                Result(next(ranked), item.report) if isinstance(item, Prepared) else item
                 for item in prepared
             ],
             warnings=warnings_of(live.name, live.spec),
         )
 
-    def _prepared(
+    def _attempted(
         self, upload: Upload, spec: InputSpec, watch: Stopwatch
-    ) -> _Prepared | GatewayError:
-        """Return the model's view of one picture, or why it has none."""
-        if isinstance(upload, GatewayError):
-            return upload
-        bound = partial(decoding_bound, spec) if self.settings.fast_jpeg else None
+    ) -> Prepared | GatewayError:
+        """Prepare one picture; what is wrong with it becomes its result."""
         try:
-            with watch.stage("decode"):
-                picture = images.decode(upload, max_pixels=self.settings.max_pixels, bound=bound)
+            return self.prepared(upload, spec, watch)
         except GatewayError as error:
             return error
-        with watch.stage("preprocess"):
-            return _Prepared(to_pixels(picture.image, spec), report_of(picture, spec))
-
-    def _scored(
-        self,
-        live: LiveModel,
-        usable: Sequence[_Prepared],
-        choice: Choice,
-        deadline: Deadline,
-        watch: Stopwatch,
-    ) -> list[list[Prediction]]:
-        with watch.stage("preprocess"):
-            body = live.encode([item.pixels for item in usable])
-        with watch.stage("serving"):
-            rows = live.serving.predict(live.name, live.version, body, deadline)
-        with watch.stage("postprocess"):
-            scores = read_scores(
-                rows,
-                count=len(usable),
-                classes=live.spec.output.classes,
-                output=live.output,
-            )
-            return [rank(row, live.spec, choice) for row in scores]
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class Prepared:
+    """What a model sees of one picture, and what was done to get there."""
+
     pixels: Pixels
     report: Report
+
+
+def ask_scores(
+    live: LiveModel, pictures: Sequence[Pixels], deadline: Deadline, watch: Stopwatch
+) -> list[Scores]:
+    """Return the model's scores for each picture, as it gave them."""
+    with watch.stage("preprocess"):
+        body = live.encode(pictures)
+    with watch.stage("serving"):
+        rows = live.serving.predict(live.name, live.version, body, deadline)
+    with watch.stage("postprocess"):
+        classes = live.spec.output.classes
+        return read_scores(rows, count=len(pictures), classes=classes, output=live.output)
 
 
 def warnings_of(name: str, spec: ModelSpec) -> tuple[str, ...]:

@@ -98,14 +98,16 @@ def choose(wish: Wish, spec: ModelSpec) -> Choice:
 
 
 def rank(scores: Scores, spec: ModelSpec, choice: Choice) -> list[Prediction]:
-    """Return the chosen classes, best first; equal scores keep the classes' order.
-
-    Scores of a model without activation (logits) become probabilities by softmax.
-    """
-    values = softmax(scores) if spec.output.activation == "none" else scores
+    """Return the chosen classes, best first; equal scores keep the classes' order."""
+    values = activated(scores, spec)
     order = np.argsort(-values[choice.classes], kind="stable")[: choice.top_k]
     best = choice.classes[order].tolist()
     return [_prediction(spec, i, float(values[i])) for i in best if values[i] >= choice.threshold]
+
+
+def activated(scores: Scores, spec: ModelSpec) -> Scores:
+    """Return the scores; those of a model without activation (logits) become probabilities."""
+    return softmax(scores) if spec.output.activation == "none" else scores
 
 
 def _chosen_classes(labels: Sequence[str] | None, spec: ModelSpec) -> NDArray[np.intp]:
