@@ -9,6 +9,7 @@
     - BodyTooLarge
     - TooManyImages
     - UnsupportedMediaType
+    - NotAcceptable
   + AccessRefused       the caller may not ask, or not now
     - MissingApiKey
     - InvalidApiKey
@@ -84,6 +85,12 @@ class UnsupportedMediaType(BadRequest):
     """The body's content type is none the route reads."""
 
     code = "unsupported_media_type"
+
+
+class NotAcceptable(BadRequest):
+    """The caller accepts no form in which the route can answer."""
+
+    code = "not_acceptable"
 
 
 class AccessRefused(GatewayError):

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
+
+from flask_server.errors import NotAcceptable
+from flask_server.negotiation import JPEG, JSON, PNG, agreed
+
+OFFERED = (JSON, PNG, JPEG)
+
+
+def accept(header: str) -> MIMEAccept:
+    return parse_accept_header(header, MIMEAccept)
+
+
+@pytest.mark.parametrize(
+    ("header", "best"),
+    [
+        pytest.param("", JSON, id="no wish"),
+        pytest.param("*/*", JSON, id="anything"),
+        pytest.param("application/json, text/plain, */*", JSON, id="what Angular sends"),
+        pytest.param("text/html,image/avif,image/webp,*/*;q=0.8", JSON, id="what browsers send"),
+        pytest.param("application/*", JSON, id="a range"),
+        pytest.param("image/png", PNG, id="PNG"),
+        pytest.param("IMAGE/PNG", PNG, id="capitals"),
+        pytest.param("image/jpeg", JPEG, id="JPEG"),
+        pytest.param("image/*", PNG, id="any picture"),
+        pytest.param("image/webp, image/jpeg", JPEG, id="one of two"),
+        pytest.param("image/png, */*;q=0.9", PNG, id="rather a picture"),
+        pytest.param("image/png;q=0.5, application/json;q=0.6", JSON, id="rather JSON"),
+        pytest.param("image/png;q=0.5, image/jpeg;q=0.6", JPEG, id="rather JPEG"),
+        pytest.param("*/*, application/json;q=0", PNG, id="anything but JSON"),
+        pytest.param("image/*, image/png;q=0.1", JPEG, id="the specific range decides"),
+    ],
+)
+def test_the_best_liked_type_wins(header: str, best: str) -> None:
+    assert agreed(accept(header), OFFERED) == best
+
+
+@pytest.mark.parametrize(
+    "header", ["text/html", "image/webp", "*/*;q=0", "image/png;q=0", "nonsense", "image/jpg"]
+)
+def test_a_caller_that_allows_none_is_told_which_there_are(header: str) -> None:
+    with pytest.raises(NotAcceptable, match="application/json, image/png, image/jpeg"):
+        agreed(accept(header), OFFERED)
+
+
+def test_the_refusal_says_what_narrowed_the_offer() -> None:
+    with pytest.raises(NotAcceptable, match=r"Two came\. Accept is image/png; .* application/json"):
+        agreed(accept("image/png"), (JSON,), why="Two came. ")
