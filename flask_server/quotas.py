@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from flask import Flask, Response, g
 from flask_limiter import Limiter, RateLimitExceeded
@@ -134,22 +134,13 @@ class SharedCounts(Storage):
 def _redis(url: str) -> RedisStorage:
     """Return the counts in Redis, not connected yet."""
     try:
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-    except ImportError:
+        return RedisStorage(url, socket_connect_timeout=ANSWER_S, socket_timeout=ANSWER_S)
+    except ConfigurationError:
         raise SettingsError(
             "GATEWAY_LIMITS_URL names a Redis, but its client is not installed; allowed is "
             "memory://, or pip install redis."
         ) from None
-    # The client's own default is to try for seconds.
-    options: dict[str, Any] = {
-        "socket_connect_timeout": ANSWER_S,
-        "socket_timeout": ANSWER_S,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    try:
-        return RedisStorage(url, **options)
-    except (ValueError, ConfigurationError):
+    except ValueError:
         # What the library says of the address may quote the password in it.
         raise SettingsError(
             "GATEWAY_LIMITS_URL is no address of a Redis; allowed is memory:// or such as "

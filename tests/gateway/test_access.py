@@ -129,6 +129,7 @@ def test_key_opens_the_original_route(client: FlaskClient, key: str) -> None:
         ({"Authorization": "Basic dTpw"}, "missing_api_key"),
         ({"Authorization": "Bearer"}, "missing_api_key"),
         ({"Authorization": "nonsense"}, "missing_api_key"),
+        ({"Authorization": "Token icg_other-scheme"}, "missing_api_key"),
         ({"X-API-Key": "icg_wrong"}, "invalid_api_key"),
         ({"X-API-Key": "k\xe4se"}, "invalid_api_key"),
         ({"Authorization": "Bearer icg_wrong"}, "invalid_api_key"),
@@ -316,7 +317,7 @@ def test_bad_address_of_redis_is_refused_without_its_password(url: str) -> None:
 
 
 def test_redis_without_its_client_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "redis.retry", None)
+    monkeypatch.setitem(sys.modules, "redis", None)
 
     with pytest.raises(SettingsError, match="pip install redis"):
         quotas.check("redis://127.0.0.1:6379/0")
