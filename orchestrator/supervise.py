@@ -141,15 +141,16 @@ class Supervisor:
         return w.spec.ready()
 
     def _impatience(self, w: Watched, now: float) -> Event | None:
-        if w.state is State.READY:
-            silence = now - w.answered_at
-            w.note = f"no answer for {silence:.0f} s: {w.missing}"
-            return self._failure(w, Event.SILENT) if silence > self._policy.silence_s else None
-        w.note = f"not ready after {now - w.since:.0f} s: {w.missing}"
-        return self._failure(w, Event.LATE) if now - w.since > self._policy.start_s else None
+        silence_s, starting_s = now - w.answered_at, now - w.since
+        if w.state is State.READY and silence_s > self._policy.silence_s:
+            return self._failure(w, Event.SILENT, f"no answer for {silence_s:.0f} s")
+        if w.state is not State.READY and starting_s > self._policy.start_s:
+            return self._failure(w, Event.LATE, f"not ready after {starting_s:.0f} s")
+        return None
 
-    def _failure(self, w: Watched, event: Event) -> Event:
+    def _failure(self, w: Watched, event: Event, text: str) -> Event:
         w.failures += 1
+        w.note = f"{text}: {w.missing}"
         return event
 
     def _move(self, w: Watched, event: Event) -> None:

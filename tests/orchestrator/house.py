@@ -141,9 +141,9 @@ class House:
     def tear_down(self) -> None:
         """Stop whatever a test has left running, and wait until its processes are gone."""
         state = self.root / ".run" / "auto_cmd.json"
-        records = []
-        if state.exists():
-            document = json.loads(state.read_text())
-            records = [document, *document["children"].values()]
+        if not state.exists():
+            return
+        document = json.loads(state.read_text())
+        records = [document, *document["children"].values()]
         self.call("stop")
         eventually(lambda: not any(map(is_same_process, records)))

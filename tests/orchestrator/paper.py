@@ -53,6 +53,7 @@ class World:
         self.up: set[str] = set()
         self.children: dict[str, PaperChild] = {}
         self.history: list[str] = []
+        self.notes: list[str] = []
         self.born: list[float] = []
         self.plot: dict[float, Callable[[], Request | None]] = {}
         self.broken: set[str] = set()
@@ -117,3 +118,4 @@ class World:
 
     def _changed(self, w: Watched, before: State) -> None:
         self.history.append(f"{w.spec.name} {w.state.value}")
+        self.notes.append(w.note)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ import os, time
 
 def app(environ, start_response):
     environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    time.sleep(0.01)
+    time.sleep(0.5 if environ["PATH_INFO"] == "/slow" else 0.01)
     body = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
@@ -51,39 +52,67 @@ def gunicorn(folder: Path, port: int) -> ChildSpec:
     )
 
 
+class Turning:
+    """A supervisor of one gunicorn, turned by the test, and the requests it will hear."""
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self._waiting: list[Request] = []
+        self._supervisor = Supervisor(
+            [spec], listen=self._listen, changed=lambda *_: None, policy=Policy(tick_s=0.02)
+        )
+        self.gateway = self._supervisor.watched[0]
+
+    def _listen(self, timeout_s: float) -> Request | None:
+        time.sleep(timeout_s)
+        return self._waiting.pop() if self._waiting else None
+
+    def until_ready(self, generation: int) -> None:
+        """Turn until the gateway is ready for the so-many-th time."""
+        while self.gateway.generation < generation or self.gateway.state is not State.READY:
+            self._supervisor.turn()
+            assert not self.gateway.state.final
+
+    def ask(self, order: Order) -> None:
+        """Leave a request for the next turn."""
+        self._waiting.append(Request(order, "gateway"))
+
+    def stop(self) -> int:
+        """Ask for a stop and turn to the end; return the exit code."""
+        self.ask(Order.STOP)
+        return self._supervisor.run()
+
+
 @pytest.mark.slow
 def test_a_rolling_restart_loses_no_request(tmp_path: Path) -> None:
     port = free_port()
-    waiting: list[Request] = []
-    pause = threading.Event()
-
-    def listen(timeout_s: float) -> Request | None:
-        pause.wait(timeout_s)
-        return waiting.pop() if waiting else None
-
-    supervisor = Supervisor(
-        [gunicorn(tmp_path, port)],
-        listen=listen,
-        changed=lambda *_: None,
-        policy=Policy(tick_s=0.02),
-    )
-    gateway = supervisor.watched[0]
-
-    def turn_until(generation: int) -> None:
-        while gateway.generation < generation or gateway.state is not State.READY:
-            supervisor.turn()
-            assert not gateway.state.final
-
-    turn_until(1)
+    turning = Turning(gunicorn(tmp_path, port))
+    turning.until_ready(1)
     load = Load(port, "/", b"x" * 1000)
+
     with load.running():
         for roll in range(ROLLS):
-            waiting.append(Request(Order.RESTART, "gateway"))
-            turn_until(roll + 2)
-    waiting.append(Request(Order.STOP))
+            turning.ask(Order.RESTART)
+            turning.until_ready(roll + 2)
 
-    assert supervisor.run() == 0
-    assert gateway.starts == 1
+    assert turning.stop() == 0
+    assert turning.gateway.starts == 1
     assert load.losses == []
     assert {answer.status for answer in load.answers} == {200}
     assert len({answer.body for answer in load.answers}) > ROLLS
+
+
+@pytest.mark.slow
+def test_a_stop_waits_for_running_requests(tmp_path: Path) -> None:
+    port = free_port()
+    turning = Turning(gunicorn(tmp_path, port))
+    turning.until_ready(1)
+    answers: list[str] = []
+    url = f"http://127.0.0.1:{port}/slow"
+    caller = threading.Thread(target=lambda: answers.append(missing_200(url)))
+    caller.start()
+    time.sleep(0.2)
+
+    assert turning.stop() == 0
+
+    caller.join()
+    assert answers == [""]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.logs import RotatingLog, Tail, last_lines
+from orchestrator.logs import LogStream, RotatingLog, Tail, last_lines
+from orchestrator.voice import Voice
 
 
 def test_a_log_rotates_before_it_grows_over_the_limit(tmp_path: Path) -> None:
@@ -89,3 +90,13 @@ def test_a_tail_waits_for_a_log_that_does_not_exist_yet(tmp_path: Path) -> None:
         (tmp_path / "a.log").write_text("first\n")
 
         assert tail.lines() == ["first"]
+
+
+def test_a_voice_in_the_background_speaks_into_a_rotating_log(tmp_path: Path) -> None:
+    voice = Voice(LogStream(RotatingLog(tmp_path / "a.log", max_bytes=10)))
+
+    voice.say("ready")
+    voice.say("stopping")
+
+    assert (tmp_path / "a.log.1").read_text() == "ready\n"
+    assert (tmp_path / "a.log").read_text() == "stopping\n"

@@ -279,3 +279,27 @@ def test_a_restart_that_fails_at_once_is_not_tried_again() -> None:
 
     assert world.supervisor.run() == 1
     assert world.history.count("serving STARTING") == 2
+
+
+def test_each_change_says_why_and_a_short_silence_says_nothing() -> None:
+    world = ready_world(Policy(tick_s=0.5, silence_s=5))
+    world.up.discard("serving")
+    world.run(until=5)
+    world.up.add("serving")
+    world.run(until=7)
+    world.children["serving"].code = 137
+    world.run(until=10)
+
+    world.finish()
+
+    assert list(zip(world.history, world.notes, strict=True))[2:] == [
+        ("serving READY", "after 0.5 s"),
+        ("gateway READY", "after 0.5 s"),
+        ("serving WAITING", "exit code 137, SIGKILL; restart 1 of 5 in 0.5 s"),
+        ("serving STARTING", ""),
+        ("serving READY", "after 0.5 s"),
+        ("gateway STOPPING", ""),
+        ("gateway STOPPED", "exit code 143, SIGTERM"),
+        ("serving STOPPING", ""),
+        ("serving STOPPED", "exit code 143, SIGTERM"),
+    ]
