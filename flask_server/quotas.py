@@ -61,7 +61,9 @@ def init_app(app: Flask, settings: Settings) -> None:
 def _refuse(limiter: Limiter) -> Response:
     breached = limiter.current_limit
     assert breached is not None  # noqa: S101 - Flask-Limiter has just set it
-    wait_s = max(1, math.ceil(breached.reset_at - time.time()))
+    # Told up to a second late, so that nobody comes too early, but never later than a whole window.
+    left_s = math.ceil(breached.reset_at - time.time())
+    wait_s = min(max(1, left_s), breached.limit.get_expiry())
     sentence = f"Key {g.api_key.name!r} may ask {breached.limit}; try again in {wait_s} s."
     return answer_gateway_error(RateLimited(sentence, wait_s))
 
