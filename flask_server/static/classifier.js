@@ -1,0 +1,249 @@
+/**
+ * Ask an image gateway what is in a picture, from any page of any site.
+ *
+ * Knows files and the gateway's routes, nothing about a page. A caller can rely on two promises: every
+ * failure is a ClassifierError, and an aborted call rejects with the reason of its AbortSignal. The
+ * types and what they mean stand in classifier.d.ts.
+ */
+
+import { send } from "./http.js";
+import { shrink } from "./shrink.js";
+
+export { ClassifierError } from "./http.js";
+
+/** @import * as Types from "./classifier.d.ts" */
+/** @typedef {{url: URL, headers: Record<string, string>, body: Blob | string}} Question */
+
+/** The gateway that this file came from. */
+const HOME = new URL("../", import.meta.url).href;
+
+/** Files up to this size are uploaded as they are. */
+const SMALL_BYTES = 256 * 1024;
+
+const RETRIES = 2;
+
+/** @type {Map<string, Classifier>} one per address and key, so that each learns its models once */
+const classifiers = new Map();
+
+/**
+ * @param {Types.Picture} picture
+ * @param {Types.ClassifyOptions & Types.GatewayOptions} [options]
+ * @returns {Promise<Types.Answer>}
+ */
+export function classify(picture, { url = HOME, apiKey = "", ...options } = {}) {
+  const known = `${apiKey} ${url}`;
+  const classifier = classifiers.get(known) ?? new Classifier(url, { apiKey });
+  classifiers.set(known, classifier);
+  return classifier.classify(picture, options);
+}
+
+/** One gateway, and what is known of its models. */
+export class Classifier {
+  #root;
+  /** @type {Map<string, Types.Model>} */
+  #models = new Map();
+
+  /**
+   * @param {string} [url]
+   * @param {{apiKey?: string, retries?: number}} [options]
+   */
+  constructor(url = HOME, { apiKey = "", retries = RETRIES } = {}) {
+    this.#root = new URL(url.endsWith("/") ? url : `${url}/`, globalThis.location?.href);
+    this.apiKey = apiKey;
+    this.retries = retries;
+  }
+
+  /**
+   * @param {Types.Picture} picture
+   * @param {Types.ClassifyOptions} [options]
+   * @returns {Promise<Types.Answer>}
+   */
+  async classify(picture, { topK, ...options } = {}) {
+    const question = await this.#question("predict", picture, options, { top_k: topK });
+    const start = performance.now();
+    const { reply, body } = await this.#post(question, options.signal, (answer) => answer.json());
+    this.#notice(body, options.version);
+    return {
+      model: body.model,
+      version: body.version,
+      predictions: body.predictions.map(prediction),
+      warnings: body.warnings ?? [],
+      requestId: reply.headers.get("X-Request-ID"),
+      serverMs: serverTiming(reply.headers.get("Server-Timing")),
+      elapsedMs: performance.now() - start,
+      sentBytes: size(question.body),
+    };
+  }
+
+  /**
+   * @param {Types.Picture} picture
+   * @param {Types.ExplainOptions} [options]
+   * @returns {Promise<Blob>}
+   */
+  async explain(picture, { classId, ...options } = {}) {
+    const question = await this.#question("explain", picture, options, { class: classId });
+    question.headers.Accept = "image/png";
+    const { body } = await this.#post(question, options.signal, (answer) => answer.blob());
+    return body;
+  }
+
+  /**
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<Types.Model[]>}
+   */
+  async models({ signal } = {}) {
+    /** @type {{models: Types.Model[]}} */
+    const { models } = await this.#get(new URL("models", this.#root), signal);
+    this.#models = new Map(models.map((model) => [model.name, model]));
+    return models;
+  }
+
+  /**
+   * @param {string} model
+   * @param {{version?: number, topK?: number}} [options]
+   */
+  predictUrl(model, { version, topK } = {}) {
+    return this.#url("predict", model, { version, top_k: topK }).href;
+  }
+
+  /**
+   * @param {string} action
+   * @param {Types.Picture} picture
+   * @param {Types.AskOptions} options
+   * @param {Record<string, string | number | undefined>} parameters
+   * @returns {Promise<Question>}
+   */
+  async #question(action, picture, options, parameters) {
+    const model = options.model ?? (await this.#defaultModel(options.signal));
+    const url = this.#url(action, model, { version: options.version, ...parameters });
+    const file = picture instanceof Blob ? picture : fileOf(picture);
+    const upload = file && (await this.#small(file, model, options));
+    options.signal?.throwIfAborted();
+    return { url, ...(upload && upload !== file ? raw(upload) : asItIs(picture)) };
+  }
+
+  /**
+   * @param {Blob} file
+   * @param {string} name
+   * @param {Types.AskOptions} options
+   */
+  async #small(file, name, { version, signal, shrink: wanted = true }) {
+    if (!wanted || file.size <= SMALL_BYTES) return file;
+    const model = this.#models.get(name) ?? (await this.#learn(name, signal));
+    // Another version may see more pixels than the newest, the only one whose size is told.
+    const told = version === undefined || version === model.version;
+    return told && model.input ? shrink(file, model.input) : file;
+  }
+
+  /** @param {AbortSignal | undefined} signal */
+  async #defaultModel(signal) {
+    if (this.#models.size === 0) await this.models({ signal });
+    const models = [...this.#models.values()];
+    return (models.find((model) => model.default) ?? models[0]).name;
+  }
+
+  /**
+   * @param {string} name
+   * @param {AbortSignal | undefined} signal
+   */
+  async #learn(name, signal) {
+    const model = await this.#get(new URL(`models/${encodeURIComponent(name)}`, this.#root), signal);
+    if (model.ready) this.#models.set(name, model);
+    return model;
+  }
+
+  /**
+   * Forget a model whose newest version has changed; it is asked about again when that matters.
+   *
+   * @param {{model: string, version: number}} answer
+   * @param {number | undefined} pinned
+   */
+  #notice({ model, version }, pinned) {
+    if (pinned === undefined && this.#models.get(model)?.version !== version) {
+      this.#models.delete(model);
+    }
+  }
+
+  /**
+   * @param {string} action
+   * @param {string} model
+   * @param {Record<string, string | number | undefined>} parameters
+   */
+  #url(action, model, parameters) {
+    const url = new URL(`models/${encodeURIComponent(model)}/${action}`, this.#root);
+    for (const [name, value] of Object.entries(parameters)) {
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    }
+    return url;
+  }
+
+  /**
+   * @param {URL} url
+   * @param {AbortSignal | undefined} signal
+   */
+  async #get(url, signal) {
+    const request = { headers: this.#headers(), signal };
+    return (await send(url, request, (reply) => reply.json(), this.retries)).body;
+  }
+
+  /**
+   * @template T
+   * @param {Question} question
+   * @param {AbortSignal | undefined} signal
+   * @param {(reply: Response) => Promise<T>} read
+   */
+  #post({ url, headers, body }, signal, read) {
+    const request = { method: "POST", headers: { ...headers, ...this.#headers() }, body, signal };
+    return send(url, request, read, this.retries);
+  }
+
+  /** @returns {Record<string, string>} */
+  #headers() {
+    return this.apiKey ? { "X-API-Key": this.apiKey } : {};
+  }
+}
+
+/** @param {Types.Picture} picture */
+function asItIs(picture) {
+  if (picture instanceof Blob) return raw(picture);
+  const headers = { "Content-Type": "application/json" };
+  return { headers, body: JSON.stringify({ image: picture }) };
+}
+
+/** @param {Blob} file */
+function raw(file) {
+  const type = file.type.startsWith("image/") ? file.type : "application/octet-stream";
+  return { headers: { "Content-Type": type }, body: file };
+}
+
+/**
+ * @param {string} text base64, or a data URL
+ * @returns {Blob | null} null where it is not base64: the gateway finds better words for that
+ */
+function fileOf(text) {
+  const [, type = "", base64] = /^data:([^;,]*)[^,]*,(.*)$/s.exec(text) ?? [text, "", text];
+  try {
+    return new Blob([Uint8Array.from(atob(base64), (byte) => byte.charCodeAt(0))], { type });
+  } catch {
+    return null;
+  }
+}
+
+/** @param {{class_id: string, label: string, score: number}} prediction */
+function prediction({ class_id: classId, label, score }) {
+  return { classId, label, score };
+}
+
+/**
+ * @param {string | null} header such as `decode;dur=1.2, total;dur=3`
+ * @returns {Record<string, number>}
+ */
+function serverTiming(header) {
+  const stages = (header ?? "").matchAll(/([\w-]+);dur=([\d.]+)/g);
+  return Object.fromEntries([...stages].map(([, name, spent]) => [name, Number(spent)]));
+}
+
+/** @param {Blob | string} body */
+function size(body) {
+  return body instanceof Blob ? body.size : body.length;
+}

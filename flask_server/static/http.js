@@ -1,0 +1,135 @@
+/**
+ * Send one request and turn everything but an answer into a ClassifierError.
+ *
+ * Knows nothing about pictures. An aborted request rejects with the reason of its AbortSignal.
+ */
+
+/** @import { Failure } from "./classifier.d.ts" */
+
+/** A server that wants to be left alone for longer than this is taken at its word. */
+const MAX_WAIT_S = 10;
+
+/** What the server, or the way to it, said instead of an answer. */
+export class ClassifierError extends Error {
+  /** @param {Failure} failure */
+  constructor({ code, status, detail, requestId = null, retryAfterS = null, cause }) {
+    super(detail, { cause });
+    this.name = "ClassifierError";
+    this.code = code;
+    this.status = status;
+    this.detail = detail;
+    this.requestId = requestId;
+    this.retryAfterS = retryAfterS;
+  }
+}
+
+/**
+ * Return the answer; a 503 is asked again when its `Retry-After` has passed.
+ *
+ * @template T
+ * @param {URL} url
+ * @param {RequestInit & {signal?: AbortSignal}} request
+ * @param {(reply: Response) => Promise<T>} read
+ * @param {number} retries
+ * @returns {Promise<{reply: Response, body: T}>}
+ */
+export async function send(url, request, read, retries) {
+  for (let left = retries; ; left -= 1) {
+    try {
+      return await once(url, request, read);
+    } catch (error) {
+      request.signal?.throwIfAborted();
+      if (left <= 0 || !(error instanceof ClassifierError) || !mayRetry(error)) throw error;
+      await pause(error.retryAfterS ?? 0, request.signal);
+    }
+  }
+}
+
+/**
+ * @template T
+ * @param {URL} url
+ * @param {RequestInit} request
+ * @param {(reply: Response) => Promise<T>} read
+ */
+async function once(url, request, read) {
+  const reply = await fetch(url, request).catch((cause) => {
+    throw unreachable(url, cause);
+  });
+  if (!reply.ok) throw await failureOf(reply);
+  try {
+    return { reply, body: await read(reply) };
+  } catch (cause) {
+    throw strange(reply, cause);
+  }
+}
+
+/** @param {ClassifierError} error */
+function mayRetry({ status, retryAfterS }) {
+  return status === 503 && retryAfterS !== null && retryAfterS <= MAX_WAIT_S;
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<ClassifierError>} what its problem document says
+ */
+async function failureOf(reply) {
+  const problem = await reply.json().catch(() => null);
+  if (typeof problem?.code !== "string") return strange(reply, undefined);
+  return new ClassifierError({
+    code: problem.code,
+    status: reply.status,
+    detail: String(problem.detail ?? problem.title),
+    requestId: problem.request_id ?? reply.headers.get("X-Request-ID"),
+    retryAfterS: secondsOf(reply.headers.get("Retry-After")),
+  });
+}
+
+/**
+ * @param {URL} url
+ * @param {unknown} cause
+ */
+function unreachable(url, cause) {
+  const detail = `${url.origin} cannot be reached, or does not let this page ask it.`;
+  return new ClassifierError({ code: "unreachable", status: 0, detail, cause });
+}
+
+/**
+ * @param {Response} reply
+ * @param {unknown} cause
+ */
+function strange(reply, cause) {
+  return new ClassifierError({
+    code: "unexpected_answer",
+    status: reply.status,
+    detail: `${new URL(reply.url).origin} answered ${reply.status} in a way that is not the gateway's.`,
+    requestId: reply.headers.get("X-Request-ID"),
+    retryAfterS: secondsOf(reply.headers.get("Retry-After")),
+    cause,
+  });
+}
+
+/** @param {string | null} text a number of seconds, or a date */
+function secondsOf(text) {
+  if (text === null) return null;
+  const seconds = /^\d+$/.test(text) ? Number(text) : (Date.parse(text) - Date.now()) / 1000;
+  return Number.isNaN(seconds) ? null : Math.max(0, seconds);
+}
+
+/**
+ * @param {number} seconds
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<void>}
+ */
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, seconds * 1000);
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}

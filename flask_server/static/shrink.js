@@ -1,0 +1,80 @@
+/**
+ * Make a huge photo as small as a model can use, before it is uploaded.
+ *
+ * Shrinking is a kindness: whenever it is not possible or not worth it, the file itself comes back.
+ */
+
+/** How much larger than the model's input a picture stays, so that the gateway's filter decides. */
+const SPARE = 2;
+
+/** Hardly visible to people, and to models even less. */
+const JPEG_QUALITY = 0.95;
+
+const PROBE = [1, 2, 200, 255];
+
+/**
+ * Return the picture upright and not below twice the input size, or the blob as it is.
+ *
+ * @param {Blob} blob
+ * @param {{width: number, height: number}} input
+ * @returns {Promise<Blob>}
+ */
+export async function shrink(blob, input) {
+  const bitmap = await decode(blob);
+  if (!bitmap) return blob;
+  try {
+    const scale = SPARE * Math.max(input.width / bitmap.width, input.height / bitmap.height);
+    if (scale >= 1 || !canvasIsHonest()) return blob;
+    const small = await redraw(bitmap, scale, blob.type === "image/jpeg" ? blob.type : "image/png");
+    return small.size < blob.size ? small : blob;
+  } finally {
+    bitmap.close();
+  }
+}
+
+/**
+ * @param {Blob} blob
+ * @returns {Promise<ImageBitmap | null>} null for what this browser cannot decode
+ */
+async function decode(blob) {
+  if (typeof createImageBitmap === "undefined" || typeof OffscreenCanvas === "undefined") return null;
+  try {
+    // The gateway applies the EXIF orientation, but no colour profile.
+    return await createImageBitmap(blob, {
+      imageOrientation: "from-image",
+      colorSpaceConversion: "none",
+    });
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * @param {ImageBitmap} bitmap
+ * @param {number} scale
+ * @param {string} type
+ */
+function redraw(bitmap, scale, type) {
+  const canvas = new OffscreenCanvas(
+    Math.ceil(bitmap.width * scale),
+    Math.ceil(bitmap.height * scale),
+  );
+  const context = pen(canvas);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  return canvas.convertToBlob({ type, quality: JPEG_QUALITY });
+}
+
+/** Tell whether a canvas gives back what was drawn; against fingerprinting some give noise. */
+function canvasIsHonest() {
+  const context = pen(new OffscreenCanvas(8, 8));
+  context.fillStyle = `rgb(${PROBE.slice(0, 3).join(" ")})`;
+  context.fillRect(0, 0, 8, 8);
+  const { data } = context.getImageData(0, 0, 8, 8);
+  return data.every((value, i) => Math.abs(value - PROBE[i % 4]) <= 1);
+}
+
+/** @param {OffscreenCanvas} canvas */
+function pen(canvas) {
+  return /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
+}
