@@ -1,0 +1,48 @@
+/** Show predictions as bars: the text carries everything, the bar is for the eye. */
+
+import { element } from "./dom.js";
+
+const percent = new Intl.NumberFormat("en", {
+  style: "percent",
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+});
+const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+
+/** Fill the list, one item per prediction. */
+export function showBars(list, predictions) {
+  const most = Math.max(1, ...predictions.map(({ score }) => score));
+  const write = formatOf(predictions);
+  list.replaceChildren(...predictions.map((one) => bar(one, write(one.score), one.score / most)));
+}
+
+/** Return the best prediction as text. */
+export function topLine(predictions) {
+  if (predictions.length === 0) return "no label";
+  const [{ label, score }] = predictions;
+  return `${readable(label)}, ${formatOf(predictions)(score)}`;
+}
+
+/** Scores are shares of one where the model ends in softmax or sigmoid, else any numbers. */
+function formatOf(predictions) {
+  const shares = predictions.every(({ score }) => score >= 0 && score <= 1);
+  return (score) => (shares ? percent : number).format(score);
+}
+
+function bar({ classId, label }, written, share) {
+  const item = element("li");
+  const name = element("span", "label", readable(label));
+  name.title = classId;
+  const track = element("span", "track");
+  track.ariaHidden = "true";
+  const length = element("span");
+  length.style.width = `${100 * Math.max(0, share)}%`;
+  track.append(length);
+  item.append(name, " ", element("span", "score", written), track);
+  return item;
+}
+
+/** ImageNet spells its labels as `sports_car`. */
+function readable(label) {
+  return label.replaceAll("_", " ");
+}

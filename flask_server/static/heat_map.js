@@ -1,0 +1,42 @@
+/** Show over a card's picture what the model looked at, when somebody asks. */
+
+import { tell } from "./dom.js";
+
+export class HeatMap {
+  #plain = "";
+  #url = "";
+
+  /** `ask` returns the heat map as a PNG, or as text why there is none. */
+  constructor({ button, image, trouble, ask }) {
+    Object.assign(this, { button, image, trouble, ask });
+    button.addEventListener("click", () => this.#toggle());
+  }
+
+  /** Show the plain picture, and nothing of the heat map of an earlier answer. */
+  reset(plain) {
+    URL.revokeObjectURL(this.#url);
+    this.#url = "";
+    this.#plain = plain;
+    tell(this.trouble, "");
+    this.#paint(false);
+  }
+
+  async #toggle() {
+    const on = this.button.getAttribute("aria-pressed") !== "true";
+    if (on && !this.#url) await this.#load();
+    this.#paint(on && this.#url !== "");
+  }
+
+  async #load() {
+    this.button.setAttribute("aria-busy", "true");
+    const heat = await this.ask();
+    this.button.removeAttribute("aria-busy");
+    if (heat instanceof Blob) this.#url = URL.createObjectURL(heat);
+    tell(this.trouble, heat instanceof Blob ? "" : heat);
+  }
+
+  #paint(on) {
+    this.button.setAttribute("aria-pressed", String(on));
+    this.image.src = on ? this.#url : this.#plain;
+  }
+}
