@@ -67,26 +67,30 @@ def restart(run_dir: RunDir, name: str | None, voice: Voice) -> int:
     state = run_dir.running()
     if state is None:
         raise NotRunning("nothing is running, so there is nothing to restart.")
-    names = list(state["children"]) if name is None else [name]
-    for child in names:
+    for child in list(state["children"]) if name is None else [name]:
         if child not in state["children"]:
             known = ", ".join(state["children"])
             raise Misused(f"{child} is not one of the running children; allowed is {known}.")
-        _restart(run_dir, state, child)
+        _restart(run_dir, child)
         voice.say(f"{child} was restarted and is ready")
     return 0
 
 
-def _restart(run_dir: RunDir, state: dict[str, Any], name: str) -> None:
-    before = state["children"][name]
-    _signal(state["pid"], before["restart_signal"])
+def _restart(run_dir: RunDir, name: str) -> None:
+    before = _running_child(run_dir, name)
+    _signal(before["of"], before["restart_signal"])
     now = before
     while now["generation"] == before["generation"] or now["state"] != State.READY.value:
         time.sleep(_PAUSE_S)
-        running = run_dir.running()
-        if running is None or running["pid"] != state["pid"]:
-            raise RestartFailed(f"{name} did not come back; the last lines of its log say why.")
-        now = running["children"][name]
+        now = _running_child(run_dir, name)
+
+
+def _running_child(run_dir: RunDir, name: str) -> dict[str, Any]:
+    """Return the record of a child and, as ``of``, the PID of the instance that has it."""
+    state = run_dir.running()
+    if state is None:
+        raise RestartFailed(f"{name} did not come back; the last lines of its log say why.")
+    return dict(state["children"][name]) | {"of": state["pid"]}
 
 
 def status(run_dir: RunDir, voice: Voice, *, as_json: bool) -> int:

@@ -94,14 +94,13 @@ def _read_words(inbox: Inbox, prompt: Callable[[], None]) -> None:
     on_terminal = os.isatty(0)
     while True:
         try:
-            line = os.read(0, 1024)
+            data = os.read(0, 1024)
         except OSError:  # a terminal whose foreground belongs to somebody else
             time.sleep(_BACKGROUND_PAUSE_S)
             continue
-        if line.decode(errors="replace").strip().lower() in STOP_WORDS or (
-            on_terminal and not line
-        ):
+        words = {word.strip().lower() for word in data.decode(errors="replace").splitlines()}
+        if words & STOP_WORDS or (on_terminal and not data):
             inbox.post(Request(Order.STOP))
-        if not line:
+        if not data:
             return
         prompt()

@@ -55,9 +55,9 @@ class RunDir:
             ) from error
 
     def release(self) -> None:
-        """Forget the state and give the lock back."""
-        self._state.unlink(missing_ok=True)
+        """Forget the state and give the lock back; without the lock, leave all as it is."""
         if self._lock is not None:
+            self._state.unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 

@@ -66,7 +66,7 @@ def test_paths_are_short_in_the_project_itself(house: House) -> None:
     assert "  .venv/bin/python flask_server/flask_sample_request.py -i test_" in house.output
 
 
-@pytest.mark.parametrize("word", ["exit", "q", "  EXIT "])
+@pytest.mark.parametrize("word", ["exit", "q", "  EXIT ", "what?\nexit"])
 def test_typing_a_word_stops_both(house: House, word: str) -> None:
     with house.foreground(stdin=subprocess.PIPE) as auto_cmd:
         assert auto_cmd.stdin is not None
@@ -386,6 +386,17 @@ def test_restart_serving_leaves_the_gateway_alone(house: House) -> None:
     assert house.is_ready()
     assert house.pid("serving") != serving
     assert house.pid("gateway") == gateway
+
+
+def test_restart_without_a_name_restarts_both(house: House) -> None:
+    house.call("start", "--detach")
+    before = {house.pid("serving"), house.pid("gateway")}
+
+    done = house.call("restart")
+
+    assert done.returncode == 0
+    assert house.is_ready()
+    assert not before & {house.pid("serving"), house.pid("gateway")}
 
 
 def test_a_restart_that_fails_says_so(house: House) -> None:

@@ -65,6 +65,19 @@ def test_what_was_written_is_what_runs(run_dir: RunDir) -> None:
     assert run_dir.running() is None
 
 
+def test_who_has_given_the_lock_back_cannot_harm_the_next(run_dir: RunDir) -> None:
+    run_dir.acquire()
+    run_dir.release()
+    following = RunDir(run_dir.path)
+    following.acquire()
+    following.write(own_record())
+
+    run_dir.release()
+
+    assert following.running() == own_record()
+    following.release()
+
+
 def test_the_state_of_another_process_with_this_pid_is_stale(run_dir: RunDir) -> None:
     run_dir.prepare()
 
