@@ -25,6 +25,17 @@ def decode_base64(text: str, *, from_form: bool = False) -> bytes:
     """
     body = _without_head(text)
     try:
+        # What most clients send: standard, padded, in one line. One pass instead of four.
+        if decoded := binascii.a2b_base64(body, strict_mode=True):
+            return decoded
+    except ValueError:
+        pass
+    return _forgiving(body, from_form=from_form)
+
+
+def _forgiving(body: str, *, from_form: bool) -> bytes:
+    """Decode what is not standard, or say what is wrong with it."""
+    try:
         data = body.encode("ascii")
     except UnicodeEncodeError as error:
         raise _foreign(body[error.start]) from error

@@ -36,7 +36,8 @@ class BoundedStream:
     def read(self, size: int = -1) -> bytes:
         """Return up to ``size`` bytes, all that is left if it is negative."""
         if size < 0:
-            return b"".join(iter(lambda: self.read(_CHUNK), b""))
+            # Mostly one read of all there is, and one that finds the end.
+            return b"".join(iter(lambda: self.read(self._limit + 1), b""))
         try:
             data = self._stream.read(size)
         except TimeoutError as error:

@@ -37,6 +37,9 @@ keepalive = 75
 timeout = 30
 graceful_timeout = math.ceil(_settings.deadline_s) + 5
 control_socket_disable = True
+# The workers touch their heartbeat file several times per request: in memory where there is one.
+_MEMORY = "/dev/shm"  # noqa: S108 (gunicorn makes a file of its own in it)
+worker_tmp_dir = _MEMORY if os.path.isdir(_MEMORY) else None
 logconfig_dict = logs.config(_settings.log_format)
 
 

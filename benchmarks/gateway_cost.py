@@ -1,0 +1,132 @@
+"""What the gateway costs, beside the bare work: python -m benchmarks.gateway_cost
+
+One worker in front of a Serving that answers in no time; all of its CPU time per request, held
+against what Pillow needs for the same picture in the same run. Also start-up time and memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.processes import ROOT, cpu_s, family, free_port, resident_mb, running
+
+SIDE = 299
+REPEATS = 5
+PHOTO = ROOT / "test_images" / "coffee.jpg"
+
+
+def jpeg(width: int, height: int, quality: int) -> bytes:
+    """Return a photo of this size as a baseline JPEG."""
+    file = io.BytesIO()
+    with Image.open(PHOTO) as image:
+        image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC).save(
+            file, "JPEG", quality=quality, subsampling=0
+        )
+    return file.getvalue()
+
+
+def decode_and_resize(picture: bytes) -> None:
+    """Do the bare work for a small picture."""
+    with Image.open(io.BytesIO(picture)) as image:
+        image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR).tobytes()
+
+
+def reduced_decode_and_resize(b64: bytes) -> None:
+    """Do the bare work for a large picture: base64, reduced decoding, resize."""
+    with Image.open(io.BytesIO(base64.b64decode(b64))) as image:
+        image.draft("RGB", (2 * SIDE, 2 * SIDE))
+        image.resize((SIDE, SIDE), Image.Resampling.BILINEAR).tobytes()
+
+
+def bare_ms(work: Callable[[], None], count: int) -> float:
+    """Return the CPU milliseconds of one run of the work."""
+    start = time.process_time()
+    for _ in range(count):
+        work()
+    return (time.process_time() - start) / count * 1000
+
+
+@contextmanager
+def gateway() -> Iterator[tuple[int, int]]:
+    """Run one gateway worker in front of a zero-time Serving; its port and its worker's PID."""
+    serving_port, port = free_port(), free_port()
+    serving = ["-m", "benchmarks.zero_serving", str(serving_port), str(SIDE)]
+    with tempfile.TemporaryDirectory() as folder:
+        models = Path(folder, "models.toml")
+        models.write_text('[models.toy]\nbase_path = "toy"\n')
+        environ = {
+            "GATEWAY_SERVING_URL": f"http://127.0.0.1:{serving_port}",
+            "GATEWAY_MODELS_FILE": str(models),
+            "GATEWAY_WORKERS": "1",
+        }
+        command = ["-m", "gunicorn", "-c", "flask_server/gunicorn.conf.py"]
+        command += ["--bind", f"127.0.0.1:{port}"]
+        with (
+            running(serving, f"http://127.0.0.1:{serving_port}/v1/models/toy"),
+            running(command, f"http://127.0.0.1:{port}/readyz", environ) as process,
+        ):
+            yield port, family(process.pid)[-1]
+
+
+def request_ms(port: int, worker: int, body: bytes, count: int) -> float:
+    """Return the worker's CPU milliseconds per request."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    before = cpu_s([worker])
+    for _ in range(count):
+        connection.request(
+            "POST", "/models/toy/predict", body, {"Content-Type": "application/json"}
+        )
+        answer = connection.getresponse()
+        if answer.status != 200 or b'"predictions"' not in answer.read():
+            raise RuntimeError(f"the gateway answered {answer.status}")
+    connection.close()
+    return (cpu_s([worker]) - before) / count * 1000
+
+
+def ratios(
+    port: int, worker: int, picture: bytes, bare: Callable[[], None], count: int
+) -> tuple[float, float]:
+    """Return the medians of gateway and bare work over paired repeats, in CPU milliseconds."""
+    body = json.dumps({"image": base64.b64encode(picture).decode()}).encode()
+    request_ms(port, worker, body, count // 4)
+    pairs = [(request_ms(port, worker, body, count), bare_ms(bare, count)) for _ in range(REPEATS)]
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
+def main() -> int:
+    """Print the table of docs/gateway.md."""
+    small, large = jpeg(500, 375, 90), jpeg(4000, 3000, 97)
+    large_b64 = base64.b64encode(large)
+    start = time.monotonic()
+    with gateway() as (port, worker):
+        ready_s = time.monotonic() - start
+        rows = [
+            ("500x375 JPEG", small, lambda: decode_and_resize(small), 300, 2.5),
+            ("12 MP JPEG", large, lambda: reduced_decode_and_resize(large_b64), 40, 1.4),
+        ]
+        print("| picture | bytes | gateway, CPU ms | bare work, CPU ms | ratio | at most |")
+        print("|---|---|---|---|---|---|")
+        for name, picture, bare, count, most in rows:
+            mine, plain = ratios(port, worker, picture, bare, count)
+            figures = f"{mine:.2f} | {plain:.2f} | {mine / plain:.2f} | {most}"
+            print(f"| {name} | {len(picture)} | {figures} |")
+        print(
+            f"\nready after {ready_s:.2f} s (both processes); worker {resident_mb(worker):.0f} MB"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Start servers for a benchmark, and read what their processes cost (Linux)."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+START_S = 120
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(
+    command: Sequence[str], url: str, environ: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; the block starts when the URL answers 200."""
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=os.environ | dict(environ or {}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until_ready(url, process)
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return when the URL answers 200; the process may end no sooner."""
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        if answers(url):
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"{url} did not answer 200 within {START_S} s")
+
+
+def answers(url: str) -> bool:
+    """Tell whether a GET gets a 200."""
+    host, _, path = url.removeprefix("http://").partition("/")
+    connection = http.client.HTTPConnection(host, timeout=2)
+    try:
+        connection.request("GET", f"/{path}")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def family(pid: int) -> list[int]:
+    """Return the process and all its descendants."""
+    listing = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(member for child in listing for member in family(int(child)))]
+
+
+def cpu_s(pids: Sequence[int]) -> float:
+    """Return the CPU seconds that the processes have used so far."""
+    return sum(_cpu_s(pid) for pid in pids)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def resident_mb(pid: int) -> float:
+    """Return the process's resident memory in MB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024 / 1024
