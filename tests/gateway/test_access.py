@@ -23,6 +23,7 @@ from tests.gateway.stub_serving import StubServing
 
 URL = "/models/toy/predict"
 ORIGIN = "http://localhost:4200"
+MANUAL = Path(__file__).parents[2] / "docs" / "access.md"
 
 Guarded = Callable[..., Flask]
 
@@ -81,6 +82,11 @@ def test_every_route_that_is_not_known_to_be_open_needs_a_key(guarded: Guarded) 
 )
 def test_open_paths_need_no_key(client: FlaskClient, path: str) -> None:
     assert client.get(path).status_code not in {401, 429}
+
+
+@pytest.mark.parametrize("path", sorted({path or "/" for path in access.OPEN}))
+def test_manual_names_every_open_path(path: str) -> None:
+    assert f"`{path}" in MANUAL.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -266,6 +272,7 @@ def test_what_needs_no_key_counts_for_none(guarded: Guarded, key: str) -> None:
         client.get("/healthz", headers={"X-API-Key": key})
         client.options(URL, headers={"X-API-Key": key, "Origin": ORIGIN})
         client.get("/models", headers={"X-API-Key": "icg_wrong"})
+        client.get("/nowhere", headers={"X-API-Key": key})
 
     assert ask(client, key).status_code == 200
 
