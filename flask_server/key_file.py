@@ -93,11 +93,11 @@ def checked_name(value: object) -> str:
 
 def checked_limit(value: object) -> str | None:
     """Return a limit in Flask-Limiter's notation, or raise what is allowed."""
-    # Flask-Limiter's own package: 20 ms that gateways and keys without limits need not spend.
-    from limits import parse_many
-
     if value is None:
         return None
+    # Flask-Limiter's own package: 20 ms that keys without a limit of their own need not spend.
+    from limits import parse_many
+
     try:
         if all(limit.amount > 0 for limit in parse_many(str(value))):
             return str(value)
