@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 
+from flask_server import render
 from flask_server.admission import counted
 from flask_server.errors import GatewayError, InvalidParameter
-from flask_server.gateway import Question, Result, warnings_of
+from flask_server.gateway import Answer, Question, Result, warnings_of
 from flask_server.http_errors import problem
 from flask_server.models import ModelState
+from flask_server.negotiation import JPEG, JSON, PNG, agreed
 from flask_server.predictions import Prediction, Wish
 from flask_server.uploads import (
     Submission,
@@ -22,6 +24,7 @@ from flask_server.uploads import (
     whole_number,
 )
 from flask_server.views.context import ask, gateway, only
+from flask_server.views.pictures import picture_answer, upright
 
 bp = Blueprint("models", __name__)
 
@@ -44,21 +47,45 @@ def show(name: str) -> Response:
 @bp.post("/models/<name>/predict")
 @counted
 def predict(name: str) -> Response:
-    """Answer the best classes of one picture or of several."""
+    """Answer the best classes of one picture or of several; of one also drawn below it."""
     submission = read_submission(request, gateway().settings.max_images)
-    question, report = _question(name, submission), flag(submission.parameters, "report")
+    form = _form(submission)
+    question, report = question_of(name, submission), flag(submission.parameters, "report")
     answer = ask(question)
-    body: dict[str, Any] = {"model": answer.model, "version": answer.version}
+    if form == JSON:
+        return jsonify(_body(answer, several=submission.several, report=report))
+    return _annotated(submission, answer, form)
+
+
+def _form(submission: Submission) -> str:
     if submission.several:
+        why = "Several pictures are answered as JSON only. "
+        return agreed(request.accept_mimetypes, (JSON,), why)
+    return agreed(request.accept_mimetypes, (JSON, PNG, JPEG))
+
+
+def _body(answer: Answer, *, several: bool, report: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": answer.model, "version": answer.version}
+    if several:
         body["results"] = [_result(result, report=report) for result in answer.results]
     else:
         body |= _result(only(answer), report=report)
     if answer.warnings:
         body["warnings"] = list(answer.warnings)
-    return jsonify(body)
+    return body
 
 
-def _question(name: str, submission: Submission) -> Question:
+def _annotated(submission: Submission, answer: Answer, media_type: str) -> Response:
+    predictions = only(answer).predictions
+    picture = upright(submission.uploads[0])
+    with g.stopwatch.stage("postprocess"):
+        title = f"{answer.model}, version {answer.version}"
+        drawn = render.annotated(picture, predictions, title=title, notices=answer.warnings)
+        return picture_answer(drawn, media_type, answer.warnings)
+
+
+def question_of(name: str, submission: Submission) -> Question:
+    """Return what the submission asks the model, or raise InvalidParameter."""
     version = whole_number(submission.parameters, "version", least=0)
     label = text(submission.parameters, "label")
     if version is not None and label is not None:
