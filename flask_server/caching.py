@@ -12,7 +12,10 @@ from flask import Flask, Response, request
 
 #: Endpoints whose answers change rarely. Flask gives static files their ETag itself.
 REVALIDATED = frozenset(
-    {"models.index", "models.show", "documents.openapi", "documents.docs", "static"}
+    {
+        *("models.index", "models.show", "documents.openapi", "documents.docs", "page.index"),
+        "static",
+    }
 )
 
 

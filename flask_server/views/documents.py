@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, jsonify, render_template
 from werkzeug.exceptions import NotFound
 
 from flask_server.metrics import CONTENT_TYPE, EXTENSION, Metrics
+from flask_server.openapi import document
+from flask_server.views.context import gateway
 
 bp = Blueprint("documents", __name__)
 
@@ -19,3 +21,15 @@ def metrics() -> Response:
     if counted is None:
         raise NotFound("Metrics are turned off here.")
     return Response(cast(Metrics, counted).text(), content_type=CONTENT_TYPE)
+
+
+@bp.get("/openapi.json")
+def openapi() -> Response:
+    """Answer the description of the API for programs."""
+    return jsonify(document(gateway().settings, gateway().models.default))
+
+
+@bp.get("/docs")
+def docs() -> str:
+    """Answer the page that shows the description to people."""
+    return render_template("docs.html")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from flask_server import caching
 from tests.gateway.conftest import MakeApp, b64, draw
 from tests.gateway.stub_serving import Servable, StubServing, make_spec
 
@@ -74,3 +75,7 @@ def test_prediction_is_not_stored(client: FlaskClient) -> None:
 
 def test_server_alone_dates_the_answers(client: FlaskClient) -> None:
     assert "Date" not in client.get("/models").headers
+
+
+def test_only_endpoints_that_exist_are_revalidated(make_app: MakeApp) -> None:
+    assert set(make_app().view_functions) >= caching.REVALIDATED

@@ -1,0 +1,170 @@
+"""Describe each route for the OpenAPI document: what it does, takes and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from flask_server import openapi_problems as problems
+from flask_server import openapi_requests as requests
+from flask_server.openapi_schemas import ref
+from flask_server.settings import Settings
+
+Schema = dict[str, Any]
+
+
+def operations(settings: Settings, model: str) -> dict[str, dict[str, Schema]]:
+    """Return every operation by path and method, keys apart; ``model`` is one to try."""
+    return {
+        "/models/{name}/predict": {"post": _predict(settings, model)},
+        "/imageclassifier/predict/": {"post": _original()},
+        "/models": {"get": _models()},
+        "/models/{name}": {"get": _model(model)},
+        "/healthz": {"get": _healthz()},
+        "/readyz": {"get": _readyz()},
+        "/metrics": {"get": _metrics()},
+        "/hello/": {method: _hello(method) for method in ("get", "post")},
+        "/openapi.json": {"get": _openapi()},
+        "/docs": {"get": _page("docs", "Describe the API for people", "It shows this document.")},
+        "/": {"get": _page("page", "Classify in the browser", "Drop a picture, see the bars.")},
+    }
+
+
+def _predict(settings: Settings, model: str) -> Schema:
+    return _operation(
+        *("predict", "predictions", "Classify one picture or several"),
+        "One picture is answered with its predictions. Several (`images`, or several files) are "
+        "always answered with 200 and a result or an error for each, in their order. Parameters "
+        "stand in the body or in the query; an unknown one is refused.",
+        parameters=[requests.model_name(model), *requests.queries()],
+        body=requests.picture_body(settings),
+        answers={"200": _json("The classes.", {"oneOf": [ref("Answer"), ref("Answers")]})},
+        codes=(*problems.PICTURE, *problems.QUESTION),
+    )
+
+
+def _original() -> Schema:
+    return _operation(
+        *("predictOriginal", "predictions", "Classify one picture for the first model"),
+        "The contract of the original project. It never changes.",
+        body=requests.original_body(),
+        answers={"200": _json("The five best classes.", ref("Triples"), "X-Model-Warning")},
+        codes=problems.PICTURE,
+    )
+
+
+def _models() -> Schema:
+    return _operation(
+        *("listModels", "models", "List the models"),
+        "Without their labels, the default model first.",
+        parameters=[requests.UNLESS_CHANGED],
+        answers=_kept(_json("All models.", ref("Models"), "ETag")),
+    )
+
+
+def _model(model: str) -> Schema:
+    return _operation(
+        *("showModel", "models", "Show one model"),
+        "With its labels and with what it wants to see.",
+        parameters=[requests.model_name(model), requests.UNLESS_CHANGED],
+        answers=_kept(_json("The model.", ref("Model"), "ETag")),
+        codes=("unknown_model",),
+    )
+
+
+def _healthz() -> Schema:
+    return _operation(
+        *("alive", "health", "Tell that the process answers"),
+        "Whatever state the models are in.",
+        answers={"200": _json("It does.", ref("Alive"))},
+    )
+
+
+def _readyz() -> Schema:
+    return _operation(
+        *("ready", "health", "Tell whether every model can be asked"),
+        "An error names the models that cannot.",
+        parameters=[requests.READY_MODEL],
+        answers={"200": _json("They all can.", ref("Ready"))},
+        codes=("unknown_model", "model_not_ready"),
+    )
+
+
+def _metrics() -> Schema:
+    return _operation(
+        *("metrics", "health", "Give the numbers for Prometheus"),
+        "All worker processes together. Not found where metrics are turned off.",
+        answers={"200": _text("The numbers.", "text/plain")},
+        codes=("not_found",),
+    )
+
+
+def _hello(method: str) -> Schema:
+    return _operation(
+        *(f"{method}Hello", "health", "Say hello"),
+        "The ping of the original project.",
+        answers={"200": _text("Hello.", "text/html")},
+    )
+
+
+def _openapi() -> Schema:
+    return _operation(
+        *("openapi", "pages", "Describe the API for programs"),
+        "OpenAPI 3.1.",
+        parameters=[requests.UNLESS_CHANGED],
+        answers=_kept(_json("The document.", {"type": "object"}, "ETag")),
+    )
+
+
+def _page(name: str, summary: str, description: str) -> Schema:
+    return _operation(
+        *(name, "pages", summary),
+        description,
+        parameters=[requests.UNLESS_CHANGED],
+        answers=_kept(_text("The page.", "text/html", "ETag")),
+    )
+
+
+def _operation(
+    name: str,
+    tag: str,
+    summary: str,
+    description: str,
+    *,
+    answers: Schema,
+    codes: Iterable[str] = (),
+    parameters: Sequence[Schema] = (),
+    body: Schema | None = None,
+) -> Schema:
+    operation = {
+        "operationId": name,
+        "tags": [tag],
+        "summary": summary,
+        "description": description,
+        "parameters": list(parameters),
+        "responses": answers | problems.answers((*codes, *problems.ANYWHERE)),
+    }
+    return operation | ({"requestBody": body} if body else {})
+
+
+def _json(description: str, schema: Schema, *headers: str) -> Schema:
+    return _answer(description, {"application/json": {"schema": schema}}, *headers)
+
+
+def _text(description: str, kind: str, *headers: str) -> Schema:
+    return _answer(description, {kind: {"schema": {"type": "string"}}}, *headers)
+
+
+def _answer(description: str, content: Schema, *headers: str) -> Schema:
+    names = ("X-Request-ID", "Server-Timing", *headers)
+    return {
+        "description": description,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+        "content": content,
+    }
+
+
+def _kept(answer: Schema) -> Schema:
+    """Return the answers of what callers may keep until it changes."""
+    unchanged = {"description": "What the caller has still holds.", "headers": answer["headers"]}
+    return {"200": answer, "304": unchanged}

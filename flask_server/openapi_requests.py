@@ -1,0 +1,157 @@
+"""Describe what callers send, for the OpenAPI document: parameters and request bodies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_server.openapi_schemas import listing
+from flask_server.settings import Settings
+
+Schema = dict[str, Any]
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+RAW = ("image/*", "application/octet-stream")
+
+#: A whole picture of 8 x 8 pixels: the digit seven.
+EXAMPLE_IMAGE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAIAQAAAADsdIMmAAAAGElEQVR42mNgYKhjYGFiYWJg4mBiYGAAAAcmAJcQdAeG"
+    "AAAAAElFTkSuQmCC"
+)
+
+#: What every prediction may be asked with; each stands in the body or in the query.
+PARAMETERS: dict[str, Schema] = {
+    "top_k": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "How many classes to answer, at most as many as the model has.",
+        "examples": [3],
+    },
+    "threshold": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "description": "The least score that is answered.",
+        "examples": [0.05],
+    },
+    "labels": listing({"type": "string"}, minItems=1)
+    | {"description": "Class ids or labels to choose from. As one text they are split at commas."},
+    "version": {
+        "type": "integer",
+        "minimum": 0,
+        "description": "The servable version to ask, instead of the newest.",
+    },
+    "label": {
+        "type": "string",
+        "minLength": 1,
+        "description": "The version label to ask, such as canary; not together with version.",
+    },
+    "report": {
+        "type": "boolean",
+        "description": "Whether to tell what was done to the picture before the model saw it.",
+    },
+}
+
+_BASE64 = {
+    "type": "string",
+    "contentEncoding": "base64",
+    "description": "A picture file in base64 (standard or URL-safe, padded or not) or a data URL.",
+    "examples": [EXAMPLE_IMAGE],
+}
+_FILE = {"type": "string", "format": "binary", "description": "A picture file as it is."}
+
+READY_MODEL: Schema = {
+    "name": "model",
+    "in": "query",
+    "description": "Ask about this model only.",
+    "schema": {"type": "string"},
+}
+UNLESS_CHANGED: Schema = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The `ETag` of an earlier answer; where it still holds, the answer is a 304.",
+    "schema": {"type": "string"},
+}
+
+
+def model_name(example: str) -> Schema:
+    """Return the model in the path."""
+    return {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "description": "A model's name as `/models` lists it.",
+        "schema": {"type": "string", "minLength": 1},
+        "example": example,
+    }
+
+
+def queries() -> list[Schema]:
+    """Return the parameters of a prediction as they stand in the query."""
+    return [
+        {"name": name, "in": "query", "schema": schema, "style": "form", "explode": False}
+        for name, schema in PARAMETERS.items()
+    ]
+
+
+def picture_body(settings: Settings) -> Schema:
+    """Return every form in which pictures come to be classified."""
+    largest = f"At most {settings.max_body_bytes:,} bytes"
+    pictures = f"and {settings.max_images} pictures of {settings.max_pixels:,} pixels each."
+    forms = {
+        JSON: {"schema": _json(settings), "examples": _JSON_EXAMPLES},
+        MULTIPART: {"schema": _multipart(settings)},
+        FORM: {"schema": _form(), "example": {"image": EXAMPLE_IMAGE, "top_k": 1}},
+    }
+    return {
+        "required": True,
+        "description": f"{largest} {pictures}",
+        "content": forms | {kind: {"schema": _FILE} for kind in RAW},
+    }
+
+
+def original_body() -> Schema:
+    """Return the form of the original route."""
+    schema = {"type": "object", "required": ["b64"], "properties": {"b64": _BASE64}}
+    media = {"schema": schema, "example": {"b64": EXAMPLE_IMAGE}}
+    return {"required": True, "content": {FORM: media, MULTIPART: media}}
+
+
+_JSON_EXAMPLES: Schema = {
+    "one": {"summary": "One picture", "value": {"image": EXAMPLE_IMAGE, "top_k": 2}},
+    "several": {
+        "summary": "Several pictures, one of them no picture",
+        "value": {"images": [EXAMPLE_IMAGE, "bm8gcGljdHVyZQ=="], "top_k": 1, "report": True},
+    },
+}
+
+
+def _json(settings: Settings) -> Schema:
+    several = listing(_BASE64, minItems=1, maxItems=settings.max_images)
+    return {
+        "type": "object",
+        "properties": {"image": _BASE64, "images": several} | PARAMETERS,
+        "additionalProperties": False,
+        "oneOf": [{"required": ["image"]}, {"required": ["images"]}],
+        "not": {"required": ["version", "label"]},
+    }
+
+
+def _multipart(settings: Settings) -> Schema:
+    files = listing(_FILE, minItems=1, maxItems=settings.max_images)
+    return {
+        "type": "object",
+        "required": ["image"],
+        "properties": {"image": files} | PARAMETERS,
+        "additionalProperties": False,
+    }
+
+
+def _form() -> Schema:
+    return {
+        "type": "object",
+        "required": ["image"],
+        "properties": {"image": _BASE64} | PARAMETERS,
+        "additionalProperties": False,
+    }

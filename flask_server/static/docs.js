@@ -1,0 +1,156 @@
+/**
+ * Draw the OpenAPI document of this gateway: routes, what they take and answer, and a form for each.
+ *
+ * Only what our own document uses is understood.
+ */
+
+import { el, json, prose, table } from "./docs_elements.js";
+import { attempt } from "./docs_try.js";
+
+const METHODS = ["get", "post"];
+
+const source = new URL(document.body.dataset.document, document.baseURI);
+const required = () => el("strong", {}, "Required. ");
+
+/** Say in one line what a schema allows, with links to the named ones. */
+function kind(schema) {
+  if (schema.$ref) return link(schema.$ref.split("/").at(-1));
+  if (schema.allOf) return kind(schema.allOf[0]);
+  if (schema.prefixItems) return ["[", joined(schema.prefixItems, ", "), "]"];
+  if (schema.type === "array") return ["list of ", kind(schema.items), limits(schema)];
+  // The description of a long list says what each value means.
+  if (schema.enum?.length > 8) return schema.type;
+  if (schema.enum) return schema.enum.map((value, index) => [index ? ", " : null, el("code", {}, value)]);
+  if ("const" in schema) return el("code", {}, JSON.stringify(schema.const));
+  if (schema.contentEncoding) return "base64 text";
+  if (schema.format === "binary") return "file";
+  if (schema.type) return [schema.type, limits(schema)];
+  return joined(schema.oneOf ?? schema.anyOf, " or ");
+}
+
+const link = (name) => el("a", { href: `#schema-${name}` }, name);
+
+function joined(schemas, separator) {
+  return schemas.map((schema, index) => [index ? separator : null, kind(schema)]);
+}
+
+function limits({ minimum, maximum, minItems, maxItems }) {
+  const [least, most] = [minimum ?? minItems, maximum ?? maxItems];
+  if (most !== undefined) return least === most ? `, ${most}` : `, ${least ?? 0} to ${most}`;
+  return least === undefined ? "" : `, ${least} or more`;
+}
+
+function properties(caption, schema) {
+  const rows = Object.entries(schema.properties).map(([name, property]) => [
+    el("code", {}, name),
+    kind(property),
+    prose(property.description, schema.required?.includes(name) ? required() : null),
+  ]);
+  return table(caption, ["property", "value", "meaning"], rows);
+}
+
+function parameters(operation) {
+  if (!operation.parameters.length) return [];
+  const rows = operation.parameters.map((parameter) => [
+    el("code", {}, parameter.name),
+    parameter.in,
+    kind(parameter.schema),
+    prose(parameter.description ?? parameter.schema.description, parameter.required ? required() : null),
+  ]);
+  return [el("h4", {}, "Parameters"), table("Parameters", ["name", "in", "value", "meaning"], rows)];
+}
+
+function requestBody({ requestBody: body }) {
+  if (!body) return [];
+  return [el("h4", {}, "Body"), prose(body.description), Object.entries(body.content).map(bodyForm)];
+}
+
+function bodyForm([type, { schema, example, examples = {} }]) {
+  return el(
+    "details",
+    {},
+    el("summary", {}, el("code", {}, type)),
+    schema.properties ? properties(`Body of type ${type}`, schema) : prose(schema.description),
+    Object.values(examples).map(({ summary, value }) => [el("p", {}, `${summary}:`), json(value)]),
+    example ? json(example) : null,
+  );
+}
+
+function answers({ responses }) {
+  const rows = Object.entries(responses).map(([status, { description, content = {} }]) => [
+    status,
+    prose(description),
+    Object.entries(content).map(([type, { schema }]) => [el("code", {}, type), " ", kind(schema)]),
+  ]);
+  return [el("h4", {}, "Answers"), table("Answers", ["status", "meaning", "body"], rows)];
+}
+
+const verb = (method) => el("span", { class: `verb ${method}` }, method.toUpperCase());
+
+function drawn(route) {
+  const { path, method, operation } = route;
+  const title = `${operation.operationId}-title`;
+  return el(
+    "article",
+    { id: operation.operationId, "aria-labelledby": title },
+    el("h3", { id: title }, verb(method), " ", el("code", {}, path)),
+    el("p", { class: "summary" }, operation.summary),
+    prose(operation.description),
+    operation.security ? el("p", { class: "note" }, "Needs an API key.") : null,
+    parameters(operation),
+    requestBody(operation),
+    answers(operation),
+    attempt(route, source),
+  );
+}
+
+function named([name, schema]) {
+  return el(
+    "article",
+    { id: `schema-${name}`, "aria-labelledby": `schema-${name}-title` },
+    el("h3", { id: `schema-${name}-title` }, name),
+    prose(schema.description),
+    schema.properties ? properties(name, schema) : el("p", {}, kind(schema)),
+    (schema.examples ?? []).map(json),
+  );
+}
+
+function routesOf({ paths }) {
+  return Object.entries(paths).flatMap(([path, item]) =>
+    METHODS.filter((method) => method in item).map((method) => ({ path, method, operation: item[method] })),
+  );
+}
+
+function section(id, title, ...children) {
+  return el("section", { "aria-labelledby": id }, el("h2", { id }, title), children);
+}
+
+function contents(routes) {
+  const links = routes.map(({ path, method, operation }) =>
+    el("li", {}, el("a", { href: `#${operation.operationId}` }, verb(method), " ", path)),
+  );
+  return el("ul", {}, links, el("li", {}, el("a", { href: "#schemas" }, "Schemas")));
+}
+
+function draw(described) {
+  const routes = routesOf(described);
+  const tagged = (name) => routes.filter(({ operation }) => operation.tags.includes(name));
+  document.getElementById("about").append(...prose(described.info.description).filter(Boolean));
+  document.getElementById("key").hidden = !routes.some(({ operation }) => operation.security);
+  document.getElementById("contents").append(contents(routes));
+  document.getElementById("content").replaceChildren(
+    ...described.tags.map(({ name, description }) =>
+      section(`tag-${name}`, name, el("p", {}, description), tagged(name).map(drawn)),
+    ),
+    section("schemas", "Schemas", Object.entries(described.components.schemas).map(named)),
+  );
+  document.getElementById(location.hash.slice(1))?.scrollIntoView();
+}
+
+try {
+  const reply = await fetch(source);
+  if (!reply.ok) throw new Error(`${reply.status} ${reply.statusText}`);
+  draw(await reply.json());
+} catch (error) {
+  document.getElementById("state").textContent = `The document could not be read: ${error.message}`;
+}

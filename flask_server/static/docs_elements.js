@@ -1,0 +1,45 @@
+/** Make elements of the page of the API. Text goes in as text, never as HTML. */
+
+/** Return a new element with attributes (false is none, true an empty one) and children. */
+export function el(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+/** Turn text with `code` and lines that begin with "- " into a paragraph and a list. */
+export function prose(text = "", lead = null) {
+  const lines = text.split("\n");
+  const items = lines.filter((line) => line.startsWith("- "));
+  const words = lines.filter((line) => !line.startsWith("- ")).join(" ");
+  return [
+    words || lead ? el("p", {}, lead, inline(words)) : null,
+    items.length ? el("ul", {}, items.map((item) => el("li", {}, inline(item.slice(2))))) : null,
+  ];
+}
+
+function inline(text) {
+  return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
+}
+
+/** Return a table whose rows begin with their heading, in a box that the keyboard can scroll. */
+export function table(caption, heads, rows) {
+  const head = el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text)));
+  const body = rows.map(([first, ...cells]) =>
+    el("tr", {}, el("th", { scope: "row" }, first), cells.map((cell) => el("td", {}, cell))),
+  );
+  return el(
+    "div",
+    { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
+    el("table", {}, el("caption", {}, caption), el("thead", {}, head), el("tbody", {}, body)),
+  );
+}
+
+/** Show text as it is. */
+export const block = (text) => el("pre", { tabindex: "0" }, el("code", {}, text));
+
+/** Show a value as JSON. */
+export const json = (value) => block(JSON.stringify(value, null, 2));

@@ -1,0 +1,99 @@
+/** Let a person ask one route: a form with its parameters and body, and what the gateway answers. */
+
+import { block, el, json } from "./docs_elements.js";
+
+const JSON_TYPE = "application/json";
+const FORM_TYPE = "application/x-www-form-urlencoded";
+const FILE_TYPE = "image/*";
+
+/** Return a form that asks the route; paths start where the document lies. */
+export function attempt(route, source) {
+  const { method, operation } = route;
+  const place = el("div", { class: "outcome", role: "status" });
+  const fields = [...operation.parameters.map((parameter) => field(operation, parameter)), ...bodyFields(operation)];
+  const form = el("form", {}, fields, el("button", {}, `Send ${method.toUpperCase()}`));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    place.replaceChildren(el("p", {}, "Asking …"));
+    place.replaceChildren(...(await outcome(route, source, form)));
+  });
+  return el("details", { class: "try" }, el("summary", {}, "Try it"), form, place);
+}
+
+function field({ operationId }, { name, required, example }) {
+  const id = `${operationId}-${name}`;
+  const input = el("input", { id, name: `parameter-${name}`, required, value: example, spellcheck: "false", autocomplete: "off" });
+  return el("p", {}, el("label", { for: id }, name), input);
+}
+
+function bodyFields({ operationId, requestBody: body }) {
+  if (!body) return [];
+  const type = [JSON_TYPE, FORM_TYPE].find((candidate) => candidate in body.content);
+  const { example, examples } = body.content[type];
+  const value = example ?? Object.values(examples)[0].value;
+  const text = type === JSON_TYPE ? JSON.stringify(value, null, 2) : String(new URLSearchParams(value));
+  const area = el("textarea", { id: `${operationId}-body`, name: "body", rows: "6", spellcheck: "false", "data-type": type }, text);
+  const fields = [el("p", {}, el("label", { for: area.id }, `body (${type})`), area)];
+  if (FILE_TYPE in body.content) {
+    const file = el("input", { id: `${operationId}-file`, name: "file", type: "file", accept: FILE_TYPE });
+    fields.push(el("p", {}, el("label", { for: file.id }, "or a picture file, instead of the body"), file));
+  }
+  return fields;
+}
+
+/** Return what the gateway answered, or why it did not, as elements. */
+async function outcome(route, source, form) {
+  try {
+    const begun = performance.now();
+    const reply = await fetch(address(route, source, form), { ...sent(form), method: route.method, headers: headers(route, form), cache: "no-store" });
+    const said = await reply.blob();
+    const ms = Math.round(performance.now() - begun);
+    const lines = [...reply.headers].map(([name, value]) => `${name}: ${value}`);
+    return [
+      el("p", { class: reply.ok ? "good" : "error" }, el("strong", {}, `${reply.status} ${reply.statusText}`), ` in ${ms} ms`),
+      el("details", {}, el("summary", {}, "Headers"), block(lines.join("\n"))),
+      await shown(said),
+    ];
+  } catch (error) {
+    return [el("p", { class: "error" }, `The gateway did not answer: ${error.message}`)];
+  }
+}
+
+async function shown(said) {
+  if (said.type.startsWith("image/")) return el("img", { src: URL.createObjectURL(said), alt: "The picture that was answered" });
+  const text = await said.text();
+  return said.type.includes("json") ? json(JSON.parse(text)) : block(text);
+}
+
+/** Return the body that the form describes, if it does: the file before the text. */
+function sent({ elements }) {
+  const body = elements.file?.files[0] ?? elements.body?.value;
+  return body ? { body } : {};
+}
+
+function headers({ operation }, form) {
+  const made = new Headers(valuesOf(operation, form, "header"));
+  const key = document.getElementById("api-key").value;
+  if (key) made.set("X-API-Key", key);
+  const file = form.elements.file?.files[0];
+  const type = file ? file.type || "application/octet-stream" : form.elements.body?.dataset.type;
+  if (type) made.set("Content-Type", type);
+  return made;
+}
+
+function address({ path, operation }, source, form) {
+  const filled = valuesOf(operation, form, "path").reduce(
+    (text, [name, value]) => text.replace(`{${name}}`, encodeURIComponent(value)),
+    path,
+  );
+  const url = new URL(filled.slice(1), new URL(".", source));
+  url.search = new URLSearchParams(valuesOf(operation, form, "query"));
+  return url;
+}
+
+function valuesOf({ parameters }, { elements }, place) {
+  return parameters
+    .filter((parameter) => parameter.in === place)
+    .map(({ name }) => [name, elements[`parameter-${name}`].value])
+    .filter(([, value]) => value !== "");
+}
