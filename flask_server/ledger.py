@@ -123,7 +123,7 @@ def _entry() -> Entry:
         bytes_in=request.content_length,
         bytes_out=bytes_out,
         client=request.remote_addr,
-        api_key=g.get("api_key_id"),
+        api_key=g.api_key.id if "api_key" in g else None,
         model=_model(),
         predicts=request.endpoint in _PREDICTING and request.method == "POST",
         answer=g.get("answer"),

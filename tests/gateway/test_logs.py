@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from flask_server import access_log, logs
+from flask_server import access_log, keys, logs
+from flask_server.key_file import ID_DIGITS, hash_of
 from flask_server.logs import JsonFormatter, TextFormatter
 from tests.gateway.conftest import MakeApp, b64, draw
 from tests.gateway.stub_serving import StubServing
@@ -208,6 +209,20 @@ def test_no_secret_and_no_picture_is_logged(app: Flask) -> None:
 
     assert len(access_lines(stream)) == 4
     assert "s3cret" not in stream.getvalue()
+
+
+def test_access_line_names_the_key_by_its_id(make_app: MakeApp, tmp_path: Path) -> None:
+    key = keys.create(tmp_path / "keys.json", "web")
+    client = make_app(api_keys_file=tmp_path / "keys.json").test_client()
+
+    with lines(JsonFormatter(), logging.DEBUG) as stream:
+        client.get("/models", headers={"X-API-Key": key})
+        client.get("/models", headers={"X-API-Key": "wrong"})
+
+    known, unknown = access_lines(stream)
+    assert known["api_key"] == hash_of(key)[:ID_DIGITS]
+    assert (unknown["status"], "api_key" in unknown) == (401, False)
+    assert key not in stream.getvalue()
 
 
 def test_hosts_own_logging_is_left_alone(make_app: MakeApp) -> None:
