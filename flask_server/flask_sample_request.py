@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the answer as pretty JSON; 0 done, 1 failed, 2 misused."""
     options = _parser().parse_args(argv)
     try:
-        answer = ask(options.image.read_bytes(), options.url, options.model)
+        answer = ask(options.image.read_bytes(), options.url, options.model, options.api_key)
         document = answer.json()
     except requests.JSONDecodeError:
         return _failed(f"{answer.url} answered {answer.status_code} without JSON.")
@@ -34,15 +34,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if answer.ok else 1
 
 
-def ask(picture: bytes, url: str = URL, model: str | None = None) -> requests.Response:
+def ask(
+    picture: bytes, url: str = URL, model: str | None = None, api_key: str | None = None
+) -> requests.Response:
     """Post the picture: to the named model, or as the original's form where none is named."""
     b64 = base64.b64encode(picture).decode("ascii")
-    root = url.rstrip("/")
+    root, headers = url.rstrip("/"), {"X-API-Key": api_key} if api_key else {}
     if model is None:
         endpoint = f"{root}/imageclassifier/predict/"
-        return requests.post(endpoint, data={"b64": b64}, timeout=TIMEOUT_S)
+        return requests.post(endpoint, data={"b64": b64}, headers=headers, timeout=TIMEOUT_S)
     endpoint = f"{root}/models/{quote(model, safe='')}/predict"
-    return requests.post(endpoint, json={"image": b64}, timeout=TIMEOUT_S)
+    return requests.post(endpoint, json={"image": b64}, headers=headers, timeout=TIMEOUT_S)
 
 
 def _failed(sentence: str) -> int:
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Ask the gateway what is in a picture.")
     parser.add_argument("-i", "--image", type=Path, required=True, help="picture file")
     parser.add_argument("--model", help="model name; without it the default model is asked")
+    parser.add_argument("--api-key", help="where the gateway asks for one")
     parser.add_argument("--url", default=URL, help="root of the gateway (default: %(default)s)")
     return parser
 

@@ -149,7 +149,8 @@ def _rate(variable: str, text: str) -> str:
 def _limits(variable: str, text: str) -> str:
     if text == "memory://" or re.fullmatch(r"(redis|rediss|redis\+unix)://\S+", text):
         return text
-    raise _refused(variable, text, "memory:// or an address such as redis://host:6379/0")
+    # The value may hold a password, so it is not repeated.
+    raise SettingsError(f"{variable}: allowed is memory:// or an address like redis://host:6379/0.")
 
 
 def _one_of(*allowed: str) -> Callable[[str, str], str]:

@@ -61,6 +61,13 @@ def test_bad_value_names_variable_value_and_what_is_allowed(
     assert allowed in str(caught.value)
 
 
+def test_address_with_a_password_is_not_repeated() -> None:
+    with pytest.raises(SettingsError, match="GATEWAY_LIMITS_URL: allowed is memory://") as caught:
+        Settings.from_env({"GATEWAY_LIMITS_URL": "mysql://user:secret@host"})
+
+    assert "secret" not in str(caught.value)
+
+
 def test_misspelt_variable_is_an_error_that_lists_the_known() -> None:
     with pytest.raises(
         SettingsError, match="GATEWAY_SERVINGURL is no setting.*GATEWAY_SERVING_URL"
