@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from model_server.engine import Engine
@@ -17,6 +17,9 @@ from model_server.flags import Misuse, parse, usage
 from model_server.server import Server
 
 _FAILED = 255
+_TURN_S = 0.2
+
+Event = ServingError | int
 
 logger = logging.getLogger("model_server")
 
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
 
 
 def _serve(flags: Mapping[str, Any], engine: Engine | None) -> int:
-    events: SimpleQueue[ServingError | int] = SimpleQueue()
+    events: SimpleQueue[Event] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: events.put(received))
     try:
@@ -49,7 +52,7 @@ def _serve(flags: Mapping[str, Any], engine: Engine | None) -> int:
         return _refused(error)
     # A load may take minutes; the main thread stays free to hear signals meanwhile.
     threading.Thread(target=_start, args=(server, events), name="start", daemon=True).start()
-    event = events.get()
+    event = _next(events)
     if isinstance(event, ServingError):
         return _refused(event)
     logger.info("stopping on signal %d", event)
@@ -57,7 +60,16 @@ def _serve(flags: Mapping[str, Any], engine: Engine | None) -> int:
     return 0
 
 
-def _start(server: Server, events: SimpleQueue[ServingError | int]) -> None:
+def _next(events: SimpleQueue[Event]) -> Event:
+    """Wait for an event; wake up now and then, since a sleeping thread may miss a signal."""
+    while True:
+        try:
+            return events.get(timeout=_TURN_S)
+        except Empty:
+            continue
+
+
+def _start(server: Server, events: SimpleQueue[Event]) -> None:
     try:
         server.start()
     except ServingError as error:

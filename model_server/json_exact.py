@@ -1,8 +1,8 @@
 """Read JSON in exactly the dialect of TensorFlow Serving's parser, errors and offsets included.
 
 Slow and patient: the fast reader hands over whatever it is not sure of. A caller can rely on two
-promises: nesting depth is not limited, and every failure is an InvalidArgument that names the byte
-offset. Strings hold bytes that are not UTF-8 as surrogate escapes.
+promises: nesting depth is limited by memory only, and every failure is an InvalidArgument that
+names the byte offset. Strings hold bytes that are not UTF-8 as surrogate escapes.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ import re
 from typing import Any, Final
 
 from model_server.errors import InvalidArgument
+from model_server.json_numbers import NUMBER, RUN, double, integer, read_run
 
 _BYTE_ORDER_MARK: Final = re.compile(rb"\xef?\xbb?\xbf?")
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _PLAIN: Final = re.compile(rb'[^"\\\x00-\x1f]*')
 _HEX4: Final = re.compile(rb"[0-9a-fA-F]{4}")
-_NUMBER: Final = re.compile(rb"(-?)(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]*)?")
 _ESCAPES: Final = {
     ord(escape): plain for escape, plain in zip('"/\\bfnrt', b'"/\\\b\f\n\r\t', strict=True)
 }
 _LITERALS: Final = {b"n": (b"null", None), b"t": (b"true", True), b"f": (b"false", False)}
-_BIGGEST_EXPONENT: Final = 308
+
+#: Each costs some hundred bytes of memory, so that many would end the process.
+MAX_CONTAINERS: Final = 4_000_000
 
 _EMPTY = "The document is empty."
 _INVALID = "Invalid value."
@@ -64,6 +66,7 @@ def parse(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
 class _Parser:
     def __init__(self, text: bytes) -> None:
         self.text = text
+        self.containers = 0
         self.at = _matched(_BYTE_ORDER_MARK, text, 0).end()
 
     def document(self) -> Any:  # noqa: ANN401 - any JSON value
@@ -104,7 +107,12 @@ class _Parser:
     def item(self, container: list[Any] | JsonObject) -> Any:  # noqa: ANN401 - any JSON value
         if isinstance(container, list):
             self.next()
-            container.append(self.value())
+            run = RUN.match(self.text, self.at)
+            if run:
+                self.at = run.end()
+                container += read_run(run[0])
+            else:
+                container.append(self.value())
             return container[-1]
         name = self.name()
         value = self.value()
@@ -126,6 +134,7 @@ class _Parser:
         if character == b'"':
             return self.string()
         if character in (b"[", b"{"):
+            self.count_container()
             self.at += 1
             return [] if character == b"[" else JsonObject()
         if character in _LITERALS:
@@ -133,6 +142,14 @@ class _Parser:
             self.word(word)
             return value
         return self.number()
+
+    def count_container(self) -> None:
+        self.containers += 1
+        if self.containers > MAX_CONTAINERS:
+            raise InvalidArgument(
+                f"JSON Parse error: More than {MAX_CONTAINERS} lists and objects."
+                f" at offset: {self.at}"
+            )
 
     def word(self, word: bytes) -> None:
         """Step over a word letter by letter; the error points at the first letter that differs."""
@@ -143,7 +160,7 @@ class _Parser:
 
     def number(self) -> float | int:
         start = self.at
-        match = _NUMBER.match(self.text, start)
+        match = NUMBER.match(self.text, start)
         if match is None:
             return self.not_finite()
         sign, whole, fraction, exponent = match.groups()
@@ -152,7 +169,7 @@ class _Parser:
         if exponent is not None and not exponent[-1:].isdigit():
             raise self.error(_NO_EXPONENT, match.end(4))
         self.at = match.end()
-        number = _double(match) if fraction or exponent else _integer(sign + whole)
+        number = double(match) if fraction or exponent else integer(sign + whole)
         if number is None:
             raise self.error(_TOO_BIG, start)
         return number
@@ -229,22 +246,3 @@ def _matched(pattern: re.Pattern[bytes], text: bytes, at: int) -> re.Match[bytes
     match = pattern.match(text, at)
     assert match is not None  # noqa: S101 - these patterns match the empty string
     return match
-
-
-def _integer(digits: bytes) -> int | float | None:
-    """Return an int of at most 64 bits, else a float, else None."""
-    if len(digits) > 4000:  # where Python refuses to convert; a float ends long before
-        return None
-    number = int(digits)
-    if -(2**63) <= number < 2**64:
-        return number
-    double = float(digits)
-    return None if math.isinf(double) else double
-
-
-def _double(match: re.Match[bytes]) -> float | None:
-    fraction, exponent = match[3] or b".", match[4] or b"e0"
-    if float(exponent[1:]) > _BIGGEST_EXPONENT + len(fraction) - 1:
-        return None
-    double = float(match[0])
-    return None if math.isinf(double) else double

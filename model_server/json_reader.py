@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from model_server import json_exact
@@ -26,6 +27,8 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 #: Bytes that long lists of numbers consist of, against all others.
 _IS_OTHER: Final = bytes(char not in b"0123456789.+-eE,[] \t\r\n" for char in range(256))
 _LONG_RUN: Final = bytes(4096)
+#: From here on the standard library would keep all other threads waiting too long.
+_FREEZING: Final = 8 << 20
 #: What stands in for a list that has become an array; no body that holds it is read that way.
 _MARK: Final = "\1"
 _MARK_IN_BODY: Final = b"\\u0001"
@@ -58,10 +61,10 @@ class Document:
 
 def read(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     """Return the first JSON value of the body, or raise InvalidArgument."""
-    try:
-        return _read_plain(body, _DECODER)
-    except Doubt:
-        return json_exact.parse(body)
+    if len(body) < _FREEZING:
+        with suppress(Doubt):
+            return _read_plain(body, _DECODER)
+    return json_exact.parse(body)
 
 
 def _read_with_blocks(body: bytes) -> Any:  # noqa: ANN401 - any JSON value

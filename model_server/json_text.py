@@ -95,15 +95,20 @@ def _children(
         return ((", " if index else "", child) for index, child in enumerate(value)), "]"
     line = "\n" + _INDENT * depth
     parts = (
-        (f"{',' if index else ''}{line}{quoted(name)}: ", child)
+        (f"{',' if index else ''}{line}{_short(name)}: ", child)
         for index, (name, child) in enumerate(members(value))
     )
     return parts, f"\n{_INDENT * (depth - 1)}}}"
 
 
+def _short(text: str) -> str:
+    """Return the text as a JSON string; a very long one is cut, as whatever follows it will be."""
+    return quoted(text) if len(text) <= QUOTE_LIMIT else quoted(text[:QUOTE_LIMIT])[:-1]
+
+
 def _leaf(value: object) -> str:
     if isinstance(value, str):
-        return quoted(value)
+        return _short(value)
     if isinstance(value, float):
         return _double(value)
     words = {None: "null", True: "true", False: "false"}

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from model_server import json_exact
 from model_server.errors import InvalidArgument
 from model_server.json_exact import JsonObject, parse
 
@@ -118,3 +122,30 @@ def test_bytes_that_are_not_utf8_survive() -> None:
 
     assert raw.encode("utf-8", "surrogateescape") == b"\xff\xfe"
     assert lone.encode("utf-8", "surrogateescape") == b"\xed\xb2\x80"
+
+
+@pytest.mark.parametrize(("text", "fits"), [(b"[[],{}]", True), (b"[[],{},[]]", False)])
+def test_lists_and_objects_are_counted(
+    monkeypatch: pytest.MonkeyPatch, text: bytes, fits: bool
+) -> None:
+    monkeypatch.setattr(json_exact, "MAX_CONTAINERS", 3)
+
+    if fits:
+        assert parse(text) == [[], {}]
+    else:
+        with pytest.raises(InvalidArgument, match="More than 3 lists and objects. at offset: 7$"):
+            parse(text)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=30,
+    ),
+    st.sampled_from([None, 1]),
+)
+def test_whatever_python_writes_is_read_back(value: object, indent: int | None) -> None:
+    text = json.dumps(value, indent=indent)
+
+    assert json.dumps(parse(text.encode())) == json.dumps(value)

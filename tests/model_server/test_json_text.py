@@ -58,6 +58,13 @@ def test_a_long_value_is_cut_soon_after_the_limit() -> None:
     assert QUOTE_LIMIT <= len(shown) < QUOTE_LIMIT + 10
 
 
+@pytest.mark.parametrize(("length", "end"), [(QUOTE_LIMIT, 'x"'), (QUOTE_LIMIT + 1, "xx")])
+def test_a_long_string_is_cut(length: int, end: str) -> None:
+    shown = quote_value("x" * length)
+
+    assert (len(shown), shown[-2:]) == (QUOTE_LIMIT + len(end.strip("x")) + 1, end)
+
+
 def test_a_deep_value_can_be_quoted() -> None:
     assert quote_value(parse(b"[" * 50_000 + b"]" * 50_000)).startswith("[[[[")
 

@@ -66,7 +66,10 @@ def test_an_error_reaches_only_its_owner() -> None:
 def test_a_defect_reaches_its_owner_as_an_internal_error() -> None:
     broken = task(1)
 
-    run_tasks(lambda _: {}[""], [broken], Rules(max_rows=1))
+    def defect(_: Tensors) -> Tensors:
+        raise KeyError
+
+    run_tasks(defect, [broken], Rules(max_rows=1))
 
     with pytest.raises(Internal):
         broken.result()

@@ -1,0 +1,312 @@
+"""The whole server as a process, with the toy engine: start, command line, signals, end."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.model_server.harness import (
+    ROOT,
+    TOY_SERVER,
+    Client,
+    Process,
+    Reply,
+    eventually,
+    free_port,
+    in_threads,
+    server_process,
+)
+from tests.model_server.toy import write_version
+
+
+def run(*argv: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:
+    """Run the server until it ends by itself."""
+    return subprocess.run(
+        [*TOY_SERVER, *argv], cwd=ROOT, capture_output=True, text=True, timeout=timeout_s
+    )
+
+
+def model_flags(base: Path, *more: str) -> tuple[str, ...]:
+    return ("--model_name=m", f"--model_base_path={base}", *more)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    write_version(tmp_path / "m", 1, plus=2)
+    return tmp_path / "m"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "server.log"
+
+
+def config_file(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "models.config"
+    path.write_text(text)
+    return f"--model_config_file={path}"
+
+
+def entry(name: str, base: Path, more: str = "") -> str:
+    return f'config {{ name: "{name}" base_path: "{base}" model_platform: "tensorflow" {more} }}'
+
+
+def test_an_open_port_means_that_the_model_is_there(base: Path, log: Path) -> None:
+    with server_process(TOY_SERVER, log, *model_flags(base)) as process:
+        reply = process.client.predict("m", {"instances": [1.0]})
+        text = log.read_text()
+
+    assert (reply.status, reply.json) == (200, {"predictions": [2.5]})
+    assert f"Exporting HTTP/REST API at:localhost:{process.port} ..." in text
+    assert "Running gRPC ModelServer" not in text
+
+
+def test_only_this_machine_is_listened_to(base: Path, log: Path) -> None:
+    with server_process(TOY_SERVER, log, *model_flags(base)) as process:
+        listening = Path("/proc/net/tcp").read_text().split()
+
+    address = f"0100007F:{process.port:04X}"
+    assert [entry for entry in listening if entry.endswith(f":{process.port:04X}")][0] == address
+
+
+def test_the_version_is_printed() -> None:
+    result = run("--version")
+
+    first, second = result.stdout.splitlines()
+    assert result.returncode == 0
+    assert first.startswith("TensorFlow ModelServer: ")
+    assert second.startswith("TensorFlow Library: ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "out"),
+    [
+        (
+            ["--port=8500"],
+            "Failed to start server. Error: INVALID_ARGUMENT: Both"
+            " server_options.model_base_path and server_options.model_config_file are empty!",
+        ),
+        (["--port=abc"], "Couldn't interpret value abc for flag port.\nusage: "),
+        (["--no_such_flag=1"], "unknown argument: --no_such_flag=1\nusage: "),
+        (["--help"], "\nusage: "),
+        (
+            ["--rest_api_port=1", "--model_base_path=m"],
+            "Failed to start server. Error: INVALID_ARGUMENT: Expected model default to have an"
+            " absolute path or URI; got base_path()=m",
+        ),
+        (
+            ["--rest_api_port=1", "--model_config_file=/nowhere/models.config"],
+            "Failed to start server. Error: INVALID_ARGUMENT: /nowhere/models.config;"
+            " No such file or directory",
+        ),
+    ],
+)
+def test_what_cannot_be_started_says_why_and_ends_with_255(argv: list[str], out: str) -> None:
+    result = run(*argv)
+
+    assert result.returncode == 255
+    assert out in result.stdout
+
+
+def test_a_taken_port_ends_the_start(base: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        result = run(f"--rest_api_port={port}", *model_flags(base))
+
+    assert result.returncode == 255
+    assert (
+        f"UNAVAILABLE: Failed to start HTTP Server at 127.0.0.1:{port}: Address already in use."
+        in result.stdout
+    )
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_start(tmp_path: Path) -> None:
+    (tmp_path / "m" / "1").mkdir(parents=True)
+
+    result = run(
+        f"--rest_api_port={free_port()}",
+        *model_flags(tmp_path / "m", "--max_num_load_retries=0"),
+    )
+
+    assert result.returncode == 255
+    assert (
+        "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available:"
+        " {{{name: m version: 1} due to error: NOT_FOUND: " in result.stdout
+    )
+
+
+def test_a_label_on_a_version_that_is_not_loaded_ends_the_start(tmp_path: Path, base: Path) -> None:
+    label = 'version_labels { key: "stable" value: 1 }'
+    config = config_file(tmp_path, f"model_config_list {{ {entry('m', base, label)} }}")
+
+    result = run(f"--rest_api_port={free_port()}", config)
+
+    assert result.returncode == 255
+    assert (
+        "FAILED_PRECONDITION: Request to assign label to version 1 of model m,"
+        " which is not currently available for inference" in result.stdout
+    )
+
+
+def test_with_leave_labels_may_stand_in_the_first_configuration(
+    tmp_path: Path, base: Path, log: Path
+) -> None:
+    label = 'version_labels { key: "stable" value: 1 }'
+    config = config_file(tmp_path, f"model_config_list {{ {entry('m', base, label)} }}")
+    flags = (config, "--allow_version_labels_for_unavailable_models")
+
+    with server_process(TOY_SERVER, log, *flags) as process:
+        reply = process.client.predict("m/labels/stable", {"instances": [1]})
+
+    assert reply.json == {"predictions": [2.5]}
+
+
+def test_a_config_without_models_serves_nothing(tmp_path: Path, log: Path) -> None:
+    with server_process(TOY_SERVER, log, config_file(tmp_path, "\n")) as process:
+        status = process.client.get("/v1/models/m")
+        predict = process.client.predict("m/labels/x", {"instances": [1]})
+
+    assert (status.status, status.error) == (404, "Could not find any versions of model m")
+    assert (predict.status, predict.error) == (503, "Model labels does not init yet.x")
+
+
+def test_ignored_flags_are_named_once(base: Path, log: Path) -> None:
+    flags = model_flags(base, "--enable_profiler=true", "--mixed_precision=bfloat16")
+
+    with server_process(TOY_SERVER, log, *flags):
+        text = log.read_text()
+
+    assert text.count("--enable_profiler is accepted and ignored.") == 1
+    assert text.count("--mixed_precision is accepted and ignored.") == 1
+
+
+def test_one_missing_base_path_does_not_keep_the_others_away(
+    tmp_path: Path, base: Path, log: Path
+) -> None:
+    late = tmp_path / "late"
+    config = config_file(
+        tmp_path, f"model_config_list {{ {entry('m', base)} {entry('late', late)} }}"
+    )
+
+    with server_process(TOY_SERVER, log, config) as process:
+        before = process.client.get("/v1/models/late")
+        write_version(late, 1)
+        came = eventually(lambda: process.client.get("/v1/models/late").status == 200)
+
+    assert (before.status, came) == (404, True)
+
+
+def test_without_any_version_the_port_stays_closed_until_there_is_one(
+    tmp_path: Path, log: Path
+) -> None:
+    flags = model_flags(tmp_path / "m")
+
+    with server_process(TOY_SERVER, log, *flags, opens=False) as process:
+        assert eventually(lambda: "cannot be read" in log.read_text())
+        assert not process.is_open
+        write_version(tmp_path / "m", 1)
+        process.wait_until_open()
+
+
+def test_a_new_version_is_noticed_and_no_request_fails_meanwhile(base: Path, log: Path) -> None:
+    replies: list[Reply] = []
+    done = threading.Event()
+
+    def ask(process: Process) -> None:
+        while not done.is_set():
+            replies.append(process.client.predict("m", {"instances": [1.0]}))
+
+    with (
+        server_process(TOY_SERVER, log, *model_flags(base)) as process,
+        in_threads(2, lambda _: ask(process)),
+    ):
+        write_version(base, 2, plus=3)
+        swapped = eventually(lambda: process.client.states("m") == {2: "AVAILABLE", 1: "END"})
+        done.set()
+
+    assert swapped
+    assert {reply.status for reply in replies} == {200}
+    assert {tuple(reply.json["predictions"]) for reply in replies} == {(2.5,), (3.5,)}
+
+
+def test_a_changed_config_file_is_followed(tmp_path: Path, base: Path, log: Path) -> None:
+    config = config_file(tmp_path, f"model_config_list {{ {entry('m', base)} }}")
+    flags = (config, "--model_config_file_poll_wait_seconds=1")
+
+    with server_process(TOY_SERVER, log, *flags) as process:
+        config_file(tmp_path, f"model_config_list {{ {entry('other', base)} }}")
+        came = eventually(lambda: process.client.get("/v1/models/other").status == 200)
+        went = eventually(lambda: process.client.states("m") == {1: "END"})
+
+    assert (came, went) == (True, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_running_request_end(
+    tmp_path: Path, log: Path, number: signal.Signals
+) -> None:
+    write_version(tmp_path / "m", 1, delay_s=0.7)
+    replies: list[Reply] = []
+
+    with server_process(TOY_SERVER, log, *model_flags(tmp_path / "m")) as process:
+        client = process.client
+        with in_threads(1, lambda _: replies.append(client.predict("m", {"instances": [1]}))):
+            time.sleep(0.3)
+            process.child.send_signal(number)
+        code = process.child.wait(10)
+
+    assert (replies[0].status, code) == (200, 0)
+
+
+def test_the_grace_time_ends(tmp_path: Path, log: Path) -> None:
+    write_version(tmp_path / "m", 1, delay_s=60)
+    flags = model_flags(tmp_path / "m", "--shutdown_grace_seconds=0.2")
+
+    with server_process(TOY_SERVER, log, *flags) as process:
+        client = process.client
+        with in_threads(1, lambda _: _broken_off(client)):
+            time.sleep(0.3)
+            code = process.stop()
+
+    assert code == 0
+    assert "grace time is over" in log.read_text()
+
+
+def _broken_off(client: Client) -> None:
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        client.predict("m", {"instances": [1]})
+
+
+def test_a_signal_ends_a_start_that_is_still_loading(tmp_path: Path, log: Path) -> None:
+    write_version(tmp_path / "m", 1, load_s=60)
+
+    with server_process(TOY_SERVER, log, *model_flags(tmp_path / "m"), opens=False) as process:
+        time.sleep(1)
+        code = process.stop()
+
+    assert code == 0
+
+
+BAD_BODIES = [
+    pytest.param(b'{"instances": [' + b"1.5," * 25_000_000 + b"x]}", id="100 MB of numbers"),
+    pytest.param(b'{"instances": "' + b"x" * 100_000_000 + b'"}', id="100 MB of text"),
+    pytest.param(b"[" * 1_000_000, id="a million brackets"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("body", BAD_BODIES)
+def test_a_hostile_body_does_not_end_the_server(base: Path, log: Path, body: bytes) -> None:
+    with server_process(TOY_SERVER, log, *model_flags(base)) as process:
+        process.client.call("POST", "/v1/models/m:predict", body)
+        reply = process.client.predict("m", {"instances": [1.0]})
+
+    assert reply.json == {"predictions": [2.5]}
