@@ -164,8 +164,8 @@ SCHEMAS: dict[str, Schema] = {
         "items": {
             "type": "array",
             "prefixItems": [{"type": "string"}, {"type": "string"}, {"type": "number"}],
-            "items": False,
             "minItems": 3,
+            "maxItems": 3,
         },
         "examples": [[["n02123045", "tabby", 0.93], ["n02123159", "tiger_cat", 0.05]]],
     },
