@@ -228,8 +228,11 @@ def _as_load_errors(path: Path, tags: Sequence[str]) -> Iterator[None]:
         raise NotFound(
             f"Could not find meta graph def matching supplied tags: {{ {' '.join(tags)} }}."
             " To inspect available tag-sets in the SavedModel, please use the SavedModel CLI:"
-            f" `saved_model_cli` ({error})"
+            " `saved_model_cli`"
         ) from error
+    except ValueError as error:
+        kind = NotFound if "not a valid checkpoint" in str(error) else InvalidArgument
+        raise kind(str(error)) from error
 
 
 def _translated(error: Any) -> ServingError:  # noqa: ANN401 - an OpError
