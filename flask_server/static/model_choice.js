@@ -24,9 +24,19 @@ export class ModelChoice {
     return {
       model: this.model.value || undefined,
       version: this.version.value === NEWEST ? undefined : Number(this.version.value),
-      topK: this.topK.valueAsNumber || undefined,
+      topK: this.#topK(),
       shrink: this.form.querySelector("#shrink").checked,
     };
+  }
+
+  /** No more labels than the model has: the gateway refuses to invent some. */
+  #topK() {
+    const most = this.#chosen()?.output?.classes ?? Infinity;
+    return Math.min(this.topK.valueAsNumber, most) || undefined;
+  }
+
+  #chosen() {
+    return this.#models.find(({ name }) => name === this.model.value);
   }
 
   /** Show the gateway's models; what was chosen stays chosen as long as it exists. */
@@ -42,7 +52,7 @@ export class ModelChoice {
   }
 
   #showVersions() {
-    const model = this.#models.find(({ name }) => name === this.model.value);
+    const model = this.#chosen();
     const newest = option(NEWEST, model?.version ? `newest (${model.version})` : "newest");
     fill(this.version, [newest, ...(model?.versions ?? []).map(versionOption)]);
     this.form.querySelector("#about").textContent = model?.input ? description(model) : "";

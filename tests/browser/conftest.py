@@ -1,0 +1,78 @@
+"""One browser, one real model server with the digits model and one gateway for all these tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.sites import gateway
+from tests.browser.visits import launch, visit
+from tests.gateway.stub_serving import StubServing
+from tests.running import ROOT, model_config, model_server
+
+DIGITS = {"digits": ROOT / "my_digit_classifier"}
+
+Open = Callable[..., Page]
+MakeSite = Callable[..., str]
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = launch(playwright.chromium)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("browser")
+
+
+@pytest.fixture(scope="package")
+def digits_serving(place: Path) -> Iterator[str]:
+    with model_server(model_config(DIGITS), place) as url:
+        yield url
+
+
+@pytest.fixture(scope="package")
+def site(digits_serving: str, place: Path) -> Iterator[str]:
+    """The gateway in front of the digits model."""
+    with gateway(digits_serving, DIGITS, place) as url:
+        yield url
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Visit URLs; when the test ends, no page may have had an error."""
+    with ExitStack() as stack:
+        yield lambda url, **options: stack.enter_context(visit(browser, url, **options))
+
+
+@pytest.fixture
+def page(open_page: Open, site: str) -> Page:
+    return open_page(site)
+
+
+@pytest.fixture
+def serving() -> Iterator[StubServing]:
+    with StubServing().running() as stub:
+        yield stub
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> Iterator[MakeSite]:
+    """Run a gateway of one's own in front of any Serving, with any settings."""
+    with ExitStack() as stack:
+
+        def make(serving_url: str, models: Any = None, **settings: Any) -> str:
+            return stack.enter_context(
+                gateway(serving_url, models or {"toy": "toy"}, tmp_path, **settings)
+            )
+
+        yield make

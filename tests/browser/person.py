@@ -1,0 +1,30 @@
+"""What a person does on the page, and where the person looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import FilePayload, Locator, Page
+
+from tests.running import ROOT
+
+IMAGES = ROOT / "test_images"
+
+
+def cards(page: Page) -> Locator:
+    return page.get_by_role("article")
+
+
+def labels(card: Locator) -> Locator:
+    return card.locator(".bars .label")
+
+
+def payload(name: str, data: bytes, kind: str = "image/png") -> FilePayload:
+    return {"name": name, "mimeType": kind, "buffer": data}
+
+
+def pick(page: Page, files: Path | FilePayload | list[Path]) -> None:
+    """Choose files as a person does, through the button."""
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose pictures").click()
+    chooser.value.set_files(files)

@@ -1,0 +1,67 @@
+"""Things that a browser can visit: the gateway on a real socket, and pages of other origins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from flask_server.app import close_app, create_app
+from flask_server.settings import Settings
+
+
+class _KeepAlive(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def gateway(
+    serving_url: str, models: Mapping[str, Path | str], folder: Path, **settings: Any
+) -> Iterator[str]:
+    """Run a gateway in this process; its URL."""
+    models_file = folder / "models.toml"
+    tables = (f'[models.{name}]\nbase_path = "{path}"\n' for name, path in models.items())
+    models_file.write_text("".join(tables))
+    fields: dict[str, Any] = {"poll_interval_s": 0.1, "metrics": False, "log_format": "text"}
+    app = create_app(
+        Settings(serving_url=serving_url, models_file=models_file, **(fields | settings))
+    )
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_KeepAlive)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        close_app(app)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def folder_site(folder: Path) -> Iterator[str]:
+    """Serve the files of a folder: a site of its own, with an origin of its own."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,140 @@
+"""The page without a mouse, without eyes, in the dark and on the smallest phone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from flask_server import keys
+from tests.browser import node
+from tests.browser.conftest import MakeSite, Open
+from tests.browser.person import IMAGES, cards, labels, payload, pick
+from tests.gateway.conftest import flat
+from tests.gateway.stub_serving import Servable, StubServing, make_spec
+
+pytestmark = pytest.mark.slow
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": {"width": 320, "height": 640}, "is_mobile": True, "has_touch": True},
+    "forced colours": {"forced_colors": "active"},
+}
+
+Faults = Callable[[Page], list[str]]
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    return (node.install(Path(__file__).parent) / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture
+def faults(axe: str) -> Faults:
+    """What axe finds wrong with a page as it stands."""
+
+    def find(page: Page) -> list[str]:
+        page.evaluate(axe)
+        found = page.evaluate("axe.run({ resultTypes: ['violations'] })")
+        return [f"{v['id']}: {v['nodes'][0]['html']}" for v in found["violations"]]
+
+    return find
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_nothing_is_inaccessible(
+    open_page: Open, make_site: MakeSite, serving: StubServing, faults: Faults, look: str
+) -> None:
+    serving.models["toy"] = {1: Servable(spec=make_spec(trained=False))}
+    page = open_page(make_site(serving.url), refusals={415}, **LOOKS[look])
+    expect(page.locator("#warning")).to_be_visible()
+    assert faults(page) == []
+
+    pick(page, payload("white.png", flat("white")))
+    pick(page, payload("notes.png", b"no picture"))
+    expect(page.locator(".bars li")).to_have_count(3)
+    expect(page.locator(".trouble:visible")).to_have_count(1)
+    page.locator(".times:visible summary").click()
+    page.get_by_role("button", name="curl").click()
+
+    assert faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_faults_would_be_found(page: Page, faults: Faults) -> None:
+    page.evaluate("document.querySelector('label[for=model]').remove()")
+
+    assert "select-name" in [fault.partition(":")[0] for fault in faults(page)]
+
+
+def test_question_for_the_key_is_accessible(
+    open_page: Open, make_site: MakeSite, serving: StubServing, faults: Faults, tmp_path: Path
+) -> None:
+    keys.create(tmp_path / "keys.json", "web")
+    url = make_site(serving.url, api_keys_file=tmp_path / "keys.json")
+
+    page = open_page(url, refusals={401})
+
+    expect(page.get_by_label("API key")).to_be_focused()
+    why = re.compile("This needs an API key.*kept until this tab is closed")
+    expect(page.get_by_label("API key")).to_have_accessible_description(why)
+    assert faults(page) == []
+
+
+def test_camera_is_accessible(page: Page, faults: Faults) -> None:
+    page.get_by_role("button", name="Take a photo").click()
+    expect(page.get_by_role("dialog", name="Take a photo")).to_be_visible()
+
+    assert faults(page) == []
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until the control with this name has the focus, and see that it shows."""
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        if focused.count() and name in (focused.inner_text() or ""):
+            break
+    expect(focused).to_have_text(name)
+    expect(focused).to_have_css("outline-style", "solid")
+
+
+def test_everything_is_done_by_keyboard(open_page: Open, site: str) -> None:
+    page = open_page(site, permissions=["clipboard-read", "clipboard-write"])
+    expect(page.get_by_label("Model")).to_have_value("digits")
+
+    tab_to(page, "Choose pictures")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(IMAGES / "digit_6.png")
+    expect(labels(cards(page)).first).to_have_text("6")
+
+    tab_to(page, "Remove all")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(cards(page).get_by_text("there and back")).to_be_visible()
+    tab_to(page, "Python")
+    page.keyboard.press("Space")
+    expect(cards(page).locator(".copied")).to_have_text("Copied as Python.")
+    tab_to(page, "Ask again")
+    page.keyboard.press("Enter")
+    expect(cards(page).locator("pre")).to_be_hidden()
+    tab_to(page, "Remove")
+    page.keyboard.press("Enter")
+    expect(cards(page)).to_have_count(0)
+
+
+def test_results_are_announced(page: Page) -> None:
+    status = page.get_by_role("status").first
+    expect(status).to_have_attribute("role", "status")
+
+    pick(page, IMAGES / "digit_0.png")
+
+    expect(status).to_contain_text("digit_0.png: 0, ")
+    expect(cards(page)).to_have_accessible_name("digit_0.png")
+    expect(cards(page).get_by_role("list").first).to_contain_text("0 ")

@@ -1,0 +1,208 @@
+"""The page at work: pictures in by every way there is, labels out, and what belongs to them."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import MakeSite, Open
+from tests.browser.person import IMAGES, cards, labels, payload, pick
+from tests.gateway.conftest import draw, flat
+from tests.gateway.stub_serving import Servable, StubServing, make_spec
+
+pytestmark = pytest.mark.slow
+
+#: A DataTransfer with one file, made in the page from base64.
+TRANSFER = """
+  const bytes = Uint8Array.from(atob(text), (byte) => byte.charCodeAt(0));
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([bytes], name, { type: "image/png" }));
+"""
+
+
+@pytest.mark.parametrize("digit", [3, 7, 8])
+def test_picked_digit_is_read(page: Page, digit: int) -> None:
+    pick(page, IMAGES / f"digit_{digit}.png")
+
+    card = page.get_by_role("article", name=f"digit_{digit}.png")
+    expect(labels(card)).to_have_count(5)
+    expect(labels(card).first).to_have_text(str(digit))
+    expect(page.get_by_role("status").first).to_contain_text(f"digit_{digit}.png: {digit}, ")
+
+
+def test_several_pictures_keep_their_order(page: Page) -> None:
+    names = [f"digit_{digit}.png" for digit in (6, 1, 5, 2, 0)]
+
+    pick(page, [IMAGES / name for name in names])
+
+    expect(page.locator(".bars li:first-child .label")).to_have_text(["6", "1", "5", "2", "0"])
+    expect(cards(page).locator(".name")).to_have_text(names)
+
+
+def test_dropped_picture_is_read(page: Page) -> None:
+    text = base64.b64encode((IMAGES / "digit_4.png").read_bytes()).decode()
+
+    page.evaluate(
+        f"""([text, name]) => {{ {TRANSFER}
+        const drop = new DragEvent("drop", {{ dataTransfer: transfer, bubbles: true }});
+        document.getElementById("intake").dispatchEvent(drop);
+        }}""",
+        [text, "dropped.png"],
+    )
+
+    expect(labels(cards(page)).first).to_have_text("4")
+
+
+def test_pasted_picture_is_read(page: Page) -> None:
+    text = base64.b64encode((IMAGES / "digit_9.png").read_bytes()).decode()
+
+    page.evaluate(
+        f"""([text, name]) => {{ {TRANSFER}
+        document.dispatchEvent(new ClipboardEvent("paste", {{ clipboardData: transfer }}));
+        }}""",
+        [text, "image.png"],
+    )
+
+    expect(labels(cards(page)).first).to_have_text("9")
+
+
+def test_photograph_is_read(page: Page) -> None:
+    page.get_by_role("button", name="Take a photo").click()
+    dialog = page.get_by_role("dialog", name="Take a photo")
+    expect(dialog.locator("video")).to_have_js_property("readyState", 4)
+
+    dialog.get_by_role("button", name="Take it").click()
+
+    expect(dialog).to_be_hidden()
+    expect(cards(page).locator(".name")).to_have_text("photo-1.jpg")
+    expect(labels(cards(page))).to_have_count(5)
+
+
+def test_closed_camera_takes_no_photograph(page: Page) -> None:
+    page.get_by_role("button", name="Take a photo").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+    page.keyboard.press("Escape")
+
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.get_by_role("button", name="Take a photo")).to_be_focused()
+    expect(page.locator("video")).to_have_js_property("srcObject", None)
+    expect(cards(page)).to_have_count(0)
+
+
+def test_phone_opens_its_own_camera(open_page: Open, site: str) -> None:
+    page = open_page(site, has_touch=True, is_mobile=True, viewport={"width": 320, "height": 640})
+
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Take a photo").tap()
+    chooser.value.set_files(IMAGES / "digit_2.png")
+
+    assert chooser.value.element.get_attribute("capture") == "environment"
+    expect(labels(cards(page)).first).to_have_text("2")
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_model_and_version_are_chosen_from_lists(
+    open_page: Open, make_site: MakeSite, serving: StubServing
+) -> None:
+    old = Servable(spec=make_spec(labels=("old a", "old b", "old c")))
+    serving.models = {"toy": {1: old, 2: Servable()}, "other": {7: Servable()}}
+    page = open_page(make_site(serving.url, {"toy": "toy", "other": "other"}))
+    expect(page.get_by_label("Model").locator("option")).to_have_text(["toy", "other"])
+    versions = page.get_by_label("Version").locator("option")
+    expect(versions).to_have_text(["newest (2)", "1", "2"])
+
+    page.get_by_label("Version").select_option("1")
+    page.get_by_label("Labels").fill("2")
+    pick(page, payload("white.png", flat("white")))
+
+    expect(cards(page).locator(".by")).to_have_text("toy, version 1")
+    expect(labels(cards(page))).to_have_text(["old c", "old b"])
+
+    page.get_by_label("Model").select_option("other")
+    expect(versions).to_have_text(["newest (7)", "7"])
+    cards(page).get_by_role("button", name="Ask again").click()
+
+    expect(cards(page).locator(".by")).to_have_text("other, version 7")
+    expect(labels(cards(page))).to_have_text(["light", "middle"])
+
+
+def test_untrained_model_is_said_to_be_one(
+    open_page: Open, make_site: MakeSite, serving: StubServing
+) -> None:
+    serving.models["toy"] = {1: Servable(spec=make_spec(trained=False))}
+    warning = "Model toy has untrained random weights: its labels and scores mean nothing."
+    page = open_page(make_site(serving.url))
+
+    expect(page.locator("#warning")).to_have_text(warning)
+    expect(page.get_by_label("Model").locator("option")).to_have_text("toy (untrained)")
+    pick(page, payload("white.png", flat("white")))
+
+    expect(cards(page).locator(".warning")).to_have_text(warning)
+
+
+def test_scores_that_are_no_shares_are_shown_as_numbers(
+    open_page: Open, make_site: MakeSite, serving: StubServing
+) -> None:
+    serving.models["toy"] = {1: Servable(make_spec(activation="sigmoid"), lambda _: [1, 8, 4])}
+    page = open_page(make_site(serving.url))
+
+    pick(page, payload("white.png", flat("white")))
+
+    expect(cards(page).locator(".score")).to_have_text(["8", "4", "1"])
+    widths = page.eval_on_selector_all(".track span", "all => all.map((bar) => bar.style.width)")
+    assert widths == ["100%", "50%", "12.5%"]
+
+
+def test_names_and_labels_are_never_markup(
+    open_page: Open, make_site: MakeSite, serving: StubServing
+) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    serving.models["toy"] = {1: Servable(spec=make_spec(labels=("dark", "middle", evil)))}
+    page = open_page(make_site(serving.url))
+
+    pick(page, payload(f"{evil}.png", flat("white")))
+
+    expect(labels(cards(page)).first).to_have_text(evil)
+    expect(cards(page).locator(".name")).to_have_text(f"{evil}.png")
+
+
+def test_latency_is_split(page: Page) -> None:
+    pick(page, IMAGES / "digit_3.png")
+
+    cards(page).locator(".times summary").click()
+
+    stages = cards(page).locator(".times li")
+    names = ["decode", "preprocess", "serving", "postprocess", "other", "there and back"]
+    assert [" ".join(text.split()[:-2]) for text in stages.all_inner_texts()[:-1]] == names
+    expect(stages.last).to_have_text("5 kB sent")
+
+
+def test_huge_photo_goes_up_as_a_smaller_copy_unless_told_not_to(page: Page) -> None:
+    photo = payload("photo.png", draw(size=(700, 500)))
+    expect(page.get_by_label("Model")).to_have_value("digits")
+    pick(page, photo)
+    cards(page).locator(".times summary").click()
+    expect(cards(page).locator(".times li").last).to_contain_text("a smaller copy of 1.1 MB")
+
+    page.get_by_label("Shrink huge photos").uncheck()
+    cards(page).get_by_role("button", name="Ask again").click()
+
+    expect(cards(page).locator(".times li").last).to_have_text("1.1 MB sent")
+
+
+def test_removed_picture_leaves_the_focus_at_hand(page: Page) -> None:
+    pick(page, [IMAGES / "digit_1.png", IMAGES / "digit_2.png"])
+    expect(labels(cards(page))).to_have_count(10)
+
+    cards(page).first.get_by_role("button", name="Remove").click()
+
+    expect(cards(page).locator(".name")).to_have_text("digit_2.png")
+    expect(page.get_by_role("heading", name="Pictures")).to_be_focused()
+
+    page.get_by_role("button", name="Remove all").click()
+
+    expect(cards(page)).to_have_count(0)
+    expect(page.get_by_role("button", name="Choose pictures")).to_be_focused()

@@ -1,0 +1,34 @@
+/** A program in TypeScript that uses every export; it need only compile. */
+import {
+  Classifier,
+  ClassifierError,
+  classify,
+  type Answer,
+  type Model,
+  type Prediction,
+} from "./classifier.js";
+
+export async function label(file: File, signal: AbortSignal): Promise<string> {
+  const answer: Answer = await classify(file, { model: "digits", topK: 3, signal });
+  const [best]: Prediction[] = answer.predictions;
+  return `${best?.label} ${best?.score.toFixed(2)} ${answer.serverMs["total"]}`;
+}
+
+export async function withKey(base64: string): Promise<Blob> {
+  const classifier = new Classifier("https://gateway.example", { apiKey: "k", retries: 0 });
+  const models: Model[] = await classifier.models();
+  const name: string | undefined = models.find((model) => model.trained)?.name;
+  await classifier.classify(base64, { model: name, version: 2, shrink: false });
+  return classifier.explain(base64, { classId: "817" });
+}
+
+export function why(error: unknown): string {
+  if (!(error instanceof ClassifierError)) throw error;
+  const wait: number | null = error.retryAfterS;
+  return `${error.code} ${error.status} ${error.detail} ${error.requestId} ${wait}`;
+}
+
+// @ts-expect-error a picture is a Blob or a text
+void classify(7);
+// @ts-expect-error there is no such option
+void classify("", { topk: 3 });

@@ -1,0 +1,63 @@
+"""Visit a page with a real browser, and hold it to what no page of ours may do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserType, ConsoleMessage, Page
+
+#: The second line keeps Chromium from calling home; the last gives it a camera without a person.
+ARGUMENTS = [
+    *("--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+]
+
+#: A breach is no error of the script, so it is made one.
+WATCH = """
+document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
+  console.error(`policy violated: ${violatedDirective} ${blockedURI}`));
+"""
+
+
+def launch(chromium: BrowserType) -> Browser:
+    """Start Debian's Chromium where it is installed, else the one that Playwright downloads."""
+    path = shutil.which("chromium") or chromium.executable_path
+    if not Path(path).exists():
+        pytest.skip("needs Chromium: apt install chromium, or playwright install chromium")
+    return chromium.launch(executable_path=path, args=ARGUMENTS)
+
+
+@contextmanager
+def visit(
+    browser: Browser, url: str, *, refusals: Sequence[int | str] = (), **options: Any
+) -> Iterator[Page]:
+    """Open the page in a fresh profile; afterwards its console must be empty.
+
+    ``refusals`` are statuses and network errors that the test provokes: Chromium notes each.
+    """
+    faults: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and not _expected(message.text, refusals):
+            faults.append(message.text)
+
+    context = browser.new_context(**options)
+    context.set_default_timeout(10_000)
+    context.add_init_script(WATCH)
+    page = context.new_page()
+    page.on("console", note)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(url)
+    yield page
+    context.close()
+    assert faults == []
+
+
+def _expected(text: str, refusals: Sequence[int | str]) -> bool:
+    return text.startswith("Failed to load resource:") and any(str(r) in text for r in refusals)
