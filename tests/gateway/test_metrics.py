@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.gateway.conftest import MakeApp, b64, draw, flat
 from tests.gateway.stub_serving import Servable, StubServing
 from tests.gateway.test_gunicorn import free_port
 
+MANUAL = Path(__file__).parents[2] / "docs/observability.md"
 URL = "/models/toy/predict"
 
 Labels = frozenset[tuple[str, str]]
@@ -160,6 +162,21 @@ def test_answer_is_in_the_format_that_prometheus_reads(client: FlaskClient) -> N
 
     assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
     assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_manual_names_every_metric_and_its_labels(client: FlaskClient) -> None:
+    client.post(URL, json={"image": "!"})
+    rows = re.findall(r"^\| `(gateway_\w+)` \| ([\w, ]*)\|", MANUAL.read_text(), re.MULTILINE)
+    told = {name.removesuffix("_total"): set(labels.split(", ")) for name, labels in rows}
+
+    # prometheus_client adds times of creation, but not with several processes.
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    found = {family.name: family for family in families if not family.name.endswith("_created")}
+
+    assert set(told) == set(found)
+    for name, family in found.items():
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} <= {label.strip() for label in told[name]}
 
 
 def test_directory_stays_the_same_for_one_master(tmp_path: Path) -> None:
