@@ -1,4 +1,4 @@
-"""Things that a browser can visit: the gateway on a real socket, and pages of other origins."""
+"""Sites that a browser can visit: the gateway on a real socket, and folders of other origins."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -36,14 +37,10 @@ def gateway(
         Settings(serving_url=serving_url, models_file=models_file, **(fields | settings))
     )
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_KeepAlive)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        with listening(server) as url:
+            yield url
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
         close_app(app)
 
 
@@ -55,12 +52,18 @@ class _Quiet(SimpleHTTPRequestHandler):
 @contextmanager
 def folder_site(folder: Path) -> Iterator[str]:
     """Serve the files of a folder: a site of its own, with an origin of its own."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-    server.daemon_threads = True
+    handler = partial(_Quiet, directory=str(folder))
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
+        yield url
+
+
+@contextmanager
+def listening(server: TCPServer) -> Iterator[str]:
+    """Serve in a thread; the URL."""
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.socket.getsockname()[1]}"
     finally:
         server.shutdown()
         server.server_close()

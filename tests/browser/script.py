@@ -1,0 +1,95 @@
+"""A gateway that says what a test wants to hear, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.browser.sites import listening
+
+
+@dataclass
+class Reply:
+    """One answer of a scripted gateway."""
+
+    status: int
+    body: bytes
+    kind: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+
+
+@dataclass
+class Asked:
+    """One request as a scripted gateway received it."""
+
+    path: str
+    headers: Message
+    body: bytes
+
+
+class Script:
+    """A gateway that answers each path as it is told, the last answer for ever."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.replies: dict[str, list[Reply]] = {}
+        self.asked: list[Asked] = []
+
+    def next(self, path: str) -> Reply:
+        replies = self.replies[path]
+        return replies.pop(0) if len(replies) > 1 else replies[0]
+
+    @property
+    def paths(self) -> list[str]:
+        return [asked.path for asked in self.asked]
+
+
+class _Scripted(BaseHTTPRequestHandler):
+    script: Script
+
+    def do_OPTIONS(self) -> None:
+        self._say(Reply(204, b""))
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path = self.path.partition("?")[0]
+        self.script.asked.append(Asked(self.path, self.headers, body))
+        self._say(self.script.next(path))
+
+    def _say(self, reply: Reply) -> None:
+        time.sleep(reply.delay_s)
+        headers = {
+            "Content-Type": reply.kind,
+            "Access-Control-Allow-Origin": "*",
+            "Access-Control-Allow-Headers": "*",
+            "Access-Control-Expose-Headers": "*",
+        }
+        with suppress(BrokenPipeError):  # the page did not wait
+            self.send_response(reply.status)
+            for name, value in (headers | reply.headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(reply.body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def scripted() -> Iterator[Script]:
+    """Run a gateway that says what the test wants to hear."""
+    script = Script()
+    handler = type("Handler", (_Scripted,), {"script": script})
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as script.url:
+        yield script
