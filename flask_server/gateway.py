@@ -14,7 +14,8 @@ from typing import TypeVar
 from flask_server import images
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError, ModelNotReady, UnknownVersion
-from flask_server.models import LiveModel, Models
+from flask_server.live_model import LiveModel
+from flask_server.models import Models
 from flask_server.predictions import (
     EVERYTHING,
     Prediction,
@@ -22,7 +23,6 @@ from flask_server.predictions import (
     Wish,
     choose,
     rank,
-    read_scores,
 )
 from flask_server.preprocessing import Pixels, decoding_bound, to_pixels
 from flask_server.reports import Report, report_of
@@ -159,13 +159,8 @@ def ask_scores(
     live: LiveModel, pictures: Sequence[Pixels], deadline: Deadline, watch: Stopwatch
 ) -> list[Scores]:
     """Return the model's scores for each picture, as it gave them."""
-    with watch.stage("preprocess"):
-        body = live.encode(pictures)
     with watch.stage("serving"):
-        rows = live.serving.predict(live.name, live.version, body, deadline)
-    with watch.stage("postprocess"):
-        classes = live.spec.output.classes
-        return read_scores(rows, count=len(pictures), classes=classes, output=live.output)
+        return live.scores(pictures, deadline)
 
 
 def warnings_of(name: str, spec: ModelSpec) -> tuple[str, ...]:

@@ -12,47 +12,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from flask_server.coalescing import Coalescer
 from flask_server.deadline import Deadline
-from flask_server.encoding import Encoder, choose_encoder, describe_request
-from flask_server.errors import (
-    ModelNotReady,
-    ServingError,
-    ServingFault,
-    UnknownModel,
-    UnknownVersion,
-)
+from flask_server.errors import ModelNotReady, ServingFault, UnknownModel, UnknownVersion
+from flask_server.live_model import LiveModel, read_live_model
 from flask_server.serving import AVAILABLE, ServableGone, Serving, VersionStatus
-from flask_server.signatures import (
-    Signatures,
-    declared_picture,
-    is_our_export,
-    picture_input,
-    scores_output,
-)
-from model_catalog.errors import SpecError
-from model_catalog.labels import numbered_labels
 from model_catalog.models_file import ModelEntry
-from model_catalog.spec import ModelSpec, OutputSpec, input_from_dict
 
 log = logging.getLogger(__name__)
 
 #: Seconds that one look of the background thread may take.
 LOOK_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class LiveModel:
-    """One available version of a model with everything needed to ask it."""
-
-    name: str
-    version: int
-    spec: ModelSpec
-    encode: Encoder
-
-    output: str | None
-    """Which output has the scores; None where the signature has only one."""
-
-    serving: Serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +47,8 @@ class Models:
     ) -> None:
         self._entries = {entry.name: entry for entry in entries}
         self._servings = {entry.name: serving_at(entry.serving_url) for entry in entries}
+        # Models never share a call, so neither do they share a queue.
+        self._mergers = {entry.name: Coalescer() for entry in entries}
         self._states: dict[str, ModelState] = {}
         self._specs: dict[tuple[str, int], LiveModel] = {}
         self._looking = {entry.name: threading.Lock() for entry in entries}
@@ -187,7 +159,10 @@ class Models:
     def _live(self, name: str, version: int, deadline: Deadline) -> LiveModel:
         live = self._specs.get((name, version))
         if live is None:
-            live = self._ask(self._entries[name], self._servings[name], version, deadline)
+            merger = self._mergers[name]
+            live = read_live_model(
+                self._entries[name], version, self._servings[name], merger, deadline
+            )
             self._specs[name, version] = live
         return live
 
@@ -196,58 +171,10 @@ class Models:
         for key in [k for k in self._specs if k[0] == name and k[1] not in available]:
             self._specs.pop(key, None)
 
-    def _ask(
-        self, entry: ModelEntry, serving: Serving, version: int, deadline: Deadline
-    ) -> LiveModel:
-        signatures = serving.signatures(entry.name, version, deadline)
-        output = None
-        if is_our_export(signatures):
-            rows = serving.predict(entry.name, version, describe_request(), deadline)
-            spec = _described(entry.name, rows)
-        else:
-            output, spec = configured(entry, signatures)
-        encode = choose_encoder(signatures, spec.input)
-        return LiveModel(entry.name, version, spec, encode, output, serving)
-
     def _known(self, name: str) -> None:
         if name not in self._entries:
             known = ", ".join(self.names)
             raise UnknownModel(f"There is no model {name!r}; known are {known}.")
-
-
-def _described(name: str, rows: object) -> ModelSpec:
-    """Read the spec that an export of ours carries."""
-    if not isinstance(rows, list) or len(rows) != 1 or not isinstance(rows[0], str):
-        raise ServingError(f"The describe signature of model {name} did not answer one text.")
-    try:
-        return ModelSpec.from_json(rows[0])
-    except SpecError as error:
-        raise ServingError(f"Model {name} describes itself wrongly: {error}") from error
-
-
-def configured(entry: ModelEntry, signatures: Signatures) -> tuple[str | None, ModelSpec]:
-    """Return scores output and spec of a foreign SavedModel: signature first, then models file."""
-    classes = len(entry.labels) if entry.labels else None
-    output, declared = scores_output(signatures, classes)
-    classes = classes or declared
-    if classes is None or entry.input is None:
-        missing = "input" if entry.input is None else "labels"
-        raise ServingError(
-            f"Model {entry.name} does not describe itself, and the models file does not say its "
-            f"{missing}. At least input = {{ scale = … }} is needed, and labels where the "
-            "signature does not declare how many classes there are."
-        )
-    try:
-        view = input_from_dict(declared_picture(picture_input(signatures)) | dict(entry.input))
-        spec = ModelSpec(
-            name=entry.name,
-            input=view,
-            output=OutputSpec(classes=classes, activation=entry.activation),
-            labels=entry.labels or numbered_labels(classes),
-        )
-    except SpecError as error:
-        raise ServingError(f"Model {entry.name} cannot be described: {error}") from error
-    return output, spec
 
 
 def _log_change(name: str, before: ModelState | None, after: ModelState) -> None:

@@ -1,0 +1,130 @@
+"""Put pictures that wait for the same model version into one call to Serving.
+
+A call costs time beyond the arithmetic, and engines do several pictures faster than one at a time.
+So while a worker's call for a model is under way, what comes in waits and becomes the next call;
+where nothing is under way nothing waits. There is no timer and no thread of its own: a caller whose
+turn it is sends for all that wait with it.
+
+An error of Serving about a merged call is settled one by one, so it reaches only its owner.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from flask_server.deadline import Deadline
+from flask_server.errors import GatewayError, ServingError
+from flask_server.predictions import Scores
+from flask_server.preprocessing import Pixels
+from flask_server.serving import ServableGone
+
+#: Calls for one model that a worker has under way at the same time.
+UNDER_WAY = 1
+#: Most pictures in one call; a single request may bring more and then goes alone.
+MOST = 16
+
+Pictures = Sequence[Pixels]
+#: Asks Serving for the scores of some pictures.
+Ask = Callable[[Pictures, Deadline], list[Scores]]
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    """One caller's pictures, and what became of them."""
+
+    version: int
+    pictures: Pictures
+    turn: threading.Event = field(default_factory=threading.Event)
+
+    led: Sequence[_Job] = ()
+    """What this caller has to send for, itself first; empty when another did it."""
+
+    alone: bool = True
+    scores: list[Scores] | None = None
+    error: Exception | None = None
+
+
+class Coalescer:
+    """Merges the calls of one worker for one model; safe to use from several threads."""
+
+    def __init__(self, under_way: int = UNDER_WAY, most: int = MOST) -> None:
+        self._free = under_way
+        self._most = most
+        self._lock = threading.Lock()
+        self._waiting: list[_Job] = []
+
+    def ask(self, version: int, pictures: Pictures, ask: Ask, deadline: Deadline) -> list[Scores]:
+        """Return the scores of the pictures, asked for together with whoever waits as well."""
+        job = _Job(version, pictures)
+        with self._lock:
+            self._waiting.append(job)
+            self._give_turns()
+        if not job.turn.wait(deadline.left()):
+            self._give_up(job)
+            raise deadline.passed()
+        if job.led:
+            self._send(job.led, ask, deadline)
+        if job.scores is None:
+            return self._settle(job, ask, deadline)
+        return job.scores
+
+    def _give_turns(self) -> None:
+        """Let the next callers send, as many as may be under way."""
+        while self._waiting and self._free:
+            self._free -= 1
+            led = self._next()
+            for job in led:
+                job.alone = len(led) == 1
+            led[0].led = led
+            led[0].turn.set()
+
+    def _next(self) -> list[_Job]:
+        """Take the longest waiting jobs of one version that fit into one call, at least one."""
+        first = self._waiting[0]
+        led: list[_Job] = []
+        count = 0
+        for job in self._waiting:
+            count += len(job.pictures)
+            if led and (count > self._most or job.version != first.version):
+                break
+            led.append(job)
+        del self._waiting[: len(led)]
+        return led
+
+    def _send(self, led: Sequence[_Job], ask: Ask, deadline: Deadline) -> None:
+        """Ask for all led jobs, pass the turn on, and hand out what came back."""
+        try:
+            scores = iter(ask([p for job in led for p in job.pictures], deadline))
+            for job in led:
+                job.scores = list(islice(scores, len(job.pictures)))
+        except (GatewayError, ServableGone) as error:
+            for job in led:
+                job.error = error
+        finally:
+            self._pass_on()
+            for job in led[1:]:
+                job.turn.set()
+
+    def _pass_on(self) -> None:
+        with self._lock:
+            self._free += 1
+            self._give_turns()
+
+    def _settle(self, job: _Job, ask: Ask, deadline: Deadline) -> list[Scores]:
+        """Raise what Serving said, or ask alone where another's picture may be the reason."""
+        if isinstance(job.error, ServingError) and not job.alone:
+            return ask(job.pictures, deadline)
+        raise job.error or RuntimeError("the caller that asked for this job ended by a defect")
+
+    def _give_up(self, job: _Job) -> None:
+        """Leave the queue; a turn that came at the last moment goes to those behind."""
+        with self._lock:
+            if job in self._waiting:
+                self._waiting.remove(job)
+                return
+            self._waiting[:0] = job.led[1:]
+        if job.led:
+            self._pass_on()
