@@ -17,7 +17,7 @@ from model_server.errors import InvalidArgument
 from model_server.merging import Rules, Task, row_count, run_tasks
 
 #: Most rows of one joined run: on CPUs bigger ones are not faster per row, only later.
-MAX_ROWS: Final = 32
+MAX_ROWS: Final = 16
 
 
 @dataclass(eq=False, slots=True)

@@ -1,0 +1,118 @@
+"""Measure the embedded server's JSON codec and start-up against the plain way.
+
+``python benchmarks/model_server_codec.py [--startup VERSION_FOLDER]`` prints one line per figure:
+reading a 299x299x3 list of floats (against json.loads + numpy.array), writing 1000 floats, and,
+if a SavedModel is named, the time from process start to an open port (against bare TensorFlow).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from model_server import wire  # noqa: E402 - the project need not be installed
+from model_server.answers import row_answer  # noqa: E402
+from model_server.engine import TensorInfo  # noqa: E402
+from model_server.json_reader import Document  # noqa: E402
+
+SHAPE = (1, 299, 299, 3)
+INPUTS = {"x": TensorInfo("x:0", "float", None)}
+BARE = """
+import sys
+import tensorflow as tf
+tf.saved_model.load(sys.argv[1])
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the figures; 0 when done."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--startup", type=Path, metavar="VERSION_FOLDER")
+    parser.add_argument("--turns", type=int, default=15)
+    arguments = parser.parse_args(argv)
+    measure_reading(arguments.turns)
+    measure_writing(arguments.turns)
+    if arguments.startup:
+        measure_startup(arguments.startup.resolve())
+    return 0
+
+
+def best_ms(work: Callable[[], object], turns: int) -> float:
+    """Return the shortest of several runs."""
+    return min(_seconds(work) for _ in range(turns)) * 1000
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def measure_reading(turns: int) -> None:
+    """Compare both ways of turning a request body into a tensor."""
+    pixels = np.random.default_rng(0).random(SHAPE, dtype=np.float32) * 2 - 1
+    full = pixels.astype(np.float64)
+    for name, values in (("full precision", full), ("4 decimals", full.round(4))):
+        body = json.dumps({"instances": values.tolist()}).encode()
+        plain = best_ms(lambda body=body: np.array(json.loads(body)["instances"], "f4"), turns)
+        ours = best_ms(lambda body=body: read(body), turns)
+        print(f"read {name}, {len(body) / 1e6:.1f} MB: {ours:.1f} ms, plain {plain:.1f} ms")
+
+
+def read(body: bytes) -> object:
+    """Read a predict body as the server does."""
+    return Document(body).read(lambda reading: wire.tensors(reading, INPUTS))
+
+
+def measure_writing(turns: int) -> None:
+    """Time the answer for the scores of 1000 classes."""
+    scores = np.random.default_rng(0).dirichlet(np.ones(1000)).astype(np.float32)[None]
+    milliseconds = best_ms(lambda: row_answer({"scores": scores}), turns * 20)
+    print(f"write 1000 floats: {milliseconds:.3f} ms")
+
+
+def measure_startup(version: Path) -> None:
+    """Compare start-up with what TensorFlow alone needs to be imported and to load the model."""
+    bare = [sys.executable, "-c", BARE, str(version)]
+    plain = min(_seconds(lambda: subprocess.run(bare, check=True)) for _ in range(3))
+    ours = min(_seconds(lambda: start_and_stop(version)) for _ in range(3))
+    print(f"start to an open port: {ours:.1f} s, bare TensorFlow {plain:.1f} s")
+
+
+def start_and_stop(version: Path) -> None:
+    """Start the server, wait for its port, and end it at once."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    with tempfile.TemporaryDirectory() as base:
+        (Path(base) / version.name).symlink_to(version)
+        command = [sys.executable, "-m", "model_server", f"--rest_api_port={port}"]
+        child = subprocess.Popen(
+            [*command, f"--model_base_path={base}", "--engine=tensorflow"], cwd=ROOT
+        )
+        while child.poll() is None and not answers(port):
+            time.sleep(0.01)
+        child.kill()
+        child.wait()
+
+
+def answers(port: int) -> bool:
+    """Tell whether somebody listens."""
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
