@@ -30,7 +30,7 @@ from flask_server.models import Models
 from flask_server.serving import Serving
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
-from flask_server.views import documents, health, models, original, page
+from flask_server.views import documents, explain, health, models, original, page
 from flask_server.views.context import EXTENSION
 from model_catalog.models_file import load_models_file
 
@@ -62,7 +62,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     http_errors.init_app(app)
     caching.init_app(app)
     security_headers.init_app(app)
-    for view in (original, models, health, documents, page):
+    for view in (original, models, explain, health, documents, page):
         app.register_blueprint(view.bp)
     app.after_request(_finish)
     CORS(

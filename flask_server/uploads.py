@@ -7,7 +7,7 @@ the list, so that the others of the same request are still classified.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,9 @@ class Submission:
     parameters: Mapping[str, Any]
 
 
-def read_submission(request: Request, max_images: int) -> Submission:
+def read_submission(
+    request: Request, max_images: int, allowed: Sequence[str] = PARAMETERS
+) -> Submission:
     """Read the request by its content type; parameters may stand in the query as well."""
     kind = request.mimetype
     if kind == "application/json" or kind.endswith("+json"):
@@ -57,7 +59,8 @@ def read_submission(request: Request, max_images: int) -> Submission:
             f"Bodies of type {kind} are not read; allowed are application/json, {_MULTIPART}, "
             f"{_FORM}, image/* and application/octet-stream."
         )
-    parameters = _known(request.args.to_dict()) | _known(submission.parameters)
+    parameters = request.args.to_dict() | dict(submission.parameters)
+    _check_known(parameters, allowed)
     return Submission(submission.uploads, submission.several, parameters)
 
 
@@ -180,14 +183,9 @@ def _check_count(count: int, max_images: int) -> None:
         raise TooManyImages(f"{count} images came; at most {max_images} per request are allowed.")
 
 
-def _known(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _check_known(parameters: Mapping[str, Any], allowed: Sequence[str]) -> None:
     """Refuse misspelt parameters rather than ignore them."""
-    unknown = _first_unknown(parameters)
+    unknown = next((name for name in parameters if name not in allowed), None)
     if unknown is not None:
-        allowed = ", ".join((IMAGE, IMAGES, *PARAMETERS))
-        raise InvalidParameter(f"There is no parameter {unknown!r}; allowed are {allowed}.")
-    return dict(parameters)
-
-
-def _first_unknown(names: Iterable[str]) -> str | None:
-    return next((name for name in names if name not in PARAMETERS), None)
+        names = ", ".join((IMAGE, IMAGES, *allowed))
+        raise InvalidParameter(f"There is no parameter {unknown!r}; allowed are {names}.")

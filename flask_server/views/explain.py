@@ -1,0 +1,111 @@
+"""The route that shows which places of a picture made the model say what it said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from flask import Blueprint, Response, current_app, g, jsonify, request
+from flask.blueprints import BlueprintSetupState
+
+from flask_server import explain
+from flask_server.admission import InFlight, counted
+from flask_server.deadline import Deadline
+from flask_server.errors import InvalidParameter, Overloaded
+from flask_server.explain import Explanation, Inquiry
+from flask_server.heat_picture import overlaid
+from flask_server.negotiation import JPEG, JSON, PNG, agreed
+from flask_server.occlusion import seen_box
+from flask_server.uploads import (
+    PARAMETERS,
+    Submission,
+    flag,
+    read_submission,
+    text,
+    whole_number,
+)
+from flask_server.views.context import gateway
+from flask_server.views.models import question_of
+from flask_server.views.pictures import picture_answer, upright
+from model_catalog.errors import shown
+
+bp = Blueprint("explain", __name__)
+
+EXTENSION = "explanations"
+#: An explanation costs as much as dozens of predictions; more at once would starve them.
+AT_ONCE = 2
+
+EXPLAIN_PARAMETERS = (*PARAMETERS, "class", "grid", "format")
+_FORMATS = {"png": PNG, "jpeg": JPEG, "json": JSON}
+#: Six decimals are more than a float32 score has.
+_DECIMALS = 6
+
+
+@bp.record
+def _bound(state: BlueprintSetupState) -> None:
+    state.app.extensions[EXTENSION] = InFlight(AT_ONCE)
+
+
+@bp.post("/models/<name>/explain")
+@counted
+def heat(name: str) -> Response:
+    """Answer the heat of one class over one picture, drawn or in numbers."""
+    submission = read_submission(request, 1, EXPLAIN_PARAMETERS)
+    form, report = _form(submission), flag(submission.parameters, "report")
+    inquiry = Inquiry(
+        question=question_of(name, submission),
+        wanted=text(submission.parameters, "class"),
+        cells=whole_number(submission.parameters, "grid", least=explain.LEAST_CELLS),
+    )
+    with _place():
+        deadline = Deadline(gateway().settings.deadline_s)
+        explanation = explain.explain(gateway(), inquiry, deadline, g.stopwatch)
+        if form == JSON:
+            return jsonify(_body(explanation, report=report))
+        return _drawn(submission, explanation, form)
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    places = cast(InFlight, current_app.extensions[EXTENSION])
+    if not places.enter():
+        raise Overloaded(f"{places.limit} explanations are at work already; try again soon.")
+    try:
+        yield
+    finally:
+        places.leave()
+
+
+def _form(submission: Submission) -> str:
+    wanted = text(submission.parameters, "format")
+    if wanted is None:
+        return agreed(request.accept_mimetypes, tuple(_FORMATS.values()))
+    if wanted not in _FORMATS:
+        raise InvalidParameter(f"format is {shown(wanted)}; allowed are {', '.join(_FORMATS)}.")
+    return _FORMATS[wanted]
+
+
+def _body(explanation: Explanation, *, report: bool) -> dict[str, Any]:
+    width, height = explanation.report["size"]
+    body: dict[str, Any] = {
+        "model": explanation.model,
+        "version": explanation.version,
+        "class_id": explanation.prediction.class_id,
+        "label": explanation.prediction.label,
+        "score": explanation.prediction.score,
+        "grid": explanation.heat.round(_DECIMALS).tolist(),
+        "box": list(seen_box((width, height), explanation.view)),
+    }
+    if report:
+        body["report"] = explanation.report
+    if explanation.warnings:
+        body["warnings"] = list(explanation.warnings)
+    return body
+
+
+def _drawn(submission: Submission, explanation: Explanation, media_type: str) -> Response:
+    picture = upright(submission.uploads[0])
+    with g.stopwatch.stage("postprocess"):
+        drawn = overlaid(picture, explanation)
+        return picture_answer(drawn, media_type, explanation.warnings)
