@@ -16,13 +16,17 @@ _WHOLE: Final = "%.1f"
 _FULL: Final = {"float32": ("%.9g", 1e9), "float64": ("%.17g", 1e17)}
 _WORDS: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "-nan": "NaN"}
 
+#: Numbers that are written at a time; between pieces, other threads go on.
+_PIECE: Final = 1 << 15
+
 Mask = NDArray[np.bool_]
 
 
 def decimals(flat: NDArray[Any]) -> list[str]:
     """Return the text of each number of a one-dimensional float32 or float64 array."""
     with np.errstate(all="ignore"):
-        return _decimals(flat)
+        starts = range(0, len(flat), _PIECE)
+        return [text for start in starts for text in _decimals(flat[start : start + _PIECE])]
 
 
 def _decimals(flat: NDArray[Any]) -> list[str]:
