@@ -82,10 +82,12 @@ def _legend(explanation: Explanation) -> Sequence[Row]:
     title = f"{explanation.model}, version {explanation.version}: what it looked at"
     notices = [Row(left=(n,), ink=WARNING, wrapped=True) for n in explanation.warnings]
     best = prediction_row(explanation.prediction)
-    most = float(explanation.heat.max())
+    return [Row(left=(title,), ink=MUTED), *notices, best, *_scale(float(explanation.heat.max()))]
+
+
+def _scale(most: float) -> Sequence[Row]:
     if most < LEAST_HEAT:
-        return [Row(left=(title,), ink=MUTED), *notices, best, Row(left=("no place decides it alone",))]
+        return [Row(left=("no place decides it alone",))]
     lost = in_words(most).replace("%", "points")
-    scale = Row(left=("score lost where hidden: none",), right=lost, ink=MUTED)
-    ramp = Row(paint=panel.ramp(color_of))
-    return [Row(left=(title,), ink=MUTED), *notices, best, scale, ramp]
+    words = Row(left=("score lost where hidden: none",), right=lost, ink=MUTED)
+    return [words, Row(paint=panel.ramp(color_of))]
