@@ -10,22 +10,21 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from model_catalog.scaling import SCALINGS
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from model_catalog.spec import InputSpec
 
-#: ImageNet statistics of keras.applications: blue, green, red for "caffe", else red, green, blue.
-_CAFFE_MEAN = (103.939, 116.779, 123.68)
-_TORCH_MEAN = (0.485, 0.456, 0.406)
-_TORCH_DEVIATION = (0.229, 0.224, 0.225)
+_CAFFE, _TORCH = SCALINGS["caffe"], SCALINGS["torch"]
 
 #: The scaling of spec format 1: float pixels from 0 to 255 become what the model was trained on.
 SCALING: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "tf": lambda pixels: pixels / 127.5 - 1.0,
     "unit": lambda pixels: pixels / 255.0,
-    "caffe": lambda pixels: pixels[..., ::-1] - _CAFFE_MEAN,
-    "torch": lambda pixels: (pixels / 255.0 - _TORCH_MEAN) / _TORCH_DEVIATION,
+    "caffe": lambda pixels: pixels[..., ::-1] - _CAFFE.mean,
+    "torch": lambda pixels: (pixels / 255.0 - _TORCH.mean) / _TORCH.deviation,
     "none": lambda pixels: pixels,
 }
 

@@ -1,0 +1,30 @@
+"""Say in numbers what each scaling of the spec does to pixels from 0 to 255. Pure data.
+
+``(pixels / divisor - mean) / deviation``, channel by channel; ``reverses`` turns red, green, blue
+into blue, green, red before that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scaling:
+    """The arithmetic between a picture's pixels and a model's input."""
+
+    divisor: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    deviation: tuple[float, ...] = (1.0,)
+    reverses: bool = False
+
+
+#: One entry per name in ``spec.SCALES``; the statistics are those of keras.applications.
+SCALINGS: Final = {
+    "tf": Scaling(divisor=127.5, mean=(1.0,)),
+    "unit": Scaling(divisor=255.0),
+    "caffe": Scaling(mean=(103.939, 116.779, 123.68), reverses=True),
+    "torch": Scaling(divisor=255.0, mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225)),
+    "none": Scaling(),
+}
