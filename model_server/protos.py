@@ -111,6 +111,20 @@ _MESSAGES: Final[dict[str, Fields]] = {
     },
     "ExamplesRequest": {"model_spec": (1, "ModelSpec"), "input": (2, "Input")},
     "ExamplesLog": {"request": (1, "ExamplesRequest")},
+    "TensorInfo": {"name": (1, "string"), "dtype": (2, "int32"), "tensor_shape": (3, "Shape")},
+    "TensorInfoEntry": {"key": (1, "string"), "value": (2, "TensorInfo")},
+    "SignatureDef": {
+        "inputs": (1, "*TensorInfoEntry"),
+        "outputs": (2, "*TensorInfoEntry"),
+        "method_name": (3, "string"),
+    },
+    "SignatureDefEntry": {"key": (1, "string"), "value": (2, "SignatureDef")},
+    "MetaInfoDef": {"tags": (4, "*string")},
+    "MetaGraphDef": {
+        "meta_info_def": (1, "MetaInfoDef"),
+        "signature_def": (5, "*SignatureDefEntry"),
+    },
+    "SavedModel": {"meta_graphs": (2, "*MetaGraphDef")},
     "PredictionLog": {
         "classify_log": (2, "ExamplesLog"),
         "regress_log": (3, "ExamplesLog"),

@@ -1,0 +1,55 @@
+"""Read the signatures of a SavedModel from its file, without any engine.
+
+They are what TensorFlow itself shows of the model: names of tensors, types, declared shapes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from model_server.dtypes import ENUM_NAMES
+from model_server.engine import Signature, TensorInfo
+from model_server.errors import DataLoss, NotFound
+from model_server.protos import message
+
+FILE: Final = "saved_model.pb"
+_SERVE: Final = "serve"
+
+#: TensorFlow numbers its types in this order, from 1 on.
+_SHORT_NAMES: Final = dict(enumerate(ENUM_NAMES, start=1))
+
+
+def read_signatures(path: Path) -> dict[str, Signature]:
+    """Return the signatures of the meta graph for serving, or raise a ServingError."""
+    file = path / FILE
+    try:
+        saved = message("SavedModel").FromString(file.read_bytes())
+    except OSError as error:
+        raise NotFound(f"{file} cannot be read: {error.strerror}") from error
+    except DecodeError as error:
+        raise DataLoss(f"Can't parse {file} as binary proto") from error
+    for graph in saved.meta_graphs:
+        if list(graph.meta_info_def.tags) == [_SERVE]:
+            return {entry.key: _signature(entry.value) for entry in graph.signature_def}
+    raise NotFound(f"{file} has no meta graph with the tag {_SERVE}")
+
+
+def _signature(definition: Any) -> Signature:  # noqa: ANN401 - a message made at run time
+    return Signature(
+        inputs={entry.key: _tensor(entry.value) for entry in definition.inputs},
+        outputs={entry.key: _tensor(entry.value) for entry in definition.outputs},
+        method_name=definition.method_name,
+    )
+
+
+def _tensor(info: Any) -> TensorInfo:  # noqa: ANN401 - a message made at run time
+    return TensorInfo(
+        name=info.name,
+        dtype=_SHORT_NAMES.get(info.dtype, "INVALID"),
+        shape=None
+        if info.tensor_shape.unknown_rank
+        else tuple(dim.size for dim in info.tensor_shape.dim),
+    )
