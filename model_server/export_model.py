@@ -1,0 +1,107 @@
+"""Answer the signatures of our own exports, given only the run of ``serving_default``.
+
+For engines that have no string tensors: ``pixels`` is the spec's scaling in front of the run,
+``describe`` is the spec itself, and ``image`` is refused, for its decoders are TensorFlow's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_catalog.spec import ModelSpec
+from model_server.engine import DEFAULT_SIGNATURE, Signature, Tensors
+from model_server.errors import InvalidArgument, Unimplemented
+from model_server.raw_pixels import Floats, check_pixels, scaler
+
+#: Most rows of one run; bigger requests are cut, since engines keep the memory a run has taken.
+MAX_ROWS: Final = 32
+
+#: The signatures that are answered, with the names of their only input and output.
+_FORM: Final = {
+    DEFAULT_SIGNATURE: ("input_image", "scores"),
+    "pixels": ("pixels", "scores"),
+    "describe": ("query", "spec"),
+}
+
+
+class Runner(Protocol):
+    """The compiled ``serving_default``; may be used from many threads at once."""
+
+    def infer(self, images: Floats) -> Floats:
+        """Return the scores of [N, height, width, channels], or raise a ServingError."""
+
+    def close(self) -> None:
+        """Give the memory back."""
+
+
+def check_form(signatures: Mapping[str, Signature]) -> None:
+    """Raise Unimplemented unless the signatures are those of our exports."""
+    for name, (entry, answer) in _FORM.items():
+        signature = signatures.get(name)
+        if signature is None or [*signature.inputs, *signature.outputs] != [entry, answer]:
+            raise Unimplemented(f"There is no signature {name} from {entry} to {answer}.")
+
+
+class ExportModel:
+    """One of our exports in memory."""
+
+    def __init__(
+        self, runner: Runner, spec: ModelSpec, signatures: Mapping[str, Signature]
+    ) -> None:
+        self._runner = runner
+        self._spec = spec
+        self._signatures = signatures
+        self._scaled = scaler(spec.input)
+        self._answers = {
+            DEFAULT_SIGNATURE: self._from_floats,
+            "pixels": self._from_pixels,
+            "describe": self._description,
+        }
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """All signatures of the SavedModel, also those that are refused."""
+        return self._signatures
+
+    def run(self, signature: str, inputs: Tensors) -> Tensors:
+        """Return the outputs of the signature, or raise a ServingError."""
+        if signature not in self._answers:
+            raise InvalidArgument(
+                f'Signature "{signature}" needs operations that only TensorFlow has;'
+                " start the model server with --engine tensorflow to use it."
+            )
+        return self._answers[signature](inputs)
+
+    def close(self) -> None:
+        """Close the runner."""
+        self._runner.close()
+
+    def _from_floats(self, inputs: Tensors) -> Tensors:
+        images = inputs["input_image"]
+        allowed = (self._spec.input.height, self._spec.input.width, self._spec.input.channels)
+        if images.shape[1:] != allowed:
+            raise InvalidArgument(
+                f"input_image has the shape {list(images.shape)}; allowed is {[-1, *allowed]}."
+            )
+        return self._scores(images, np.asarray)
+
+    def _from_pixels(self, inputs: Tensors) -> Tensors:
+        strings = inputs["pixels"]
+        check_pixels(strings, self._spec.input)
+        return self._scores(strings, self._scaled)
+
+    def _description(self, inputs: Tensors) -> Tensors:
+        text = self._spec.to_json().encode()
+        return {"spec": np.full(inputs["query"].shape, text, dtype=object)}
+
+    def _scores(self, rows: NDArray[Any], prepare: Callable[[NDArray[Any]], Floats]) -> Tensors:
+        starts = range(0, len(rows), MAX_ROWS)
+        parts = [self._runner.infer(prepare(rows[at : at + MAX_ROWS])) for at in starts]
+        if len(parts) == 1:
+            return {"scores": parts[0]}
+        nothing = np.empty((0, self._spec.output.classes), np.float32)
+        return {"scores": np.concatenate([nothing, *parts])}
