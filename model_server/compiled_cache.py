@@ -1,0 +1,46 @@
+"""Keep compiled models between starts: a folder per version folder and content, swept by itself.
+
+Knows no engine. A caller can rely on one promise: two models never share an entry, even where one
+has taken the other's place in the same folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+#: The graph, and the list of the variables with the checksum of each.
+_CONTENT: Final = (Path("saved_model.pb"), Path("variables") / "variables.index")
+#: Tells in each entry which version folder it was made for.
+_NOTE: Final = "made_for"
+
+
+def entry(cache: Path, version: Path) -> Path:
+    """Return the folder for what is compiled from a version folder, made if it is missing."""
+    folder = cache / _fingerprint(version)
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / _NOTE
+    if not note.is_file():  # what came with a read-only disk is used as it is
+        note.write_text(str(version.resolve()), encoding="utf-8")
+    return folder
+
+
+def sweep(cache: Path, kept: Path) -> None:
+    """Delete the entries of versions that are gone, and older contents of the kept entry's."""
+    with suppress(OSError):  # another server may be sweeping
+        version = (kept / _NOTE).read_text(encoding="utf-8")
+        for note in cache.glob(f"*/{_NOTE}"):
+            made_for = note.read_text(encoding="utf-8")
+            is_old = made_for == version and note.parent != kept
+            if is_old or not Path(made_for).is_dir():
+                shutil.rmtree(note.parent, ignore_errors=True)
+
+
+def _fingerprint(version: Path) -> str:
+    digest = hashlib.sha256(str(version.resolve()).encode())
+    for name in _CONTENT:
+        digest.update((version / name).read_bytes())
+    return digest.hexdigest()[:32]
