@@ -33,9 +33,9 @@ check: .venv/dev.stamp ## lint, format and types
 
 .venv/run.stamp: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing into .venv (TensorFlow included: some 600 MB, a few minutes the first time)"
-	@$(INSTALL) -e '.[gateway,embedded,export]'
+	@$(INSTALL) -e '.[gateway,embedded,openvino,export]'
 	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp
-	@$(INSTALL) -e '.[gateway,embedded,export,dev]'
+	@$(INSTALL) -e '.[gateway,embedded,openvino,export,dev]'
 	@touch $@
