@@ -14,12 +14,14 @@ from tests.gateway.stub_serving import Servable, StubServing, make_spec
 def test_description_is_revalidated(client: FlaskClient, path: str) -> None:
     first = client.get(path)
 
-    again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+    known = {"If-None-Match": first.headers["ETag"], "Origin": "https://app.example"}
+    again = client.get(path, headers=known)
 
     assert first.headers["Cache-Control"] == again.headers["Cache-Control"] == "no-cache"
     assert (again.status_code, again.data) == (304, b"")
     assert again.headers["ETag"] == first.headers["ETag"]
     assert again.headers["X-Request-ID"]
+    assert again.headers["Access-Control-Allow-Origin"] == "*"
 
 
 def test_changed_description_is_sent_again(make_app: MakeApp, serving: StubServing) -> None:
