@@ -17,6 +17,7 @@ def operations(settings: Settings, model: str) -> dict[str, dict[str, Schema]]:
     """Return every operation by path and method, keys apart; ``model`` is one to try."""
     return {
         "/models/{name}/predict": {"post": _predict(settings, model)},
+        "/models/{name}/explain": {"post": _explain(settings, model)},
         "/imageclassifier/predict/": {"post": _original()},
         "/models": {"get": _models()},
         "/models/{name}": {"get": _model(model)},
@@ -31,14 +32,29 @@ def operations(settings: Settings, model: str) -> dict[str, dict[str, Schema]]:
 
 
 def _predict(settings: Settings, model: str) -> Schema:
+    classes = _json("The classes.", {"oneOf": [ref("Answer"), ref("Answers")]}, "X-Model-Warning")
     return _operation(
         *("predict", "predictions", "Classify one picture or several"),
-        "One picture is answered with its predictions. Several (`images`, or several files) are "
-        "always answered with 200 and a result or an error for each, in their order. Parameters "
-        "stand in the body or in the query; an unknown one is refused.",
-        parameters=[requests.model_name(model), *requests.queries()],
+        "One picture is answered with its predictions, or with `Accept: image/png` drawn on a "
+        "picture. Several (`images`, or several files) are always answered with 200 and a result "
+        "or an error for each, in their order. Parameters stand in the body or in the query; an "
+        "unknown one is refused.",
+        parameters=[requests.model_name(model), *requests.queries(requests.PARAMETERS)],
+        body=requests.pictures_body(settings),
+        answers={"200": _or_drawn(classes)},
+        codes=(*problems.PICTURE, *problems.QUESTION),
+    )
+
+
+def _explain(settings: Settings, model: str) -> Schema:
+    parameters = requests.queries(requests.EXPLAIN_PARAMETERS)
+    return _operation(
+        *("explain", "predictions", "Show what the model looked at"),
+        "Each place of the picture is hidden in turn; what the score of the class loses is the "
+        "heat of that place. It comes drawn or, with `Accept: application/json`, in numbers.",
+        parameters=[requests.model_name(model), *parameters],
         body=requests.picture_body(settings),
-        answers={"200": _json("The classes.", {"oneOf": [ref("Answer"), ref("Answers")]})},
+        answers={"200": _or_drawn(_json("The heat.", ref("Heat"), "X-Model-Warning"))},
         codes=(*problems.PICTURE, *problems.QUESTION),
     )
 
@@ -149,6 +165,12 @@ def _operation(
 
 def _json(description: str, schema: Schema, *headers: str) -> Schema:
     return _answer(description, {"application/json": {"schema": schema}}, *headers)
+
+
+def _or_drawn(answer: Schema) -> Schema:
+    """Return the answer in its own form or as a picture."""
+    pictures = {kind: {"schema": requests.FILE} for kind in ("image/png", "image/jpeg")}
+    return answer | {"content": answer["content"] | pictures}
 
 
 def _text(description: str, kind: str, *headers: str) -> Schema:

@@ -54,7 +54,7 @@ PICTURE = (
 )
 QUESTION = (
     *("invalid_json", "invalid_parameter", "unknown_model", "unknown_version"),
-    *("too_many_images", "unsupported_media_type"),
+    *("not_acceptable", "too_many_images", "unsupported_media_type"),
 )
 
 PROBLEM: Schema = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from flask_server.explain import LEAST_CELLS, MOST_CELLS
 from flask_server.openapi_schemas import listing
 from flask_server.settings import Settings
 
@@ -53,13 +55,34 @@ PARAMETERS: dict[str, Schema] = {
     },
 }
 
+#: What an explanation may be asked with besides.
+EXPLAIN_PARAMETERS: dict[str, Schema] = PARAMETERS | {
+    "class": {
+        "type": "string",
+        "minLength": 1,
+        "description": "The class id or label to explain, instead of the best class.",
+    },
+    "grid": {
+        "type": "integer",
+        "minimum": LEAST_CELLS,
+        "maximum": MOST_CELLS,
+        "description": "Cells per side, instead of as many as time allows.",
+        "examples": [4],
+    },
+    "format": {
+        "enum": ["png", "jpeg", "json"],
+        "description": "The form of the answer, instead of what `Accept` says.",
+    },
+}
+
 _BASE64 = {
     "type": "string",
     "contentEncoding": "base64",
     "description": "A picture file in base64 (standard or URL-safe, padded or not) or a data URL.",
     "examples": [EXAMPLE_IMAGE],
 }
-_FILE = {"type": "string", "format": "binary", "description": "A picture file as it is."}
+#: The bytes of a picture.
+FILE = {"type": "string", "format": "binary", "description": "A picture file as it is."}
 
 READY_MODEL: Schema = {
     "name": "model",
@@ -87,28 +110,27 @@ def model_name(example: str) -> Schema:
     }
 
 
-def queries() -> list[Schema]:
-    """Return the parameters of a prediction as they stand in the query."""
+def queries(parameters: Mapping[str, Schema]) -> list[Schema]:
+    """Return parameters as they stand in the query."""
     return [
         {"name": name, "in": "query", "schema": schema, "style": "form", "explode": False}
-        for name, schema in PARAMETERS.items()
+        for name, schema in parameters.items()
     ]
 
 
-def picture_body(settings: Settings) -> Schema:
+def pictures_body(settings: Settings) -> Schema:
     """Return every form in which pictures come to be classified."""
-    largest = f"At most {settings.max_body_bytes:,} bytes"
-    pictures = f"and {settings.max_images} pictures of {settings.max_pixels:,} pixels each."
-    forms = {
-        JSON: {"schema": _json(settings), "examples": _JSON_EXAMPLES},
-        MULTIPART: {"schema": _multipart(settings)},
-        FORM: {"schema": _form(), "example": {"image": EXAMPLE_IMAGE, "top_k": 1}},
-    }
-    return {
-        "required": True,
-        "description": f"{largest} {pictures}",
-        "content": forms | {kind: {"schema": _FILE} for kind in RAW},
-    }
+    json = _json(PARAMETERS, {"images": listing(_BASE64, minItems=1, maxItems=settings.max_images)})
+    json["oneOf"] = [{"required": ["image"]}, {"required": ["images"]}]
+    files = listing(FILE, minItems=1, maxItems=settings.max_images)
+    return _body(settings, json, _CLASSIFIED, _form(files, PARAMETERS), PARAMETERS)
+
+
+def picture_body(settings: Settings) -> Schema:
+    """Return every form in which one picture comes to be explained."""
+    json = _json(EXPLAIN_PARAMETERS, {}) | {"required": ["image"]}
+    form = _form(FILE, EXPLAIN_PARAMETERS)
+    return _body(settings, json, _EXPLAINED, form, EXPLAIN_PARAMETERS)
 
 
 def original_body() -> Schema:
@@ -118,40 +140,55 @@ def original_body() -> Schema:
     return {"required": True, "content": {FORM: media, MULTIPART: media}}
 
 
-_JSON_EXAMPLES: Schema = {
+_CLASSIFIED: Schema = {
     "one": {"summary": "One picture", "value": {"image": EXAMPLE_IMAGE, "top_k": 2}},
     "several": {
         "summary": "Several pictures, one of them no picture",
         "value": {"images": [EXAMPLE_IMAGE, "bm8gcGljdHVyZQ=="], "top_k": 1, "report": True},
     },
 }
+_EXPLAINED: Schema = {
+    "numbers": {
+        "summary": "In numbers",
+        "value": {"image": EXAMPLE_IMAGE, "grid": 4, "format": "json"},
+    }
+}
 
 
-def _json(settings: Settings) -> Schema:
-    several = listing(_BASE64, minItems=1, maxItems=settings.max_images)
+def _body(
+    settings: Settings,
+    json: Schema,
+    examples: Schema,
+    multipart: Schema,
+    parameters: Mapping[str, Schema],
+) -> Schema:
+    form = {"schema": _form(_BASE64, parameters), "example": {"image": EXAMPLE_IMAGE, "top_k": 1}}
+    forms = {
+        JSON: {"schema": json, "examples": examples},
+        MULTIPART: {"schema": multipart},
+        FORM: form,
+    }
+    return {
+        "required": True,
+        "description": f"At most {settings.max_body_bytes:,} bytes, {settings.max_images} pictures "
+        f"and {settings.max_pixels:,} pixels each.",
+        "content": forms | {kind: {"schema": FILE} for kind in RAW},
+    }
+
+
+def _json(parameters: Mapping[str, Schema], more: Schema) -> Schema:
     return {
         "type": "object",
-        "properties": {"image": _BASE64, "images": several} | PARAMETERS,
+        "properties": {"image": _BASE64, **more, **parameters},
         "additionalProperties": False,
-        "oneOf": [{"required": ["image"]}, {"required": ["images"]}],
         "not": {"required": ["version", "label"]},
     }
 
 
-def _multipart(settings: Settings) -> Schema:
-    files = listing(_FILE, minItems=1, maxItems=settings.max_images)
+def _form(image: Schema, parameters: Mapping[str, Schema]) -> Schema:
     return {
         "type": "object",
         "required": ["image"],
-        "properties": {"image": files} | PARAMETERS,
-        "additionalProperties": False,
-    }
-
-
-def _form() -> Schema:
-    return {
-        "type": "object",
-        "required": ["image"],
-        "properties": {"image": _BASE64} | PARAMETERS,
+        "properties": {"image": image, **parameters},
         "additionalProperties": False,
     }

@@ -157,6 +157,17 @@ SCHEMAS: dict[str, Schema] = {
         _ANSWERED | {"results": listing({"oneOf": [ref("Result"), ref("Error")]}, minItems=1)},
         _SOME_ANSWER,
     ),
+    "Heat": record(
+        "How much of the score each place of the picture carries.",
+        _ANSWERED
+        | _PREDICTION["properties"]
+        | {
+            "grid": listing(listing({"type": "number"}, minItems=1), minItems=1)
+            | {"description": "By rows: the score that is lost when this cell is hidden."},
+            "box": _BOX | {"description": "Where the grid lies: left, top, right, bottom."},
+        },
+        {"report": ref("Report")} | _SOME_ANSWER,
+    ),
     "Triples": {
         "type": "array",
         "description": "Class id, label and score of the best classes, best first.",

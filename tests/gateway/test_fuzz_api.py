@@ -75,6 +75,8 @@ KNOWN: dict[str, dict[str, Any]] = {
     "labels": {"type": "array", "items": {"enum": ["id0", "light", "none"]}},
     "version": {"enum": [1, 2]},
     "label": {"enum": ["canary", "none"]},
+    "class": {"enum": ["light", "none"]},
+    "grid": {"type": "integer", "minimum": 1, "maximum": 5},
 }
 
 
@@ -173,7 +175,7 @@ def test_every_answer_is_one_that_the_document_tells(
 
 
 @pytest.mark.slow
-@API.include(operation_id=["predict", "predictOriginal"]).parametrize()
+@API.include(operation_id=["predict", "explain", "predictOriginal"]).parametrize()
 @LOOKING
 def test_trouble_of_serving_is_told_as_such(
     gateway: None, troubled: None, case: schemathesis.Case[Any]

@@ -18,9 +18,10 @@ from werkzeug.test import TestResponse
 from flask_server import access, http_errors, keys, openapi, uploads
 from flask_server.http_errors import STATUS
 from flask_server.openapi_problems import CASES
-from flask_server.openapi_requests import EXAMPLE_IMAGE, PARAMETERS
+from flask_server.openapi_requests import EXAMPLE_IMAGE, EXPLAIN_PARAMETERS, PARAMETERS
 from flask_server.reports import Report
 from flask_server.settings import Settings
+from flask_server.views.explain import EXPLAIN_PARAMETERS as EXPLAINING
 from tests.gateway.conftest import MakeApp, flat
 from tests.gateway.stub_serving import Servable, StubServing
 
@@ -116,15 +117,24 @@ def test_every_code_is_described_with_its_status(document: Schema) -> None:
     assert document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] == list(CASES)
 
 
-def test_every_parameter_is_described_wherever_it_may_stand(document: Schema) -> None:
-    predict = document["paths"]["/models/{name}/predict"]["post"]
+@pytest.mark.parametrize(
+    ("path", "known", "described"),
+    [
+        ("/models/{name}/predict", uploads.PARAMETERS, PARAMETERS),
+        ("/models/{name}/explain", EXPLAINING, EXPLAIN_PARAMETERS),
+    ],
+)
+def test_every_parameter_is_described_wherever_it_may_stand(
+    document: Schema, path: str, known: tuple[str, ...], described: Schema
+) -> None:
+    operation = document["paths"][path]["post"]
 
-    assert set(PARAMETERS) == set(uploads.PARAMETERS)
-    in_query = {p["name"] for p in predict["parameters"] if p["in"] == "query"}
-    assert in_query == set(uploads.PARAMETERS)
+    assert set(described) == set(known)
+    in_query = {p["name"] for p in operation["parameters"] if p["in"] == "query"}
+    assert in_query == set(known)
     for kind in ("application/json", "multipart/form-data", "application/x-www-form-urlencoded"):
-        properties = set(predict["requestBody"]["content"][kind]["schema"]["properties"])
-        assert properties - {"image", "images"} == set(uploads.PARAMETERS)
+        properties = operation["requestBody"]["content"][kind]["schema"]["properties"]
+        assert set(properties) - {"image", "images"} == set(known)
 
 
 def test_report_is_described_whole(document: Schema) -> None:
@@ -172,7 +182,9 @@ def bodies(document: Schema, path: str) -> list[tuple[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("path", ["/models/{name}/predict", "/imageclassifier/predict/"])
+@pytest.mark.parametrize(
+    "path", ["/models/{name}/predict", "/models/{name}/explain", "/imageclassifier/predict/"]
+)
 def test_example_bodies_are_answered_as_described(
     client: FlaskClient, document: Schema, path: str
 ) -> None:
@@ -182,7 +194,8 @@ def test_example_bodies_are_answered_as_described(
     for kind, body in found:
         sent = {"json": body} if kind == "application/json" else {"data": body}
         kept = sent if "json" in sent else sent | {"content_type": kind}
-        response = client.post(path.replace("{name}", "toy"), **kept)
+        headers = {"Accept": "application/json"}
+        response = client.post(path.replace("{name}", "toy"), headers=headers, **kept)
 
         assert response.status_code == 200, response.text
         check_answer(document, path, response)
@@ -203,6 +216,28 @@ def test_bare_file_with_every_parameter_is_answered_as_described(
     check_answer(document, "/models/{name}/predict", response)
     assert response.json is not None
     assert response.json["report"]
+
+
+@pytest.mark.parametrize("route", ["predict", "explain"])
+@pytest.mark.parametrize("kind", ["image/png", "image/jpeg"])
+def test_drawn_answers_are_described(
+    client: FlaskClient, document: Schema, route: str, kind: str
+) -> None:
+    response = client.post(f"/models/toy/{route}", data=flat("white"), headers={"Accept": kind})
+
+    described = document["paths"][f"/models/{{name}}/{route}"]["post"]["responses"]["200"]
+    assert response.status_code == 200
+    assert response.mimetype == kind
+    assert kind in described["content"]
+
+
+def test_answer_that_nobody_takes_is_answered_as_described(
+    client: FlaskClient, document: Schema
+) -> None:
+    response = client.post(URL, data=flat("white"), headers={"Accept": "text/html"})
+
+    assert response.status_code == 406
+    check_answer(document, "/models/{name}/predict", response)
 
 
 @pytest.mark.parametrize(
