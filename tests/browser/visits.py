@@ -60,4 +60,5 @@ def visit(
 
 
 def _expected(text: str, refusals: Sequence[int | str]) -> bool:
-    return text.startswith("Failed to load resource:") and any(str(r) in text for r in refusals)
+    ours = text.startswith(("Failed to load resource:", "Access to "))
+    return ours and any(str(refusal) in text for refusal in refusals)

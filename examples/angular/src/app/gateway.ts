@@ -1,0 +1,76 @@
+import { HttpClient, HttpErrorResponse } from "@angular/common/http";
+import { Injectable, inject } from "@angular/core";
+import { Observable, map } from "rxjs";
+
+export interface Prediction {
+  classId: string;
+  label: string;
+  score: number;
+}
+
+/** Which gateway is asked, and as whom; without a key where the gateway wants none. */
+export interface Target {
+  url: string;
+  apiKey: string;
+}
+
+/** The body of every error (RFC 9457). */
+export interface Problem {
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  request_id: string;
+}
+
+type Triple = [classId: string, label: string, score: number];
+
+interface Answer {
+  model: string;
+  version: number;
+  predictions: { class_id: string; label: string; score: number }[];
+  warnings?: string[];
+}
+
+/** Posts pictures in base64 to an image gateway. */
+@Injectable({ providedIn: "root" })
+export class Gateway {
+  readonly #http = inject(HttpClient);
+
+  /** Asks the first model with a form field, as the original's frontend does. */
+  askByForm({ url, apiKey }: Target, base64: string): Observable<Prediction[]> {
+    const form = new FormData();
+    form.append("b64", base64);
+    return this.#http
+      .post<Triple[]>(`${url}/imageclassifier/predict/`, form, { headers: headers(apiKey) })
+      .pipe(map((triples) => triples.map(fromTriple)));
+  }
+
+  /** Asks any model with JSON. */
+  askByJson({ url, apiKey }: Target, model: string, base64: string): Observable<Prediction[]> {
+    const route = `${url}/models/${encodeURIComponent(model)}/predict`;
+    const question = { image: base64, top_k: 5 };
+    return this.#http
+      .post<Answer>(route, question, { headers: headers(apiKey) })
+      .pipe(map(({ predictions }) => predictions.map(fromJson)));
+  }
+}
+
+/** Says in the gateway's own words what went wrong. */
+export function reason(error: unknown): string {
+  if (!(error instanceof HttpErrorResponse)) throw error;
+  const problem: Partial<Problem> | null = error.error;
+  return problem?.code ? `${problem.detail} (${problem.code})` : error.message;
+}
+
+function headers(apiKey: string): Record<string, string> {
+  return apiKey ? { "X-API-Key": apiKey } : {};
+}
+
+function fromTriple([classId, label, score]: Triple): Prediction {
+  return { classId, label, score };
+}
+
+function fromJson({ class_id: classId, label, score }: Answer["predictions"][number]): Prediction {
+  return { classId, label, score };
+}

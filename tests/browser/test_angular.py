@@ -1,0 +1,112 @@
+"""The Angular example, built from its lock file and served from an origin of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from flask_server import keys
+from tests.browser import node
+from tests.browser.conftest import DIGITS, MakeSite, Open
+from tests.browser.person import IMAGES
+from tests.browser.sites import folder_site
+from tests.running import ROOT
+
+pytestmark = pytest.mark.slow
+
+EXAMPLE = ROOT / "examples" / "angular"
+LOCKS = (EXAMPLE / "package-lock.json", Path(__file__).parent / "package-lock.json")
+
+#: How the example asks: the original's route, or the JSON route of a named model.
+WAYS = {"form": "", "JSON": "digits"}
+
+
+@pytest.fixture(scope="module")
+def built() -> Path:
+    """The folder of the built app; built anew when its sources are newer."""
+    node.install(EXAMPLE)
+    page = EXAMPLE / "dist" / "browser" / "index.html"
+    sources = [*EXAMPLE.glob("*.json"), *(EXAMPLE / "src").rglob("*.*")]
+    if not page.exists() or page.stat().st_mtime < max(s.stat().st_mtime for s in sources):
+        done = node.npm(EXAMPLE, "run", "build")
+        assert done.returncode == 0, done.stdout
+    return page.parent
+
+
+@pytest.fixture(scope="module")
+def app(built: Path) -> Iterator[str]:
+    with folder_site(built) as url:
+        yield url
+
+
+@pytest.fixture
+def page(open_page: Open, app: str) -> Page:
+    return open_page(app, refusals=[401, 415, 503, "ERR_FAILED"])
+
+
+def ask(page: Page, gateway: str, way: str, *, key: str = "", picture: str = "digit_3.png") -> None:
+    page.get_by_label("Gateway").fill(gateway)
+    page.get_by_label("Model").fill(WAYS[way])
+    page.get_by_label("API key").fill(key)
+    page.get_by_label("Picture").set_input_files(IMAGES / picture)
+
+
+def best(page: Page) -> Locator:
+    return page.get_by_role("list", name="Labels").get_by_role("listitem").first
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_base64_picture_gets_its_labels(page: Page, site: str, way: str) -> None:
+    ask(page, site, way)
+
+    expect(best(page)).to_contain_text("3: ")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_key_passes_the_preflight(
+    page: Page, make_site: MakeSite, digits_serving: str, tmp_path: Path, way: str
+) -> None:
+    key = keys.create(tmp_path / "keys.json", "frontend")
+    gateway = make_site(digits_serving, DIGITS, api_keys_file=tmp_path / "keys.json")
+    alert = page.get_by_role("alert")
+
+    ask(page, gateway, way)
+    expect(alert).to_contain_text("(missing_api_key)")
+    ask(page, gateway, way, key="icg_wrong", picture="digit_4.png")
+    expect(alert).to_have_text("The API key is unknown or revoked. (invalid_api_key)")
+    ask(page, gateway, way, key=key, picture="digit_5.png")
+
+    expect(best(page)).to_contain_text("5: ")
+    expect(alert).to_have_count(0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_refusal_is_shown_in_the_gateways_words(page: Page, site: str, way: str) -> None:
+    ask(page, site, way, picture="README.md")
+
+    expect(page.get_by_role("alert")).to_contain_text("(unsupported_image)")
+
+
+def test_origin_that_is_not_allowed_gets_nothing(
+    open_page: Open, app: str, make_site: MakeSite, digits_serving: str
+) -> None:
+    gateway = make_site(digits_serving, DIGITS, cors_origins=("https://app.example",))
+    page = open_page(app, refusals=["ERR_FAILED", "blocked by CORS policy"])
+
+    ask(page, gateway, "JSON")
+
+    expect(page.get_by_role("alert")).to_contain_text("Http failure response")
+    expect(best(page)).to_have_count(0)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=["example", "tests"])
+def test_lock_file_names_no_registry(lock: Path) -> None:
+    packages = json.loads(lock.read_text())["packages"]
+
+    assert len(packages) > 2
+    assert [name for name, package in packages.items() if "resolved" in package] == []
+    assert all("integrity" in package for name, package in packages.items() if name)
