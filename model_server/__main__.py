@@ -16,6 +16,7 @@ from model_server.errors import ServingError
 from model_server.flags import Misuse, parse, usage
 from model_server.server import Server
 
+_PROGRAM = "python -m model_server"
 _FAILED = 255
 _TURN_S = 0.2
 
@@ -26,8 +27,12 @@ logger = logging.getLogger("model_server")
 
 def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return 0 then, 255 when the start fails."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if "--help" in arguments:
+        _say(usage(_PROGRAM))
+        return _FAILED  # as the genuine server does
     try:
-        flags, ignored = parse(sys.argv[1:] if argv is None else argv)
+        flags, ignored = parse(arguments)
     except Misuse as error:
         return _explain(str(error))
     if flags["version"]:
@@ -77,13 +82,14 @@ def _start(server: Server, events: SimpleQueue[Event]) -> None:
 
 
 def _refused(error: ServingError) -> int:
+    logger.error("Failed to start server. Error: %s", error)
     _say(f"Failed to start server. Error: {error}")
     return _FAILED
 
 
 def _explain(problem: str) -> int:
     logger.error("%s", problem)
-    _say(f"{problem}\n{usage('python -m model_server')}")
+    _say(f"{problem}\n{usage(_PROGRAM)}")
     return _FAILED
 
 

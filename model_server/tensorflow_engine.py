@@ -157,7 +157,11 @@ def _signatures(meta_graph: Any) -> dict[str, Signature]:  # noqa: ANN401 - a Me
             outputs=_tensors(definition.outputs),
             method_name=definition.method_name,
             defaults={
-                alias: json_format.MessageToDict(value, preserving_proto_field_name=True)
+                alias: json_format.MessageToDict(
+                    value,
+                    preserving_proto_field_name=True,
+                    always_print_fields_with_no_presence=True,
+                )
                 for alias, value in definition.defaults.items()
             },
         )

@@ -95,7 +95,7 @@ def test_the_version_is_printed() -> None:
         ),
         (["--port=abc"], "Couldn't interpret value abc for flag port.\nusage: "),
         (["--no_such_flag=1"], "unknown argument: --no_such_flag=1\nusage: "),
-        (["--help"], "\nusage: "),
+        (["--help"], "usage: python -m model_server\nFlags:\n\t--port=8500 "),
         (
             ["--rest_api_port=1", "--model_base_path=m"],
             "Failed to start server. Error: INVALID_ARGUMENT: Expected model default to have an"
