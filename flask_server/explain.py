@@ -47,7 +47,7 @@ TIME_SHARE = 0.7
 
 #: How many pictures and seconds one call may hold Serving: a prediction may wait behind it.
 BATCH = 16
-BATCH_S = 0.2
+BATCH_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
