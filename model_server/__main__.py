@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from model_server.defects import contained
 from model_server.engine import Engine
 from model_server.errors import ServingError
 from model_server.flags import Misuse, parse, usage
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
     )
     for flag in ignored:
         logger.warning("--%s is accepted and ignored. %s", flag.name, flag.help)
+    logger.info("There is no gRPC here: nothing listens on --port=%d.", flags["port"])
     return _serve(flags, engine)
 
 
@@ -76,7 +78,8 @@ def _next(events: SimpleQueue[Event]) -> Event:
 
 def _start(server: Server, events: SimpleQueue[Event]) -> None:
     try:
-        server.start()
+        with contained("starting the server"):
+            server.start()
     except ServingError as error:
         events.put(error)
 

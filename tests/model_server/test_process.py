@@ -65,6 +65,7 @@ def test_an_open_port_means_that_the_model_is_there(base: Path, log: Path) -> No
 
     assert (reply.status, reply.json) == (200, {"predictions": [2.5]})
     assert f"Exporting HTTP/REST API at:localhost:{process.port} ..." in text
+    assert "There is no gRPC here: nothing listens on --port=8500." in text
     assert "Running gRPC ModelServer" not in text
 
 
