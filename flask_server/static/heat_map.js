@@ -8,7 +8,7 @@ export class HeatMap {
 
   /** `ask` returns the heat map as a PNG, or as text why there is none. */
   constructor({ button, image, trouble, ask }) {
-    Object.assign(this, { button, image, trouble, ask });
+    Object.assign(this, { button, image, trouble, ask, title: image.alt });
     button.addEventListener("click", () => this.#toggle());
   }
 
@@ -38,5 +38,6 @@ export class HeatMap {
   #paint(on) {
     this.button.setAttribute("aria-pressed", String(on));
     this.image.src = on ? this.#url : this.#plain;
+    this.image.alt = on ? `${this.title} with the heat map` : this.title;
   }
 }

@@ -73,7 +73,7 @@ async function explain(card) {
   say("Looking for what the model looked at…");
   try {
     const heat = await turns.take(() => classifier.explain(card.file, options));
-    say(`The picture shows where the model sees ${label}.`);
+    say(`The picture shows what says ${label}.`);
     return heat;
   } catch (error) {
     if (signal.aborted) return "";

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from flask_server import keys
 from tests.browser.conftest import DIGITS, MakeSite, Open
@@ -21,7 +21,7 @@ from tests.browser.person import IMAGES
 from tests.browser.script import Reply, Script, scripted
 from tests.browser.sites import folder_site
 from tests.gateway.conftest import draw, saved
-from tests.running import free_port
+from tests.running import ROOT, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -190,6 +190,33 @@ def test_key_passes_the_preflight_and_is_checked(
     assert (none["code"], none["status"]) == ("missing_api_key", 401)
     assert (wrong["code"], wrong["status"]) == ("invalid_api_key", 401)
     assert right["predictions"][0]["label"] == "4"
+
+
+def test_heat_map_comes_as_a_picture(page: Page, site: str) -> None:
+    found = page.evaluate(
+        """async ([root, picture]) => {
+          const { Classifier } = await import(`${root}/static/classifier.js`);
+          const heat = await new Classifier(root).explain(picture, { classId: "3" });
+          const { width, height } = await createImageBitmap(heat);
+          return { type: heat.type, width, height };
+        }""",
+        [site, base64.b64encode(digit(3)).decode()],
+    )
+
+    assert found["type"] == "image/png"
+    assert min(found["width"], found["height"]) > 32
+
+
+def test_example_of_the_manual_works(open_page: Open, site: str, tmp_path: Path) -> None:
+    manual = (ROOT / "docs" / "browser.md").read_text()
+    example = manual.partition("```html\n")[2].partition("```")[0]
+    head = '<!doctype html><link rel="icon" href="data:,">'
+    (tmp_path / "index.html").write_text(head + example.replace("http://127.0.0.1:5000", site))
+
+    with folder_site(tmp_path) as url:
+        page = open_page(url)
+        page.get_by_label("Picture").set_input_files(IMAGES / "digit_8.png")
+        expect(page.locator("output")).to_have_text("8")
 
 
 def test_503_is_asked_again_after_its_time(ask: Ask, script: Script) -> None:

@@ -169,6 +169,26 @@ def test_names_and_labels_are_never_markup(
     expect(cards(page).locator(".name")).to_have_text(f"{evil}.png")
 
 
+def test_heat_map_comes_and_goes(page: Page) -> None:
+    pick(page, IMAGES / "digit_7.png")
+    picture = cards(page).get_by_role("img")
+    expect(labels(cards(page)).first).to_have_text("7")
+    plain = picture.get_attribute("src")
+    button = cards(page).get_by_role("button", name="Heat map")
+
+    button.click()
+
+    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(picture).to_have_accessible_name("digit_7.png with the heat map")
+    expect(page.get_by_role("status").first).to_have_text("The picture shows what says 7.")
+    assert picture.get_attribute("src") != plain
+
+    button.click()
+
+    expect(picture).to_have_accessible_name("digit_7.png")
+    expect(picture).to_have_attribute("src", str(plain))
+
+
 def test_latency_is_split(page: Page) -> None:
     pick(page, IMAGES / "digit_3.png")
 

@@ -79,6 +79,23 @@ def test_serving_that_comes_back_is_asked_again(
     expect(cards(page).locator(".trouble")).to_be_hidden()
 
 
+def test_heat_map_that_cannot_be_had(
+    open_page: Open, make_site: MakeSite, serving: StubServing
+) -> None:
+    page = open_page(make_site(serving.url), refusals={502})
+    pick(page, payload("white.png", flat("white")))
+    expect(labels(cards(page)).first).to_have_text("light")
+    serving.answer = (500, b"oops")
+
+    cards(page).get_by_role("button", name="Heat map").click()
+
+    expect(cards(page).locator(".heat-trouble")).to_contain_text("(serving_error)")
+    expect(labels(cards(page)).first).to_be_visible()
+    expect(cards(page).get_by_role("button", name="Heat map")).to_have_attribute(
+        "aria-pressed", "false"
+    )
+
+
 def test_gateway_that_is_gone(open_page: Open, site: str) -> None:
     page = open_page(site, refusals=["ERR_INTERNET_DISCONNECTED"])
     expect(page.get_by_label("Model")).to_have_value("digits")
