@@ -7,7 +7,6 @@ from pathlib import Path
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from flask_server import metrics_directory
 from tests.gateway.conftest import MakeApp, b64, draw, flat
 from tests.gateway.stub_serving import Servable, StubServing
 from tests.gateway.test_gunicorn import free_port
@@ -177,15 +176,3 @@ def test_manual_names_every_metric_and_its_labels(client: FlaskClient) -> None:
     for name, family in found.items():
         for sample in family.samples:
             assert set(sample.labels) - {"le"} <= {label.strip() for label in told[name]}
-
-
-def test_directory_stays_the_same_for_one_master(tmp_path: Path) -> None:
-    environ = {metrics_directory.VARIABLE: str(tmp_path / "of-another-run")}
-
-    first = metrics_directory.make(environ)
-    again = metrics_directory.make(environ)
-
-    assert first == again == Path(environ[metrics_directory.VARIABLE])
-    assert list(first.iterdir()) == []
-    first.rmdir()
-    assert metrics_directory.make(environ) != first
