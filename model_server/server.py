@@ -11,6 +11,7 @@ from model_server import batching_config
 from model_server.batching import BatchScheduler
 from model_server.config_file import checked, local_path, read_message, read_models
 from model_server.engine import Engine
+from model_server.engines import engine_for
 from model_server.errors import InvalidArgument, Unavailable
 from model_server.flag_table import CPUS
 from model_server.http_layer import HttpServer, serve
@@ -20,7 +21,6 @@ from model_server.preparation import Batching, Preparation
 from model_server.registry import Registry
 from model_server.reload import Configuration
 from model_server.rest import Rest, RestOptions
-from model_server.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
 from model_server.versions import ModelConfig
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Server:
         self._metrics = Metrics()
         self._registry = Registry()
         preparation = Preparation(
-            engine=engine or TensorFlowEngine(_tensorflow_options(flags)),
+            engine=engine or engine_for(flags),
             metrics=self._metrics,
             batching=_batching(flags),
             warms_up=flags["enable_model_warmup"],
@@ -183,16 +183,4 @@ def _lifecycle_options(flags: Flags) -> LifecycleOptions:
         max_retries=flags["max_num_load_retries"],
         retry_s=flags["load_retry_interval_micros"] / 1e6,
         load_threads=flags["num_load_threads"] or 4 * CPUS,
-    )
-
-
-def _tensorflow_options(flags: Flags) -> TensorFlowOptions:
-    both = flags["tensorflow_session_parallelism"]
-    return TensorFlowOptions(
-        tags=flags["saved_model_tags"].split(","),
-        timeout_ms=flags["rest_api_timeout_in_ms"],
-        intra_op_threads=flags["tensorflow_intra_op_parallelism"] or both,
-        inter_op_threads=flags["tensorflow_inter_op_parallelism"] or both,
-        gpu_memory_fraction=flags["per_process_gpu_memory_fraction"],
-        session_config_file=flags["tensorflow_session_config_file"],
     )

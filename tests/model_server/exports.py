@@ -1,4 +1,4 @@
-"""Write exports of our own and what TensorFlow makes of them: ``python -m … FOLDER``.
+"""Write exports of our own and what TensorFlow makes of them: ``python -m … FOLDER [KERAS_FILE]``.
 
 A process of its own, so that the tests of the other engine never import TensorFlow.
 """
@@ -9,12 +9,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_catalog.spec import SCALES, InputSpec, ModelSpec, OutputSpec
 from model_server.metadata import metadata_body
 from model_server.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
+from model_server.warmup import read_spec
 from scripts import quiet_tensorflow
-from scripts.export_saved_model import export
+from scripts.export_saved_model import export, export_file
+from scripts.picture_graph import SCALING
+from scripts.spec_of_model import Wishes
 
 quiet_tensorflow.start()
 
@@ -22,53 +26,78 @@ import keras  # noqa: E402 - after TensorFlow was made quiet
 import tensorflow as tf  # noqa: E402
 
 CLASSES = 4
-HEIGHT, WIDTH = 12, 9
 PICTURES = 5
 LABELS = tuple((str(number), f"label {number}") for number in range(CLASSES))
+RGB = (12, 9, 3)
+GREY = (12, 9, 1)
+BIG = (128, 128, 3)
 
 
-def network(channels: int, seed: int, width: int = 8) -> keras.Model:
-    """Return an untrained network with the operations that classifiers are made of."""
-    keras.utils.set_random_seed(seed)
-    picture = keras.Input((HEIGHT, WIDTH, channels))
-    x = keras.layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)(picture)
-    x = keras.layers.BatchNormalization(gamma_initializer="uniform")(x)
-    x = keras.layers.Activation("relu")(x)
-    pooled = keras.layers.AveragePooling2D(3, strides=1, padding="same")(x)
-    deep = keras.layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x)
-    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Concatenate()([pooled, deep]))
-    return keras.Model(picture, keras.layers.Dense(CLASSES, activation="softmax")(x))
-
-
-class StrangeLayer(keras.layers.Layer):
-    """An operation that OpenVINO does not know."""
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return tf.math.lgamma(inputs + 2.0)
-
-
-def strange(channels: int) -> keras.Model:
-    picture = keras.Input((HEIGHT, WIDTH, channels))
-    x = keras.layers.GlobalAveragePooling2D()(StrangeLayer()(picture))
-    return keras.Model(picture, keras.layers.Dense(CLASSES, activation="softmax")(x))
-
-
-def spec(scale: str, color: str = "rgb") -> ModelSpec:
+def spec_of(shape: tuple[int, int, int], scale: str) -> ModelSpec:
+    height, width, channels = shape
+    color = "rgb" if channels == 3 else "grayscale"
     return ModelSpec(
         name=scale,
-        input=InputSpec(height=HEIGHT, width=WIDTH, color=color, scale=scale),
+        input=InputSpec(height=height, width=width, color=color, scale=scale),
         output=OutputSpec(classes=CLASSES),
         labels=LABELS,
     )
 
 
-def write_expected(version: Path, channels: int) -> None:
-    """Ask TensorFlow, and write question and answer beside the base path."""
-    random = np.random.default_rng(7)
-    floats = random.normal(size=(PICTURES, HEIGHT, WIDTH, channels)).astype(np.float32)
-    levels = random.integers(0, 256, floats.shape, dtype=np.uint8)
-    model = TensorFlowEngine(TensorFlowOptions()).load(version)
+def pictures(spec: InputSpec) -> NDArray[np.uint8]:
+    shape = (PICTURES, spec.height, spec.width, spec.channels)
+    return np.random.default_rng(7).integers(0, 256, shape, dtype=np.uint8)
+
+
+def scaled(levels: NDArray[np.uint8], spec: InputSpec) -> tf.Tensor:
+    return SCALING[spec.scale](tf.constant(levels.astype(np.float32)))
+
+
+def network(spec: InputSpec, seed: int) -> keras.Model:
+    """Return a random network that tells the pictures apart, with what classifiers are made of."""
+    keras.utils.set_random_seed(seed)
+    picture = keras.Input((spec.height, spec.width, spec.channels))
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(picture)
+    x = keras.layers.BatchNormalization(gamma_initializer="uniform")(x)
+    x = keras.layers.Activation("relu")(x)
+    pooled = keras.layers.AveragePooling2D(3, strides=1, padding="same")(x)
+    deep = keras.layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Concatenate()([pooled, deep]))
+    last = keras.layers.Dense(CLASSES)
+    model = keras.Model(picture, keras.layers.Softmax()(last(x)))
+    logits = keras.Model(picture, last.output)(scaled(pictures(spec), spec)).numpy()
+    factor = 2.0 / logits.std(axis=0).mean()
+    last.kernel.assign(last.kernel * factor)
+    last.bias.assign(-logits.mean(axis=0) * factor)
+    return model
+
+
+def strange() -> keras.Model:
+    """Return a network with an operation that OpenVINO does not know."""
+    picture = keras.Input(RGB)
+    x = keras.layers.Lambda(lambda levels: tf.math.lgamma(levels + 2.0))(picture)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(picture, keras.layers.Dense(CLASSES, activation="softmax")(x))
+
+
+def heavy() -> keras.Model:
+    """Return a network that computes for a good while."""
+    picture = keras.Input(BIG)
+    x = picture
+    for _ in range(4):
+        x = keras.layers.Conv2D(64, 3, padding="same", activation="relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(picture, keras.layers.Dense(CLASSES, activation="softmax")(x))
+
+
+def write_expected(version: Path) -> None:
+    """Ask TensorFlow, and write questions and answers beside the version."""
+    spec = read_spec(version)
+    assert spec is not None
+    levels = pictures(spec.input)
+    floats = scaled(levels[::-1], spec.input).numpy()
     strings = np.array([picture.tobytes() for picture in levels], dtype=object)
+    model = TensorFlowEngine(TensorFlowOptions()).load(version)
     np.savez(
         version.parent / "expected.npz",
         floats=floats,
@@ -80,14 +109,25 @@ def write_expected(version: Path, channels: int) -> None:
     (version.parent / "metadata.json").write_bytes(metadata_body("m", 1, model.signatures))
 
 
-def main(root: Path) -> None:
-    """Write all exports."""
+def write_all(root: Path) -> None:
     for seed, scale in enumerate(SCALES):
-        write_expected(export(network(3, seed), root / scale, spec(scale)), 3)
-    write_expected(export(network(1, 9), root / "grey", spec("unit", "grayscale")), 1)
-    export(network(3, 10), root / "replacement", spec("tf"))
-    write_expected(export(strange(3), root / "strange", spec("tf")), 3)
+        spec = spec_of(RGB, scale)
+        write_expected(export(network(spec.input, seed), root / scale, spec))
+    grey = spec_of(GREY, "unit")
+    write_expected(export(network(grey.input, 8), root / "grey", grey))
+    write_expected(export(strange(), root / "strange", spec_of(RGB, "tf")))
+    other = spec_of(RGB, "tf")
+    write_expected(export(network(other.input, 9), root / "other", other))
+    export(heavy(), root / "heavy", spec_of(BIG, "tf"))
+
+
+def main(root: Path, *files: str) -> None:
+    """Write all exports, or that of a Keras file alone."""
+    if not files:
+        write_all(root)
+    for file in files:
+        write_expected(export_file(Path(file), root / "given", Wishes()))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -1,0 +1,86 @@
+"""Choose the engine that the flags ask for, model by model where there is a choice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from model_server.engine import Engine, LoadedModel
+from model_server.errors import InvalidArgument, ServingError
+from model_server.openvino_engine import PRECISIONS, OpenVINOEngine, OpenVINOOptions, is_installed
+from model_server.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
+from model_server.warmup import SPEC
+
+logger = logging.getLogger(__name__)
+
+Flags = Mapping[str, Any]
+
+ENGINES: Final = ("auto", "tensorflow", "openvino")
+
+
+class PreferredEngine:
+    """Loads with OpenVINO what it can, and the rest with TensorFlow."""
+
+    def __init__(self, flags: Flags) -> None:
+        self._flags = flags
+        self._openvino = OpenVINOEngine(_openvino_options(flags))
+        self._takes_all = flags["engine"] == "openvino"
+
+    def load(self, path: Path) -> LoadedModel:
+        """Load the SavedModel in the folder, or raise a ServingError."""
+        if self._takes_all or (path / SPEC).is_file():
+            try:
+                return self._openvino.load(path)
+            except ServingError as error:
+                logger.warning("TensorFlow serves %s instead of OpenVINO: %s", path, error.message)
+        return TensorFlowEngine(_tensorflow_options(self._flags)).load(path)
+
+
+def engine_for(flags: Flags) -> Engine:
+    """Return the engine, or raise a ServingError where it cannot be had."""
+    _check(flags)
+    if flags["engine"] == "openvino" or (flags["engine"] == "auto" and _may_take_openvino(flags)):
+        return PreferredEngine(flags)
+    return TensorFlowEngine(_tensorflow_options(flags))
+
+
+def _may_take_openvino(flags: Flags) -> bool:
+    return is_installed() and flags["saved_model_tags"] == "serve"
+
+
+def _check(flags: Flags) -> None:
+    for flag, allowed in (("engine", ENGINES), ("precision", PRECISIONS)):
+        if flags[flag] not in allowed:
+            raise InvalidArgument(f"--{flag} is {flags[flag]!r}; allowed are {', '.join(allowed)}.")
+    if flags["engine"] == "tensorflow" and flags["precision"] == "bf16":
+        raise InvalidArgument(
+            "--precision=bf16 needs OpenVINO; --engine=tensorflow computes in f32."
+        )
+    if flags["engine"] == "openvino" and flags["saved_model_tags"] != "serve":
+        raise InvalidArgument(
+            f"--engine=openvino reads the meta graph with the tag serve;"
+            f" --saved_model_tags={flags['saved_model_tags']} needs --engine=tensorflow."
+        )
+
+
+def _openvino_options(flags: Flags) -> OpenVINOOptions:
+    return OpenVINOOptions(
+        precision=flags["precision"],
+        threads=flags["tensorflow_intra_op_parallelism"] or flags["tensorflow_session_parallelism"],
+        timeout_ms=flags["rest_api_timeout_in_ms"],
+        cache_dir=flags["openvino_cache_dir"],
+    )
+
+
+def _tensorflow_options(flags: Flags) -> TensorFlowOptions:
+    both = flags["tensorflow_session_parallelism"]
+    return TensorFlowOptions(
+        tags=flags["saved_model_tags"].split(","),
+        timeout_ms=flags["rest_api_timeout_in_ms"],
+        intra_op_threads=flags["tensorflow_intra_op_parallelism"] or both,
+        inter_op_threads=flags["tensorflow_inter_op_parallelism"] or both,
+        gpu_memory_fraction=flags["per_process_gpu_memory_fraction"],
+        session_config_file=flags["tensorflow_session_config_file"],
+    )

@@ -1,0 +1,120 @@
+"""Which engine serves what."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_server.engines import PreferredEngine, engine_for
+from model_server.errors import FailedPrecondition, InvalidArgument
+from model_server.flags import parse
+from model_server.tensorflow_engine import TensorFlowEngine
+from tests.model_server.harness import SERVER, server_process
+
+pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
+
+
+def flags(*given: str) -> Mapping[str, Any]:
+    return parse(["--model_base_path=/models/m", *given])[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "engine"),
+    [
+        ([], PreferredEngine),
+        (["--engine=auto"], PreferredEngine),
+        (["--engine=auto", "--precision=bf16"], PreferredEngine),
+        (["--engine=auto", "--saved_model_tags=serve,gpu"], TensorFlowEngine),
+        (["--engine=openvino"], PreferredEngine),
+        (["--engine=tensorflow"], TensorFlowEngine),
+        (["--engine=tensorflow", "--precision=auto"], TensorFlowEngine),
+    ],
+)
+def test_flags_choose_the_engine(given: list[str], engine: type) -> None:
+    assert type(engine_for(flags(*given))) is engine
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (["--engine=torch"], "--engine is 'torch'; allowed are auto, tensorflow, openvino."),
+        (["--precision=f16"], "--precision is 'f16'; allowed are f32, bf16, auto."),
+        (["--engine=tensorflow", "--precision=bf16"], "--precision=bf16 needs OpenVINO"),
+        (["--engine=openvino", "--saved_model_tags=gpu"], "gpu needs --engine=tensorflow"),
+    ],
+)
+def test_flags_that_cannot_be_followed_are_refused(given: list[str], complaint: str) -> None:
+    with pytest.raises(InvalidArgument) as refusal:
+        engine_for(flags(*given))
+
+    assert complaint in refusal.value.message
+
+
+def test_without_openvino_tensorflow_serves_unless_openvino_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+
+    assert type(engine_for(flags())) is TensorFlowEngine
+    with pytest.raises(FailedPrecondition, match=r"with its extra \[openvino\]"):
+        engine_for(flags("--engine=openvino"))
+
+
+def test_without_tensorflow_openvino_serves(monkeypatch: pytest.MonkeyPatch, exports: Path) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    engine = engine_for(flags())
+
+    model = engine.load(exports / "tf" / "1")
+
+    assert "describe" in model.signatures
+    with pytest.raises(FailedPrecondition, match="TensorFlow is not installed"):
+        engine.load(exports / "strange" / "1")
+
+
+def config(file: Path, **models: Path) -> str:
+    entries = "".join(
+        f'config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" }}'
+        for name, path in models.items()
+    )
+    file.write_text(f"model_config_list {{ {entries} }}")
+    return f"--model_config_file={file}"
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("engine", "warned"), [("auto", {"strange"}), ("openvino", {"strange", "linear"})]
+)
+def test_tensorflow_serves_what_openvino_cannot(
+    exports: Path, saved_models: Path, tmp_path: Path, engine: str, warned: set[str]
+) -> None:
+    models = {
+        "tf": exports / "tf",
+        "strange": exports / "strange",
+        "linear": saved_models / "linear",
+    }
+    flag = config(tmp_path / "models.config", **models)
+    with server_process(SERVER, tmp_path / "log", f"--engine={engine}", flag) as process:
+        scores = {}
+        for name in ("tf", "strange"):
+            with np.load(exports / name / "expected.npz") as expected:
+                question = {"instances": expected["floats"].tolist()}
+                answer = process.client.predict(name, question).json["predictions"]
+                scores[name] = np.array(answer), expected["from_floats"]
+        linear = process.client.predict("linear", {"instances": [[1.0, 1.0]]}).json
+        picture = {"signature_name": "image", "instances": [{"b64": "R0lG"}]}
+        refusals = {name: process.client.predict(name, picture).error for name in scores}
+
+    for answer, truth in scores.values():
+        np.testing.assert_allclose(answer, truth, atol=1e-4)
+    assert linear == {"predictions": [[12.0]]}
+    # Both cannot read the picture; only one of them has a decoder.
+    assert "--engine tensorflow" in refusals["tf"]
+    assert "--engine tensorflow" not in refusals["strange"]
+    warnings = [line for line in (tmp_path / "log").read_text().splitlines() if " W " in line]
+    assert {name for name in models if any(f"/{name}/" in line for line in warnings)} == warned
+    assert len(warnings) == len(warned)
