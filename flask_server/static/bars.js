@@ -34,7 +34,7 @@ function bar({ classId, label }, written, share) {
   const name = element("span", "label", readable(label));
   name.title = classId;
   const track = element("span", "track");
-  track.ariaHidden = "true";
+  track.setAttribute("aria-hidden", "true");
   const length = element("span");
   length.style.width = `${100 * Math.max(0, share)}%`;
   track.append(length);

@@ -96,7 +96,7 @@ function mustBeTheServer(error) {
   if (!(error instanceof ClassifierError)) throw error;
 }
 
-takePictures(add, say);
+takePictures(add);
 find("clear").addEventListener("click", () => [...cards].forEach(remove));
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) loadModels();

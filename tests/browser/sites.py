@@ -32,7 +32,7 @@ def gateway(
     models_file = folder / "models.toml"
     tables = (f'[models.{name}]\nbase_path = "{path}"\n' for name, path in models.items())
     models_file.write_text("".join(tables))
-    fields: dict[str, Any] = {"poll_interval_s": 0.1, "metrics": False, "log_format": "text"}
+    fields: dict[str, Any] = {"poll_interval_s": 0.3, "metrics": False, "log_format": "text"}
     app = create_app(
         Settings(serving_url=serving_url, models_file=models_file, **(fields | settings))
     )

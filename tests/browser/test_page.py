@@ -55,6 +55,19 @@ def test_dropped_picture_is_read(page: Page) -> None:
     expect(labels(cards(page)).first).to_have_text("4")
 
 
+def test_drop_of_something_else_is_refused(page: Page) -> None:
+    page.evaluate(
+        """() => {
+        const transfer = new DataTransfer();
+        transfer.setData("text/plain", "a picture, honestly");
+        document.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer }));
+        }"""
+    )
+
+    expect(page.get_by_role("alert")).to_have_text("What was dropped is no file.")
+    expect(cards(page)).to_have_count(0)
+
+
 def test_pasted_picture_is_read(page: Page) -> None:
     text = base64.b64encode((IMAGES / "digit_9.png").read_bytes()).decode()
 
@@ -90,6 +103,17 @@ def test_closed_camera_takes_no_photograph(page: Page) -> None:
     expect(page.get_by_role("button", name="Take a photo")).to_be_focused()
     expect(page.locator("video")).to_have_js_property("srcObject", None)
     expect(cards(page)).to_have_count(0)
+
+
+def test_camera_that_is_not_allowed(page: Page) -> None:
+    page.evaluate(
+        """() => { navigator.mediaDevices.getUserMedia =
+        () => Promise.reject(new DOMException("Permission denied", "NotAllowedError")); }"""
+    )
+
+    page.get_by_role("button", name="Take a photo").click()
+
+    expect(page.get_by_role("alert")).to_have_text("The camera cannot be used: Permission denied.")
 
 
 def test_phone_opens_its_own_camera(open_page: Open, site: str) -> None:

@@ -81,6 +81,17 @@ def test_fetch_call_gets_the_same_answer(page: Page, picture: Path) -> None:
     assert_same(page, page.evaluate(f"async () => {{ {call} }}"))
 
 
+def test_text_is_selected_where_copying_is_not_allowed(page: Page) -> None:
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+
+    cards(page).get_by_role("button", name="curl").click()
+
+    expect(cards(page).locator(".copied")).to_contain_text("Selected")
+    text = cards(page).locator("pre").inner_text()
+    assert page.evaluate("getSelection().toString()") == text
+    assert text.startswith("curl -s")
+
+
 def test_key_is_named_but_not_copied(
     open_page: Open, make_site: MakeSite, digits_serving: str, tmp_path: Path, picture: Path
 ) -> None:
