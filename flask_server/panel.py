@@ -82,7 +82,7 @@ def ramp(colors: Callable[[float], Color]) -> Painter:
 def below(picture: Image.Image, rows: Sequence[Row]) -> Image.Image:
     """Return the picture with the rows below it."""
     width = max(LEAST_WIDTH, picture.width)
-    letters = min(max(width // 48, LETTERS.start), LETTERS.stop - 1)
+    letters = min(max(width // 40, LETTERS.start), LETTERS.stop - 1)
     step, margin = round(letters * 1.45), round(letters * 0.6)
     lines = _lines(rows, (width - 4 * margin) / (letters * LETTER_WIDTH))
     height = picture.height + len(lines) * step + 2 * margin

@@ -17,11 +17,12 @@ from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
-from flask_server.views.explain import AT_ONCE, EXTENSION
+from flask_server.views.explain import AT_ONCE, EXPLAIN_PARAMETERS, EXTENSION
 from model_catalog.spec import InputSpec
 from tests.gateway.conftest import MakeApp, b64, draw, flat
 from tests.gateway.stub_serving import Row, Scorer, Servable, StubServing, make_spec
 from tests.gateway.test_model_views import code
+from tests.running import ROOT
 
 Array = np.ndarray[Any, Any]
 
@@ -391,6 +392,11 @@ def test_a_misspelt_parameter_is_told_what_there_is(client: FlaskClient) -> None
     assert code(response) == (400, "invalid_parameter")
     assert response.json is not None
     assert response.json["detail"].endswith("report, class, grid, format.")
+
+
+@pytest.mark.parametrize("name", EXPLAIN_PARAMETERS)
+def test_the_manual_names_every_parameter(name: str) -> None:
+    assert f"`{name}`" in (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
 
 
 def test_predict_knows_no_parameters_of_explain(client: FlaskClient) -> None:
