@@ -1,7 +1,7 @@
 """Note what became of each request, once, and hand it to those who write it down.
 
 Knows neither log nor metrics. A reader can rely on two promises: every request that reaches the app
-gives exactly one entry, and an entry holds nothing that a caller made up freely, but for its id.
+gives exactly one entry, and no text in an entry is the caller's own.
 """
 
 from __future__ import annotations
