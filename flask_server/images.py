@@ -79,6 +79,8 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+#: Colour modes that Pillow turns into grey by way of RGB only.
+_ONLY_TO_RGB = ("LAB",)
 #: Orientations that swap width and height.
 _SIDEWAYS = range(5, 9)
 
@@ -160,7 +162,7 @@ def _upright(image: Image.Image, name: str, bound: Callable[[Size], Size | None]
     flat = _flat(image)
     turn = _TURNS.get(orientation)
     upright = flat if turn is None else flat.transpose(turn)
-    flattened = flat is not image and not mode.startswith("I")
+    flattened = flat is not image and image.has_transparency_data and not mode.startswith("I")
     return Picture(upright, name, size, mode, orientation, flattened)
 
 
@@ -185,6 +187,8 @@ def _flat(image: Image.Image) -> Image.Image:
     """Return the picture itself where it has 8 bits and no transparency, else one that has."""
     if image.mode.startswith("I"):
         return _eight_bit(image)
+    if image.mode in _ONLY_TO_RGB:
+        return image.convert("RGB")
     return _on_white(image) if image.has_transparency_data else image
 
 

@@ -33,6 +33,13 @@ FORBIDDEN: dict[str, set[str]] = {
     "flask_server.images": WEB,
     "flask_server.preprocessing": WEB,
     "flask_server.predictions": WEB | {"PIL"},
+    "flask_server.gateway": WEB,
+    "flask_server.explain": WEB,
+    "flask_server.occlusion": WEB,
+    "flask_server.render": WEB,
+    "flask_server.panel": WEB,
+    "flask_server.lettering": WEB,
+    "flask_server.heat_picture": WEB,
     "flask_server.serving": {"flask", "werkzeug", "PIL"},
     "flask_server.models": {"flask", "werkzeug", "PIL"},
     "model_server": PROGRAMS - {"model_server"}

@@ -16,6 +16,8 @@ from flask_server.errors import (
     UnsupportedImage,
 )
 from flask_server.images import FORMATS, decode, sniff
+from flask_server.preprocessing import to_pixels
+from model_catalog.spec import InputSpec
 from tests.gateway.conftest import draw, flat, saved
 
 ALL = 10**9
@@ -125,6 +127,16 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(kind: str) -> None:
     values = np.array([[0, 255, 256, 0x8000, 0xFFFF]], np.uint16)
 
     assert pixels(saved(Image.fromarray(values), kind)).tolist() == [[0, 0, 1, 128, 255]]
+
+
+@pytest.mark.parametrize("mode", ["LAB", "CMYK", "YCbCr", "F", "1"])
+@pytest.mark.parametrize("color", ["rgb", "grayscale"])
+def test_every_colour_mode_becomes_what_a_model_wants(mode: str, color: str) -> None:
+    data = saved(Image.new(mode, (8, 8)), "TIFF")
+
+    image = decode(data, max_pixels=ALL).image
+
+    assert to_pixels(image, InputSpec(height=4, width=4, color=color)).shape[:2] == (4, 4)
 
 
 def test_first_frame_of_an_animation() -> None:

@@ -242,10 +242,10 @@ def test_pinned_version_and_label(client: FlaskClient, serving: StubServing) -> 
     assert best(client.post(f"{URL}?version=1", data=WHITE)) == "light"
 
 
-def test_untrained_model_warns_in_the_body(client: FlaskClient, serving: StubServing) -> None:
+def test_untrained_model_warns_in_the_body(make_app: MakeApp, serving: StubServing) -> None:
     serving.models["toy"] = {1: Servable(make_spec(trained=False))}
 
-    response = client.post(URL, json={"image": b64(WHITE)})
+    response = make_app().test_client().post(URL, json={"image": b64(WHITE)})
 
     assert response.json is not None
     assert "untrained" in response.json["warnings"][0]

@@ -23,13 +23,11 @@ def test_form_field_gives_triples_best_first(client: FlaskClient) -> None:
     ]
 
 
-def test_five_triples_of_a_model_with_more_classes(
-    client: FlaskClient, serving: StubServing
-) -> None:
+def test_five_triples_of_a_model_with_more_classes(make_app: MakeApp, serving: StubServing) -> None:
     spec = make_spec(labels=tuple("abcdefg"))
     serving.models["toy"] = {1: Servable(spec, lambda _: [0, 1, 2, 3, 4, 5, 6])}
 
-    response = client.post(URL, data={"b64": b64(draw())})
+    response = make_app().test_client().post(URL, data={"b64": b64(draw())})
 
     assert response.json is not None
     assert [triple[1] for triple in response.json] == ["g", "f", "e", "d", "c"]
@@ -81,10 +79,10 @@ def test_bad_picture_has_status_and_code(
     assert response.json["status"] == status
 
 
-def test_untrained_model_warns_in_a_header(client: FlaskClient, serving: StubServing) -> None:
+def test_untrained_model_warns_in_a_header(make_app: MakeApp, serving: StubServing) -> None:
     serving.models["toy"] = {1: Servable(make_spec(trained=False))}
 
-    response = client.post(URL, data={"b64": b64(draw())})
+    response = make_app().test_client().post(URL, data={"b64": b64(draw())})
 
     assert "untrained" in response.headers["X-Model-Warning"]
     assert isinstance(response.json, list)
