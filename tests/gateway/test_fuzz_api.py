@@ -37,7 +37,7 @@ from tests.gateway.stub_serving import StubServing
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
 
 #: Random text is no picture, so what keeps to the schema need not be accepted; what does not may be
 #: (several pictures have an error each).
