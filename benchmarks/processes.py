@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+LOGS = ROOT / ".run" / "bench" / "logs"
 START_S = 120
+_STOP_S = 20
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -27,22 +29,45 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    command: Sequence[str], url: str, environ: Mapping[str, str] | None = None
+    command: Sequence[str],
+    url: str,
+    environ: Mapping[str, str] | None = None,
+    program: str = sys.executable,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends; the block starts when the URL answers 200."""
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env=os.environ | dict(environ or {}),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with (LOGS / f"{_name(program, command)}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, *command],
+            cwd=ROOT,
+            env=os.environ | dict(environ or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     try:
         wait_until_ready(url, process)
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        _stop(process)
+
+
+def _name(program: str, command: Sequence[str]) -> str:
+    """Name the log after the module that is run, or after the program."""
+    if command[0] == "-m":
+        return command[1]
+    return Path(program).name
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process, and whatever of its session has not ended with it."""
+    process.send_signal(signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -72,8 +97,15 @@ def answers(url: str) -> bool:
 
 def family(pid: int) -> list[int]:
     """Return the process and all its descendants."""
-    listing = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(member for child in listing for member in family(int(child)))]
+    listings = Path(f"/proc/{pid}/task").glob("*/children")
+    children = " ".join(_text(listing) for listing in listings).split()
+    return [pid, *(member for child in children for member in family(int(child)))]
+
+
+def _text(path: Path) -> str:
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+        return path.read_text()
+    return ""
 
 
 def cpu_s(pids: Sequence[int]) -> float:

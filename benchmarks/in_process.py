@@ -1,0 +1,162 @@
+"""Do the work itself, without HTTP: the limit that every system is held against.
+
+``python -m benchmarks.in_process ENGINE PRECISION LANES MODEL`` loads the model and then measures
+whatever a line on its standard input asks for, ``throughput BATCH SECONDS`` or ``latency BATCH
+SECONDS``, and answers with one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import fixtures
+from benchmarks.figures import Json
+from benchmarks.fixtures import Fixture
+from benchmarks.own_system import CPUS
+from benchmarks.pictures import resized
+from model_catalog.labels import imagenet_labels
+
+Floats = NDArray[np.float32]
+Classify = Callable[[Floats], Floats]
+
+
+def openvino(folder: Path, precision: str, lanes: int) -> Classify:
+    """Return the model on OpenVINO; each lane has its own share of the cores."""
+    from openvino import Core  # type: ignore[import-untyped,unused-ignore]
+
+    hints = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "LATENCY" if lanes == 1 else "THROUGHPUT",
+        "NUM_STREAMS": str(lanes),
+        "INFERENCE_NUM_THREADS": str(CPUS),
+    }
+    compiled = Core().compile_model(str(folder), "CPU", hints)
+    mine = threading.local()
+
+    def classify(images: Floats) -> Floats:
+        if not hasattr(mine, "request"):
+            mine.request = compiled.create_infer_request()
+        scores: Floats = mine.request.infer([images])[0]
+        return scores
+
+    return classify
+
+
+def tensorflow(folder: Path, precision: str, lanes: int) -> Classify:
+    """Return the model on TensorFlow."""
+    if precision != "f32":
+        raise ValueError(f"TensorFlow computes in f32 here, not in {precision}.")
+    from scripts import quiet_tensorflow
+
+    quiet_tensorflow.start()
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(max(1, CPUS // lanes))
+    tf.config.threading.set_inter_op_parallelism_threads(lanes)
+    loaded = tf.saved_model.load(str(folder))
+    run = loaded.signatures["serving_default"]
+
+    def classify(images: Floats, keep: Any = loaded) -> Floats:  # noqa: ANN401 (its variables)
+        scores: Floats = run(input_image=tf.constant(images))["scores"].numpy()
+        return scores
+
+    return classify
+
+
+LOADERS = {"openvino": openvino, "tensorflow": tensorflow}
+
+
+class Work:
+    """Decode, resize and classify a fixture's pictures over and over."""
+
+    def __init__(self, fixture: Fixture, classify: Classify) -> None:
+        index = {class_id: at for at, (class_id, _) in enumerate(imagenet_labels())}
+        self._fixture = fixture
+        self._classify = classify
+        self._expected = [index[class_id] for class_id in fixture.class_ids]
+
+    def batches(self, size: int, start: int) -> Iterator[tuple[float, int]]:
+        """Work without end; yield after each batch the seconds it took and its wrong answers."""
+        count, at = len(self._fixture.pictures), start
+        while True:
+            numbers = [(at + step) % count for step in range(size)]
+            before = time.perf_counter()
+            best = self._classify(self._images(numbers)).argmax(axis=1)
+            took = time.perf_counter() - before
+            yield took, sum(int(b) != self._expected[n] for b, n in zip(best, numbers, strict=True))
+            at += size
+
+    def _images(self, numbers: list[int]) -> Floats:
+        side, pictures = self._fixture.side, self._fixture.pictures
+        images = np.empty((len(numbers), side, side, 3), np.float32)
+        for row, number in zip(images, numbers, strict=True):
+            np.divide(np.asarray(resized(pictures[number], side)), np.float32(127.5), out=row)
+        images -= np.float32(1)
+        return images
+
+    def latency(self, size: int, seconds: float) -> Json:
+        """Return the median time of one batch at a time."""
+        end = time.perf_counter() + seconds
+        runs = list(_until(end, self.batches(size, 0)))
+        took = [took for took, _ in runs]
+        return {"p50_ms": statistics.median(took) * 1000, "wrong": sum(wrong for _, wrong in runs)}
+
+    def throughput(self, lanes: int, size: int, seconds: float) -> Json:
+        """Return right answers per second with several threads at work."""
+        done: list[tuple[float, int]] = []
+        start = time.perf_counter()
+        threads = [
+            threading.Thread(
+                target=lambda lane=lane: done.extend(
+                    _until(start + seconds, self.batches(size, lane * size))
+                )
+            )
+            for lane in range(lanes)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        wrong = sum(wrong for _, wrong in done)
+        took = time.perf_counter() - start
+        right = len(done) * size - wrong
+        return {"requests_per_s": right / took, "wrong": wrong, "seconds": took}
+
+
+def _until(end: float, batches: Iterator[tuple[float, int]]) -> Iterator[tuple[float, int]]:
+    for batch in batches:
+        yield batch
+        if time.perf_counter() >= end:
+            return
+
+
+def main(engine: str, precision: str, lanes: int, model: str) -> int:
+    """Measure what is asked for until the standard input ends."""
+    fixture = fixtures.load(model)
+    work = Work(fixture, LOADERS[engine](fixture.version, precision, lanes))
+    for _ in islice(work.batches(8, 0), 4):
+        pass
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        verb, size, seconds = line.split()
+        if verb == "latency":
+            answer = work.latency(int(size), float(seconds))
+        else:
+            answer = work.throughput(lanes, int(size), float(seconds))
+        print(json.dumps(answer), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))

@@ -1,0 +1,64 @@
+"""Say what the figures were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from benchmarks.figures import Json
+from benchmarks.own_system import CPUS
+from benchmarks.processes import ROOT
+
+PACKAGES = ("tensorflow-cpu", "tensorflow", "openvino", "flask", "gunicorn", "numpy", "pillow")
+_OF_INTEREST = ("avx512f", "avx512_bf16", "amx_bf16", "avx2")
+
+
+def describe() -> Json:
+    """Return the machine, the versions and the commit."""
+    model, flags = _processor()
+    return {
+        "processor": model,
+        "cores": CPUS,
+        "features": [name for name in _OF_INTEREST if name in flags],
+        "system": " ".join((platform.system(), *platform.libc_ver())),
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "commit": _commit(),
+    }
+
+
+def now() -> str:
+    """Return the time in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def load_average() -> float:
+    """Return how many processes wanted to run in the last minute: others disturb the figures."""
+    return os.getloadavg()[0]
+
+
+def _processor() -> tuple[str, list[str]]:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    facts = {key.strip(): value.strip() for key, value in facts.items()}
+    return facts.get("model name", platform.machine()), facts.get("flags", "").split()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()

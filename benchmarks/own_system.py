@@ -1,0 +1,96 @@
+"""Start our two processes, as auto_cmd.py would but with every count in the open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from benchmarks.fixtures import FOLDER, Fixture
+from benchmarks.processes import free_port, running
+from benchmarks.subject import Subject
+
+CPUS = len(os.sched_getaffinity(0))
+CACHE = FOLDER / "openvino"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """How many processes and threads there are, and which engine computes."""
+
+    engine: str = "openvino"
+    precision: str = "bf16"
+
+    gateway_workers: int = max(1, CPUS // 2)
+    in_flight: int = 64
+    """Most predictions at work in one gateway worker."""
+
+    http_threads: int = 64
+    """Most requests at work in the model server."""
+
+    engine_threads: int = CPUS
+
+    @property
+    def name(self) -> str:
+        """The engine as tables call it."""
+        return f"{self.engine} {self.precision}"
+
+
+ENGINES = (
+    Layout(),
+    Layout(precision="f32"),
+    Layout(engine="tensorflow", precision="f32"),
+)
+
+
+@contextmanager
+def model_server(fixture: Fixture, layout: Layout) -> Iterator[tuple[str, int]]:
+    """Run the embedded server; the block gets its root and its process."""
+    root = f"http://127.0.0.1:{free_port()}"
+    flags = {
+        "rest_api_port": root.rpartition(":")[2],
+        "model_name": fixture.model,
+        "model_base_path": fixture.base_path,
+        "rest_api_num_threads": layout.http_threads,
+        "engine": layout.engine,
+        "precision": layout.precision,
+        "openvino_cache_dir": CACHE,
+        "tensorflow_intra_op_parallelism": layout.engine_threads,
+    }
+    command = ["-m", "model_server", *(f"--{name}={value}" for name, value in flags.items())]
+    with running(command, f"{root}/v1/models/{fixture.model}") as process:
+        yield root, process.pid
+
+
+@contextmanager
+def gateway(model: str, serving_url: str, layout: Layout) -> Iterator[tuple[str, int]]:
+    """Run the gateway for one model; the block gets its root and its first process."""
+    root = f"http://127.0.0.1:{free_port()}"
+    models_file = FOLDER / f"{model}.toml"
+    models_file.parent.mkdir(parents=True, exist_ok=True)
+    models_file.write_text(f'[models.{model}]\nbase_path = "models/{model}"\n')
+    environ = {
+        "GATEWAY_SERVING_URL": serving_url,
+        "GATEWAY_MODELS_FILE": str(models_file),
+        "GATEWAY_WORKERS": str(layout.gateway_workers),
+        "GATEWAY_MAX_IN_FLIGHT": str(layout.in_flight),
+        "GATEWAY_DEADLINE_S": "60",
+    }
+    command = ["-m", "gunicorn", "-c", "flask_server/gunicorn.conf.py"]
+    command += ["--bind", root.removeprefix("http://")]
+    with running(command, f"{root}/readyz", environ) as process:
+        yield root, process.pid
+
+
+@contextmanager
+def both(fixture: Fixture, layout: Layout) -> Iterator[Subject]:
+    """Run gateway and model server."""
+    with ExitStack() as stack:
+        serving_url, serving = stack.enter_context(model_server(fixture, layout))
+        root, front = stack.enter_context(gateway(fixture.model, serving_url, layout))
+        yield Subject(
+            name=f"gateway + embedded server, {layout.name}",
+            url=f"{root}/models/{fixture.model}/predict",
+            processes={"gateway": front, "model server": serving},
+        )

@@ -1,0 +1,165 @@
+"""Start the other systems where they are installed; where not, say so in the table."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+
+from benchmarks.fixtures import Fixture
+from benchmarks.own_system import Layout, model_server
+from benchmarks.processes import ROOT, free_port, running
+from benchmarks.subject import Subject
+
+PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+GENUINE = "tensorflow_model_server"
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "BENTOML_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1"}
+
+
+class Absent(Exception):
+    """The peer is not installed on this machine; the message says what is missing."""
+
+
+@contextmanager
+def litserve(fixture: Fixture) -> Iterator[Subject]:
+    """Run LitServe."""
+    _need("litserve")
+    port = free_port()
+    command = ["-m", "benchmarks.peers.litserve_app", str(port)]
+    with _peer([*command, str(fixture.side), str(fixture.version)], port, "/health") as pid:
+        yield Subject(
+            name="LitServe (batch 8)",
+            url=f"http://127.0.0.1:{port}/predict",
+            processes={"litserve": pid},
+        )
+
+
+@contextmanager
+def bentoml(fixture: Fixture) -> Iterator[Subject]:
+    """Run BentoML."""
+    _need("bentoml")
+    port = free_port()
+    command = ["-m", "bentoml", "serve", "benchmarks.peers.bentoml_app:Classifier"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    environ = {"SIDE": str(fixture.side), "SAVED_MODEL": str(fixture.version)}
+    with _peer(command, port, "/readyz", environ) as pid:
+        yield Subject(
+            name="BentoML (batch 8)",
+            url=f"http://127.0.0.1:{port}/predict",
+            form="images",
+            processes={"bentoml": pid},
+        )
+
+
+@contextmanager
+def flask_keras(fixture: Fixture) -> Iterator[Subject]:
+    """Run Flask with keras.predict and a lock."""
+    _need("tensorflow")
+    port = free_port()
+    command = ["-m", "benchmarks.peers.flask_keras_app", str(port)]
+    with _peer([*command, str(fixture.side), str(fixture.version)], port, "/health") as pid:
+        yield Subject(
+            name="Flask + keras.predict + lock",
+            url=f"http://127.0.0.1:{port}/predict",
+            processes={"flask": pid},
+        )
+
+
+@contextmanager
+def tutorial(fixture: Fixture) -> Iterator[Subject]:
+    """Run the tutorial's way in front of the genuine server, or of ours where that is missing."""
+    _need("flask")
+    port = free_port()
+    serving = genuine_server if shutil.which(GENUINE) else _embedded_tensorflow
+    behind = "genuine TF Serving" if shutil.which(GENUINE) else "the embedded server, tensorflow"
+    command = ["-m", "benchmarks.peers.tutorial_app", str(port), str(fixture.side)]
+    with (
+        serving(fixture) as (root, server),
+        _peer([*command, root, fixture.model], port, "/health") as pid,
+    ):
+        yield Subject(
+            name=f"the tutorial's way, in front of {behind}",
+            url=f"http://127.0.0.1:{port}/imageclassifier/predict/",
+            form="form",
+            processes={"flask": pid, "model server": server},
+        )
+
+
+@contextmanager
+def genuine_server(fixture: Fixture) -> Iterator[tuple[str, int]]:
+    """Run tensorflow_model_server; the block gets its root and its process."""
+    program = shutil.which(GENUINE)
+    if program is None:
+        raise Absent(f"{GENUINE} is not installed")
+    port = free_port()
+    flags = {
+        "port": free_port(),
+        "rest_api_port": port,
+        "model_name": fixture.model,
+        "model_base_path": fixture.base_path,
+    }
+    command = [f"--{name}={value}" for name, value in flags.items()]
+    root = f"http://127.0.0.1:{port}"
+    with running(command, f"{root}/v1/models/{fixture.model}", _QUIET, program) as process:
+        yield root, process.pid
+
+
+@contextmanager
+def genuine_alone(fixture: Fixture, form: str) -> Iterator[Subject]:
+    """Run the genuine server to be asked directly."""
+    with genuine_server(fixture) as (root, pid):
+        yield Subject(
+            name=f"genuine TF Serving alone, asked with {form}",
+            url=f"{root}/v1/models/{fixture.model}:predict",
+            form=form,
+            processes={"model server": pid},
+        )
+
+
+@contextmanager
+def embedded_alone(fixture: Fixture, form: str) -> Iterator[Subject]:
+    """Run our model server to be asked directly."""
+    layout = Layout()
+    with model_server(fixture, layout) as (root, pid):
+        yield Subject(
+            name=f"embedded server alone, {layout.name}, asked with {form}",
+            url=f"{root}/v1/models/{fixture.model}:predict",
+            form=form,
+            processes={"model server": pid},
+        )
+
+
+def peers(fixture: Fixture) -> dict[str, Callable[[], AbstractContextManager[Subject]]]:
+    """Return how to start each of the other systems, by short name."""
+    return {
+        "litserve": lambda: litserve(fixture),
+        "bentoml": lambda: bentoml(fixture),
+        "flask + keras": lambda: flask_keras(fixture),
+        "tutorial": lambda: tutorial(fixture),
+        "genuine, pixels": lambda: genuine_alone(fixture, "pixels"),
+        "genuine, floats": lambda: genuine_alone(fixture, "floats"),
+        "embedded, pixels": lambda: embedded_alone(fixture, "pixels"),
+    }
+
+
+def _embedded_tensorflow(fixture: Fixture) -> AbstractContextManager[tuple[str, int]]:
+    return model_server(fixture, Layout(engine="tensorflow", precision="f32"))
+
+
+@contextmanager
+def _peer(
+    command: list[str], port: int, health: str, environ: Mapping[str, str] | None = None
+) -> Iterator[int]:
+    url = f"http://127.0.0.1:{port}{health}"
+    with running(command, url, _QUIET | dict(environ or {}), str(PYTHON)) as process:
+        yield process.pid
+
+
+def _need(module: str) -> None:
+    """Raise Absent unless the peers' environment has the module."""
+    if not PYTHON.is_file():
+        raise Absent("there is no .venv-bench; make bench makes it")
+    command = [str(PYTHON), "-c", f"import importlib.util as u; u.find_spec({module!r}) or 1 / 0"]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        raise Absent(f"{module} is not installed in .venv-bench")

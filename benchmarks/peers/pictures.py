@@ -1,0 +1,17 @@
+"""Turn base64 text into a model's input, as every peer has to."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def image_array(text: str, side: int) -> NDArray[np.float32]:
+    """Return the picture scaled to [-1, 1]."""
+    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        small = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(small, np.float32) / np.float32(127.5) - np.float32(1)

@@ -1,0 +1,54 @@
+"""Make distinct 500x375 JPEGs out of a few photographs, the same ones on every machine.
+
+Each picture is another part of a photo, shifted, mirrored, recoloured and brightened: no cache of
+any system can help it, and models see different things in them.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+
+from PIL import Image, ImageEnhance
+
+ROOT = Path(__file__).parents[1]
+PHOTOS = ("cat.jpg", "coffee.jpg", "rocket.jpg", "clock.png")
+SIZE = (500, 375)
+QUALITY = 92
+_SEED = 20261120
+
+
+def jpegs(count: int, folder: Path = ROOT / "test_images") -> list[bytes]:
+    """Return that many different JPEG files."""
+    photos = [_rgb(folder / name) for name in PHOTOS]
+    chance = random.Random(_SEED)  # noqa: S311 (pictures, not secrets)
+    return [_jpeg(_part(photos[number % len(photos)], chance)) for number in range(count)]
+
+
+def resized(data: bytes, side: int) -> Image.Image:
+    """Do the bare work that no system can leave out: decode, resize."""
+    with Image.open(io.BytesIO(data)) as image:
+        return image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+
+
+def _rgb(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _part(photo: Image.Image, chance: random.Random) -> Image.Image:
+    size = chance.uniform(0.45, 1.0)
+    width, height = photo.width * size, photo.height * size
+    left, top = chance.uniform(0, photo.width - width), chance.uniform(0, photo.height - height)
+    part = photo.resize(SIZE, Image.Resampling.BICUBIC, (left, top, left + width, top + height))
+    if chance.random() < 0.5:
+        part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    part = Image.merge("RGB", chance.sample(part.split(), 3))
+    return ImageEnhance.Brightness(part).enhance(chance.uniform(0.7, 1.3))
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()

@@ -1,0 +1,62 @@
+"""Keep the results in one JSON file that is whole at every moment.
+
+Each section is written as soon as it is measured, so an interrupted run loses nothing but the
+section it was in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from benchmarks import machine, table, targets
+from benchmarks.figures import Json
+
+FOLDER = Path(__file__).parent / "results"
+LATEST = FOLDER / "latest.json"
+README = Path(__file__).with_name("README.md")
+
+
+def fresh(*, short: bool) -> Json:
+    """Return a document without results."""
+    return {
+        "machine": machine.describe(),
+        "started": machine.now(),
+        "finished": machine.now(),
+        "short": short,
+        "sections": {},
+        "targets": targets.verdicts({}),
+    }
+
+
+def continued(path: Path = LATEST, *, short: bool) -> Json:
+    """Return the document on disk with this run's conditions, or a fresh one."""
+    document = fresh(short=short)
+    if path.is_file():
+        document["sections"] = json.loads(path.read_text())["sections"]
+    return document
+
+
+def add(document: Json, name: str, section: Json, path: Path = LATEST) -> None:
+    """Put a section in, judge the targets anew and save."""
+    document["sections"][name] = section
+    document["finished"] = machine.now()
+    document["targets"] = targets.verdicts(document["sections"])
+    save(document, path)
+
+
+def save(document: Json, path: Path) -> None:
+    """Write the document whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(document, indent=1) + "\n")
+    os.replace(draft, path)
+
+
+def publish(document: Json, readme: Path = README) -> None:
+    """Write the tables into the README and draw the plots beside the results."""
+    from benchmarks import plots
+
+    readme.write_text(table.between_markers(readme.read_text(), table.report(document)))
+    plots.draw(document["sections"], FOLDER)

@@ -1,0 +1,55 @@
+"""Throughput, latency and memory from one connection to 256."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.bench import Bench
+from benchmarks.figures import Json, median
+from benchmarks.fixtures import Fixture
+from benchmarks.own_system import Layout, both
+from benchmarks.subject import FORMS
+
+STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+#: Above the largest number of connections, so that nothing is refused.
+IN_FLIGHT = 320
+
+
+def connections(bench: Bench) -> Json:
+    """Measure each step in each round, all on one running system."""
+    return {"models": [_curve(bench, bench.fixture(model)) for model in ("mobilenet", "inception")]}
+
+
+def _curve(bench: Bench, fixture: Fixture) -> Json:
+    layout = replace(Layout(), in_flight=IN_FLIGHT)
+    runs: dict[int, list[Json]] = {step: [] for step in STEPS}
+    with both(fixture, layout) as system:
+        system.measure(fixture, 16, bench.warm_up_s)
+        for _ in range(bench.rounds):
+            for step in STEPS:
+                runs[step].append(system.measure(fixture, step, bench.seconds))
+    for step in STEPS:
+        bench.say(f"{fixture.model}, {step}: {runs[step][-1]['requests_per_s']:.1f}/s")
+    return {
+        "model": fixture.model,
+        "engine": layout.name,
+        "held_mb": held_mb(fixture),
+        "steps": [{"connections": step} | _step(runs[step]) for step in STEPS],
+    }
+
+
+def held_mb(fixture: Fixture) -> float:
+    """Return what one request holds in MB while it is in flight.
+
+    Its body and the one it sends on in the gateway, that one and its pixels in the model server.
+    """
+    body = median([len(FORMS["image"].body(data, fixture)) for data in fixture.pictures])
+    onward = len(FORMS["pixels"].body(fixture.pictures[0], fixture))
+    return (body + 2 * onward + fixture.side**2 * 3) / 1024 / 1024
+
+
+def _step(runs: list[Json]) -> Json:
+    keys = ("requests_per_s", "p50_ms", "p99_ms", "refused", "broken", "wrong")
+    medians = {key: median([run[key] for run in runs]) for key in keys}
+    # Memory is that of the first round: later ones start with what 256 connections have left.
+    return medians | {"resident_mb": sum(runs[0]["resident_mb"].values()), "runs": runs}

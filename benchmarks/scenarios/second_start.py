@@ -1,0 +1,41 @@
+"""How soon the embedded server with OpenVINO is ready, and how much memory it takes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from benchmarks import own_system
+from benchmarks.bench import Bench
+from benchmarks.figures import Json, summary
+from benchmarks.fixtures import Fixture
+from benchmarks.own_system import Layout, model_server
+from benchmarks.processes import resident_mb
+from benchmarks.subject import Subject
+
+
+def second_start(bench: Bench) -> Json:
+    """Start once with an empty cache of compiled models, then again and again."""
+    fixture = bench.fixture("inception")
+    shutil.rmtree(own_system.CACHE, ignore_errors=True)
+    starts = [_start(bench, fixture) for _ in range(bench.rounds + 2)]
+    later = summary(starts[1:], ("ready_s", "resident_mb", "resident_after_load_mb"))
+    bench.say(f"ready after {later['ready_s']:.2f} s with {later['resident_mb']:.0f} MB")
+    return {"first": starts[0], "later": later}
+
+
+def _start(bench: Bench, fixture: Fixture) -> Json:
+    before = time.monotonic()
+    layout = Layout()
+    with model_server(fixture, layout) as (root, pid):
+        ready_s = time.monotonic() - before
+        resident = resident_mb(pid)
+        url = f"{root}/v1/models/{fixture.model}:predict"
+        Subject(name=layout.name, url=url, form="pixels").measure(fixture, 16, bench.warm_up_s)
+        return {
+            "ready_s": ready_s,
+            "resident_mb": resident,
+            "resident_after_load_mb": resident_mb(pid),
+            "has_tensorflow": "tensorflow" in Path(f"/proc/{pid}/maps").read_text(),
+        }

@@ -1,0 +1,76 @@
+"""Ask all systems and the bare work in turn, round by round, with 16 connections."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from benchmarks.bench import Bench
+from benchmarks.figures import Json, summary
+from benchmarks.fixtures import Fixture
+from benchmarks.limits import Limit, limit
+from benchmarks.own_system import ENGINES, both
+from benchmarks.peer_systems import Absent, peers
+from benchmarks.subject import Subject
+
+CONNECTIONS = 16
+FIGURES = ("requests_per_s", "p50_ms", "p99_ms", "wrong", "refused", "broken")
+
+
+def inception(bench: Bench) -> Json:
+    """Compare on InceptionV3, where arithmetic is most of the work."""
+    return compare(bench, bench.fixture("inception"))
+
+
+def mobilenet(bench: Bench) -> Json:
+    """Compare on MobileNet, where everything around the arithmetic is most of the work."""
+    return compare(bench, bench.fixture("mobilenet"))
+
+
+def compare(bench: Bench, fixture: Fixture) -> Json:
+    """Measure each system once per round; a ratio is then taken within rounds."""
+    absent: dict[str, str] = {}
+    with ExitStack() as stack:
+        limits = [stack.enter_context(limit(fixture.model, layout)) for layout in ENGINES]
+        systems = _started(stack, fixture, absent)
+        for system in systems.values():
+            system.measure(fixture, CONNECTIONS, bench.warm_up_s)
+        rounds = [_round(bench, fixture, systems, limits) for _ in range(bench.rounds)]
+    return {
+        "model": fixture.model,
+        "side": fixture.side,
+        "trained": fixture.trained,
+        "connections": CONNECTIONS,
+        "absent": absent,
+        "systems": {
+            key: {"name": system.name} | summary([r[key] for r in rounds], FIGURES)
+            for key, system in systems.items()
+        },
+        "limits": {
+            limit.name: summary([r[f"limit {limit.name}"] for r in rounds], FIGURES[:1])
+            for limit in limits
+        },
+    }
+
+
+def _started(stack: ExitStack, fixture: Fixture, absent: dict[str, str]) -> dict[str, Subject]:
+    """Start all systems; they wait while the others are measured."""
+    systems = {layout.name: stack.enter_context(both(fixture, layout)) for layout in ENGINES}
+    for key, start in peers(fixture).items():
+        try:
+            systems[key] = stack.enter_context(start())
+        except (Absent, RuntimeError) as error:
+            absent[key] = str(error)
+    return systems
+
+
+def _round(
+    bench: Bench, fixture: Fixture, systems: dict[str, Subject], limits: list[Limit]
+) -> dict[str, Json]:
+    results = {}
+    for worker in limits:
+        results[f"limit {worker.name}"] = worker.throughput(bench.seconds)
+    for key, system in systems.items():
+        results[key] = system.measure(fixture, CONNECTIONS, bench.seconds)
+    for key, result in results.items():
+        bench.say(f"{key}: {result['requests_per_s']:.1f}/s")
+    return results

@@ -1,0 +1,190 @@
+"""Hold the results against the targets. Pure: results in, one verdict per target out.
+
+What was not measured has the value None and is not met.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.figures import Json, column, paired_ratio
+
+#: The largest fall of throughput is looked for from here on.
+_BUSY = 16
+_REQUESTS = "requests_per_s"
+
+Results = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One promise."""
+
+    id: str
+    what: str
+    value_of: Callable[[Results], float]
+    """Raises KeyError or ValueError where the results do not hold it."""
+
+    bound: float
+    at_least: bool = True
+
+    def verdict(self, results: Results) -> Json:
+        """Return the value found and whether it keeps the promise."""
+        sign, holds = (">=", operator.ge) if self.at_least else ("<=", operator.le)
+        try:
+            value = self.value_of(results)
+        except (KeyError, ValueError, StopIteration):
+            value = None
+        return {
+            "id": self.id,
+            "what": self.what,
+            "value": None if value is None else round(value, 4),
+            "target": f"{sign} {self.bound:g}",
+            "met": value is not None and bool(holds(value, self.bound)),
+        }
+
+
+def verdicts(results: Results) -> list[Json]:
+    """Return every target's verdict."""
+    return [target.verdict(results) for target in TARGETS]
+
+
+def over(section: str, system: str, other: str) -> Callable[[Results], float]:
+    """Return the function that compares two systems of a section."""
+
+    def ratio(results: Results) -> float:
+        systems = results[section]["systems"]
+        return _ratio(systems[system], systems[other])
+
+    return ratio
+
+
+def of_limit(section: str, engine: str) -> Callable[[Results], float]:
+    """Return the function that compares a system with the bare work on the same engine."""
+
+    def ratio(results: Results) -> float:
+        part = results[section]
+        return _ratio(part["systems"][engine], part["limits"][engine])
+
+    return ratio
+
+
+def _ratio(system: Json, other: Json) -> float:
+    return paired_ratio(column(system["runs"], _REQUESTS), column(other["runs"], _REQUESTS))
+
+
+def at(*path: str) -> Callable[[Results], float]:
+    """Return the function that looks a figure up."""
+
+    def value(results: Results) -> float:
+        found: Any = results
+        for step in path:
+            found = found[step]
+        return float(found)
+
+    return value
+
+
+def worst_added(results: Results) -> float:
+    """Return the added milliseconds of the model that gets most of them."""
+    return max(float(part["added_ms"]) for part in results["one_connection"].values())
+
+
+def worst_fall(results: Results) -> float:
+    """Return the smallest share of its peak that the throughput falls to under load."""
+    return min(fall(model["steps"]) for model in results["connections"]["models"])
+
+
+def fall(steps: Sequence[Json]) -> float:
+    """Return the lowest throughput from 16 connections on, as a share of the peak."""
+    peak = max(column(steps, _REQUESTS))
+    return min(column([s for s in steps if s["connections"] >= _BUSY], _REQUESTS)) / peak
+
+
+def worst_tail(results: Results) -> float:
+    """Return p99 over median at 16 connections."""
+    models = results["connections"]["models"]
+    steps = [_step(model, _BUSY) for model in models]
+    return max(float(step["p99_ms"] / step["p50_ms"]) for step in steps)
+
+
+def worst_memory(results: Results) -> float:
+    """Return the growth of memory from 16 to the most connections, over what requests hold."""
+    return max(memory_growth(model) for model in results["connections"]["models"])
+
+
+def memory_growth(model: Json) -> float:
+    """Return grown memory as a multiple of the bodies that are in flight in addition."""
+    least, most = _step(model, _BUSY), model["steps"][-1]
+    more = most["connections"] - least["connections"]
+    return float((most["resident_mb"] - least["resident_mb"]) / (more * model["held_mb"]))
+
+
+def _step(model: Json, connections: int) -> Json:
+    return next(step for step in model["steps"] if step["connections"] == connections)
+
+
+def tensorflow_free(results: Results) -> float:
+    """Return 1 when no start of the OpenVINO engine had TensorFlow in its process."""
+    runs = results["second_start"]["later"]["runs"]
+    return float(not any(run["has_tensorflow"] for run in runs))
+
+
+def wrong_share(section: str) -> Callable[[Results], float]:
+    """Return the function that adds up our wrong, refused and broken answers as a share of all."""
+
+    def share(results: Results) -> float:
+        systems = results[section]["systems"]
+        runs = [run for key in OURS for run in systems[key]["runs"]]
+        failed = sum(run["wrong"] + run["refused"] + run["broken"] for run in runs)
+        return float(failed / sum(run["answers"] for run in runs))
+
+    return share
+
+
+BF16, F32, TENSORFLOW = OURS = ("openvino bf16", "openvino f32", "tensorflow f32")
+
+TARGETS = (
+    Target("1.1", "InceptionV3, OpenVINO bf16, of its limit", of_limit("inception", BF16), 0.88),
+    Target(
+        "1.2", "InceptionV3, OpenVINO bf16, x LitServe", over("inception", BF16, "litserve"), 2.2
+    ),
+    Target("1.3", "InceptionV3, OpenVINO f32, of its limit", of_limit("inception", F32), 0.92),
+    Target("1.4", "InceptionV3, TensorFlow, of its limit", of_limit("inception", TENSORFLOW), 0.92),
+    Target("2.1", "MobileNet, OpenVINO bf16, x LitServe", over("mobilenet", BF16, "litserve"), 1.4),
+    Target("2.2", "MobileNet, OpenVINO bf16, of its limit", of_limit("mobilenet", BF16), 0.55),
+    Target("2.3", "MobileNet, x the tutorial's way", over("mobilenet", BF16, "tutorial"), 14),
+    Target("2.1+", "stretch: x LitServe", over("mobilenet", BF16, "litserve"), 1.6),
+    Target("2.2+", "stretch: of its limit", of_limit("mobilenet", BF16), 0.62),
+    Target("3", "one connection: ms added to the bare work", worst_added, 3.5, False),
+    Target(
+        "4", "gateway: CPU ms beyond decode and resize", at("gateway_cpu", "beyond_ms"), 1.3, False
+    ),
+    Target("5", "12-megapixel JPEG: x reduced decoding", at("large_jpeg", "ratio"), 1.4, False),
+    Target("6.1", "16 to 256 connections: least share of the peak", worst_fall, 0.9),
+    Target("6.2", "16 connections: p99 / median", worst_tail, 2, False),
+    Target("6.3", "256 connections: memory grown / bodies in flight", worst_memory, 1, False),
+    Target("7.1", "50 models: CPU per request / with one", at("model_growth", "ratio"), 1.1, False),
+    Target("7.2", "32 images: latency / bare work", at("batch_growth", "ratio"), 1.1, False),
+    Target("7.3", "top_k=1000: CPU / top_k=1 and JSON", at("top_k_growth", "ratio"), 1.1, False),
+    Target(
+        "8.1",
+        "second start: seconds until ready",
+        at("second_start", "later", "ready_s"),
+        1.2,
+        False,
+    ),
+    Target(
+        "8.2", "second start: MB resident", at("second_start", "later", "resident_mb"), 350, False
+    ),
+    Target("8.3", "no tensorflow in the OpenVINO process (1 = none)", tensorflow_free, 1),
+    Target(
+        "0.1", "InceptionV3: share of our answers not right", wrong_share("inception"), 0.001, False
+    ),
+    Target(
+        "0.2", "MobileNet: share of our answers not right", wrong_share("mobilenet"), 0.001, False
+    ),
+)
