@@ -138,6 +138,7 @@ class Served:
             volumes={entry.base_path: _in_container(entry) for entry in self.entries},
             batching=site.options.batching,
             labels=has_version_labels(self._models),
+            computing=site.computing,
         )
         return serving_command(site.kind, wish)
 

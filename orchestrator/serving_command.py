@@ -18,6 +18,7 @@ IMAGE = "tensorflow/serving:latest"
 KINDS = ("native", "embedded", "docker", "none")
 CONFIG = "models.config"
 BATCHING_CONFIG = "batching.config"
+COMPILED = "openvino"
 BATCHING = """\
 max_batch_size {{ value: 32 }}
 batch_timeout_micros {{ value: 5000 }}
@@ -53,6 +54,9 @@ class Wish:
     labels: bool = False
     """Whether versions have labels."""
 
+    computing: Sequence[str] = ()
+    """Flags about how the embedded server computes."""
+
 
 @dataclass(frozen=True)
 class ServingCommand:
@@ -81,7 +85,8 @@ def serving_command(kind: str, wish: Wish, which: Which = shutil.which) -> Servi
         argv = [str(program), *_flags(wish), *_genuine_flags()]
         return ServingCommand(f"native, {program}", argv, warnings=[f"warning: {NATIVE}: {_OPEN}"])
     if kind == "embedded":
-        argv = [wish.python, "-m", "model_server", *_flags(wish)]
+        argv = [wish.python, "-m", "model_server", *_flags(wish), *wish.computing]
+        argv.append(f"--openvino_cache_dir={wish.folder / COMPILED}")
         why = "" if program else f", as no {NATIVE} is on PATH"
         return ServingCommand(
             f"embedded{why}", [*argv, f"--shutdown_grace_seconds={wish.timeout_s:g}"]

@@ -24,6 +24,9 @@ from orchestrator.serving_command import KINDS, ServingCommand, settle_kind
 
 LOCAL = "127.0.0.1"
 DEADLINE_S = 10
+ENGINES = ("auto", "tensorflow", "openvino")
+PRECISIONS = ("f32", "bf16", "auto")
+COMPUTING = ("engine", "precision")
 _SPARE_S = 10
 _SILENCE_S = 30
 
@@ -39,6 +42,8 @@ def start_options(parser: argparse.ArgumentParser) -> None:
     add("--grpc-port", type=port, default=8500, help="Serving's gRPC port (%(default)s)")
     add("--models-file", type=Path, help="which models exist (models.toml beside auto_cmd.py)")
     add("--deadline", type=seconds, help=f"seconds that a request may take ({DEADLINE_S})")
+    add("--engine", choices=ENGINES, help="what computes in the embedded Serving (auto)")
+    add("--precision", choices=PRECISIONS, help="how exactly it computes (f32)")
     add("--batching", action="store_true", help="merge requests in Serving; see the manual")
     add("--serving-threads", type=whole(1), help="threads of a model run (the usable processors)")
     add("--gateway-workers", type=whole(1), help="processes of the gateway (half the processors)")
@@ -83,6 +88,15 @@ class Site:
         return self.options.serving_url or f"http://{LOCAL}:{self.options.serving_port}"
 
     @property
+    def computing(self) -> list[str]:
+        """Flags about how the embedded Serving computes."""
+        return [
+            f"--{name}={value}"
+            for name in COMPUTING
+            if (value := getattr(self.options, name)) is not None
+        ]
+
+    @property
     def ports(self) -> list[tuple[str, int, str]]:
         """Host, port and option of everything that will listen."""
         host = "0.0.0.0" if self.kind == "native" else LOCAL  # noqa: S104 - the server's own choice
@@ -103,7 +117,7 @@ def settle(options: argparse.Namespace, run_dir: RunDir, root: Path) -> Site:
     if (options.serving == "none") != (options.serving_url is not None):
         raise Misused("--serving none and --serving-url http://HOST:PORT belong together.")
     env = _environment(options, root)
-    return Site(
+    site = Site(
         options=options,
         run_dir=run_dir,
         root=root,
@@ -112,6 +126,10 @@ def settle(options: argparse.Namespace, run_dir: RunDir, root: Path) -> Site:
         deadline_s=_deadline_s(env["GATEWAY_DEADLINE_S"]),
         threads=options.serving_threads or usable_cpus(),
     )
+    if site.computing and site.kind != "embedded":
+        flags = " and ".join(site.computing)
+        raise Misused(f"{flags}: only the embedded Serving has it; this one is {site.kind}.")
+    return site
 
 
 def _environment(options: argparse.Namespace, root: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,9 +67,18 @@ def test_embedded_command() -> None:
     command = serving_command("embedded", WISH, machine().get)
 
     start = ["/project/.venv/bin/python", "-m", "model_server"]
-    assert command.argv == [*start, *FLAGS, "--shutdown_grace_seconds=10"]
+    cache = "--openvino_cache_dir=/project/.run/openvino"
+    assert command.argv == [*start, *FLAGS, cache, "--shutdown_grace_seconds=10"]
     assert command.said == f"embedded, as no {NATIVE} is on PATH"
     assert command.warnings == ()
+
+
+def test_embedded_server_is_told_how_to_compute() -> None:
+    wish = replace(WISH, computing=["--engine=openvino", "--precision=bf16"])
+
+    argv = serving_command("embedded", wish, machine().get).argv
+
+    assert {"--engine=openvino", "--precision=bf16"} <= set(argv)
 
 
 def test_docker_command() -> None:
