@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from model_catalog.spec import ACTIVATIONS, COLORS, FITS, INTERPOLATIONS, SCALES, ModelSpec
 from scripts import command_line, keras_models, quiet_tensorflow
+from scripts.bfloat16 import DTYPES, in_bfloat16
 from scripts.spec_of_model import Wishes, spec_of
 from scripts.version_folders import new_version
 
@@ -34,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Export what the command line names; 0 done, 1 failed, 2 misused."""
     options = parser().parse_args(argv)
     wishes = wishes_of(options)
-    return command_line.run(lambda: export_file(options.model, options.base_path, wishes))
+    return command_line.run(
+        lambda: export_file(options.model, options.base_path, wishes, dtype=options.dtype)
+    )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     add("--fit", choices=FITS, default="stretch", help="what happens to another aspect ratio")
     add("--scale", choices=SCALES, help="pixels become: tf [-1, 1], unit [0, 1], none [0, 255], …")
     add("--activation", choices=ACTIVATIONS, help="what the last layer applies")
+    add("--dtype", choices=DTYPES, default="float32", help="what the layers compute in")
     add("--name", help="the model's name for people")
     add("--source", help="where the weights come from; by default the file's name")
     add("--untrained", action="store_true", help="random weights: every answer carries a warning")
@@ -69,13 +73,15 @@ def wishes_of(options: argparse.Namespace) -> Wishes:
     return Wishes(**said | {"source": said["source"] or options.model.name})
 
 
-def export_file(path: Path, base_path: Path, wishes: Wishes) -> Path:
+def export_file(path: Path, base_path: Path, wishes: Wishes, dtype: str = "float32") -> Path:
     """Export a model file; tell what was assumed and where the version is."""
     quiet_tensorflow.start()
     model = keras_models.load(path)
     spec, assumed = spec_of(model, wishes)
     if assumed:
         print(f"assumed: {'; '.join(assumed)}")
+    if dtype == "bfloat16":
+        model = in_bfloat16(model, spec.input)
     version = export(model, base_path, spec)
     print(f"exported {spec.name} to {version}")
     return version

@@ -1,0 +1,66 @@
+"""Make a copy of a Keras classifier that computes in bfloat16.
+
+Weights and the values between layers take 16 bits, so a processor with bfloat16 moves half the
+bytes and multiplies faster. What is cheap or decides between close classes stays in float32:
+everything in front of the first weights, normalisations, and all from the last weights on. Inputs
+and outputs stay float32 as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scripts.errors import ScriptError
+
+if TYPE_CHECKING:
+    import keras
+
+    from model_catalog.spec import InputSpec
+
+DTYPES = ("float32", "bfloat16")
+
+
+def in_bfloat16(model: keras.Model, spec: InputSpec) -> keras.Model:
+    """Return the copy, or raise ScriptError if one of the layers cannot compute so."""
+    import keras
+
+    exact = list(_exact_layers(model))
+
+    def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        if "dtype" in config:
+            config["dtype"] = "float32" if layer in exact else "bfloat16"
+        return type(layer).from_config(config)
+
+    try:
+        copy = keras.models.clone_model(model, clone_function=copied, recursive=True)
+        copy.set_weights(model.get_weights())
+        answer = np.asarray(copy(np.zeros((1, spec.height, spec.width, spec.channels))))
+    except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ScriptError(f"The model cannot compute in bfloat16: {reason}") from error
+    if not np.isfinite(answer).all():
+        raise ScriptError("The model cannot compute in bfloat16: a black picture gets no number.")
+    return copy
+
+
+def _exact_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield the layers that stay in float32."""
+    layers = list(_leaves(model))
+    weighted = [index for index, layer in enumerate(layers) if layer.weights]
+    first, last = (weighted[0], weighted[-1]) if weighted else (0, 0)
+    for index, layer in enumerate(layers):
+        is_normalisation = type(layer).__name__.endswith("Normalization")
+        if not first <= index < last or is_normalisation:
+            yield layer
+
+
+def _leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if getattr(layer, "layers", None):
+            yield from _leaves(layer)
+        else:
+            yield layer
