@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -93,7 +94,7 @@ class _Compiler:
 
     def __init__(self, options: OpenVINOOptions) -> None:
         self._cache = Path(options.cache_dir) if options.cache_dir else None
-        self._core = _import().Core()
+        self._core = _core()
         capabilities = self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
         self._config = {
             # Without the hint, processors that have bf16 would use it unasked.
@@ -172,6 +173,16 @@ class _Runner:
             with suppress(RuntimeError):
                 request.wait()  # until then it reads its input
             raise DeadlineExceeded(f"The run took longer than {self._timeout_ms} ms.")
+
+
+@cache
+def _core() -> Any:  # noqa: ANN401 - openvino.Core
+    """Return the process's one core, which is never let go.
+
+    Its CPU plugin gives the thread that makes it an alternate signal stack and frees it with the
+    core: a signal that this thread got later would end the process.
+    """
+    return _import().Core()
 
 
 def _import() -> Any:  # noqa: ANN401 - the module
