@@ -29,16 +29,6 @@ export class ModelChoice {
     };
   }
 
-  /** No more labels than the model has: the gateway refuses to invent some. */
-  #topK() {
-    const most = this.#chosen()?.output?.classes ?? Infinity;
-    return Math.min(this.topK.valueAsNumber, most) || undefined;
-  }
-
-  #chosen() {
-    return this.#models.find(({ name }) => name === this.model.value);
-  }
-
   /** Show the gateway's models; what was chosen stays chosen as long as it exists. */
   show(models) {
     this.#models = models;
@@ -49,6 +39,16 @@ export class ModelChoice {
   /** Say why there are no models. */
   fail(error) {
     tell(this.form.querySelector("#trouble"), inWords(error));
+  }
+
+  /** No more labels than the model has: the gateway refuses to invent some. */
+  #topK() {
+    const most = this.#chosen()?.output?.classes ?? Infinity;
+    return Math.min(this.topK.valueAsNumber, most) || undefined;
+  }
+
+  #chosen() {
+    return this.#models.find(({ name }) => name === this.model.value);
   }
 
   #showVersions() {

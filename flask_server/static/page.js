@@ -26,8 +26,8 @@ async function loadModels() {
     choice.show(await classifier.models());
   } catch (error) {
     mustBeTheServer(error);
-    choice.fail(error);
     if (error.status === 401) askForKey(find("key"), error, useKey);
+    else choice.fail(error);
   }
 }
 
@@ -48,8 +48,9 @@ function add(files) {
 }
 
 async function ask(card) {
-  const wish = choice.wish();
   const signal = card.wait();
+  await loaded; // people can be quicker than the list of models
+  const wish = choice.wish();
   try {
     const answer = await turns.take(() => classifier.classify(card.file, { ...wish, signal }));
     const url = classifier.predictUrl(answer.model, wish);
@@ -101,4 +102,4 @@ find("clear").addEventListener("click", () => [...cards].forEach(remove));
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) loadModels();
 });
-loadModels();
+const loaded = loadModels();

@@ -106,6 +106,8 @@ def tab_to(page: Page, name: str) -> None:
 
 def test_everything_is_done_by_keyboard(open_page: Open, site: str) -> None:
     page = open_page(site, permissions=["clipboard-read", "clipboard-write"])
+    # Playwright begins to intercept file choosers without waiting; a key press would be faster.
+    page.on("filechooser", lambda _: None)
     expect(page.get_by_label("Model")).to_have_value("digits")
 
     tab_to(page, "Choose pictures")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import MakeSite, Open
 from tests.browser.person import IMAGES, cards, labels, payload, pick
@@ -151,6 +151,21 @@ def test_model_and_version_are_chosen_from_lists(
 
     expect(cards(page).locator(".by")).to_have_text("other, version 7")
     expect(labels(cards(page))).to_have_text(["light", "middle"])
+
+
+def test_picture_that_comes_before_the_models_waits_for_them(
+    open_page: Open, make_site: MakeSite, serving: StubServing
+) -> None:
+    page = open_page(make_site(serving.url))
+    held: list[Route] = []
+    page.route("**/models", lambda route: held.append(route))
+    page.reload()
+
+    pick(page, payload("white.png", flat("white")))
+    expect(cards(page)).to_have_attribute("aria-busy", "true")
+    held[0].continue_()
+
+    expect(labels(cards(page))).to_have_text(["light", "middle", "dark"])
 
 
 def test_untrained_model_is_said_to_be_one(
