@@ -7,6 +7,7 @@ the list, so that the others of the same request are still classified.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ PARAMETERS = ("top_k", "threshold", "labels", "version", "label", "report")
 _RAW = ("application/octet-stream", "")
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
+_WORD = re.compile(r"\w[\w-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def fraction(parameters: Mapping[str, Any], name: str) -> float | None:
 def flag(parameters: Mapping[str, Any], name: str) -> bool:
     """Return a parameter as truth value, False where it is absent."""
     value = parameters.get(name)
-    meaning = {None: False, True: True, False: False, "true": True, "false": False, "1": True}
+    meaning = {None: False, True: True, False: False, "true": True, "false": False}
+    meaning |= {"1": True, "0": False}
     if not isinstance(value, str | bool | None) or value not in meaning:
         raise InvalidParameter(f"{name} is {shown(value)}; allowed is true or false.")
     return meaning[value]
@@ -117,6 +120,14 @@ def texts(parameters: Mapping[str, Any], name: str) -> list[str] | None:
     return parts
 
 
+def version_label(parameters: Mapping[str, Any]) -> str | None:
+    """Return the parameter ``label``, a word that may stand in a path; None where it is absent."""
+    value = parameters.get("label")
+    if value is not None and (not isinstance(value, str) or not _WORD.fullmatch(value)):
+        raise InvalidParameter(f"label is {shown(value)}; allowed is a word of up to 128 letters.")
+    return value
+
+
 def text(parameters: Mapping[str, Any], name: str) -> str | None:
     """Return a parameter as non-empty text, None where it is absent."""
     value = parameters.get(name)
@@ -129,7 +140,7 @@ def _from_json(request: Request, max_images: int) -> Submission:
     try:
         document = json.loads(request.get_data(cache=False))
     except (ValueError, RecursionError) as error:
-        raise InvalidJson(f"The body is not JSON: {error}") from error
+        raise InvalidJson(f"The body is not JSON: {str(error)[:100]}.") from error
     if not isinstance(document, dict):
         raise InvalidJson("The body is JSON, but not an object.")
     single, several = document.pop(IMAGE, None), document.pop(IMAGES, None)

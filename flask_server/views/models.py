@@ -19,8 +19,8 @@ from flask_server.uploads import (
     flag,
     fraction,
     read_submission,
-    text,
     texts,
+    version_label,
     whole_number,
 )
 from flask_server.views.context import ask, gateway, only
@@ -87,7 +87,7 @@ def _annotated(submission: Submission, answer: Answer, media_type: str) -> Respo
 def question_of(name: str, submission: Submission) -> Question:
     """Return what the submission asks the model, or raise InvalidParameter."""
     version = whole_number(submission.parameters, "version", least=0)
-    label = text(submission.parameters, "label")
+    label = version_label(submission.parameters)
     if version is not None and label is not None:
         raise InvalidParameter("version and label are both given; one of them is allowed.")
     return Question(

@@ -78,8 +78,9 @@ def test_every_form_of_request(client: FlaskClient, request_args: dict[str, Any]
     assert_drawn(client.post(URL, headers=PNG, **request_args), expected(LIGHT))
 
 
-def test_parameters_hold_for_the_picture(client: FlaskClient, serving: StubServing) -> None:
+def test_parameters_hold_for_the_picture(make_app: MakeApp, serving: StubServing) -> None:
     serving.models["toy"] = {1: Servable(), 2: Servable(score=lambda _: [0, 0, 0])}
+    client = make_app().test_client()
     body = {"image": b64(WHITE), "version": 1, "labels": ["dark", "middle"], "threshold": 0.2}
 
     response = client.post(URL, json=body, headers=PNG)

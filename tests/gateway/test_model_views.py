@@ -163,6 +163,10 @@ def test_bad_request_has_status_and_code(
         ("labels", {"a": 1}),
         ("labels", ["cat"]),
         ("report", "maybe"),
+        ("label", ".."),
+        ("label", "a/b"),
+        ("label", "\ud800"),
+        ("label", "x" * 129),
         ("report", 2),
         ("report", {}),
     ],
@@ -232,9 +236,10 @@ def test_unknown_model(client: FlaskClient) -> None:
     assert code(response) == (404, "unknown_model")
 
 
-def test_pinned_version_and_label(client: FlaskClient, serving: StubServing) -> None:
+def test_pinned_version_and_label(make_app: MakeApp, serving: StubServing) -> None:
     serving.models["toy"] = {1: Servable(), 2: Servable(score=lambda _: [0, 1, 0])}
     serving.labels["stable"] = 1
+    client = make_app().test_client()
 
     assert best(client.post(URL, json={"image": b64(WHITE)})) == "middle"
     assert best(client.post(URL, json={"image": b64(WHITE), "version": 1})) == "light"

@@ -143,10 +143,10 @@ def test_serving_down_is_unavailable_at_once(make_app: MakeApp) -> None:
     assert time.monotonic() - start < 2
 
 
-def test_model_without_version_is_not_ready(client: FlaskClient, serving: StubServing) -> None:
+def test_model_without_version_is_not_ready(make_app: MakeApp, serving: StubServing) -> None:
     serving.models["toy"] = {1: Servable(state="LOADING")}
 
-    response = ask(client)
+    response = ask(make_app().test_client())
 
     assert code(response) == (503, "model_not_ready")
     assert "1 LOADING" in response.text
