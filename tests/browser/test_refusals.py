@@ -61,7 +61,7 @@ def test_dead_serving(open_page: Open, make_site: MakeSite) -> None:
     expect(page.locator("#trouble")).to_contain_text("(serving_unavailable)")
     pick(page, payload("white.png", flat("white")))
 
-    expect(cards(page).locator(".trouble")).to_contain_text("(serving_unavailable)", timeout=9000)
+    expect(cards(page).locator(".trouble")).to_contain_text("(serving_unavailable)")
 
 
 def test_serving_that_comes_back_is_asked_again(

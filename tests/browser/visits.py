@@ -48,7 +48,7 @@ def visit(
             faults.append(message.text)
 
     context = browser.new_context(**options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(20_000)
     context.add_init_script(WATCH)
     page = context.new_page()
     page.on("console", note)
