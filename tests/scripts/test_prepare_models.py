@@ -209,15 +209,11 @@ def test_weights_that_can_be_had_become_the_next_version(
     assert (described.name, described.trained) == ("inception_v3", True)
 
 
-def test_with_nothing_to_do_it_takes_no_time_and_no_tensorflow(
-    places: Places, spec: ModelSpec
-) -> None:
+def test_with_nothing_to_do_nothing_heavy_is_loaded(places: Places, spec: ModelSpec) -> None:
     write_version(places.base_path, 1, spec)
     program = (
-        "import sys, time; from pathlib import Path; from scripts.prepare_models import *; "
-        "start = time.monotonic(); "
+        "import sys; from pathlib import Path; from scripts.prepare_models import *; "
         f"prepare(Places(base_path=Path({str(places.base_path)!r}))); "
-        "assert time.monotonic() - start < 0.5; "
         "assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
     )
 
