@@ -59,7 +59,7 @@ def model_server(fixture: Fixture, layout: Layout) -> Iterator[tuple[str, int]]:
         "tensorflow_intra_op_parallelism": layout.engine_threads,
     }
     command = ["-m", "model_server", *(f"--{name}={value}" for name, value in flags.items())]
-    with running(command, f"{root}/v1/models/{fixture.model}") as process:
+    with running(command, f"{root}/v1/models/{fixture.model}/metadata") as process:
         yield root, process.pid
 
 

@@ -32,6 +32,7 @@ def litserve(fixture: Fixture) -> Iterator[Subject]:
             name="LitServe (batch 8)",
             url=f"http://127.0.0.1:{port}/predict",
             processes={"litserve": pid},
+            polls=True,
         )
 
 
@@ -49,6 +50,7 @@ def bentoml(fixture: Fixture) -> Iterator[Subject]:
             url=f"http://127.0.0.1:{port}/predict",
             form="images",
             processes={"bentoml": pid},
+            polls=True,
         )
 
 
@@ -101,7 +103,7 @@ def genuine_server(fixture: Fixture) -> Iterator[tuple[str, int]]:
     }
     command = [f"--{name}={value}" for name, value in flags.items()]
     root = f"http://127.0.0.1:{port}"
-    with running(command, f"{root}/v1/models/{fixture.model}", _QUIET, program) as process:
+    with running(command, f"{root}/v1/models/{fixture.model}/metadata", _QUIET, program) as process:
         yield root, process.pid
 
 

@@ -23,7 +23,7 @@ def draw(sections: Json, folder: Path) -> None:
     if "connections" in sections:
         _over_connections(sections["connections"]["models"], folder)
     if "milliseconds" in sections:
-        _where_time_goes(sections["milliseconds"], folder)
+        _where_time_goes(sections["milliseconds"]["models"], folder)
 
 
 def _over_connections(models: list[Json], folder: Path) -> None:

@@ -63,6 +63,7 @@ def _name(program: str, command: Sequence[str]) -> str:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End the process, and whatever of its session has not ended with it."""
     process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGCONT)
     with suppress(subprocess.TimeoutExpired):
         process.wait(_STOP_S)
     with suppress(ProcessLookupError):

@@ -21,6 +21,7 @@ from benchmarks.scenarios.gateway_cpu import gateway_cpu, large_jpeg
 from benchmarks.scenarios.milliseconds import milliseconds
 from benchmarks.scenarios.model_growth import model_growth
 from benchmarks.scenarios.one_connection import one_connection
+from benchmarks.scenarios.request_profile import request_profile
 from benchmarks.scenarios.second_start import second_start
 from benchmarks.scenarios.sweep import sweep
 from benchmarks.scenarios.throughput import inception, mobilenet
@@ -40,6 +41,7 @@ SCENARIOS: dict[str, Scenario] = {
         top_k_growth,
         second_start,
         milliseconds,
+        request_profile,
     )
 }
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -21,6 +25,10 @@ from model_catalog.labels import imagenet_labels
 CLASS_ID = '(n%d%d%d%d%d%d%d%d)"'
 
 
+_SETTLE_S = 60
+_LOOK_S = 0.25
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
     """One running system."""
@@ -32,13 +40,17 @@ class Subject:
     """How it is asked, one of FORMS."""
 
     processes: Mapping[str, int] = field(default_factory=dict)
-    """The first process of each of its parts."""
+    """The first process of each of its parts, each the leader of a group."""
+
+    polls: bool = False
+    """Whether it costs CPU time while nobody asks, so that it must sleep while others are asked."""
 
     def measure(self, fixture: Fixture, connections: int, seconds: float) -> Json:
         """Return throughput, latencies, and the CPU time of each part per answer."""
         before = self._cpu()
         result = load(self.target(fixture), connections, seconds)
         after = self._cpu()
+        self._settle()
         answers = max(result["answers"], 1)
         cpu = {part: (after[part] - before[part]) / answers * 1000 for part in after}
         return result | {"cpu_ms": cpu, "resident_mb": self.resident()}
@@ -60,6 +72,31 @@ class Subject:
             part: sum(resident_mb(member) for member in family(pid))
             for part, pid in self.processes.items()
         }
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Let a system that polls run only inside the block."""
+        self._signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGSTOP)
+
+    def _settle(self) -> None:
+        """Wait until questions whose askers are gone are worked off: the next figure is not theirs.
+
+        What a process does while nobody asks is less than a fifth of a core.
+        """
+        end = time.monotonic() + _SETTLE_S
+        while time.monotonic() < end:
+            before = self._cpu()
+            time.sleep(_LOOK_S)
+            if sum(self._cpu().values()) - sum(before.values()) < _LOOK_S / 5:
+                return
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self.processes.values() if self.polls else ():
+            os.killpg(pid, number)
 
     def _cpu(self) -> dict[str, float]:
         return {part: cpu_s(family(pid)) for part, pid in self.processes.items()}

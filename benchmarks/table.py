@@ -27,6 +27,7 @@ def report(document: Json) -> str:
         *(throughput(sections[key]) for key in _MODELS if key in sections),
         targets(document["targets"]),
         *(curves(model) for model in sections.get("connections", {}).get("models", ())),
+        *(profile(model, part) for model, part in _profiled(sections)),
         *(growth(key, sections[key]) for key in _GROWTH if key in sections),
         conditions(document),
     ]
@@ -49,9 +50,7 @@ def throughput(section: Json) -> str:
         [
             f"*limit: in process, batch 8, {name}*",
             f"*{_number(part['requests_per_s'])}*",
-            "",
-            "",
-            "",
+            *("", "", _number(part["cpu_ms"])),
         ]
         for name, part in section["limits"].items()
     ]
@@ -83,6 +82,21 @@ def curves(model: Json) -> str:
     ]
     head = f"{_MODELS[model['model']]}, {model['engine']}: connections"
     return grid([head, "requests/s", "p50 ms", "p99 ms", "MB resident"], rows)
+
+
+def _profiled(sections: Json) -> Iterable[tuple[str, Json]]:
+    models: Json = sections.get("request_profile", {}).get("models", {})
+    return models.items()
+
+
+def profile(model: str, processes: Json) -> str:
+    """Return what each step of a request costs."""
+    rows = [
+        [f"{process}: {step}", f"{ms:.2f}"]
+        for process, steps in processes.items()
+        for step, ms in steps.items()
+    ]
+    return grid([f"{_MODELS[model]}, steps of one request", "CPU ms"], rows)
 
 
 _GROWTH = {

@@ -90,7 +90,7 @@ def at(*path: str) -> Callable[[Results], float]:
 
 def worst_added(results: Results) -> float:
     """Return the added milliseconds of the model that gets most of them."""
-    return max(float(part["added_ms"]) for part in results["one_connection"].values())
+    return max(float(part["added_ms"]) for part in results["one_connection"]["models"].values())
 
 
 def worst_fall(results: Results) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.bench import Bench
@@ -10,32 +11,40 @@ from benchmarks.fixtures import Fixture
 from benchmarks.own_system import Layout, both
 from benchmarks.subject import FORMS
 
-STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+STEPS = {"mobilenet": (1, 2, 4, 8, 16, 32, 64, 128, 256), "inception": (1, 4, 16, 64, 256)}
 #: Above the largest number of connections, so that nothing is refused.
 IN_FLIGHT = 320
+ANSWERS_EACH = 4
+MOST_S = 30.0
 
 
 def connections(bench: Bench) -> Json:
     """Measure each step in each round, all on one running system."""
-    return {"models": [_curve(bench, bench.fixture(model)) for model in ("mobilenet", "inception")]}
+    return {"models": [_curve(bench, bench.fixture(model), STEPS[model]) for model in STEPS]}
 
 
-def _curve(bench: Bench, fixture: Fixture) -> Json:
+def _curve(bench: Bench, fixture: Fixture, counts: Sequence[int]) -> Json:
     layout = replace(Layout(), in_flight=IN_FLIGHT)
-    runs: dict[int, list[Json]] = {step: [] for step in STEPS}
+    runs: dict[int, list[Json]] = {step: [] for step in counts}
     with both(fixture, layout) as system:
-        system.measure(fixture, 16, bench.warm_up_s)
+        pace = system.measure(fixture, 16, bench.warm_up_s)["requests_per_s"]
         for _ in range(bench.rounds):
-            for step in STEPS:
-                runs[step].append(system.measure(fixture, step, bench.seconds))
-    for step in STEPS:
+            for step in counts:
+                seconds = window_s(step, pace, bench.seconds)
+                runs[step].append(system.measure(fixture, step, seconds))
+    for step in counts:
         bench.say(f"{fixture.model}, {step}: {runs[step][-1]['requests_per_s']:.1f}/s")
     return {
         "model": fixture.model,
         "engine": layout.name,
         "held_mb": held_mb(fixture),
-        "steps": [{"connections": step} | _step(runs[step]) for step in STEPS],
+        "steps": [{"connections": step} | _step(runs[step]) for step in counts],
     }
+
+
+def window_s(connections: int, pace: float, least_s: float) -> float:
+    """Return how long to measure, so that each connection gets several answers."""
+    return min(MOST_S, max(least_s, ANSWERS_EACH * connections / max(pace, 1)))
 
 
 def held_mb(fixture: Fixture) -> float:

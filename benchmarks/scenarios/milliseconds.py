@@ -20,7 +20,7 @@ _STAGE = re.compile(r"(\w+);dur=([\d.]+)")
 
 def milliseconds(bench: Bench) -> Json:
     """Take one request apart, one caller at a time."""
-    return {model: _stages(bench, bench.fixture(model), Layout()) for model in SIDES}
+    return {"models": {model: _stages(bench, bench.fixture(model), Layout()) for model in SIDES}}
 
 
 def _stages(bench: Bench, fixture: Fixture, layout: Layout) -> Json:
@@ -65,5 +65,5 @@ def _asked(url: str, fixture: Fixture, seconds: float) -> list[Json]:
 
 def stages_of(server_timing: str, whole_ms: float) -> Json:
     """Return the header's stages, and as ``http`` what lies outside all of them."""
-    stages = {name: float(ms) for name, ms in _STAGE.findall(server_timing)}
+    stages = {name: float(ms) for name, ms in _STAGE.findall(server_timing) if name != "total"}
     return stages | {"whole": whole_ms, "http": whole_ms - sum(stages.values())}

@@ -11,7 +11,7 @@ from benchmarks.own_system import Layout, both
 
 def one_connection(bench: Bench) -> Json:
     """Hold the median latency against that of the bare work, in turns."""
-    return {model: _added(bench, bench.fixture(model), Layout()) for model in SIDES}
+    return {"models": {model: _added(bench, bench.fixture(model), Layout()) for model in SIDES}}
 
 
 def _added(bench: Bench, fixture: Fixture, layout: Layout) -> Json:

@@ -37,5 +37,5 @@ def _start(bench: Bench, fixture: Fixture) -> Json:
             "ready_s": ready_s,
             "resident_mb": resident,
             "resident_after_load_mb": resident_mb(pid),
-            "has_tensorflow": "tensorflow" in Path(f"/proc/{pid}/maps").read_text(),
+            "has_tensorflow": "libtensorflow" in Path(f"/proc/{pid}/maps").read_text(),
         }

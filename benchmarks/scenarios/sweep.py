@@ -16,7 +16,7 @@ CONNECTIONS = 16
 
 def sweep(bench: Bench) -> Json:
     """Measure every layout on both models; the list is sorted, best first."""
-    return {model: _sorted(bench, bench.fixture(model)) for model in SIDES}
+    return {"models": {model: _sorted(bench, bench.fixture(model)) for model in SIDES}}
 
 
 def layouts() -> Iterator[Layout]:

@@ -33,7 +33,8 @@ def compare(bench: Bench, fixture: Fixture) -> Json:
         limits = [stack.enter_context(limit(fixture.model, layout)) for layout in ENGINES]
         systems = _started(stack, fixture, absent)
         for system in systems.values():
-            system.measure(fixture, CONNECTIONS, bench.warm_up_s)
+            with system.awake():
+                system.measure(fixture, CONNECTIONS, bench.warm_up_s)
         rounds = [_round(bench, fixture, systems, limits) for _ in range(bench.rounds)]
     return {
         "model": fixture.model,
@@ -46,7 +47,9 @@ def compare(bench: Bench, fixture: Fixture) -> Json:
             for key, system in systems.items()
         },
         "limits": {
-            limit.name: summary([r[f"limit {limit.name}"] for r in rounds], FIGURES[:1])
+            limit.name: summary(
+                [r[f"limit {limit.name}"] for r in rounds], ("requests_per_s", "cpu_ms")
+            )
             for limit in limits
         },
     }
@@ -70,7 +73,8 @@ def _round(
     for worker in limits:
         results[f"limit {worker.name}"] = worker.throughput(bench.seconds)
     for key, system in systems.items():
-        results[key] = system.measure(fixture, CONNECTIONS, bench.seconds)
+        with system.awake():
+            results[key] = system.measure(fixture, CONNECTIONS, bench.seconds)
     for key, result in results.items():
         bench.say(f"{key}: {result['requests_per_s']:.1f}/s")
     return results
