@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from scripts.errors import ScriptError
 
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ DTYPES = ("float32", "bfloat16")
 def in_bfloat16(model: keras.Model, spec: InputSpec) -> keras.Model:
     """Return the copy, or raise ScriptError if one of the layers cannot compute so."""
     import keras
+    import numpy as np
 
     exact = list(_exact_layers(model))
 
