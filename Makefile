@@ -8,7 +8,7 @@ GRPC_PORT = 8500
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help run stop test check
+.PHONY: help run stop test check bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -27,6 +27,9 @@ check: .venv/dev.stamp ## lint, format and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by side (20 minutes; ARGS=--short for 5)
+	@$(BIN)/python -m benchmarks.run $(ARGS)
+
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and f"Python 3.11 to 3.13 is needed, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv .venv
@@ -39,3 +42,13 @@ check: .venv/dev.stamp ## lint, format and types
 .venv/dev.stamp: .venv/run.stamp
 	@$(INSTALL) -e '.[gateway,embedded,openvino,export,dev]'
 	@touch $@
+
+.venv/bench.stamp: .venv/run.stamp
+	@$(INSTALL) -e '.[gateway,embedded,openvino,export,bench]'
+	@touch $@
+
+# The peers of the benchmark, in an environment of their own; without them their rows stay empty.
+.venv-bench/peers.stamp: .venv/bin/python benchmarks/peers/requirements.txt
+	@test -x .venv-bench/bin/python || $(BIN)/python -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt \
+		&& touch $@ || echo "the peers could not be installed; their rows will say so"

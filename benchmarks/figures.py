@@ -33,8 +33,3 @@ def summary(runs: Sequence[Json], keys: Sequence[str]) -> Json:
 def column(runs: Sequence[Json], key: str) -> list[float]:
     """Return one key of every run."""
     return [float(run[key]) for run in runs]
-
-
-def share(part: float, whole: float) -> float:
-    """Return part / whole, 0 where there is no whole."""
-    return part / whole if whole else 0.0

@@ -34,7 +34,13 @@ def continued(path: Path = LATEST, *, short: bool) -> Json:
     """Return the document on disk with this run's conditions, or a fresh one."""
     document = fresh(short=short)
     if path.is_file():
-        document["sections"] = json.loads(path.read_text())["sections"]
+        document["sections"] = loaded(path)["sections"]
+    return document
+
+
+def loaded(path: Path = LATEST) -> Json:
+    """Return the document on disk."""
+    document: Json = json.loads(path.read_text())
     return document
 
 

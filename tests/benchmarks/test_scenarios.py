@@ -1,0 +1,96 @@
+"""The pure parts of the scenarios."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import results
+from benchmarks.pictures import SIZE, jpegs, resized
+from benchmarks.prepare import clear_and_various
+from benchmarks.run import SCENARIOS, parser
+from benchmarks.scenarios.connections import MOST_S, window_s
+from benchmarks.scenarios.milliseconds import stages_of
+from benchmarks.scenarios.sweep import layouts
+
+
+def test_pictures_are_distinct_and_the_same_every_time() -> None:
+    files = jpegs(6)
+
+    assert len(set(files)) == 6
+    assert files == jpegs(6)
+
+
+def test_pictures_have_the_size_that_the_tables_name() -> None:
+    assert SIZE == (500, 375)
+    assert resized(jpegs(1)[0], 192).size == (192, 192)
+
+
+def test_clear_pictures_of_many_classes_are_chosen() -> None:
+    scores = np.array(
+        [[0.9, 0.1, 0.0], [0.8, 0.2, 0.0], [0.1, 0.9, 0.0], [0.34, 0.33, 0.33], [0.0, 0.5, 0.5]],
+        np.float32,
+    )
+
+    assert sorted(clear_and_various(scores, 2)) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("connections", "pace", "seconds"), [(16, 100, 5), (256, 100, 10.24), (256, 0, MOST_S)]
+)
+def test_many_connections_are_measured_for_longer(
+    connections: int, pace: float, seconds: float
+) -> None:
+    assert window_s(connections, pace, 5) == seconds
+
+
+def test_what_lies_outside_all_stages_is_http() -> None:
+    stages = stages_of("decode;dur=1.5, serving;dur=10.0, total;dur=12.5", 14.0)
+
+    assert stages == {"decode": 1.5, "serving": 10.0, "whole": 14.0, "http": 2.5}
+
+
+def test_the_sweep_tries_no_layout_twice() -> None:
+    tried = list(layouts())
+
+    assert len(tried) == len(set(tried)) > 1
+
+
+def test_an_unknown_section_is_refused_with_the_known_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--only", "inceptoin"])
+
+    assert "'inceptoin' is no section; known are inception, mobilenet" in capsys.readouterr().err
+
+
+def test_sections_are_selected_by_commas() -> None:
+    assert parser().parse_args(["--only", "inception,mobilenet"]).only == ["inception", "mobilenet"]
+
+
+def test_a_section_is_saved_as_soon_as_it_is_measured(tmp_path: Path) -> None:
+    path = tmp_path / "latest.json"
+    document = results.fresh(short=True)
+
+    results.add(document, "gateway_cpu", {"beyond_ms": 1.2}, path)
+
+    saved = json.loads(path.read_text())
+    assert saved["sections"] == {"gateway_cpu": {"beyond_ms": 1.2}}
+    assert [v["met"] for v in saved["targets"] if v["id"] == "4"] == [True]
+
+
+def test_a_part_of_a_run_keeps_the_other_sections(tmp_path: Path) -> None:
+    path = tmp_path / "latest.json"
+    results.add(results.fresh(short=False), "large_jpeg", {"ratio": 1.3}, path)
+
+    document = results.continued(path, short=True)
+
+    assert list(document["sections"]) == ["large_jpeg"]
+
+
+def test_every_section_is_named_after_its_scenario() -> None:
+    assert all(name == scenario.__name__ for name, scenario in SCENARIOS.items())

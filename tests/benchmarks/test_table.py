@@ -1,0 +1,65 @@
+"""The README's tables are made from the results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import table
+from benchmarks.results import LATEST, README
+
+
+def test_only_what_is_between_the_markers_changes() -> None:
+    readme = f"# Title\n{table.BEGIN}\nold\n{table.END}\nhow to run it"
+
+    found = table.between_markers(readme, "new")
+
+    assert found == f"# Title\n{table.BEGIN}\nnew\n{table.END}\nhow to run it"
+
+
+def test_a_readme_without_markers_is_not_overwritten() -> None:
+    with pytest.raises(ValueError, match="lacks"):
+        table.between_markers("# Title", "new")
+
+
+def test_figures_stand_right_and_names_left() -> None:
+    found = table.grid(["system", "requests/s"], [["ours", "63.0"]])
+
+    assert found.splitlines() == [
+        "| system | requests/s |",
+        "| --- | ---: |",
+        "| ours | 63.0 |",
+    ]
+
+
+def test_a_target_that_is_missed_stands_out() -> None:
+    verdicts: list[dict[str, Any]] = [
+        {"id": "1", "what": "fast", "value": 0.5, "target": ">= 0.88", "met": False},
+        {"id": "2", "what": "small", "value": None, "target": "<= 350", "met": False},
+        {"id": "3", "what": "soon", "value": 0.42, "target": "<= 1.2", "met": True},
+    ]
+
+    rows = table.targets(verdicts).splitlines()[2:]
+
+    assert rows == [
+        "| 1 | fast | 0.5 | >= 0.88 | **no** |",
+        "| 2 | small | not measured | <= 350 | **no** |",
+        "| 3 | soon | 0.42 | <= 1.2 | yes |",
+    ]
+
+
+def test_the_readme_shows_the_results_beside_it() -> None:
+    document = json.loads(LATEST.read_text())
+
+    assert README.read_text() == table.between_markers(
+        README.read_text(), table.report(document)
+    ), f"{README.name} was not made from {LATEST.name}: python -m benchmarks.run --report"
+
+
+def test_the_readme_opens_with_the_table() -> None:
+    lines = [line for line in Path(README).read_text().splitlines() if line]
+
+    assert lines[1:2] == [table.BEGIN]

@@ -1,0 +1,71 @@
+"""What is promised is held against what was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.targets import TARGETS, Target, at, fall, memory_growth, over, verdicts
+
+Json = dict[str, Any]
+
+
+def runs(*figures: float) -> Json:
+    return {"runs": [{"requests_per_s": figure} for figure in figures]}
+
+
+def step(connections: int, figure: float, resident_mb: float = 0) -> Json:
+    return {"connections": connections, "requests_per_s": figure, "resident_mb": resident_mb}
+
+
+@pytest.mark.parametrize(("value", "met"), [(1.29, True), (1.3, True), (1.31, False)])
+def test_an_upper_bound_is_inclusive(value: float, met: bool) -> None:
+    target = Target("4", "CPU", at("part", "ms"), 1.3, False)
+
+    verdict = target.verdict({"part": {"ms": value}})
+
+    assert verdict == {"id": "4", "what": "CPU", "value": value, "target": "<= 1.3", "met": met}
+
+
+@pytest.mark.parametrize(("value", "met"), [(0.87, False), (0.88, True), (0.89, True)])
+def test_a_lower_bound_is_inclusive(value: float, met: bool) -> None:
+    verdict = Target("1", "share", at("share"), 0.88).verdict({"share": value})
+
+    assert (verdict["target"], verdict["met"]) == (">= 0.88", met)
+
+
+def test_what_was_not_measured_is_not_met() -> None:
+    found = verdicts({})
+
+    assert [(v["value"], v["met"]) for v in found] == [(None, False)] * len(TARGETS)
+
+
+def test_every_target_has_an_id_of_its_own() -> None:
+    assert len({target.id for target in TARGETS}) == len(TARGETS)
+
+
+def test_systems_are_compared_within_rounds() -> None:
+    results = {"inception": {"systems": {"ours": runs(60, 30, 30), "theirs": runs(30, 10, 10)}}}
+
+    assert over("inception", "ours", "theirs")(results) == 3
+
+
+def test_a_peer_that_is_absent_leaves_a_gap() -> None:
+    results = {"inception": {"systems": {"ours": runs(60)}}}
+
+    verdict = Target("1.2", "x", over("inception", "ours", "theirs"), 2.2).verdict(results)
+
+    assert (verdict["value"], verdict["met"]) == (None, False)
+
+
+def test_the_fall_counts_from_16_connections_on() -> None:
+    steps = [step(1, 10), step(16, 100), step(64, 90), step(256, 80)]
+
+    assert fall(steps) == 0.8
+
+
+def test_memory_is_held_against_the_bodies_in_flight() -> None:
+    model = {"held_mb": 0.5, "steps": [step(16, 1, 100), step(256, 1, 220)]}
+
+    assert memory_growth(model) == 1.0
