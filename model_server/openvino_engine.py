@@ -102,6 +102,8 @@ class _Compiler:
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(options.threads),
+            # The gateway works on the same cores: a thread bound to one of them waits for it.
+            "ENABLE_CPU_PINNING": "NO",
         }
 
     def compiled(self, path: Path) -> Any:  # noqa: ANN401 - a CompiledModel
