@@ -188,7 +188,7 @@ def _core() -> Any:  # noqa: ANN401 - openvino.Core
 
 
 def _import() -> Any:  # noqa: ANN401 - the module
-    import openvino  # type: ignore[import-untyped,import-not-found,unused-ignore] # has no types
+    import openvino
 
     return openvino
 
