@@ -32,9 +32,12 @@ class PreferredEngine:
         """Load the SavedModel in the folder, or raise a ServingError."""
         if self._takes_all or (path / SPEC).is_file():
             try:
-                return self._openvino.load(path)
+                model = self._openvino.load(path)
             except ServingError as error:
                 logger.warning("TensorFlow serves %s instead of OpenVINO: %s", path, error.message)
+            else:
+                logger.info("OpenVINO serves %s", path)
+                return model
         return TensorFlowEngine(_tensorflow_options(self._flags)).load(path)
 
 

@@ -118,3 +118,4 @@ def test_tensorflow_serves_what_openvino_cannot(
     warnings = [line for line in (tmp_path / "log").read_text().splitlines() if " W " in line]
     assert {name for name in models if any(f"/{name}/" in line for line in warnings)} == warned
     assert len(warnings) == len(warned)
+    assert f"OpenVINO serves {exports / 'tf' / '1'}\n" in (tmp_path / "log").read_text()
