@@ -6,8 +6,9 @@ can rely on one promise: every failure is ``MissingImage`` or ``InvalidBase64``.
 
 from __future__ import annotations
 
-import binascii
 import re
+
+import pybase64
 
 from flask_server.errors import InvalidBase64, MissingImage
 
@@ -26,7 +27,7 @@ def decode_base64(text: str, *, from_form: bool = False) -> bytes:
     body = _without_head(text)
     try:
         # What most clients send: standard, padded, in one line. One pass instead of four.
-        if decoded := binascii.a2b_base64(body, strict_mode=True):
+        if decoded := pybase64.b64decode(body, validate=True):
             return decoded
     except ValueError:
         pass
@@ -65,7 +66,7 @@ def _decode(data: bytes) -> bytes:
         raise InvalidBase64("The base64 text goes on after its padding.")
     if len(data) % 4 == 1:
         raise InvalidBase64(f"{len(data)} base64 characters cannot be a whole number of bytes.")
-    return binascii.a2b_base64(data + b"=" * (-len(data) % 4))
+    return pybase64.b64decode(data + b"=" * (-len(data) % 4))
 
 
 def _foreign(character: str) -> InvalidBase64:

@@ -7,13 +7,13 @@ integer inputs, rounded floats for the rest. Pure: specs and signatures in, byte
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pybase64
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -55,13 +55,13 @@ def choose_encoder(signatures: Signatures, spec: InputSpec) -> Encoder:
 
 def encode_raw(pictures: Sequence[Pixels]) -> bytes:
     """Write pictures as raw bytes in base64, for the ``pixels`` signature."""
-    rows = b",".join(b'{"b64":"%b"}' % base64.b64encode(pixels.tobytes()) for pixels in pictures)
+    rows = b",".join(b'{"b64":"%b"}' % pybase64.b64encode(pixels.tobytes()) for pixels in pictures)
     return b'{"signature_name":"pixels","instances":[%b]}' % rows
 
 
 def encode_files(pictures: Sequence[Pixels]) -> bytes:
     """Write pictures as PNG files in base64, for graphs that decode pictures themselves."""
-    rows = b",".join(b'{"b64":"%b"}' % base64.b64encode(_png(pixels)) for pixels in pictures)
+    rows = b",".join(b'{"b64":"%b"}' % pybase64.b64encode(_png(pixels)) for pixels in pictures)
     return b'{"instances":[%b]}' % rows
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 from typing import Final
+
+import pybase64
 
 from model_server.errors import InvalidArgument
 
@@ -15,7 +16,7 @@ _SHAPE: Final = re.compile(r"([A-Za-z0-9+/]*)([=.]*)")
 def decode(text: str) -> bytes:
     """Return the bytes behind the text, or raise InvalidArgument."""
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
+        return pybase64.b64decode(text, validate=True)
     except ValueError:
         return _decode_patiently(text)
 
@@ -28,7 +29,7 @@ def _decode_patiently(text: str) -> bytes:
     missing = -len(digits) % 4
     if missing == 3 or len(padding) not in (0, missing):
         raise _undecodable()
-    return binascii.a2b_base64(digits + "=" * missing)
+    return pybase64.b64decode(digits + "=" * missing)
 
 
 def _undecodable() -> InvalidArgument:
