@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+import orjson
 import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -152,8 +153,8 @@ class Serving:
         if answer.status != HTTPStatus.OK:
             raise self._refusal(answer)
         try:
-            return json.loads(answer.body)
-        except ValueError as error:
+            return _document(answer.body)
+        except (ValueError, RecursionError) as error:
             raise self._nonsense("JSON") from error
 
     def _exchange(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> _Answer:
@@ -206,6 +207,14 @@ def _whole_body(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> bytes
         parts.append(part)
         deadline.left()
     return b"".join(parts)
+
+
+def _document(body: bytes) -> Any:  # noqa: ANN401 (JSON)
+    """Read JSON, and the NaN and Infinity that Serving writes beyond it."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body)
 
 
 def _path(model: str, version: int | None = None) -> str:
