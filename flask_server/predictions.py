@@ -100,9 +100,16 @@ def choose(wish: Wish, spec: ModelSpec) -> Choice:
 def rank(scores: Scores, spec: ModelSpec, choice: Choice) -> list[Prediction]:
     """Return the chosen classes, best first; equal scores keep the classes' order."""
     values = activated(scores, spec)
-    order = np.argsort(-values[choice.classes], kind="stable")[: choice.top_k]
-    best = choice.classes[order].tolist()
+    best = choice.classes[_highest(values[choice.classes], choice.top_k)].tolist()
     return [_prediction(spec, i, float(values[i])) for i in best if values[i] >= choice.threshold]
+
+
+def _highest(values: Scores, count: int) -> NDArray[np.intp]:
+    """Return where the highest values are, best first; equal ones keep their order."""
+    # Finding the least of them first spares the sorting of all the others.
+    least = np.partition(values, -count)[-count] if count < values.size else -np.inf
+    candidates = np.flatnonzero(values >= least)
+    return candidates[np.argsort(-values[candidates], kind="stable")[:count]]
 
 
 def activated(scores: Scores, spec: ModelSpec) -> Scores:

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flask_server.errors import InvalidParameter, ServingError
 from flask_server.predictions import Prediction, Wish, choose, rank, read_scores, softmax
@@ -28,6 +30,25 @@ def test_best_comes_first() -> None:
 
 def test_equal_scores_keep_the_order_of_the_classes() -> None:
     assert [p.class_id for p in ranked([0.5, 0.5, 0.5])] == ["id0", "id1", "id2"]
+
+
+def test_equal_scores_at_the_end_of_the_answer_keep_their_order_too() -> None:
+    spec = make_spec(labels=tuple("abcdef"))
+
+    best = ranked([0.1, 0.2, 0.3, 0.2, 0.2, 0.1], spec, top_k=3)
+
+    assert [p.label for p in best] == ["c", "b", "d"]
+
+
+@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=9), st.integers(1, 9))
+def test_the_best_are_those_of_a_whole_sorting(scores: list[float], top_k: int) -> None:
+    spec = make_spec(labels=tuple("abcdefghi"[: len(scores)]))
+    top_k = min(top_k, len(scores))
+
+    best = ranked(scores, spec, top_k=top_k)
+
+    wanted = sorted(range(len(scores)), key=lambda index: -scores[index])[:top_k]
+    assert [p.class_id for p in best] == [f"id{index}" for index in wanted]
 
 
 def test_logits_become_probabilities() -> None:
