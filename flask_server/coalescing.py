@@ -1,9 +1,9 @@
 """Put pictures that wait for the same model version into one call to Serving.
 
 A call costs time beyond the arithmetic, and engines do several pictures faster than one at a time.
-So while a worker's call for a model is under way, what comes in waits and becomes the next call;
-where nothing is under way nothing waits. There is no timer and no thread of its own: a caller whose
-turn it is sends for all that wait with it.
+So while a worker has its calls for a model under way, what comes in waits and becomes the next
+call; before that nothing waits. There is no timer and no thread of its own: a caller whose turn it
+is sends for all that wait with it.
 
 An error of Serving about a merged call is settled one by one, so it reaches only its owner.
 """
@@ -21,10 +21,12 @@ from flask_server.predictions import Scores
 from flask_server.preprocessing import Pixels
 from flask_server.serving import ServableGone
 
-#: Calls for one model that a worker has under way at the same time.
-UNDER_WAY = 1
-#: Most pictures in one call; a single request may bring more and then goes alone.
-MOST = 16
+#: Calls for one model that a worker has under way at the same time: while Serving computes one, it
+#: reads the next.
+UNDER_WAY = 2
+#: Most pictures in one call; a single request may bring more and then goes alone. Engines gain
+#: little beyond that, and with fewer the worker decodes some while Serving has the others.
+MOST = 8
 
 Pictures = Sequence[Pixels]
 #: Asks Serving for the scores of some pictures.
@@ -83,12 +85,11 @@ class Coalescer:
 
     def _next(self) -> list[_Job]:
         """Take the longest waiting jobs of one version that fit into one call, at least one."""
-        first = self._waiting[0]
+        room = self._most
         led: list[_Job] = []
-        count = 0
         for job in self._waiting:
-            count += len(job.pictures)
-            if led and (count > self._most or job.version != first.version):
+            room -= len(job.pictures)
+            if led and (room < 0 or job.version != led[0].version):
                 break
             led.append(job)
         del self._waiting[: len(led)]
