@@ -14,7 +14,7 @@ from benchmarks.fixtures import Fixture
 class Bench:
     """One run of the benchmark."""
 
-    seconds: float = 5
+    seconds: float = 4
     """How long one measurement takes."""
 
     rounds: int = 3
@@ -31,6 +31,6 @@ class Bench:
         print(f"  {text}", flush=True)
 
 
-SHORT = Bench(seconds=3, rounds=1, warm_up_s=2)
+SHORT = Bench(seconds=2, rounds=1, warm_up_s=1)
 
 Scenario = Callable[[Bench], Json]

@@ -48,7 +48,9 @@ def load(target: Target, connections: int, seconds: float) -> Json:
     command += [str(target.questions), target.content_type, target.answer]
     command.append(str(_per_thread(target.questions, connections)))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return read_result(done.stdout, done.stderr)
+    if done.returncode < 0:  # killed or crashed, once in some hundred runs: nothing was measured
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return read_result(done.stdout, f"{done.stderr} (exit code {done.returncode})")
 
 
 def read_result(output: str, errors: str = "") -> Json:
