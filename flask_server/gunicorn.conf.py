@@ -28,7 +28,7 @@ logging.captureWarnings(True)
 
 wsgi_app = "flask_server.app:create_app()"
 bind = "127.0.0.1:5000"
-worker_class = "gthread"
+worker_class = "flask_server.worker.StayingWorker"
 workers = _settings.workers
 threads = _settings.threads
 # Longer than the pools of common proxies and browsers keep a connection, so that they close first.

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+gthread = pytest.importorskip("gunicorn.workers.gthread", reason="gunicorn needs a Unix system")
+
+from flask_server.worker import StayingWorker  # noqa: E402 (imports gunicorn)
+
+
+class Connection:
+    """One end of a pair of sockets; gunicorn's part reads one byte per request."""
+
+    def __init__(self) -> None:
+        self.sock, self.caller = socket.socketpair()
+        self.answered: list[bytes] = []
+
+
+@pytest.fixture
+def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
+    connection = Connection()
+
+    def handle(_: Any, conn: Connection) -> bool:
+        conn.answered.append(conn.sock.recv(1))
+        return True
+
+    monkeypatch.setattr(gthread.ThreadWorker, "handle", handle)
+    yield connection
+    connection.sock.close()
+    connection.caller.close()
+
+
+def worker(connections: int = 1, *, alive: bool = True) -> StayingWorker:
+    worker = StayingWorker.__new__(StayingWorker)
+    worker.alive, worker.nr_conns, worker.cfg = alive, connections, SimpleNamespace(threads=2)
+    return worker
+
+
+def test_a_thread_answers_what_its_connection_asks_next(connection: Connection) -> None:
+    connection.caller.sendall(b"abc")
+
+    assert worker().handle(connection) is True
+
+    assert connection.answered == [b"a", b"b", b"c"]
+
+
+@pytest.mark.parametrize("busy", [worker(3), worker(alive=False)], ids=["crowded", "stopping"])
+def test_a_thread_goes_where_others_may_need_it(
+    busy: StayingWorker, connection: Connection
+) -> None:
+    connection.caller.sendall(b"abc")
+
+    assert busy.handle(connection) is True
+
+    assert connection.answered == [b"a"]
+
+
+@pytest.mark.parametrize("end", [False, object()], ids=["closed", "deferred"])
+def test_a_connection_that_is_not_kept_is_left(
+    end: object, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection.caller.sendall(b"abc")
+    monkeypatch.setattr(gthread.ThreadWorker, "handle", lambda *_: end)
+
+    assert worker().handle(connection) is end
