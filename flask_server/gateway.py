@@ -6,14 +6,17 @@ the scores, every picture gets its own result or error, and the deadline covers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from flask_server import images
+from flask_server.coalescing import MOST, UNDER_WAY
 from flask_server.deadline import Deadline
-from flask_server.errors import GatewayError, ModelNotReady, UnknownVersion
+from flask_server.errors import GatewayError, ModelNotReady, Overloaded, UnknownVersion
 from flask_server.live_model import LiveModel
 from flask_server.models import Models
 from flask_server.predictions import (
@@ -34,6 +37,10 @@ from model_catalog.spec import InputSpec, ModelSpec
 #: How often a question is asked when a version swap comes in between. The new version may see
 #: pictures differently, so each attempt starts from the upload.
 ATTEMPTS = 3
+
+#: Requests for one model whose pictures a worker holds decoded at the same time: those of the calls
+#: under way, and those of the next. A decoded picture takes many times the memory of its file.
+DECODED = (UNDER_WAY + 1) * MOST
 
 #: The bytes of one picture, or why there are none.
 Upload = bytes | GatewayError
@@ -76,6 +83,7 @@ class Gateway:
     def __init__(self, settings: Settings, models: Models) -> None:
         self.settings = settings
         self.models = models
+        self._places = {name: threading.BoundedSemaphore(DECODED) for name in models.names}
 
     def classify(self, question: Question, deadline: Deadline, watch: Stopwatch) -> Answer:
         """Answer the question, or raise the GatewayError that fails all of it."""
@@ -122,9 +130,10 @@ class Gateway:
         self, live: LiveModel, question: Question, deadline: Deadline, watch: Stopwatch
     ) -> Answer:
         choice = choose(question.wish, live.spec)
-        prepared = [self._attempted(upload, live.spec.input, watch) for upload in question.uploads]
-        usable = [item.pixels for item in prepared if isinstance(item, Prepared)]
-        scores = ask_scores(live, usable, deadline, watch) if usable else []
+        with self._place(live.name, deadline):
+            prepared = [self._attempted(u, live.spec.input, watch) for u in question.uploads]
+            usable = [item.pixels for item in prepared if isinstance(item, Prepared)]
+            scores = ask_scores(live, usable, deadline, watch) if usable else []
         with watch.stage("postprocess"):
             ranked = iter([rank(row, live.spec, choice) for row in scores])
         return Answer(
@@ -136,6 +145,20 @@ class Gateway:
             ],
             warnings=warnings_of(live.name, live.spec),
         )
+
+    @contextmanager
+    def _place(self, model: str, deadline: Deadline) -> Iterator[None]:
+        """Hold one of the places for decoded pictures of this model."""
+        places = self._places[model]
+        if not places.acquire(timeout=deadline.left()):
+            raise Overloaded(
+                f"Other requests for model {model} took all of the {deadline.seconds:g} s that this"
+                " one had; try again."
+            )
+        try:
+            yield
+        finally:
+            places.release()
 
     def _attempted(
         self, upload: Upload, spec: InputSpec, watch: Stopwatch

@@ -11,7 +11,7 @@ from typing import Any
 
 from gunicorn import glogging
 
-from flask_server import access, logs, metrics_directory
+from flask_server import access, heap, logs, metrics_directory
 from flask_server.settings import Settings, SettingsError
 from model_catalog.errors import CatalogError
 from model_catalog.models_file import load_models_file
@@ -25,6 +25,7 @@ except (SettingsError, CatalogError) as error:
 if _settings.metrics:
     metrics_directory.make(os.environ)
 logging.captureWarnings(True)
+heap.share()
 
 wsgi_app = "flask_server.app:create_app()"
 bind = "127.0.0.1:5000"

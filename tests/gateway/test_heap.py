@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from flask_server import heap
+
+#: Threads that live at the same time allocate; glibc tells how many heaps there are.
+_COUNT = """
+import ctypes, sys, threading
+from flask_server import heap
+if sys.argv[1] == "shared":
+    heap.share()
+meet = threading.Barrier(4)
+def work():
+    libc = ctypes.CDLL(None)
+    libc.malloc(1000)
+    meet.wait()
+threads = [threading.Thread(target=work) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+ctypes.CDLL(None).malloc_stats()
+"""
+
+
+def heaps(mode: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", _COUNT, mode], capture_output=True, text=True, check=True
+    )
+    return done.stderr.count("Arena ")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has heaps per thread")
+def test_threads_share_one_heap() -> None:
+    assert heaps("usual") > 1
+    assert heaps("shared") == 1
+
+
+def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flask_server.heap.ctypes.CDLL", lambda _: object())
+
+    heap.share()

@@ -1,0 +1,75 @@
+"""How many requests of a worker have their pictures decoded at the same time."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from flask_server import images
+from flask_server.gateway import DECODED
+from tests.gateway.conftest import MakeApp
+from tests.gateway.test_model_views import code
+from tests.gateway.test_serving_faults import ask, eventually
+
+
+class Slow:
+    """Stands in front of the decoder and counts who is in it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.inside = 0
+        self.most = 0
+        self.go = threading.Event()
+        self._lock = threading.Lock()
+        self._decode = images.decode
+        monkeypatch.setattr(images, "decode", self)
+
+    def __call__(self, *args: Any, **options: Any) -> images.Picture:
+        with self._lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        self.go.wait(10)
+        with self._lock:
+            self.inside -= 1
+        return self._decode(*args, **options)
+
+
+def test_others_wait_for_a_place_and_all_are_answered(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, slow = make_app(), Slow(monkeypatch)
+    with ThreadPoolExecutor(DECODED + 3) as pool:
+        futures = [pool.submit(lambda: ask(app.test_client())) for _ in range(DECODED + 3)]
+        assert eventually(lambda: slow.inside == DECODED)
+        assert not eventually(lambda: slow.inside > DECODED, seconds=0.3)
+        slow.go.set()
+
+        assert {future.result().status_code for future in futures} == {200}
+
+    assert slow.most == DECODED
+
+
+def test_who_waits_until_the_deadline_is_told_that_others_were_busy(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, slow = make_app(deadline_s=0.3, max_in_flight=DECODED + 1), Slow(monkeypatch)
+    with ThreadPoolExecutor(DECODED) as pool:
+        for _ in range(DECODED):
+            pool.submit(lambda: ask(app.test_client()))
+        assert eventually(lambda: slow.inside == DECODED)
+        refused = ask(app.test_client())
+        slow.go.set()
+
+    assert code(refused) == (503, "overloaded")
+    assert "took all of the 0.3 s that this one had" in refused.text
+
+
+def test_pictures_that_cannot_be_decoded_give_their_place_back(make_app: MakeApp) -> None:
+    client = make_app().test_client()
+
+    for _ in range(DECODED + 1):
+        assert client.post("/models/toy/predict", json={"image": "AAAA"}).status_code == 415
+
+    assert ask(client).status_code == 200
