@@ -24,6 +24,7 @@ from flask_server import (
     security_headers,
 )
 from flask_server.gateway import Gateway
+from flask_server.json_writer import JsonWriter
 from flask_server.ledger import NotingGateway
 from flask_server.metrics import Metrics
 from flask_server.models import Models
@@ -48,7 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_env(os.environ)
     logs.configure(settings.log_format)
     app = Flask(__name__)
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    app.json = JsonWriter(app)
     watched = _models(settings)
     app.extensions[EXTENSION] = NotingGateway(settings, watched)
     ledger.init_app(app)
