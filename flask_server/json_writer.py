@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import flask
 import orjson
-from flask import Response
 from flask.json.provider import DefaultJSONProvider
+from werkzeug.sansio.response import Response
 
 
 class JsonWriter(DefaultJSONProvider):
@@ -22,4 +23,4 @@ class JsonWriter(DefaultJSONProvider):
         except orjson.JSONEncodeError:
             # Half a surrogate pair in a label is no UTF-8; the standard library writes escapes.
             return super().response(*args, **kwargs)
-        return Response(text, mimetype=self.mimetype)
+        return flask.Response(text, mimetype=self.mimetype)
