@@ -30,8 +30,9 @@ _LONG_RUN: Final = bytes(4096)
 #: A look at every 64th byte is enough to see that there is no long run.
 _STRIDE: Final = 64
 _SPARSE_RUN: Final = bytes(len(_LONG_RUN) // _STRIDE)
-#: From here on the standard library would keep all other threads waiting too long.
-_FREEZING: Final = 8 << 20
+#: From so many values or bytes on, the standard library would keep all other threads waiting.
+_MANY_VALUES: Final = 1 << 20
+_MANY_BYTES: Final = 64 << 20
 #: What stands in for a list that has become an array; no body that holds it is read that way.
 _MARK: Final = "\1"
 _MARK_IN_BODY: Final = b"\\u0001"
@@ -64,7 +65,7 @@ class Document:
 
 def read(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     """Return the first JSON value of the body, or raise InvalidArgument."""
-    if len(body) < _FREEZING:
+    if len(body) < _MANY_BYTES and body.count(b",") < _MANY_VALUES:
         with suppress(Doubt):
             return _read_plain(body, _DECODER)
     return json_exact.parse(body)
