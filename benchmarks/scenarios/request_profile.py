@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from benchmarks.bench import Bench
@@ -99,10 +100,12 @@ def _gateway_steps(fixture: Fixture) -> dict[str, Step]:
         "decode the JPEG": decode,
         "resize": lambda: to_pixels(picture, spec.input),
         "pixels to base64 and JSON": lambda: encode_raw([pixels]),
-        "read the scores' JSON": lambda: json.loads(reply),
+        "read the scores' JSON": lambda: orjson.loads(reply),
         "check the scores": lambda: read_scores(rows, count=1, classes=spec.output.classes),
         "rank": lambda: rank(scores, spec, choose(EVERYTHING, spec)),
-        "write the answer's JSON": lambda: json.dumps([prediction.label for prediction in ranked]),
+        "write the answer's JSON": lambda: orjson.dumps(
+            [prediction.label for prediction in ranked]
+        ),
     }
 
 
@@ -140,7 +143,7 @@ def _call(bench: Bench, fixture: Fixture) -> dict[str, float]:
         whole = cpu_ms(lambda: serving.predict("toy", 1, body, Deadline(10)), bench.seconds / 5)
         serving.close()
     reply = b'{"predictions": [' + answers(fixture.side)["row"] + b"]}"
-    return {"call Serving": whole - cpu_ms(lambda: json.loads(reply), bench.seconds / 10)}
+    return {"call Serving": whole - cpu_ms(lambda: orjson.loads(reply), bench.seconds / 10)}
 
 
 def _whole(bench: Bench) -> float:
