@@ -1,9 +1,9 @@
 """Put pictures that wait for the same model version into one call to Serving.
 
 A call costs time beyond the arithmetic, and engines do several pictures faster than one at a time.
-So while a worker has its calls for a model under way, what comes in waits and becomes the next
-call; before that nothing waits. There is no timer and no thread of its own: a caller whose turn it
-is sends for all that wait with it.
+So while a worker has a call for a model under way, what comes in waits, until that is answered or
+enough has come for another. Where nothing is under way nothing waits. There is no timer and no
+thread of its own: a caller whose turn it is sends for all that wait with it.
 
 An error of Serving about a merged call is settled one by one, so it reaches only its owner.
 """
@@ -24,6 +24,8 @@ from flask_server.serving import ServableGone
 #: Calls for one model that a worker has under way at the same time: while Serving computes one, it
 #: reads the next.
 UNDER_WAY = 2
+#: Fewest pictures in a call that is not the only one under way; fewer wait until it is.
+WORTHWHILE = 6
 #: Most pictures in one call; a single request may bring more and then goes alone. Engines gain
 #: little beyond that, and with fewer the worker decodes some while Serving has the others.
 MOST = 8
@@ -53,7 +55,7 @@ class Coalescer:
     """Merges the calls of one worker for one model; safe to use from several threads."""
 
     def __init__(self, under_way: int = UNDER_WAY, most: int = MOST) -> None:
-        self._free = under_way
+        self._calls = self._free = under_way
         self._most = most
         self._lock = threading.Lock()
         self._waiting: list[_Job] = []
@@ -75,13 +77,18 @@ class Coalescer:
 
     def _give_turns(self) -> None:
         """Let the next callers send, as many as may be under way."""
-        while self._waiting and self._free:
+        while self._waiting and self._may_send():
             self._free -= 1
             led = self._next()
             for job in led:
                 job.alone = len(led) == 1
             led[0].led = led
             led[0].turn.set()
+
+    def _may_send(self) -> bool:
+        if self._free == self._calls:
+            return True
+        return bool(self._free) and sum(len(job.pictures) for job in self._waiting) >= WORTHWHILE
 
     def _next(self) -> list[_Job]:
         """Take the longest waiting jobs of one version that fit into one call, at least one."""

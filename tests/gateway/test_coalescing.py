@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flask_server.coalescing import UNDER_WAY, Coalescer, Pictures
+from flask_server.coalescing import WORTHWHILE, Coalescer, Pictures
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError, ServingTimeout, ServingUnavailable
 from flask_server.predictions import Scores
@@ -104,12 +104,28 @@ def test_a_call_is_never_larger_than_allowed_unless_one_request_is() -> None:
     assert engine.calls == [[0], [1, 2, 3], [4, 5, 6, 7], [8]]
 
 
-def test_two_calls_may_be_under_way() -> None:
+def test_a_second_call_may_be_under_way_when_it_is_worth_it() -> None:
     engine = Engine()
     with waiting_behind(engine, under_way=2) as (_, asked):
-        assert asked(1).result(5) == [1]
+        few = asked(1)
+        assert not few.done()
+        rest = [asked(number) for number in range(2, WORTHWHILE + 1)]
 
-    assert engine.calls == [[0], [1]]
+        assert few.result(5) == [1]
+        assert [future.result(5)[0] for future in rest] == list(range(2, WORTHWHILE + 1))
+
+    assert engine.calls == [[0], list(range(1, WORTHWHILE + 1))]
+
+
+def test_too_few_for_a_second_call_go_after_the_first() -> None:
+    engine = Engine()
+    with waiting_behind(engine, under_way=2) as (_, asked):
+        futures = [asked(1), asked(2)]
+        engine.first.set()
+        for future in futures:
+            future.result(5)
+
+    assert engine.calls == [[0], [1, 2]]
 
 
 def test_versions_are_never_mixed() -> None:
@@ -176,22 +192,22 @@ def test_the_turn_is_passed_on_after_every_kind_of_end() -> None:
 
 
 def together(make_app: MakeApp, serving: StubServing, count: int) -> list[int]:
-    """Ask from some threads while the first calls are held; the sizes of Serving's calls."""
+    """Ask from some threads while the first call is held; the sizes of Serving's calls."""
     app = make_app()
     app.test_client().get("/models")
     release = threading.Event()
     serving.before_predict = lambda: release.wait(10)
     with ThreadPoolExecutor(count) as pool:
         futures = [pool.submit(lambda: ask_gateway(app.test_client())) for _ in range(count)]
-        # Threads that are still decoding would come too late for the call after these.
-        assert not eventually(lambda: len(serving.predicts) > UNDER_WAY, seconds=0.5)
+        # Threads that are still decoding would come too late for the second call.
+        assert not eventually(lambda: len(serving.predicts) > 1, seconds=0.5)
         release.set()
         assert {future.result().status_code for future in futures} == {200}
     return [len(call["instances"]) for call in serving.predicts]
 
 
 def test_requests_of_one_worker_share_calls(make_app: MakeApp, serving: StubServing) -> None:
-    assert sorted(together(make_app, serving, UNDER_WAY + 4)) == [*[1] * UNDER_WAY, 4]
+    assert together(make_app, serving, WORTHWHILE) == [1, WORTHWHILE - 1]
 
 
 def test_foreign_models_are_asked_one_by_one(make_app: MakeApp, serving: StubServing) -> None:
