@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 #: Endpoints whose answers change rarely. Flask gives static files their ETag itself.
 REVALIDATED = frozenset(
@@ -29,6 +29,10 @@ def _label(response: Response) -> Response:
         response.headers["Cache-Control"] = "no-store"
         return response
     response.headers["Cache-Control"] = "no-cache"
+    if "api_key" in g:
+        # What one key may see is for its owner, not for whoever shares a cache with them.
+        response.headers["Cache-Control"] = "private, no-cache"
+        response.vary.update(("X-API-Key", "Authorization"))
     if not response.direct_passthrough:
         response.add_etag()
         response.make_conditional(request)

@@ -328,3 +328,11 @@ def test_redis_without_its_client_says_what_to_install(monkeypatch: pytest.Monke
 
     with pytest.raises(SettingsError, match="pip install redis"):
         quotas.check("redis://127.0.0.1:6379/0")
+
+
+def test_what_a_key_may_see_is_kept_by_its_owner_alone(client: FlaskClient, key: str) -> None:
+    models = client.get("/models", headers={"X-API-Key": key})
+
+    assert models.headers["Cache-Control"] == "private, no-cache"
+    assert {"X-API-Key", "Authorization"} <= set(models.vary)
+    assert client.get("/openapi.json").headers["Cache-Control"] == "no-cache"
