@@ -48,8 +48,14 @@ def add(document: Json, name: str, section: Json, path: Path = LATEST) -> None:
     """Put a section in, judge the targets anew and save."""
     document["sections"][name] = section
     document["finished"] = machine.now()
+    judged(document, path)
+
+
+def judged(document: Json, path: Path = LATEST) -> Json:
+    """Judge the targets by what has been measured, save and return the document."""
     document["targets"] = targets.verdicts(document["sections"])
     save(document, path)
+    return document
 
 
 def save(document: Json, path: Path) -> None:

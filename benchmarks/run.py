@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     bench = SHORT if options.short else Bench()
     if options.report:
-        results.publish(results.loaded())
+        results.publish(results.judged(results.loaded()))
         return 0
     if options.sweep:
         return _run({"sweep": sweep}, bench, results.continued(short=options.short))
@@ -67,7 +67,11 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--only", type=_names, help=f"sections, by commas: {', '.join(SCENARIOS)}")
     add("--short", action="store_true", help="one short round, to try the harness")
-    add("--report", action="store_true", help="measure nothing, make tables and plots anew")
+    add(
+        "--report",
+        action="store_true",
+        help="measure nothing, judge targets, make tables and plots anew",
+    )
     add("--sweep", action="store_true", help="try counts of workers and threads instead")
     return parser
 
