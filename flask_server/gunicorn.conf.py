@@ -62,6 +62,11 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
         server.log.warning(note)
 
 
+def post_worker_init(_worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
+    """Look after the worker's memory; a thread of the parent would not be there."""
+    heap.keep_trimmed()
+
+
 def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
     """Take a worker's gauges out of the sums, however it ended."""
     if _settings.metrics:

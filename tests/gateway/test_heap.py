@@ -3,6 +3,8 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,7 +41,26 @@ def test_threads_share_one_heap() -> None:
     assert heaps("shared") == 1
 
 
+def test_what_is_free_goes_back_to_the_system_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trimmed = threading.Semaphore(0)
+    libc = SimpleNamespace(malloc_trim=lambda _: trimmed.release())
+    monkeypatch.setattr("flask_server.heap.ctypes.CDLL", lambda _: libc)
+    monkeypatch.setattr(heap, "EVERY_S", 0.01)
+
+    heap.keep_trimmed()
+
+    assert trimmed.acquire(timeout=5)
+    assert trimmed.acquire(timeout=5)
+    monkeypatch.setattr(heap, "EVERY_S", 3600)
+
+
 def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flask_server.heap.ctypes.CDLL", lambda _: object())
+    threads = threading.active_count()
 
     heap.share()
+    heap.keep_trimmed()
+
+    assert threading.active_count() == threads
