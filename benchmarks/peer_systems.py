@@ -25,12 +25,10 @@ class Absent(Exception):
 def litserve(fixture: Fixture) -> Iterator[Subject]:
     """Run LitServe."""
     _need("litserve")
-    port = free_port()
-    command = ["-m", "benchmarks.peers.litserve_app", str(port)]
-    with _peer([*command, str(fixture.side), str(fixture.version)], port, "/health") as pid:
+    with _app("litserve_app", str(fixture.side), str(fixture.version)) as (root, pid):
         yield Subject(
             name="LitServe (batch 8)",
-            url=f"http://127.0.0.1:{port}/predict",
+            url=f"{root}/predict",
             processes={"litserve": pid},
             polls=True,
         )
@@ -58,12 +56,10 @@ def bentoml(fixture: Fixture) -> Iterator[Subject]:
 def flask_keras(fixture: Fixture) -> Iterator[Subject]:
     """Run Flask with keras.predict and a lock."""
     _need("tensorflow")
-    port = free_port()
-    command = ["-m", "benchmarks.peers.flask_keras_app", str(port)]
-    with _peer([*command, str(fixture.side), str(fixture.version)], port, "/health") as pid:
+    with _app("flask_keras_app", str(fixture.side), str(fixture.version)) as (root, pid):
         yield Subject(
             name="Flask + keras.predict + lock",
-            url=f"http://127.0.0.1:{port}/predict",
+            url=f"{root}/predict",
             processes={"flask": pid},
         )
 
@@ -72,17 +68,15 @@ def flask_keras(fixture: Fixture) -> Iterator[Subject]:
 def tutorial(fixture: Fixture) -> Iterator[Subject]:
     """Run the tutorial's way in front of the genuine server, or of ours where that is missing."""
     _need("flask")
-    port = free_port()
     serving = genuine_server if shutil.which(GENUINE) else _embedded_tensorflow
     behind = "genuine TF Serving" if shutil.which(GENUINE) else "the embedded server, tensorflow"
-    command = ["-m", "benchmarks.peers.tutorial_app", str(port), str(fixture.side)]
     with (
-        serving(fixture) as (root, server),
-        _peer([*command, root, fixture.model], port, "/health") as pid,
+        serving(fixture) as (serving_url, server),
+        _app("tutorial_app", str(fixture.side), serving_url, fixture.model) as (root, pid),
     ):
         yield Subject(
             name=f"the tutorial's way, in front of {behind}",
-            url=f"http://127.0.0.1:{port}/imageclassifier/predict/",
+            url=f"{root}/imageclassifier/predict/",
             form="form",
             processes={"flask": pid, "model server": server},
         )
@@ -147,6 +141,15 @@ def peers(fixture: Fixture) -> dict[str, Callable[[], AbstractContextManager[Sub
 
 def _embedded_tensorflow(fixture: Fixture) -> AbstractContextManager[tuple[str, int]]:
     return model_server(fixture, Layout(engine="tensorflow", precision="f32"))
+
+
+@contextmanager
+def _app(module: str, *arguments: str) -> Iterator[tuple[str, int]]:
+    """Run one of benchmarks/peers; the block gets its root and its process."""
+    port = free_port()
+    command = ["-m", f"benchmarks.peers.{module}", str(port), *arguments]
+    with _peer(command, port, "/health") as pid:
+        yield f"http://127.0.0.1:{port}", pid
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,7 @@ import pytest
 
 from benchmarks.load import LoadError, Target, load, read_result
 from benchmarks.subject import CLASS_ID
+from tests.listening import listening
 
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 
@@ -38,15 +38,10 @@ class Answers(BaseHTTPRequestHandler):
 
 @contextmanager
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as http:
-        http.daemon_threads = True
-        thread = threading.Thread(target=http.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{http.server_address[1]}/"
-        finally:
-            http.shutdown()
-            thread.join()
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    http.daemon_threads = True
+    with listening(http) as url:
+        yield f"{url}/"
 
 
 def questions(folder: Path, *pairs: tuple[str, str]) -> Path:

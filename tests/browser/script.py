@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tests.browser.sites import listening
+from tests.listening import listening
 
 
 @dataclass

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socketserver import TCPServer
 from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from flask_server.app import close_app, create_app
 from flask_server.settings import Settings
+from tests.listening import listening
 
 
 class _KeepAlive(WSGIRequestHandler):
@@ -55,16 +54,3 @@ def folder_site(folder: Path) -> Iterator[str]:
     handler = partial(_Quiet, directory=str(folder))
     with listening(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
         yield url
-
-
-@contextmanager
-def listening(server: TCPServer) -> Iterator[str]:
-    """Serve in a thread; the URL."""
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.socket.getsockname()[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

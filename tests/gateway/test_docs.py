@@ -6,7 +6,6 @@ import html
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from werkzeug.serving import make_server
 from flask_server import openapi
 from flask_server.settings import Settings
 from tests.gateway.conftest import MakeApp
+from tests.listening import listening
 
 FILES = Path(__file__).parents[2] / "flask_server"
 SOURCES = [FILES / "templates/docs.html", *sorted((FILES / "static").glob("docs*"))]
@@ -60,14 +60,8 @@ def test_page_needs_nothing_from_elsewhere_and_nothing_inline(source: Path) -> N
 def address(make_app: MakeApp) -> Iterator[str]:
     app: Flask = make_app()
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(server) as url:
+        yield url
 
 
 @pytest.mark.slow
