@@ -30,7 +30,7 @@ _LONG_RUN: Final = bytes(4096)
 #: A look at every 64th byte is enough to see that there is no long run.
 _STRIDE: Final = 64
 _SPARSE_RUN: Final = bytes(len(_LONG_RUN) // _STRIDE)
-#: From so many values or bytes on, the standard library would keep all other threads waiting.
+#: From so many values or bytes on, the standard library would keep other threads waiting > 0.15 s.
 _MANY_VALUES: Final = 1 << 20
 _MANY_BYTES: Final = 64 << 20
 #: What stands in for a list that has become an array; no body that holds it is read that way.
