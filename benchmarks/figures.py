@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,11 @@ def median(values: Sequence[float]) -> float:
     if not values:
         raise ValueError("There is no median of nothing.")
     return statistics.median(values)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the least value that ``share`` of all values do not exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def paired_ratio(above: Sequence[float], below: Sequence[float]) -> float:

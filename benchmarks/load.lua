@@ -3,16 +3,31 @@
 -- wrk hands an answer to its thread without saying which question it belongs to, so every thread
 -- has exactly one connection (wrk -tN -cN): its last question is the one that was answered.
 --
---   wrk -s load.lua URL -- FILE CONTENT_TYPE MODE PICTURES_PER_THREAD
+--   wrk -s load.lua URL -- FILE CONTENT_TYPE MODE PICTURES_PER_THREAD BEGIN END
 --
 -- FILE holds one question per line, "<expected class>\t<body>". MODE says how to find the best
 -- class of an answer: a Lua pattern, or "argmax" for a list of scores (then the class is a number).
+-- Only answers from BEGIN to END count, in seconds of the monotonic clock: wrk starts its threads one
+-- by one, the first are at work long before the last, and its own clock starts only then.
+
+local ffi = require("ffi")
+ffi.cdef [[
+  typedef struct { long s, ns; } moment;
+  int clock_gettime(int clock, moment *now);
+]]
+local MONOTONIC = 1
+local moment = ffi.new("moment")
 
 local threads = {}
 
 function setup(thread)
   thread:set("number", #threads)
   table.insert(threads, thread)
+end
+
+local function now()
+  ffi.C.clock_gettime(MONOTONIC, moment)
+  return tonumber(moment.s) + tonumber(moment.ns) / 1e9
 end
 
 local function questions(path)
@@ -28,17 +43,20 @@ function init(args)
   local all = questions(args[1])
   local headers = { ["Content-Type"] = args[2] }
   mode = args[3]
-  mine, turn, wrong, refused = {}, 0, 0, 0
+  from, to = tonumber(args[5]), tonumber(args[6])
+  mine, turn, wrong, refused, took_ms = {}, 0, 0, 0, {}
   for step = 1, math.min(tonumber(args[4]), #all) do
     local question = all[(number * 7 + step) % #all + 1]
     question.request = wrk.format("POST", nil, headers, question.body)
     question.body = nil
     table.insert(mine, question)
   end
+  ready = now()
 end
 
 function request()
   turn = turn % #mine + 1
+  asked = now()
   return mine[turn].request
 end
 
@@ -53,6 +71,8 @@ local function argmax(body)
 end
 
 function response(status, headers, body)
+  local answered = now()
+  if answered < from or answered >= to then return end
   if status ~= 200 then
     refused = refused + 1
     return
@@ -60,20 +80,20 @@ function response(status, headers, body)
   local answer
   if mode == "argmax" then answer = argmax(body) else answer = body:match(mode) end
   if answer ~= mine[turn].expected then wrong = wrong + 1 end
+  table.insert(took_ms, (answered - asked) * 1e3)
 end
 
-local function total(name)
-  local sum = 0
-  for _, thread in ipairs(threads) do sum = sum + thread:get(name) end
-  return sum
-end
-
-function done(summary, latency, requests)
+function done(summary)
   local errors = summary.errors
-  local refusals = total("refused")
+  local wrong, refused, ready, took = 0, 0, 0, {}
+  for _, thread in ipairs(threads) do
+    wrong = wrong + thread:get("wrong")
+    refused = refused + thread:get("refused")
+    ready = math.max(ready, thread:get("ready"))
+    for _, ms in pairs(thread:get("took_ms")) do table.insert(took, string.format("%.3f", ms)) end
+  end
   io.write(string.format(
-    '\nRESULT {"seconds": %f, "answers": %d, "refused": %d, "wrong": %d, "broken": %d, "p50_ms": %f, "p90_ms": %f, "p99_ms": %f, "max_ms": %f}\n',
-    summary.duration / 1e6, summary.requests - refusals, refusals, total("wrong"),
-    errors.connect + errors.read + errors.write + errors.timeout,
-    latency:percentile(50) / 1e3, latency:percentile(90) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3))
+    '\nRESULT {"ready": %f, "refused": %d, "wrong": %d, "broken": %d, "took_ms": [%s]}\n',
+    ready, refused, wrong, errors.connect + errors.read + errors.write + errors.timeout,
+    table.concat(took, ",")))
 end

@@ -7,22 +7,32 @@ question that an answer belongs to.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.figures import Json
+from benchmarks.figures import Json, percentile
 
 SCRIPT = Path(__file__).with_name("load.lua")
 #: How long one answer may take; wrk counts slower ones as broken.
 PATIENCE_S = 60
+#: How long before the counting begins wrk starts; it needs some of that for each of its threads.
+LEAD_S = 1.0
+LEAD_PER_CONNECTION_S = 0.02
 #: Bytes of questions that all threads of wrk may hold together.
 _HELD = 256 << 20
 
 
 class LoadError(RuntimeError):
     """The load could not be produced, so there is nothing to report."""
+
+
+class Crash(LoadError):
+    """wrk was ended by a signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +49,59 @@ class Target:
     """A Lua pattern that finds the best class, or ``argmax``."""
 
 
-def load(target: Target, connections: int, seconds: float) -> Json:
-    """Return throughput of right answers, latencies and what went wrong."""
+def load(
+    target: Target, connections: int, seconds: float, at_edges: Callable[[], None] = lambda: None
+) -> Json:
+    """Return throughput of right answers, latencies and what went wrong.
+
+    Only answers within ``seconds`` count, which begin when all connections have long been at work;
+    ``at_edges`` is called when they begin and when they end.
+    """
     if shutil.which("wrk") is None:
         raise LoadError("wrk is not installed; on Debian: apt-get install wrk")
-    command = ["wrk", f"-t{connections}", f"-c{connections}", f"-d{seconds:.0f}s"]
+    try:
+        return _load(target, connections, seconds, at_edges)
+    except Crash:  # once in some hundred runs, and then nothing was measured
+        return _load(target, connections, seconds, at_edges)
+
+
+def _load(target: Target, connections: int, seconds: float, at_edges: Callable[[], None]) -> Json:
+    lead = LEAD_S + connections * LEAD_PER_CONNECTION_S
+    begin = time.monotonic() + lead
+    end = begin + seconds
+    command = ["wrk", f"-t{connections}", f"-c{connections}", f"-d{math.ceil(lead + seconds)}s"]
     command += ["--timeout", f"{PATIENCE_S}s", "-s", str(SCRIPT), target.url, "--"]
     command += [str(target.questions), target.content_type, target.answer]
-    command.append(str(_per_thread(target.questions, connections)))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode < 0:  # killed or crashed, once in some hundred runs: nothing was measured
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return read_result(done.stdout, f"{done.stderr} (exit code {done.returncode})")
+    command += [str(_per_thread(target.questions, connections)), str(begin), str(end)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as wrk:
+        for edge in (begin, end):
+            time.sleep(max(0, edge - time.monotonic()))
+            at_edges()
+        output, errors = wrk.communicate()
+    if wrk.returncode < 0:
+        raise Crash(f"wrk was ended by signal {-wrk.returncode}.")
+    return read_result(output, begin, end, f"{errors} (exit code {wrk.returncode})")
 
 
-def read_result(output: str, errors: str = "") -> Json:
+def read_result(output: str, begin: float, end: float, errors: str = "") -> Json:
     """Return the script's figures; an answer that was refused or wrong is no throughput."""
     _, found, text = output.rpartition("RESULT ")
     if not found:
         raise LoadError(f"wrk gave no result: {(errors or output).strip()[-400:]}")
     result: Json = json.loads(text)
-    result["requests_per_s"] = (result["answers"] - result["wrong"]) / result["seconds"]
-    return result
+    late = result.pop("ready") - begin
+    if late > 0:
+        raise LoadError(f"The last connection of wrk came {late:.1f} s after the counting began.")
+    took = result.pop("took_ms")
+    right = len(took) - result["wrong"]
+    seconds = end - begin
+    result |= {"answers": len(took), "seconds": seconds, "requests_per_s": right / seconds}
+    # Without an answer there is no latency; zero would be the best of all.
+    shares = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "max_ms": 1.0}
+    return result | {
+        key: percentile(took, share) if took else PATIENCE_S * 1000 for key, share in shares.items()
+    }
 
 
 def _per_thread(questions: Path, connections: int) -> int:

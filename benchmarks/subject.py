@@ -47,13 +47,14 @@ class Subject:
 
     def measure(self, fixture: Fixture, connections: int, seconds: float) -> Json:
         """Return throughput, latencies, and the CPU time of each part per answer."""
-        before = self._cpu()
-        result = load(self.target(fixture), connections, seconds)
-        after = self._cpu()
+        edges: list[dict[str, float]] = []
+        target = self.target(fixture)
+        result = load(target, connections, seconds, lambda: edges.append(self._cpu()))
         self._settle()
+        before, after = edges[-2:]
         answers = max(result["answers"], 1)
-        cpu = {part: (after[part] - before[part]) / answers * 1000 for part in after}
-        return result | {"cpu_ms": cpu, "resident_mb": self.resident()}
+        cpu_ms = {part: (after[part] - before[part]) / answers * 1000 for part in after}
+        return result | {"cpu_ms": cpu_ms, "resident_mb": self.resident()}
 
     def target(self, fixture: Fixture) -> Target:
         """Return how the load generator asks about the fixture's pictures."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.figures import median, paired_ratio, summary
+from benchmarks.figures import median, paired_ratio, percentile, summary
 
 
 def test_one_slow_round_does_not_move_the_median() -> None:
@@ -14,6 +14,11 @@ def test_one_slow_round_does_not_move_the_median() -> None:
 def test_nothing_has_no_median() -> None:
     with pytest.raises(ValueError, match="nothing"):
         median([])
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.0, 1), (0.5, 2), (0.75, 3), (0.99, 4), (1.0, 4)])
+def test_a_percentile_is_one_of_the_values(share: float, value: float) -> None:
+    assert percentile([4, 2, 1, 3], share) == value
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:

@@ -23,6 +23,7 @@ class Answers(BaseHTTPRequestHandler):
     """Sees in each picture what is written on it; two words have a meaning of their own."""
 
     protocol_version = "HTTP/1.1"
+    given = 0
 
     def do_POST(self) -> None:
         seen = self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -31,6 +32,7 @@ class Answers(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        Answers.given += 1
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -38,6 +40,7 @@ class Answers(BaseHTTPRequestHandler):
 
 @contextmanager
 def server() -> Iterator[str]:
+    Answers.given = 0
     http = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     http.daemon_threads = True
     with listening(http) as url:
@@ -80,12 +83,49 @@ def test_a_refusal_is_no_answer(tmp_path: Path) -> None:
     assert result["wrong"] == 0
 
 
+@needs_wrk
+def test_only_answers_between_the_edges_count(tmp_path: Path) -> None:
+    """wrk's first connections are at work long before its last ones."""
+    path = questions(tmp_path, (FIRST, FIRST))
+    given: list[int] = []
+    with server() as url:
+        target = Target(url, path, "text/plain", CLASS_ID)
+        result = load(target, 2, 0.5, lambda: given.append(Answers.given))
+        in_all = Answers.given
+
+    before, after = given
+    assert 0 < before < after
+    assert 0 < result["answers"] < in_all
+    assert result["seconds"] == pytest.approx(0.5)
+
+
+def read(output: str) -> dict[str, float]:
+    return read_result(output, begin=100, end=102)
+
+
 def test_a_load_generator_without_result_is_an_error() -> None:
     with pytest.raises(LoadError, match="unable to connect"):
-        read_result("", "unable to connect to 127.0.0.1")
+        read_result("", 100, 102, "unable to connect to 127.0.0.1")
+
+
+def test_a_connection_that_came_late_is_an_error() -> None:
+    with pytest.raises(LoadError, match=r"came 0\.5 s after"):
+        read('RESULT {"ready": 100.5, "wrong": 0, "took_ms": [1]}')
 
 
 def test_wrong_answers_are_no_throughput() -> None:
-    result = read_result('chatter\nRESULT {"seconds": 2.0, "answers": 10, "wrong": 4}')
+    result = read('chatter\nRESULT {"ready": 99, "wrong": 4, "took_ms": [1,1,1,1,1,1,1,1,1,1]}')
 
-    assert result["requests_per_s"] == 3.0
+    assert (result["answers"], result["requests_per_s"]) == (10, 3.0)
+
+
+def test_latencies_are_percentiles_of_all_answers() -> None:
+    listed = ",".join(map(str, range(200, 0, -1)))
+
+    result = read(f'RESULT {{"ready": 99, "wrong": 0, "took_ms": [{listed}]}}')
+
+    assert (result["p50_ms"], result["p99_ms"], result["max_ms"]) == (100, 198, 200)
+
+
+def test_a_system_that_never_answered_is_not_the_fastest() -> None:
+    assert read('RESULT {"ready": 99, "wrong": 0, "took_ms": []}')["p50_ms"] >= 60_000
