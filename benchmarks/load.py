@@ -20,9 +20,10 @@ from benchmarks.figures import Json, percentile
 SCRIPT = Path(__file__).with_name("load.lua")
 #: How long one answer may take; wrk counts slower ones as broken.
 PATIENCE_S = 60
-#: How long before the counting begins wrk starts; it needs some of that for each of its threads.
+#: How long all connections are at work before the counting begins, at least.
 LEAD_S = 1.0
-LEAD_PER_CONNECTION_S = 0.02
+#: How fast wrk reads the questions at the least; each of its threads reads all of them, in turn.
+READ_BYTES_PER_S = 100 << 20
 #: Bytes of questions that all threads of wrk may hold together.
 _HELD = 256 << 20
 
@@ -66,7 +67,7 @@ def load(
 
 
 def _load(target: Target, connections: int, seconds: float, at_edges: Callable[[], None]) -> Json:
-    lead = LEAD_S + connections * LEAD_PER_CONNECTION_S
+    lead = LEAD_S + connections * target.questions.stat().st_size / READ_BYTES_PER_S
     begin = time.monotonic() + lead
     end = begin + seconds
     command = ["wrk", f"-t{connections}", f"-c{connections}", f"-d{math.ceil(lead + seconds)}s"]

@@ -10,6 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from model_server import float32_text
+
 _SHORT: Final = "%g"
 _SHORT_END: Final = 1e6  # from here on the short form has an exponent
 _WHOLE: Final = "%.1f"
@@ -26,7 +28,17 @@ def decimals(flat: NDArray[Any]) -> list[str]:
     """Return the text of each number of a one-dimensional float32 or float64 array."""
     with np.errstate(all="ignore"):
         starts = range(0, len(flat), _PIECE)
-        return [text for start in starts for text in _decimals(flat[start : start + _PIECE])]
+        return [text for start in starts for text in _piece(flat[start : start + _PIECE])]
+
+
+def _piece(flat: NDArray[Any]) -> list[str]:
+    if flat.dtype != np.float32:
+        return _decimals(flat)
+    texts, sure = float32_text.texts(flat)
+    left = np.flatnonzero(~sure)
+    for index, text in zip(left.tolist(), _decimals(flat[left]), strict=True):
+        texts[index] = text
+    return texts
 
 
 def _decimals(flat: NDArray[Any]) -> list[str]:

@@ -22,7 +22,11 @@ from model_server.number_text import decimals
         (16777217.0, "16777216.0", "16777217.0"),
         (1435774380.0, "1.43577434e+09", "1435774380.0"),
         (0.00003, "3e-05", "3e-05"),
+        (1e-5, "1e-05", "1e-05"),
+        (0.0001, "0.0001", "0.0001"),
         (1e-7, "1e-07", "1e-07"),
+        (1.25e-13, "1.25e-13", "1.25e-13"),
+        (1.25e-14, "1.25e-14", "1.25e-14"),
         (3.14159265358979, "3.14159274", "3.1415926535897900"),
         (-0.0, "-0.0", "-0.0"),
         (math.nan, "NaN", "NaN"),
@@ -48,6 +52,13 @@ def _by_the_rule(number: float, kind: type[np.floating], full: str) -> str:
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1))
 def test_single_precision_follows_the_rule(numbers: list[float]) -> None:
+    texts = decimals(np.array(numbers, dtype=np.float32))
+
+    assert texts == [_by_the_rule(number, np.float32, "%.9g") for number in numbers]
+
+
+@given(st.lists(st.floats(2.0**-46, 2.0**23, width=32), min_size=1))
+def test_numbers_of_ordinary_size_follow_the_rule(numbers: list[float]) -> None:
     texts = decimals(np.array(numbers, dtype=np.float32))
 
     assert texts == [_by_the_rule(number, np.float32, "%.9g") for number in numbers]
