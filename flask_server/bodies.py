@@ -6,6 +6,8 @@ never sees why. So the rest of a refused body is read and thrown away, within bo
 
 from __future__ import annotations
 
+import socket
+import struct
 import time
 from typing import IO
 
@@ -21,6 +23,8 @@ DRAIN_S = 10.0
 STALL_S = 10.0
 
 _CHUNK = 64 * 1024
+#: What is read at a time of a body that does not tell its length.
+_PIECE = 1024 * 1024
 _INPUT = "wsgi.input"
 _SOCKET = "gunicorn.socket"
 
@@ -28,19 +32,21 @@ _SOCKET = "gunicorn.socket"
 class BoundedStream:
     """A request body that raises BodyTooLarge instead of giving more than ``limit`` bytes."""
 
-    def __init__(self, stream: IO[bytes], limit: int) -> None:
+    def __init__(self, stream: IO[bytes], limit: int, length: int | None = None) -> None:
         self._stream = stream
         self._limit = limit
+        # Streams make room for all they are asked for, which is dear when far less comes.
+        self._piece = min(length or _PIECE, limit) + 1
         self._count = 0
 
     def read(self, size: int = -1) -> bytes:
         """Return up to ``size`` bytes, all that is left if it is negative."""
         if size < 0:
             # Mostly one read of all there is, and one that finds the end.
-            return b"".join(iter(lambda: self.read(self._limit + 1), b""))
+            return b"".join(iter(lambda: self.read(self._piece), b""))
         try:
             data = self._stream.read(size)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise ClientDisconnected("The body stopped coming.") from error
         self._count += len(data)
         if self._count > self._limit:
@@ -69,13 +75,24 @@ def _bound_body(limit: int) -> None:
     """Put a stream in place that ends where this body ends, under every WSGI server."""
     environ = request.environ
     if _SOCKET in environ:
-        # gunicorn waits for ever on a caller that stalls; each stalled one would hold a thread.
-        environ[_SOCKET].settimeout(STALL_S)
-    environ[_INPUT] = BoundedStream(get_input_stream(environ), limit)
-    environ["wsgi.input_terminated"] = True
+        give_up_after(environ[_SOCKET], STALL_S)
     length = request.content_length
+    environ[_INPUT] = BoundedStream(get_input_stream(environ), limit, length)
+    environ["wsgi.input_terminated"] = True
     if length is not None and length > limit:
         raise _too_large(str(length), limit)
+
+
+def give_up_after(sock: socket.socket, seconds: float) -> None:
+    """Let the system end reads and writes of the socket that stall.
+
+    gunicorn would wait for ever, and each stalled caller would hold a thread. A timeout of Python's
+    own costs two more turns of the interpreter per read and write.
+    """
+    whole = int(seconds)
+    timeout = struct.pack("ll", whole, int((seconds - whole) * 1_000_000))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
 
 
 def _drain_body(response: Response) -> Response:

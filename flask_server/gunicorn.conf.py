@@ -54,6 +54,11 @@ class logger_class(glogging.Logger):  # type: ignore[misc]  # gunicorn has no ty
         super().setup(cfg)
         logging.getLogger(logs.ROOM).setLevel(self.loglevel)
 
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (as gunicorn)
+        """Log a defect with its traceback; a caller that stalls (flask_server.bodies) is none."""
+        stalled = isinstance(sys.exc_info()[1], BlockingIOError)
+        (super().debug if stalled else super().exception)(msg, *args, **kwargs)
+
 
 def on_starting(server: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
     """Say what limits in memory mean with this number of workers."""

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import io
 import socket
+from types import SimpleNamespace
+from typing import IO, cast
 
 import pytest
 from werkzeug.exceptions import ClientDisconnected
 
-from flask_server.bodies import BoundedStream
+from flask_server.bodies import BoundedStream, give_up_after
 from flask_server.errors import BodyTooLarge
 
 
@@ -34,9 +36,25 @@ def test_drain_leaves_nothing() -> None:
 
 def test_a_caller_that_stalls_is_given_up() -> None:
     near, far = socket.socketpair()
-    with near, far, near.makefile("rb") as file:
-        near.settimeout(0.05)
+    with near, far:
+        give_up_after(near, 0.05)
         far.sendall(b"half a bo")
+        body = BoundedStream(cast(IO[bytes], SimpleNamespace(read=near.recv)), limit=100)
 
+        assert body.read(20) == b"half a bo"
         with pytest.raises(ClientDisconnected):
-            BoundedStream(file, limit=100).read(20)
+            body.read(20)
+
+
+def test_no_more_room_is_asked_for_than_the_body_is_long() -> None:
+    asked: list[int] = []
+    file = io.BytesIO(b"body")
+
+    def read(size: int) -> bytes:
+        asked.append(size)
+        return file.read(size)
+
+    stream = cast(IO[bytes], SimpleNamespace(read=read))
+
+    assert BoundedStream(stream, limit=10**9, length=4).read() == b"body"
+    assert max(asked) == 5

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -74,6 +76,25 @@ def gateway(stub: StubServing, tmp_path_factory: pytest.TempPathFactory) -> Iter
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=20)
+
+
+@pytest.mark.parametrize(("error", "lines"), [(BlockingIOError(11, "stalled"), 0), (OSError(), 1)])
+def test_a_caller_that_stalls_is_no_error_in_the_log(
+    error: OSError, lines: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GATEWAY_METRICS", "false")
+    monkeypatch.setattr(logging.getLogger("gunicorn.error"), "propagate", True)
+    configuration = runpy.run_path(str(ROOT / "flask_server/gunicorn.conf.py"))
+    logger = configuration["logger_class"].__new__(configuration["logger_class"])
+    logger.error_log = logging.getLogger("gunicorn.error")
+
+    with caplog.at_level(logging.INFO):
+        try:
+            raise error
+        except OSError:
+            logger.exception("Socket error processing request.")
+
+    assert len(caplog.records) == lines
 
 
 def post(url: str, data: bytes | Iterator[bytes], kind: str) -> tuple[int, dict[str, object]]:
