@@ -55,8 +55,10 @@ def choose_encoder(signatures: Signatures, spec: InputSpec) -> Encoder:
 
 def encode_raw(pictures: Sequence[Pixels]) -> bytes:
     """Write pictures as raw bytes in base64, for the ``pixels`` signature."""
-    rows = b",".join(b'{"b64":"%b"}' % pybase64.b64encode(pixels.tobytes()) for pixels in pictures)
-    return b'{"signature_name":"pixels","instances":[%b]}' % rows
+    texts = [pybase64.b64encode(np.ascontiguousarray(pixels).data) for pixels in pictures]
+    # Joined once: a body of eight pictures has a megabyte, and each copy touches fresh memory.
+    between = [piece for text in texts for piece in (b'"},{"b64":"', text)][1:]
+    return b"".join((b'{"signature_name":"pixels","instances":[{"b64":"', *between, b'"}]}'))
 
 
 def encode_files(pictures: Sequence[Pixels]) -> bytes:

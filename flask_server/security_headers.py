@@ -32,8 +32,10 @@ def init_app(app: Flask) -> None:
 
 def _protect(response: Response) -> Response:
     ours = PAGE if _belongs_to_a_page(response) else API
+    present = {name.lower() for name, _ in response.headers}
     for name, value in (EVERYWHERE | ours).items():
-        response.headers.setdefault(name, value)
+        if name.lower() not in present:
+            response.headers.add(name, value)
     return response
 
 
