@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from model_server import json_exact
 from model_server.errors import InvalidArgument
 from model_server.json_exact import JsonObject
 from model_server.json_reader import Document, read
@@ -29,6 +32,8 @@ def as_is(document: dict[str, Any]) -> dict[str, Any]:
         b'{"a": "\xff"}',
         b'{"a": 18446744073709551616}',
         b'{"a": 0e5}',
+        b'{"a": "x"} "y"',
+        b'{"a": "\xff", "b": "c"}',
     ],
 )
 def test_odd_bodies_are_read_exactly(body: bytes) -> None:
@@ -40,6 +45,38 @@ def test_the_first_of_equal_names_counts() -> None:
 
     assert isinstance(document, JsonObject)
     assert document["a"] == 1
+
+
+def test_the_first_of_equal_names_counts_among_pictures() -> None:
+    document = Document(b'{"instances": [{"b64": "AAAA", "b64": "BBBB"}]}').read(as_is)
+
+    assert document["instances"][0]["b64"] == "AAAA"
+
+
+STRINGS = st.recursive(
+    st.text("ab", max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.lists(st.tuples(st.text("ab"), inner)).map(tuple)
+    ),
+)
+
+
+def body_of(value: object) -> str:
+    """Write lists as lists, tuples of pairs as objects, whose names may repeat."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, list):
+        return f"[{', '.join(map(body_of, value))}]"
+    assert isinstance(value, tuple)
+    pairs = (f'"{name}": {body_of(item)}' for name, item in value)
+    return f"{{{', '.join(pairs)}}}"
+
+
+@given(STRINGS)
+def test_bodies_of_strings_are_read_as_the_exact_reader_does(value: object) -> None:
+    body = body_of(value).encode()
+
+    assert read(body) == json_exact.parse(body)
 
 
 @pytest.mark.parametrize(
