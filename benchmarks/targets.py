@@ -104,17 +104,6 @@ def fall(steps: Sequence[Json]) -> float:
     return min(column([s for s in steps if s["connections"] >= _BUSY], _REQUESTS)) / peak
 
 
-def worst_kept(results: Results) -> float:
-    """Return the smallest share of its peak that a model keeps with more connections than that."""
-    return min(kept(model["steps"]) for model in results["connections"]["models"])
-
-
-def kept(steps: Sequence[Json]) -> float:
-    """Return the lowest throughput from the peak on, as a share of the peak."""
-    rates = column(steps, _REQUESTS)
-    return min(rates[rates.index(max(rates)) :]) / max(rates)
-
-
 def worst_tail(results: Results) -> float:
     """Return p99 over median at 16 connections."""
     models = results["connections"]["models"]
@@ -176,7 +165,6 @@ TARGETS = (
     ),
     Target("5", "12-megapixel JPEG: x reduced decoding", at("large_jpeg", "ratio"), 1.4, False),
     Target("6.1", "16 to 256 connections: least share of the peak", worst_fall, 0.9),
-    Target("6.1+", "the same from the connections with the peak on", worst_kept, 0.9),
     Target("6.2", "16 connections: p99 / median", worst_tail, 2, False),
     Target("6.3", "256 connections: memory grown / bodies in flight", worst_memory, 1, False),
     Target("7.1", "50 models: CPU per request / with one", at("model_growth", "ratio"), 1.1, False),

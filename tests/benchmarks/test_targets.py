@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.targets import TARGETS, Target, at, fall, kept, memory_growth, over, verdicts
+from benchmarks.targets import TARGETS, Target, at, fall, memory_growth, over, verdicts
 
 Json = dict[str, Any]
 
@@ -63,11 +63,6 @@ def test_the_fall_counts_from_16_connections_on() -> None:
     steps = [step(1, 10), step(16, 100), step(64, 90), step(256, 80)]
 
     assert fall(steps) == 0.8
-
-
-def test_what_is_kept_counts_from_the_peak_on() -> None:
-    assert kept([step(16, 70), step(64, 100), step(256, 95)]) == 0.95
-    assert kept([step(16, 70), step(64, 80), step(256, 90)]) == 1.0
 
 
 def test_memory_is_held_against_the_bodies_in_flight() -> None:
