@@ -23,8 +23,6 @@ DRAIN_S = 10.0
 STALL_S = 10.0
 
 _CHUNK = 64 * 1024
-#: What is read at a time of a body that does not tell its length.
-_PIECE = 1024 * 1024
 _INPUT = "wsgi.input"
 _SOCKET = "gunicorn.socket"
 
@@ -32,21 +30,21 @@ _SOCKET = "gunicorn.socket"
 class BoundedStream:
     """A request body that raises BodyTooLarge instead of giving more than ``limit`` bytes."""
 
-    def __init__(self, stream: IO[bytes], limit: int, length: int | None = None) -> None:
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
         self._stream = stream
         self._limit = limit
-        # Streams make room for all they are asked for, which is dear when far less comes.
-        self._piece = min(length or _PIECE, limit) + 1
         self._count = 0
+        self._stalled = False
 
     def read(self, size: int = -1) -> bytes:
         """Return up to ``size`` bytes, all that is left if it is negative."""
         if size < 0:
             # Mostly one read of all there is, and one that finds the end.
-            return b"".join(iter(lambda: self.read(self._piece), b""))
+            return b"".join(iter(lambda: self.read(self._limit + 1), b""))
         try:
             data = self._stream.read(size)
         except (TimeoutError, BlockingIOError) as error:
+            self._stalled = True
             raise ClientDisconnected("The body stopped coming.") from error
         self._count += len(data)
         if self._count > self._limit:
@@ -55,6 +53,8 @@ class BoundedStream:
 
     def drain(self) -> bool:
         """Throw away what is left; False when it is more than the bounds allow."""
+        if self._stalled:
+            return False
         end, left = time.monotonic() + DRAIN_S, DRAIN_BYTES
         while chunk := self._stream.read(_CHUNK):
             left -= len(chunk)
@@ -76,9 +76,9 @@ def _bound_body(limit: int) -> None:
     environ = request.environ
     if _SOCKET in environ:
         give_up_after(environ[_SOCKET], STALL_S)
-    length = request.content_length
-    environ[_INPUT] = BoundedStream(get_input_stream(environ), limit, length)
+    environ[_INPUT] = BoundedStream(get_input_stream(environ), limit)
     environ["wsgi.input_terminated"] = True
+    length = request.content_length
     if length is not None and length > limit:
         raise _too_large(str(length), limit)
 
@@ -89,8 +89,7 @@ def give_up_after(sock: socket.socket, seconds: float) -> None:
     gunicorn would wait for ever, and each stalled caller would hold a thread. A timeout of Python's
     own costs two more turns of the interpreter per read and write.
     """
-    whole = int(seconds)
-    timeout = struct.pack("ll", whole, int((seconds - whole) * 1_000_000))
+    timeout = struct.pack("ll", *divmod(int(seconds * 1_000_000), 1_000_000))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
 

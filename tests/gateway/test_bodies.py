@@ -44,17 +44,5 @@ def test_a_caller_that_stalls_is_given_up() -> None:
         assert body.read(20) == b"half a bo"
         with pytest.raises(ClientDisconnected):
             body.read(20)
-
-
-def test_no_more_room_is_asked_for_than_the_body_is_long() -> None:
-    asked: list[int] = []
-    file = io.BytesIO(b"body")
-
-    def read(size: int) -> bytes:
-        asked.append(size)
-        return file.read(size)
-
-    stream = cast(IO[bytes], SimpleNamespace(read=read))
-
-    assert BoundedStream(stream, limit=10**9, length=4).read() == b"body"
-    assert max(asked) == 5
+        far.sendall(b"dy")
+        assert not body.drain()
