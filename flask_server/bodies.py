@@ -87,7 +87,7 @@ def give_up_after(sock: socket.socket, seconds: float) -> None:
     """Let the system end reads and writes of the socket that stall.
 
     gunicorn would wait for ever, and each stalled caller would hold a thread. A timeout of Python's
-    own costs two more turns of the interpreter per read and write.
+    own costs one more turn of the interpreter per read and write.
     """
     timeout = struct.pack("ll", *divmod(int(seconds * 1_000_000), 1_000_000))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
