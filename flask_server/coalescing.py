@@ -24,7 +24,7 @@ from flask_server.serving import ServableGone
 #: Calls for one model that a worker has under way at the same time: while Serving computes one, it
 #: reads the next.
 UNDER_WAY = 2
-#: Fewest pictures in a call that is not the only one under way; fewer wait until it is.
+#: Most pictures that are waited for while another call is under way; see ``Coalescer._may_send``.
 WORTHWHILE = 6
 #: Most pictures in one call; a single request may bring more and then goes alone. Engines gain
 #: little beyond that, and with fewer the worker decodes some while Serving has the others.
@@ -55,8 +55,9 @@ class Coalescer:
     """Merges the calls of one worker for one model; safe to use from several threads."""
 
     def __init__(self, under_way: int = UNDER_WAY, most: int = MOST) -> None:
-        self._calls = self._free = under_way
+        self._free = under_way
         self._most = most
+        self._away = 0
         self._lock = threading.Lock()
         self._waiting: list[_Job] = []
 
@@ -80,15 +81,19 @@ class Coalescer:
         while self._waiting and self._may_send():
             self._free -= 1
             led = self._next()
+            self._away += _count(led)
             for job in led:
                 job.alone = len(led) == 1
             led[0].led = led
             led[0].turn.set()
 
     def _may_send(self) -> bool:
-        if self._free == self._calls:
-            return True
-        return bool(self._free) and sum(len(job.pictures) for job in self._waiting) >= WORTHWHILE
+        """Tell whether a call now is better than a larger one later.
+
+        Beside another call it is when it has as many pictures as that one, or enough: so a few
+        callers take turns in being decoded and being computed, and many share calls.
+        """
+        return bool(self._free) and _count(self._waiting) >= min(WORTHWHILE, self._away)
 
     def _next(self) -> list[_Job]:
         """Take the longest waiting jobs of one version that fit into one call, at least one."""
@@ -112,12 +117,13 @@ class Coalescer:
             for job in led:
                 job.error = error
         finally:
-            self._pass_on()
+            self._pass_on(led)
             for job in led[1:]:
                 job.turn.set()
 
-    def _pass_on(self) -> None:
+    def _pass_on(self, led: Sequence[_Job]) -> None:
         with self._lock:
+            self._away -= _count(led)
             self._free += 1
             self._give_turns()
 
@@ -135,4 +141,9 @@ class Coalescer:
                 return
             self._waiting[:0] = job.led[1:]
         if job.led:
-            self._pass_on()
+            self._pass_on(job.led)
+
+
+def _count(jobs: Sequence[_Job]) -> int:
+    """Return how many pictures the jobs have."""
+    return sum(len(job.pictures) for job in jobs)

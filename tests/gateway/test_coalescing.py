@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -47,7 +47,9 @@ Asked = Callable[..., "Future[list[int]]"]
 
 
 @contextmanager
-def waiting_behind(engine: Engine, **options: int) -> Iterator[tuple[Coalescer, Asked]]:
+def waiting_behind(
+    engine: Engine, first: Sequence[int] = (0,), **options: int
+) -> Iterator[tuple[Coalescer, Asked]]:
     """A coalescer with one call under way; what is asked in the block waits behind it."""
     coalescer = Coalescer(**{"under_way": 1} | options)
     with ThreadPoolExecutor(16) as pool:
@@ -66,7 +68,7 @@ def waiting_behind(engine: Engine, **options: int) -> Iterator[tuple[Coalescer, 
             return future
 
         try:
-            asked(0)
+            asked(*first)
             yield coalescer, asked
         finally:
             engine.first.set()
@@ -104,28 +106,26 @@ def test_a_call_is_never_larger_than_allowed_unless_one_request_is() -> None:
     assert engine.calls == [[0], [1, 2, 3], [4, 5, 6, 7], [8]]
 
 
-def test_a_second_call_may_be_under_way_when_it_is_worth_it() -> None:
+@pytest.mark.parametrize("size", [1, 3, WORTHWHILE, WORTHWHILE + 2])
+def test_a_second_call_goes_when_it_is_as_large_as_the_first_or_large_enough(size: int) -> None:
     engine = Engine()
-    with waiting_behind(engine, under_way=2) as (_, asked):
-        few = asked(1)
-        assert not few.done()
-        rest = [asked(number) for number in range(2, WORTHWHILE + 1)]
+    enough = list(range(1, min(size, WORTHWHILE) + 1))
+    with waiting_behind(engine, [0] * size, under_way=2) as (_, asked):
+        futures = [asked(number) for number in enough]
 
-        assert few.result(5) == [1]
-        assert [future.result(5)[0] for future in rest] == list(range(2, WORTHWHILE + 1))
-
-    assert engine.calls == [[0], list(range(1, WORTHWHILE + 1))]
+        assert [future.result(5) for future in futures] == [[number] for number in enough]
+        assert engine.calls == [[0] * size, enough]
 
 
 def test_too_few_for_a_second_call_go_after_the_first() -> None:
     engine = Engine()
-    with waiting_behind(engine, under_way=2) as (_, asked):
+    with waiting_behind(engine, [0, 0, 0], under_way=2) as (_, asked):
         futures = [asked(1), asked(2)]
         engine.first.set()
         for future in futures:
             future.result(5)
 
-    assert engine.calls == [[0], [1, 2]]
+    assert engine.calls == [[0, 0, 0], [1, 2]]
 
 
 def test_versions_are_never_mixed() -> None:
@@ -192,22 +192,22 @@ def test_the_turn_is_passed_on_after_every_kind_of_end() -> None:
 
 
 def together(make_app: MakeApp, serving: StubServing, count: int) -> list[int]:
-    """Ask from some threads while the first call is held; the sizes of Serving's calls."""
+    """Ask from some threads while the first two calls are held; the sizes of Serving's calls."""
     app = make_app()
     app.test_client().get("/models")
     release = threading.Event()
     serving.before_predict = lambda: release.wait(10)
     with ThreadPoolExecutor(count) as pool:
         futures = [pool.submit(lambda: ask_gateway(app.test_client())) for _ in range(count)]
-        # Threads that are still decoding would come too late for the second call.
-        assert not eventually(lambda: len(serving.predicts) > 1, seconds=0.5)
+        # Threads that are still decoding would come too late for the third call.
+        assert not eventually(lambda: len(serving.predicts) > 2, seconds=0.5)
         release.set()
         assert {future.result().status_code for future in futures} == {200}
     return [len(call["instances"]) for call in serving.predicts]
 
 
 def test_requests_of_one_worker_share_calls(make_app: MakeApp, serving: StubServing) -> None:
-    assert together(make_app, serving, WORTHWHILE) == [1, WORTHWHILE - 1]
+    assert together(make_app, serving, 5) == [1, 1, 3]
 
 
 def test_foreign_models_are_asked_one_by_one(make_app: MakeApp, serving: StubServing) -> None:
