@@ -122,6 +122,8 @@ class Coalescer:
                 job.turn.set()
 
     def _pass_on(self, led: Sequence[_Job]) -> None:
+        # The first is in its own list: such a ring would keep all pictures for a while.
+        led[0].led = ()
         with self._lock:
             self._away -= _count(led)
             self._free += 1

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -126,6 +128,20 @@ def test_too_few_for_a_second_call_go_after_the_first() -> None:
             future.result(5)
 
     assert engine.calls == [[0, 0, 0], [1, 2]]
+
+
+def test_pictures_are_let_go_as_soon_as_they_are_answered() -> None:
+    engine = Engine()
+    engine.first.set()
+    pictures = [picture(7)]
+    seen = weakref.ref(pictures[0])
+    gc.disable()
+    try:
+        Coalescer().ask(1, pictures, engine.ask, Deadline(5))
+        del pictures
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 def test_versions_are_never_mixed() -> None:

@@ -28,6 +28,33 @@ ctypes.CDLL(None).malloc_stats()
 """
 
 
+#: How many pages a process touches anew while it frees 40 MB and takes them again, ten times.
+_TOUCHED = """
+import ctypes, resource, sys
+from flask_server import heap
+if sys.argv[1] == "shared":
+    heap.share()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    blocks = [ctypes.c_void_p(libc.malloc(20 << 20)) for _ in range(2)]
+    for block in blocks:
+        libc.memset(block, 1, 20 << 20)
+    for block in blocks:
+        libc.free(block)
+touched = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(touched * resource.getpagesize() >> 20)
+"""
+
+
+def touched_mb(mode: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", _TOUCHED, mode], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
 def heaps(mode: str) -> int:
     done = subprocess.run(
         [sys.executable, "-c", _COUNT, mode], capture_output=True, text=True, check=True
@@ -39,6 +66,12 @@ def heaps(mode: str) -> int:
 def test_threads_share_one_heap() -> None:
     assert heaps("usual") > 1
     assert heaps("shared") == 1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_memory_that_is_needed_again_at_once_stays() -> None:
+    assert touched_mb("usual") > 200
+    assert touched_mb("shared") < 60
 
 
 def test_what_is_free_goes_back_to_the_system_again_and_again(
