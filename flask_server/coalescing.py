@@ -55,11 +55,11 @@ class Coalescer:
     """Merges the calls of one worker for one model; safe to use from several threads."""
 
     def __init__(self, under_way: int = UNDER_WAY, most: int = MOST) -> None:
-        self._free = under_way
+        self._calls = under_way
         self._most = most
-        self._away = 0
         self._lock = threading.Lock()
         self._waiting: list[_Job] = []
+        self._away: list[Sequence[_Job]] = []
 
     def ask(self, version: int, pictures: Pictures, ask: Ask, deadline: Deadline) -> list[Scores]:
         """Return the scores of the pictures, asked for together with whoever waits as well."""
@@ -79,9 +79,8 @@ class Coalescer:
     def _give_turns(self) -> None:
         """Let the next callers send, as many as may be under way."""
         while self._waiting and self._may_send():
-            self._free -= 1
             led = self._next()
-            self._away += _count(led)
+            self._away.append(led)
             for job in led:
                 job.alone = len(led) == 1
             led[0].led = led
@@ -93,7 +92,8 @@ class Coalescer:
         Beside another call it is when it has as many pictures as that one, or enough: so a few
         callers take turns in being decoded and being computed, and many share calls.
         """
-        return bool(self._free) and _count(self._waiting) >= min(WORTHWHILE, self._away)
+        away = sum(map(_count, self._away))
+        return len(self._away) < self._calls and _count(self._waiting) >= min(WORTHWHILE, away)
 
     def _next(self) -> list[_Job]:
         """Take the longest waiting jobs of one version that fit into one call, at least one."""
@@ -125,8 +125,7 @@ class Coalescer:
         # The first is in its own list: such a ring would keep all pictures for a while.
         led[0].led = ()
         with self._lock:
-            self._away -= _count(led)
-            self._free += 1
+            self._away.remove(led)
             self._give_turns()
 
     def _settle(self, job: _Job, ask: Ask, deadline: Deadline) -> list[Scores]:
