@@ -28,50 +28,77 @@ ctypes.CDLL(None).malloc_stats()
 """
 
 
-#: How many pages a process touches anew while it frees 40 MB and takes them again, ten times.
-_TOUCHED = """
-import ctypes, resource, sys
+#: Takes 40 MB, uses and frees them.
+_USE = """
+import ctypes, resource, sys, time
+from pathlib import Path
 from flask_server import heap
 if sys.argv[1] == "shared":
     heap.share()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
+def use():
     blocks = [ctypes.c_void_p(libc.malloc(20 << 20)) for _ in range(2)]
     for block in blocks:
         libc.memset(block, 1, 20 << 20)
     for block in blocks:
         libc.free(block)
+"""
+
+#: How many MB of pages a process touches anew while it does so ten times.
+_TOUCHED = """
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    use()
 touched = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(touched * resource.getpagesize() >> 20)
 """
 
+#: By how many MB it shrinks once its heap is kept trimmed.
+_TRIMMED = """
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20
+use()
+before, end = resident(), time.monotonic() + 5
+heap.EVERY_S = 0.01
+heap.keep_trimmed()
+while before - resident() < 30 and time.monotonic() < end:
+    time.sleep(0.01)
+print(before - resident())
+"""
+
+only_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+
+
+def child(code: str, mode: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, mode], capture_output=True, text=True, check=True
+    )
+
 
 def touched_mb(mode: str) -> int:
-    done = subprocess.run(
-        [sys.executable, "-c", _TOUCHED, mode], capture_output=True, text=True, check=True
-    )
-    return int(done.stdout)
+    return int(child(_USE + _TOUCHED, mode).stdout)
 
 
 def heaps(mode: str) -> int:
-    done = subprocess.run(
-        [sys.executable, "-c", _COUNT, mode], capture_output=True, text=True, check=True
-    )
-    return done.stderr.count("Arena ")
+    return child(_COUNT, mode).stderr.count("Arena ")
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has heaps per thread")
+@only_glibc
 def test_threads_share_one_heap() -> None:
     assert heaps("usual") > 1
     assert heaps("shared") == 1
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+@only_glibc
 def test_memory_that_is_needed_again_at_once_stays() -> None:
     assert touched_mb("usual") > 200
     assert touched_mb("shared") < 60
+
+
+@only_glibc
+def test_what_is_kept_goes_back_to_the_system() -> None:
+    assert int(child(_USE + _TRIMMED, "shared").stdout) >= 30
 
 
 def test_what_is_free_goes_back_to_the_system_again_and_again(
