@@ -63,10 +63,11 @@ def _name(program: str, command: Sequence[str]) -> str:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End the process, and whatever of its session has not ended with it."""
     process.send_signal(signal.SIGTERM)
-    os.killpg(process.pid, signal.SIGCONT)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_STOP_S)
+    # A process that has ended by itself may have left nobody in its session.
     with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGCONT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_S)
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
