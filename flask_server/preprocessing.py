@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from model_catalog.scaling import SCALINGS
 from model_catalog.spec import InputSpec
 
 Pixels = NDArray[np.uint8]
@@ -28,11 +29,6 @@ _FILTERS = {
 #: Pillow's mode of each of the spec's colours.
 MODES = {"rgb": "RGB", "grayscale": "L"}
 
-#: Means and deviations of the ImageNet training set, as keras.applications uses them.
-_TORCH_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-_TORCH_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
-_CAFFE_MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
-
 
 def to_pixels(image: Image.Image, spec: InputSpec) -> Pixels:
     """Return the picture in the spec's colour and size, 0 to 255."""
@@ -43,7 +39,11 @@ def to_pixels(image: Image.Image, spec: InputSpec) -> Pixels:
 
 def scale(pixels: Pixels, mode: str) -> Tensor:
     """Apply the spec's arithmetic, one of ``model_catalog.spec.SCALES``."""
-    return _SCALES[mode](pixels.astype(np.float32))
+    scaling = SCALINGS[mode]
+    levels = pixels[..., ::-1] if scaling.reverses else pixels
+    values = levels.astype(np.float32, order="C") / np.float32(scaling.divisor)
+    mean = np.array(scaling.mean, np.float32)
+    return np.asarray((values - mean) / np.array(scaling.deviation, np.float32))
 
 
 def decoding_bound(spec: InputSpec, size: tuple[int, int]) -> tuple[int, int] | None:
@@ -103,12 +103,4 @@ _FITS: dict[str, Callable[[Image.Image, InputSpec], Image.Image]] = {
     "stretch": _stretch,
     "crop": _crop,
     "pad": _pad,
-}
-
-_SCALES: dict[str, Callable[[Tensor], Tensor]] = {
-    "tf": lambda x: x / np.float32(127.5) - np.float32(1),
-    "unit": lambda x: x / np.float32(255),
-    "caffe": lambda x: x[..., ::-1] - _CAFFE_MEAN_BGR,
-    "torch": lambda x: (x / np.float32(255) - _TORCH_MEAN) / _TORCH_DEVIATION,
-    "none": lambda x: x,
 }
