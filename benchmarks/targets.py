@@ -35,13 +35,13 @@ class Target:
         """Return the value found and whether it keeps the promise."""
         sign, holds = (">=", operator.ge) if self.at_least else ("<=", operator.le)
         try:
-            value = self.value_of(results)
+            value = round(self.value_of(results), 4)
         except (KeyError, ValueError, StopIteration):
             value = None
         return {
             "id": self.id,
             "what": self.what,
-            "value": None if value is None else round(value, 4),
+            "value": value,
             "target": f"{sign} {self.bound:g}",
             "met": value is not None and bool(holds(value, self.bound)),
         }

@@ -35,6 +35,12 @@ def test_a_lower_bound_is_inclusive(value: float, met: bool) -> None:
     assert (verdict["target"], verdict["met"]) == (">= 0.88", met)
 
 
+def test_the_value_that_is_shown_is_the_one_that_is_judged() -> None:
+    verdict = Target("1", "share", at("share"), 0.88).verdict({"share": 0.879983})
+
+    assert (verdict["value"], verdict["met"]) == (0.88, True)
+
+
 def test_what_was_not_measured_is_not_met() -> None:
     found = verdicts({})
 
