@@ -35,13 +35,13 @@ class Target:
         """Return the value found and whether it keeps the promise."""
         sign, holds = (">=", operator.ge) if self.at_least else ("<=", operator.le)
         try:
-            value = round(self.value_of(results), 4)
+            value = self.value_of(results)
         except (KeyError, ValueError, StopIteration):
             value = None
         return {
             "id": self.id,
             "what": self.what,
-            "value": value,
+            "value": None if value is None else round(value, 6),
             "target": f"{sign} {self.bound:g}",
             "met": value is not None and bool(holds(value, self.bound)),
         }

@@ -35,10 +35,10 @@ def test_a_lower_bound_is_inclusive(value: float, met: bool) -> None:
     assert (verdict["target"], verdict["met"]) == (">= 0.88", met)
 
 
-def test_the_value_that_is_shown_is_the_one_that_is_judged() -> None:
+def test_a_near_miss_is_a_miss_and_can_be_seen() -> None:
     verdict = Target("1", "share", at("share"), 0.88).verdict({"share": 0.879983})
 
-    assert (verdict["value"], verdict["met"]) == (0.88, True)
+    assert (verdict["value"], verdict["met"]) == (0.879983, False)
 
 
 def test_what_was_not_measured_is_not_met() -> None:
