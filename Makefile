@@ -36,15 +36,15 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 
 .venv/run.stamp: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing into .venv (TensorFlow included: some 600 MB, a few minutes the first time)"
-	@$(INSTALL) -e '.[gateway,embedded,openvino,export]'
+	@$(INSTALL) -e '.[gateway,fast,embedded,openvino,export]'
 	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp
-	@$(INSTALL) -e '.[gateway,embedded,openvino,export,dev]'
+	@$(INSTALL) -e '.[gateway,fast,embedded,openvino,export,dev]'
 	@touch $@
 
 .venv/bench.stamp: .venv/run.stamp
-	@$(INSTALL) -e '.[gateway,embedded,openvino,export,bench]'
+	@$(INSTALL) -e '.[gateway,fast,embedded,openvino,export,bench]'
 	@touch $@
 
 # The peers of the benchmark, in an environment of their own; without them their rows stay empty.

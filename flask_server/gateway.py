@@ -29,6 +29,7 @@ from flask_server.predictions import (
 )
 from flask_server.preprocessing import Pixels, decoding_bound, to_pixels
 from flask_server.reports import Report, report_of
+from flask_server.resizing import resizer
 from flask_server.serving import ServableGone
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
@@ -83,6 +84,7 @@ class Gateway:
     def __init__(self, settings: Settings, models: Models) -> None:
         self.settings = settings
         self.models = models
+        self._resize = resizer(fast=settings.fast_resize)
         self._places = {name: threading.BoundedSemaphore(DECODED) for name in models.names}
 
     def classify(self, question: Question, deadline: Deadline, watch: Stopwatch) -> Answer:
@@ -111,7 +113,7 @@ class Gateway:
         with watch.stage("decode"):
             picture = images.decode(upload, max_pixels=self.settings.max_pixels, bound=bound)
         with watch.stage("preprocess"):
-            return Prepared(to_pixels(picture.image, spec), report_of(picture, spec))
+            return Prepared(to_pixels(picture.image, spec, self._resize), report_of(picture, spec))
 
     def _chosen(self, question: Question, deadline: Deadline) -> LiveModel:
         if question.version is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gunicorn import glogging
 
-from flask_server import access, heap, logs, metrics_directory
+from flask_server import access, heap, logs, metrics_directory, resizing
 from flask_server.settings import Settings, SettingsError
 from model_catalog.errors import CatalogError
 from model_catalog.models_file import load_models_file
@@ -20,6 +20,7 @@ try:
     _settings = Settings.from_env(os.environ)
     load_models_file(_settings.models_file)
     access.check(_settings)
+    resizing.resizer(fast=_settings.fast_resize)
 except (SettingsError, CatalogError) as error:
     sys.exit(str(error))
 if _settings.metrics:

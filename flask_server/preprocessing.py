@@ -1,6 +1,7 @@
 """Turn a picture into the tensor a model was trained on, as its spec says.
 
-The pixels equal ``keras.utils.load_img`` with the same options, byte for byte; ``pad`` is our own.
+Resized by Pillow, the pixels equal ``keras.utils.load_img`` with the same options, byte for byte;
+``pad`` is our own.
 No request, no network; arrays have shape ``(height, width, channels)``.
 """
 
@@ -12,28 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from flask_server.resizing import Box, Resize, Size, by_pillow
 from model_catalog.scaling import SCALINGS
 from model_catalog.spec import InputSpec
 
 Pixels = NDArray[np.uint8]
 Tensor = NDArray[np.float32]
 
-_FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "hamming": Image.Resampling.HAMMING,
-    "box": Image.Resampling.BOX,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 #: Pillow's mode of each of the spec's colours.
 MODES = {"rgb": "RGB", "grayscale": "L"}
 
 
-def to_pixels(image: Image.Image, spec: InputSpec) -> Pixels:
+def to_pixels(image: Image.Image, spec: InputSpec, resize: Resize = by_pillow) -> Pixels:
     """Return the picture in the spec's colour and size, 0 to 255."""
     colored = image if image.mode == MODES[spec.color] else image.convert(MODES[spec.color])
-    sized = _FITS[spec.fit](colored, spec)
+    sized = _FITS[spec.fit](colored, spec, resize)
     return np.asarray(sized, np.uint8).reshape(spec.height, spec.width, spec.channels)
 
 
@@ -46,7 +40,7 @@ def scale(pixels: Pixels, mode: str) -> Tensor:
     return np.asarray((values - mean) / np.array(scaling.deviation, np.float32))
 
 
-def decoding_bound(spec: InputSpec, size: tuple[int, int]) -> tuple[int, int] | None:
+def decoding_bound(spec: InputSpec, size: Size) -> Size | None:
     """Return how large a JPEG of this upright size must stay while it is decoded.
 
     That is twice the size it is then resized to. None means that it must not shrink: ``nearest``
@@ -60,7 +54,7 @@ def decoding_bound(spec: InputSpec, size: tuple[int, int]) -> tuple[int, int] | 
     return 2 * width, 2 * height
 
 
-def crop_box(size: tuple[int, int], spec: InputSpec) -> tuple[int, int, int, int]:
+def crop_box(size: Size, spec: InputSpec) -> Box:
     """Return left, top, right and bottom of the largest centred part of the target's shape."""
     width, height = size
     part_width = max(1, min(width, height * spec.width // spec.height))
@@ -69,37 +63,39 @@ def crop_box(size: tuple[int, int], spec: InputSpec) -> tuple[int, int, int, int
     return left, top, left + part_width, top + part_height
 
 
-def _stretch(image: Image.Image, spec: InputSpec) -> Image.Image:
-    return _resized(image, (spec.width, spec.height), spec)
+def _stretch(image: Image.Image, spec: InputSpec, resize: Resize) -> Image.Image:
+    return _resized(image, (spec.width, spec.height), spec, resize)
 
 
-def _crop(image: Image.Image, spec: InputSpec) -> Image.Image:
+def _crop(image: Image.Image, spec: InputSpec, resize: Resize) -> Image.Image:
     """Resize the largest centred part that has the target's aspect ratio."""
     target = (spec.width, spec.height)
     if image.size == target:
         return image
-    return image.resize(target, _FILTERS[spec.interpolation], box=crop_box(image.size, spec))
+    return resize(image, target, spec.interpolation, crop_box(image.size, spec))
 
 
-def _pad(image: Image.Image, spec: InputSpec) -> Image.Image:
+def _pad(image: Image.Image, spec: InputSpec, resize: Resize) -> Image.Image:
     """Resize until the whole picture fits, centred on black."""
-    small = _resized(image, inside(image.size, spec), spec)
+    small = _resized(image, inside(image.size, spec), spec, resize)
     canvas = Image.new(image.mode, (spec.width, spec.height))
     canvas.paste(small, ((spec.width - small.width) // 2, (spec.height - small.height) // 2))
     return canvas
 
 
-def inside(size: tuple[int, int], spec: InputSpec) -> tuple[int, int]:
+def inside(size: Size, spec: InputSpec) -> Size:
     """Return the largest size with the picture's aspect ratio inside the target."""
     factor = min(spec.width / size[0], spec.height / size[1])
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def _resized(image: Image.Image, size: tuple[int, int], spec: InputSpec) -> Image.Image:
-    return image if image.size == size else image.resize(size, _FILTERS[spec.interpolation])
+def _resized(image: Image.Image, size: Size, spec: InputSpec, resize: Resize) -> Image.Image:
+    if image.size == size:
+        return image
+    return resize(image, size, spec.interpolation, (0, 0, *image.size))
 
 
-_FITS: dict[str, Callable[[Image.Image, InputSpec], Image.Image]] = {
+_FITS: dict[str, Callable[[Image.Image, InputSpec, Resize], Image.Image]] = {
     "stretch": _stretch,
     "crop": _crop,
     "pad": _pad,

@@ -62,6 +62,9 @@ class Settings:
     fast_jpeg: bool = True
     """Shrink large JPEGs while decoding, never below twice the model's input size."""
 
+    fast_resize: bool = False
+    """Resize with SIMD instructions, to within one level of what Keras gives."""
+
     workers: int = 2
     """Processes that gunicorn starts."""
 
@@ -179,6 +182,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "deadline_s": _seconds,
     "poll_interval_s": _seconds,
     "fast_jpeg": _flag,
+    "fast_resize": _flag,
     "workers": _whole(1),
     "api_keys_file": _file,
     "rate_limit": _rate,

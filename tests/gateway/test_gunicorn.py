@@ -97,6 +97,16 @@ def test_a_caller_that_stalls_is_no_error_in_the_log(
     assert len(caplog.records) == lines
 
 
+def test_a_setting_whose_package_is_missing_stops_the_start_with_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GATEWAY_FAST_RESIZE", "true")
+    monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
+
+    with pytest.raises(SystemExit, match="GATEWAY_FAST_RESIZE is on, but"):
+        runpy.run_path(str(ROOT / "flask_server/gunicorn.conf.py"))
+
+
 def post(url: str, data: bytes | Iterator[bytes], kind: str) -> tuple[int, dict[str, object]]:
     request = urllib.request.Request(url, data=data, headers={"Content-Type": kind})
     try:

@@ -22,6 +22,7 @@ def test_values_are_read_by_their_type() -> None:
             "GATEWAY_MAX_BODY_BYTES": "1",
             "GATEWAY_DEADLINE_S": "2.5",
             "GATEWAY_FAST_JPEG": "no",
+            "GATEWAY_FAST_RESIZE": "yes",
             "GATEWAY_MODELS_FILE": "/etc/models.toml",
         }
     )
@@ -31,6 +32,7 @@ def test_values_are_read_by_their_type() -> None:
     assert settings.max_body_bytes == 1
     assert settings.deadline_s == 2.5
     assert not settings.fast_jpeg
+    assert settings.fast_resize
     assert settings.models_file == Path("/etc/models.toml")
 
 

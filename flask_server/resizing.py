@@ -1,0 +1,66 @@
+"""Resize a picture: as Pillow does, to the last bit, or nearly so in a fifth of the time.
+
+No request, no network. Sizes are ``(width, height)`` in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PIL import Image
+
+from flask_server.settings import SettingsError
+
+Size = tuple[int, int]
+#: Left, top, right and bottom.
+Box = tuple[int, int, int, int]
+#: Takes a picture, the wanted size, Keras's name of the interpolation, and the part to resize.
+Resize = Callable[[Image.Image, Size, str, Box], Image.Image]
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "hamming": Image.Resampling.HAMMING,
+    "box": Image.Resampling.BOX,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def by_pillow(image: Image.Image, size: Size, interpolation: str, box: Box) -> Image.Image:
+    """Return the part of the picture in the wanted size, as Keras makes it."""
+    return image.resize(size, _FILTERS[interpolation], box)
+
+
+def resizer(*, fast: bool) -> Resize:
+    """Return how to resize; a fast way that is not installed is a ``SettingsError``.
+
+    The fast way treats ``bilinear`` alone: its levels are those of Pillow or one beside them.
+    Where the other interpolations overshoot, it would differ by more, so they stay with Pillow.
+    """
+    if not fast:
+        return by_pillow
+    try:  # the extra "fast"
+        from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
+    except ImportError:
+        raise SettingsError(
+            "GATEWAY_FAST_RESIZE is on, but cykooz.resizer is not installed; allowed is false, "
+            "or pip install cykooz.resizer."
+        ) from None
+    bilinear = ResizeAlg.convolution(FilterType.bilinear)
+
+    def by_simd(image: Image.Image, size: Size, interpolation: str, box: Box) -> Image.Image:
+        if interpolation != "bilinear":
+            return by_pillow(image, size, interpolation, box)
+        left, top, right, bottom = box
+        across = CropBox(left, 0, right - left, image.height)
+        down = CropBox(0, top, size[0], bottom - top)
+        work = Resizer()  # one for several threads would let them wait for each other
+        # First across, then down, as Pillow does: the other way round rounds other levels.
+        narrow = Image.new(image.mode, (size[0], image.height))
+        work.resize_pil(image, narrow, ResizeOptions(bilinear, crop_box=across))
+        small = Image.new(image.mode, size)
+        work.resize_pil(narrow, small, ResizeOptions(bilinear, crop_box=down))
+        return small
+
+    return by_simd
