@@ -31,10 +31,13 @@ class Layout:
 
     engine_threads: int = CPUS
 
+    fast_resize: bool = False
+    """Whether the gateway resizes with SIMD instructions in place of as Keras does."""
+
     @property
     def name(self) -> str:
         """The engine as tables call it."""
-        return f"{self.engine} {self.precision}"
+        return f"{self.engine} {self.precision}{', fast resize' if self.fast_resize else ''}"
 
 
 ENGINES = (
@@ -42,6 +45,8 @@ ENGINES = (
     Layout(precision="f32"),
     Layout(engine="tensorflow", precision="f32"),
 )
+#: All that is faster than the defaults.
+FASTEST = Layout(fast_resize=True)
 
 
 @contextmanager
@@ -76,6 +81,7 @@ def gateway(model: str, serving_url: str, layout: Layout) -> Iterator[tuple[str,
         "GATEWAY_WORKERS": str(layout.gateway_workers),
         "GATEWAY_MAX_IN_FLIGHT": str(layout.in_flight),
         "GATEWAY_DEADLINE_S": "60",
+        "GATEWAY_FAST_RESIZE": str(layout.fast_resize).lower(),
     }
     command = ["-m", "gunicorn", "-c", "flask_server/gunicorn.conf.py"]
     command += ["--bind", root.removeprefix("http://")]

@@ -22,12 +22,13 @@ class Absent(Exception):
 
 
 @contextmanager
-def litserve(fixture: Fixture) -> Iterator[Subject]:
-    """Run LitServe."""
+def litserve(fixture: Fixture, *options: str) -> Iterator[Subject]:
+    """Run LitServe; the option ``fast`` gives it the gateway's fast resizer."""
     _need("litserve")
-    with _app("litserve_app", str(fixture.side), str(fixture.version)) as (root, pid):
+    app = _app("litserve_app", str(fixture.side), str(fixture.version), *options)
+    with app as (root, pid):
         yield Subject(
-            name="LitServe (batch 8)",
+            name=", ".join(["LitServe (batch 8)", *(f"{option} resize" for option in options)]),
             url=f"{root}/predict",
             processes={"litserve": pid},
             polls=True,
@@ -130,6 +131,7 @@ def peers(fixture: Fixture) -> dict[str, Callable[[], AbstractContextManager[Sub
     """Return how to start each of the other systems, by short name."""
     return {
         "litserve": lambda: litserve(fixture),
+        "litserve, fast resize": lambda: litserve(fixture, "fast"),
         "bentoml": lambda: bentoml(fixture),
         "flask + keras": lambda: flask_keras(fixture),
         "tutorial": lambda: tutorial(fixture),
