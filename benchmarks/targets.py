@@ -152,20 +152,16 @@ PEER = "litserve"
 
 TARGETS = (
     Target("1.1", "InceptionV3, OpenVINO bf16, of its limit", of_limit("inception", BF16), 0.88),
-    Target(
-        "1.2", "InceptionV3, bf16, fast resize, x LitServe", over("inception", FASTEST, PEER), 2.2
-    ),
-    Target("1.2=", "the same, resized as Keras does", over("inception", BF16, PEER), 2.2),
+    Target("1.2", "InceptionV3, OpenVINO bf16, x LitServe", over("inception", BF16, PEER), 2.2),
     Target("1.3", "InceptionV3, OpenVINO f32, of its limit", of_limit("inception", F32), 0.92),
     Target("1.4", "InceptionV3, TensorFlow, of its limit", of_limit("inception", TENSORFLOW), 0.92),
-    Target(
-        "2.1", "MobileNet, bf16, fast resize, x LitServe", over("mobilenet", FASTEST, PEER), 1.4
-    ),
-    Target("2.1=", "the same, resized as Keras does", over("mobilenet", BF16, PEER), 1.4),
+    Target("2.1", "MobileNet, OpenVINO bf16, x LitServe", over("mobilenet", BF16, PEER), 1.4),
     Target("2.2", "MobileNet, OpenVINO bf16, of its limit", of_limit("mobilenet", BF16), 0.55),
     Target("2.3", "MobileNet, x the tutorial's way", over("mobilenet", BF16, "tutorial"), 14),
-    Target("2.1+", "stretch: fast resize, x LitServe", over("mobilenet", FASTEST, PEER), 1.6),
+    Target("2.1+", "stretch: x LitServe", over("mobilenet", BF16, PEER), 1.6),
     Target("2.2+", "stretch: of its limit", of_limit("mobilenet", BF16), 0.62),
+    Target("1.2*", "beside: 1.2 with the fast resizer", over("inception", FASTEST, PEER), 2.2),
+    Target("2.1*", "beside: 2.1 with the fast resizer", over("mobilenet", FASTEST, PEER), 1.4),
     Target("3", "one connection: ms added to the bare work", worst_added, 3.5, False),
     Target(
         "4", "gateway: CPU ms beyond decode and resize", at("gateway_cpu", "beyond_ms"), 1.3, False
