@@ -22,13 +22,13 @@ class Absent(Exception):
 
 
 @contextmanager
-def litserve(fixture: Fixture, *options: str) -> Iterator[Subject]:
-    """Run LitServe; the option ``fast`` gives it the gateway's fast resizer."""
+def litserve(fixture: Fixture, *, fast: bool = False) -> Iterator[Subject]:
+    """Run LitServe, with the gateway's fast resizer or as it comes."""
     _need("litserve")
-    app = _app("litserve_app", str(fixture.side), str(fixture.version), *options)
-    with app as (root, pid):
+    arguments = [str(fixture.side), str(fixture.version), *(["fast"] if fast else [])]
+    with _app("litserve_app", *arguments) as (root, pid):
         yield Subject(
-            name=", ".join(["LitServe (batch 8)", *(f"{option} resize" for option in options)]),
+            name=f"LitServe (batch 8){', fast resize' if fast else ''}",
             url=f"{root}/predict",
             processes={"litserve": pid},
             polls=True,
@@ -131,7 +131,7 @@ def peers(fixture: Fixture) -> dict[str, Callable[[], AbstractContextManager[Sub
     """Return how to start each of the other systems, by short name."""
     return {
         "litserve": lambda: litserve(fixture),
-        "litserve, fast resize": lambda: litserve(fixture, "fast"),
+        "litserve, fast resize": lambda: litserve(fixture, fast=True),
         "bentoml": lambda: bentoml(fixture),
         "flask + keras": lambda: flask_keras(fixture),
         "tutorial": lambda: tutorial(fixture),

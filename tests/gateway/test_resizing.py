@@ -25,9 +25,9 @@ def fast() -> Resize:
     return resizer(fast=True)
 
 
-def noise(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
+def noise(size: tuple[int, int]) -> Image.Image:
     levels = np.random.default_rng(7).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    return Image.fromarray(levels).convert(mode)
+    return Image.fromarray(levels)
 
 
 def photo(size: tuple[int, int]) -> Image.Image:
