@@ -17,6 +17,7 @@ from flask_server import images
 from flask_server.coalescing import MOST, UNDER_WAY
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError, ModelNotReady, Overloaded, UnknownVersion
+from flask_server.lanes import Lanes
 from flask_server.live_model import LiveModel
 from flask_server.models import Models
 from flask_server.predictions import (
@@ -84,6 +85,7 @@ class Gateway:
     def __init__(self, settings: Settings, models: Models) -> None:
         self.settings = settings
         self.models = models
+        self._lanes = Lanes()
         self._resize = resizer(fast=settings.fast_resize)
         self._places = {name: threading.BoundedSemaphore(DECODED) for name in models.names}
 
@@ -133,7 +135,8 @@ class Gateway:
     ) -> Answer:
         choice = choose(question.wish, live.spec)
         with self._place(live.name, deadline):
-            prepared = [self._attempted(u, live.spec.input, watch) for u in question.uploads]
+            prepare = partial(self._attempted, spec=live.spec.input, watch=watch)
+            prepared = self._lanes.map(prepare, question.uploads)
             usable = [item.pixels for item in prepared if isinstance(item, Prepared)]
             scores = ask_scores(live, usable, deadline, watch) if usable else []
         with watch.stage("postprocess"):

@@ -41,7 +41,8 @@ _HEADERS: dict[str, Schema] = {
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
     },
     "Server-Timing": {
-        "description": "Milliseconds by stage: decode, preprocess, serving, postprocess, total.",
+        "description": "Milliseconds by stage: decode, preprocess, serving, postprocess, total."
+        " Several pictures are prepared side by side: of these, one thread's share counts.",
         "schema": {"type": "string"},
     },
     "ETag": {"description": "Names this state of the answer.", "schema": {"type": "string"}},

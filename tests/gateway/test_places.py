@@ -10,8 +10,8 @@ import pytest
 
 from flask_server import images
 from flask_server.gateway import DECODED
-from tests.gateway.conftest import MakeApp
-from tests.gateway.test_model_views import code
+from tests.gateway.conftest import MakeApp, b64, flat
+from tests.gateway.test_model_views import URL, code
 from tests.gateway.test_serving_faults import ask, eventually
 
 
@@ -73,3 +73,24 @@ def test_pictures_that_cannot_be_decoded_give_their_place_back(make_app: MakeApp
         assert client.post("/models/toy/predict", json={"image": "AAAA"}).status_code == 415
 
     assert ask(client).status_code == 200
+
+
+def test_pictures_of_one_request_are_decoded_at_the_same_time(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_server.lanes.os.cpu_count", lambda: 2)
+    app, slow = make_app(), Slow(monkeypatch)
+    pictures = [b64(flat(color)) for color in ("red", "white", "blue")]
+
+    def ask_for(some: list[str]) -> list[Any]:
+        answer = app.test_client().post(URL, json={"images": some}).get_json()
+        return list(answer["results"])
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask_for, pictures)
+        assert eventually(lambda: slow.inside == 2)
+        slow.go.set()
+
+        assert asked.result() == [ask_for([picture])[0] for picture in pictures]
+
+    assert slow.most == 2

@@ -1,0 +1,80 @@
+"""Several pictures of one request at the same time."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from flask_server.lanes import Lanes
+
+
+def test_every_item_is_worked_on_once_and_keeps_its_place() -> None:
+    seen: list[int] = []
+
+    def square(number: int) -> int:
+        seen.append(number)
+        return number * number
+
+    assert Lanes(3).map(square, range(100)) == [number**2 for number in range(100)]
+    assert sorted(seen) == list(range(100))
+
+
+def test_nothing_to_do_is_done() -> None:
+    assert Lanes(2).map(str, []) == []
+
+
+def test_items_are_worked_on_at_the_same_time() -> None:
+    meet = threading.Barrier(2, timeout=10)
+
+    def work(_: int) -> int:
+        return meet.wait()
+
+    assert sorted(Lanes(2).map(work, [1, 2])) == [0, 1]
+
+
+def test_a_single_item_and_a_single_lane_stay_with_the_caller() -> None:
+    def work(_: int) -> int:
+        return threading.get_ident()
+
+    assert Lanes(4).map(work, [1]) == [threading.get_ident()]
+    assert set(Lanes(1).map(work, [1, 2, 3])) == {threading.get_ident()}
+
+
+def test_the_first_item_is_the_callers_own() -> None:
+    lanes = Lanes(4)
+    for _ in range(50):
+        assert lanes.map(lambda _: threading.get_ident(), range(4))[0] == threading.get_ident()
+
+
+def test_who_finds_all_helpers_busy_does_it_alone() -> None:
+    lanes, busy, go = Lanes(2), threading.Event(), threading.Event()
+    meet = threading.Barrier(2, timeout=10)
+
+    def slow(_: int) -> None:
+        meet.wait()
+        busy.set()
+        go.wait(10)
+
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(lanes.map, slow, [1, 2])
+        assert busy.wait(10)
+
+        assert lanes.map(str, [1, 2, 3]) == ["1", "2", "3"]
+
+        assert not waiting.done()
+        go.set()
+        waiting.result(10)
+
+
+def test_what_a_helper_meets_reaches_the_caller() -> None:
+    here, meet = threading.get_ident(), threading.Barrier(2, timeout=10)
+
+    def work(_: int) -> None:
+        meet.wait()
+        if threading.get_ident() != here:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Lanes(2).map(work, [1, 2])
