@@ -7,8 +7,11 @@ function; all rows that fit a module hold.
 from __future__ import annotations
 
 import ast
+import re
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,9 @@ FORBIDDEN: dict[str, set[str]] = {
     "flask_server.errors": WEB | {"PIL", "numpy"},
     "flask_server.images": WEB,
     "flask_server.preprocessing": WEB,
+    "flask_server.resizing": WEB,
+    "flask_server.lanes": WEB | {"PIL", "numpy"},
+    "flask_server.stopwatch": WEB | {"PIL", "numpy"},
     "flask_server.predictions": WEB | {"PIL"},
     "flask_server.gateway": WEB,
     "flask_server.explain": WEB,
@@ -55,6 +61,13 @@ STDLIB_ONLY = {
     "auto_cmd": {"orchestrator", "model_catalog"},
     "scripts.prepare_models": {"model_catalog", "scripts"},
 }
+#: Which extras of pyproject.toml a room must be able to live on, and what comes with these.
+EXTRAS = {
+    "flask_server": ("gateway", "fast", "heif"),
+    "model_server": ("embedded", "openvino"),
+    "scripts": ("embedded", "export", "dev"),  # scikit-learn has the digits
+}
+BROUGHT_ALONG = {"werkzeug", "limits", "keras"}
 #: The only files that may name an engine, each inside its functions.
 ENGINE_FILES = {"model_server.tensorflow_engine", "model_server.openvino_engine"}
 
@@ -108,3 +121,34 @@ def test_heavy_imports_stay_inside_functions(module: str, path: Path) -> None:
     top = ast.Module([n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)], [])
 
     assert set(imports(top, module)) & ENGINES == set()
+
+
+def plain(name: str) -> str:
+    """A package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared(extras: tuple[str, ...]) -> set[str]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    lines = [line for extra in extras for line in project["optional-dependencies"][extra]]
+    return {plain(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in lines}
+
+
+@pytest.mark.parametrize("room", EXTRAS)
+def test_an_extra_brings_all_that_its_room_imports(room: str) -> None:
+    paths = [(module, path) for module, path in MODULES if module.startswith(f"{room}.")]
+    imported = {
+        name
+        for module, path in paths
+        for name in imports(ast.parse(path.read_text(encoding="utf-8")), module)
+    }
+    foreign = imported - sys.stdlib_module_names - set(ROOMS) - BROUGHT_ALONG
+    distributions = packages_distributions()
+    missing = {
+        name
+        for name in foreign
+        if not {plain(d) for d in distributions.get(name, [name])} & declared(EXTRAS[room])
+    }
+
+    assert missing == set()
