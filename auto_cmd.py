@@ -15,6 +15,8 @@ if sys.platform == "win32" or sys.version_info < (3, 11):
 
 import argparse
 import json
+import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -43,7 +45,7 @@ from orchestrator.site import Site, gateway_child, serving_child, settle, start_
 from orchestrator.watched import Policy
 
 ROOT = Path(__file__).resolve().parent
-PACKAGES = (["flask"], ["flask-cors"], ["gunicorn"], ["numpy"], ["pillow"], ["requests"])
+#: Two names of one package: which one is there depends on the platform.
 TENSORFLOW = ["tensorflow-cpu", "tensorflow"]
 INSTALL = (
     f"cd {ROOT} && python3 -m venv .venv && "
@@ -220,7 +222,7 @@ def _hints(site: Site, served: Served, said: str) -> Iterator[str]:
 def examine(options: argparse.Namespace, run_dir: RunDir) -> list[Finding]:
     """Look for everything that would keep the two from working, for ``doctor``."""
     site = settle(options, run_dir, ROOT)
-    packages = [*PACKAGES, *([TENSORFLOW] if site.kind == "embedded" else [])]
+    packages = needed("gateway", *(["embedded"] if site.kind == "embedded" else []))
     findings = [
         *examine_python(site.python, packages, pinned(ROOT / "constraints.txt"), INSTALL),
         *examine_disk(run_dir.path),
@@ -234,6 +236,16 @@ def examine(options: argparse.Namespace, run_dir: RunDir) -> list[Finding]:
         found = [Finding(fault.text, fault.fix, fault.grave) for fault in faults(entry)]
         findings += found or [Finding(f"model {entry.name}: {entry.base_path}")]
     return findings
+
+
+def needed(*extras: str) -> list[list[str]]:
+    """Return the packages that extras of pyproject.toml name, each with what may stand for it."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        declared = tomllib.load(file)["project"]["optional-dependencies"]
+    lines = (line for extra in extras for line in declared[extra])
+    names = dict.fromkeys(re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines)
+    groups = [TENSORFLOW if name in TENSORFLOW else [name] for name in names]
+    return [group for at, group in enumerate(groups) if group not in groups[:at]]
 
 
 if __name__ == "__main__":

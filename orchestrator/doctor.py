@@ -91,7 +91,8 @@ def pinned(constraints: Path) -> dict[str, str]:
     if not constraints.exists():
         return {}
     text = constraints.read_text(encoding="utf-8")
-    return dict(re.findall(r"^([a-z0-9_.-]+)==([^\s;]+)", text, re.MULTILINE))
+    pins = re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE)
+    return {name.lower().replace("_", "-"): version for name, version in pins}
 
 
 def examine_ports(ports: Sequence[tuple[str, int, str]], own: Sequence[int]) -> Iterator[Finding]:

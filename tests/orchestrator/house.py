@@ -55,6 +55,7 @@ class House:
     def build(self) -> House:
         """Lay out the project."""
         shutil.copy(ROOT / "auto_cmd.py", self.root)
+        shutil.copy(ROOT / "pyproject.toml", self.root)
         for room in ("orchestrator", "model_catalog"):
             (self.root / room).symlink_to(ROOT / room)
         executable(self.root / ".venv/bin/python", WRAPPER)

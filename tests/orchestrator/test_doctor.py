@@ -70,9 +70,15 @@ def test_which_pythons_are_fine(tmp_path: Path, version: list[int], fine: bool) 
 
 def test_pinned_versions_are_read_from_the_constraints(tmp_path: Path) -> None:
     constraints = tmp_path / "constraints.txt"
-    constraints.write_text("# exact\nflask==3.1.3\nnumpy==2.4.0; python_version > '3'\n")
+    constraints.write_text(
+        "# exact\nFlask==3.1.3\nnumpy==2.4.0; python_version > '3'\nprometheus_client==0.26.0\n"
+    )
 
-    assert pinned(constraints) == {"flask": "3.1.3", "numpy": "2.4.0"}
+    assert pinned(constraints) == {
+        "flask": "3.1.3",
+        "numpy": "2.4.0",
+        "prometheus-client": "0.26.0",
+    }
     assert pinned(tmp_path / "absent") == {}
 
 
