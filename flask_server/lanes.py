@@ -48,8 +48,12 @@ class Lanes:
                 done[at] = work(item)
 
         helpers = [self._pool.submit(lane) for _ in range(min(self._helpers, len(todo)))]
-        done[0] = work(items[0])
-        lane()
+        try:
+            done[0] = work(items[0])
+            lane()
+        except BaseException:
+            todo.clear()  # nobody waits for the rest
+            raise
         for helper in helpers:
             if not helper.cancel():
                 helper.result()

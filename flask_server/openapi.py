@@ -42,7 +42,7 @@ _HEADERS: dict[str, Schema] = {
     },
     "Server-Timing": {
         "description": "Milliseconds by stage: decode, preprocess, serving, postprocess, total."
-        " Several pictures are prepared side by side: of these, one thread's share counts.",
+        " Several pictures are prepared side by side; one thread's share of them counts.",
         "schema": {"type": "string"},
     },
     "ETag": {"description": "Names this state of the answer.", "schema": {"type": "string"}},

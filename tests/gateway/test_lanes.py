@@ -68,6 +68,27 @@ def test_who_finds_all_helpers_busy_does_it_alone() -> None:
         waiting.result(10)
 
 
+def test_helpers_do_not_go_on_for_a_caller_that_failed() -> None:
+    here, meet, worked_on = threading.get_ident(), threading.Barrier(2, timeout=10), []
+
+    def work(number: int) -> None:
+        worked_on.append(number)
+        if number < 2:
+            meet.wait()
+        if threading.get_ident() == here:
+            raise ZeroDivisionError
+        failed.wait(10)
+
+    failed = threading.Event()
+    lanes = Lanes(2)
+    with pytest.raises(ZeroDivisionError):
+        lanes.map(work, range(100))
+    failed.set()
+    lanes.map(str, range(2))
+
+    assert sorted(worked_on) == [0, 1]
+
+
 def test_what_a_helper_meets_reaches_the_caller() -> None:
     here, meet = threading.get_ident(), threading.Barrier(2, timeout=10)
 
