@@ -13,7 +13,10 @@ from benchmarks.figures import Json
 from benchmarks.own_system import CPUS
 from benchmarks.processes import ROOT
 
-PACKAGES = ("tensorflow-cpu", "tensorflow", "openvino", "flask", "gunicorn", "numpy", "pillow")
+PACKAGES = (
+    *("tensorflow-cpu", "tensorflow", "openvino", "flask", "gunicorn"),
+    *("numpy", "pillow", "cykooz.resizer", "orjson", "pybase64"),
+)
 _OF_INTEREST = ("avx512f", "avx512_bf16", "amx_bf16", "avx2")
 
 

@@ -16,7 +16,6 @@ from typing import Any
 from flask import g, has_app_context
 
 ROOM = "flask_server"
-FORMATS = ("json", "text")
 
 #: Fields of access lines that the message says already.
 _IN_THE_MESSAGE = {"method", "route", "status"}

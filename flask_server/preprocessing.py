@@ -1,8 +1,7 @@
 """Turn a picture into the tensor a model was trained on, as its spec says.
 
 Resized by Pillow, the pixels equal ``keras.utils.load_img`` with the same options, byte for byte;
-``pad`` is our own.
-No request, no network; arrays have shape ``(height, width, channels)``.
+``pad`` is our own. No request, no network; arrays have shape ``(height, width, channels)``.
 """
 
 from __future__ import annotations

@@ -139,8 +139,8 @@ def _redis(url: str) -> RedisStorage:
         return RedisStorage(url, socket_connect_timeout=ANSWER_S, socket_timeout=ANSWER_S)
     except ConfigurationError:
         raise SettingsError(
-            "GATEWAY_LIMITS_URL names a Redis, but its client is not installed; allowed is "
-            "memory://, or pip install redis."
+            "GATEWAY_LIMITS_URL names a Redis, but its client is not installed; use memory://, or "
+            "run pip install redis."
         ) from None
     except ValueError:
         # What the library says of the address may quote the password in it.

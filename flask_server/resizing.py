@@ -44,8 +44,8 @@ def resizer(*, fast: bool) -> Resize:
         from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
     except ImportError:
         raise SettingsError(
-            "GATEWAY_FAST_RESIZE is on, but cykooz.resizer is not installed; allowed is false, "
-            "or pip install cykooz.resizer."
+            "GATEWAY_FAST_RESIZE is on, but cykooz.resizer is not installed; switch it off, or run "
+            "pip install cykooz.resizer."
         ) from None
     bilinear = ResizeAlg.convolution(FilterType.bilinear)
 

@@ -19,8 +19,6 @@ from model_catalog.errors import CatalogError, ModelsFileError, shown
 from model_catalog.labels import IMAGENET, imagenet_labels, read_labels
 from model_catalog.spec import ACTIVATIONS, Label, input_from_dict
 
-MODELS_FILE = "models.toml"
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _BIGGEST_VERSION = 2**63 - 1
 

@@ -99,6 +99,6 @@ FLAGS: Final = (
     _ignored("num_tflite_interpreters_per_pool", 1, "There is no TFLite."),
     _ignored("xla_cpu_compilation_enabled", False, "TensorFlow decides."),
     _ignored("xla_gpu_compilation_enabled", False, "TensorFlow decides."),
-    _ignored("mixed_precision", "", "Engines run in float32."),
+    _ignored("mixed_precision", "", "--precision says how OpenVINO computes."),
     _ignored("skip_initialize_tpu", False, "There is no TPU."),
 )
