@@ -55,7 +55,7 @@ class Coalescer:
     """Merges the calls of one worker for one model; safe to use from several threads."""
 
     def __init__(self, under_way: int = UNDER_WAY, most: int = MOST) -> None:
-        self._calls = under_way
+        self._under_way = under_way
         self._most = most
         self._lock = threading.Lock()
         self._waiting: list[_Job] = []
@@ -93,7 +93,7 @@ class Coalescer:
         callers take turns in being decoded and being computed, and many share calls.
         """
         away = sum(map(_count, self._away))
-        return len(self._away) < self._calls and _count(self._waiting) >= min(WORTHWHILE, away)
+        return len(self._away) < self._under_way and _count(self._waiting) >= min(WORTHWHILE, away)
 
     def _next(self) -> list[_Job]:
         """Take the longest waiting jobs of one version that fit into one call, at least one."""

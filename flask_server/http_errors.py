@@ -33,6 +33,8 @@ from flask_server.errors import (
     UnsupportedMediaType,
 )
 
+PROBLEM_JSON = "application/problem+json"
+
 STATUS: dict[type[GatewayError], HTTPStatus] = {
     InvalidJson: HTTPStatus.BAD_REQUEST,
     MissingImage: HTTPStatus.BAD_REQUEST,
@@ -118,9 +120,7 @@ def answer_http_error(error: HTTPException) -> Response:
 
 def problem_response(document: dict[str, Any]) -> Response:
     """Wrap a problem document into its response."""
-    response = Response(
-        json.dumps(document), document["status"], content_type="application/problem+json"
-    )
+    response = Response(json.dumps(document), document["status"], content_type=PROBLEM_JSON)
     if document["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response

@@ -15,13 +15,13 @@ from flask import Flask, Response, g, json, request
 
 from flask_server.deadline import Deadline
 from flask_server.gateway import Answer, Gateway, Question
+from flask_server.http_errors import PROBLEM_JSON
 from flask_server.stopwatch import Stopwatch
 from flask_server.views.context import gateway
 
 EXTENSION = "request_ledger"
 UNMATCHED = "(unmatched)"
 OTHER_METHOD = "OTHER"
-PROBLEM = "application/problem+json"
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
 _PREDICTING = {"models.predict", "original.predict"}
@@ -139,7 +139,7 @@ def _model() -> str | None:
 
 
 def _code(response: Response) -> str | None:
-    if response.mimetype != PROBLEM:
+    if response.mimetype != PROBLEM_JSON:
         return None
     code: str = json.loads(response.get_data())["code"]
     return code

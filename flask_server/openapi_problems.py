@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-Schema = dict[str, Any]
+from flask_server.http_errors import PROBLEM_JSON
 
-MEDIA_TYPE = "application/problem+json"
+Schema = dict[str, Any]
 
 
 class Case(NamedTuple):
@@ -101,7 +101,7 @@ def _answer(status: int, codes: list[str]) -> Schema:
     return {
         "description": "\n".join(f"- `{code}`: {CASES[code].when}" for code in codes),
         "headers": _headers(status),
-        "content": {MEDIA_TYPE: {"schema": schema}},
+        "content": {PROBLEM_JSON: {"schema": schema}},
     }
 
 

@@ -15,10 +15,9 @@ from pathlib import Path
 from model_catalog.errors import CatalogError
 from model_catalog.models_file import ModelEntry
 from model_catalog.signatures import DamagedGraph, output_sizes
-from model_catalog.spec import ModelSpec
+from model_catalog.spec import SPEC_FILE, ModelSpec
 
 SERVING_DEFAULT = "serving_default"
-SPEC_FILE = Path("assets.extra", "model_spec.json")
 _GRAPH = "saved_model.pb"
 _INDEX = Path("variables", "variables.index")
 _KERAS = {".keras", ".h5", ".hdf5"}

@@ -12,9 +12,13 @@ import dataclasses
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from model_catalog.errors import SpecError
+
+#: Where it lies in a version folder; the genuine server ignores it.
+SPEC_FILE = Path("assets.extra", "model_spec.json")
 
 FORMAT = 1
 TASKS = ("classification",)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from model_catalog.spec import SPEC_FILE
 from model_server.engine import Engine, LoadedModel
 from model_server.errors import InvalidArgument, ServingError
 from model_server.openvino_engine import PRECISIONS, OpenVINOEngine, OpenVINOOptions, is_installed
 from model_server.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
-from model_server.warmup import SPEC
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class PreferredEngine:
 
     def load(self, path: Path) -> LoadedModel:
         """Load the SavedModel in the folder, or raise a ServingError."""
-        if self._takes_all or (path / SPEC).is_file():
+        if self._takes_all or (path / SPEC_FILE).is_file():
             try:
                 model = self._openvino.load(path)
             except ServingError as error:

@@ -15,7 +15,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from model_catalog.errors import CatalogError
-from model_catalog.spec import ModelSpec
+from model_catalog.spec import SPEC_FILE, ModelSpec
 from model_server.engine import DEFAULT_SIGNATURE, LoadedModel
 from model_server.errors import DataLoss, InvalidArgument
 from model_server.protos import message
@@ -24,7 +24,6 @@ from model_server.tensor_proto import to_array
 logger = logging.getLogger(__name__)
 
 REQUESTS: Final = Path("assets.extra") / "tf_serving_warmup_requests"
-SPEC: Final = Path("assets.extra") / "model_spec.json"
 PIXELS: Final = "pixels"
 _MAX_RECORDS: Final = 1000
 _HEADER: Final = 12
@@ -49,11 +48,11 @@ def warm_up(model: LoadedModel, path: Path, iterations: int = 1) -> None:
 def read_spec(path: Path) -> ModelSpec | None:
     """Return the spec that our own exports carry; None for SavedModels from elsewhere."""
     try:
-        return ModelSpec.from_json((path / SPEC).read_bytes())
+        return ModelSpec.from_json((path / SPEC_FILE).read_bytes())
     except OSError:
         return None
     except CatalogError as error:
-        logger.warning("%s cannot be used: %s", path / SPEC, error)
+        logger.warning("%s cannot be used: %s", path / SPEC_FILE, error)
         return None
 
 

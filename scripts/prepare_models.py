@@ -20,11 +20,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from model_catalog.errors import SpecError
-from model_catalog.spec import ModelSpec
+from model_catalog.spec import SPEC_FILE, ModelSpec
 from scripts import command_line, download_inceptionv3_model, export_saved_model
 from scripts.download_inceptionv3_model import WeightsError, WeightsFile
 from scripts.keras_models import UNTRAINED
-from scripts.saved_model import SPEC_FILE
 from scripts.spec_of_model import Wishes, spec_of
 from scripts.version_folders import versions
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model_catalog.spec import SPEC_FILE
 from scripts import picture_graph
 from scripts.errors import ScriptError
 from scripts.warmup_requests import write_warmup
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from model_catalog.spec import ModelSpec
-
-#: The ModelSpec for readers that have the files; servers ignore the folder.
-SPEC_FILE = Path("assets.extra") / "model_spec.json"
 
 
 def write_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> None:

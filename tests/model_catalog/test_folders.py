@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from model_catalog.folders import SPEC_FILE, Fault, faults, version_folders
+from model_catalog.folders import Fault, faults, version_folders
 from model_catalog.models_file import ModelEntry
 from model_catalog.signatures import DamagedGraph, output_sizes
-from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
+from model_catalog.spec import SPEC_FILE, InputSpec, ModelSpec, OutputSpec
 
 ROOT = Path(__file__).parents[2]
 

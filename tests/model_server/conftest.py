@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.model_server.harness import ROOT
+from tests.running import SHARED
 
-MOBILENET = ROOT.parent / "shared" / "models" / "imagenet_mobilenet.keras"
+MOBILENET = SHARED / "models" / "imagenet_mobilenet.keras"
 
 
 def written(module: str, folder: Path, *arguments: str) -> Path:

@@ -23,6 +23,7 @@ from model_server.openvino_engine import OpenVINOEngine, OpenVINOOptions, chosen
 from model_server.warmup import read_spec
 from scripts.digit_pictures import held_out
 from tests.model_server.harness import ROOT, SERVER, Client, eventually, in_threads, server_process
+from tests.running import SHARED
 
 openvino = pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
 
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.tensorflow
 
 DIGITS = ROOT / "my_digit_classifier" / "1"
 EXPORTS = (*SCALES, "grey")
-SHARED_IMAGES = ROOT.parent / "shared" / "images"
+SHARED_IMAGES = SHARED / "images"
 
 has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 needs_bf16 = pytest.mark.skipif(not has_bf16, reason="this processor has no bf16")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.model_server.harness import ROOT, SERVER
+from tests.running import SHARED
 
-SAMPLE = ROOT.parent / "shared" / "conformance"
+SAMPLE = SHARED / "conformance"
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model_catalog.labels import numbered_labels
-from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
+from model_catalog.spec import SPEC_FILE, InputSpec, ModelSpec, OutputSpec
 from model_server.adaptive import AdaptiveModel
 from model_server.batching import BatchedModel, BatchingOptions, BatchScheduler
 from model_server.engine import LoadedModel, Tensors
@@ -17,7 +17,7 @@ from model_server.metrics import Metrics
 from model_server.preparation import Batching, Preparation
 from model_server.protos import message
 from model_server.tensor_proto import to_array
-from model_server.warmup import REQUESTS, SPEC, read_spec, warm_up
+from model_server.warmup import REQUESTS, read_spec, warm_up
 from tests.model_server.toy import ToyModel, half_plus, signature
 
 FLOAT, STRING, INT64 = 1, 7, 9
@@ -62,8 +62,8 @@ def write_spec(version: Path) -> None:
         output=OutputSpec(classes=1),
         labels=numbered_labels(1),
     )
-    (version / SPEC).parent.mkdir(parents=True, exist_ok=True)
-    (version / SPEC).write_text(spec.to_json())
+    (version / SPEC_FILE).parent.mkdir(parents=True, exist_ok=True)
+    (version / SPEC_FILE).write_text(spec.to_json())
 
 
 def test_requests_are_replayed_in_order(tmp_path: Path) -> None:
@@ -219,8 +219,8 @@ def test_a_version_that_fails_its_warm_up_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_spec_that_cannot_be_read_makes_a_version_a_common_one(tmp_path: Path) -> None:
-    (tmp_path / SPEC).parent.mkdir()
-    (tmp_path / SPEC).write_text("{}")
+    (tmp_path / SPEC_FILE).parent.mkdir()
+    (tmp_path / SPEC_FILE).write_text("{}")
     toy = half_plus(0)
 
     assert read_spec(tmp_path) is None

@@ -12,10 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from model_catalog.labels import numbered_labels
-from model_catalog.spec import ModelSpec
+from model_catalog.spec import SPEC_FILE, ModelSpec
 from scripts.digit_network import digit_network
 from scripts.digit_pictures import SIDE, held_out, training, varied, without_bar
-from scripts.saved_model import SPEC_FILE
 from scripts.train_digits_model import scaled
 
 if TYPE_CHECKING:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from model_catalog.spec import InputSpec, ModelSpec
+from model_catalog.spec import SPEC_FILE, InputSpec, ModelSpec
 from scripts.bfloat16 import in_bfloat16
 from scripts.digit_network import digit_network
 from scripts.digit_pictures import SIDE, held_out
 from scripts.errors import ScriptError
 from scripts.export_saved_model import main
-from scripts.saved_model import SPEC_FILE
 from scripts.train_digits_model import scaled
 from tests.scripts.models import classifier
 

@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_catalog.spec import ModelSpec
+from model_catalog.spec import SPEC_FILE, ModelSpec
 from scripts.export_saved_model import export, main
-from scripts.saved_model import SPEC_FILE
 from scripts.version_folders import versions
+from tests.running import SHARED
 from tests.scripts.models import classifier
 
 pytestmark = [
@@ -27,7 +27,6 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parent.parent.parent
-SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture(scope="module")

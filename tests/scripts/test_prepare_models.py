@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from model_catalog.spec import ModelSpec
+from model_catalog.spec import SPEC_FILE, ModelSpec
 from scripts import prepare_models
 from scripts.download_inceptionv3_model import WeightsFile, inception_v3
 from scripts.export_saved_model import export
 from scripts.prepare_models import RETRY_S, Places, Task, due, newest_is_trained, prepare
-from scripts.saved_model import SPEC_FILE
 from scripts.spec_of_model import Wishes, spec_of
 from scripts.version_folders import versions
 from tests.scripts.models import classifier

@@ -13,8 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_catalog.spec import ModelSpec
-from scripts.saved_model import SPEC_FILE
+from model_catalog.spec import SPEC_FILE, ModelSpec
 from scripts.warmup_requests import WARMUP_FILE
 
 if TYPE_CHECKING:
