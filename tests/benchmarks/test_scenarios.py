@@ -11,7 +11,7 @@ import pytest
 from benchmarks import results
 from benchmarks.pictures import SIZE, jpegs, resized
 from benchmarks.prepare import clear_and_various
-from benchmarks.run import SCENARIOS, parser
+from benchmarks.run import parser
 from benchmarks.scenarios.connections import MOST_S, window_s
 from benchmarks.scenarios.milliseconds import stages_of
 from benchmarks.scenarios.sweep import layouts
@@ -90,7 +90,3 @@ def test_a_part_of_a_run_keeps_the_other_sections(tmp_path: Path) -> None:
     document = results.continued(path, short=True)
 
     assert list(document["sections"]) == ["large_jpeg"]
-
-
-def test_every_section_is_named_after_its_scenario() -> None:
-    assert all(name == scenario.__name__ for name, scenario in SCENARIOS.items())
