@@ -63,11 +63,13 @@ class Coalescer:
 
     def ask(self, version: int, pictures: Pictures, ask: Ask, deadline: Deadline) -> list[Scores]:
         """Return the scores of the pictures, asked for together with whoever waits as well."""
+        left = deadline.left()
         job = _Job(version, pictures)
+        # From here to its end nothing may raise: whoever has a turn must pass it on.
         with self._lock:
             self._waiting.append(job)
             self._give_turns()
-        if not job.turn.wait(deadline.left()):
+        if not job.turn.wait(left):
             self._give_up(job)
             raise deadline.passed()
         if job.led:

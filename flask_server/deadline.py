@@ -25,4 +25,4 @@ class Deadline:
 
     def passed(self) -> ServingTimeout:
         """Return the error to raise when the time is over."""
-        return ServingTimeout(f"Serving did not answer within the deadline of {self.seconds:g} s.")
+        return ServingTimeout(f"The deadline of {self.seconds:g} s passed without an answer.")

@@ -135,7 +135,7 @@ class Gateway:
     ) -> Answer:
         choice = choose(question.wish, live.spec)
         with self._place(live.name, deadline):
-            prepare = partial(self._attempted, spec=live.spec.input, watch=watch)
+            prepare = partial(self._attempted, spec=live.spec.input, deadline=deadline, watch=watch)
             prepared = self._lanes.map(prepare, question.uploads)
             usable = [item.pixels for item in prepared if isinstance(item, Prepared)]
             scores = ask_scores(live, usable, deadline, watch) if usable else []
@@ -166,9 +166,10 @@ class Gateway:
             places.release()
 
     def _attempted(
-        self, upload: Upload, spec: InputSpec, watch: Stopwatch
+        self, upload: Upload, spec: InputSpec, deadline: Deadline, watch: Stopwatch
     ) -> Prepared | GatewayError:
-        """Prepare one picture; what is wrong with it becomes its result."""
+        """Prepare one picture while there is time; what is wrong with it becomes its result."""
+        deadline.left()
         try:
             return self.prepared(upload, spec, watch)
         except GatewayError as error:

@@ -43,7 +43,7 @@ CASES: dict[str, Case] = {
     "overloaded": Case(503, "more is at work than can be done in time"),
     "serving_unavailable": Case(503, "Serving cannot be reached"),
     "model_not_ready": Case(503, "no version of the model is available yet"),
-    "serving_timeout": Case(504, "the deadline passed before Serving answered"),
+    "serving_timeout": Case(504, "the deadline passed before there was an answer"),
 }
 
 ANYWHERE = ("bad_request", "body_too_large", "internal_error")

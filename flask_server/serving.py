@@ -123,6 +123,7 @@ class Serving:
         A prediction changes nothing, so it is asked once more when the connection breaks.
         """
         path = f"{_path(model, version)}:predict"
+        deadline.left()  # a request without time says nothing about Serving
         with self._guarded():
             try:
                 answer = self._ask("POST", path, body, deadline)

@@ -207,6 +207,19 @@ def test_the_turn_is_passed_on_after_every_kind_of_end() -> None:
     assert coalescer.ask(1, [picture(6)], engine.ask, Deadline(1)) == [np.array([6.0])]
 
 
+@pytest.mark.parametrize("size", [1, 32])
+def test_who_comes_without_time_does_not_keep_the_turn(size: int) -> None:
+    engine = Engine()
+    engine.first.set()
+    coalescer = Coalescer()
+    for _ in range(3):
+        with pytest.raises(ServingTimeout):
+            coalescer.ask(1, [picture(1)] * size, engine.ask, Deadline(0))
+
+    assert coalescer.ask(1, [picture(2)], engine.ask, Deadline(1)) == [np.array([2.0])]
+    assert engine.calls == [[2]]
+
+
 def together(make_app: MakeApp, serving: StubServing, count: int) -> list[int]:
     """Ask from some threads while the first two calls are held; the sizes of Serving's calls."""
     app = make_app()

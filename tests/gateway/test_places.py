@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -73,6 +74,27 @@ def test_pictures_that_cannot_be_decoded_give_their_place_back(make_app: MakeApp
         assert client.post("/models/toy/predict", json={"image": "AAAA"}).status_code == 415
 
     assert ask(client).status_code == 200
+
+
+def test_a_request_whose_pictures_take_too_long_ends_and_the_next_is_answered(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_app(deadline_s=0.3).test_client()
+    decode, decoded = images.decode, []
+
+    def slowly(*args: Any, **options: Any) -> images.Picture:
+        decoded.append(1)
+        time.sleep(0.1)
+        return decode(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "decode", slowly)
+        late = client.post(URL, json={"images": [b64(flat("red"))] * 32})
+        started = len(decoded)
+
+    assert code(late) == (504, "serving_timeout")
+    assert started <= 4 * 4
+    assert [ask(client).status_code for _ in range(3)] == [200] * 3
 
 
 def test_pictures_of_one_request_are_decoded_at_the_same_time(

@@ -15,6 +15,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from flask_server.breaker import FAILURES
+from flask_server.deadline import Deadline
+from flask_server.errors import ServingTimeout
+from flask_server.serving import Serving
 from model_catalog.spec import InputSpec
 from tests.gateway.conftest import MakeApp, b64, draw, flat
 from tests.gateway.stub_serving import Servable, StubServing, make_spec
@@ -131,6 +134,17 @@ def test_hanging_serving_is_not_waited_for_again_and_again(
 
     serving.delay_s = 0
     assert eventually(lambda: ask(client).status_code == 200)
+
+
+def test_requests_that_took_all_their_time_themselves_do_not_open_the_circuit(
+    serving: StubServing,
+) -> None:
+    asked = Serving(serving.url)
+    for _ in range(FAILURES):
+        with pytest.raises(ServingTimeout):
+            asked.predict("toy", 1, b"{}", Deadline(0))
+
+    assert not asked.breaker.open
 
 
 def test_serving_down_is_unavailable_at_once(make_app: MakeApp) -> None:
