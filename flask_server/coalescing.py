@@ -5,7 +5,8 @@ So while a worker has a call for a model under way, what comes in waits, until t
 enough has come for another. Where nothing is under way nothing waits. There is no timer and no
 thread of its own: a caller whose turn it is sends for all that wait with it.
 
-An error of Serving about a merged call is settled one by one, so it reaches only its owner.
+An error of Serving about a merged call is settled one by one, so it reaches only its owner; so is a
+call that ran out of the time of whoever sent it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from flask_server.deadline import Deadline
-from flask_server.errors import GatewayError, ServingError
+from flask_server.errors import GatewayError, ServingError, ServingTimeout
 from flask_server.predictions import Scores
 from flask_server.preprocessing import Pixels
 from flask_server.serving import ServableGone
@@ -131,8 +132,8 @@ class Coalescer:
             self._give_turns()
 
     def _settle(self, job: _Job, ask: Ask, deadline: Deadline) -> list[Scores]:
-        """Raise what Serving said, or ask alone where another's picture may be the reason."""
-        if isinstance(job.error, ServingError) and not job.alone:
+        """Raise what Serving said, or ask alone where another's picture or time may be why."""
+        if isinstance(job.error, ServingError | ServingTimeout) and not job.alone:
             return ask(job.pictures, deadline)
         raise job.error or RuntimeError("the caller that asked for this job ended by a defect")
 

@@ -167,6 +167,18 @@ def test_an_error_about_one_picture_reaches_only_its_owner() -> None:
             bad.result(5)
 
 
+def test_a_call_that_ran_out_of_its_senders_time_is_asked_again_by_those_who_have_some() -> None:
+    engine = Engine(lambda values: ServingTimeout("late") if len(values) > 1 else None)
+    with waiting_behind(engine) as (_, asked):
+        hasty, patient = asked(1), asked(2)
+        engine.first.set()
+
+        assert [hasty.result(5), patient.result(5)] == [[1], [2]]
+
+    assert engine.calls[:2] == [[0], [1, 2]]
+    assert sorted(engine.calls[2:]) == [[1], [2]]
+
+
 @pytest.mark.parametrize("error", [ServingUnavailable("away"), ServableGone("gone")])
 def test_an_error_about_serving_itself_reaches_all_and_asks_nothing_more(error: Exception) -> None:
     engine = Engine(lambda values: error if 1 in values else None)
