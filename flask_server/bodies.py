@@ -34,18 +34,14 @@ class BoundedStream:
         self._stream = stream
         self._limit = limit
         self._count = 0
-        self._stalled = False
+        self._broken = False
 
     def read(self, size: int = -1) -> bytes:
         """Return up to ``size`` bytes, all that is left if it is negative."""
         if size < 0:
             # Mostly one read of all there is, and one that finds the end.
             return b"".join(iter(lambda: self.read(self._limit + 1), b""))
-        try:
-            data = self._stream.read(size)
-        except (TimeoutError, BlockingIOError) as error:
-            self._stalled = True
-            raise ClientDisconnected("The body stopped coming.") from error
+        data = self._next(size)
         self._count += len(data)
         if self._count > self._limit:
             raise _too_large(f"more than {self._limit}", self._limit)
@@ -53,14 +49,21 @@ class BoundedStream:
 
     def drain(self) -> bool:
         """Throw away what is left; False when it is more than the bounds allow."""
-        if self._stalled:
+        if self._broken:
             return False
         end, left = time.monotonic() + DRAIN_S, DRAIN_BYTES
-        while chunk := self._stream.read(_CHUNK):
+        while chunk := self._next(_CHUNK):
             left -= len(chunk)
             if left < 0 or time.monotonic() > end:
                 return False
         return True
+
+    def _next(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except Exception as error:  # malformed chunks: each WSGI server has an error of its own
+            self._broken = True
+            raise ClientDisconnected("The body stopped coming, or is malformed.") from error
 
 
 def init_app(app: Flask, max_body_bytes: int) -> None:
@@ -97,7 +100,7 @@ def give_up_after(sock: socket.socket, seconds: float) -> None:
 def _drain_body(response: Response) -> Response:
     try:
         finished = request.environ[_INPUT].drain()
-    except (ClientDisconnected, OSError):
+    except ClientDisconnected:
         finished = False
     if not finished:
         response.headers["Connection"] = "close"

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from flask_server.bodies import STALL_S, give_up_after
+
 #: How long a thread waits for the next request; callers under load take far less.
 STAY_MS: Final = 5
 
@@ -21,6 +23,7 @@ class StayingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def handle(self, conn: Any) -> Any:  # noqa: ANN401 (gunicorn has no types)
         """Answer a request, and those that follow at once; return what gunicorn's method does."""
+        give_up_after(conn.sock, STALL_S)
         while True:
             # Anything but True ends the connection or defers it.
             kept = super().handle(conn)

@@ -46,3 +46,14 @@ def test_a_caller_that_stalls_is_given_up() -> None:
             body.read(20)
         far.sendall(b"dy")
         assert not body.drain()
+
+
+def test_a_malformed_body_is_the_callers_mistake() -> None:
+    def broken(_: int) -> bytes:
+        raise RuntimeError("a WSGI server's own error")
+
+    body = BoundedStream(cast(IO[bytes], SimpleNamespace(read=broken)), limit=100)
+
+    with pytest.raises(ClientDisconnected, match="malformed"):
+        body.read(20)
+    assert not body.drain()

@@ -59,6 +59,15 @@ def test_a_thread_goes_where_others_may_need_it(
     assert connection.answered == [b"a"]
 
 
+def test_a_caller_that_stops_within_its_first_request_is_given_up(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_server.worker.STALL_S", 0.05)
+
+    with pytest.raises(BlockingIOError):
+        worker().handle(connection)
+
+
 @pytest.mark.parametrize("end", [False, object()], ids=["closed", "deferred"])
 def test_a_connection_that_is_not_kept_is_left(
     end: object, connection: Connection, monkeypatch: pytest.MonkeyPatch
