@@ -17,7 +17,7 @@ from flask_server.deadline import Deadline
 from flask_server.errors import ModelNotReady, ServingFault, UnknownModel, UnknownVersion
 from flask_server.live_model import LiveModel, read_live_model
 from flask_server.serving import AVAILABLE, ServableGone, Serving, VersionStatus
-from model_catalog.models_file import ModelEntry
+from model_catalog.models_file import BIGGEST_VERSION, ModelEntry
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +97,8 @@ class Models:
         """Return a version that the caller chose, or raise UnknownVersion."""
         self._known(name)
         try:
+            if version > BIGGEST_VERSION:
+                raise ServableGone("Version numbers have 63 bits.")
             return self._live(name, version, deadline)
         except ServableGone as error:
             raise UnknownVersion(f"Model {name} has no available version {version}.") from error
@@ -128,7 +130,10 @@ class Models:
     def _watch(self, names: list[str], interval_s: float) -> None:
         while not self._stop.is_set():
             for name in names:
-                self.look(name)
+                try:
+                    self.look(name)
+                except Exception:  # a defect must not end the watch over all models
+                    log.exception("model %s: looking for its versions failed", name)
             self._stop.wait(interval_s)
 
     def _look(self, name: str) -> ModelState | None:
@@ -168,7 +173,7 @@ class Models:
 
     def _forget(self, name: str, available: set[int]) -> None:
         """Drop specs of versions that are gone: their number may come back with another model."""
-        for key in [k for k in self._specs if k[0] == name and k[1] not in available]:
+        for key in [k for k in list(self._specs) if k[0] == name and k[1] not in available]:
             self._specs.pop(key, None)
 
     def _known(self, name: str) -> None:

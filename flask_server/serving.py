@@ -206,7 +206,9 @@ def _whole_body(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> bytes
     parts = []
     while part := response.read1(_CHUNK):
         parts.append(part)
-        deadline.left()
+        left = deadline.left()
+        if response.connection is not None and response.connection.sock is not None:
+            response.connection.sock.settimeout(left)
     return b"".join(parts)
 
 
@@ -231,6 +233,6 @@ def _error_text(answer: _Answer) -> str:
     """Return what Serving said, cut to a length that fits into an error sentence."""
     try:
         said = str(json.loads(answer.body)["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         said = "no reason"
     return said[:300]

@@ -86,8 +86,11 @@ def _tensors(signatures: Signatures, side: str) -> list[TensorInfo]:
     if DEFAULT not in signatures:
         names = ", ".join(signatures) or "none"
         raise ServingError(f"The model has the signatures {names}; {DEFAULT} is needed.")
-    tensors = signatures[DEFAULT].get(side, {})
-    return [_tensor(name, info) for name, info in tensors.items()]
+    try:
+        tensors = signatures[DEFAULT].get(side, {})
+        return [_tensor(name, info) for name, info in tensors.items()]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ServingError(f"The {side} of the {DEFAULT} signature cannot be read.") from error
 
 
 def _tensor(name: str, info: Mapping[str, Any]) -> TensorInfo:

@@ -49,6 +49,9 @@ def read_submission(
     request: Request, max_images: int, allowed: Sequence[str] = PARAMETERS
 ) -> Submission:
     """Read the request by its content type; parameters may stand in the query as well."""
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise UnsupportedMediaType(f"Bodies encoded as {shown(encoding)} are not read.")
     kind = request.mimetype
     if kind == "application/json" or kind.endswith("+json"):
         submission = _from_json(request, max_images)
@@ -69,7 +72,7 @@ def read_submission(
 def form_base64(text: str | None) -> bytes:
     """Return the picture in a base64 form field, or raise why there is none."""
     if not text:
-        raise MissingImage("The form has no picture: the field is absent or empty.")
+        raise MissingImage("The form has no picture: its field b64 is absent or empty.")
     return decode_base64(text, from_form=True)
 
 
@@ -155,14 +158,19 @@ def _from_json(request: Request, max_images: int) -> Submission:
 
 
 def _from_form(request: Request, max_images: int) -> Submission:
+    stray = set(request.files) - {IMAGE} | {IMAGES} & set(request.form)
+    if stray:
+        raise InvalidParameter(
+            f"There is no picture field {shown(min(stray))}; a form calls each picture image."
+        )
     files, texts = request.files.getlist(IMAGE), request.form.getlist(IMAGE)
     _check_count(len(files) + len(texts), max_images)
     uploads: list[Upload] = [_or_missing(file.read()) for file in files]
     uploads += [_attempt(item, from_form=True) for item in texts]
     if not uploads:
         raise MissingImage(
-            f"The form has no field {IMAGE!r}. To send a bare file, name its type, for example "
-            "Content-Type: image/jpeg."
+            f"The form has no field {IMAGE!r}. JSON needs Content-Type: application/json, a bare "
+            "file its own, for example Content-Type: image/jpeg."
         )
     fields = {name: value for name, value in request.form.items() if name != IMAGE}
     return Submission(uploads, len(uploads) > 1, fields)

@@ -20,7 +20,7 @@ from model_catalog.labels import IMAGENET, imagenet_labels, read_labels
 from model_catalog.spec import ACTIVATIONS, Label, input_from_dict
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_BIGGEST_VERSION = 2**63 - 1
+BIGGEST_VERSION = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -227,4 +227,4 @@ def is_server_root(url: str) -> bool:
 
 
 def _is_version(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _BIGGEST_VERSION
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= BIGGEST_VERSION

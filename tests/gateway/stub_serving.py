@@ -89,12 +89,13 @@ def _picture(item: Any) -> np.ndarray[Any, Any]:
 
 
 class StubServing:
-    """The server; ``models`` is what it serves, ``answer`` overrules predict when it is set."""
+    """The server; ``models`` is what it serves, set answers overrule predict and metadata."""
 
     def __init__(self) -> None:
         self.models: dict[str, dict[int, Servable]] = {"toy": {1: Servable()}}
         self.labels: dict[str, int] = {}
         self.answer: tuple[int, Any] | None = None
+        self.metadata_answer: tuple[int, Any] | None = None
         self.breaks = 0
         self.halves = 0
         self.drip_s = 0.0
@@ -183,6 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._say(
                 404, {"error": f"Servable not found for request: Specific({name}, {number})"}
             )
+        if self.stub.metadata_answer is not None:
+            return self._say(*self.stub.metadata_answer)
         return self._say(
             200,
             {

@@ -135,6 +135,15 @@ def test_several_files(client: FlaskClient) -> None:
         pytest.param({"json": {"image": b64(WHITE), "top_k": True}}, (400, "invalid_parameter")),
         pytest.param({"json": {"image": b64(WHITE), "topk": 3}}, (400, "invalid_parameter")),
         pytest.param({"json": {"image": b64(WHITE), "version": 9}}, (404, "unknown_version")),
+        pytest.param({"json": {"image": b64(WHITE), "version": 2**63}}, (404, "unknown_version")),
+        pytest.param(
+            {"data": {"picture": (io.BytesIO(WHITE), "a.png")}}, (400, "invalid_parameter")
+        ),
+        pytest.param({"data": {"images": b64(WHITE)}}, (400, "invalid_parameter")),
+        pytest.param(
+            {"data": WHITE, "headers": {"Content-Encoding": "gzip"}},
+            (415, "unsupported_media_type"),
+        ),
         pytest.param({"json": {"image": b64(WHITE), "label": "x"}}, (404, "unknown_version")),
         pytest.param(
             {"json": {"image": b64(WHITE), "label": "x", "version": 1}}, (400, "invalid_parameter")

@@ -136,6 +136,61 @@ def test_hanging_serving_is_not_waited_for_again_and_again(
     assert eventually(lambda: ask(client).status_code == 200)
 
 
+def test_an_answer_that_stops_halfway_ends_at_the_deadline(
+    make_app: MakeApp, serving: StubServing
+) -> None:
+    client = make_app(deadline_s=1.0).test_client()
+    client.get("/models")
+    # The first byte comes near the end of the time, the second one would come long after it.
+    serving.drip_s = 0.8
+
+    start = time.monotonic()
+    late = code(ask(client))
+
+    serving.drip_s = 0
+    assert late == (504, "serving_timeout")
+    assert time.monotonic() - start < 1.4
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        (200, {"metadata": {"signature_def": {"signature_def": {"serving_default": None}}}}),
+        (500, b"[" * 200_000),
+    ],
+    ids=["signature", "deep"],
+)
+def test_the_watch_outlives_nonsense(
+    make_app: MakeApp, serving: StubServing, nonsense: tuple[int, Any]
+) -> None:
+    serving.models["toy"] = {1: Servable(None)}
+    serving.metadata_answer = nonsense
+    client = make_app('[models.toy]\nbase_path="f"\ninput = { scale = "unit" }\n').test_client()
+
+    assert code(ask(client)) == (502, "serving_error")
+    serving.models["toy"] = {1: Servable(make_spec())}
+    serving.metadata_answer = None
+    assert eventually(lambda: ask(client).status_code == 200)
+
+
+def test_the_watch_outlives_a_defect(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looked = threading.Event()
+
+    def broken(_: object, name: str) -> None:
+        looked.set()
+        raise ZeroDivisionError(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("flask_server.models.Models.look", broken)
+        app = make_app()
+        assert looked.wait(5)
+
+    assert eventually(lambda: app.test_client().get("/readyz").status_code == 200)
+    assert "looking for its versions failed" in caplog.text
+
+
 def test_requests_that_took_all_their_time_themselves_do_not_open_the_circuit(
     serving: StubServing,
 ) -> None:
