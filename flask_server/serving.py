@@ -207,8 +207,9 @@ def _whole_body(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> bytes
     while part := response.read1(_CHUNK):
         parts.append(part)
         left = deadline.left()
-        if response.connection is not None and response.connection.sock is not None:
-            response.connection.sock.settimeout(left)
+        connection: Any = response.connection
+        if connection is not None and connection.sock is not None:
+            connection.sock.settimeout(left)
     return b"".join(parts)
 
 

@@ -8,8 +8,11 @@ time, and so does everybody who waits for the interpreter meanwhile.
 from __future__ import annotations
 
 import select
+import socket
+from contextlib import suppress
 from typing import Any, Final
 
+from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import ThreadWorker
 
 from flask_server.bodies import STALL_S, give_up_after
@@ -27,6 +30,8 @@ class StayingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         while True:
             # Anything but True ends the connection or defers it.
             kept = super().handle(conn)
+            if not kept:
+                _part(conn.sock)
             if kept is not True or not self._may_stay() or not _asks_again(conn.sock):
                 return kept
 
@@ -39,3 +44,13 @@ def _asks_again(sock: Any) -> bool:  # noqa: ANN401 (a socket, or TLS around one
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
     return bool(poll.poll(STAY_MS))
+
+
+def _part(sock: Any) -> None:  # noqa: ANN401 (a socket, or TLS around one)
+    """Wait until the caller has closed its end, too, for a moment; then gunicorn finds it done.
+
+    gunicorn itself would wait in the thread that serves all connections of the worker.
+    """
+    with suppress(OSError, NotImplementedError):  # closed already, or TLS
+        close_graceful(sock.dup())
+        sock.shutdown(socket.SHUT_RD)

@@ -68,6 +68,21 @@ def test_a_caller_that_stops_within_its_first_request_is_given_up(
         worker().handle(connection)
 
 
+def test_a_caller_that_does_not_close_is_not_waited_for_in_the_thread_that_serves_all(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gthread.ThreadWorker, "handle", lambda *_: False)
+    monkeypatch.setattr(
+        "flask_server.worker.close_graceful", lambda sock: gthread.util.close_graceful(sock, 0.05)
+    )
+
+    assert worker().handle(connection) is False
+
+    assert connection.caller.recv(1) == b""
+    connection.sock.setblocking(False)
+    assert connection.sock.recv(1) == b""
+
+
 @pytest.mark.parametrize("end", [False, object()], ids=["closed", "deferred"])
 def test_a_connection_that_is_not_kept_is_left(
     end: object, connection: Connection, monkeypatch: pytest.MonkeyPatch
