@@ -80,6 +80,9 @@ def export_file(path: Path, base_path: Path, wishes: Wishes, dtype: str = "float
     spec, assumed = spec_of(model, wishes)
     if assumed:
         print(f"assumed: {'; '.join(assumed)}")
+    own, scale = keras_models.own_scaling(model), spec.input.scale
+    if own is not None and scale != "none":
+        print(f"warning: --scale {scale} comes on top of the model's own {own}; try --scale none")
     if dtype == "bfloat16":
         model = in_bfloat16(model, spec.input)
     version = export(model, base_path, spec)

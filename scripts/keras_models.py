@@ -133,16 +133,21 @@ def _last_layer(model: keras.Model) -> keras.layers.Layer:
 
 def scale_of(model: keras.Model) -> Finding:
     """Return the scaling: the model's own layer, a known keras.applications model, else "tf"."""
-    parts = list(_parts(model))
-    kinds = [_kind(part) for part in parts if _kind(part) in _SCALING_LAYERS]
-    kinds += [kind for kind in [_first_step(model)] if kind in _ARITHMETIC]
-    if kinds:
-        return Finding("none", f"the model has its own {kinds[0]}")
-    for part in parts:
+    own = own_scaling(model)
+    if own is not None:
+        return Finding("none", f"the model has its own {own}")
+    for part in _parts(model):
         for beginning, mode in _SCALE_BY_NAME.items():
             if getattr(part, "layers", None) and part.name.lower().startswith(beginning):
                 return Finding(mode, f"as keras.applications does for {part.name}")
     return Finding("tf", "a guess: the model does not say how its pixels were scaled")
+
+
+def own_scaling(model: keras.Model) -> str | None:
+    """Return the kind of the layer or operation that scales the pixels inside the model."""
+    kinds = [_kind(part) for part in _parts(model) if _kind(part) in _SCALING_LAYERS]
+    kinds += [kind for kind in [_first_step(model)] if kind in _ARITHMETIC]
+    return kinds[0] if kinds else None
 
 
 def _parts(model: keras.Model) -> Iterator[keras.layers.Layer]:

@@ -54,6 +54,21 @@ def test_a_keras_file_becomes_the_next_version(
     assert spec_in(tmp_path / "8").input.fit == "crop"
 
 
+@pytest.mark.parametrize(("scale", "warned"), [("unit", 1), ("none", 0), (None, 0)])
+def test_a_scaling_on_top_of_the_models_own_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scale: str | None, warned: int
+) -> None:
+    import keras
+
+    file = tmp_path / "own.keras"
+    classifier(keras.layers.Rescaling(1 / 255)).save(file)
+    wish = [] if scale is None else ["--scale", scale]
+
+    assert main(["--model", str(file), "--base-path", str(tmp_path / "m"), *wish]) == 0
+
+    assert capsys.readouterr().out.count("warning: --scale unit comes on top of") == warned
+
+
 def test_an_h5_file_does_too(tmp_path: Path) -> None:
     file = tmp_path / "old.h5"
     classifier().save(file)
