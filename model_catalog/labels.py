@@ -33,8 +33,10 @@ def read_labels(path: Path) -> tuple[Label, ...]:
     """Read a label file, UTF-8: one ``label`` or ``id<TAB>label`` per line, or class-index JSON."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelsError(f"The label file {path} cannot be read as UTF-8 text: {error}") from error
+    except OSError as error:
+        raise LabelsError(f"The label file {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise LabelsError(f"The label file {path} is not UTF-8 text: {error}.") from error
     try:
         return parse_labels(text)
     except LabelsError as error:
