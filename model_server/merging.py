@@ -2,7 +2,7 @@
 
 A caller can rely on two promises: requests of different inner shapes are joined only where padding
 is wanted, and when a joined run fails its members are run one by one, so that an error reaches
-only the request that caused it.
+only the request that caused it. A run that took too long is not repeated: it fails all its members.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from model_server.defects import contained
 from model_server.engine import Tensors
-from model_server.errors import Internal, InvalidArgument, ServingError
+from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ServingError
 
 Run = Callable[[Tensors], Tensors]
 
@@ -82,8 +82,9 @@ def _run_group(run: Run, group: list[Task], rules: Rules) -> None:
         with contained("running a batch"):
             outputs = _joined_outputs(run, group, rules)
     except ServingError as error:
-        if len(group) == 1:
-            group[0].error = error
+        if len(group) == 1 or isinstance(error, DeadlineExceeded):
+            for task in group:
+                task.error = error
             return
         for task in group:
             _run_group(run, [task], rules)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model_server.engine import Tensors
-from model_server.errors import Internal, InvalidArgument, ServingError
+from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ServingError
 from model_server.merging import Rules, Task, row_count, run_tasks
 
 
@@ -61,6 +61,21 @@ def test_an_error_reaches_only_its_owner() -> None:
     assert also_good.result()["y"].tolist() == [4]
     with pytest.raises(InvalidArgument, match="negative"):
         bad.result()
+
+
+def test_a_run_that_took_too_long_is_not_repeated() -> None:
+    tasks, calls = [task(1), task(2), task(3)], []
+
+    def slow(inputs: Tensors) -> Tensors:
+        calls.append(inputs["x"].tolist())
+        raise DeadlineExceeded("too slow")
+
+    run_tasks(slow, tasks, Rules(max_rows=100))
+
+    assert calls == [[1, 2, 3]]
+    for member in tasks:
+        with pytest.raises(DeadlineExceeded, match="too slow"):
+            member.result()
 
 
 def test_a_defect_reaches_its_owner_as_an_internal_error() -> None:
