@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NoReturn
 
 from model_server.defects import contained
 from model_server.engine import Engine
@@ -110,5 +112,15 @@ def _version(*packages: str) -> str:
     return "unknown"
 
 
+def _end(code: int) -> NoReturn:
+    """End the process without taking Python down: that crashes under threads in native code,
+    and a load or a run may be in one."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody reads any more
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _end(main())

@@ -6,6 +6,7 @@ import http.client
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -84,6 +85,21 @@ def test_the_version_is_printed() -> None:
     assert result.returncode == 0
     assert first.startswith("TensorFlow ModelServer: ")
     assert second.startswith("TensorFlow Library: ")
+
+
+def test_the_end_says_all_and_does_not_take_python_down() -> None:
+    script = (
+        "import atexit, runpy, sys; atexit.register(print, 'taken down');"
+        " sys.argv[1:] = ['--help']; runpy.run_module('model_server', run_name='__main__')"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+
+    assert result.returncode == 255
+    assert result.stdout.startswith("usage: python -m model_server\n")
+    assert "taken down" not in result.stdout
 
 
 @pytest.mark.parametrize(
