@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from model_server.batching import BatchingOptions
 from model_server.config_file import read_message
+from model_server.errors import InvalidArgument
 from model_server.flag_table import CPUS
 from model_server.protos import message
 
@@ -23,13 +24,13 @@ def read_parameters(path: Path | None) -> Any:  # noqa: ANN401 - a message made 
 
 
 def thread_count(parameters: Any) -> int:  # noqa: ANN401 - a message made at run time
-    """Return how many threads run batches."""
-    return _value(parameters, "num_batch_threads", CPUS)
+    """Return how many threads run batches, or raise InvalidArgument."""
+    return _value(parameters, "num_batch_threads", CPUS, least=1)
 
 
 def options(parameters: Any, queue_timeout_s: float) -> BatchingOptions:  # noqa: ANN401
     """Return what the parameters say about queues, or raise InvalidArgument."""
-    max_batch_size = _value(parameters, "max_batch_size", 1000)
+    max_batch_size = _value(parameters, "max_batch_size", 1000, least=1)
     splits = parameters.enable_large_batch_splitting.value
     return BatchingOptions(
         max_batch_size=max_batch_size,
@@ -37,12 +38,18 @@ def options(parameters: Any, queue_timeout_s: float) -> BatchingOptions:  # noqa
         max_enqueued_batches=_value(parameters, "max_enqueued_batches", 10),
         allowed_batch_sizes=tuple(parameters.allowed_batch_sizes),
         pads=parameters.pad_variable_length_inputs,
-        max_execution_batch_size=_value(parameters, "max_execution_batch_size", max_batch_size)
+        max_execution_batch_size=_value(
+            parameters, "max_execution_batch_size", max_batch_size, least=1
+        )
         if splits
         else 0,
         queue_timeout_s=queue_timeout_s,
     )
 
 
-def _value(parameters: Any, name: str, default: int) -> int:  # noqa: ANN401
-    return int(getattr(parameters, name).value) if parameters.HasField(name) else default
+def _value(parameters: Any, name: str, default: int, *, least: int = 0) -> int:  # noqa: ANN401
+    value = int(getattr(parameters, name).value) if parameters.HasField(name) else default
+    if value < least:
+        wanted = "positive" if least else "non-negative"
+        raise InvalidArgument(f"{name} must be {wanted}; was {value}")
+    return value

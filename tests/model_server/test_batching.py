@@ -225,6 +225,42 @@ def test_splitting_needs_its_own_field(tmp_path: Path) -> None:
     assert batching_config.options(batching_config.read_parameters(file), 0).run_rows == 4
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_batch_size { value: 0 }", "max_batch_size must be positive; was 0"),
+        ("max_batch_size { value: -3 }", "max_batch_size must be positive; was -3"),
+        ("batch_timeout_micros { value: -5 }", "batch_timeout_micros must be non-negative; was -5"),
+        ("max_enqueued_batches { value: -1 }", "max_enqueued_batches must be non-negative; was -1"),
+        (
+            "max_execution_batch_size { value: -1 } enable_large_batch_splitting { value: true }",
+            "max_execution_batch_size must be positive; was -1",
+        ),
+    ],
+)
+def test_numbers_that_no_request_could_live_with_are_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "batching.config"
+    file.write_text(text)
+
+    with pytest.raises(InvalidArgument) as caught:
+        batching_config.options(batching_config.read_parameters(file), 0)
+
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_batches_need_a_thread(tmp_path: Path, count: int) -> None:
+    file = tmp_path / "batching.config"
+    file.write_text(f"num_batch_threads {{ value: {count} }}")
+
+    with pytest.raises(InvalidArgument) as caught:
+        batching_config.thread_count(batching_config.read_parameters(file))
+
+    assert caught.value.message == f"num_batch_threads must be positive; was {count}"
+
+
 def test_unknown_parameters_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "batching.config"
     file.write_text("max_batchsize { value: 8 }")
