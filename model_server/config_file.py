@@ -45,7 +45,7 @@ def read_models(path: Path) -> list[ModelConfig]:
 
 
 def checked(configs: list[ModelConfig]) -> list[ModelConfig]:
-    """Refuse a name listed twice and a base path that is not absolute."""
+    """Refuse a name listed twice and a base path that is not absolute or can be no path."""
     names: set[str] = set()
     for config in configs:
         if config.name in names:
@@ -59,6 +59,8 @@ def checked(configs: list[ModelConfig]) -> list[ModelConfig]:
                 f"Expected model {config.name} to have an absolute path or URI;"
                 f" got base_path()={path}"
             )
+        if "\0" in path:
+            raise InvalidArgument(f"Model {config.name} has a null character in its base path")
     return configs
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from model_server.defects import contained
 from model_server.engine import LoadedModel
 from model_server.errors import ServingError, Unknown
 from model_server.registry import Registry, Servable, State
@@ -142,7 +144,8 @@ class Lifecycle:
 
     def _keep_looking(self) -> None:
         while not self._pause(self._options.poll_s, lambda: False):
-            self.look()
+            with suppress(ServingError), contained("looking at the folders"):
+                self.look()
 
     def _pause(self, seconds: float, over: Callable[[], bool]) -> bool:
         """Wait; tell whether the wait ended before its time."""

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from model_server.config_file import read_models
+from model_server.defects import contained
 from model_server.errors import ServingError
 from model_server.lifecycle import Lifecycle
 from model_server.registry import Registry, check_label
@@ -48,6 +49,7 @@ class Configuration:
     def _follow(self, path: Path, every_s: float) -> None:
         while not self._stopped.wait(every_s):
             try:
-                self.apply(read_models(path))
+                with contained(f"applying the config file {path}"):
+                    self.apply(read_models(path))
             except ServingError as error:
                 logger.error("The config file %s is not applied: %s", path, error)

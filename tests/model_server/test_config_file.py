@@ -64,6 +64,10 @@ def test_a_config_may_name_no_models(tmp_path: Path, text: str) -> None:
             "Expected model m to have an absolute path or URI; got base_path()=rel",
         ),
         (
+            one(r"name: 'm' base_path: '/a\000b' model_platform: 'tensorflow'"),
+            "Model m has a null character in its base path",
+        ),
+        (
             one("name: 'm' base_path: '/m'"),
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor"
             " ModelServerConfig::model_platform, model name is m",

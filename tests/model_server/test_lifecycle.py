@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -208,6 +208,32 @@ def test_a_changed_policy_takes_effect(world: World) -> None:
     world.serve(Specific(frozenset({1})))
 
     assert world.becomes({1: "AVAILABLE", 2: "END"})
+
+
+class Moody:
+    """Wants every version, but fails at the second look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def choose(self, versions: Iterable[int]) -> set[int]:
+        self.looks += 1
+        if self.looks == 2:
+            raise ValueError
+        return set(versions)
+
+
+def test_a_look_that_fails_is_not_the_last(tmp_path: Path) -> None:
+    world, policy = World(tmp_path, LifecycleOptions(poll_s=0.01, max_retries=0)), Moody()
+    world.base().mkdir()
+    world.serve(policy)
+
+    world.lifecycle.start()
+    assert eventually(lambda: policy.looks >= 2)
+    write_version(world.base(), 1)
+
+    assert world.becomes({1: "AVAILABLE"})
+    world.lifecycle.stop()
 
 
 def test_models_come_and_go_with_the_configuration(world: World) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,10 +104,47 @@ def test_a_changed_file_is_followed(world: World, followed: Path) -> None:
     assert eventually(lambda: not world.registry.is_available("m", 2))
 
 
-@pytest.mark.parametrize("text", ["", "nonsense {", "model_config_list { config { name: 'm' } }"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense {",
+        "model_config_list { config { name: 'm' } }",
+        FILE.format(name="m", base=r"/a\000b"),
+    ],
+)
 def test_a_bad_file_changes_nothing(world: World, followed: Path, text: str) -> None:
     assert eventually(lambda: world.registry.is_available("m", 2))
 
     followed.write_text(text)
 
     assert not eventually(lambda: not world.registry.is_available("m", 2), 0.2)
+
+
+@pytest.mark.parametrize("text", ["nonsense {", FILE.format(name="m", base=r"/a\000b")])
+def test_after_a_bad_file_a_good_one_is_followed(
+    world: World, followed: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    followed.write_text(text)
+    assert eventually(lambda: "is not applied" in caplog.text)
+
+    followed.write_text(FILE.format(name="other", base=world.base))
+
+    assert eventually(lambda: world.registry.is_available("other", 2))
+
+
+def test_a_defect_does_not_end_the_following(
+    world: World, followed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+
+    def defect(_: object) -> None:
+        failed.set()
+        raise ValueError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.lifecycle, "configure", defect)
+        assert failed.wait(10)
+    followed.write_text(FILE.format(name="other", base=world.base))
+
+    assert eventually(lambda: world.registry.is_available("other", 2))
