@@ -7,6 +7,7 @@ answer leaves in one piece, without waiting for the client's acknowledgement of 
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import socket
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from time import sleep
 from typing import Final
 
 from model_server.http_messages import (
@@ -33,6 +35,9 @@ Answer = Callable[[Request], Response]
 
 #: Idle connections are closed after this time; pools of HTTP clients keep theirs for minutes.
 IDLE_S: Final = 900.0
+#: How long nothing is accepted once the process has no file descriptor left for a connection.
+_FULL_S: Final = 0.1
+_FULL: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _PIECE: Final = 1 << 20
 _MAX_HEAD: Final = 1 << 20
 _LINE_END: Final = re.compile(rb"\r?\n")
@@ -64,6 +69,15 @@ class HttpServer(socketserver.ThreadingTCPServer):
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        """Accept a connection; where that cannot be, do not try again at once."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in _FULL:
+                sleep(_FULL_S)
+            raise
 
     @property
     def port(self) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -170,3 +172,24 @@ def test_draining_lets_running_requests_end_and_takes_no_new_ones() -> None:
     assert (replies[0].body, replies[0].headers["connection"]) == (b"done", "close")
     with pytest.raises(ConnectionRefusedError):
         client.call("GET", "/a")
+
+
+def test_without_file_descriptors_the_server_pauses_before_it_accepts_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failures = [errno.EMFILE, errno.ENFILE, errno.ECONNABORTED]
+    pauses: list[float] = []
+    accept = socketserver.TCPServer.get_request
+
+    def refuse(server: HttpServer) -> object:
+        if failures:
+            raise OSError(failures.pop(0), "no")
+        return accept(server)
+
+    monkeypatch.setattr(socketserver.TCPServer, "get_request", refuse)
+    monkeypatch.setattr("model_server.http_layer.sleep", pauses.append)
+
+    with http_server(echo) as client:
+        assert client.call("GET", "/a").status == 200
+
+    assert pauses == [0.1, 0.1]
