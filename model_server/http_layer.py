@@ -125,7 +125,7 @@ class _Connection(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.request.settimeout(IDLE_S)
-        self.buffer = b""
+        self.buffer = bytearray()  # of which the front is cut off without a copy of the rest
         while self.exchange():
             pass
 
@@ -189,13 +189,14 @@ class _Connection(socketserver.BaseRequestHandler):
             if searched > _MAX_HEAD:
                 raise BadRequest
             self.buffer += self.receive(_PIECE)
-        data, self.buffer = self.buffer[: match.start()], self.buffer[match.end() :]
+        data = bytes(self.buffer[: match.start()])
+        del self.buffer[: match.end()]
         return data
 
     def exactly(self, size: int) -> bytes:
         """Return the next ``size`` bytes."""
-        pieces = [self.buffer[:size]]
-        self.buffer = self.buffer[size:]
+        pieces = [bytes(self.buffer[:size])]
+        del self.buffer[:size]
         missing = size - len(pieces[0])
         while missing:
             pieces.append(self.receive(min(missing, _PIECE)))

@@ -9,10 +9,11 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from model_server.http_layer import HttpServer, serve
+from model_server.http_layer import HttpServer, _Connection, serve
 from model_server.http_messages import Request, Response
 from tests.model_server.harness import Client, http_server, in_threads
 
@@ -193,3 +194,24 @@ def test_without_file_descriptors_the_server_pauses_before_it_accepts_again(
         assert client.call("GET", "/a").status == 200
 
     assert pauses == [0.1, 0.1]
+
+
+class CountingBuffer(bytearray):
+    """Counts the bytes that are copied out of it, and out of its copies."""
+
+    copied = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        part = CountingBuffer(super().__getitem__(key))
+        CountingBuffer.copied += len(part)
+        return part
+
+
+def test_small_chunks_do_not_move_what_lies_behind_them() -> None:
+    body = b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n"
+    connection = _Connection.__new__(_Connection)
+    connection.buffer = CountingBuffer(body)
+
+    assert connection.chunks() == b"x" * 1000
+
+    assert CountingBuffer.copied < len(body)
