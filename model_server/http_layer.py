@@ -42,6 +42,8 @@ _PIECE: Final = 1 << 20
 _MAX_HEAD: Final = 1 << 20
 _LINE_END: Final = re.compile(rb"\r?\n")
 _BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
+#: What follows the digits is an extension; blanks before it are allowed.
+_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;|\Z)")
 _LONGEST_END: Final = 4
 
 logger = logging.getLogger(__name__)
@@ -166,13 +168,10 @@ class _Connection(socketserver.BaseRequestHandler):
         """Read a chunked body and the trailer behind it."""
         pieces = []
         while True:
-            size_text = self.until(_LINE_END).split(b";")[0].strip()
-            try:
-                size = int(size_text, 16)
-            except ValueError as error:
-                raise BadRequest from error
-            if size < 0:
+            size_line = _CHUNK_SIZE.match(self.until(_LINE_END))
+            if size_line is None:
                 raise BadRequest
+            size = int(size_line[1], 16)
             if size == 0:
                 break
             pieces.append(self.exactly(size))

@@ -51,6 +51,11 @@ POST = b"POST /p HTTP/1.1\r\n"
             id="chunks and a trailer",
         ),
         pytest.param(
+            POST + b"Transfer-Encoding: chunked\r\n\r\n0004 ; x\r\nbody\r\n0 \r\n\r\n",
+            b"POST /p body",
+            id="zeros and blanks around the size of a chunk",
+        ),
+        pytest.param(
             b"GET /a HTTP/1.1\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", b"GET /a ", id="100 kB header"
         ),
         pytest.param(
@@ -76,6 +81,11 @@ def test_requests_that_are_answered(client: Client, request_bytes: bytes, body: 
         (POST + b"Content-Length: -1\r\n\r\n", b"400 Bad Request"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", b"400 Bad Request"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n", b"400 Bad Request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n", b"400 Bad Request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n 1\r\nx\r\n0\r\n\r\n", b"400 Bad Request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n", b"400 Bad Request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n0_1\r\nx\r\n0\r\n\r\n", b"400 Bad Request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n\r\nx\r\n0\r\n\r\n", b"400 Bad Request"),
         (b"FOO /a HTTP/1.1\r\n\r\n", b"501 Not Implemented"),
         (b"TRACE /a HTTP/1.1\r\n\r\n", b"501 Not Implemented"),
         (b"GET /a HTTP/1.1\r\nExpect: cake\r\n\r\n", b"417 Expectation Failed"),
