@@ -113,8 +113,10 @@ def _version(*packages: str) -> str:
 
 
 def _end(code: int) -> NoReturn:
-    """End the process without taking Python down: that crashes under threads in native code,
-    and a load or a run may be in one."""
+    """End the process without taking Python down, which crashes under threads in native code.
+
+    A load or a run may be in one.
+    """
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # nobody reads any more

@@ -175,7 +175,8 @@ class _Connection(socketserver.BaseRequestHandler):
             if size == 0:
                 break
             pieces.append(self.exactly(size))
-            self.until(_LINE_END)
+            if self.until(_LINE_END):
+                raise BadRequest
         while self.until(_LINE_END):
             pass
         return b"".join(pieces)
@@ -194,7 +195,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
     def exactly(self, size: int) -> bytes:
         """Return the next ``size`` bytes."""
-        pieces = [bytes(self.buffer[:size])]
+        pieces: list[bytes | bytearray] = [self.buffer[:size]]
         del self.buffer[:size]
         missing = size - len(pieces[0])
         while missing:

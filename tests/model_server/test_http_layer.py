@@ -81,6 +81,7 @@ def test_requests_that_are_answered(client: Client, request_bytes: bytes, body: 
         (POST + b"Content-Length: -1\r\n\r\n", b"400 Bad Request"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", b"400 Bad Request"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n", b"400 Bad Request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n", b"400 Bad Request"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n", b"400 Bad Request"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n 1\r\nx\r\n0\r\n\r\n", b"400 Bad Request"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n", b"400 Bad Request"),
