@@ -49,6 +49,9 @@ class ChildSpec:
     reloads: bool = False
     """Whether HUP makes the child replace its workers without losing a request."""
 
+    check: Sequence[str] = ()
+    """A command that says, by its exit code, whether the child could start; none passes always."""
+
     url: str = ""
     """Where the child answers, for people."""
 

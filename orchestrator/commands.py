@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from orchestrator.errors import CannotStop, Misused, NotRunning, RestartFailed
+from orchestrator.errors import CannotStop, Misused, NotRunning, RestartFailed, RestartRefused
 from orchestrator.instance import Instance, Plan
 from orchestrator.lifecycle import State
 from orchestrator.logs import Tail
@@ -83,6 +83,8 @@ def _restart(run_dir: RunDir, name: str) -> None:
     while now["generation"] == before["generation"] or now["state"] != State.READY.value:
         time.sleep(_PAUSE_S)
         now = _running_child(run_dir, name)
+    if refused := now.get("refused"):
+        raise RestartRefused(f"{name} was not restarted and goes on as it was: {refused}")
 
 
 def _running_child(run_dir: RunDir, name: str) -> dict[str, Any]:

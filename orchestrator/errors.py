@@ -6,6 +6,7 @@
   + PortTaken          somebody else listens where a child should
   + CannotStop         the running instance does not end
   + RestartFailed      a child did not come back
+  + RestartRefused     a child would not come back, so it goes on as it was
   + RunDirUnusable     the folder for state and logs cannot be written
 
 Each class carries the exit code of the command that it ends.
@@ -40,6 +41,10 @@ class CannotStop(OrchestratorError):
 
 class RestartFailed(OrchestratorError):
     """A child that was restarted did not come back."""
+
+
+class RestartRefused(OrchestratorError):
+    """A child that was to be restarted would not come back, so it goes on as it was."""
 
 
 class RunDirUnusable(OrchestratorError):

@@ -165,6 +165,7 @@ def _record(w: Watched) -> dict[str, Any]:
         "starts": w.starts,
         "generation": w.generation,
         "note": w.note,
+        "refused": w.refused,
     }
 
 

@@ -22,7 +22,7 @@ class State(Enum):
     """Running and answering."""
 
     RELOADING = "RELOADING"
-    """Answering while its workers are replaced one after the other."""
+    """Answering while its check runs, then its workers are replaced one after the other."""
 
     RECYCLING = "RECYCLING"
     """Told to end in order to be started again."""
@@ -57,6 +57,7 @@ class Event(Enum):
     EXITED = "exited"
     GAVE_UP = "gave up"
     RELOAD = "reload asked for"
+    REFUSED = "a reload would end it"
     RECYCLE = "restart asked for"
     STOP = "stop asked for"
     HURRY = "stop at once asked for"
@@ -83,6 +84,7 @@ TABLE: dict[tuple[State, Event], State] = {
     (State.READY, Event.STOP): State.STOPPING,
     (State.READY, Event.HURRY): State.STOPPING,
     (State.RELOADING, Event.ANSWERED): State.READY,
+    (State.RELOADING, Event.REFUSED): State.READY,
     (State.RELOADING, Event.LATE): State.RECYCLING,
     (State.RELOADING, Event.SILENT): State.RECYCLING,
     (State.RELOADING, Event.EXITED): State.WAITING,

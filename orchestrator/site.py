@@ -180,10 +180,12 @@ def gateway_child(site: Site, ready_paths: Callable[[], Sequence[str]]) -> Child
     config = site.root / "flask_server" / "gunicorn.conf.py"
     bind = f"{_bracketed(site.options.host)}:{site.options.port}"
     argv = [site.python, "-m", "gunicorn", "-c", str(config), "--bind", bind]
+    app = "flask_server.app:create_app()"
     url = site.gateway_url
     return ChildSpec(
         name="gateway",
-        argv=[*argv, "flask_server.app:create_app()"],
+        argv=[*argv, app],
+        check=[*argv, "--check-config", app],
         env=site.env,
         cwd=site.root,
         log=site.run_dir.log("gateway"),

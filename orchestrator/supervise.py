@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
+from orchestrator.check import Check, Checking
 from orchestrator.child import Child, ChildSpec
 from orchestrator.inbox import Order, Request
 from orchestrator.lifecycle import Event, State, advance
@@ -34,6 +35,7 @@ class Supervisor:
         changed: Callable[[Watched, State], None],
         turned: Callable[[Sequence[Watched]], None] = lambda _: None,
         launch: Callable[[ChildSpec], Running] = Child,
+        check: Callable[[ChildSpec], Checking] = Check,
         clock: Callable[[], float] = time.monotonic,
         policy: Policy = POLICY,
     ) -> None:
@@ -42,6 +44,7 @@ class Supervisor:
         self._changed = changed
         self._turned = turned
         self._launch = launch
+        self._check = check
         self._clock = clock
         self.stopping = False
         self.watched = [Watched(spec, clock()) for spec in specs]
@@ -79,6 +82,7 @@ class Supervisor:
         if request.child != w.spec.name or self.stopping or w.state is State.RELOADING:
             return None
         w.failures = 0
+        w.refused = ""
         w.due = self._clock()
         if w.spec.reloads and w.state is State.READY:
             return Event.RELOAD
@@ -97,7 +101,7 @@ class Supervisor:
             return self._death(w, code)
         if w.state in {State.RECYCLING, State.STOPPING}:
             return None
-        return self._probe(w)
+        return self._checked(w, w.check) if w.check else self._probe(w)
 
     def _drained_before(self, w: Watched) -> bool:
         return all(later.state.final for later in self.watched[self.watched.index(w) + 1 :])
@@ -115,6 +119,19 @@ class Supervisor:
             w.note += f"; {self._policy.restarts} restarts did not help"
             return Event.GAVE_UP
         return Event.EXITED
+
+    def _checked(self, w: Watched, check: Checking) -> Event | None:
+        """Reload when the check has found nothing; a child that would not come back goes on."""
+        said = check.said()
+        if said is None:
+            return None
+        w.check, w.refused = None, said
+        if said:
+            w.note = f"not restarted: {said}"
+            return Event.REFUSED
+        if w.child:
+            w.child.reload()
+        return None
 
     def _probe(self, w: Watched) -> Event | None:
         if self._clock() < w.probe_at:
@@ -160,6 +177,9 @@ class Supervisor:
         if w.state is State.WAITING and event is Event.EXITED:
             self._schedule(w, now)
         self._act(w, event)
+        if w.check and w.state is not State.RELOADING:
+            w.check.end()
+            w.check = None
         if w.state is not before:
             w.since = now
             self._changed(w, before)
@@ -181,8 +201,8 @@ class Supervisor:
             self.stopping = True
         elif w.child and event in {Event.HURRY, Event.SILENT}:
             w.child.kill()
-        elif w.child and event is Event.RELOAD:
-            w.child.reload()
+        elif event is Event.RELOAD:
+            w.check = self._check(w.spec)
         elif w.child and w.state.running:
             w.child.terminate()
         if not w.state.running:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from orchestrator.check import Checking
 from orchestrator.child import ChildSpec
 from orchestrator.lifecycle import State
 
@@ -78,6 +79,7 @@ class Watched:
         self.spec = spec
         self.state = State.WAITING
         self.child: Running | None = None
+        self.check: Checking | None = None
         self.since = now
         self.due = now
         self.probe_at = now
@@ -88,6 +90,7 @@ class Watched:
         self.was_ready = False
         self.missing = ""
         self.note = ""
+        self.refused = ""
 
     @property
     def pid(self) -> int:

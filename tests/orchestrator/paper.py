@@ -45,6 +45,20 @@ class PaperChild:
         return self.replaced
 
 
+@dataclass
+class PaperCheck:
+    """A check that says what the story lets it say."""
+
+    answer: str | None = None
+    ended: bool = False
+
+    def said(self) -> str | None:
+        return self.answer
+
+    def end(self) -> None:
+        self.ended = True
+
+
 class World:
     """Two children, serving and gateway, and everything the loop can see."""
 
@@ -52,6 +66,7 @@ class World:
         self.now = 0.0
         self.up: set[str] = set()
         self.children: dict[str, PaperChild] = {}
+        self.check = PaperCheck("")
         self.history: list[str] = []
         self.notes: list[str] = []
         self.born: list[float] = []
@@ -63,6 +78,7 @@ class World:
             listen=self._listen,
             changed=self._changed,
             launch=self._launch,
+            check=lambda _: self.check,
             clock=lambda: self.now,
             policy=policy or Policy(tick_s=0.5),
         )

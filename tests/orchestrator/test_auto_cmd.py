@@ -410,6 +410,20 @@ def test_a_restart_that_fails_says_so(house: House) -> None:
     assert "serving did not come back" in done.stderr
 
 
+def test_a_restart_that_would_end_the_gateway_is_refused_and_it_goes_on(house: House) -> None:
+    house.call("start", "--detach")
+    gateway = house.pid("gateway")
+    house.behave(gateway="exit")
+
+    refused = house.call("restart", "gateway")
+
+    assert refused.returncode == 1
+    assert "gateway was not restarted and goes on as it was: gateway with" in refused.stderr
+    assert refused.stderr.endswith("gateway does not like its flags\n")
+    assert house.is_ready()
+    assert house.pid("gateway") == gateway
+
+
 def test_restart_needs_something_that_runs(house: House) -> None:
     assert house.call("restart", "gateway").returncode == 3
 

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.check import Check
 from orchestrator.errors import Misused
 from orchestrator.run_dir import RunDir
-from orchestrator.site import Site, settle, start_options
+from orchestrator.site import Site, gateway_child, settle, start_options
+
+ROOT = Path(__file__).parents[2]
 
 
 def settled(folder: Path, *words: str) -> Site:
@@ -31,3 +34,26 @@ def test_another_serving_cannot_be_told_how_to_compute(tmp_path: Path) -> None:
 
     with pytest.raises(Misused, match="--precision=bf16: only the embedded Serving has it"):
         settled(tmp_path, *words)
+
+
+def gateway_check(folder: Path, models: str) -> str:
+    """Return what the real gateway's check says about a models file."""
+    pytest.importorskip("gunicorn")
+    (folder / "models.toml").write_text(models)
+    parser = argparse.ArgumentParser()
+    start_options(parser)
+    words = ["--serving", "none", "--serving-url", "http://127.0.0.1:1"]
+    words += ["--models-file", str(folder / "models.toml")]
+    site = settle(parser.parse_args(words), RunDir(folder), ROOT)
+    return Check(gateway_child(site, tuple)).wait()
+
+
+def test_the_gateways_check_finds_nothing_where_it_would_start(tmp_path: Path) -> None:
+    assert gateway_check(tmp_path, '[models.m]\nbase_path = "."\n') == ""
+
+
+def test_the_gateways_check_says_why_it_would_not_start(tmp_path: Path) -> None:
+    said = gateway_check(tmp_path, '[models.m]\nbase_path = "."\ntypo = 1\n')
+
+    assert "models.m.typo" in said
+    assert "\n" not in said

@@ -231,6 +231,54 @@ def test_restart_of_the_gateway_replaces_its_workers_only() -> None:
     assert world.finish() == 0
 
 
+def test_a_reload_waits_for_its_check() -> None:
+    world = ready_world()
+    world.check.answer = None
+    gateway = world.children["gateway"]
+    world.at(world.now, lambda: Request(Order.RESTART, "gateway"))
+    world.run(until=50)
+    assert world.states() == [State.READY, State.RELOADING]
+    assert gateway.heard == []
+
+    world.check.answer = ""
+    world.run(until=52)
+
+    assert gateway.heard == ["reload"]
+    assert world.finish() == 0
+
+
+def test_a_child_whose_check_fails_goes_on_as_it_was() -> None:
+    world = ready_world()
+    gateway, watched = world.children["gateway"], world.supervisor.watched[1]
+    world.check.answer = "models.toml has a typo."
+    world.at(world.now, lambda: Request(Order.RESTART, "gateway"))
+
+    world.run(until=5)
+
+    assert world.states() == READY
+    assert gateway.heard == []
+    assert watched.refused == "models.toml has a typo."
+    assert world.notes[-1] == "not restarted: models.toml has a typo."
+    world.check.answer = ""
+    gateway.replaced = True
+    world.at(world.now, lambda: Request(Order.RESTART, "gateway"))
+    world.run(until=8)
+    assert gateway.heard == ["reload"]
+    assert watched.refused == ""
+    assert world.finish() == 0
+
+
+def test_a_stop_does_not_wait_for_a_check() -> None:
+    world = ready_world()
+    world.check.answer = None
+    world.at(world.now, lambda: Request(Order.RESTART, "gateway"))
+    world.run(until=5)
+
+    assert world.finish() == 0
+    assert world.check.ended
+    assert world.children["gateway"].heard == ["stop"]
+
+
 def test_restart_while_stopping_is_ignored() -> None:
     world = ready_world()
     world.children["gateway"].deaf = True

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from orchestrator.check import Check
+from tests.orchestrator.conftest import spec_of
+
+
+def said(folder: Path, script: str, timeout_s: float = 30) -> str:
+    return Check(spec_of("", folder, check=["/bin/sh", "-c", script]), timeout_s).wait()
+
+
+def test_a_child_without_a_check_passes_at_once(tmp_path: Path) -> None:
+    assert Check(spec_of("", tmp_path)).said() == ""
+
+
+def test_a_check_that_ends_well_says_nothing_whatever_it_prints(tmp_path: Path) -> None:
+    assert said(tmp_path, "echo a warning") == ""
+
+
+def test_a_check_that_fails_gives_its_last_lines(tmp_path: Path) -> None:
+    script = 'for i in 1 2 3 4 5 6; do echo "$i"; echo; done; echo the reason >&2; exit 1'
+
+    assert said(tmp_path, script) == "3\n4\n5\n6\nthe reason"
+
+
+def test_a_check_that_fails_in_silence_gives_its_code(tmp_path: Path) -> None:
+    assert said(tmp_path, "exit 3") == "the check ended with code 3"
+
+
+def test_a_check_runs_where_the_child_would_and_as_it_would(tmp_path: Path) -> None:
+    check = ["/bin/sh", "-c", 'pwd; echo "$COLOUR"; exit 1']
+    spec = spec_of("", tmp_path, check=check, env={"COLOUR": "red"})
+
+    assert Check(spec).wait() == f"{tmp_path}\nred"
+
+
+def test_a_check_that_cannot_be_started_has_not_passed(tmp_path: Path) -> None:
+    spec = spec_of("", tmp_path, check=["/no/such/program"])
+
+    assert "/no/such/program" in Check(spec).wait()
+
+
+def test_a_check_that_hangs_is_ended(tmp_path: Path) -> None:
+    assert said(tmp_path, "sleep 60", 0.1) == "the check has not ended after 0.1 s"
+
+
+def test_a_check_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:
+    check = Check(spec_of("", tmp_path, check=["/bin/sleep", "60"]))
+    started = time.monotonic()
+
+    check.end()
+
+    assert time.monotonic() - started < 10
