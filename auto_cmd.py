@@ -28,7 +28,14 @@ from model_catalog.folders import faults, version_folders
 from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
 from model_catalog.serving_config import has_version_labels, serving_config
 from orchestrator.command_line import Program, run
-from orchestrator.doctor import Finding, examine_disk, examine_ports, examine_python, pinned
+from orchestrator.doctor import (
+    Finding,
+    examine_check,
+    examine_disk,
+    examine_ports,
+    examine_python,
+    pinned,
+)
 from orchestrator.errors import Misused
 from orchestrator.instance import Plan
 from orchestrator.probe import ask, first
@@ -51,6 +58,7 @@ INSTALL = (
     f"cd {ROOT} && python3 -m venv .venv && "
     ".venv/bin/python -m pip install -c constraints.txt -e '.[gateway,embedded]'"
 )
+MEND = "correct what the sentence names"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -231,7 +239,8 @@ def examine(options: argparse.Namespace, run_dir: RunDir) -> list[Finding]:
     try:
         models = load_models_file(site.models_file)
     except CatalogError as error:
-        return [*findings, Finding(str(error), "correct what the sentence names")]
+        return [*findings, Finding(str(error), MEND)]
+    findings.append(examine_check(gateway_child(site, tuple), MEND))
     for entry in Served(site, models).entries:
         found = [Finding(fault.text, fault.fix, fault.grave) for fault in faults(entry)]
         findings += found or [Finding(f"model {entry.name}: {entry.base_path}")]

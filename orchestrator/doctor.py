@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.check import Check
+from orchestrator.child import ChildSpec
 from orchestrator.ports import problem
 from orchestrator.voice import Voice
 
@@ -107,6 +109,14 @@ def examine_ports(ports: Sequence[tuple[str, int, str]], own: Sequence[int]) -> 
             yield Finding(
                 f"port {port} on {host} {reason}", f"stop it, or choose another: {option}"
             )
+
+
+def examine_check(spec: ChildSpec, fix: str) -> Finding:
+    """Check with a child's own check that it would start."""
+    said = Check(spec).wait()
+    if said:
+        return Finding(f"{spec.name} would not start: {said}", fix)
+    return Finding(f"{spec.name} would start with these settings")
 
 
 def examine_disk(folder: Path) -> Iterator[Finding]:

@@ -488,6 +488,18 @@ def test_doctor_names_each_fault_with_its_fix(house: House) -> None:
     assert f"scripts/export_saved_model.py --model {house.root}" in with_models.stdout
 
 
+def test_doctor_asks_whether_the_gateway_would_start(house: House) -> None:
+    well = house.call("doctor")
+    house.behave(gateway="exit")
+
+    found = house.call("doctor")
+
+    assert "ok    gateway would start" in well.stdout
+    assert found.returncode == 1
+    assert "WRONG gateway would not start: " in found.stdout
+    assert "gateway does not like its flags" in found.stdout
+
+
 def test_doctor_knows_the_ports_of_the_running_instance(house: House) -> None:
     house.call("start", "--detach")
 

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.doctor import (
     Finding,
+    examine_check,
     examine_disk,
     examine_ports,
     examine_python,
@@ -17,6 +18,7 @@ from orchestrator.doctor import (
     report,
 )
 from orchestrator.voice import Voice
+from tests.orchestrator.conftest import spec_of
 from tests.orchestrator.house import executable, free_port
 
 FIX = "install it"
@@ -95,6 +97,14 @@ def test_a_port_of_a_stranger_is_grave_and_our_own_is_not() -> None:
 
 def test_a_free_port_is_well() -> None:
     assert next(examine_ports([("127.0.0.1", free_port(), "--port")], [])).fix == ""
+
+
+def test_a_child_whose_check_fails_is_grave(tmp_path: Path) -> None:
+    fails = spec_of("", tmp_path, name="gateway", check=["/bin/sh", "-c", "echo a typo; exit 1"])
+    passes = spec_of("", tmp_path, name="gateway", check=["/bin/sh", "-c", "exit 0"])
+
+    assert examine_check(fails, FIX) == Finding("gateway would not start: a typo", FIX)
+    assert examine_check(passes, FIX).fix == ""
 
 
 def test_a_folder_that_is_yet_to_be_made_is_judged_by_its_parent(tmp_path: Path) -> None:
