@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.child import ChildSpec
+from orchestrator.child import Child, ChildSpec
 from orchestrator.errors import PortTaken, RunDirUnusable
 from orchestrator.inbox import PROMPT, RESTART_SIGNALS, Inbox, read_words, signals_post_to
 from orchestrator.lifecycle import State
-from orchestrator.logs import last_lines
+from orchestrator.logs import Place, end_of, last_lines
 from orchestrator.notify import notify
 from orchestrator.ports import problem
 from orchestrator.processes import identity
@@ -67,11 +67,13 @@ class Instance:
         self._announced = False
         self._tend_at = 0.0
         self._started = time.time()
+        self._log_starts: dict[str, Place] = {}
         self._supervisor = Supervisor(
             plan.specs,
             listen=self._inbox.listen,
             changed=self._changed,
             turned=self._turned,
+            launch=self._launch,
             policy=plan.policy,
         )
 
@@ -88,6 +90,10 @@ class Instance:
             finally:
                 self._run_dir.release()
 
+    def _launch(self, spec: ChildSpec) -> Child:
+        self._log_starts[spec.name] = end_of(spec.log)
+        return Child(spec)
+
     def _changed(self, w: Watched, before: State) -> None:
         note = f" ({w.note})" if w.note else ""
         self._voice.log(f"{w.spec.name}: {before.value} -> {w.state.value}{note}")
@@ -97,8 +103,9 @@ class Instance:
         self._ask()
 
     def _show_log(self, w: Watched) -> None:
-        lines = last_lines(w.spec.log, _LAST_LINES)
-        self._voice.say(f"the last lines of {w.spec.log}:" if lines else f"{w.spec.log} is empty")
+        log = w.spec.log
+        lines = last_lines(log, _LAST_LINES, self._log_starts.get(w.spec.name))
+        self._voice.say(f"the last lines of {log}:" if lines else f"nothing was added to {log}")
         for line in lines:
             self._voice.say(f"  {line}")
 

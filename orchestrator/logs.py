@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -79,10 +80,30 @@ class LogStream:
         return False
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """Return the last lines of a log; an absent log has none."""
+@dataclass(frozen=True)
+class Place:
+    """Where in which file a log ended at some time."""
+
+    inode: int = 0
+    size: int = 0
+
+
+def end_of(path: Path) -> Place:
+    """Return where a log ends now."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return Place()
+    return Place(found.st_ino, found.st_size)
+
+
+def last_lines(path: Path, count: int, since: Place | None = None) -> list[str]:
+    """Return the last lines of a log, of those after a place; an absent log has none."""
     try:
         with path.open("rb") as file:
+            # After a rotation all of the new file came later.
+            if since and os.fstat(file.fileno()).st_ino == since.inode:
+                file.seek(since.size)
             return [line.decode(errors="replace").rstrip("\n") for line in deque(file, count)]
     except FileNotFoundError:
         return []

@@ -346,6 +346,20 @@ def test_a_child_that_exits_at_once_ends_the_start_with_its_last_lines(house: Ho
     assert_nothing_left(house)
 
 
+def test_a_failed_start_shows_no_lines_of_earlier_runs(house: House) -> None:
+    log = house.root / ".run" / "logs" / "gateway.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("the reason of yesterday\n")
+    house.behave(gateway="exit")
+
+    failed = house.call("start")
+
+    assert failed.returncode == 1
+    assert "  gateway does not like its flags" in failed.stdout
+    assert "yesterday" not in failed.stdout
+    assert "yesterday" in house.log("gateway")
+
+
 def test_a_child_that_is_never_ready_ends_the_start(house: House) -> None:
     house.behave(serving="unready", gateway="unready")
 

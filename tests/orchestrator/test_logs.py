@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.logs import LogStream, RotatingLog, Tail, last_lines
+from orchestrator.logs import LogStream, RotatingLog, Tail, end_of, last_lines
 from orchestrator.voice import Voice
 
 
@@ -54,6 +54,31 @@ def test_last_lines(tmp_path: Path, count: int, lines: list[str]) -> None:
     (tmp_path / "a.log").write_text("a\nb\nc\n")
 
     assert last_lines(tmp_path / "a.log", count) == lines
+
+
+def test_last_lines_since_a_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    nothing = end_of(path)
+    path.write_text("old\nhalf")
+    here = end_of(path)
+    assert last_lines(path, 9, here) == []
+
+    with path.open("a") as file:
+        file.write(" a line\nnew\n")
+
+    assert last_lines(path, 9, here) == [" a line", "new"]
+    assert last_lines(path, 1, here) == ["new"]
+    assert last_lines(path, 9, nothing) == ["old", "half a line", "new"]
+
+
+def test_last_lines_since_a_place_in_a_log_that_has_rotated(tmp_path: Path) -> None:
+    log = RotatingLog(tmp_path / "a.log", max_bytes=8)
+    log.write(b"old\n")
+    here = end_of(log.path)
+    log.write(b"more\n")
+    log.write(b"a\nb\nc\n")
+
+    assert last_lines(log.path, 9, here) == [*"abc"]
 
 
 def test_an_absent_log_has_no_lines(tmp_path: Path) -> None:
