@@ -23,6 +23,7 @@ NOT_READY = 1
 NOTHING_RUNS = 3
 _PAUSE_S = 0.05
 _STATE_S = 5.0
+_STARTING_S = 60.0
 _QUIET_S = 2.0
 _FOLLOW_S = 0.2
 
@@ -44,17 +45,18 @@ def already_running(run_dir: RunDir, voice: Voice) -> int:
 
 
 def stop(run_dir: RunDir, voice: Voice) -> int:
-    """Ask the running instance to end and wait until it has."""
-    state = run_dir.running()
+    """Ask the running or starting instance to end and wait until it has."""
+    state = run_dir.running() or run_dir.starting()
     if state is None:
         voice.say(run_dir.stale() or "nothing is running")
         return 0
     _signal(state["pid"], signal.SIGTERM)
     started = time.monotonic()
+    stop_s = state.get("stop_s", _STARTING_S)
     while is_same_process(state):
         elapsed_s = time.monotonic() - started
-        if elapsed_s > state["stop_s"]:
-            raise CannotStop(f"PID {state['pid']} has not ended after {state['stop_s']:g} s.")
+        if elapsed_s > stop_s:
+            raise CannotStop(f"PID {state['pid']} has not ended after {stop_s:g} s.")
         if elapsed_s > _QUIET_S:
             voice.progress(f"PID {state['pid']} finishes its requests", elapsed_s)
         time.sleep(_PAUSE_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -40,6 +41,10 @@ def _follow(process: subprocess.Popen[bytes], tail: Tail, run_dir: RunDir, voice
                 0  # it goes on without us; Popen would warn that it was not awaited
             )
             return 0
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            voice.say(f"PID {process.pid} was ended by {name} before it was ready")
+            return 1
         if code is not None:
             return code
         time.sleep(_PAUSE_S)

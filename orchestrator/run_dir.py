@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class RunDir:
             os.close(lock)
             return False
         self._lock = lock
+        self._sign(json.dumps({"pid": os.getpid(), "identity": identity(os.getpid())}))
         return True
 
     def prepare(self) -> None:
@@ -58,8 +60,16 @@ class RunDir:
         """Forget the state and give the lock back; without the lock, leave all as it is."""
         if self._lock is not None:
             self._state.unlink(missing_ok=True)
+            self._sign("")
             os.close(self._lock)
             self._lock = None
+
+    def _sign(self, text: str) -> None:
+        """Write into the lock file who has the lock."""
+        if self._lock is not None:
+            with suppress(OSError):  # a full disk must not keep anybody from starting
+                os.ftruncate(self._lock, 0)
+                os.pwrite(self._lock, text.encode(), 0)
 
     def write(self, state: Mapping[str, Any]) -> None:
         """Replace the state file in one step, so that nobody reads half of it."""
@@ -84,16 +94,17 @@ class RunDir:
 
     def read(self) -> dict[str, Any] | None:
         """Return the last state written, be its writer alive or not; None when there is none."""
-        try:
-            state = json.loads(self._state.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return state if isinstance(state, dict) and "pid" in state else None
+        return _record(self._state)
 
     def running(self) -> dict[str, Any] | None:
         """Return the state of the instance that runs now, if any."""
         state = self.read()
         return state if state and is_same_process(state) else None
+
+    def starting(self) -> dict[str, Any] | None:
+        """Return ``pid`` and ``identity`` of the instance that has the lock, if any."""
+        holder = _record(self._lock_file)
+        return holder if holder and is_same_process(holder) else None
 
     def stale(self) -> str:
         """Say what an instance that did not clean up has left, empty when there is nothing."""
@@ -105,6 +116,14 @@ class RunDir:
         return (
             f"ignoring the state file of an earlier run that did not end by itself: PID {pid} {now}"
         )
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and "pid" in record else None
 
 
 def is_same_process(record: Mapping[str, Any]) -> bool:

@@ -319,6 +319,25 @@ def test_nothing_outlives_a_killed_auto_cmd_and_the_next_start_says_so(house: Ho
     assert f"PID {status['pid']} is gone" in again.stdout
 
 
+def test_stop_ends_a_start_that_waits_for_leftovers(house: House) -> None:
+    house.behave(serving="deaf")
+    house.call("start", "--detach")
+    status, serving = house.status(), house.pid("serving")
+    os.kill(status["pid"], signal.SIGKILL)
+    with house.foreground("start", "--detach") as auto_cmd:
+        eventually(lambda: "is still ending" in house.output)
+
+        stopped = house.call("stop")
+
+        assert auto_cmd.wait(timeout=10) == 1
+    assert stopped.returncode == 0
+    assert stopped.stdout.startswith("stopped PID ")
+    assert "ended by SIGTERM before it was ready" in house.output
+    os.kill(serving, signal.SIGKILL)
+    eventually(lambda: gone(serving))
+    assert_nothing_left(house)
+
+
 def test_a_recycled_pid_is_told_apart_and_left_alone(house: House) -> None:
     house.call("start", "--detach")
     state = house.root / ".run" / "auto_cmd.json"

@@ -40,6 +40,18 @@ def test_only_one_holds_the_lock(run_dir: RunDir) -> None:
     second.release()
 
 
+def test_who_holds_the_lock_is_known_before_any_state_is_written(run_dir: RunDir) -> None:
+    assert run_dir.starting() is None
+    run_dir.acquire()
+
+    holder = run_dir.starting()
+
+    assert holder is not None
+    assert holder["pid"] == os.getpid()
+    run_dir.release()
+    assert run_dir.starting() is None
+
+
 def test_a_killed_holder_gives_the_lock_back(run_dir: RunDir) -> None:
     argv = [sys.executable, "-c", HOLDER, str(run_dir.path)]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
@@ -47,6 +59,7 @@ def test_a_killed_holder_gives_the_lock_back(run_dir: RunDir) -> None:
         assert holder.stdout.readline() == "True\n"
         assert not run_dir.acquire()
 
+        assert (run_dir.starting() or {})["pid"] == holder.pid
         holder.kill()
         holder.wait()
 
