@@ -14,6 +14,7 @@ from orchestrator.processes import command
 
 _LISTENING = "0A"
 _CONNECT_S = 0.5
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - looked up, not bound
 
 
 def problem(host: str, port: int) -> str:
@@ -31,6 +32,22 @@ def problem(host: str, port: int) -> str:
     with socket.socket(family, kind, protocol) as probe:
         probe.settimeout(_CONNECT_S)
         return "" if probe.connect_ex(address) else _taken_by(port)
+
+
+def same(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Tell whether two addresses cannot be had at once; one of all addresses meets every other."""
+    if one[1] != other[1]:
+        return False
+    hosts = {_resolved(host) for host, _ in (one, other)}
+    return len(hosts) == 1 or bool(hosts & _EVERYWHERE)
+
+
+def _resolved(host: str) -> str:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:  # ``problem`` will say so
+        return host
+    return str(found[0][4][0])
 
 
 def _taken_by(port: int) -> str:

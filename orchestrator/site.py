@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from orchestrator.child import ChildSpec, Probe
@@ -18,6 +19,7 @@ from orchestrator.cpus import usable_cpus
 from orchestrator.errors import Misused
 from orchestrator.notify import VARIABLE as NOTIFY
 from orchestrator.numbers import port, seconds, whole
+from orchestrator.ports import same
 from orchestrator.probe import Patient, at_all, first, missing_200, ok
 from orchestrator.run_dir import RunDir
 from orchestrator.serving_command import KINDS, ServingCommand, settle_kind
@@ -129,7 +131,14 @@ def settle(options: argparse.Namespace, run_dir: RunDir, root: Path) -> Site:
     if site.computing and site.kind != "embedded":
         flags = " and ".join(site.computing)
         raise Misused(f"{flags}: only the embedded Serving has it; this one is {site.kind}.")
+    _refuse_equal_ports(site)
     return site
+
+
+def _refuse_equal_ports(site: Site) -> None:
+    for (host, number, option), (other_host, other, other_option) in combinations(site.ports, 2):
+        if same((host, number), (other_host, other)):
+            raise Misused(f"{option} and {other_option} are both {number}; give them two ports.")
 
 
 def _environment(options: argparse.Namespace, root: Path) -> dict[str, str]:

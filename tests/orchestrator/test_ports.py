@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from orchestrator.ports import owner, problem
+from orchestrator.ports import owner, problem, same
 from tests.orchestrator.house import free_port
 
 
@@ -42,3 +42,19 @@ def test_a_connection_is_not_an_owner() -> None:
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
 def test_a_host_that_is_not_ours_is_a_problem(host: str) -> None:
     assert "cannot be had" in problem(host, free_port())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (("127.0.0.1", 5000), ("127.0.0.1", 5000), True),
+        (("127.0.0.1", 5000), ("127.0.0.1", 5001), False),
+        (("0.0.0.0", 5000), ("127.0.0.1", 5000), True),
+        (("127.0.0.1", 5000), ("::", 5000), True),
+        (("127.0.0.1", 5000), ("127.0.0.2", 5000), False),
+    ],
+)
+def test_which_addresses_cannot_be_had_at_once(
+    one: tuple[str, int], other: tuple[str, int], expected: bool
+) -> None:
+    assert same(one, other) == expected

@@ -57,3 +57,16 @@ def test_the_gateways_check_says_why_it_would_not_start(tmp_path: Path) -> None:
 
     assert "models.m.typo" in said
     assert "\n" not in said
+
+
+def test_two_listeners_cannot_have_one_port(tmp_path: Path) -> None:
+    words = ["--serving", "embedded", "--port", "5001", "--serving-port", "5001"]
+
+    with pytest.raises(Misused, match="^--serving-port and --port are both 5001; give them two"):
+        settled(tmp_path, *words)
+
+
+def test_one_port_on_two_addresses_is_fine(tmp_path: Path) -> None:
+    words = ["--serving", "embedded", "--port", "5001", "--serving-port", "5001"]
+
+    assert settled(tmp_path, *words, "--host", "127.0.0.2").options.port == 5001
