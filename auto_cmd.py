@@ -58,6 +58,7 @@ INSTALL = (
     f"cd {ROOT} && python3 -m venv .venv && "
     ".venv/bin/python -m pip install -c constraints.txt -e '.[gateway,embedded]'"
 )
+DIGITS = "digits"
 MEND = "correct what the sentence names"
 
 
@@ -93,6 +94,10 @@ class Served:
     def live(self) -> list[str]:
         """Return the names of those that have a version: a start waits for these."""
         return [entry.name for entry in self.entries if _has_version(entry)]
+
+    def knows(self, name: str) -> bool:
+        """Tell whether there is such a model, whoever serves it."""
+        return any(entry.name == name for entry in self._models.entries)
 
     def missing(self, names: Sequence[str]) -> str:
         """Return what keeps Serving from being ready, the empty string when nothing does."""
@@ -214,17 +219,21 @@ def _notes(site: Site, served: Served) -> Iterator[str]:
 
 
 def _hints(site: Site, served: Served, said: str) -> Iterator[str]:
-    """Say where it answers, and three commands to try; the first one gives a true label."""
+    """Say where it answers, and commands to try; the digit gets a true label."""
     for name, reason in served.broken.items():
         yield f"warning: model {name} cannot be loaded: {reason} (try: auto_cmd.py doctor)"
     here = Path() if Path.cwd() == ROOT else ROOT
     python, sample = here / ".venv/bin/python", here / "flask_server/flask_sample_request.py"
     url = site.gateway_url
     there = "" if url == "http://127.0.0.1:5000" else f" --url {url}"
+    header = ""
+    if site.env.get("GATEWAY_API_KEYS_FILE"):
+        there, header = f"{there} --api-key KEY", "-H 'X-API-Key: KEY' "
     yield f"ready: {url} (serving: {said}); try next:"
-    yield f"  {python} {sample} -i {here / 'test_images/digit_3.png'} --model digits{there}"
+    if served.knows(DIGITS):
+        yield f"  {python} {sample} -i {here / 'test_images/digit_3.png'} --model {DIGITS}{there}"
     yield f"  {python} {sample} -i {here / 'test_images/cat.jpg'}{there}"
-    yield f"  curl {url}/models"
+    yield f"  curl {header}{url}/models"
 
 
 def examine(options: argparse.Namespace, run_dir: RunDir) -> list[Finding]:

@@ -54,9 +54,23 @@ def test_the_start_says_what_was_taken_and_what_to_try(house: House) -> None:
     sample = f"{house.root}/.venv/bin/python {house.root}/flask_server/flask_sample_request.py"
     assert "serving: embedded, as no tensorflow_model_server is on PATH" in said
     assert f"ready: {url}" in said
-    assert f"{sample} -i {house.root}/test_images/digit_3.png --model digits --url {url}" in said
+    assert "digits" not in said
     assert f"{sample} -i {house.root}/test_images/cat.jpg --url {url}" in said
     assert f"curl {url}/models" in said
+
+
+def test_the_start_names_the_digits_where_they_are_served_and_the_key_where_one_is_asked_for(
+    house: House,
+) -> None:
+    (house.root / "models.toml").write_text('[models.digits]\nbase_path = "my_model"\n')
+    house.env["GATEWAY_API_KEYS_FILE"] = "keys.json"
+
+    said = house.call("start", "--detach").stdout
+
+    asked = f"--url http://127.0.0.1:{house.port} --api-key KEY\n"
+    assert f"/test_images/digit_3.png --model digits {asked}" in said
+    assert f"/test_images/cat.jpg {asked}" in said
+    assert f"  curl -H 'X-API-Key: KEY' http://127.0.0.1:{house.port}/models\n" in said
 
 
 def test_paths_are_short_in_the_project_itself(house: House) -> None:
