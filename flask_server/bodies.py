@@ -24,7 +24,6 @@ STALL_S = 10.0
 
 _CHUNK = 64 * 1024
 _INPUT = "wsgi.input"
-_SOCKET = "gunicorn.socket"
 
 
 class BoundedStream:
@@ -77,8 +76,6 @@ def init_app(app: Flask, max_body_bytes: int) -> None:
 def _bound_body(limit: int) -> None:
     """Put a stream in place that ends where this body ends, under every WSGI server."""
     environ = request.environ
-    if _SOCKET in environ:
-        give_up_after(environ[_SOCKET], STALL_S)
     environ[_INPUT] = BoundedStream(get_input_stream(environ), limit)
     environ["wsgi.input_terminated"] = True
     length = request.content_length

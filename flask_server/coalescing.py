@@ -64,9 +64,8 @@ class Coalescer:
 
     def ask(self, version: int, pictures: Pictures, ask: Ask, deadline: Deadline) -> list[Scores]:
         """Return the scores of the pictures, asked for together with whoever waits as well."""
-        left = deadline.left()
+        left = deadline.left()  # may raise, so not once there is a turn to pass on
         job = _Job(version, pictures)
-        # From here to its end nothing may raise: whoever has a turn must pass it on.
         with self._lock:
             self._waiting.append(job)
             self._give_turns()

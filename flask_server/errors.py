@@ -186,6 +186,6 @@ class ModelNotReady(ServingFault):
 
 
 class ServingTimeout(ServingFault):
-    """The deadline of the request passed before Serving answered."""
+    """The deadline of the request passed before there was an answer."""
 
     code = "serving_timeout"

@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import re
 import sys
-import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+
+from auto_cmd import needed
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("flask_server", "model_server", "orchestrator", "model_catalog", "scripts")
@@ -129,10 +130,7 @@ def plain(name: str) -> str:
 
 
 def declared(extras: tuple[str, ...]) -> set[str]:
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        project = tomllib.load(file)["project"]
-    lines = [line for extra in extras for line in project["optional-dependencies"][extra]]
-    return {plain(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in lines}
+    return {plain(name) for group in needed(*extras) for name in group}
 
 
 @pytest.mark.parametrize("room", EXTRAS)
