@@ -14,7 +14,6 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-import orjson
 import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -33,6 +32,7 @@ from flask_server.errors import (
     ServingTimeout,
     ServingUnavailable,
 )
+from flask_server.json_reader import read_json
 
 AVAILABLE = "AVAILABLE"
 
@@ -154,7 +154,7 @@ class Serving:
         if answer.status != HTTPStatus.OK:
             raise self._refusal(answer)
         try:
-            return _document(answer.body)
+            return read_json(answer.body)
         except (ValueError, RecursionError) as error:
             raise self._nonsense("JSON") from error
 
@@ -211,14 +211,6 @@ def _whole_body(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> bytes
         if connection is not None and connection.sock is not None:
             connection.sock.settimeout(left)
     return b"".join(parts)
-
-
-def _document(body: bytes) -> Any:  # noqa: ANN401 (JSON)
-    """Read JSON, and the NaN and Infinity that Serving writes beyond it."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return json.loads(body)
 
 
 def _path(model: str, version: int | None = None) -> str:

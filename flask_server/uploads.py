@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Request, json
+from flask import Request
 
 from flask_server.base64_text import decode_base64
 from flask_server.errors import (
@@ -24,6 +24,7 @@ from flask_server.errors import (
     UnsupportedMediaType,
 )
 from flask_server.gateway import Upload
+from flask_server.json_reader import read_json
 from model_catalog.errors import shown
 
 IMAGE = "image"
@@ -141,7 +142,7 @@ def text(parameters: Mapping[str, Any], name: str) -> str | None:
 
 def _from_json(request: Request, max_images: int) -> Submission:
     try:
-        document = json.loads(request.get_data(cache=False))
+        document = read_json(request.get_data(cache=False))
     except (ValueError, RecursionError) as error:
         raise InvalidJson(f"The body is not JSON: {str(error)[:100]}.") from error
     if not isinstance(document, dict):
