@@ -14,8 +14,6 @@ from benchmarks.subject import FORMS
 STEPS = {"mobilenet": (1, 2, 4, 8, 16, 32, 64, 128, 256), "inception": (1, 4, 16, 64, 256)}
 #: Above the largest number of connections, so that nothing is refused.
 IN_FLIGHT = 320
-ANSWERS_EACH = 4
-MOST_S = 30.0
 
 
 def connections(bench: Bench) -> Json:
@@ -30,8 +28,8 @@ def _curve(bench: Bench, fixture: Fixture, counts: Sequence[int]) -> Json:
         pace = system.measure(fixture, 16, bench.warm_up_s)["requests_per_s"]
         for _ in range(bench.rounds):
             for step in counts:
-                seconds = window_s(step, pace, bench.seconds)
-                runs[step].append(system.measure(fixture, step, seconds))
+                window_s = bench.window_s(step, pace)
+                runs[step].append(system.measure(fixture, step, window_s))
     for step in counts:
         bench.say(f"{fixture.model}, {step}: {runs[step][-1]['requests_per_s']:.1f}/s")
     return {
@@ -40,11 +38,6 @@ def _curve(bench: Bench, fixture: Fixture, counts: Sequence[int]) -> Json:
         "held_mb": held_mb(fixture),
         "steps": [{"connections": step} | _step(runs[step]) for step in counts],
     }
-
-
-def window_s(connections: int, pace: float, least_s: float) -> float:
-    """Return how long to measure, so that each connection gets several answers."""
-    return min(MOST_S, max(least_s, ANSWERS_EACH * connections / max(pace, 1)))
 
 
 def held_mb(fixture: Fixture) -> float:

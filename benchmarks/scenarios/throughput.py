@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 
 from benchmarks.bench import Bench
 from benchmarks.figures import Json, summary
@@ -18,11 +17,8 @@ FIGURES = ("requests_per_s", "p50_ms", "p99_ms", "wrong", "refused", "broken")
 
 
 def inception(bench: Bench) -> Json:
-    """Compare on InceptionV3, where arithmetic is most of the work.
-
-    Most systems answer eight at a time, so a short window would hold one batch more or less.
-    """
-    return compare(replace(bench, seconds=2 * bench.seconds), bench.fixture("inception"))
+    """Compare on InceptionV3, where arithmetic is most of the work."""
+    return compare(bench, bench.fixture("inception"))
 
 
 def mobilenet(bench: Bench) -> Json:
@@ -36,10 +32,8 @@ def compare(bench: Bench, fixture: Fixture) -> Json:
     with ExitStack() as stack:
         limits = [stack.enter_context(limit(fixture.model, layout)) for layout in ENGINES]
         systems = _started(stack, fixture, absent)
-        for system in systems.values():
-            with system.awake():
-                system.measure(fixture, CONNECTIONS, bench.warm_up_s)
-        rounds = [_round(bench, fixture, systems, limits) for _ in range(bench.rounds)]
+        windows = {key: _window_s(bench, fixture, system) for key, system in systems.items()}
+        rounds = [_round(bench, fixture, systems, limits, windows) for _ in range(bench.rounds)]
     return {
         "model": fixture.model,
         "side": fixture.side,
@@ -71,15 +65,26 @@ def _started(stack: ExitStack, fixture: Fixture, absent: dict[str, str]) -> dict
     return systems
 
 
+def _window_s(bench: Bench, fixture: Fixture, system: Subject) -> float:
+    """Warm the system up, and return how long to measure it at the pace it then has."""
+    with system.awake():
+        pace = system.measure(fixture, CONNECTIONS, bench.warm_up_s)["requests_per_s"]
+    return bench.window_s(CONNECTIONS, pace)
+
+
 def _round(
-    bench: Bench, fixture: Fixture, systems: dict[str, Subject], limits: list[Limit]
+    bench: Bench,
+    fixture: Fixture,
+    systems: dict[str, Subject],
+    limits: list[Limit],
+    windows: dict[str, float],
 ) -> dict[str, Json]:
     results = {}
     for worker in limits:
         results[f"limit {worker.name}"] = worker.throughput(bench.seconds)
     for key, system in systems.items():
         with system.awake():
-            results[key] = system.measure(fixture, CONNECTIONS, bench.seconds)
+            results[key] = system.measure(fixture, CONNECTIONS, windows[key])
     for key, result in results.items():
         bench.say(f"{key}: {result['requests_per_s']:.1f}/s")
     return results

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks import results
+from benchmarks.bench import MOST_S, Bench
 from benchmarks.pictures import SIZE, jpegs, resized
 from benchmarks.prepare import clear_and_various
 from benchmarks.run import parser
-from benchmarks.scenarios.connections import MOST_S, window_s
 from benchmarks.scenarios.milliseconds import stages_of
 from benchmarks.scenarios.sweep import layouts
 
@@ -39,12 +39,13 @@ def test_clear_pictures_of_many_classes_are_chosen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("connections", "pace", "seconds"), [(16, 100, 5), (256, 100, 10.24), (256, 0, MOST_S)]
+    ("connections", "pace", "seconds"),
+    [(16, 100, 5), (16, 16, 16), (256, 100, 10.24), (16, 6, MOST_S), (256, 0, MOST_S)],
 )
-def test_many_connections_are_measured_for_longer(
+def test_slow_systems_and_many_connections_are_measured_for_longer(
     connections: int, pace: float, seconds: float
 ) -> None:
-    assert window_s(connections, pace, 5) == seconds
+    assert Bench(seconds=5).window_s(connections, pace) == seconds
 
 
 def test_what_lies_outside_all_stages_is_http() -> None:
