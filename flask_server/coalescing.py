@@ -48,6 +48,9 @@ class _Job:
     """What this caller has to send for, itself first; empty when another did it."""
 
     alone: bool = True
+    gone: bool = False
+    """Whether its caller has given up, so that nobody would take a turn."""
+
     scores: list[Scores] | None = None
     error: Exception | None = None
 
@@ -139,10 +142,11 @@ class Coalescer:
     def _give_up(self, job: _Job) -> None:
         """Leave the queue; a turn that came at the last moment goes to those behind."""
         with self._lock:
+            job.gone = True
             if job in self._waiting:
                 self._waiting.remove(job)
                 return
-            self._waiting[:0] = job.led[1:]
+            self._waiting[:0] = [behind for behind in job.led[1:] if not behind.gone]
         if job.led:
             self._pass_on(job.led)
 

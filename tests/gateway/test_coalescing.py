@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -205,6 +206,42 @@ def test_who_waits_too_long_leaves_and_the_others_go_on() -> None:
         assert patient.result(5) == [2]
 
     assert engine.calls == [[0], [2]]
+
+
+class SlowToLeave(Coalescer):
+    """Lets the test say when each caller whose time is over leaves."""
+
+    def __init__(self) -> None:
+        super().__init__(under_way=1)
+        self.leave = {1: threading.Event(), 2: threading.Event()}
+
+    def _give_up(self, job: Any) -> None:
+        self.leave[int(job.pictures[0][0, 0, 0])].wait(10)
+        super()._give_up(job)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_a_turn_that_comes_too_late_for_all_is_not_lost(order: tuple[int, int]) -> None:
+    engine, coalescer = Engine(), SlowToLeave()
+    with ThreadPoolExecutor(3) as pool:
+
+        def asked(value: int, seconds: float) -> Future[list[Scores]]:
+            deadline = Deadline(seconds)
+            return pool.submit(coalescer.ask, 1, [picture(value)], engine.ask, deadline)
+
+        first = asked(0, 10)
+        assert eventually(lambda: engine.calls)
+        late = {value: asked(value, 0.05) for value in (1, 2)}
+        assert eventually(lambda: len(coalescer._waiting) == 2)
+        time.sleep(0.1)  # both are about to leave, and now get their turn
+        engine.first.set()
+        first.result(5)
+        for value in order:
+            coalescer.leave[value].set()
+            with pytest.raises(ServingTimeout):
+                late[value].result(5)
+
+    assert coalescer.ask(1, [picture(3)], engine.ask, Deadline(1)) == [np.array([3.0])]
 
 
 def test_the_turn_is_passed_on_after_every_kind_of_end() -> None:
