@@ -69,6 +69,10 @@ _DAMAGE = (
     Image.DecompressionBombError,
 )
 
+_START_OF_SCAN = b"\xff\xda"
+#: Progressive JPEGs have about ten, and a picture in their EXIF may have as many.
+MOST_SCANS = 50
+
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -98,13 +102,13 @@ class Picture:
     """The file's format by Pillow's name."""
 
     stored_size: tuple[int, int]
-    """Width and height in the file, before turning and shrinking."""
+    """Width and height in the file, before turning and shrinking; a TIFF's are upright already."""
 
     stored_mode: str
     """Pillow's mode of the file, for example ``RGBA`` or ``CMYK``."""
 
     orientation: int
-    """The EXIF orientation that was applied, 1 for none."""
+    """The EXIF orientation that was applied, 1 for none and for every TIFF."""
 
     flattened: bool
     """Whether transparency was laid on white."""
@@ -129,6 +133,8 @@ def decode(
     if found is None or found not in FORMATS:
         received = "of no known format" if found is None else found
         raise UnsupportedImage(f"The picture is {received}; allowed are {', '.join(FORMATS)}.")
+    if found == "JPEG":
+        _check_scans(data)
     try:
         with Image.open(io.BytesIO(data), formats=(found,)) as image:
             _check_size(image, max_pixels)
@@ -154,9 +160,20 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
         )
 
 
+def _check_scans(data: bytes) -> None:
+    """Refuse a JPEG of many scans: each costs the time of a picture, in a dozen bytes."""
+    scans = data.count(_START_OF_SCAN)
+    if scans > MOST_SCANS:
+        raise ImageTooLarge(f"The JPEG picture has {scans} scans; at most {MOST_SCANS} are read.")
+
+
 def _upright(image: Image.Image, name: str, bound: Callable[[Size], Size | None] | None) -> Picture:
-    size, mode, orientation = image.size, image.mode, _orientation(image)
-    if bound is not None:
+    mode = image.mode
+    if name != "JPEG":
+        # First, since the orientation may stand behind the pixels, and Pillow turns a TIFF itself.
+        image.load()
+    size, orientation = image.size, _orientation(image)
+    if name == "JPEG" and bound is not None:
         _shrink(image, bound, sideways=orientation in _SIDEWAYS)
     image.load()
     flat = _flat(image)
@@ -167,7 +184,7 @@ def _upright(image: Image.Image, name: str, bound: Callable[[Size], Size | None]
 
 
 def _shrink(image: Image.Image, bound: Callable[[Size], Size | None], *, sideways: bool) -> None:
-    """Let the JPEG decoder skip detail that the resize would drop; other formats ignore it."""
+    """Let the JPEG decoder skip detail that the resize would drop."""
     width, height = image.size
     least = bound((height, width) if sideways else (width, height))
     if least is not None:
@@ -194,11 +211,12 @@ def _flat(image: Image.Image) -> Image.Image:
 
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey values to 8 bits; Pillow's own conversion would clip them."""
-    values = np.asarray(image).astype(np.int64) >> 8
+    values = np.asarray(image) >> 8
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    layer = image.convert("RGBA")
-    white = Image.new("RGBA", layer.size, "white")
-    return Image.alpha_composite(white, layer).convert("RGB")
+    layer = image if image.mode == "RGBA" else image.convert("RGBA")
+    white = Image.new("RGB", layer.size, "white")
+    white.paste(layer, mask=layer)
+    return white

@@ -15,7 +15,7 @@ from flask_server.errors import (
     ImageTooLarge,
     UnsupportedImage,
 )
-from flask_server.images import FORMATS, decode, sniff
+from flask_server.images import FORMATS, MOST_SCANS, decode, sniff
 from flask_server.preprocessing import to_pixels
 from model_catalog.spec import InputSpec
 from tests.gateway.conftest import draw, flat, saved
@@ -25,6 +25,10 @@ ALL = 10**9
 
 def pixels(data: bytes, **options: int) -> np.ndarray:
     return np.asarray(decode(data, max_pixels=options.get("max_pixels", ALL)).image)
+
+
+def altered(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
 @cache
@@ -56,6 +60,7 @@ def test_iso_media_that_is_no_picture_is_refused_by_name() -> None:
         pytest.param(b"\x89PNG", UnsupportedImage, id="half a signature"),
         pytest.param(b"GIF89a", CorruptImage, id="header only"),
         pytest.param(draw("PNG", (64, 64))[:-2000], CorruptImage, id="truncated PNG"),
+        pytest.param(altered(draw("PNG", (64, 64)), 5000), CorruptImage, id="altered PNG"),
         pytest.param(draw("JPEG", (64, 64))[:-200], CorruptImage, id="truncated JPEG"),
         pytest.param(draw("WEBP")[:-9], CorruptImage, id="truncated WebP"),
         pytest.param(draw("TIFF")[:-99], CorruptImage, id="truncated TIFF"),
@@ -75,8 +80,12 @@ def test_pixel_limit_is_inclusive() -> None:
         decode(draw(size=(10, 11)), max_pixels=100)
 
 
+LOSSLESS = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True}}
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(orientation: int) -> None:
+def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     upright = Image.frombytes("RGB", (16, 8), draw("PPM", (16, 8))[-16 * 8 * 3 :])
     undo = {
         1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
@@ -87,10 +96,34 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     exif[0x0112] = orientation
     stored = upright if undo is None else upright.transpose(undo)
 
-    picture = decode(saved(stored, "PNG", exif=exif), max_pixels=ALL)
+    picture = decode(saved(stored, kind, exif=exif, **LOSSLESS[kind]), max_pixels=ALL)
 
-    assert picture.orientation == orientation
+    # Pillow turns a TIFF itself.
+    assert picture.orientation == (1 if kind == "TIFF" else orientation)
+    assert picture.upright_size == (16, 8)
     assert np.array_equal(np.asarray(picture.image), np.asarray(upright))
+
+
+@pytest.mark.skipif("HEIF" not in FORMATS, reason="the extra heif is not installed")
+def test_the_thumbnail_in_a_heic_is_not_the_picture() -> None:
+    data = draw("HEIF", (800, 800), thumbnails=[128])
+
+    assert decode(data, max_pixels=ALL, bound=lambda _: (100, 100)).image.size == (800, 800)
+
+
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan stands in it again and again."""
+    data = draw("JPEG", (16, 16), "L", progressive=True)
+    start = data.rindex(b"\xff\xda")
+    before = data[:start].count(b"\xff\xda")
+    return data[:start] + data[start:-2] * (count - before) + data[-2:]
+
+
+def test_a_jpeg_has_a_bounded_number_of_scans() -> None:
+    decode(with_scans(MOST_SCANS), max_pixels=ALL)
+
+    with pytest.raises(ImageTooLarge, match=f"has {MOST_SCANS + 1} scans; at most {MOST_SCANS}"):
+        decode(with_scans(MOST_SCANS + 1), max_pixels=ALL)
 
 
 def test_senseless_orientation_counts_as_none() -> None:
