@@ -46,13 +46,17 @@ _SIGNATURES = (
     ("GIF", b"GIF89a"),
     ("TIFF", b"II*\x00"),
     ("TIFF", b"MM\x00*"),
+    ("TIFF", b"II+\x00"),
+    ("TIFF", b"MM\x00+"),
     ("BMP", b"BM"),
 )
-#: What an ISO media file (its bytes 4 to 8 are "ftyp") calls itself.
+#: What an ISO media file (its bytes 4 to 8 are "ftyp") calls itself, in words of four letters.
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis"), "HEIF"),
 }
+#: Brands of any picture or sequence; what stands beside them tells more.
+_GENERAL_BRANDS = (b"mif1", b"msf1")
 
 #: What Pillow's parsers raise on damaged files, found by mutating good ones.
 _DAMAGE = (
@@ -146,10 +150,15 @@ def decode(
 def sniff(data: bytes) -> str | None:
     """Return the format that the first bytes announce, or None."""
     if data[4:8] == b"ftyp":
-        return _BRANDS.get(data[8:12])
+        return _branded([data[i : i + 4] for i in range(8, min(data[3], 64), 4)])
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     return next((name for name, start in _SIGNATURES if data.startswith(start)), None)
+
+
+def _branded(brands: list[bytes]) -> str | None:
+    known = next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
+    return known or ("HEIF" if brands and brands[0] in _GENERAL_BRANDS else None)
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

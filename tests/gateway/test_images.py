@@ -47,6 +47,29 @@ def test_every_format_is_sniffed_and_decoded(kind: str) -> None:
     assert picture.stored_size == picture.image.size == (8, 8)
 
 
+def test_big_tiff_is_tiff() -> None:
+    data = saved(Image.new("RGB", (8, 8)), "TIFF", big_tiff=True)
+    assert data.startswith(b"II+")
+
+    assert decode(data, max_pixels=ALL).format == "TIFF"
+    assert sniff(b"MM\0+" + data[4:]) == "TIFF"
+
+
+@pytest.mark.parametrize(
+    ("brands", "kind"),
+    [
+        pytest.param(b"heic\0\0\0\0mif1heic", "HEIF", id="HEIC"),
+        pytest.param(b"mif1\0\0\0\0mif1heic", "HEIF", id="general, with HEIC beside it"),
+        pytest.param(b"mif1\0\0\0\0mif1avif", "AVIF", id="general, with AVIF beside it"),
+        pytest.param(b"mif1\0\0\0\0miafmif1", "HEIF", id="general only"),
+        pytest.param(b"isom\0\0\0\0isomavc1", None, id="a film"),
+        pytest.param(b"", None, id="nothing"),
+    ],
+)
+def test_iso_media_files_say_what_they_are(brands: bytes, kind: str | None) -> None:
+    assert sniff((8 + len(brands)).to_bytes(4, "big") + b"ftyp" + brands + b"avif") == kind
+
+
 def test_iso_media_that_is_no_picture_is_refused_by_name() -> None:
     with pytest.raises(UnsupportedImage, match="of no known format; allowed are JPEG, PNG"):
         decode(b"\0\0\0\x20ftypisom" + bytes(99), max_pixels=ALL)
