@@ -7,7 +7,7 @@ version that was asked is not loaded (any more): the one answer a caller can act
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -80,6 +81,28 @@ class _Answer:
     body: bytes
 
 
+class _Connection(HTTPConnection):
+    def connect(self) -> None:
+        _connect(self, super().connect)
+
+
+class _SecureConnection(HTTPSConnection):
+    def connect(self) -> None:
+        _connect(self, super().connect)
+
+
+def _connect(connection: HTTPConnection, connect: Callable[[], None]) -> None:
+    """Bound the wait for the connection alone; what is then sent has all the time that is left.
+
+    urllib3 itself knows no time-out for sending and takes that for connecting.
+    """
+    left = connection.timeout
+    connection.timeout = min(left or CONNECT_S, CONNECT_S)
+    connect()
+    connection.timeout = left
+    connection.sock.settimeout(left)
+
+
 class Serving:
     """One TensorFlow Serving server and the connections to it."""
 
@@ -87,6 +110,7 @@ class Serving:
         self.root = root
         self.breaker = Breaker()
         self._pool = urllib3.connection_from_url(root, maxsize=connections, retries=False)
+        self._pool.ConnectionCls = _SecureConnection if root.startswith("https:") else _Connection
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -166,7 +190,7 @@ class Serving:
                 path,
                 body=body,
                 headers={"Content-Type": "application/json"} if body else None,
-                timeout=urllib3.Timeout(connect=min(left, CONNECT_S), read=left),
+                timeout=urllib3.Timeout(connect=left, read=left),
                 redirect=False,
                 preload_content=False,
             )

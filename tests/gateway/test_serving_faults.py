@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from model_catalog.spec import InputSpec
 from tests.gateway.conftest import MakeApp, b64, draw, flat
 from tests.gateway.stub_serving import Servable, StubServing, make_spec
 from tests.gateway.test_model_views import URL, code
+from tests.listening import listening
 
 
 def ask(client: FlaskClient, **parameters: Any) -> TestResponse:
@@ -200,6 +202,39 @@ def test_requests_that_took_all_their_time_themselves_do_not_open_the_circuit(
             asked.predict("toy", 1, b"{}", Deadline(0))
 
     assert not asked.breaker.open
+
+
+class SlowReader(StreamRequestHandler):
+    """Takes a request only after a while, then answers it."""
+
+    def handle(self) -> None:
+        time.sleep(0.5)
+        with suppress(OSError):
+            while self.rfile.readline().strip():
+                pass
+            self.rfile.read(len(MEGABYTES))
+            self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{"predictions":[7]}')
+
+
+MEGABYTES = bytes(16 * 1024 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "outcome"),
+    [
+        pytest.param(5, nullcontext(), id="in time"),
+        pytest.param(0.2, pytest.raises(ServingTimeout), id="late"),
+    ],
+)
+def test_serving_may_take_the_body_until_the_deadline(
+    seconds: float, outcome: AbstractContextManager[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_server.serving.CONNECT_S", 0.1)
+    with listening(ThreadingTCPServer(("127.0.0.1", 0), SlowReader)) as url:
+        serving = Serving(url)
+        with outcome:
+            assert serving.predict("toy", 1, MEGABYTES, Deadline(seconds)) == [7]
+        serving.close()
 
 
 def test_serving_down_is_unavailable_at_once(make_app: MakeApp) -> None:
