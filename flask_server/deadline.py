@@ -23,6 +23,10 @@ class Deadline:
             raise self.passed()
         return remaining
 
+    def within(self, seconds: float) -> Deadline:
+        """Return a deadline that is no later, and at most ``seconds`` away; raise as ``left``."""
+        return Deadline(min(seconds, self.left()), self._clock)
+
     def passed(self) -> ServingTimeout:
         """Return the error to raise when the time is over."""
         return ServingTimeout(f"The deadline of {self.seconds:g} s passed without an answer.")

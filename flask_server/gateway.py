@@ -104,7 +104,7 @@ class Gateway:
             try:
                 return ask(live)
             except ServableGone as gone:
-                self._swapped(live, question, gone)
+                self._swapped(live, question, deadline, gone)
         raise ModelNotReady(f"Model {question.model} changes its version faster than it answers.")
 
     def prepared(self, upload: Upload, spec: InputSpec, watch: Stopwatch) -> Prepared:
@@ -122,13 +122,15 @@ class Gateway:
             return self.models.pinned(question.model, question.version, deadline)
         if question.label is not None:
             return self.models.labelled(question.model, question.label, deadline)
-        return self.models.newest(question.model)
+        return self.models.newest(question.model, deadline)
 
-    def _swapped(self, live: LiveModel, question: Question, gone: ServableGone) -> None:
+    def _swapped(
+        self, live: LiveModel, question: Question, deadline: Deadline, gone: ServableGone
+    ) -> None:
         """Look for the version that took over, unless the caller insists on the one that went."""
         if question.version is not None:
             raise UnknownVersion(f"Model {live.name} lost version {live.version}.") from gone
-        self.models.look(live.name)
+        self.models.look(live.name, deadline)
 
     def _ask(
         self, live: LiveModel, question: Question, deadline: Deadline, watch: Stopwatch

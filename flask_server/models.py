@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flask_server.coalescing import Coalescer
@@ -86,9 +87,10 @@ class Models:
         self._known(name)
         return self._states.get(name) or self.look(name)
 
-    def newest(self, name: str) -> LiveModel:
+    def newest(self, name: str, deadline: Deadline) -> LiveModel:
         """Return the newest available version, or raise why there is none."""
-        state = self.state(name)
+        self._known(name)
+        state = self._states.get(name) or self.look(name, deadline)
         if state.newest is None:
             raise state.problem or ModelNotReady(_not_ready(name, state.versions))
         return state.newest
@@ -112,20 +114,33 @@ class Models:
         except ServableGone as error:
             raise UnknownVersion(f"Model {name} has no version labelled {label!r}.") from error
 
-    def look(self, name: str) -> ModelState:
+    def look(self, name: str, deadline: Deadline | None = None) -> ModelState:
         """Ask Serving for the model's versions now and remember the answer.
 
         Who waits while another asks takes the other's answer: nobody queues behind a slow Serving.
         """
         before = self._states.get(name)
-        with self._looking[name]:
+        with self._turn_to_look(name, deadline):
             since = self._states.get(name)
             if since is not None and since is not before:
                 return since
-            state = self._look(name) or self._look(name) or ModelState()
+            limit = Deadline(LOOK_S) if deadline is None else deadline.within(LOOK_S)
+            state = self._look(name, limit) or self._look(name, limit) or ModelState()
             _log_change(name, self._states.get(name), state)
             self._states[name] = state
             return state
+
+    @contextmanager
+    def _turn_to_look(self, name: str, deadline: Deadline | None) -> Iterator[None]:
+        looking = self._looking[name]
+        if deadline is None:
+            looking.acquire()
+        elif not looking.acquire(timeout=deadline.left()):
+            raise deadline.passed()
+        try:
+            yield
+        finally:
+            looking.release()
 
     def _watch(self, names: list[str], interval_s: float) -> None:
         while not self._stop.is_set():
@@ -136,23 +151,22 @@ class Models:
                     log.exception("model %s: looking for its versions failed", name)
             self._stop.wait(interval_s)
 
-    def _look(self, name: str) -> ModelState | None:
+    def _look(self, name: str, deadline: Deadline) -> ModelState | None:
         """Return what Serving says now; None when a version went while it was being asked."""
-        deadline = Deadline(LOOK_S)
         try:
             versions = tuple(self._servings[name].status(name, deadline))
         except ServableGone:
-            return ModelState()
+            versions = ()
         except ServingFault as error:
             return self._trouble(name, error)
         available = [status.version for status in versions if status.state == AVAILABLE]
+        self._forget(name, set(available))
         try:
             newest = self._live(name, max(available), deadline) if available else None
         except ServableGone:
             return None
         except ServingFault as error:
             return ModelState(versions, problem=error)
-        self._forget(name, set(available))
         return ModelState(versions, newest)
 
     def _trouble(self, name: str, problem: ServingFault) -> ModelState:

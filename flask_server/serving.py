@@ -127,7 +127,8 @@ class Serving:
     def label_version(self, model: str, label: str, deadline: Deadline) -> int:
         """Return the version that a version label points at."""
         path = f"{_path(model)}/labels/{quote(label, safe='')}/metadata"
-        answer = self._ask("GET", path, None, deadline)
+        with self._guarded(deadline):
+            answer = self._ask("GET", path, None, deadline)
         try:
             return int(answer["model_spec"]["version"])
         except (KeyError, TypeError, ValueError) as error:
@@ -135,7 +136,8 @@ class Serving:
 
     def signatures(self, model: str, version: int, deadline: Deadline) -> Mapping[str, Any]:
         """Return the SavedModel's signatures as the metadata call shows them."""
-        answer = self._ask("GET", f"{_path(model, version)}/metadata", None, deadline)
+        with self._guarded(deadline):
+            answer = self._ask("GET", f"{_path(model, version)}/metadata", None, deadline)
         try:
             return dict(answer["metadata"]["signature_def"]["signature_def"])
         except (KeyError, TypeError, ValueError) as error:
@@ -147,8 +149,7 @@ class Serving:
         A prediction changes nothing, so it is asked once more when the connection breaks.
         """
         path = f"{_path(model, version)}:predict"
-        deadline.left()  # a request without time says nothing about Serving
-        with self._guarded():
+        with self._guarded(deadline):
             try:
                 answer = self._ask("POST", path, body, deadline)
             except BrokenConnection:
@@ -159,8 +160,9 @@ class Serving:
             raise self._nonsense("predict") from error
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _guarded(self, deadline: Deadline) -> Iterator[None]:
         """Fail at once while Serving is known to be away, and learn from each call."""
+        deadline.left()  # a request without time says nothing about Serving
         if not self.breaker.allows():
             raise ServingUnavailable(f"Serving at {self.root} does not answer; it is being probed.")
         try:

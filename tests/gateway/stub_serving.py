@@ -100,6 +100,7 @@ class StubServing:
         self.halves = 0
         self.drip_s = 0.0
         self.delay_s = 0.0
+        self.get_delay_s = 0.0
         self.predicts: list[dict[str, Any]] = []
         self.before_predict: Callable[[], object] = lambda: None
         self.server = self._listen(0)
@@ -166,6 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        time.sleep(self.stub.get_delay_s)
         _, _, _, name, *rest = self.path.split("/")
         versions = self.stub.models.get(name)
         if versions is None:

@@ -138,6 +138,32 @@ def test_hanging_serving_is_not_waited_for_again_and_again(
     assert eventually(lambda: ask(client).status_code == 200)
 
 
+def test_labels_do_not_wait_again_and_again_for_a_hanging_serving_either(
+    make_app: MakeApp, serving: StubServing
+) -> None:
+    client = make_app(deadline_s=0.2).test_client()
+    client.get("/models")
+    serving.get_delay_s = 3
+    for _ in range(FAILURES):
+        assert code(ask(client, label="stable")) == (504, "serving_timeout")
+
+    start = time.monotonic()
+    answers = [code(ask(client, label="stable")) for _ in range(20)]
+
+    assert answers.count((503, "serving_unavailable")) >= 19
+    assert time.monotonic() - start < 1
+
+
+def test_the_first_look_ends_at_the_deadline(make_app: MakeApp, serving: StubServing) -> None:
+    serving.get_delay_s = 2
+    client = make_app(deadline_s=0.3).test_client()
+
+    start = time.monotonic()
+
+    assert code(ask(client)) == (504, "serving_timeout")
+    assert time.monotonic() - start < 1
+
+
 def test_an_answer_that_stops_halfway_ends_at_the_deadline(
     make_app: MakeApp, serving: StubServing
 ) -> None:
@@ -298,6 +324,20 @@ def test_swap_between_look_and_predict_costs_no_request(
     assert response.json is not None
     assert response.json["version"] == 2
     assert {p["label"] for p in response.json["predictions"]} == {"x", "y", "z"}
+
+
+def test_a_model_that_was_gone_is_asked_anew_for_its_labels(
+    make_app: MakeApp, serving: StubServing
+) -> None:
+    client = make_app(poll_interval_s=0.01).test_client()
+    ask(client)
+
+    del serving.models["toy"]
+    assert eventually(lambda: code(ask(client)) == (503, "model_not_ready"))
+    serving.models["toy"] = {1: Servable(make_spec(labels=("x", "y", "z")))}
+    assert eventually(lambda: ask(client).status_code == 200)
+
+    assert {p["label"] for p in ask(client).get_json()["predictions"]} == {"x", "y", "z"}
 
 
 def test_pinned_version_that_goes_is_not_replaced(
