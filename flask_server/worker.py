@@ -3,12 +3,16 @@
 gunicorn gives a connection back to its main thread after every answer and hands it to a thread
 again for the next request. A caller that asks one question after another pays for that way each
 time, and so does everybody who waits for the interpreter meanwhile.
+
+A caller holds a thread while its request arrives, so that has to go on, and at some pace.
 """
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
+import time
 from contextlib import suppress
 from typing import Any, Final
 
@@ -19,6 +23,28 @@ from flask_server.bodies import STALL_S, give_up_after
 
 #: How long a thread waits for the next request; callers under load take far less.
 STAY_MS: Final = 5
+#: How long a request may take to arrive, however small it is.
+ARRIVAL_S: Final = 20.0
+#: Bytes per second that a request has to bring from then on.
+PACE: Final = 10_000
+
+
+class PacedSocket(socket.socket):
+    """A caller's socket that gives up on a request which arrives too slowly."""
+
+    _began, _came = 0.0, 0
+
+    def begin(self) -> None:
+        """Expect a new request from now on."""
+        self._began, self._came = time.monotonic(), 0
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Return what came, or raise what a caller that stalls causes."""
+        data = super().recv(size, flags)
+        self._came += len(data)
+        if time.monotonic() - self._began > ARRIVAL_S + self._came / PACE:
+            raise BlockingIOError(errno.EAGAIN, "the request arrives too slowly")
+        return data
 
 
 class StayingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -26,8 +52,12 @@ class StayingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def handle(self, conn: Any) -> Any:  # noqa: ANN401 (gunicorn has no types)
         """Answer a request, and those that follow at once; return what gunicorn's method does."""
-        give_up_after(conn.sock, STALL_S)
+        if type(conn.sock) is socket.socket:  # new, and not TLS
+            conn.sock = PacedSocket(fileno=conn.sock.detach())
+            give_up_after(conn.sock, STALL_S)
         while True:
+            if isinstance(conn.sock, PacedSocket):
+                conn.sock.begin()
             # Anything but True ends the connection or defers it.
             kept = super().handle(conn)
             if not kept:

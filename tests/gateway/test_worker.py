@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,6 +69,49 @@ def test_a_caller_that_stops_within_its_first_request_is_given_up(
 
     with pytest.raises(BlockingIOError):
         worker().handle(connection)
+
+
+def drip(caller: socket.socket, count: int) -> None:
+    for _ in range(count):
+        with suppress(OSError):
+            caller.sendall(b"x")
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("pace", "outcome"),
+    [
+        pytest.param(1000, pytest.raises(BlockingIOError, match="too slowly"), id="too slow"),
+        pytest.param(10, nullcontext(), id="fast enough"),
+    ],
+)
+def test_a_request_has_to_arrive_at_some_pace(
+    pace: int,
+    outcome: AbstractContextManager[object],
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flask_server.worker.ARRIVAL_S", 0.1)
+    monkeypatch.setattr("flask_server.worker.PACE", pace)
+    monkeypatch.setattr(
+        gthread.ThreadWorker, "handle", lambda _, conn: [conn.sock.recv(1) for _ in range(20)]
+    )
+    with ThreadPoolExecutor() as pool:
+        pool.submit(drip, connection.caller, 20)
+        with outcome:
+            worker().handle(connection)
+
+
+def test_each_request_has_its_own_time_to_arrive(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_server.worker.ARRIVAL_S", 0.1)
+    for _ in range(3):
+        connection.caller.sendall(b"a")
+        worker().handle(connection)
+        time.sleep(0.08)
+
+    assert connection.answered == [b"a"] * 3
 
 
 def test_a_caller_that_does_not_close_is_not_waited_for_in_the_thread_that_serves_all(
