@@ -12,10 +12,10 @@ import pybase64
 
 from flask_server.errors import InvalidBase64, MissingImage
 
-_WHITE_SPACE = b" \t\r\n\f\v"
+_LINE_ENDS = b"\t\r\n\f\v"
+_WHITE_SPACE = b" " + _LINE_ENDS
 _STANDARD = bytes.maketrans(b"-_", b"+/")
-_FORM = bytes.maketrans(b"-_ ", b"+/+")
-_DATA_URL = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
+_DATA_URL = re.compile(r"\s*data:[^,]{0,200};\s*base64\s*,", re.IGNORECASE)
 _FOREIGN = re.compile(rb"[^A-Za-z0-9+/=]")
 
 
@@ -41,12 +41,18 @@ def _forgiving(body: str, *, from_form: bool) -> bytes:
     except UnicodeEncodeError as error:
         raise _foreign(body[error.start]) from error
     if from_form:
-        data = data.strip(_WHITE_SPACE).translate(_FORM, _WHITE_SPACE.replace(b" ", b""))
-    else:
-        data = data.translate(_STANDARD, _WHITE_SPACE)
+        data = _with_lost_plus(data)
+    data = data.translate(_STANDARD, _WHITE_SPACE).rstrip(b"=")
     if not data:
         raise MissingImage("The image is empty; a base64 text is wanted.")
-    return _decode(data.rstrip(b"="))
+    return _decode(data)
+
+
+def _with_lost_plus(data: bytes) -> bytes:
+    """Turn blanks back into plus; around a text that is whole without them they are blanks."""
+    lines = data.translate(None, _LINE_ENDS)
+    bare = lines.strip(b" ")
+    return (lines if len(bare) % 4 else bare).replace(b" ", b"+")
 
 
 def _without_head(text: str) -> str:

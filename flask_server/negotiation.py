@@ -24,6 +24,8 @@ def agreed(accept: MIMEAccept, offered: Sequence[str], why: str = "") -> str:
     """
     if not accept:
         return offered[0]
+    # None of what is offered has parameters, such as the charset that some callers add.
+    accept = MIMEAccept([(kind.split(";")[0].strip(), quality) for kind, quality in accept])
     # Unlike best_match, quality lets the most specific range decide: "*/*, image/png;q=0".
     best = max(offered, key=accept.quality)
     if accept.quality(best) > 0:

@@ -25,6 +25,7 @@ URL_SAFE = base64.urlsafe_b64encode(DATA).decode()
         pytest.param(f"  {STANDARD}\n", id="white space around"),
         pytest.param(f"data:image/png;base64,{STANDARD}", id="data URL"),
         pytest.param(f"DATA:image/svg+xml;charset=utf-8;BASE64,{STANDARD}", id="data URL, shouted"),
+        pytest.param(f"data:image/png; base64 ,{STANDARD}", id="data URL with blanks"),
         pytest.param(f"data:;base64,{URL_SAFE}", id="data URL without type"),
     ],
 )
@@ -39,6 +40,14 @@ def test_blank_in_a_form_is_a_lost_plus() -> None:
     assert decode_base64(STANDARD.replace("+", " "), from_form=True) == DATA
 
 
+@pytest.mark.parametrize("data", [b"\xf8", b"\x00\x00\x3e", b"\xfb\xef\xbe\xf8"])
+@pytest.mark.parametrize("padding", ["", "="])
+def test_a_lost_plus_at_either_end_is_found(data: bytes, padding: str) -> None:
+    text = base64.b64encode(data).decode().replace("=", padding)
+
+    assert decode_base64(text.replace("+", " "), from_form=True) == data
+
+
 def test_blank_elsewhere_is_white_space() -> None:
     assert decode_base64(f"{STANDARD[:8]} {STANDARD[8:]}") == DATA
 
@@ -49,6 +58,7 @@ def test_blank_elsewhere_is_white_space() -> None:
         pytest.param("", MissingImage, "empty", id="nothing"),
         pytest.param(" \n", MissingImage, "empty", id="white space"),
         pytest.param("data:image/png;base64,", MissingImage, "empty", id="empty data URL"),
+        pytest.param("====", MissingImage, "empty", id="padding only"),
         pytest.param("a*bc", InvalidBase64, r"'\*'", id="foreign character"),
         pytest.param("äbcd", InvalidBase64, "'ä'", id="not ASCII"),
         pytest.param("AAAAA", InvalidBase64, "5 base64 characters", id="one too many"),

@@ -22,6 +22,8 @@ def accept(header: str) -> MIMEAccept:
         pytest.param("application/json, text/plain, */*", JSON, id="what Angular sends"),
         pytest.param("text/html,image/avif,image/webp,*/*;q=0.8", JSON, id="what browsers send"),
         pytest.param("application/*", JSON, id="a range"),
+        pytest.param("application/json; charset=utf-8", JSON, id="with a charset"),
+        pytest.param("image/png;level=1, application/json;q=0.5", PNG, id="with a parameter"),
         pytest.param("image/png", PNG, id="PNG"),
         pytest.param("IMAGE/PNG", PNG, id="capitals"),
         pytest.param("image/jpeg", JPEG, id="JPEG"),
