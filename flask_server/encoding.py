@@ -19,14 +19,19 @@ from PIL import Image
 
 from flask_server.errors import ServingError
 from flask_server.preprocessing import Pixels, scale
-from flask_server.signatures import Signatures, is_channels_first, is_our_export, picture_input
+from flask_server.signatures import (
+    FLOATS,
+    Signatures,
+    is_channels_first,
+    is_our_export,
+    picture_input,
+)
 from model_catalog.spec import InputSpec
 
 Encoder = Callable[[Sequence[Pixels]], bytes]
 
 _DESCRIBE = {"signature_name": "describe", "instances": ["spec"]}
 _INTEGERS = ("DT_UINT8", "DT_INT32", "DT_INT64", "DT_UINT32", "DT_UINT64")
-_FLOATS = ("DT_FLOAT", "DT_DOUBLE")
 
 #: Six decimals keep preprocessed values to 1e-6 and halve the body of full-precision floats.
 _DECIMALS = 6
@@ -47,9 +52,9 @@ def choose_encoder(signatures: Signatures, spec: InputSpec) -> Encoder:
         return encode_files
     if tensor.dtype in _INTEGERS:
         return lambda pictures: _rows([arrange(pixels) for pixels in pictures])
-    if tensor.dtype in _FLOATS:
+    if tensor.dtype in FLOATS:
         return lambda pictures: _rows([arrange(_rounded(p, spec.scale)) for p in pictures])
-    known = ", ".join(("DT_STRING", *_INTEGERS, *_FLOATS))
+    known = ", ".join(("DT_STRING", *_INTEGERS, *FLOATS))
     raise ServingError(f"The model's input {tensor.name} is {tensor.dtype}; known are {known}.")
 
 

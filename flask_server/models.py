@@ -18,6 +18,7 @@ from flask_server.deadline import Deadline
 from flask_server.errors import ModelNotReady, ServingFault, UnknownModel, UnknownVersion
 from flask_server.live_model import LiveModel, read_live_model
 from flask_server.serving import AVAILABLE, ServableGone, Serving, VersionStatus
+from model_catalog.errors import shown
 from model_catalog.models_file import BIGGEST_VERSION, ModelEntry
 
 log = logging.getLogger(__name__)
@@ -193,7 +194,7 @@ class Models:
     def _known(self, name: str) -> None:
         if name not in self._entries:
             known = ", ".join(self.names)
-            raise UnknownModel(f"There is no model {name!r}; known are {known}.")
+            raise UnknownModel(f"There is no model {shown(name)}; known are {known}.")
 
 
 def _log_change(name: str, before: ModelState | None, after: ModelState) -> None:

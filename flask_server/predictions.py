@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_server.errors import InvalidParameter, ServingError
+from model_catalog.errors import shown
 from model_catalog.spec import ModelSpec
 
 Scores = NDArray[np.float64]
@@ -63,8 +64,8 @@ class Wish:
     top_k: int | None = None
     """How many; None is five, or all of the chosen labels."""
 
-    threshold: float = 0.0
-    """The least score that counts."""
+    threshold: float | None = None
+    """The least score that counts; None counts all, below zero, too."""
 
     labels: Sequence[str] | None = None
     """Class ids or labels to choose from; None is all."""
@@ -92,9 +93,8 @@ def choose(wish: Wish, spec: ModelSpec) -> Choice:
         raise InvalidParameter(
             f"top_k is {top_k}; allowed is 1 to {spec.output.classes}, the model's classes."
         )
-    if not 0 <= wish.threshold <= 1:
-        raise InvalidParameter(f"threshold is {wish.threshold}; allowed is 0 to 1.")
-    return Choice(top_k, wish.threshold, classes)
+    least = -np.inf if wish.threshold is None else wish.threshold
+    return Choice(top_k, least, classes)
 
 
 def rank(scores: Scores, spec: ModelSpec, choice: Choice) -> list[Prediction]:
@@ -123,7 +123,9 @@ def _chosen_classes(labels: Sequence[str] | None, spec: ModelSpec) -> NDArray[np
     wanted, known = set(labels), {name for pair in spec.labels for name in pair}
     for label in labels:
         if label not in known:
-            raise InvalidParameter(f"labels has {label!r}, which is no class id or label here.")
+            raise InvalidParameter(
+                f"labels has {shown(label)}, which is no class id or label here."
+            )
     return np.array([i for i, pair in enumerate(spec.labels) if wanted & set(pair)], np.intp)
 
 

@@ -17,7 +17,7 @@ Signatures = Mapping[str, Any]
 
 DEFAULT = "serving_default"
 
-_FLOATS = ("DT_FLOAT", "DT_DOUBLE")
+FLOATS = ("DT_FLOAT", "DT_DOUBLE")
 _COLORS = {count: color for color, count in CHANNELS.items()}
 
 
@@ -53,7 +53,7 @@ def scores_output(signatures: Signatures, classes: int | None) -> tuple[str | No
     several the float one counts, of several floats the one with as many values as labels.
     """
     outputs = _tensors(signatures, "outputs")
-    floats = [tensor for tensor in outputs if tensor.dtype in _FLOATS]
+    floats = [tensor for tensor in outputs if tensor.dtype in FLOATS]
     if len(floats) > 1:
         floats = [tensor for tensor in floats if tensor.shape[-1:] == (classes,)]
     if len(floats) != 1:

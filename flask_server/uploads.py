@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Request
+from werkzeug.datastructures import MultiDict
 
 from flask_server.base64_text import decode_base64
 from flask_server.errors import (
@@ -50,8 +51,8 @@ def read_submission(
     request: Request, max_images: int, allowed: Sequence[str] = PARAMETERS
 ) -> Submission:
     """Read the request by its content type; parameters may stand in the query as well."""
-    encoding = request.headers.get("Content-Encoding", "identity")
-    if encoding != "identity":
+    encoding = request.headers.get("Content-Encoding", "")
+    if encoding.strip().lower() not in {"", "identity"}:
         raise UnsupportedMediaType(f"Bodies encoded as {shown(encoding)} are not read.")
     kind = request.mimetype
     if kind == "application/json" or kind.endswith("+json"):
@@ -59,13 +60,14 @@ def read_submission(
     elif kind in {_MULTIPART, _FORM}:
         submission = _from_form(request, max_images)
     elif kind in _RAW or kind.startswith("image/"):
-        submission = Submission([_raw(request)], False, {})
+        upload = _or_missing(request.get_data(cache=False))
+        submission = Submission([upload], False, {})
     else:
         raise UnsupportedMediaType(
             f"Bodies of type {kind} are not read; allowed are application/json, {_MULTIPART}, "
             f"{_FORM}, image/* and application/octet-stream."
         )
-    parameters = request.args.to_dict() | dict(submission.parameters)
+    parameters = _single(request.args) | dict(submission.parameters)
     _check_known(parameters, allowed)
     return Submission(submission.uploads, submission.several, parameters)
 
@@ -173,12 +175,9 @@ def _from_form(request: Request, max_images: int) -> Submission:
             f"The form has no field {IMAGE!r}. JSON needs Content-Type: application/json, a bare "
             "file its own, for example Content-Type: image/jpeg."
         )
-    fields = {name: value for name, value in request.form.items() if name != IMAGE}
+    fields = _single(request.form)
+    fields.pop(IMAGE, None)
     return Submission(uploads, len(uploads) > 1, fields)
-
-
-def _raw(request: Request) -> Upload:
-    return _or_missing(request.get_data(cache=False))
 
 
 def _or_missing(data: bytes) -> Upload:
@@ -198,6 +197,16 @@ def _attempt(value: object, *, from_form: bool) -> Upload:
         return error
 
 
+def _single(given: MultiDict[str, str]) -> dict[str, Any]:
+    """Return each parameter's value; only labels may be given again and again."""
+    parameters: dict[str, Any] = {}
+    for name, values in given.lists():
+        if len(values) > 1 and name not in {IMAGE, "labels"}:
+            raise InvalidParameter(f"{shown(name)} is given {len(values)} times; once is allowed.")
+        parameters[name] = values[0] if len(values) == 1 else values
+    return parameters
+
+
 def _check_count(count: int, max_images: int) -> None:
     if count > max_images:
         raise TooManyImages(f"{count} images came; at most {max_images} per request are allowed.")
@@ -206,6 +215,8 @@ def _check_count(count: int, max_images: int) -> None:
 def _check_known(parameters: Mapping[str, Any], allowed: Sequence[str]) -> None:
     """Refuse misspelt parameters rather than ignore them."""
     unknown = next((name for name in parameters if name not in allowed), None)
+    if unknown in {IMAGE, IMAGES}:
+        raise InvalidParameter(f"{unknown} stands in the query; a picture belongs into the body.")
     if unknown is not None:
         names = ", ".join((IMAGE, IMAGES, *allowed))
-        raise InvalidParameter(f"There is no parameter {unknown!r}; allowed are {names}.")
+        raise InvalidParameter(f"There is no parameter {shown(unknown)}; allowed are {names}.")

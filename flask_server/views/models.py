@@ -95,7 +95,7 @@ def question_of(name: str, submission: Submission) -> Question:
         uploads=submission.uploads,
         wish=Wish(
             top_k=whole_number(submission.parameters, "top_k", least=1),
-            threshold=fraction(submission.parameters, "threshold") or 0.0,
+            threshold=fraction(submission.parameters, "threshold"),
             labels=texts(submission.parameters, "labels"),
         ),
         version=version,

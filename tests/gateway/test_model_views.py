@@ -212,6 +212,53 @@ def test_threshold_and_labels_in_every_form(
     assert [p["label"] for p in response.json["predictions"]] == ["middle"]
 
 
+@pytest.mark.parametrize(
+    ("url", "data"),
+    [
+        pytest.param(URL, {"image": b64(WHITE), "labels": ["dark", "middle"]}, id="form"),
+        pytest.param(f"{URL}?labels=dark&labels=middle", WHITE, id="query"),
+    ],
+)
+def test_labels_may_be_given_one_by_one(client: FlaskClient, url: str, data: Any) -> None:
+    response = client.post(url, data=data)
+
+    assert response.json is not None
+    assert {p["label"] for p in response.json["predictions"]} == {"dark", "middle"}
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        pytest.param("top_k=1&top_k=2", "'top_k' is given 2 times; once is allowed", id="twice"),
+        pytest.param("image=x", "image stands in the query; a picture belongs", id="picture"),
+    ],
+)
+def test_a_query_that_cannot_be_meant_is_refused(
+    client: FlaskClient, query: str, said: str
+) -> None:
+    response = client.post(f"{URL}?{query}", data=WHITE)
+
+    assert code(response) == (400, "invalid_parameter")
+    assert said in response.text
+
+
+@pytest.mark.parametrize("url", [URL, "/imageclassifier/predict/"])
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data"])
+def test_a_form_has_a_bounded_number_of_fields(client: FlaskClient, url: str, kind: str) -> None:
+    fields = {f"field{number}": "" for number in range(1100)}
+
+    response = client.post(url, data=fields, content_type=kind)
+
+    assert code(response) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity"])
+def test_a_body_may_say_that_it_is_not_encoded(client: FlaskClient, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding}
+
+    assert client.post(URL, data=WHITE, headers=headers).status_code == 200
+
+
 def test_report_tells_what_was_done_to_the_picture(client: FlaskClient) -> None:
     response = client.post(URL, json={"image": b64(flat((9, 9, 9, 9), "RGBA")), "report": True})
 

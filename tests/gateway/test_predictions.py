@@ -83,6 +83,12 @@ def test_threshold_is_the_least_score_that_counts(threshold: float, count: int) 
     assert len(ranked([0.7, 0.2, 0.1], threshold=threshold)) == count
 
 
+def test_without_threshold_scores_below_zero_count_too() -> None:
+    raw = make_spec(activation="sigmoid")
+
+    assert [p.score for p in ranked([-0.5, 0.2, -0.1], raw)] == [0.2, -0.1, -0.5]
+
+
 def test_chosen_labels_by_name_or_id_in_order_of_score() -> None:
     best = ranked([0.1, 0.7, 0.2], labels=["dark", "id2"])
 
