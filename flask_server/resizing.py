@@ -32,17 +32,21 @@ def by_pillow(image: Image.Image, size: Size, interpolation: str, box: Box) -> I
     return image.resize(size, _FILTERS[interpolation], box)
 
 
-def resizer(*, fast: bool) -> Resize:
+def resizer(*, fast: bool | None) -> Resize:
     """Return how to resize; a fast way that is not installed is a ``SettingsError``.
+
+    None is the fast way where it is installed, else Pillow's.
 
     The fast way treats ``bilinear`` alone: its levels are those of Pillow or one beside them. With
     ``bicubic``, ``lanczos`` and ``box`` some were more than 20 away, and it has no ``hamming``.
     """
-    if not fast:
+    if fast is False:
         return by_pillow
     try:  # the extra "fast"
         from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
     except ImportError:
+        if fast is None:
+            return by_pillow
         raise SettingsError(
             "GATEWAY_FAST_RESIZE is on, but cykooz.resizer is not installed; switch it off, or run "
             "pip install cykooz.resizer."

@@ -62,8 +62,9 @@ class Settings:
     fast_jpeg: bool = True
     """Shrink large JPEGs while decoding, never below twice the model's input size."""
 
-    fast_resize: bool = False
-    """Resize with SIMD instructions, to within one level of what Keras gives."""
+    fast_resize: bool | None = False
+    """Resize with SIMD instructions, to within one level of what Keras gives; None is where the
+    package for it is installed."""
 
     workers: int = 2
     """Processes that gunicorn starts."""
@@ -129,6 +130,10 @@ def _flag(variable: str, text: str) -> bool:
         raise _refused(variable, text, "true or false") from None
 
 
+def _flag_or_auto(variable: str, text: str) -> bool | None:
+    return None if text.strip().lower() == "auto" else _flag(variable, text)
+
+
 def _root(variable: str, text: str) -> str:
     if not is_server_root(text):
         raise _refused(variable, text, "a root such as http://127.0.0.1:9000, without /v1")
@@ -182,7 +187,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "deadline_s": _seconds,
     "poll_interval_s": _seconds,
     "fast_jpeg": _flag,
-    "fast_resize": _flag,
+    "fast_resize": _flag_or_auto,
     "workers": _whole(1),
     "api_keys_file": _file,
     "rate_limit": _rate,

@@ -92,6 +92,16 @@ def test_pillow_resizes_unless_the_setting_says_otherwise() -> None:
     assert resizer(fast=False) is by_pillow
 
 
+def test_auto_is_the_fast_way_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch, fast: Resize
+) -> None:
+    assert resizer(fast=None) is not by_pillow
+
+    monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
+
+    assert resizer(fast=None) is by_pillow
+
+
 def test_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
 

@@ -36,6 +36,10 @@ def test_values_are_read_by_their_type() -> None:
     assert settings.models_file == Path("/etc/models.toml")
 
 
+def test_a_fast_resizer_may_be_used_where_there_is_one() -> None:
+    assert Settings.from_env({"GATEWAY_FAST_RESIZE": "auto"}).fast_resize is None
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "allowed"),
     [

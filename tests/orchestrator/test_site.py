@@ -29,6 +29,26 @@ def test_engine_and_precision_become_flags(tmp_path: Path) -> None:
     assert site.computing == ["--engine=openvino", "--precision=auto"]
 
 
+@pytest.mark.parametrize(
+    ("words", "resize"),
+    [
+        pytest.param([], "false", id="default"),
+        pytest.param(["--precision", "f32"], "false", id="f32"),
+        pytest.param(["--precision", "bf16"], "auto", id="bf16"),
+        pytest.param(["--precision", "auto"], "auto", id="auto"),
+    ],
+)
+def test_who_computes_in_bf16_resizes_fast(
+    words: list[str], resize: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GATEWAY_FAST_RESIZE", raising=False)
+    words = ["--serving", "embedded", *words]
+    assert settled(tmp_path, *words).env["GATEWAY_FAST_RESIZE"] == resize
+
+    monkeypatch.setenv("GATEWAY_FAST_RESIZE", "no")
+    assert settled(tmp_path, *words).env["GATEWAY_FAST_RESIZE"] == "no"
+
+
 def test_another_serving_cannot_be_told_how_to_compute(tmp_path: Path) -> None:
     words = ["--serving", "none", "--serving-url", "http://far:1", "--precision", "bf16"]
 
