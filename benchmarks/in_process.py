@@ -1,8 +1,9 @@
 """Do the work itself, without HTTP: the limit that every system is held against.
 
-``python -m benchmarks.in_process ENGINE PRECISION LANES MODEL`` loads the model and then measures
-whatever a line on its standard input asks for, ``throughput BATCH SECONDS`` or ``latency BATCH
-SECONDS``, and answers with one JSON object a line.
+``python -m benchmarks.in_process ENGINE PRECISION RESIZE LANES MODEL`` loads the model and then
+measures whatever a line on its standard input asks for, ``throughput BATCH SECONDS`` or ``latency
+BATCH SECONDS``, and answers with one JSON object a line. RESIZE is ``exact``, as Keras, or
+``usual``, as our gateway beside an engine of that precision.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from numpy.typing import NDArray
 from benchmarks import fixtures
 from benchmarks.figures import Json
 from benchmarks.fixtures import Fixture
-from benchmarks.own_system import CPUS
+from benchmarks.own_system import CPUS, Layout
 from benchmarks.pictures import resized
+from flask_server.resizing import Resize
 from model_catalog.labels import imagenet_labels
 
 Floats = NDArray[np.float32]
@@ -80,10 +82,11 @@ LOADERS = {"openvino": openvino, "tensorflow": tensorflow}
 class Work:
     """Decode, resize and classify a fixture's pictures over and over."""
 
-    def __init__(self, fixture: Fixture, classify: Classify) -> None:
+    def __init__(self, fixture: Fixture, classify: Classify, resize: Resize) -> None:
         index = {class_id: at for at, (class_id, _) in enumerate(imagenet_labels())}
         self._fixture = fixture
         self._classify = classify
+        self._resize = resize
         self._expected = [index[class_id] for class_id in fixture.class_ids]
 
     def batches(self, size: int, start: int) -> Iterator[tuple[float, int]]:
@@ -101,7 +104,8 @@ class Work:
         side, pictures = self._fixture.side, self._fixture.pictures
         images = np.empty((len(numbers), side, side, 3), np.float32)
         for row, number in zip(images, numbers, strict=True):
-            np.divide(np.asarray(resized(pictures[number], side)), np.float32(127.5), out=row)
+            levels = np.asarray(resized(pictures[number], side, self._resize))
+            np.divide(levels, np.float32(127.5), out=row)
         images -= np.float32(1)
         return images
 
@@ -141,10 +145,11 @@ def _until(end: float, batches: Iterator[tuple[float, int]]) -> Iterator[tuple[f
             return
 
 
-def main(engine: str, precision: str, lanes: int, model: str) -> int:
+def main(layout: Layout, lanes: int, model: str) -> int:
     """Measure what is asked for until the standard input ends."""
     fixture = fixtures.load(model)
-    work = Work(fixture, LOADERS[engine](fixture.version, precision, lanes))
+    classify = LOADERS[layout.engine](fixture.version, layout.precision, lanes)
+    work = Work(fixture, classify, layout.resize)
     for _ in islice(work.batches(8, 0), 4):
         pass
     print(json.dumps({"ready": True}), flush=True)
@@ -159,4 +164,6 @@ def main(engine: str, precision: str, lanes: int, model: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))
+    named, exactly, resizing, side_by_side, measured = sys.argv[1:]
+    computed = Layout(engine=named, precision=exactly, exact_resize=resizing == "exact")
+    sys.exit(main(computed, int(side_by_side), measured))

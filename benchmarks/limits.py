@@ -54,7 +54,8 @@ def limit(model: str, layout: Layout, lanes: int = 1) -> Iterator[Limit]:
     """Run a worker with the layout's engine; the block starts when it is warm."""
     LOGS.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.in_process"]
-    command += [layout.engine, layout.precision, str(lanes), model]
+    resize = "exact" if layout.exact_resize else "usual"
+    command += [layout.engine, layout.precision, resize, str(lanes), model]
     with (LOGS / "benchmarks.in_process.log").open("wb") as log:
         process = subprocess.Popen(
             command,

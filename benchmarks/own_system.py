@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from benchmarks.fixtures import FOLDER, Fixture
 from benchmarks.processes import free_port, running
 from benchmarks.subject import Subject
+from flask_server.resizing import Resize, resizer
 
 CPUS = len(os.sched_getaffinity(0))
 CACHE = FOLDER / "openvino"
@@ -31,22 +32,31 @@ class Layout:
 
     engine_threads: int = CPUS
 
-    fast_resize: bool = False
-    """Whether the gateway resizes with SIMD instructions in place of as Keras does."""
+    exact_resize: bool = False
+    """Whether the gateway resizes as Keras does, although the engine computes in bf16."""
 
     @property
     def name(self) -> str:
         """The engine as tables call it."""
-        return f"{self.engine} {self.precision}{', fast resize' if self.fast_resize else ''}"
+        return f"{self.engine} {self.precision}{', exact resize' if self.exact_resize else ''}"
+
+    @property
+    def fast_resize(self) -> bool:
+        """Whether the gateway resizes as fast as it can, as auto_cmd.py lets it in bf16."""
+        return self.precision == "bf16" and not self.exact_resize
+
+    @property
+    def resize(self) -> Resize:
+        """How the gateway resizes."""
+        return resizer(fast=None if self.fast_resize else False)
 
 
 ENGINES = (
     Layout(),
+    Layout(exact_resize=True),
     Layout(precision="f32"),
     Layout(engine="tensorflow", precision="f32"),
 )
-#: All that is faster than the defaults.
-FASTEST = Layout(fast_resize=True)
 
 
 @contextmanager
@@ -81,7 +91,7 @@ def gateway(model: str, serving_url: str, layout: Layout) -> Iterator[tuple[str,
         "GATEWAY_WORKERS": str(layout.gateway_workers),
         "GATEWAY_MAX_IN_FLIGHT": str(layout.in_flight),
         "GATEWAY_DEADLINE_S": "60",
-        "GATEWAY_FAST_RESIZE": str(layout.fast_resize).lower(),
+        "GATEWAY_FAST_RESIZE": "auto" if layout.fast_resize else "false",
     }
     command = ["-m", "gunicorn", "-c", "flask_server/gunicorn.conf.py"]
     command += ["--bind", root.removeprefix("http://")]

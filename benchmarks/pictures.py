@@ -12,6 +12,8 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance
 
+from flask_server.resizing import Resize, by_pillow
+
 ROOT = Path(__file__).parents[1]
 PHOTOS = ("cat.jpg", "coffee.jpg", "rocket.jpg", "clock.png")
 SIZE = (500, 375)
@@ -26,10 +28,10 @@ def jpegs(count: int, folder: Path = ROOT / "test_images") -> list[bytes]:
     return [_jpeg(_part(photos[number % len(photos)], chance)) for number in range(count)]
 
 
-def resized(data: bytes, side: int) -> Image.Image:
+def resized(data: bytes, side: int, resize: Resize = by_pillow) -> Image.Image:
     """Do the bare work that no system can leave out: decode, resize."""
     with Image.open(io.BytesIO(data)) as image:
-        return image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+        return resize(image.convert("RGB"), (side, side), "bilinear", (0, 0, *image.size))
 
 
 def _rgb(path: Path) -> Image.Image:

@@ -146,9 +146,9 @@ def wrong_share(section: str) -> Callable[[Results], float]:
 
 
 BF16, F32, TENSORFLOW = "openvino bf16", "openvino f32", "tensorflow f32"
-FASTEST = f"{BF16}, fast resize"
-OURS = (BF16, F32, TENSORFLOW, FASTEST)
-PEER = "litserve"
+EXACT = f"{BF16}, exact resize"
+OURS = (BF16, EXACT, F32, TENSORFLOW)
+PEER, FAST_PEER = "litserve", "litserve, fast resize"
 
 TARGETS = (
     Target("1.1", "InceptionV3, OpenVINO bf16, of its limit", of_limit("inception", BF16), 0.88),
@@ -160,8 +160,10 @@ TARGETS = (
     Target("2.3", "MobileNet, x the tutorial's way", over("mobilenet", BF16, "tutorial"), 14),
     Target("2.1+", "stretch: x LitServe", over("mobilenet", BF16, PEER), 1.6),
     Target("2.2+", "stretch: of its limit", of_limit("mobilenet", BF16), 0.62),
-    Target("1.2*", "beside: 1.2 with the fast resizer", over("inception", FASTEST, PEER), 2.2),
-    Target("2.1*", "beside: 2.1 with the fast resizer", over("mobilenet", FASTEST, PEER), 1.4),
+    Target("1.2a", "beside: 1.2, neither resizes fast", over("inception", EXACT, PEER), 2.2),
+    Target("1.2b", "beside: 1.2, both resize fast", over("inception", BF16, FAST_PEER), 2.2),
+    Target("2.1a", "beside: 2.1, neither resizes fast", over("mobilenet", EXACT, PEER), 1.4),
+    Target("2.1b", "beside: 2.1, both resize fast", over("mobilenet", BF16, FAST_PEER), 1.4),
     Target("3", "one connection: ms added to the bare work", worst_added, 3.5, False),
     Target(
         "4", "gateway: CPU ms beyond decode and resize", at("gateway_cpu", "beyond_ms"), 1.3, False

@@ -27,18 +27,18 @@ def _stages(bench: Bench, fixture: Fixture, layout: Layout) -> Json:
     with limit(fixture.model, layout) as bare, both(fixture, layout) as system:
         _asked(system.url, fixture, bench.warm_up_s)
         asked = _asked(system.url, fixture, bench.seconds)
-        inference = inference_ms(bare, fixture, bench.seconds)
+        inference = inference_ms(bare, fixture, layout, bench.seconds)
     stages = {key: median(column(asked, key)) for key in asked[0]}
     hop = stages["serving"] - inference
     return {"engine": layout.name, "inference": inference, "hop": hop} | stages
 
 
-def inference_ms(bare: Limit, fixture: Fixture, seconds: float) -> float:
+def inference_ms(bare: Limit, fixture: Fixture, layout: Layout, seconds: float) -> float:
     """Return the median of inference alone: the bare work less its decoding and resizing."""
     times = []
     for data in fixture.pictures:
         start = time.perf_counter()
-        resized(data, fixture.side)
+        resized(data, fixture.side, layout.resize)
         times.append((time.perf_counter() - start) * 1000)
     return float(bare.latency(seconds)["p50_ms"]) - median(times)
 

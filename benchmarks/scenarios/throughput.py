@@ -8,7 +8,7 @@ from benchmarks.bench import Bench
 from benchmarks.figures import Json, summary
 from benchmarks.fixtures import Fixture
 from benchmarks.limits import Limit, limit
-from benchmarks.own_system import ENGINES, FASTEST, both
+from benchmarks.own_system import ENGINES, both
 from benchmarks.peer_systems import Absent, peers
 from benchmarks.subject import Subject
 
@@ -56,8 +56,7 @@ def compare(bench: Bench, fixture: Fixture) -> Json:
 def _started(stack: ExitStack, fixture: Fixture, absent: dict[str, str]) -> dict[str, Subject]:
     """Start all systems; they wait while the others are measured."""
     systems = {layout.name: stack.enter_context(both(fixture, layout)) for layout in ENGINES}
-    starts = {FASTEST.name: lambda: both(fixture, FASTEST)} | peers(fixture)
-    for key, start in starts.items():
+    for key, start in peers(fixture).items():
         try:
             systems[key] = stack.enter_context(start())
         except (Absent, RuntimeError) as error:
