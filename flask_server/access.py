@@ -41,14 +41,17 @@ def note(settings: Settings, workers: int) -> str:
     return PER_WORKER.format(workers) if settings.limits_url == quotas.MEMORY else ""
 
 
-def init_app(app: Flask, settings: Settings) -> None:
-    """Ask for keys where a key file is named; the app then has ``g.api_key`` in each request."""
+def init_app(app: Flask, settings: Settings, *, patient: bool = False) -> None:
+    """Ask for keys where a key file is named; the app then has ``g.api_key`` in each request.
+
+    A file that cannot be read is a ``KeyFileError``; a patient app refuses everybody until it can.
+    """
     if settings.api_keys_file is None:
         return
     # Flask-Limiter: 4 MB that a gateway without keys need not load.
     from flask_server import quotas
 
-    ring = KeyRing(settings.api_keys_file)
+    ring = KeyRing(settings.api_keys_file, patient=patient)
     app.before_request(lambda: _authenticate(ring))
     quotas.init_app(app, settings)
 

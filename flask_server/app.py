@@ -19,6 +19,7 @@ from flask_server import (
     http_errors,
     ledger,
     logs,
+    master,
     metrics,
     metrics_directory,
     security_headers,
@@ -33,7 +34,6 @@ from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
 from flask_server.views import documents, explain, health, models, original, page
 from flask_server.views.context import EXTENSION
-from model_catalog.models_file import load_models_file
 
 EXPOSED = ("X-Request-ID", "Server-Timing", "Retry-After", "X-Model-Warning", "ETag")
 PREFLIGHT_AGE_S = 600
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     access_log.init_app(app)
     app.before_request(_begin)
     bodies.init_app(app, settings.max_body_bytes)
-    access.init_app(app, settings)
+    access.init_app(app, settings, patient=master.has_started())
     admission.init_app(app, settings.max_in_flight)
     if settings.metrics:
         metrics.init_app(app, _metrics(settings, watched))
@@ -68,13 +68,19 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.after_request(_finish)
     CORS(
         app,
-        origins=list(settings.cors_origins),
+        origins=[_literally(origin) for origin in settings.cors_origins],
         send_wildcard="*" in settings.cors_origins,
         expose_headers=EXPOSED,
         max_age=PREFLIGHT_AGE_S,
     )
+    app.before_request(_preflight_of_nothing)
     watched.start(settings.poll_interval_s)
     return app
+
+
+def _literally(origin: str) -> str | re.Pattern[str]:
+    """Return what Flask-CORS takes for this origin alone; it reads brackets as a pattern."""
+    return re.compile(re.escape(origin) + r"\Z", re.IGNORECASE) if "[" in origin else origin
 
 
 def close_app(app: Flask) -> None:
@@ -88,7 +94,7 @@ def _models(settings: Settings) -> Models:
     def serving_at(url: str) -> Serving:
         return Serving(url, connections=settings.threads)
 
-    entries = load_models_file(settings.models_file).entries
+    entries = master.models_file(settings.models_file).entries
     return Models(entries, lambda url: serving_at(url or settings.serving_url))
 
 
@@ -101,6 +107,12 @@ def _begin() -> None:
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     g.stopwatch = Stopwatch()
+
+
+def _preflight_of_nothing() -> Response | None:
+    """Let a page ask for what is not there: its browser shows it the 404 only after a preflight."""
+    asks = "Access-Control-Request-Method" in request.headers
+    return Response() if asks and request.method == "OPTIONS" and not request.url_rule else None
 
 
 def _finish(response: Response) -> Response:

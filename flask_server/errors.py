@@ -14,6 +14,7 @@
     - MissingApiKey
     - InvalidApiKey
     - RateLimited
+    - KeysUnavailable
   + NotHere             the caller asks for something that does not exist
     - UnknownModel
     - UnknownVersion
@@ -117,6 +118,12 @@ class RateLimited(AccessRefused):
     def __init__(self, sentence: str, retry_after_s: int) -> None:
         super().__init__(sentence)
         self.retry_after_s = retry_after_s
+
+
+class KeysUnavailable(AccessRefused):
+    """The file of API keys has not been readable since this process began."""
+
+    code = "keys_unavailable"
 
 
 class NotHere(GatewayError):

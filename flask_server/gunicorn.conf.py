@@ -11,18 +11,17 @@ from typing import Any
 
 from gunicorn import glogging
 
-from flask_server import access, heap, logs, metrics_directory, resizing
+from flask_server import access, heap, logs, malformed, master, metrics_directory
 from flask_server.settings import Settings, SettingsError
 from model_catalog.errors import CatalogError
-from model_catalog.models_file import load_models_file
 
 try:
     _settings = Settings.from_env(os.environ)
-    load_models_file(_settings.models_file)
-    access.check(_settings)
-    resizing.resizer(fast=_settings.fast_resize)
+    master.start(_settings)
 except (SettingsError, CatalogError) as error:
-    sys.exit(str(error))
+    if not master.has_started():
+        sys.exit(str(error))
+    logging.getLogger("gunicorn.error").error("What was good before stays in use. %s", error)
 if _settings.metrics:
     metrics_directory.make(os.environ)
 logging.captureWarnings(True)
@@ -33,6 +32,8 @@ bind = "127.0.0.1:5000"
 worker_class = "flask_server.worker.StayingWorker"
 workers = _settings.workers
 threads = _settings.threads
+limit_request_line = limit_request_field_size = malformed.LONGEST_LINE
+limit_request_fields = malformed.MOST_HEADERS
 # Longer than the pools of common proxies and browsers keep a connection, so that they close first.
 keepalive = 75
 # A worker whose main loop is silent for this long is hung; requests run in other threads.

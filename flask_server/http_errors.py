@@ -17,6 +17,7 @@ from flask_server.errors import (
     InvalidBase64,
     InvalidJson,
     InvalidParameter,
+    KeysUnavailable,
     MissingApiKey,
     MissingImage,
     ModelNotReady,
@@ -43,6 +44,7 @@ STATUS: dict[type[GatewayError], HTTPStatus] = {
     MissingApiKey: HTTPStatus.UNAUTHORIZED,
     InvalidApiKey: HTTPStatus.UNAUTHORIZED,
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    KeysUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     UnknownModel: HTTPStatus.NOT_FOUND,
     UnknownVersion: HTTPStatus.NOT_FOUND,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
@@ -90,13 +92,13 @@ def status_of(error: GatewayError) -> HTTPStatus:
 
 def problem(error: GatewayError) -> dict[str, Any]:
     """Return the problem document of one error."""
-    return _document(status_of(error), error.code, str(error))
+    return document(status_of(error), error.code, str(error), g.request_id)
 
 
 def answer_gateway_error(error: GatewayError) -> Response:
     """Answer with the status and code that belong to the error's class."""
     if isinstance(error, ServingError):
-        current_app.logger.warning("%s %s: %s", g.request_id, error.code, error)
+        current_app.logger.warning("%s: %s", error.code, error)
     response = problem_response(problem(error))
     if isinstance(error, RateLimited):
         response.headers["Retry-After"] = str(error.retry_after_s)
@@ -109,29 +111,30 @@ def answer_http_error(error: HTTPException) -> Response:
     """Answer what Flask refuses by itself, and defects of ours, in the same form."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     code = _HTTP_CODES.get(status, "bad_request")
-    response = problem_response(_document(status, code, _sentence(error, status)))
+    response = problem_response(document(status, code, _sentence(error, status), g.request_id))
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
             response.headers[name] = value
     return response
 
 
-def problem_response(document: dict[str, Any]) -> Response:
+def problem_response(problem: dict[str, Any]) -> Response:
     """Wrap a problem document into its response."""
-    response = Response(json.dumps(document), document["status"], content_type=PROBLEM_JSON)
-    if document["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
+    response = Response(json.dumps(problem), problem["status"], content_type=PROBLEM_JSON)
+    if problem["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
 
-def _document(status: HTTPStatus, code: str, detail: str) -> dict[str, Any]:
+def document(status: HTTPStatus, code: str, detail: str, request_id: str) -> dict[str, Any]:
+    """Return a problem document."""
     return {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
         "code": code,
-        "request_id": g.request_id,
+        "request_id": request_id,
     }
 
 

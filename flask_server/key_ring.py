@@ -1,18 +1,19 @@
 """Tell whether a presented key is good, by a file of keys that may change at any moment.
 
 The file is looked at about once a second, when somebody asks. A file that becomes unreadable or
-broken is said once and changes nothing: the keys that were good last stay good.
+broken is said once and changes nothing: the keys that were good last stay good. Where none were
+yet, nobody is let in until the file is good.
 """
 
 from __future__ import annotations
 
-import hmac
 import logging
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from flask_server.errors import KeysUnavailable
 from flask_server.key_file import ApiKey, KeyFileError, hash_of, read_keys
 
 log = logging.getLogger(__name__)
@@ -26,32 +27,48 @@ _Stamp = tuple[int, int, int]
 class KeyRing:
     """The keys of one file; safe to use from several threads."""
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, path: Path, clock: Callable[[], float] = time.monotonic, *, patient: bool = False
+    ) -> None:
+        """Read the file; one that is not good is a ``KeyFileError``, unless the ring is patient."""
         self._path = path
         self._clock = clock
         self._looking = threading.Lock()
         self._next_look = clock() + LOOK_S
         self._complaint = ""
-        # The stamp is older than the content, so a change in between shows at the next look.
-        self._stamp = _stamp(path)
-        self._keys = _by_hash(read_keys(path))
+        self._stamp: _Stamp | None = None
+        self._keys: dict[str, ApiKey] | None = None
+        try:
+            self._read()
+        except KeyFileError as error:
+            if not patient:
+                raise
+            self._complain(str(error))
 
     def find(self, presented: str) -> ApiKey | None:
-        """Return the key that was presented, None when there is no such key (any more)."""
+        """Return the key that was presented, None when there is no such key (any more).
+
+        Raises KeysUnavailable as long as the file has never been good.
+        """
         self._look()
+        if self._keys is None:
+            raise KeysUnavailable("The API keys cannot be read at the moment; try again.")
         # The hash of a guess tells nothing about the hash it should have, so neither does the time
-        # of this lookup; the comparison that decides takes the same time for all.
-        digest = hash_of(presented)
-        key = self._keys.get(digest)
-        return key if key and hmac.compare_digest(key.sha256, digest) else None
+        # that the lookup takes.
+        return self._keys.get(hash_of(presented))
 
     def _look(self) -> None:
-        """Look when it is time; one thread does, the others go on with what is known."""
-        if self._clock() < self._next_look or not self._looking.acquire(blocking=False):
+        """Look when it is time; one thread does, the others go on with what is known.
+
+        After a pause it may be old, and a key revoked meanwhile: then they wait for that thread.
+        """
+        late = self._clock() - self._next_look
+        if late < 0 or not self._looking.acquire(blocking=late > LOOK_S):
             return
         try:
-            self._next_look = self._clock() + LOOK_S
-            self._read_if_changed()
+            if self._clock() >= self._next_look:
+                self._read_if_changed()
+                self._next_look = self._clock() + LOOK_S
         finally:
             self._looking.release()
 
@@ -60,22 +77,24 @@ class KeyRing:
         if stamp is not None and stamp == self._stamp:
             return
         try:
-            keys = read_keys(self._path)
+            self._read()
         except KeyFileError as error:
             self._complain(str(error))
-            return
-        self._keys, self._stamp, self._complaint = _by_hash(keys), stamp, ""
-        log.info("API keys: read %d from %s", len(keys), self._path)
+        else:
+            log.info("API keys: read %d from %s", len(self._keys or ()), self._path)
+
+    def _read(self) -> None:
+        # The stamp is older than the content, so a change in between shows at the next look.
+        stamp = _stamp(self._path)
+        self._keys = {key.sha256: key for key in read_keys(self._path)}
+        self._stamp, self._complaint = stamp, ""
 
     def _complain(self, complaint: str) -> None:
         """Log a new complaint once, and read again at every look until it is gone."""
         if complaint != self._complaint:
-            log.error("API keys: the last good ones stay in use. %s", complaint)
+            until = "nobody is let in" if self._keys is None else "the last good ones stay in use"
+            log.error("API keys: %s. %s", until, complaint)
         self._complaint, self._stamp = complaint, None
-
-
-def _by_hash(keys: tuple[ApiKey, ...]) -> dict[str, ApiKey]:
-    return {key.sha256: key for key in keys}
 
 
 def _stamp(path: Path) -> _Stamp | None:

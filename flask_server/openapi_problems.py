@@ -40,6 +40,7 @@ CASES: dict[str, Case] = {
     "rate_limited": Case(429, "the key has asked as much as it may for now"),
     "internal_error": Case(500, "a defect of the gateway; its log has it under the request id"),
     "serving_error": Case(502, "Serving answered an error or nonsense"),
+    "keys_unavailable": Case(503, "the API keys cannot be read at the moment"),
     "overloaded": Case(503, "more is at work than can be done in time"),
     "serving_unavailable": Case(503, "Serving cannot be reached"),
     "model_not_ready": Case(503, "no version of the model is available yet"),
@@ -47,7 +48,7 @@ CASES: dict[str, Case] = {
 }
 
 ANYWHERE = ("bad_request", "body_too_large", "internal_error")
-WITH_KEYS = ("missing_api_key", "invalid_api_key", "rate_limited")
+WITH_KEYS = ("missing_api_key", "invalid_api_key", "rate_limited", "keys_unavailable")
 PICTURE = (
     *("missing_image", "invalid_base64", "image_too_large", "unsupported_image", "corrupt_image"),
     *("serving_error", "overloaded", "serving_unavailable", "model_not_ready", "serving_timeout"),
@@ -60,7 +61,7 @@ QUESTION = (
 PROBLEM: Schema = {
     "type": "object",
     "description": "What went wrong, after RFC 9457.",
-    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "required": ["type", "title", "status", "detail", "code"],
     "properties": {
         "type": {"const": "about:blank"},
         "title": {"type": "string", "description": "The status in words."},
@@ -72,7 +73,10 @@ PROBLEM: Schema = {
             "description": "What programs may rely on:\n"
             + "\n".join(f"- `{code}` ({case.status}): {case.when}" for code, case in CASES.items()),
         },
-        "request_id": {"type": "string", "description": "The same as in `X-Request-ID`."},
+        "request_id": {
+            "type": "string",
+            "description": "The same as in `X-Request-ID`; not in the state of a model.",
+        },
     },
     "examples": [
         {

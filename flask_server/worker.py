@@ -13,13 +13,17 @@ import errno
 import select
 import socket
 import time
+import uuid
 from contextlib import suppress
 from typing import Any, Final
 
+from gunicorn.http.errors import ParseException
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import ThreadWorker
 
+from flask_server import malformed
 from flask_server.bodies import STALL_S, give_up_after
+from flask_server.views.context import EXTENSION
 
 #: How long a thread waits for the next request; callers under load take far less.
 STAY_MS: Final = 5
@@ -64,6 +68,18 @@ class StayingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 _part(conn.sock)
             if kept is not True or not self._may_stay() or not _asks_again(conn.sock):
                 return kept
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ANN401
+        """Refuse what is no HTTP request; all else is a defect, which gunicorn logs and answers."""
+        if not isinstance(exc, ParseException):
+            super().handle_error(req, client, addr, exc)
+            return
+        request_id = uuid.uuid4().hex
+        # The class alone: the error itself quotes what came, which may be a key or a picture.
+        self.log.warning("refused what is no HTTP request: %s (%s)", type(exc).__name__, request_id)
+        origins = self.wsgi.extensions[EXTENSION].settings.cors_origins
+        with suppress(OSError):
+            client.sendall(malformed.answer(exc, request_id, "*" if "*" in origins else ""))
 
     def _may_stay(self) -> bool:
         """Tell whether every connection can have a thread, so that nobody waits for this one."""

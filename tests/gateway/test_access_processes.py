@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -14,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from flask_server import keys
+from orchestrator.processes import children
 from tests.gateway.stub_serving import StubServing
 from tests.gateway.test_gunicorn import answers, start
 from tests.gateway.test_quotas import Redis
+from tests.gateway.test_serving_faults import eventually
 from tests.running import free_port
 
 pytestmark = pytest.mark.slow
@@ -98,6 +101,35 @@ def test_two_processes_share_one_quota_and_one_key_file(
     assert statuses == [200, 200, 200, 200, 429, 429]
     assert revoked == [401, 401]
     assert "icg_" not in gateways.stop()
+
+
+def test_files_that_break_later_end_neither_the_master_nor_the_models(
+    environ: dict[str, str], gateways: Gateways, tmp_path: Path
+) -> None:
+    key = keys.create(tmp_path / "keys.json", "web")
+    url = gateways.start(environ)
+    wait(url)
+    (master,) = gateways.processes
+    good = (tmp_path / "keys.json").read_text()
+
+    (tmp_path / "keys.json").write_text("half")
+    (tmp_path / "models.toml").write_text("half")
+    (worker,) = children(master.pid)
+    os.kill(worker, signal.SIGKILL)
+    assert eventually(lambda: ask(url, key) == 503, 20)
+    (tmp_path / "keys.json").write_text(good)
+    assert eventually(lambda: ask(url, key) == 200, 5)
+
+    (tmp_path / "keys.json").write_text("half")
+    (before,) = children(master.pid)
+    master.send_signal(signal.SIGHUP)
+    assert eventually(lambda: before not in children(master.pid) and answers(url), 20)
+
+    log = gateways.stop()
+    assert "models.toml: not TOML" in log
+    assert "What was good before stays in use" in log
+    assert "nobody is let in" in log
+    assert "Traceback" not in log
 
 
 def test_start_says_once_that_limits_in_memory_hold_per_worker(

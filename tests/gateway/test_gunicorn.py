@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,7 @@ def test_a_caller_that_stalls_is_no_error_in_the_log(
 def test_a_setting_whose_package_is_missing_stops_the_start_with_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("flask_server.master._models_file", None)
     monkeypatch.setenv("GATEWAY_FAST_RESIZE", "true")
     monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
 
@@ -158,6 +160,34 @@ def test_malformed_chunks_are_the_callers_mistake(gateway: str, path: str, statu
 
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "said"),
+    [
+        pytest.param(b"secret\r\n\r\n", 400, "InvalidRequestLine", id="no request line"),
+        pytest.param(b"GET / HTTP/1.1\r\nX-API-Key secret\r\n\r\n", 400, "Header", id="no colon"),
+        pytest.param(b"GET /" + b"secret" * 2000, 414, "longer than 8190 bytes", id="long line"),
+        pytest.param(
+            b"GET / HTTP/1.1\r\n" + b"A: secret\r\n" * 200 + b"\r\n", 431, "at most 100", id="many"
+        ),
+    ],
+)
+def test_what_is_no_http_is_refused_in_our_form(
+    gateway: str, sent: bytes, status: int, said: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", int(gateway.rpartition(":")[2])), 10) as caller:
+        caller.sendall(sent)
+        answer = HTTPResponse(caller)
+        answer.begin()
+        problem = json.loads(answer.read())
+
+    assert (answer.status, problem["code"]) == (status, "bad_request")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["X-Request-ID"] == problem["request_id"]
+    assert said in problem["detail"]
+    assert "secret" not in problem["detail"]
 
 
 def test_refusal_after_an_unread_body_reaches_the_caller(gateway: str) -> None:

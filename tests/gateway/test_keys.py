@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from flask_server import keys
+from flask_server.errors import KeysUnavailable
 from flask_server.key_file import ApiKey, KeyFileError, format_keys, hash_of, parse_keys, read_keys
 from flask_server.key_ring import LOOK_S, KeyRing
 
@@ -393,6 +394,54 @@ def test_mended_file_counts_again(file: Path, clock: Clock) -> None:
     clock.pass_look()
 
     assert ring.find(phone)
+
+
+def test_a_patient_ring_lets_nobody_in_until_the_file_is_good(
+    file: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = keys.create(file, "web")
+    good = file.read_text()
+    file.write_text("half")
+    with pytest.raises(KeyFileError):
+        KeyRing(file, clock)
+    ring = KeyRing(file, clock, patient=True)
+
+    for _ in range(2):
+        with pytest.raises(KeysUnavailable):
+            ring.find(key)
+        clock.pass_look()
+    (record,) = caplog.records
+    assert "nobody is let in" in record.message
+
+    file.write_text(good)
+    clock.pass_look()
+    assert ring.find(key)
+
+
+def test_after_a_pause_nobody_goes_on_with_what_was_known_before(
+    file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = keys.create(file, "web")
+    ring = KeyRing(file, clock)
+    keys.revoke(file, "web")
+    clock.now += 2 * LOOK_S + 0.001
+    reading, go_on = threading.Event(), threading.Event()
+
+    def slow(path: Path) -> tuple[ApiKey, ...]:
+        reading.set()
+        go_on.wait(10)
+        return read_keys(path)
+
+    monkeypatch.setattr("flask_server.key_ring.read_keys", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ring.find, key)
+        assert reading.wait(10)
+        second = pool.submit(ring.find, key)
+        with pytest.raises(TimeoutError):
+            second.result(0.05)
+        go_on.set()
+
+        assert (first.result(10), second.result(10)) == (None, None)
 
 
 def test_no_lookup_fails_while_the_file_is_rewritten(file: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ import pytest
 
 gthread = pytest.importorskip("gunicorn.workers.gthread", reason="gunicorn needs a Unix system")
 
+from gunicorn.http.errors import InvalidHeader  # noqa: E402
+
+from flask_server.views.context import EXTENSION  # noqa: E402
 from flask_server.worker import StayingWorker  # noqa: E402 (imports gunicorn)
 
 
@@ -127,6 +131,29 @@ def test_a_caller_that_does_not_close_is_not_waited_for_in_the_thread_that_serve
     assert connection.caller.recv(1) == b""
     connection.sock.setblocking(False)
     assert connection.sock.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("origins", "allowed"), [(("*",), b"Allow-Origin: *\r\n"), (("http://a",), b"\r\n\r\n{")]
+)
+def test_the_log_names_what_is_no_http_but_does_not_quote_it(
+    connection: Connection,
+    caplog: pytest.LogCaptureFixture,
+    origins: tuple[str, ...],
+    allowed: bytes,
+) -> None:
+    busy = worker()
+    settings = SimpleNamespace(cors_origins=origins)
+    busy.wsgi = SimpleNamespace(extensions={EXTENSION: SimpleNamespace(settings=settings)})
+    busy.log = logging.getLogger("refusals")
+
+    busy.handle_error(None, connection.sock, ("127.0.0.1", 1), InvalidHeader("X-API-Key secret"))
+
+    answer = connection.caller.recv(9999)
+    assert b"(InvalidHeader)" in answer
+    assert allowed in answer
+    assert "InvalidHeader" in caplog.text
+    assert "secret" not in caplog.text + answer.decode()
 
 
 @pytest.mark.parametrize("end", [False, object()], ids=["closed", "deferred"])

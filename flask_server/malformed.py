@@ -1,0 +1,51 @@
+"""Answer what is no HTTP request in the same form as all other errors.
+
+gunicorn's own answer is a page that quotes the request, and so does its log; either may be a key or
+a picture. Pure: an error of gunicorn's parser in, the bytes of an answer out.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from gunicorn.http import errors
+
+from flask_server.http_errors import PROBLEM_JSON, document
+
+#: Longest request line and header that are read, in bytes; the line may list labels to choose from.
+LONGEST_LINE = 8190
+#: Most headers that are read.
+MOST_HEADERS = 100
+
+_STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
+    (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG),
+    (errors.LimitRequestHeaders, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
+    (errors.UnsupportedTransferCoding, HTTPStatus.NOT_IMPLEMENTED),
+    (errors.ExpectationFailed, HTTPStatus.EXPECTATION_FAILED),
+)
+_DETAIL = {
+    HTTPStatus.REQUEST_URI_TOO_LONG: f"The request line is longer than {LONGEST_LINE} bytes.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
+        f"The headers are too large; at most {MOST_HEADERS} of {LONGEST_LINE} bytes are allowed."
+    ),
+    HTTPStatus.NOT_IMPLEMENTED: "The transfer coding is not known; chunked is allowed.",
+    HTTPStatus.EXPECTATION_FAILED: "The Expect header is not known; 100-continue is allowed.",
+}
+
+
+def answer(error: Exception, request_id: str, origin: str) -> bytes:
+    """Return the answer after which the connection is closed; ``origin`` may be empty."""
+    status = next((s for cls, s in _STATUS if isinstance(error, cls)), HTTPStatus.BAD_REQUEST)
+    usual = f"The request is not HTTP as it should be ({type(error).__name__})."
+    problem = document(status, "bad_request", _DETAIL.get(status, usual), request_id)
+    body = json.dumps(problem).encode("ascii")
+    head = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "Connection: close",
+        f"Content-Type: {PROBLEM_JSON}",
+        f"Content-Length: {len(body)}",
+        f"X-Request-ID: {request_id}",
+        *([f"Access-Control-Allow-Origin: {origin}"] if origin else []),
+    ]
+    return "\r\n".join([*head, "", ""]).encode("ascii") + body
