@@ -41,7 +41,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
         "bytes_in": entry.bytes_in,
         "bytes_out": entry.bytes_out,
         "model": entry.model,
-        "version": entry.answer.version if entry.answer else None,
+        "version": entry.version,
         "client": entry.client,
         "api_key": entry.api_key,
     }

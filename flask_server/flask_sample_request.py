@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         document = answer.json()
     except requests.JSONDecodeError:
         return _failed(f"{answer.url} answered {answer.status_code} without JSON.")
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:
         return _failed(f"The gateway at {options.url} cannot be asked: {type(error).__name__}.")
     except OSError as error:
         return _failed(f"The picture cannot be read: {error}.")

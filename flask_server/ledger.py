@@ -14,8 +14,9 @@ from http import HTTPStatus
 from flask import Flask, Response, g, json, request
 
 from flask_server.deadline import Deadline
-from flask_server.gateway import Answer, Gateway, Question
+from flask_server.gateway import Answer, Gateway, Question, Said
 from flask_server.http_errors import PROBLEM_JSON
+from flask_server.live_model import LiveModel
 from flask_server.stopwatch import Stopwatch
 from flask_server.views.context import gateway
 
@@ -60,6 +61,9 @@ class Entry:
     predicts: bool
     """Whether the route answers predictions."""
 
+    version: int | None
+    """The model's version that answered."""
+
     answer: Answer | None
 
 
@@ -67,7 +71,19 @@ Writer = Callable[[Entry], None]
 
 
 class NotingGateway(Gateway):
-    """A gateway that leaves each answer where the request's entry finds it."""
+    """A gateway that leaves each answer, and its version, where the request's entry finds it."""
+
+    def attempt(
+        self, question: Question, deadline: Deadline, ask: Callable[[LiveModel], Said]
+    ) -> Said:
+        """Ask the version that the question means and note which it was."""
+
+        def noting(live: LiveModel) -> Said:
+            said = ask(live)
+            g.version = live.version
+            return said
+
+        return super().attempt(question, deadline, noting)
 
     def classify(self, question: Question, deadline: Deadline, watch: Stopwatch) -> Answer:
         """Answer the question and note the answer."""
@@ -126,6 +142,7 @@ def _entry() -> Entry:
         api_key=g.api_key.id if "api_key" in g else None,
         model=_model(),
         predicts=request.endpoint in _PREDICTING and request.method == "POST",
+        version=g.get("version"),
         answer=g.get("answer"),
     )
 

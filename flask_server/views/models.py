@@ -129,5 +129,6 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
         summary |= {key: spec[key] for key in ("trained", "input", "output", "source")}
         summary["warnings"] = list(warnings_of(name, state.newest.spec))
     if state.problem:
-        summary["error"] = problem(state.problem)
+        # Without a request's id: the same, and with the same ETag, as long as the problem lasts.
+        summary["error"] = {k: v for k, v in problem(state.problem).items() if k != "request_id"}
     return summary

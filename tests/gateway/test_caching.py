@@ -39,6 +39,14 @@ def test_changed_description_is_sent_again(make_app: MakeApp, serving: StubServi
     assert answer.headers["ETag"] != first.headers["ETag"]
 
 
+def test_models_of_a_serving_that_is_away_are_the_same_answer(make_app: MakeApp) -> None:
+    client = make_app(serving_url="http://127.0.0.1:9").test_client()
+    tags = {client.get("/models").headers["ETag"] for _ in range(3)}
+
+    assert len(tags) == 1
+    assert client.get("/models").get_json()["models"][0]["error"]["code"] == "serving_unavailable"
+
+
 def test_head_tells_the_same_tag(client: FlaskClient) -> None:
     assert client.head("/models").headers["ETag"] == client.get("/models").headers["ETag"]
 

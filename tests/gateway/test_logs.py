@@ -147,6 +147,14 @@ def test_access_line_says_what_was_asked_and_answered(app: Flask) -> None:
     }
 
 
+def test_access_line_of_an_explanation_has_the_version_too(app: Flask) -> None:
+    with lines(JsonFormatter()) as stream:
+        app.test_client().post("/models/toy/explain", json={"image": b64(draw())})
+
+    (line,) = access_lines(stream)
+    assert (line["status"], line["version"]) == (200, 1)
+
+
 def test_access_line_in_text(app: Flask) -> None:
     with lines(TextFormatter()) as stream:
         app.test_client().get("/models", headers={"X-Request-ID": "abc-1"})
