@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from model_catalog.models_file import is_server_root
 
@@ -22,6 +23,8 @@ SPARE_THREADS = 8
 
 #: Kubernetes injects such names for a Service called "gateway".
 _INJECTED = re.compile(r"\w*_PORT(_\w*)?|\w*_SERVICE_HOST|\w*_SERVICE_PORT\w*")
+#: Host names and addresses as the standard library takes them out of an address.
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
 class SettingsError(ValueError):
@@ -135,16 +138,32 @@ def _flag_or_auto(variable: str, text: str) -> bool | None:
 
 
 def _root(variable: str, text: str) -> str:
+    if "@" in text:
+        # It may be a password, so it is not repeated.
+        raise SettingsError(f"{variable}: an address with a user name or password is not allowed.")
     if not is_server_root(text):
         raise _refused(variable, text, "a root such as http://127.0.0.1:9000, without /v1")
     return text.rstrip("/")
 
 
 def _origins(variable: str, text: str) -> tuple[str, ...]:
-    origins = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
-    if origins and all(origin == "*" or is_server_root(origin) for origin in origins):
-        return origins
-    raise _refused(variable, text, "* or origins such as https://app.example, by commas")
+    origins = tuple(normal_origin(part.strip()) for part in text.split(",") if part.strip())
+    if not origins or "" in origins:
+        raise _refused(variable, text, "* or origins such as https://app.example, by commas")
+    return origins
+
+
+def normal_origin(text: str) -> str:
+    """Return an origin as browsers send it; the empty string where the text is none."""
+    if text == "*":
+        return text
+    parts = urlsplit(text) if is_server_root(text) else None
+    if parts is None or not _HOST.fullmatch(parts.hostname or ""):
+        return ""
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    port = "" if parts.port in {None, usual} else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
 
 
 def _rate(variable: str, text: str) -> str:

@@ -158,6 +158,9 @@ class _Table:
         value = self.values.get("serving_url")
         if value is None:
             return None
+        if isinstance(value, str) and "@" in value:
+            # It may be a password, so it is not repeated.
+            value = "an address with a user name or password"
         if not isinstance(value, str) or not is_server_root(value):
             raise self.bad("serving_url", value, "a root such as http://host:8501, without /v1")
         return value.rstrip("/")
@@ -211,7 +214,7 @@ class _Table:
 
 
 def is_server_root(url: str) -> bool:
-    """Tell whether the text is an http(s) address without path, query and fragment."""
+    """Tell whether the text is an http(s) address without user, path, query and fragment."""
     try:
         parts = urlsplit(url)
         port_is_fine = parts.port is None or parts.port > 0
@@ -223,6 +226,7 @@ def is_server_root(url: str) -> bool:
         and bool(parts.hostname)
         and port_is_fine
         and rest == ("", "", "")
+        and parts.username is None
     )
 
 

@@ -39,6 +39,33 @@ def test_every_answer_exposes_the_headers_a_page_reads(client: FlaskClient) -> N
         assert response.headers["Timing-Allow-Origin"] == "*"
 
 
+def test_a_page_that_asks_for_what_is_not_there_may_see_the_404(client: FlaskClient) -> None:
+    asking = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+
+    preflight = client.options("/nowhere", headers=asking)
+    answer = client.post("/nowhere", headers={"Origin": ORIGIN})
+
+    assert preflight.status_code == 200
+    assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.status_code == 404
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert client.options("/nowhere").status_code == 404
+
+
+def test_an_origin_is_no_pattern(make_app: MakeApp) -> None:
+    origins = ("https://a.example", "http://[::1]:4200")
+    client = make_app(cors_origins=origins).test_client()
+
+    def allowed(origin: str) -> str | None:
+        return client.get("/models", headers={"Origin": origin}).headers.get(
+            "Access-Control-Allow-Origin"
+        )
+
+    assert [allowed(origin) for origin in origins] == list(origins)
+    for other in ("https://axexample", "http://:4200", "http://1:4200", "http://[::1]:42000"):
+        assert allowed(other) is None
+
+
 def test_only_configured_origins_are_allowed(make_app: MakeApp) -> None:
     client = make_app(cors_origins=("https://a.example", ORIGIN)).test_client()
 

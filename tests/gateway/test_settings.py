@@ -36,6 +36,28 @@ def test_values_are_read_by_their_type() -> None:
     assert settings.models_file == Path("/etc/models.toml")
 
 
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("*", "*"),
+        ("HTTPS://App.Example/", "https://app.example"),
+        ("https://app.example:443", "https://app.example"),
+        ("http://app.example:80/", "http://app.example"),
+        ("http://app.example:443", "http://app.example:443"),
+        ("http://[::1]:4200", "http://[::1]:4200"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_send_it(text: str, origin: str) -> None:
+    assert Settings.from_env({"GATEWAY_CORS_ORIGINS": text}).cors_origins == (origin,)
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
+    with pytest.raises(SettingsError, match="user name or password") as caught:
+        Settings.from_env({"GATEWAY_SERVING_URL": "http://me:secret@host:9000"})
+
+    assert "secret" not in str(caught.value)
+
+
 def test_a_fast_resizer_may_be_used_where_there_is_one() -> None:
     assert Settings.from_env({"GATEWAY_FAST_RESIZE": "auto"}).fast_resize is None
 
@@ -54,6 +76,9 @@ def test_a_fast_resizer_may_be_used_where_there_is_one() -> None:
         ("GATEWAY_FAST_JPEG", "maybe", "true or false"),
         ("GATEWAY_CORS_ORIGINS", "", "origins"),
         ("GATEWAY_CORS_ORIGINS", "app.example", "origins"),
+        ("GATEWAY_CORS_ORIGINS", "https://*.example", "origins"),
+        ("GATEWAY_CORS_ORIGINS", "https://app.example, https://(a|b).example", "origins"),
+        ("GATEWAY_CORS_ORIGINS", "https://me@app.example", "origins"),
         ("GATEWAY_MODELS_FILE", " ", "a file"),
     ],
 )
