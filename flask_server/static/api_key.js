@@ -13,6 +13,11 @@ export function storedKey() {
   }
 }
 
+/** Tell whether another key may help. */
+export function isAboutTheKey({ status, code }) {
+  return status === 401 || code === "invalid_api_key";
+}
+
 /** Show the form with what the server said; `use` gets the key that is typed. */
 export function askForKey(form, error, use) {
   const field = form.querySelector("input");

@@ -33,6 +33,7 @@ function bar({ classId, label }, written, share) {
   const item = element("li");
   const name = element("span", "label", readable(label));
   name.title = classId;
+  name.dir = "auto";
   const track = element("span", "track");
   track.setAttribute("aria-hidden", "true");
   const length = element("span");

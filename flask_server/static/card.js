@@ -1,5 +1,6 @@
 /** One picture on the page: what the model saw in it, how long that took, and how to ask again. */
 
+import { isAboutTheKey } from "./api_key.js";
 import { showBars, topLine } from "./bars.js";
 import { hideCopy, offerCopies } from "./copies.js";
 import { inWords, tell } from "./dom.js";
@@ -36,6 +37,7 @@ export class Card {
     this.refused = false;
     this.#heat.reset(this.#preview);
     hideCopy(this.element);
+    this.#find(".heat").hidden = true;
     this.element.setAttribute("aria-busy", "true");
     return this.signal;
   }
@@ -57,7 +59,7 @@ export class Card {
 
   /** Show in the server's own words what went wrong; return it as a sentence. */
   fail(error) {
-    this.refused = error.status === 401;
+    this.refused = isAboutTheKey(error);
     const trouble = inWords(error);
     this.#end({ by: error.requestId ? `Request ${error.requestId}` : "", trouble });
     return `${this.file.name}: ${trouble}`;
@@ -76,7 +78,7 @@ export class Card {
     this.#find(".by").textContent = by;
     tell(this.#find(".trouble"), trouble);
     this.#find(".answer").hidden = trouble !== "";
-    this.#find(".heat").hidden = trouble !== "";
+    this.#find(".heat").hidden = trouble !== "" || this.answer.predictions.length === 0;
   }
 
   #heatMap(ask) {

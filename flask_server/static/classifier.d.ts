@@ -86,7 +86,7 @@ export interface Failure {
 /** What the server, or the way to it, said instead of an answer. */
 export class ClassifierError extends Error {
   constructor(failure: Failure);
-  /** The gateway's own code; `unreachable` or `unexpected_answer` where there is none. */
+  /** The gateway's own code; `unreachable`, `unreadable_file` or `unexpected_answer` where there is none. */
   code: string;
   /** The HTTP status; 0 where no answer came. */
   status: number;

@@ -6,7 +6,7 @@
  * types and what they mean stand in classifier.d.ts.
  */
 
-import { send } from "./http.js";
+import { ClassifierError, send } from "./http.js";
 import { shrink } from "./shrink.js";
 
 export { ClassifierError } from "./http.js";
@@ -22,6 +22,9 @@ const SMALL_BYTES = 256 * 1024;
 
 const RETRIES = 2;
 
+/** What a header can carry. */
+const SENDABLE = /^[\x20-\x7e]*$/;
+
 /** @type {Map<string, Classifier>} one per address and key, so that each learns its models once */
 const classifiers = new Map();
 
@@ -30,7 +33,7 @@ const classifiers = new Map();
  * @param {Types.ClassifyOptions & Types.GatewayOptions} [options]
  * @returns {Promise<Types.Answer>}
  */
-export function classify(picture, { url = HOME, apiKey = "", ...options } = {}) {
+export async function classify(picture, { url = HOME, apiKey = "", ...options } = {}) {
   const known = `${apiKey} ${url}`;
   const classifier = classifiers.get(known) ?? new Classifier(url, { apiKey });
   classifiers.set(known, classifier);
@@ -61,7 +64,7 @@ export class Classifier {
   async classify(picture, { topK, ...options } = {}) {
     const question = await this.#question("predict", picture, options, { top_k: topK });
     const start = performance.now();
-    const { reply, body } = await this.#post(question, options.signal, (answer) => answer.json());
+    const { reply, body } = await this.#post(question, options.signal, answerOf);
     this.#notice(body, options.version);
     return {
       model: body.model,
@@ -92,8 +95,7 @@ export class Classifier {
    * @returns {Promise<Types.Model[]>}
    */
   async models({ signal } = {}) {
-    /** @type {{models: Types.Model[]}} */
-    const { models } = await this.#get(new URL("models", this.#root), signal);
+    const models = await this.#get(new URL("models", this.#root), signal, modelsOf);
     this.#models = new Map(models.map((model) => [model.name, model]));
     return models;
   }
@@ -137,9 +139,9 @@ export class Classifier {
 
   /** @param {AbortSignal | undefined} signal */
   async #defaultModel(signal) {
-    if (this.#models.size === 0) await this.models({ signal });
-    const models = [...this.#models.values()];
-    return (models.find((model) => model.default) ?? models[0]).name;
+    // Models that were named are known one by one; the default one may not be among them.
+    const known = [...this.#models.values()].find((model) => model.default);
+    return (known ?? (await this.models({ signal }))[0]).name;
   }
 
   /**
@@ -147,7 +149,8 @@ export class Classifier {
    * @param {AbortSignal | undefined} signal
    */
   async #learn(name, signal) {
-    const model = await this.#get(new URL(`models/${encodeURIComponent(name)}`, this.#root), signal);
+    const url = new URL(`models/${encodeURIComponent(name)}`, this.#root);
+    const model = await this.#get(url, signal, modelOf);
     if (model.ready) this.#models.set(name, model);
     return model;
   }
@@ -178,12 +181,14 @@ export class Classifier {
   }
 
   /**
+   * @template T
    * @param {URL} url
    * @param {AbortSignal | undefined} signal
+   * @param {(reply: Response) => Promise<T>} read
    */
-  async #get(url, signal) {
+  async #get(url, signal, read) {
     const request = { headers: this.#headers(), signal };
-    return (await send(url, request, (reply) => reply.json(), this.retries)).body;
+    return (await send(url, request, read, this.retries)).body;
   }
 
   /**
@@ -199,8 +204,41 @@ export class Classifier {
 
   /** @returns {Record<string, string>} */
   #headers() {
-    return this.apiKey ? { "X-API-Key": this.apiKey } : {};
+    if (!this.apiKey) return {};
+    if (SENDABLE.test(this.apiKey)) return { "X-API-Key": this.apiKey };
+    const detail = "The API key has characters that none has; it is plain ASCII text.";
+    throw new ClassifierError({ code: "invalid_api_key", status: 0, detail });
   }
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<any>} what `predict` answers; anything else is an error
+ */
+async function answerOf(reply) {
+  const body = await reply.json();
+  if (!Array.isArray(body.predictions)) throw new TypeError("There are no predictions.");
+  return body;
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<Types.Model[]>} the first one is the default
+ */
+async function modelsOf(reply) {
+  const { models } = await reply.json();
+  if (models[0].name === undefined) throw new TypeError("There are no models.");
+  return models;
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<Types.Model>}
+ */
+async function modelOf(reply) {
+  const model = await reply.json();
+  if (model.name === undefined) throw new TypeError("There is no model.");
+  return model;
 }
 
 /** @param {Types.Picture} picture */

@@ -22,6 +22,7 @@ export class HeatMap {
   }
 
   async #toggle() {
+    if (this.button.hasAttribute("aria-busy")) return;
     const on = this.button.getAttribute("aria-pressed") !== "true";
     if (on && !this.#url) await this.#load();
     this.#paint(on && this.#url !== "");

@@ -52,8 +52,8 @@ export async function send(url, request, read, retries) {
  * @param {(reply: Response) => Promise<T>} read
  */
 async function once(url, request, read) {
-  const reply = await fetch(url, request).catch((cause) => {
-    throw unreachable(url, cause);
+  const reply = await fetch(url, request).catch(async (cause) => {
+    throw (await isReadable(request.body)) ? unreachable(url, cause) : unreadable(cause);
   });
   if (!reply.ok) throw await failureOf(reply);
   try {
@@ -91,6 +91,25 @@ async function failureOf(reply) {
 function unreachable(url, cause) {
   const detail = `${url.origin} cannot be reached, or does not let this page ask it.`;
   return new ClassifierError({ code: "unreachable", status: 0, detail, cause });
+}
+
+/**
+ * Tell whether a file can still be read: since it was chosen it may have changed, or be gone.
+ *
+ * @param {unknown} body
+ */
+async function isReadable(body) {
+  if (!(body instanceof Blob)) return true;
+  return body.slice(0, 1).arrayBuffer().then(
+    () => true,
+    () => false,
+  );
+}
+
+/** @param {unknown} cause */
+function unreadable(cause) {
+  const detail = "The file has changed since it was chosen, or is gone; choose it again.";
+  return new ClassifierError({ code: "unreadable_file", status: 0, detail, cause });
 }
 
 /**

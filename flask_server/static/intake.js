@@ -34,12 +34,16 @@ function listenToCamera(give) {
     chooseBy("photograph", "capture", give);
     return;
   }
+  let busy = false; // a second press must not start the camera once more
   find("photograph").addEventListener("click", async () => {
+    if (busy) return;
+    busy = true;
     try {
       give(await photograph(find("camera")));
     } catch (error) {
       complain(`The camera cannot be used: ${error.message}.`);
     }
+    busy = false;
   });
 }
 

@@ -15,7 +15,10 @@ export class ModelChoice {
     this.model = form.querySelector("#model");
     this.version = form.querySelector("#version");
     this.topK = form.querySelector("#top-k");
-    this.model.addEventListener("change", () => this.#showVersions());
+    this.model.addEventListener("change", () => {
+      this.version.value = NEWEST; // a version of one model says nothing about another's
+      this.#showVersions();
+    });
     form.addEventListener("submit", (event) => event.preventDefault());
   }
 

@@ -1,6 +1,6 @@
 /** Wire the page together: pictures in, one card each, questions to the gateway. */
 
-import { askForKey, storedKey } from "./api_key.js";
+import { askForKey, isAboutTheKey, storedKey } from "./api_key.js";
 import { Card } from "./card.js";
 import { Classifier, ClassifierError } from "./classifier.js";
 import { inWords } from "./dom.js";
@@ -20,13 +20,22 @@ const classifier = new Classifier(document.body.dataset.gateway, { apiKey: store
 const choice = new ModelChoice(find("choice"));
 const turns = new Turns(AT_ONCE);
 const cards = new Set();
+let loading;
 
-async function loadModels() {
+/** Load the list of models; who asks meanwhile waits for the same one. */
+function loadModels() {
+  loading ??= showModels().finally(() => {
+    loading = undefined;
+  });
+  return loading;
+}
+
+async function showModels() {
   try {
     choice.show(await classifier.models());
   } catch (error) {
     mustBeTheServer(error);
-    if (error.status === 401) askForKey(find("key"), error, useKey);
+    if (isAboutTheKey(error)) askForKey(find("key"), error, useKey);
     else choice.fail(error);
   }
 }
@@ -63,7 +72,7 @@ async function ask(card) {
 function fail(card, error) {
   mustBeTheServer(error);
   say(card.fail(error));
-  if (error.status === 401) askForKey(find("key"), error, useKey);
+  if (isAboutTheKey(error)) askForKey(find("key"), error, useKey);
   else loadModels(); // another version, or none: the lists may be old
 }
 

@@ -27,6 +27,8 @@ export async function shrink(blob, input) {
     if (scale >= 1 || !canvasIsHonest()) return blob;
     const small = await redraw(bitmap, scale, blob.type === "image/jpeg" ? blob.type : "image/png");
     return small.size < blob.size ? small : blob;
+  } catch {
+    return blob; // no memory for a canvas, for one
   } finally {
     bitmap.close();
   }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from flask_server import keys
 from tests.browser import node
@@ -89,6 +89,21 @@ def test_refusal_is_shown_in_the_gateways_words(page: Page, site: str, way: str)
     ask(page, site, way, picture="README.md")
 
     expect(page.get_by_role("alert")).to_contain_text("(unsupported_image)")
+
+
+def test_a_late_answer_to_an_earlier_picture_is_not_shown(page: Page, site: str) -> None:
+    late: list[Route] = []
+    page.route("**/predict", lambda route: late.append(route), times=1)
+    with page.expect_request("**/predict"):
+        ask(page, site, "JSON", picture="digit_3.png")
+    ask(page, site, "JSON", picture="digit_5.png")
+    expect(best(page)).to_contain_text("5: ")
+
+    for route in late:
+        route.fulfill(json={"predictions": [{"class_id": "3", "label": "3", "score": 1}]})
+    page.wait_for_timeout(200)
+
+    expect(best(page)).to_contain_text("5: ")
 
 
 def test_origin_that_is_not_allowed_gets_nothing(

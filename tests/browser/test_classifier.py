@@ -171,6 +171,36 @@ def test_answer_of_something_else_is_an_error_too(ask: Ask, script: Script) -> N
     assert (foreign["code"], foreign["status"]) == ("unexpected_answer", 200)
 
 
+@pytest.mark.parametrize("document", [{"hello": 1}, [], None, {"predictions": 3}])
+def test_json_of_something_else_is_no_answer(ask: Ask, script: Script, document: object) -> None:
+    script.replies[PREDICT] = [json_reply(document)]
+    script.replies["/models"] = [json_reply(document)]
+
+    answers = [ask(digit(1), url=script.url, model=model) for model in ("toy", None)]
+
+    assert [(a["ours"], a["code"]) for a in answers] == [(True, "unexpected_answer")] * 2
+
+
+def test_the_default_model_is_the_gateways_whatever_was_asked_before(
+    ask: Ask, script: Script
+) -> None:
+    other = MODEL | {"name": "other", "default": False}
+    script.replies["/models"] = [json_reply({"models": [MODEL, other]})]
+    script.replies["/models/other"] = [json_reply(other)]
+    script.replies["/models/other/predict"] = [json_reply(ANSWER | {"model": "other"})]
+
+    ask(photo(), "image/jpeg", url=script.url, model="other")
+    ask(digit(1), url=script.url)
+
+    assert script.asked[-1].path == PREDICT
+
+
+def test_key_that_no_header_can_carry(ask: Ask, site: str) -> None:
+    error = ask(digit(1), url=site, apiKey="kä€e")
+
+    assert (error["ours"], error["code"], error["status"]) == (True, "invalid_api_key", 0)
+
+
 def test_gateway_that_cannot_be_reached(ask: Ask) -> None:
     error = ask(digit(1), url=f"http://127.0.0.1:{free_port()}", model="toy")
 

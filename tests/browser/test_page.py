@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -132,7 +133,7 @@ def test_model_and_version_are_chosen_from_lists(
     open_page: Open, make_site: MakeSite, serving: StubServing
 ) -> None:
     old = Servable(spec=make_spec(labels=("old a", "old b", "old c")))
-    serving.models = {"toy": {1: old, 2: Servable()}, "other": {7: Servable()}}
+    serving.models = {"toy": {1: old, 2: Servable()}, "other": {1: old, 7: Servable()}}
     page = open_page(make_site(serving.url, {"toy": "toy", "other": "other"}))
     expect(page.get_by_label("Model").locator("option")).to_have_text(["toy", "other"])
     versions = page.get_by_label("Version").locator("option")
@@ -146,7 +147,7 @@ def test_model_and_version_are_chosen_from_lists(
     expect(labels(cards(page))).to_have_text(["old c", "old b"])
 
     page.get_by_label("Model").select_option("other")
-    expect(versions).to_have_text(["newest (7)", "7"])
+    expect(versions).to_have_text(["newest (7)", "1", "7"])
     cards(page).get_by_role("button", name="Ask again").click()
 
     expect(cards(page).locator(".by")).to_have_text("other, version 7")
@@ -226,6 +227,37 @@ def test_heat_map_comes_and_goes(page: Page) -> None:
 
     expect(picture).to_have_accessible_name("digit_7.png")
     expect(picture).to_have_attribute("src", str(plain))
+
+
+def test_impatience_asks_for_one_heat_map_only(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    pick(page, IMAGES / "digit_7.png")
+    button = cards(page).get_by_role("button", name="Heat map")
+
+    button.dblclick()
+
+    expect(cards(page).get_by_role("img")).to_have_accessible_name("digit_7.png with the heat map")
+    assert sum("/explain" in url for url in asked) == 1
+
+
+def test_file_that_changes_after_it_was_chosen(open_page: Open, site: str, tmp_path: Path) -> None:
+    page = open_page(site, refusals=["ERR_UPLOAD_FILE_CHANGED"])
+    file = tmp_path / "digit.png"
+    file.write_bytes((IMAGES / "digit_7.png").read_bytes())
+    pick(page, file)
+    expect(labels(cards(page)).first).to_have_text("7")
+
+    file.write_bytes((IMAGES / "digit_8.png").read_bytes() + b"more")
+    cards(page).get_by_role("button", name="Ask again").click()
+
+    expect(cards(page).locator(".trouble")).to_contain_text("(unreadable_file)")
+
+
+def test_labels_are_written_in_their_own_direction(page: Page) -> None:
+    pick(page, IMAGES / "digit_7.png")
+
+    expect(labels(cards(page)).first).to_have_attribute("dir", "auto")
 
 
 def test_latency_is_split(page: Page) -> None:

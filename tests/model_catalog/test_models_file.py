@@ -68,7 +68,11 @@ def test_imagenet_labels_by_name() -> None:
         ('version_labels = { "a b" = 1 }', "models.m.version_labels", "word to version"),
         ('version_labels = { stable = "1" }', "models.m.version_labels", "word to version"),
         ('serving_url = "other:8501"', "models.m.serving_url", "http://host:8501"),
-        ('serving_url = "http://me:secret@h:1"', "models.m.serving_url", "address with a user name"),
+        (
+            'serving_url = "http://me:secret@h:1"',
+            "models.m.serving_url",
+            "address with a user name",
+        ),
         ('serving_url = "http://other/v1"', "models.m.serving_url", "without /v1"),
         ("input = { size = 4 }", "models.m.input.size", "one of the keys height, width"),
         ("input = 4", "models.m.input", "a table"),

@@ -1,6 +1,6 @@
 import { PercentPipe } from "@angular/common";
 import { Component, inject, signal } from "@angular/core";
-import { firstValueFrom } from "rxjs";
+import { Subscription } from "rxjs";
 
 import { Gateway, Prediction, reason } from "./gateway";
 
@@ -11,6 +11,8 @@ import { Gateway, Prediction, reason } from "./gateway";
 })
 export class App {
   readonly #gateway = inject(Gateway);
+  #asking?: Subscription;
+  #chosen?: File;
 
   protected readonly url = signal("http://127.0.0.1:5000");
   protected readonly apiKey = signal("");
@@ -23,18 +25,22 @@ export class App {
   protected async choose(files: FileList | null): Promise<void> {
     const file = files?.item(0);
     if (!file) return;
-    this.picture.set(await dataUrl(file));
-    await this.ask();
+    this.#chosen = file;
+    const picture = await dataUrl(file);
+    if (this.#chosen !== file) return; // another one was chosen meanwhile
+    this.picture.set(picture);
+    this.ask();
   }
 
-  protected async ask(): Promise<void> {
+  /** Asks; the answer to an earlier question no longer counts. */
+  protected ask(): void {
+    this.#asking?.unsubscribe();
     this.predictions.set([]);
     this.trouble.set("");
-    try {
-      this.predictions.set(await firstValueFrom(this.#question()));
-    } catch (error) {
-      this.trouble.set(reason(error));
-    }
+    this.#asking = this.#question().subscribe({
+      next: (predictions) => this.predictions.set(predictions),
+      error: (error) => this.trouble.set(reason(error)),
+    });
   }
 
   #question() {
