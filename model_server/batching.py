@@ -185,7 +185,7 @@ class BatchScheduler:
                     if self._queues[-1].due() <= now:
                         return self._queues[-1], self._queues[-1].take()
                 soonest = min((queue.due() for queue in self._queues), default=float("inf"))
-                self._changed.wait(None if soonest == float("inf") else soonest - now)
+                self._changed.wait(min(soonest - now, threading.TIMEOUT_MAX))
             return None
 
 

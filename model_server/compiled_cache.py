@@ -12,8 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-#: The graph, and the list of the variables with the checksum of each.
-_CONTENT: Final = (Path("saved_model.pb"), Path("variables") / "variables.index")
 #: Tells in each entry which version folder it was made for.
 _NOTE: Final = "made_for"
 
@@ -40,7 +38,9 @@ def sweep(cache: Path, kept: Path) -> None:
 
 
 def _fingerprint(version: Path) -> str:
+    """Tell versions apart by all of their content: a damaged file may be mended at its place."""
     digest = hashlib.sha256(str(version.resolve()).encode())
-    for name in _CONTENT:
-        digest.update((version / name).read_bytes())
+    for path in (version / "saved_model.pb", *sorted((version / "variables").iterdir())):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:32]

@@ -28,7 +28,7 @@ _REASONS: Final = {
     503: "Service Unavailable",
     504: "Gateway Time-out",
 }
-_VERSION: Final = re.compile(r"HTTP/(\d+)\.(\d+)", re.ASCII)
+_VERSION: Final = re.compile(r"HTTP/(\d{1,9})\.(\d{1,9})", re.ASCII)
 _PART: Final = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/{}]|%[0-9A-Fa-f]{{2}})*"
 #: Scheme and authority are allowed and ignored; path, query and fragment are what counts.
 _URI: Final = re.compile(

@@ -8,6 +8,7 @@ from pathlib import Path
 from model_server.adaptive import AdaptiveModel
 from model_server.batching import BatchedModel, BatchingOptions, BatchScheduler
 from model_server.batching_config import PER_MODEL, options, read_parameters
+from model_server.declared_shapes import DeclaredShapes
 from model_server.defects import contained
 from model_server.engine import Engine, LoadedModel
 from model_server.errors import ServingError
@@ -54,6 +55,8 @@ class Preparation:
                 warm_up(model, path, self.warmup_iterations)
                 if spec is not None:
                     warm_up_pixels(model, spec)
+        if spec is not None:
+            model = DeclaredShapes(model)
         if self.batching is not None:
             return _batched(model, path, self.batching)
         return model if spec is None else AdaptiveModel(model)

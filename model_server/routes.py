@@ -54,14 +54,19 @@ def read_route(method: str, target: str) -> Route:
     match = pattern.fullmatch(target) if pattern else None
     if match is None or (method == "POST" and match["verb"] not in _VERBS):
         raise InvalidArgument(f"Malformed request: {method} {target}")
-    version = None if match["version"] is None else int(match["version"])
-    if version is not None and version > _BIGGEST_VERSION:
-        raise NoBody
+    version = None if match["version"] is None else _version(match["version"])
     if match["model"] is None:
         raise InvalidArgument("Missing model name in request.")
     label = None if match["label"] is None else _unquoted(match["label"])
     verb = match["verb"] if match["verb"] in _VERBS else "status"
     return Route(verb, ModelRequest(_unquoted(match["model"]), version, label))
+
+
+def _version(digits: str) -> int:
+    significant = digits.lstrip("0") or "0"
+    if len(significant) > len(str(_BIGGEST_VERSION)) or int(significant) > _BIGGEST_VERSION:
+        raise NoBody
+    return int(significant)
 
 
 def _unquoted(text: str) -> str:

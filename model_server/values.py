@@ -117,12 +117,15 @@ def _all_fit(flat: list[Json], dtype: str) -> bool:
     return kinds <= {int} and (not flat or (least <= min(flat) and max(flat) <= most))
 
 
-def leaves(value: Json, dtype: str) -> list[Any]:
-    """Return the converted innermost values, or raise for the first that does not fit."""
+def leaves(value: Json, dtype: str, most: int = MAX_RANK) -> list[Any]:
+    """Return the converted innermost values, or raise for the first that does not fit.
+
+    ``most`` is how many levels of lists there may be.
+    """
     shape = shape_of(value)
-    if len(shape) > MAX_RANK:
+    if len(shape) > most:
         raise InvalidArgument(
-            f"Encountered {len(shape)} levels of lists; at most {MAX_RANK} are allowed"
+            f"Encountered {len(shape)} levels of lists; at most {most} are allowed"
         )
     return list(_walk(value, 0, shape, dtype))
 

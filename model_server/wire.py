@@ -18,7 +18,16 @@ from model_server.errors import InvalidArgument, ServingError
 from model_server.json_exact import JsonObject
 from model_server.json_text import members, quote_value
 from model_server.number_blocks import NumberBlock
-from model_server.values import Irregular, build, is_base64, leaves, regular, shape_of, tensor
+from model_server.values import (
+    MAX_RANK,
+    Irregular,
+    build,
+    is_base64,
+    leaves,
+    regular,
+    shape_of,
+    tensor,
+)
 
 Inputs = Mapping[str, TensorInfo]
 Object = dict[str, Any]
@@ -168,7 +177,7 @@ class _Gathered:
 
     def add(self, item: Any) -> None:  # noqa: ANN401 - any JSON value
         shape = shape_of(item)
-        values = leaves(item, self.dtype)
+        values = leaves(item, self.dtype, MAX_RANK - 1)  # the rows are one more
         if self.shape is None:
             self.size, self.shape = len(values), shape
         elif len(values) != self.size:

@@ -94,6 +94,20 @@ def test_an_open_batch_waits_as_long_as_it_may_and_no_longer_when_full(
     assert outcomes == {0: [0.0], 1: [0.5], 2: [1.0]}
 
 
+def test_a_batch_may_wait_longer_than_a_thread_can(scheduler: BatchScheduler) -> None:
+    options = BatchingOptions(max_batch_size=2, batch_timeout_s=9.2e12)
+    model = BatchedModel(half_plus(0), scheduler, options)
+    outcomes: dict[int, object] = {}
+    first = threading.Thread(target=ask, args=(model, outcomes, 1, 2.0), daemon=True)
+    first.start()
+    assert eventually(lambda: waiting(model) == 1)
+
+    ask(model, outcomes, 2, 4.0)
+    first.join(10)
+
+    assert outcomes == {1: [1.0], 2: [2.0]}
+
+
 def test_a_request_of_more_rows_than_a_batch_is_refused(scheduler: BatchScheduler) -> None:
     model = batched(half_plus(0), scheduler, max_batch_size=2)
 

@@ -9,6 +9,8 @@ import pytest
 
 from model_server import compiled_cache
 
+DATA = "variables/variables.data-00000-of-00001"
+
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
@@ -19,6 +21,7 @@ def version(path: Path, weights: str = "one") -> Path:
     (path / "variables").mkdir(parents=True)
     (path / "saved_model.pb").write_text("graph")
     (path / "variables" / "variables.index").write_text(weights)
+    (path / DATA).write_text(weights)
     return path
 
 
@@ -39,7 +42,7 @@ def test_the_same_version_finds_its_entry_again(cache: Path, tmp_path: Path) -> 
     assert (second / "blob").exists()
 
 
-@pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.index"])
+@pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.index", DATA])
 def test_another_content_in_the_same_folder_gets_another_entry(
     cache: Path, tmp_path: Path, file: str
 ) -> None:

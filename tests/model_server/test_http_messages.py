@@ -27,6 +27,8 @@ def test_a_head_is_read() -> None:
         b"GET /a",
         b"GET  HTTP/1.1",
         b"GET /a HTTP/2.0",
+        b"GET /a HTTP/" + b"1" * 5000 + b".1",
+        b"GET /a HTTP/1." + b"1" * 5000,
         b"GET /a HTTX/1.1",
         b"GET /a HTTP/1.1\r\nno colon",
     ],

@@ -75,8 +75,14 @@ def test_the_model_name_is_missed(target: str) -> None:
 def test_a_version_beyond_64_bits_gets_no_body(method: str) -> None:
     verb = ":predict" if method == "POST" else ""
 
-    with pytest.raises(NoBody):
-        read_route(method, f"/v1/models/m/versions/{2**63}{verb}")
+    for version in (2**63, "9" * 5000):
+        with pytest.raises(NoBody):
+            read_route(method, f"/v1/models/m/versions/{version}{verb}")
+
+
+def test_zeros_in_front_of_a_version_mean_nothing() -> None:
+    for digits, version in [("0" * 5000 + "1", 1), ("0" * 5000, 0)]:
+        assert read_route("GET", f"/v1/models/m/versions/{digits}").wanted.version == version
 
 
 @pytest.mark.parametrize(

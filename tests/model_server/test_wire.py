@@ -51,6 +51,15 @@ def test_shapes_come_from_the_lists(body: dict[str, Any], shape: tuple[int, ...]
     assert array.dtype == np.float32
 
 
+def test_a_row_has_room_for_one_level_less_than_a_tensor() -> None:
+    deepest = "[" * 63 + "1" + "]" * 63
+
+    assert tensors(f'{{"instances": [{deepest}]}}', x="float")["x"].ndim == 64
+    assert refusal(f'{{"instances": [[{deepest}]]}}', x="float") == in_row(
+        "Error: INVALID_ARGUMENT: Encountered 64 levels of lists; at most 63 are allowed", "0"
+    )
+
+
 def test_several_inputs_by_row_and_by_column() -> None:
     by_row = tensors({"instances": [{"a": 1, "b": "x"}, {"b": "y", "a": 2}]}, a="int32", b="string")
     by_column = tensors({"inputs": {"a": [1, 2], "b": ["x", "y"]}}, a="int32", b="string")
@@ -273,7 +282,7 @@ def test_lists_may_be_nested_as_deep_as_arrays_can_be(levels: int) -> None:
 def test_very_deep_lists_are_refused_in_peace() -> None:
     body = f'{{"instances": {"[" * 100_000}1{"]" * 100_000}}}'
 
-    assert "at most 64" in refusal(body, x="float")
+    assert "at most 63" in refusal(body, x="float")
 
 
 @pytest.mark.parametrize("dtype", ["float", "double", "int32", "uint8", "int64"])

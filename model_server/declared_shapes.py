@@ -1,0 +1,44 @@
+"""Refuse inputs whose shape is not the one that the model's signature declares.
+
+An engine trusts its inputs: TensorFlow's convolutions end the process when the rank is wrong. Only
+for our own exports, which declare what they take; others may take more than they declare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from model_server.engine import LoadedModel, Signature, Tensors
+from model_server.errors import InvalidArgument
+
+
+class DeclaredShapes:
+    """A loaded model that is run with what it declares only."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """The signatures of the model."""
+        return self._model.signatures
+
+    def run(self, signature: str, inputs: Tensors) -> Tensors:
+        """Run the model, or raise InvalidArgument for inputs of another shape."""
+        for alias, info in self._model.signatures[signature].inputs.items():
+            if info.shape is not None and not _fits(inputs[alias].shape, info.shape):
+                raise InvalidArgument(
+                    f"{alias} has the shape {list(inputs[alias].shape)};"
+                    f" allowed is {list(info.shape)}."
+                )
+        return self._model.run(signature, inputs)
+
+    def close(self) -> None:
+        """Close the model."""
+        self._model.close()
+
+
+def _fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
+    return len(shape) == len(declared) and all(
+        wanted in (-1, size) for size, wanted in zip(shape, declared, strict=True)
+    )
