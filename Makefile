@@ -27,7 +27,7 @@ check: .venv/dev.stamp ## lint, format and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by side (half an hour; ARGS=--short for 10 minutes)
+bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by side (40 minutes; ARGS=--short for 10 minutes)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 .venv/bin/python:
