@@ -114,12 +114,12 @@ class Served:
             states = [version["state"] for version in versions]
         except (ValueError, KeyError, TypeError):
             return f"model {name}: no status yet"
-        self.broken.pop(name, None)
         if set(states) == {"END"}:
+            # In one step: another thread may be reading what is broken.
             self.broken[name] = str(versions[0].get("status", {}).get("error_message", "END"))
-        elif "AVAILABLE" not in states:
-            return f"model {name}: {', '.join(states) or 'no version'}"
-        return ""
+            return ""
+        self.broken.pop(name, None)
+        return "" if "AVAILABLE" in states else f"model {name}: {', '.join(states) or 'no version'}"
 
     def write_config(self) -> None:
         """Write Serving's model config, anew when a model has got its first version."""
@@ -220,7 +220,7 @@ def _notes(site: Site, served: Served) -> Iterator[str]:
 
 def _hints(site: Site, served: Served, said: str) -> Iterator[str]:
     """Say where it answers, and commands to try; the digit gets a true label."""
-    for name, reason in served.broken.items():
+    for name, reason in list(served.broken.items()):
         yield f"warning: model {name} cannot be loaded: {reason} (try: auto_cmd.py doctor)"
     here = Path() if Path.cwd() == ROOT else ROOT
     python, sample = here / ".venv/bin/python", here / "flask_server/flask_sample_request.py"
