@@ -31,10 +31,12 @@ function loadModels() {
 }
 
 async function showModels() {
+  const key = classifier.apiKey;
   try {
     choice.show(await classifier.models());
   } catch (error) {
     mustBeTheServer(error);
+    if (key !== classifier.apiKey) return; // said of a key that is no longer used
     if (isAboutTheKey(error)) askForKey(find("key"), error, useKey);
     else choice.fail(error);
   }
@@ -42,6 +44,7 @@ async function showModels() {
 
 async function useKey(key) {
   classifier.apiKey = key;
+  loading = undefined;
   await loadModels();
   for (const card of cards) if (card.refused) ask(card);
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from flask_server import keys
 from tests.browser.conftest import DIGITS, MakeSite, Open
@@ -142,6 +142,22 @@ def test_page_asks_for_a_key_and_goes_on_with_it(locked: Page, key: str) -> None
 
     expect(labels(cards(locked)).first).to_have_text("3")
     expect(locked.get_by_label("Model")).to_have_value("digits")
+    expect(locked.get_by_label("API key")).to_be_hidden()
+
+
+def test_key_does_not_wait_for_an_answer_to_none(locked: Page, key: str) -> None:
+    held: list[Route] = []
+    expect(locked.get_by_label("API key")).to_be_focused()
+    locked.route("**/models", lambda route: held.append(route), times=1)
+    with locked.expect_request("**/models"):
+        locked.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    enter(locked, key)
+    expect(locked.get_by_label("Model")).to_have_value("digits")
+    with locked.expect_response("**/models"):
+        held[0].continue_()
+    locked.wait_for_timeout(200)
+
     expect(locked.get_by_label("API key")).to_be_hidden()
 
 
