@@ -12,9 +12,12 @@ NUMBER: Final = re.compile(rb"(-?)(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]*)?")
 
 _BIGGEST_EXPONENT: Final = 308
 #: Up to some thousand common numbers with commas between; they are left to the standard library,
-#: in pieces, so that other threads go on meanwhile.
-_PLAIN_NUMBER: Final = rb"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,60})?(?=[ \t\r\n,\]])"
-RUN: Final = re.compile(rb"%b(?:[ \t\r\n]*,[ \t\r\n]*%b){0,4000}+" % (_PLAIN_NUMBER, _PLAIN_NUMBER))
+#: in pieces, so that other threads go on meanwhile. Not possessive: in Python 3.11.2, as Debian has
+#: it, such a repetition may end inside of a round.
+_PLAIN_NUMBER: Final = (
+    rb"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,60})?(?:[eE][+-]?[0-9]{1,2})?(?=[ \t\r\n,\]])"
+)
+RUN: Final = re.compile(rb"%b(?:[ \t\r\n]*,[ \t\r\n]*%b){0,4000}" % (_PLAIN_NUMBER, _PLAIN_NUMBER))
 
 
 def read_run(text: bytes) -> list[Any]:

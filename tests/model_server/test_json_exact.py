@@ -124,17 +124,20 @@ def test_bytes_that_are_not_utf8_survive() -> None:
     assert lone.encode("utf-8", "surrogateescape") == b"\xed\xb2\x80"
 
 
-@pytest.mark.parametrize(("text", "fits"), [(b"[[],{}]", True), (b"[[],{},[]]", False)])
-def test_lists_and_objects_are_counted(
-    monkeypatch: pytest.MonkeyPatch, text: bytes, fits: bool
-) -> None:
-    monkeypatch.setattr(json_exact, "MAX_CONTAINERS", 3)
+@pytest.mark.parametrize("text", [b"[[],{},[]]", b'["", {}, ""]', b"[null,true,{}]"])
+def test_values_are_counted(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
+    monkeypatch.setattr(json_exact, "MAX_VALUES", 4)
+    assert len(parse(text)) == 3
 
-    if fits:
-        assert parse(text) == [[], {}]
-    else:
-        with pytest.raises(InvalidArgument, match="More than 3 lists and objects. at offset: 7$"):
-            parse(text)
+    monkeypatch.setattr(json_exact, "MAX_VALUES", 3)
+    with pytest.raises(InvalidArgument, match="More than 3 values besides runs of numbers"):
+        parse(text)
+
+
+def test_runs_of_numbers_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_exact, "MAX_VALUES", 1)
+
+    assert parse(b"[1, 2,0.5,1e-05,-2.5E+10]") == [1, 2, 0.5, 1e-05, -2.5e10]
 
 
 @given(
