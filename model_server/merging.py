@@ -130,9 +130,12 @@ def _padded(array: NDArray[Any], sizes: list[int]) -> NDArray[Any]:
 
 
 def _sized_outputs(run: Run, inputs: Tensors, part: slice, last: Task, rules: Rules) -> Tensors:
-    """Run some of the rows, filled up with copies of the last request's first row."""
+    """Run some of the rows, filled up with copies of the last request's first row.
+
+    Where there is no row, there is nothing to fill up with.
+    """
     rows = part.stop - part.start
-    missing = next((size for size in rules.allowed_rows if size >= rows), rows) - rows
+    missing = next((size for size in rules.allowed_rows if size >= rows > 0), rows) - rows
     filled = {
         name: np.concatenate([array[part], *[_last_row(inputs[name], last)] * missing])
         if missing
@@ -146,8 +149,8 @@ def _sized_outputs(run: Run, inputs: Tensors, part: slice, last: Task, rules: Ru
 
 
 def _last_row(array: NDArray[Any], last: Task) -> NDArray[Any]:
-    """Return the first row of the last request in a joined array."""
-    start = len(array) - last.rows
+    """Return the first row of the last request in a joined array; of an empty one that before."""
+    start = len(array) - max(last.rows, 1)
     return array[start : start + 1]
 
 

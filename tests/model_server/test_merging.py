@@ -99,6 +99,25 @@ def test_batches_are_filled_up_with_the_last_first_row() -> None:
     assert last.result()["y"].tolist() == [6, 8]
 
 
+def test_without_rows_nothing_is_filled_up() -> None:
+    empty = task()
+
+    recorder = run(empty, allowed_rows=(2, 4), max_rows=4)
+
+    assert recorder.batches == [[]]
+    assert empty.result()["y"].tolist() == []
+
+
+def test_an_empty_last_request_is_filled_up_with_the_row_before_it() -> None:
+    first, empty = task(1, 2, 3), task()
+
+    recorder = run(first, empty, allowed_rows=(4,), max_rows=4)
+
+    assert recorder.batches == [[1, 2, 3, 3]]
+    assert first.result()["y"].tolist() == [2, 4, 6]
+    assert empty.result()["y"].tolist() == []
+
+
 def test_more_rows_than_fit_are_run_in_parts() -> None:
     big = task(1, 2, 3, 4, 5)
 
