@@ -1,14 +1,15 @@
 """Batch requests by our own rule: what waits while the engine works becomes the next batch.
 
 An idle server adds no delay and no thread change: the request's own thread runs the model. When
-others wait, one of them is woken to run the next batch for all. No timer anywhere.
+others wait, one of them is woken to run the next batch for all. No timer anywhere. Two runs are
+under way at the same time, so that the next one's pictures are ready when the engine is.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +19,8 @@ from model_server.merging import Rules, Task, row_count, run_tasks
 
 #: Most rows of one joined run: on CPUs bigger ones are not faster per row, only later.
 MAX_ROWS: Final = 16
+#: Runs of one model that are under way: one that computes, and one that is prepared meanwhile.
+UNDER_WAY: Final = 2
 
 
 @dataclass(eq=False, slots=True)
@@ -27,18 +30,22 @@ class _Waiting:
     task: Task
     signature: str
     woken: threading.Event = field(default_factory=threading.Event)
-    is_done: bool = False
+
+    led: Sequence[_Waiting] = ()
+    """The batch that this request has to run, itself first; empty when another runs it."""
 
 
 class AdaptiveModel:
     """A loaded model whose simultaneous runs are joined."""
 
-    def __init__(self, model: LoadedModel, max_rows: int = MAX_ROWS) -> None:
+    def __init__(
+        self, model: LoadedModel, max_rows: int = MAX_ROWS, under_way: int = UNDER_WAY
+    ) -> None:
         self._model = model
         self._rules = Rules(max_rows=max_rows)
+        self._free = under_way
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting] = deque()
-        self._is_running = False
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
@@ -62,18 +69,22 @@ class AdaptiveModel:
     def _take_part(self, own: _Waiting) -> Tensors:
         with self._lock:
             self._waiting.append(own)
-            leads = not self._is_running
-            self._is_running = True
-        if not leads:
-            own.woken.wait()
-        if not own.is_done:
-            self._lead()
+            self._give_turn()
+        own.woken.wait()
+        if own.led:
+            self._run_batch(own.led)
         return own.task.result()
 
-    def _lead(self) -> None:
-        """Run the next batch, tell its members, and pass the lead on."""
-        with self._lock:
+    def _give_turn(self) -> None:
+        """Let the longest waiting request run the next batch, if there may be another run."""
+        if self._free and self._waiting:
+            self._free -= 1
             batch = self._next_batch()
+            batch[0].led = batch
+            batch[0].woken.set()
+
+    def _run_batch(self, batch: Sequence[_Waiting]) -> None:
+        """Run the batch, pass the turn on, and tell its members."""
         try:
             run_tasks(
                 lambda inputs: self._model.run(batch[0].signature, inputs),
@@ -81,14 +92,12 @@ class AdaptiveModel:
                 self._rules,
             )
         finally:
+            batch[0].led = ()  # it is in its own list: such a ring would keep all inputs
             with self._lock:
-                successor = self._waiting[0] if self._waiting else None
-                self._is_running = successor is not None
-            for member in batch:
-                member.is_done = True
+                self._free += 1
+                self._give_turn()
+            for member in batch[1:]:
                 member.woken.set()
-            if successor is not None:
-                successor.woken.set()
 
     def _next_batch(self) -> list[_Waiting]:
         """Take the first waiting request and those of its signature that fit in with it."""

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from model_server.adaptive import AdaptiveModel
+from model_server.adaptive import UNDER_WAY, AdaptiveModel
 from model_server.engine import Tensors
 from model_server.errors import InvalidArgument
 from tests.model_server.harness import eventually, in_threads
@@ -30,7 +30,7 @@ def test_a_lonely_request_runs_in_its_own_thread() -> None:
 
 def test_what_waits_while_the_engine_works_becomes_the_next_batch() -> None:
     gate = Gate()
-    model = AdaptiveModel(gate.model)
+    model = AdaptiveModel(gate.model, under_way=1)
     outcomes: dict[int, object] = {}
 
     with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
@@ -43,9 +43,26 @@ def test_what_waits_while_the_engine_works_becomes_the_next_batch() -> None:
     assert outcomes == {0: [0], 10: [1], 11: [2], 12: [3], 13: [4]}
 
 
-def test_an_error_reaches_only_its_owner() -> None:
+def test_one_run_is_prepared_while_another_computes() -> None:
     gate = Gate()
     model = AdaptiveModel(gate.model)
+    outcomes: dict[int, object] = {}
+
+    with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
+        assert eventually(lambda: len(gate.batches) == 1)
+        with in_threads(1, lambda n: ask(model, outcomes, 1 + n, 1)):
+            assert eventually(lambda: len(gate.batches) == 2)
+            with in_threads(3, lambda n: ask(model, outcomes, 2 + n, n + 2)):
+                assert eventually(lambda: len(model._waiting) == 3)
+                gate.opened.set()
+
+    assert [sorted(batch) for batch in gate.batches] == [[0], [1], [2, 3, 4]]
+    assert outcomes == {n: [n] for n in range(5)}
+
+
+def test_an_error_reaches_only_its_owner() -> None:
+    gate = Gate()
+    model = AdaptiveModel(gate.model, under_way=1)
     outcomes: dict[int, object] = {}
 
     with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
@@ -59,7 +76,7 @@ def test_an_error_reaches_only_its_owner() -> None:
 
 def test_a_batch_has_a_most_of_rows() -> None:
     gate = Gate()
-    model = AdaptiveModel(gate.model, max_rows=3)
+    model = AdaptiveModel(gate.model, max_rows=3, under_way=1)
     outcomes: dict[int, object] = {}
 
     with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
@@ -80,7 +97,9 @@ def test_signatures_are_never_mixed() -> None:
         return {"y": inputs["x"]}
 
     sig = signature({"x": "float"}, {"y": "float"})
-    model = AdaptiveModel(ToyModel({"a": sig, "b": sig}, {"a": function, "b": function}))
+    model = AdaptiveModel(
+        ToyModel({"a": sig, "b": sig}, {"a": function, "b": function}), under_way=1
+    )
 
     def work(name: str, number: int) -> None:
         model.run(name, rows(number))
@@ -116,6 +135,20 @@ def test_many_threads_all_get_their_own_answer() -> None:
         pass
 
     assert outcomes == {n * 100 + turn: [n / 2, turn / 2] for n in range(16) for turn in range(20)}
+
+
+def test_no_turn_is_lost_when_runs_end_at_the_same_time() -> None:
+    model = AdaptiveModel(half_plus(0))
+
+    def work(number: int) -> None:
+        for _ in range(20):
+            ask(model, {}, number, number)
+
+    for _ in range(20):
+        with in_threads(8, work):
+            pass
+
+    assert model._free == UNDER_WAY
 
 
 def test_after_a_failure_the_next_request_runs() -> None:
