@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,14 @@ from orchestrator.processes import identity
 
 #: A shell one-liner that outlives TERM, and so does what it starts.
 DEAF = 'trap "" TERM; echo deaf; while :; do sleep 0.1; done'
+
+
+@pytest.fixture(autouse=True)
+def _hangs_up() -> Iterator[None]:
+    """Let SIGHUP mean what it usually does, also to tests that run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 class Launch(Protocol):
