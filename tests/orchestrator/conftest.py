@@ -18,11 +18,16 @@ DEAF = 'trap "" TERM; echo deaf; while :; do sleep 0.1; done'
 
 
 @pytest.fixture(autouse=True)
-def _hangs_up() -> Iterator[None]:
-    """Let SIGHUP mean what it usually does, also to tests that run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def _usual_signals() -> Iterator[None]:
+    """Let signals mean what they usually do, also under nohup or behind a shell's ``&``."""
+    usual: dict[signal.Signals, Any] = {
+        signal.SIGHUP: signal.SIG_DFL,
+        signal.SIGINT: signal.default_int_handler,
+    }
+    before = {number: signal.signal(number, meaning) for number, meaning in usual.items()}
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, meaning in before.items():
+        signal.signal(number, meaning)
 
 
 class Launch(Protocol):
