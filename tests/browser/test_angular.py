@@ -106,6 +106,34 @@ def test_a_late_answer_to_an_earlier_picture_is_not_shown(page: Page, site: str)
     expect(best(page)).to_contain_text("5: ")
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_an_answer_of_something_else_is_said_to_be_one(page: Page, site: str, way: str) -> None:
+    headers = {"Access-Control-Allow-Origin": "*"}
+    answer = {"json": {"hello": "world"}, "headers": headers}
+    page.route("**/predict**", lambda route: route.fulfill(**answer))
+
+    ask(page, site, way)
+
+    expect(page.get_by_role("alert")).to_contain_text("this is not a gateway's answer")
+
+
+def test_a_key_that_no_header_can_carry_is_refused(page: Page, site: str) -> None:
+    ask(page, site, "JSON", key="ключ")
+
+    expect(page.get_by_role("alert")).to_contain_text("The key cannot be sent")
+
+
+def test_a_file_that_cannot_be_read_is_said_to_be_one(page: Page, site: str) -> None:
+    ask(page, site, "JSON")
+    expect(best(page)).to_contain_text("3: ")
+    page.evaluate("FileReader.prototype.readAsDataURL = function () { this.onerror(); }")
+
+    ask(page, site, "JSON", picture="digit_4.png")
+
+    expect(page.get_by_role("alert")).to_have_text("The file cannot be read; choose it again.")
+    expect(best(page)).to_have_count(0)
+
+
 def test_origin_that_is_not_allowed_gets_nothing(
     open_page: Open, app: str, make_site: MakeSite, digits_serving: str
 ) -> None:

@@ -26,21 +26,26 @@ export class App {
     const file = files?.item(0);
     if (!file) return;
     this.#chosen = file;
-    const picture = await dataUrl(file);
+    const picture = await dataUrl(file).catch(() => "");
     if (this.#chosen !== file) return; // another one was chosen meanwhile
     this.picture.set(picture);
-    this.ask();
+    if (picture) this.ask();
+    else this.#begin("The file cannot be read; choose it again.");
   }
 
   /** Asks; the answer to an earlier question no longer counts. */
   protected ask(): void {
-    this.#asking?.unsubscribe();
-    this.predictions.set([]);
-    this.trouble.set("");
+    this.#begin();
     this.#asking = this.#question().subscribe({
       next: (predictions) => this.predictions.set(predictions),
       error: (error) => this.trouble.set(reason(error)),
     });
+  }
+
+  #begin(trouble = ""): void {
+    this.#asking?.unsubscribe();
+    this.predictions.set([]);
+    this.trouble.set(trouble);
   }
 
   #question() {
