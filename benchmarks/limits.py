@@ -50,12 +50,12 @@ class Limit:
 
 
 @contextmanager
-def limit(model: str, layout: Layout, lanes: int = 1) -> Iterator[Limit]:
+def limit(model: str, layout: Layout) -> Iterator[Limit]:
     """Run a worker with the layout's engine; the block starts when it is warm."""
     LOGS.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.in_process"]
     resize = "exact" if layout.exact_resize else "usual"
-    command += [layout.engine, layout.precision, resize, str(lanes), model]
+    command += [layout.engine, layout.precision, resize, str(layout.streams), model]
     with (LOGS / "benchmarks.in_process.log").open("wb") as log:
         process = subprocess.Popen(
             command,

@@ -32,13 +32,23 @@ class Layout:
 
     engine_threads: int = CPUS
 
+    stream_per_core: bool = False
+    """Whether the engine has a stream for each core, for many callers, in place of one for all."""
+
     exact_resize: bool = False
     """Whether the gateway resizes as Keras does, although the engine computes in bf16."""
 
     @property
     def name(self) -> str:
         """The engine as tables call it."""
-        return f"{self.engine} {self.precision}{', exact resize' if self.exact_resize else ''}"
+        streams = ", a stream per core" if self.stream_per_core else ""
+        resize = ", exact resize" if self.exact_resize else ""
+        return f"{self.engine} {self.precision}{streams}{resize}"
+
+    @property
+    def streams(self) -> int:
+        """How many runs the engine computes side by side."""
+        return CPUS if self.stream_per_core else 1
 
     @property
     def fast_resize(self) -> bool:
@@ -52,8 +62,9 @@ class Layout:
 
 
 ENGINES = (
+    Layout(stream_per_core=True),
+    Layout(stream_per_core=True, exact_resize=True),
     Layout(),
-    Layout(exact_resize=True),
     Layout(precision="f32"),
     Layout(engine="tensorflow", precision="f32"),
 )
@@ -70,6 +81,7 @@ def model_server(fixture: Fixture, layout: Layout) -> Iterator[tuple[str, int]]:
         "rest_api_num_threads": layout.http_threads,
         "engine": layout.engine,
         "precision": layout.precision,
+        "streams": layout.streams,
         "openvino_cache_dir": CACHE,
         "tensorflow_intra_op_parallelism": layout.engine_threads,
     }

@@ -19,7 +19,7 @@ from model_server.merging import Rules, Task, row_count, run_tasks
 
 #: Most rows of one joined run: on CPUs bigger ones are not faster per row, only later.
 MAX_ROWS: Final = 16
-#: Runs of one model that are under way: one that computes, and one that is prepared meanwhile.
+#: Runs of one model that are under way: the one that is computed, and one that is made ready.
 UNDER_WAY: Final = 2
 
 

@@ -61,6 +61,10 @@ def _check(flags: Flags) -> None:
         raise InvalidArgument(
             "--precision=bf16 needs OpenVINO; --engine=tensorflow computes in f32."
         )
+    if flags["streams"] < 1:
+        raise InvalidArgument(f"--streams is {flags['streams']}; at least 1 is needed.")
+    if flags["engine"] == "tensorflow" and flags["streams"] > 1:
+        raise InvalidArgument("--streams needs OpenVINO; --engine=tensorflow shares its threads.")
     if flags["engine"] == "openvino" and flags["saved_model_tags"] != "serve":
         raise InvalidArgument(
             f"--engine=openvino reads the meta graph with the tag serve;"
@@ -71,6 +75,7 @@ def _check(flags: Flags) -> None:
 def _openvino_options(flags: Flags) -> OpenVINOOptions:
     return OpenVINOOptions(
         precision=flags["precision"],
+        streams=flags["streams"],
         threads=flags["tensorflow_intra_op_parallelism"] or flags["tensorflow_session_parallelism"],
         timeout_ms=flags["rest_api_timeout_in_ms"],
         cache_dir=flags["openvino_cache_dir"],

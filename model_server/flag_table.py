@@ -74,6 +74,7 @@ FLAGS: Final = (
     Flag("num_request_iterations_for_warmup", 0, "How often; 0 is once."),
     Flag("engine", "auto", "auto, tensorflow or openvino. (Ours.)"),
     Flag("precision", "f32", "OpenVINO computes in f32, bf16 or auto: bf16 if it can. (Ours.)"),
+    Flag("streams", 1, "Runs that OpenVINO computes side by side, on a share each. (Ours.)"),
     Flag("openvino_cache_dir", "", "Folder for compiled models; empty keeps none. (Ours.)"),
     Flag("saved_model_tags", "serve", "Tags of the meta graph to load, with commas between."),
     Flag("tensorflow_session_parallelism", 0, "Threads in and between operations.", wide=True),

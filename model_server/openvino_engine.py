@@ -43,8 +43,11 @@ class OpenVINOOptions:
     precision: str = "f32"
     """One of PRECISIONS; ``auto`` is bf16 where the processor has it."""
 
+    streams: int = 1
+    """Runs that are computed side by side, each by its share of the threads."""
+
     threads: int = 0
-    """Threads inside one run; 0 lets OpenVINO choose."""
+    """Threads of all streams together; 0 lets OpenVINO choose."""
 
     timeout_ms: int = 30_000
     """How long one run may take; 0 or less is without limit."""
@@ -99,8 +102,8 @@ class _Compiler:
         self._config = {
             # Without the hint, processors that have bf16 would use it unasked.
             "INFERENCE_PRECISION_HINT": chosen_precision(options.precision, capabilities),
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": "1",
+            "PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT",
+            "NUM_STREAMS": str(options.streams),
             "INFERENCE_NUM_THREADS": str(options.threads),
             # The gateway works on the same cores: a thread bound to one of them waits for it.
             "ENABLE_CPU_PINNING": "NO",

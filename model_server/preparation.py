@@ -34,6 +34,10 @@ class Preparation:
     engine: Engine
     metrics: Metrics
     batching: Batching | None = None
+
+    streams: int = 1
+    """How many runs of a model the engine computes side by side."""
+
     warms_up: bool = True
     warmup_iterations: int = 1
 
@@ -59,7 +63,9 @@ class Preparation:
             model = DeclaredShapes(model)
         if self.batching is not None:
             return _batched(model, path, self.batching)
-        return model if spec is None else AdaptiveModel(model)
+        if spec is None:
+            return model
+        return AdaptiveModel(model, under_way=self.streams + 1)  # and one that is made ready
 
 
 def _batched(model: LoadedModel, path: Path, batching: Batching) -> LoadedModel:

@@ -43,6 +43,7 @@ class Server:
             engine=engine or engine_for(flags),
             metrics=self._metrics,
             batching=_batching(flags),
+            streams=flags["streams"],
             warms_up=flags["enable_model_warmup"],
             warmup_iterations=flags["num_request_iterations_for_warmup"],
         )

@@ -28,7 +28,7 @@ LOCAL = "127.0.0.1"
 DEADLINE_S = 10
 ENGINES = ("auto", "tensorflow", "openvino")
 PRECISIONS = ("f32", "bf16", "auto")
-COMPUTING = ("engine", "precision")
+COMPUTING = ("engine", "precision", "streams")
 _SPARE_S = 10
 _SILENCE_S = 30
 
@@ -46,6 +46,7 @@ def start_options(parser: argparse.ArgumentParser) -> None:
     add("--deadline", type=seconds, help=f"seconds that a request may take ({DEADLINE_S})")
     add("--engine", choices=ENGINES, help="what computes in the embedded Serving (auto)")
     add("--precision", choices=PRECISIONS, help="how exactly it computes (f32)")
+    add("--streams", type=whole(1), help="runs that it computes side by side (1)")
     add("--batching", action="store_true", help="merge requests in Serving; see the manual")
     add("--serving-threads", type=whole(1), help="threads of a model run (the usable processors)")
     add("--gateway-workers", type=whole(1), help="processes of the gateway (half the processors)")

@@ -45,6 +45,8 @@ def test_flags_choose_the_engine(given: list[str], engine: type) -> None:
         (["--engine=torch"], "--engine is 'torch'; allowed are auto, tensorflow, openvino."),
         (["--precision=f16"], "--precision is 'f16'; allowed are f32, bf16, auto."),
         (["--engine=tensorflow", "--precision=bf16"], "--precision=bf16 needs OpenVINO"),
+        (["--streams=0"], "--streams is 0; at least 1 is needed."),
+        (["--engine=tensorflow", "--streams=2"], "--streams needs OpenVINO"),
         (["--engine=openvino", "--saved_model_tags=gpu"], "gpu needs --engine=tensorflow"),
     ],
 )

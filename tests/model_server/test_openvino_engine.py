@@ -95,6 +95,16 @@ def test_a_network_that_knows_imagenet_gets_the_scores_of_tensorflow(mobilenet: 
     np.testing.assert_allclose(answer, truth["from_levels"], atol=1e-4)
 
 
+def test_each_stream_computes_a_run_of_its_own(exports: Path, tmp_path: Path) -> None:
+    truth = expected(exports / "tf")
+
+    for streams in (1, 2):
+        model = loaded(exports / "tf" / "1", streams=streams, cache_dir=str(tmp_path))
+        compiled: Any = vars(vars(model)["_runner"])["_compiled"]
+        assert compiled.get_property("NUM_STREAMS") == streams
+        np.testing.assert_allclose(scores(model, truth["levels"]), truth["from_levels"], atol=1e-4)
+
+
 # bf16
 
 

@@ -192,6 +192,15 @@ def test_our_exports_are_warmed_up_with_a_black_picture_and_batched(tmp_path: Pa
     assert isinstance(prepared, AdaptiveModel)
 
 
+def test_as_many_runs_are_under_way_as_the_engine_computes_and_one_more(tmp_path: Path) -> None:
+    write_spec(tmp_path)
+
+    prepared = prepare(pixels_model(), tmp_path, streams=3)
+
+    assert isinstance(prepared, AdaptiveModel)
+    assert prepared._free == 4
+
+
 def test_other_savedmodels_are_neither_warmed_up_nor_batched(tmp_path: Path) -> None:
     toy = pixels_model()
 

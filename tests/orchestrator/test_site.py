@@ -23,10 +23,11 @@ def test_nothing_is_said_about_computing_unless_asked_for(tmp_path: Path) -> Non
     assert settled(tmp_path, "--serving", "embedded").computing == []
 
 
-def test_engine_and_precision_become_flags(tmp_path: Path) -> None:
-    site = settled(tmp_path, "--serving", "embedded", "--engine", "openvino", "--precision", "auto")
+def test_how_to_compute_becomes_flags(tmp_path: Path) -> None:
+    words = ["--engine", "openvino", "--precision", "auto", "--streams", "2"]
+    site = settled(tmp_path, "--serving", "embedded", *words)
 
-    assert site.computing == ["--engine=openvino", "--precision=auto"]
+    assert site.computing == ["--engine=openvino", "--precision=auto", "--streams=2"]
 
 
 @pytest.mark.parametrize(
