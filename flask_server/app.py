@@ -95,7 +95,9 @@ def _models(settings: Settings) -> Models:
         return Serving(url, connections=settings.threads)
 
     entries = master.models_file(settings.models_file).entries
-    return Models(entries, lambda url: serving_at(url or settings.serving_url))
+    return Models(
+        entries, lambda url: serving_at(url or settings.serving_url), settings.calls_under_way
+    )
 
 
 def _metrics(settings: Settings, models: Models) -> Metrics:

@@ -22,9 +22,6 @@ from flask_server.predictions import Scores
 from flask_server.preprocessing import Pixels
 from flask_server.serving import ServableGone
 
-#: Calls for one model that a worker has under way at the same time: while Serving computes one, it
-#: reads the next.
-UNDER_WAY = 2
 #: Most pictures that are waited for while another call is under way; see ``Coalescer._may_send``.
 WORTHWHILE = 6
 #: Most pictures in one call; a single request may bring more and then goes alone. Engines gain
@@ -58,7 +55,7 @@ class _Job:
 class Coalescer:
     """Merges the calls of one worker for one model; safe to use from several threads."""
 
-    def __init__(self, under_way: int = UNDER_WAY, most: int = MOST) -> None:
+    def __init__(self, under_way: int, most: int = MOST) -> None:
         self._under_way = under_way
         self._most = most
         self._lock = threading.Lock()

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from flask_server import images
-from flask_server.coalescing import MOST, UNDER_WAY
+from flask_server.coalescing import MOST
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError, ModelNotReady, Overloaded, UnknownVersion
 from flask_server.lanes import Lanes
@@ -39,10 +39,6 @@ from model_catalog.spec import InputSpec, ModelSpec
 #: How often a question is asked when a version swap comes in between. The new version may see
 #: pictures differently, so each attempt starts from the upload.
 ATTEMPTS = 3
-
-#: Requests for one model whose pictures a worker holds decoded at the same time: those of the calls
-#: under way, and those of the next. A decoded picture takes many times the memory of its file.
-DECODED = (UNDER_WAY + 1) * MOST
 
 #: The bytes of one picture, or why there are none.
 Upload = bytes | GatewayError
@@ -87,7 +83,8 @@ class Gateway:
         self.models = models
         self._lanes = Lanes()
         self._resize = resizer(fast=settings.fast_resize)
-        self._places = {name: threading.BoundedSemaphore(DECODED) for name in models.names}
+        decoded = most_decoded(settings.calls_under_way)
+        self._places = {name: threading.BoundedSemaphore(decoded) for name in models.names}
 
     def classify(self, question: Question, deadline: Deadline, watch: Stopwatch) -> Answer:
         """Answer the question, or raise the GatewayError that fails all of it."""
@@ -176,6 +173,15 @@ class Gateway:
             return self.prepared(upload, spec, watch)
         except GatewayError as error:
             return error
+
+
+def most_decoded(calls_under_way: int) -> int:
+    """Return for how many requests for one model a worker holds decoded pictures.
+
+    Those of the calls under way, and those of the next: a decoded picture takes many times the
+    memory of its file.
+    """
+    return (calls_under_way + 1) * MOST
 
 
 @dataclass(frozen=True, slots=True)

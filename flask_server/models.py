@@ -45,12 +45,15 @@ class Models:
     """All configured models, kept up to date."""
 
     def __init__(
-        self, entries: tuple[ModelEntry, ...], serving_at: Callable[[str | None], Serving]
+        self,
+        entries: tuple[ModelEntry, ...],
+        serving_at: Callable[[str | None], Serving],
+        calls_under_way: int,
     ) -> None:
         self._entries = {entry.name: entry for entry in entries}
         self._servings = {entry.name: serving_at(entry.serving_url) for entry in entries}
         # Models never share a call, so neither do they share a queue.
-        self._mergers = {entry.name: Coalescer() for entry in entries}
+        self._mergers = {entry.name: Coalescer(calls_under_way) for entry in entries}
         self._states: dict[str, ModelState] = {}
         self._specs: dict[tuple[str, int], LiveModel] = {}
         self._looking = {entry.name: threading.Lock() for entry in entries}

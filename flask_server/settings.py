@@ -56,6 +56,10 @@ class Settings:
     max_in_flight: int = 32
     """Most predictions at work in one worker process."""
 
+    calls_under_way: int = 2
+    """Calls for one model that a worker has under way at Serving; what comes then shares the next.
+    Two keep an engine busy that computes one batch at a time, three one that computes two."""
+
     deadline_s: float = 10.0
     """Seconds a request may take before the caller gets a 504."""
 
@@ -203,6 +207,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "max_pixels": _whole(1),
     "max_images": _whole(1),
     "max_in_flight": _whole(1),
+    "calls_under_way": _whole(1),
     "deadline_s": _seconds,
     "poll_interval_s": _seconds,
     "fast_jpeg": _flag,

@@ -154,6 +154,7 @@ def _environment(options: argparse.Namespace, root: Path) -> dict[str, str]:
         "GATEWAY_MODELS_FILE": str(root / "models.toml"),
         "GATEWAY_DEADLINE_S": str(DEADLINE_S),
         "GATEWAY_WORKERS": str(max(1, usable_cpus() // 2)),
+        "GATEWAY_CALLS_UNDER_WAY": str((options.streams or 1) + 1),
         # Who gives up digits of the scores for speed does not ask for the last bit of a pixel.
         "GATEWAY_FAST_RESIZE": "auto" if options.precision in {"bf16", "auto"} else "false",
     }

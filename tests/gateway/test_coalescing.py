@@ -81,7 +81,7 @@ def test_an_idle_serving_is_asked_at_once() -> None:
     engine = Engine()
     engine.first.set()
 
-    scores = Coalescer().ask(1, [picture(7)], engine.ask, Deadline(5))
+    scores = Coalescer(2).ask(1, [picture(7)], engine.ask, Deadline(5))
 
     assert scores == [np.array([7.0])]
     assert engine.calls == [[7]]
@@ -138,7 +138,7 @@ def test_pictures_are_let_go_as_soon_as_they_are_answered() -> None:
     seen = weakref.ref(pictures[0])
     gc.disable()
     try:
-        Coalescer().ask(1, pictures, engine.ask, Deadline(5))
+        Coalescer(2).ask(1, pictures, engine.ask, Deadline(5))
         del pictures
         assert seen() is None
     finally:
@@ -247,7 +247,7 @@ def test_a_turn_that_comes_too_late_for_all_is_not_lost(order: tuple[int, int]) 
 def test_the_turn_is_passed_on_after_every_kind_of_end() -> None:
     engine = Engine(lambda values: ServingUnavailable("away") if 5 in values else None)
     engine.first.set()
-    coalescer = Coalescer()
+    coalescer = Coalescer(2)
     with pytest.raises(ServingUnavailable):
         coalescer.ask(1, [picture(5)], engine.ask, Deadline(5))
     with pytest.raises(ZeroDivisionError):
@@ -260,7 +260,7 @@ def test_the_turn_is_passed_on_after_every_kind_of_end() -> None:
 def test_who_comes_without_time_does_not_keep_the_turn(size: int) -> None:
     engine = Engine()
     engine.first.set()
-    coalescer = Coalescer()
+    coalescer = Coalescer(2)
     for _ in range(3):
         with pytest.raises(ServingTimeout):
             coalescer.ask(1, [picture(1)] * size, engine.ask, Deadline(0))

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from flask_server import images
-from flask_server.gateway import DECODED
+from flask_server.gateway import most_decoded
+from flask_server.settings import Settings
 from tests.gateway.conftest import MakeApp, b64, flat
 from tests.gateway.test_model_views import URL, code
 from tests.gateway.test_serving_faults import ask, eventually
+
+DECODED = most_decoded(Settings().calls_under_way)
 
 
 class Slow:

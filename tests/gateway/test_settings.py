@@ -20,6 +20,7 @@ def test_values_are_read_by_their_type() -> None:
             "GATEWAY_SERVING_URL": "http://[::1]:8501/",
             "GATEWAY_CORS_ORIGINS": "https://a.example, http://localhost:4200/",
             "GATEWAY_MAX_BODY_BYTES": "1",
+            "GATEWAY_CALLS_UNDER_WAY": "3",
             "GATEWAY_DEADLINE_S": "2.5",
             "GATEWAY_FAST_JPEG": "no",
             "GATEWAY_FAST_RESIZE": "yes",
@@ -30,6 +31,7 @@ def test_values_are_read_by_their_type() -> None:
     assert settings.serving_url == "http://[::1]:8501"
     assert settings.cors_origins == ("https://a.example", "http://localhost:4200")
     assert settings.max_body_bytes == 1
+    assert settings.calls_under_way == 3
     assert settings.deadline_s == 2.5
     assert not settings.fast_jpeg
     assert settings.fast_resize

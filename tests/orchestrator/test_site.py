@@ -30,6 +30,16 @@ def test_how_to_compute_becomes_flags(tmp_path: Path) -> None:
     assert site.computing == ["--engine=openvino", "--precision=auto", "--streams=2"]
 
 
+@pytest.mark.parametrize(("words", "calls"), [([], "2"), (["--streams", "2"], "3")])
+def test_the_gateway_keeps_all_streams_busy(
+    words: list[str], calls: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GATEWAY_CALLS_UNDER_WAY", raising=False)
+    site = settled(tmp_path, "--serving", "embedded", *words)
+
+    assert site.env["GATEWAY_CALLS_UNDER_WAY"] == calls
+
+
 @pytest.mark.parametrize(
     ("words", "resize"),
     [
