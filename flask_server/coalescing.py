@@ -22,8 +22,9 @@ from flask_server.predictions import Scores
 from flask_server.preprocessing import Pixels
 from flask_server.serving import ServableGone
 
-#: Most pictures that are waited for while another call is under way; see ``Coalescer._may_send``.
-WORTHWHILE = 6
+#: Pictures that are waited for while other calls are under way, as many as may be together; see
+#: ``Coalescer._may_send``. Two calls then have six each at least, three have four.
+WORTHWHILE = 12
 #: Most pictures in one call; a single request may bring more and then goes alone. Engines gain
 #: little beyond that, and with fewer the worker decodes some while Serving has the others.
 MOST = 8
@@ -57,6 +58,7 @@ class Coalescer:
 
     def __init__(self, under_way: int, most: int = MOST) -> None:
         self._under_way = under_way
+        self._enough = max(1, WORTHWHILE // under_way)
         self._most = most
         self._lock = threading.Lock()
         self._waiting: list[_Job] = []
@@ -95,7 +97,7 @@ class Coalescer:
         callers take turns in being decoded and being computed, and many share calls.
         """
         away = sum(map(_count, self._away))
-        return len(self._away) < self._under_way and _count(self._waiting) >= min(WORTHWHILE, away)
+        return len(self._away) < self._under_way and _count(self._waiting) >= min(self._enough, away)
 
     def _next(self) -> list[_Job]:
         """Take the longest waiting jobs of one version that fit into one call, at least one."""

@@ -109,11 +109,14 @@ def test_a_call_is_never_larger_than_allowed_unless_one_request_is() -> None:
     assert engine.calls == [[0], [1, 2, 3], [4, 5, 6, 7], [8]]
 
 
-@pytest.mark.parametrize("size", [1, 3, WORTHWHILE, WORTHWHILE + 2])
-def test_a_second_call_goes_when_it_is_as_large_as_the_first_or_large_enough(size: int) -> None:
+@pytest.mark.parametrize("calls", [2, 3])
+@pytest.mark.parametrize("size", [1, 3, WORTHWHILE // 3, WORTHWHILE // 2, WORTHWHILE])
+def test_another_call_goes_when_it_is_as_large_as_the_first_or_large_enough(
+    size: int, calls: int
+) -> None:
     engine = Engine()
-    enough = list(range(1, min(size, WORTHWHILE) + 1))
-    with waiting_behind(engine, [0] * size, under_way=2) as (_, asked):
+    enough = list(range(1, min(size, WORTHWHILE // calls) + 1))
+    with waiting_behind(engine, [0] * size, under_way=calls) as (_, asked):
         futures = [asked(number) for number in enough]
 
         assert [future.result(5) for future in futures] == [[number] for number in enough]
