@@ -59,7 +59,7 @@ export class Gateway {
 /** Says what went wrong, in the gateway's own words where it has said something. */
 export function reason(error: unknown): string {
   if (!(error instanceof HttpErrorResponse)) {
-    return `The key cannot be sent, or this is not a gateway's answer: ${error}`;
+    return `This is not a gateway's answer: ${error}`;
   }
   const problem: Partial<Problem> | null = error.error;
   return problem?.code ? `${problem.detail} (${problem.code})` : error.message;
