@@ -96,8 +96,8 @@ class Coalescer:
         Beside another call it is when it has as many pictures as that one, or enough: so a few
         callers take turns in being decoded and being computed, and many share calls.
         """
-        away = sum(map(_count, self._away))
-        return len(self._away) < self._under_way and _count(self._waiting) >= min(self._enough, away)
+        away, waiting = sum(map(_count, self._away)), _count(self._waiting)
+        return len(self._away) < self._under_way and waiting >= min(self._enough, away)
 
     def _next(self) -> list[_Job]:
         """Take the longest waiting jobs of one version that fit into one call, at least one."""
