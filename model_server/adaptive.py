@@ -1,8 +1,8 @@
 """Batch requests by our own rule: what waits while the engine works becomes the next batch.
 
 An idle server adds no delay and no thread change: the request's own thread runs the model. When
-others wait, one of them is woken to run the next batch for all. No timer anywhere. Two runs are
-under way at the same time, so that the next one's pictures are ready when the engine is.
+others wait, one of them is woken to run the next batch for all. No timer anywhere. One run
+more is under way than the engine computes, so that its pictures are ready when the engine is.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from model_server.merging import Rules, Task, row_count, run_tasks
 
 #: Most rows of one joined run: on CPUs bigger ones are not faster per row, only later.
 MAX_ROWS: Final = 16
-#: Runs of one model that are under way: the one that is computed, and one that is made ready.
-UNDER_WAY: Final = 2
 
 
 @dataclass(eq=False, slots=True)
@@ -38,9 +36,7 @@ class _Waiting:
 class AdaptiveModel:
     """A loaded model whose simultaneous runs are joined."""
 
-    def __init__(
-        self, model: LoadedModel, max_rows: int = MAX_ROWS, under_way: int = UNDER_WAY
-    ) -> None:
+    def __init__(self, model: LoadedModel, under_way: int, max_rows: int = MAX_ROWS) -> None:
         self._model = model
         self._rules = Rules(max_rows=max_rows)
         self._free = under_way

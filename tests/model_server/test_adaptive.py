@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from model_server.adaptive import UNDER_WAY, AdaptiveModel
+from model_server.adaptive import AdaptiveModel
 from model_server.engine import Tensors
 from model_server.errors import InvalidArgument
 from tests.model_server.harness import eventually, in_threads
@@ -21,7 +21,7 @@ def test_a_lonely_request_runs_in_its_own_thread() -> None:
         return {"y": inputs["x"]}
 
     toy = half_plus(0)
-    model = AdaptiveModel(ToyModel(toy.signatures, {"serving_default": function}))
+    model = AdaptiveModel(ToyModel(toy.signatures, {"serving_default": function}), 2)
 
     model.run("serving_default", rows(1))
 
@@ -30,7 +30,7 @@ def test_a_lonely_request_runs_in_its_own_thread() -> None:
 
 def test_what_waits_while_the_engine_works_becomes_the_next_batch() -> None:
     gate = Gate()
-    model = AdaptiveModel(gate.model, under_way=1)
+    model = AdaptiveModel(gate.model, 1)
     outcomes: dict[int, object] = {}
 
     with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
@@ -45,7 +45,7 @@ def test_what_waits_while_the_engine_works_becomes_the_next_batch() -> None:
 
 def test_one_run_is_prepared_while_another_computes() -> None:
     gate = Gate()
-    model = AdaptiveModel(gate.model)
+    model = AdaptiveModel(gate.model, 2)
     outcomes: dict[int, object] = {}
 
     with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
@@ -62,7 +62,7 @@ def test_one_run_is_prepared_while_another_computes() -> None:
 
 def test_an_error_reaches_only_its_owner() -> None:
     gate = Gate()
-    model = AdaptiveModel(gate.model, under_way=1)
+    model = AdaptiveModel(gate.model, 1)
     outcomes: dict[int, object] = {}
 
     with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
@@ -76,7 +76,7 @@ def test_an_error_reaches_only_its_owner() -> None:
 
 def test_a_batch_has_a_most_of_rows() -> None:
     gate = Gate()
-    model = AdaptiveModel(gate.model, max_rows=3, under_way=1)
+    model = AdaptiveModel(gate.model, 1, max_rows=3)
     outcomes: dict[int, object] = {}
 
     with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
@@ -97,9 +97,7 @@ def test_signatures_are_never_mixed() -> None:
         return {"y": inputs["x"]}
 
     sig = signature({"x": "float"}, {"y": "float"})
-    model = AdaptiveModel(
-        ToyModel({"a": sig, "b": sig}, {"a": function, "b": function}), under_way=1
-    )
+    model = AdaptiveModel(ToyModel({"a": sig, "b": sig}, {"a": function, "b": function}), 1)
 
     def work(name: str, number: int) -> None:
         model.run(name, rows(number))
@@ -117,14 +115,14 @@ def test_signatures_are_never_mixed() -> None:
 def test_what_cannot_be_joined_is_run_as_it_is(inputs: Tensors) -> None:
     toy = half_plus(0)
 
-    outputs = AdaptiveModel(toy, max_rows=32).run("serving_default", inputs)
+    outputs = AdaptiveModel(toy, 2, max_rows=32).run("serving_default", inputs)
 
     assert (outputs["y"] * 2 == inputs["x"]).all()
     assert toy.calls == [inputs]
 
 
 def test_many_threads_all_get_their_own_answer() -> None:
-    model = AdaptiveModel(half_plus(0, delay_s=0.001))
+    model = AdaptiveModel(half_plus(0, delay_s=0.001), 2)
     outcomes: dict[int, object] = {}
 
     def work(number: int) -> None:
@@ -138,7 +136,7 @@ def test_many_threads_all_get_their_own_answer() -> None:
 
 
 def test_no_turn_is_lost_when_runs_end_at_the_same_time() -> None:
-    model = AdaptiveModel(half_plus(0))
+    model = AdaptiveModel(half_plus(0), 2)
 
     def work(number: int) -> None:
         for _ in range(20):
@@ -148,12 +146,12 @@ def test_no_turn_is_lost_when_runs_end_at_the_same_time() -> None:
         with in_threads(8, work):
             pass
 
-    assert model._free == UNDER_WAY
+    assert model._free == 2
 
 
 def test_after_a_failure_the_next_request_runs() -> None:
     toy = half_plus(0)
-    model = AdaptiveModel(ToyModel(toy.signatures, {"serving_default": picky}))
+    model = AdaptiveModel(ToyModel(toy.signatures, {"serving_default": picky}), 2)
 
     with pytest.raises(InvalidArgument):
         model.run("serving_default", rows(-1))

@@ -124,13 +124,16 @@ def test_bytes_that_are_not_utf8_survive() -> None:
     assert lone.encode("utf-8", "surrogateescape") == b"\xed\xb2\x80"
 
 
-@pytest.mark.parametrize("text", [b"[[],{},[]]", b'["", {}, ""]', b"[null,true,{}]"])
-def test_values_are_counted(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
+@pytest.mark.parametrize(
+    ("text", "offset"), [(b"[[],{},[]]", 7), (b'["", {}, ""]', 9), (b"[null,true,{}]", 11)]
+)
+def test_values_are_counted(monkeypatch: pytest.MonkeyPatch, text: bytes, offset: int) -> None:
     monkeypatch.setattr(json_exact, "MAX_VALUES", 4)
     assert len(parse(text)) == 3
 
     monkeypatch.setattr(json_exact, "MAX_VALUES", 3)
-    with pytest.raises(InvalidArgument, match="More than 3 values besides runs of numbers"):
+    said = f"More than 3 values besides runs of numbers. at offset: {offset}$"
+    with pytest.raises(InvalidArgument, match=said):
         parse(text)
 
 
