@@ -12,8 +12,9 @@ from model_server.dtypes import short_name
 from model_server.engine import Tensors
 from model_server.errors import InvalidArgument
 from model_server.json_text import quoted, quoted_bytes
-from model_server.number_text import decimals
+from model_server.number_text import decimal_lists, decimals
 
+_FLOATS: Final = frozenset({"float", "double"})
 _INTEGERS: Final = frozenset({"int32", "int16", "int8", "uint8", "int64", "uint32", "uint64"})
 _BYTES_SUFFIX: Final = "_bytes"
 
@@ -77,9 +78,15 @@ def _row_object(columns: list[tuple[str, list[str]]], row: int) -> str:
 
 def _row_texts(name: str, array: NDArray[Any], depth: int) -> list[str]:
     """Return the text of each row, every list on one line."""
-    texts = _leaf_texts(name, array, depth + array.ndim - 1)
-    for level in range(array.ndim - 1, 0, -1):
-        texts = _grouped(texts, array.shape, level, "[", ", ", "]")
+    level = array.ndim - 1
+    if level and short_name(array) in _FLOATS:
+        rows = array.reshape(prod(array.shape[:-1]), array.shape[-1])
+        texts = [f"[{row}]" for row in decimal_lists(rows)]
+        level -= 1
+    else:
+        texts = _leaf_texts(name, array, depth + level)
+    for outer in range(level, 0, -1):
+        texts = _grouped(texts, array.shape, outer, "[", ", ", "]")
     return texts
 
 
@@ -108,7 +115,7 @@ def _grouped(
 def _leaf_texts(name: str, array: NDArray[Any], depth: int) -> list[str]:
     flat = array.reshape(-1)
     dtype = short_name(array)
-    if dtype in ("float", "double"):
+    if dtype in _FLOATS:
         return decimals(flat)
     if dtype in _INTEGERS:
         return list(map(str, flat.tolist()))

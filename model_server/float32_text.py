@@ -1,8 +1,9 @@
 """Write float32 numbers in TensorFlow Serving's digits, all of an array at once. Pure.
 
 A number with at most nine digits is the shortest text of the double next to it. So numbers are
-rounded here, as doubles, to the digits they shall have, and orjson writes those doubles. Only
-numbers of ordinary size can be rounded surely; of the others nothing is claimed.
+rounded here, as doubles, to the digits they shall have, and orjson writes those doubles. Those that
+have an exponent are all given the same one, for which powers of ten are exact, and the text gets
+the true one. Of numbers that cannot be rounded surely nothing is claimed.
 """
 
 from __future__ import annotations
@@ -18,33 +19,51 @@ Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 #: Zero, and what lies between these, is written here.
-_LEAST: Final = 1e-13
+_LEAST: Final = float(np.finfo(np.float32).tiny)
 _END: Final = 1e6
-#: The powers of ten that are exact as doubles: a quotient of two exact numbers is the double that
-#: is next to the true one.
-_TENS: Final = 10.0 ** np.arange(23)
 _DIGITS: Final = 9
 _FEW_DIGITS: Final = 6
+#: Each is the double next to the power; up to 1e22 it is the power itself. Beyond, a quotient can
+#: miss the next double, but none of six digits lies where that would change its float32.
+_TENS: Final = np.array([float(f"1e{power}") for power in range(_DIGITS + 38)])
 #: Nearer to the middle between two texts than that, a double cannot tell which is nearer.
 _MIDDLE: Final = 0.5 - 1e-6
 
-#: orjson writes 0.00001, the genuine server 1e-05. With this power of ten too little it gets an
-#: exponent that no other number here has.
-_WITHOUT_EXPONENT: Final = -5
-_TOO_LITTLE: Final = 9
-_MARK, _MEANT = (np.frombuffer(text, np.uint8) for text in (b"14", b"05"))
+#: Below that, numbers have an exponent.
+_LEAST_PLAIN: Final = -4
+#: The one that orjson is given; it is as long as any here.
+_STAND_IN: Final = -10
+_ZERO: Final = ord("0")
 
 
 def texts(flat: Floats) -> tuple[list[str], Mask]:
     """Return a text for each number, and which of them can be relied on."""
-    rounded, sure = _rounded(flat)
-    written = orjson.dumps(rounded, option=orjson.OPT_SERIALIZE_NUMPY)
-    return _with_two_digits(written).decode("ascii")[1:-1].split(","), sure
+    written, sure = _written(flat)
+    return written[1:-1].split(","), sure
 
 
-def _rounded(flat: Floats) -> tuple[Doubles, Mask]:
-    """Return each number with six digits if they give it back, else with nine."""
-    wide = flat.astype(np.float64)
+def lists(rows: Floats) -> list[str] | None:
+    """Return the text of each row without brackets, or None if a number cannot be relied on."""
+    written, sure = _written(rows)
+    return written[2:-2].replace(",", ", ").split("], [") if sure.all() else None
+
+
+def _written(numbers: Floats) -> tuple[str, Mask]:
+    """Return the JSON of an array without spaces, and which numbers can be relied on."""
+    rounded, exponents, sure = _rounded(numbers)
+    json = orjson.dumps(rounded, option=orjson.OPT_SERIALIZE_NUMPY)
+    chars = np.frombuffer(json, np.uint8).copy()
+    tens = np.flatnonzero(chars == ord("e")) + len("e-")
+    chars[tens], chars[tens + 1] = _ZERO + exponents // 10, _ZERO + exponents % 10
+    return chars.tobytes().decode("ascii"), sure
+
+
+def _rounded(numbers: Floats) -> tuple[Doubles, NDArray[np.intp], Mask]:
+    """Return each number with six digits if they give it back, else with nine.
+
+    The second result are the exponents, less their sign, of those that have the stand-in.
+    """
+    wide = numbers.astype(np.float64)
     size = np.abs(wide)
     sure = (size >= _LEAST) & (size < _END)
     size[~sure] = 1
@@ -58,17 +77,9 @@ def _rounded(flat: Floats) -> tuple[Doubles, Mask]:
     count = np.where(suffice, _FEW_DIGITS, _DIGITS)
     places = count - 1 - exponent
     exponent += digits == _TENS[count]  # 9.9999… has become 10
-    places[exponent == _WITHOUT_EXPONENT] += _TOO_LITTLE
+    has_exponent = exponent < _LEAST_PLAIN
+    exponents = exponent[has_exponent]
+    places[has_exponent] += exponents - _STAND_IN
     is_zero = wide == 0
     digits[is_zero] = 0
-    return np.copysign(digits / _TENS[places], wide), sure | is_zero
-
-
-def _with_two_digits(written: bytes) -> bytes:
-    """Return what orjson wrote with exponents of two digits."""
-    chars = np.frombuffer(written, np.uint8).copy()
-    first = np.flatnonzero(chars == ord("e")) + 2
-    has_two = chars[first + 1] - np.uint8(ord("0")) < 10
-    marked = first[has_two & (chars[first + 1] == _MARK[1])]
-    chars[marked], chars[marked + 1] = _MEANT
-    return np.insert(chars, first[~has_two], np.uint8(ord("0"))).tobytes()
+    return np.copysign(digits / _TENS[places], wide), -exponents, sure | is_zero

@@ -31,6 +31,22 @@ def decimals(flat: NDArray[Any]) -> list[str]:
         return [text for start in starts for text in _piece(flat[start : start + _PIECE])]
 
 
+def decimal_lists(rows: NDArray[Any]) -> list[str]:
+    """Return the text of each row of a two-dimensional float array, with ``, `` in between."""
+    step = max(1, _PIECE // max(1, rows.shape[1]))
+    starts = range(0, len(rows), step)
+    return [text for start in starts for text in _lists(rows[start : start + step])]
+
+
+def _lists(rows: NDArray[Any]) -> list[str]:
+    if rows.dtype == np.float32 and 0 < rows.size <= _PIECE:
+        with np.errstate(all="ignore"):
+            lists = float32_text.lists(rows)
+        if lists is not None:
+            return lists
+    return [", ".join(decimals(row)) for row in rows]
+
+
 def _piece(flat: NDArray[Any]) -> list[str]:
     if flat.dtype != np.float32:
         return _decimals(flat)

@@ -6,7 +6,7 @@ same floats.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,7 @@ def scaler(spec: InputSpec) -> Callable[[NDArray[Any]], Floats]:
     scaling = SCALINGS[spec.scale]
     width = spec.width * spec.channels
     steps = [
-        # One number per column: broadcasting over three channels takes ten times as long.
-        (step, np.resize(np.array(numbers, np.float32), width))
+        (step, _operand(numbers, width))
         for step, numbers, neutral in (
             (np.divide, [scaling.divisor], 1.0),
             (np.subtract, scaling.mean, 0.0),
@@ -59,3 +58,12 @@ def scaler(spec: InputSpec) -> Callable[[NDArray[Any]], Floats]:
         return values.reshape(-1, spec.height, spec.width, spec.channels)
 
     return scaled
+
+
+def _operand(numbers: Sequence[float], width: int) -> Floats:
+    """Return one number for all, or one per column.
+
+    Broadcasting over three channels would take ten times as long as over columns.
+    """
+    operand = np.array(numbers, np.float32)
+    return operand if operand.size == 1 else np.resize(operand, width)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_server.number_text import decimals
+from model_server.number_text import decimal_lists, decimals
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,44 @@ def test_single_precision_follows_the_rule(numbers: list[float]) -> None:
     assert texts == [_by_the_rule(number, np.float32, "%.9g") for number in numbers]
 
 
-@given(st.lists(st.floats(2.0**-46, 2.0**23, width=32), min_size=1))
+@given(st.lists(st.floats(2.0**-126, 2.0**23, width=32), min_size=1))
 def test_numbers_of_ordinary_size_follow_the_rule(numbers: list[float]) -> None:
     texts = decimals(np.array(numbers, dtype=np.float32))
 
     assert texts == [_by_the_rule(number, np.float32, "%.9g") for number in numbers]
+
+
+@pytest.mark.parametrize("towards", [0, np.inf])
+def test_the_neighbours_of_powers_of_ten_follow_the_rule(towards: float) -> None:
+    powers = np.array([float(f"1e{power}") for power in range(-38, 9)], dtype=np.float32)
+    numbers = np.concatenate([powers, np.nextafter(powers, np.float32(towards))])
+
+    assert decimals(numbers) == [_by_the_rule(n, np.float32, "%.9g") for n in numbers.tolist()]
+
+
+def test_no_number_of_six_digits_is_near_to_where_its_float32_changes() -> None:
+    """So it does not matter that dividing by more than 1e22 can miss the next double."""
+    digits = np.arange(10.0**5, 10.0**6)
+
+    for power in range(18, 44):
+        quotient = digits / float(f"1e{power}")
+        low, high = quotient * (1 - 2.0**-51), quotient * (1 + 2.0**-51)
+        np.testing.assert_array_equal(low.astype(np.float32), high.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "shape", [(0, 3), (2, 0), (1, 1), (3, 4), (70, 1000), (2, 1 << 15), (2, (1 << 15) + 1)]
+)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("odd", [None, np.nan, 1e-40])
+def test_lists_have_the_same_texts(
+    shape: tuple[int, int], kind: type[np.floating], odd: float | None
+) -> None:
+    rows = np.random.default_rng(0).random(shape).astype(kind) ** 9
+    if odd is not None and rows.size:
+        rows[-1, 0] = odd
+
+    assert decimal_lists(rows) == [", ".join(decimals(row)) for row in rows]
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
