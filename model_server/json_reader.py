@@ -1,9 +1,9 @@
 """Read request bodies: fast where the body is plain, exact where there is the slightest doubt.
 
-Long lists of numbers become arrays without a Python object per number. Whoever works with such a
-reading may raise Doubt, or any ServingError: then the body is read again, whole and exactly, so
-error messages never depend on the fast way. Strings hold bytes that are not UTF-8 as surrogate
-escapes.
+Long lists of numbers become arrays without a Python object per number, pictures in base64 become
+bytes. Whoever works with such a reading may raise Doubt, or any ServingError: then the body is read
+again, whole and exactly, so error messages never depend on the fast way. Strings hold bytes that
+are not UTF-8 as surrogate escapes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from model_server import json_exact
 from model_server.errors import InvalidArgument, ServingError
 from model_server.json_text import quote_value
 from model_server.number_blocks import Doubt, NumberBlock, read_block
+from model_server.picture_bodies import read_pictures
 
 Result = TypeVar("Result")
 
@@ -48,22 +49,22 @@ class Document:
 
     def __init__(self, body: bytes) -> None:
         self._body = body
-        self._has_blocks = True
+        self._is_quick = True
         try:
-            self._value = _read_with_blocks(body)
+            self._value = _read_quickly(body)
         except Doubt:
-            self._has_blocks = False
+            self._is_quick = False
             self._value = read(body)
         if not isinstance(self._value, dict):
             raise InvalidArgument(f"JSON Value: {quote_value(read(body))} Is not object")
 
     def read(self, work: Callable[[dict[str, Any]], Result]) -> Result:
         """Return what ``work`` makes of the document, from the fastest reading that will do."""
-        if self._has_blocks:
+        if self._is_quick:
             try:
                 return work(self._value)
             except (Doubt, ServingError):
-                self._has_blocks = False
+                self._is_quick = False
                 self._value = read(self._body)
         return work(self._value)
 
@@ -76,6 +77,13 @@ def read(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
         with suppress(Doubt):
             return _read_plain(body, _DECODER)
     return json_exact.parse(body)
+
+
+def _read_quickly(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Read a body of pictures or of long lists of numbers, or raise Doubt."""
+    with suppress(Doubt):
+        return read_pictures(body)
+    return _read_with_blocks(body)
 
 
 def _read_with_blocks(body: bytes) -> Any:  # noqa: ANN401 - any JSON value

@@ -168,10 +168,12 @@ def _leaf(value: Json, dtype: str) -> Any:  # noqa: ANN401 - what build takes
 
 
 def _is_stringlike(value: Json) -> bool:
-    return isinstance(value, str) or is_base64(value)
+    return isinstance(value, str | bytes) or is_base64(value)
 
 
-def _converted(value: str | dict[str, str]) -> bytes:
+def _converted(value: str | bytes | dict[str, str]) -> bytes:
+    if isinstance(value, bytes):  # a picture, see picture_bodies
+        return value
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")
     return decode(value["b64"])

@@ -1,0 +1,122 @@
+"""Bodies of pictures are read fast, and never in another way than exactly."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_server import json_exact, json_reader, wire
+from model_server.engine import TensorInfo
+from model_server.errors import ServingError
+from model_server.json_reader import Document
+from model_server.number_blocks import Doubt
+from model_server.picture_bodies import read_pictures
+
+INPUTS = {"pixels": TensorInfo("pixels:0", "string", None)}
+TWO = {"instances": [{"b64": "YWJj"}, {"b64": "/+8="}]}
+
+
+@pytest.mark.parametrize("separators", [None, (",", ":"), ("\r\n, ", " :\t")])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("name", [{}, {"signature_name": "pixels"}, {"signature_name": ""}])
+def test_pictures_become_bytes(
+    separators: tuple[str, str] | None, indent: int | None, name: dict[str, str]
+) -> None:
+    body = json.dumps(name | TWO, separators=separators, indent=indent).encode()
+
+    assert read_pictures(body) == {
+        "signature_name": name.get("signature_name", ""),
+        "instances": [b"abc", b"\xff\xef"],
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"instances": [{"b64": "YWJj',
+        b'{"instances": [{"b64": "YWJj"',
+        b'{"instances": [{"b64": "YWJj"}',
+        b'{"instances": [{"b64": "YWJj"}]',
+        b'{"instances": [{"b64": "YWJj"}]} x',
+        b'{"instances": [{"b64": "YWJj"}, ]}',
+        b'{"instances": [{"b64": "YWJj"}, "YWJj"]}',
+        b'{"instances": [{"b64": "YWJj", "b64": "YWJj"}]}',
+        b'{"instances": [{"b64": "YW Jj"}]}',
+        b'{"instances": [{"b64": "YWI"}]}',
+        b'{"instances": [{"b64": "YW\\u004aj"}]}',
+        b'{"instances": [{"b64": "YWJ\xff"}]}',
+        b'{"instances": [{"b64": "YWJj"}], "signature_name": "pixels"}',
+        b'{"signature_name": "pix\\u0065ls", "instances": [{"b64": "YWJj"}]}',
+        b'{"signature_name": "pixels" "instances": [{"b64": "YWJj"}]}',
+        b'\xef\xbb\xbf{"instances": [{"b64": "YWJj"}]}',
+        b'{"inputs": [{"b64": "YWJj"}]}',
+        b'{"instances": [{"b64": "YWJj"}, {"b64": "YWJj"}, {"b64": ""]}',
+        b'{"instances": [' + b",".join([b'{"b64": ""}'] * 1025) + b"]}",
+    ],
+)
+def test_all_else_is_left_to_others(body: bytes) -> None:
+    with pytest.raises(Doubt):
+        read_pictures(body)
+
+
+PIECES = st.sampled_from(
+    ["{", "}", "[", "]", ":", ",", " ", "\n", '"', '"b64"', '"instances"', '"signature_name"']
+    + ['"pixels"', '""', '"YWJj"', '"YW Jj"', '"YWI"', '{"b64": "YWJj"}', '{"b64":"/+8="}', "\\"]
+)
+
+
+@given(st.permutations(list(json.dumps(TWO)[:20])) | st.lists(PIECES))
+def test_what_is_read_is_what_an_exact_reader_reads(pieces: list[str]) -> None:
+    for body in ("".join(pieces), f'{{"instances": [{{"b64": "{"".join(pieces)}"}}]}}'):
+        try:
+            quick = read_pictures(body.encode())
+        except Doubt:
+            continue
+        exact = json_exact.parse(body.encode())
+        assert [b64encode(data).decode() for data in quick["instances"]] == [
+            item["b64"] for item in exact["instances"]
+        ]
+        assert quick["signature_name"] == exact.get("signature_name", "")
+
+
+@given(st.integers(0, 200), st.sampled_from(['"', "}", "]", ",", "=", " ", "\\", "é", "{", "x"]))
+def test_a_body_that_was_tampered_with_is_answered_the_same(at: int, put: str) -> None:
+    body = json.dumps({"signature_name": "pixels"} | TWO)
+    at %= len(body)
+    body = body[:at] + put + body[at + 1 :]
+
+    assert _outcome(body.encode(), INPUTS) == _outcome_without(body.encode(), INPUTS)
+
+
+@pytest.mark.parametrize("dtype", ["float", "int32", "bool", "half", "string"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_mistakes_are_those_of_an_exact_reading(dtype: str, count: int) -> None:
+    inputs = {f"x{at}": TensorInfo(f"x{at}:0", dtype, None) for at in range(count)}
+    body = json.dumps(TWO).encode()
+
+    assert _outcome(body, inputs) == _outcome_without(body, inputs)
+
+
+def _outcome(body: bytes, inputs: wire.Inputs) -> object:
+    """Return signature and tensors that the body asks for, or what it says went wrong."""
+    try:
+        return Document(body).read(
+            lambda document: (
+                wire.signature_name(document),
+                {name: str(array) for name, array in wire.tensors(document, inputs).items()},
+            )
+        )
+    except ServingError as error:
+        return str(error)
+
+
+def _outcome_without(body: bytes, inputs: wire.Inputs) -> object:
+    """Return the same, read as other bodies are."""
+    with mock.patch.object(json_reader, "read_pictures", side_effect=Doubt):
+        return _outcome(body, inputs)
