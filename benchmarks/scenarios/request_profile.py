@@ -119,8 +119,8 @@ def _server_steps(fixture: Fixture) -> dict[str, Step]:
     scaled = scaler(spec.input)
     outputs = {"scores": _scores(spec)}
     return {
-        "read the body's JSON": lambda: Document(body),
-        "base64 to strings": lambda: document.read(lambda reading: wire.tensors(reading, inputs)),
+        "read the body, base64 to bytes": lambda: Document(body),
+        "bytes to a tensor": lambda: document.read(lambda reading: wire.tensors(reading, inputs)),
         "scale": lambda: scaled(strings),
         "write the scores' JSON": lambda: row_answer(outputs),
     }
