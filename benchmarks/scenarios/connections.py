@@ -14,6 +14,8 @@ from benchmarks.subject import FORMS
 STEPS = {"mobilenet": (1, 2, 4, 8, 16, 32, 64, 128, 256), "inception": (1, 4, 16, 64, 256)}
 #: Above the largest number of connections, so that nothing is refused.
 IN_FLIGHT = 320
+#: The least of five steps is looked for, so each has to be known better than a few per cent.
+_MORE_ROUNDS = 2
 
 
 def connections(bench: Bench) -> Json:
@@ -26,7 +28,7 @@ def _curve(bench: Bench, fixture: Fixture, counts: Sequence[int]) -> Json:
     runs: dict[int, list[Json]] = {step: [] for step in counts}
     with both(fixture, layout) as system:
         pace = system.measure(fixture, 16, bench.warm_up_s)["requests_per_s"]
-        for _ in range(bench.rounds):
+        for _ in range(bench.rounds + _MORE_ROUNDS):
             for step in counts:
                 window_s = bench.window_s(step, pace)
                 runs[step].append(system.measure(fixture, step, window_s))
