@@ -13,7 +13,8 @@ import pybase64
 
 from model_server.number_blocks import Doubt
 
-_SPACE: Final = rb"[ \t\r\n]*"
+#: As much as any indentation; megabytes of it would keep other threads waiting.
+_SPACE: Final = rb"[ \t\r\n]{0,64}"
 
 
 def _parts(*parts: bytes) -> re.Pattern[bytes]:
@@ -26,7 +27,7 @@ _NAME: Final = _SPACE.join((rb'(?:"signature_name"', b":", rb'"(\w*)"', b",", b"
 _HEAD: Final = _parts(b"", b"{", _NAME + b'"instances"', b":", rb"\[", b"{", b'"b64"', b":", b'"')
 _BETWEEN: Final = _parts(b'"', b"}", b",", b"{", b'"b64"', b":", b'"')
 _TAIL: Final = _parts(b'"', b"}", rb"\]", b"}", rb"\Z")
-#: Beyond that, other threads would be kept waiting.
+#: Most pictures; many tiny ones would do that, too.
 _MANY: Final = 1 << 10
 
 
@@ -38,7 +39,8 @@ def read_pictures(body: bytes) -> dict[str, Any]:
     pictures: list[bytes] = []
     before: re.Match[bytes] | None = head
     while before is not None:
-        start, end = before.end(), body.find(b'"', before.end())
+        start = before.end()
+        end = body.find(b'"', start)
         if end < 0 or len(pictures) == _MANY:
             raise Doubt
         pictures.append(_decoded(memoryview(body)[start:end]))

@@ -57,6 +57,8 @@ def test_pictures_become_bytes(
         b'\xef\xbb\xbf{"instances": [{"b64": "YWJj"}]}',
         b'{"inputs": [{"b64": "YWJj"}]}',
         b'{"instances": [{"b64": "YWJj"}, {"b64": "YWJj"}, {"b64": ""]}',
+        b" " * 65 + b'{"instances": [{"b64": "YWJj"}]}',
+        b'{"instances": [{"b64": "YWJj"}]}' + b" " * 65,
         b'{"instances": [' + b",".join([b'{"b64": ""}'] * 1025) + b"]}",
     ],
 )
