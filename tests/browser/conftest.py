@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.sites import gateway
 from tests.browser.visits import launch, visit
-from tests.gateway.stub_serving import StubServing
+from tests.flask_server.stub_serving import StubServing
 from tests.running import ROOT, model_config, model_server
 
 DIGITS = {"digits": ROOT / "my_digit_classifier"}

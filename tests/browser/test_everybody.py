@@ -14,8 +14,8 @@ from flask_server import keys
 from tests.browser import node
 from tests.browser.conftest import MakeSite, Open
 from tests.browser.person import IMAGES, cards, labels, payload, pick
-from tests.gateway.conftest import flat
-from tests.gateway.stub_serving import Servable, StubServing, make_spec
+from tests.flask_server.conftest import flat
+from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import MakeSite, Open
 from tests.browser.person import IMAGES, cards, labels, payload, pick
-from tests.gateway.conftest import draw, flat
-from tests.gateway.stub_serving import Servable, StubServing, make_spec
+from tests.flask_server.conftest import draw, flat
+from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 
 pytestmark = pytest.mark.slow
 

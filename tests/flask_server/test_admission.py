@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from flask_server.admission import InFlight
+from tests.flask_server.conftest import MakeApp
+from tests.flask_server.stub_serving import StubServing
+from tests.flask_server.test_model_views import code
+from tests.flask_server.test_serving_faults import ask, eventually
+
+
+def test_places_are_taken_and_given_back() -> None:
+    in_flight = InFlight(2)
+
+    assert [in_flight.enter() for _ in range(3)] == [True, True, False]
+
+    in_flight.leave()
+
+    assert in_flight.enter()
+
+
+def test_a_full_worker_refuses_at_once_and_stays_healthy(
+    make_app: MakeApp, serving: StubServing
+) -> None:
+    app = make_app(max_in_flight=1)
+    app.test_client().get("/models")
+    release = threading.Event()
+    serving.before_predict = lambda: release.wait(10)
+
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(lambda: ask(app.test_client()))
+        assert eventually(lambda: len(serving.predicts) == 1)
+        start = time.monotonic()
+        refused = ask(app.test_client())
+        health = app.test_client().get("/healthz")
+        models = app.test_client().get("/models")
+        elapsed = time.monotonic() - start
+        release.set()
+        done = busy.result().status_code
+
+    assert code(refused) == (503, "overloaded")
+    assert "1 predictions are at work" in refused.text
+    assert refused.headers["Retry-After"] == "1"
+    assert (health.status_code, models.status_code) == (200, 200)
+    assert elapsed < 1
+    assert done == 200
+
+
+def test_failed_requests_give_their_places_back(make_app: MakeApp) -> None:
+    client = make_app(max_in_flight=1).test_client()
+
+    answers = [client.post("/models/toy/predict", json={"image": "!"}) for _ in range(3)]
+
+    assert [code(answer) for answer in answers] == [(400, "invalid_base64")] * 3
+
+
+def test_preflights_do_not_count(make_app: MakeApp) -> None:
+    client = make_app(max_in_flight=1).test_client()
+
+    statuses = {client.options("/models/toy/predict").status_code for _ in range(3)}
+
+    assert statuses == {200}

@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flask_server.coalescing import WORTHWHILE, Coalescer, Pictures
+from flask_server.deadline import Deadline
+from flask_server.errors import ServingError, ServingTimeout, ServingUnavailable
+from flask_server.predictions import Scores
+from flask_server.serving import ServableGone
+from tests.flask_server.conftest import MakeApp
+from tests.flask_server.stub_serving import Servable, StubServing
+from tests.flask_server.test_serving_faults import ask as ask_gateway
+from tests.flask_server.test_serving_faults import eventually
+
+
+def picture(value: int) -> np.ndarray[Any, Any]:
+    return np.full((1, 1, 1), value, np.uint8)
+
+
+class Engine:
+    """Answers each picture with its own value; the first call waits until the test lets it go."""
+
+    def __init__(self, refuse: Callable[[list[int]], Exception | None] = lambda _: None) -> None:
+        self.calls: list[list[int]] = []
+        self.first = threading.Event()
+        self.refuse = refuse
+
+    def ask(self, pictures: Pictures, _: Deadline) -> list[Scores]:
+        values = [int(p[0, 0, 0]) for p in pictures]
+        self.calls.append(values)
+        if len(self.calls) == 1:
+            self.first.wait(10)
+        error = self.refuse(values)
+        if error is not None:
+            raise error
+        return [np.array([float(value)]) for value in values]
+
+
+Asked = Callable[..., "Future[list[int]]"]
+
+
+@contextmanager
+def waiting_behind(
+    engine: Engine, first: Sequence[int] = (0,), **options: int
+) -> Iterator[tuple[Coalescer, Asked]]:
+    """A coalescer with one call under way; what is asked in the block waits behind it."""
+    coalescer = Coalescer(**{"under_way": 1} | options)
+    with ThreadPoolExecutor(16) as pool:
+
+        def asked(*values: int, version: int = 1, seconds: float = 10) -> Future[list[int]]:
+            pictures = [picture(value) for value in values]
+            before = len(coalescer._waiting)
+            deadline = Deadline(seconds)
+
+            def run() -> list[int]:
+                scores = coalescer.ask(version, pictures, engine.ask, deadline)
+                return [int(row[0]) for row in scores]
+
+            future = pool.submit(run)
+            assert eventually(lambda: engine.calls and len(coalescer._waiting) in {0, before + 1})
+            return future
+
+        try:
+            asked(*first)
+            yield coalescer, asked
+        finally:
+            engine.first.set()
+
+
+def test_an_idle_serving_is_asked_at_once() -> None:
+    engine = Engine()
+    engine.first.set()
+
+    scores = Coalescer(2).ask(1, [picture(7)], engine.ask, Deadline(5))
+
+    assert scores == [np.array([7.0])]
+    assert engine.calls == [[7]]
+
+
+def test_what_waits_becomes_one_call_and_everybody_gets_their_own() -> None:
+    engine = Engine()
+    with waiting_behind(engine) as (_, asked):
+        futures = [asked(1), asked(2, 3), asked(4)]
+        engine.first.set()
+
+        assert [future.result(5) for future in futures] == [[1], [2, 3], [4]]
+
+    assert engine.calls == [[0], [1, 2, 3, 4]]
+
+
+def test_a_call_is_never_larger_than_allowed_unless_one_request_is() -> None:
+    engine = Engine()
+    with waiting_behind(engine, most=3) as (_, asked):
+        futures = [asked(1, 2), asked(3), asked(4, 5, 6, 7), asked(8)]
+        engine.first.set()
+        for future in futures:
+            future.result(5)
+
+    assert engine.calls == [[0], [1, 2, 3], [4, 5, 6, 7], [8]]
+
+
+@pytest.mark.parametrize("calls", [2, 3])
+@pytest.mark.parametrize("size", [1, 3, WORTHWHILE // 3, WORTHWHILE // 2, WORTHWHILE])
+def test_another_call_goes_when_it_is_as_large_as_the_first_or_large_enough(
+    size: int, calls: int
+) -> None:
+    engine = Engine()
+    enough = list(range(1, min(size, WORTHWHILE // calls) + 1))
+    with waiting_behind(engine, [0] * size, under_way=calls) as (_, asked):
+        futures = [asked(number) for number in enough]
+
+        assert [future.result(5) for future in futures] == [[number] for number in enough]
+        assert engine.calls == [[0] * size, enough]
+
+
+def test_too_few_for_a_second_call_go_after_the_first() -> None:
+    engine = Engine()
+    with waiting_behind(engine, [0, 0, 0], under_way=2) as (_, asked):
+        futures = [asked(1), asked(2)]
+        engine.first.set()
+        for future in futures:
+            future.result(5)
+
+    assert engine.calls == [[0, 0, 0], [1, 2]]
+
+
+def test_pictures_are_let_go_as_soon_as_they_are_answered() -> None:
+    engine = Engine()
+    engine.first.set()
+    pictures = [picture(7)]
+    seen = weakref.ref(pictures[0])
+    gc.disable()
+    try:
+        Coalescer(2).ask(1, pictures, engine.ask, Deadline(5))
+        del pictures
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+def test_versions_are_never_mixed() -> None:
+    engine = Engine()
+    with waiting_behind(engine) as (_, asked):
+        futures = [asked(1, version=1), asked(2, version=2), asked(3, version=2)]
+        engine.first.set()
+        for future in futures:
+            future.result(5)
+
+    assert engine.calls == [[0], [1], [2, 3]]
+
+
+def test_an_error_about_one_picture_reaches_only_its_owner() -> None:
+    engine = Engine(lambda values: ServingError("bad 2") if 2 in values else None)
+    with waiting_behind(engine) as (_, asked):
+        good, bad, other = asked(1), asked(2), asked(3)
+        engine.first.set()
+
+        assert good.result(5) == [1]
+        assert other.result(5) == [3]
+        with pytest.raises(ServingError, match="bad 2"):
+            bad.result(5)
+
+
+def test_a_call_that_ran_out_of_its_senders_time_is_asked_again_by_those_who_have_some() -> None:
+    engine = Engine(lambda values: ServingTimeout("late") if len(values) > 1 else None)
+    with waiting_behind(engine) as (_, asked):
+        hasty, patient = asked(1), asked(2)
+        engine.first.set()
+
+        assert [hasty.result(5), patient.result(5)] == [[1], [2]]
+
+    assert engine.calls[:2] == [[0], [1, 2]]
+    assert sorted(engine.calls[2:]) == [[1], [2]]
+
+
+@pytest.mark.parametrize("error", [ServingUnavailable("away"), ServableGone("gone")])
+def test_an_error_about_serving_itself_reaches_all_and_asks_nothing_more(error: Exception) -> None:
+    engine = Engine(lambda values: error if 1 in values else None)
+    with waiting_behind(engine) as (_, asked):
+        futures = [asked(1), asked(2)]
+        engine.first.set()
+
+        for future in futures:
+            with pytest.raises(type(error)):
+                future.result(5)
+
+    assert engine.calls == [[0], [1, 2]]
+
+
+def test_who_waits_too_long_leaves_and_the_others_go_on() -> None:
+    engine = Engine()
+    with waiting_behind(engine) as (_, asked):
+        hasty, patient = asked(1, seconds=0.2), asked(2)
+
+        with pytest.raises(ServingTimeout):
+            hasty.result(5)
+        engine.first.set()
+
+        assert patient.result(5) == [2]
+
+    assert engine.calls == [[0], [2]]
+
+
+class SlowToLeave(Coalescer):
+    """Lets the test say when each caller whose time is over leaves."""
+
+    def __init__(self) -> None:
+        super().__init__(under_way=1)
+        self.leave = {1: threading.Event(), 2: threading.Event()}
+
+    def _give_up(self, job: Any) -> None:
+        self.leave[int(job.pictures[0][0, 0, 0])].wait(10)
+        super()._give_up(job)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_a_turn_that_comes_too_late_for_all_is_not_lost(order: tuple[int, int]) -> None:
+    engine, coalescer = Engine(), SlowToLeave()
+    with ThreadPoolExecutor(3) as pool:
+
+        def asked(value: int, seconds: float) -> Future[list[Scores]]:
+            deadline = Deadline(seconds)
+            return pool.submit(coalescer.ask, 1, [picture(value)], engine.ask, deadline)
+
+        first = asked(0, 10)
+        assert eventually(lambda: engine.calls)
+        late = {value: asked(value, 0.05) for value in (1, 2)}
+        assert eventually(lambda: len(coalescer._waiting) == 2)
+        time.sleep(0.1)  # both are about to leave, and now get their turn
+        engine.first.set()
+        first.result(5)
+        for value in order:
+            coalescer.leave[value].set()
+            with pytest.raises(ServingTimeout):
+                late[value].result(5)
+
+    assert coalescer.ask(1, [picture(3)], engine.ask, Deadline(1)) == [np.array([3.0])]
+
+
+def test_the_turn_is_passed_on_after_every_kind_of_end() -> None:
+    engine = Engine(lambda values: ServingUnavailable("away") if 5 in values else None)
+    engine.first.set()
+    coalescer = Coalescer(2)
+    with pytest.raises(ServingUnavailable):
+        coalescer.ask(1, [picture(5)], engine.ask, Deadline(5))
+    with pytest.raises(ZeroDivisionError):
+        coalescer.ask(1, [picture(5)], lambda *_: [1 / 0], Deadline(5))
+
+    assert coalescer.ask(1, [picture(6)], engine.ask, Deadline(1)) == [np.array([6.0])]
+
+
+@pytest.mark.parametrize("size", [1, 32])
+def test_who_comes_without_time_does_not_keep_the_turn(size: int) -> None:
+    engine = Engine()
+    engine.first.set()
+    coalescer = Coalescer(2)
+    for _ in range(3):
+        with pytest.raises(ServingTimeout):
+            coalescer.ask(1, [picture(1)] * size, engine.ask, Deadline(0))
+
+    assert coalescer.ask(1, [picture(2)], engine.ask, Deadline(1)) == [np.array([2.0])]
+    assert engine.calls == [[2]]
+
+
+def together(make_app: MakeApp, serving: StubServing, count: int) -> list[int]:
+    """Ask from some threads while the first two calls are held; the sizes of Serving's calls."""
+    app = make_app()
+    app.test_client().get("/models")
+    release = threading.Event()
+    serving.before_predict = lambda: release.wait(10)
+    with ThreadPoolExecutor(count) as pool:
+        futures = [pool.submit(lambda: ask_gateway(app.test_client())) for _ in range(count)]
+        # Threads that are still decoding would come too late for the third call.
+        assert not eventually(lambda: len(serving.predicts) > 2, seconds=0.5)
+        release.set()
+        assert {future.result().status_code for future in futures} == {200}
+    return [len(call["instances"]) for call in serving.predicts]
+
+
+def test_requests_of_one_worker_share_calls(make_app: MakeApp, serving: StubServing) -> None:
+    assert together(make_app, serving, 5) == [1, 1, 3]
+
+
+def test_foreign_models_are_asked_one_by_one(make_app: MakeApp, serving: StubServing) -> None:
+    serving.models["toy"] = {1: Servable(None)}
+    app = make_app('[models.toy]\nbase_path="f"\ninput = { scale = "unit" }\n')
+    app.test_client().get("/models")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: ask_gateway(app.test_client()), range(8)))
+
+    assert {len(call["instances"]) for call in serving.predicts} == {1}

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import io
+import random
+from functools import cache
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flask_server.errors import (
+    CorruptImage,
+    GatewayError,
+    ImageError,
+    ImageTooLarge,
+    UnsupportedImage,
+)
+from flask_server.images import FORMATS, MOST_SCANS, decode, sniff
+from flask_server.preprocessing import to_pixels
+from model_catalog.spec import InputSpec
+from tests.flask_server.conftest import draw, flat, saved
+
+ALL = 10**9
+
+
+def pixels(data: bytes, **options: int) -> np.ndarray:
+    return np.asarray(decode(data, max_pixels=options.get("max_pixels", ALL)).image)
+
+
+def altered(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+@cache
+def bomb() -> bytes:
+    """A whole PNG of 20000 x 20000 black dots in 50 kB."""
+    return saved(Image.new("1", (20_000, 20_000)), "PNG")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_sniffed_and_decoded(kind: str) -> None:
+    data = draw(kind)
+
+    picture = decode(data, max_pixels=ALL)
+
+    assert sniff(data) == picture.format == kind
+    assert picture.stored_size == picture.image.size == (8, 8)
+
+
+def test_big_tiff_is_tiff() -> None:
+    data = saved(Image.new("RGB", (8, 8)), "TIFF", big_tiff=True)
+    assert data.startswith(b"II+")
+
+    assert decode(data, max_pixels=ALL).format == "TIFF"
+    assert sniff(b"MM\0+" + data[4:]) == "TIFF"
+
+
+@pytest.mark.parametrize(
+    ("brands", "kind"),
+    [
+        pytest.param(b"heic\0\0\0\0mif1heic", "HEIF", id="HEIC"),
+        pytest.param(b"mif1\0\0\0\0mif1heic", "HEIF", id="general, with HEIC beside it"),
+        pytest.param(b"mif1\0\0\0\0mif1avif", "AVIF", id="general, with AVIF beside it"),
+        pytest.param(b"mif1\0\0\0\0miafmif1", "HEIF", id="general only"),
+        pytest.param(b"isom\0\0\0\0isomavc1", None, id="a film"),
+        pytest.param(b"", None, id="nothing"),
+    ],
+)
+def test_iso_media_files_say_what_they_are(brands: bytes, kind: str | None) -> None:
+    assert sniff((8 + len(brands)).to_bytes(4, "big") + b"ftyp" + brands + b"avif") == kind
+
+
+def test_iso_media_that_is_no_picture_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedImage, match="of no known format; allowed are JPEG, PNG"):
+        decode(b"\0\0\0\x20ftypisom" + bytes(99), max_pixels=ALL)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        pytest.param(b"hello", UnsupportedImage, id="text"),
+        pytest.param(b"%PDF-1.7 and more", UnsupportedImage, id="another kind of file"),
+        pytest.param(b"\x89PNG", UnsupportedImage, id="half a signature"),
+        pytest.param(b"GIF89a", CorruptImage, id="header only"),
+        pytest.param(draw("PNG", (64, 64))[:-2000], CorruptImage, id="truncated PNG"),
+        pytest.param(altered(draw("PNG", (64, 64)), 5000), CorruptImage, id="altered PNG"),
+        pytest.param(draw("JPEG", (64, 64))[:-200], CorruptImage, id="truncated JPEG"),
+        pytest.param(draw("WEBP")[:-9], CorruptImage, id="truncated WebP"),
+        pytest.param(draw("TIFF")[:-99], CorruptImage, id="truncated TIFF"),
+        pytest.param(draw("BMP")[:-99], CorruptImage, id="truncated BMP"),
+        pytest.param(bomb(), ImageTooLarge, id="bomb"),
+    ],
+)
+def test_unusable_bytes(data: bytes, error: type[GatewayError]) -> None:
+    with pytest.raises(error):
+        decode(data, max_pixels=100_000_000)
+
+
+def test_pixel_limit_is_inclusive() -> None:
+    decode(draw(size=(10, 10)), max_pixels=100)
+
+    with pytest.raises(ImageTooLarge, match="10x11 are 110 pixels; at most 100"):
+        decode(draw(size=(10, 11)), max_pixels=100)
+
+
+LOSSLESS = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True}}
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
+    upright = Image.frombytes("RGB", (16, 8), draw("PPM", (16, 8))[-16 * 8 * 3 :])
+    undo = {
+        1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = upright if undo is None else upright.transpose(undo)
+
+    picture = decode(saved(stored, kind, exif=exif, **LOSSLESS[kind]), max_pixels=ALL)
+
+    # Pillow turns a TIFF itself.
+    assert picture.orientation == (1 if kind == "TIFF" else orientation)
+    assert picture.upright_size == (16, 8)
+    assert np.array_equal(np.asarray(picture.image), np.asarray(upright))
+
+
+@pytest.mark.skipif("HEIF" not in FORMATS, reason="the extra heif is not installed")
+def test_the_thumbnail_in_a_heic_is_not_the_picture() -> None:
+    data = draw("HEIF", (800, 800), thumbnails=[128])
+
+    assert decode(data, max_pixels=ALL, bound=lambda _: (100, 100)).image.size == (800, 800)
+
+
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan stands in it again and again."""
+    data = draw("JPEG", (16, 16), "L", progressive=True)
+    start = data.rindex(b"\xff\xda")
+    before = data[:start].count(b"\xff\xda")
+    return data[:start] + data[start:-2] * (count - before) + data[-2:]
+
+
+def test_a_jpeg_has_a_bounded_number_of_scans() -> None:
+    decode(with_scans(MOST_SCANS), max_pixels=ALL)
+
+    with pytest.raises(ImageTooLarge, match=f"has {MOST_SCANS + 1} scans; at most {MOST_SCANS}"):
+        decode(with_scans(MOST_SCANS + 1), max_pixels=ALL)
+
+
+def test_senseless_orientation_counts_as_none() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 77
+
+    assert decode(draw("JPEG", exif=exif), max_pixels=ALL).orientation == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(flat((200, 0, 0, 0), "RGBA"), id="RGBA"),
+        pytest.param(flat((9, 0), "LA"), id="LA"),
+        pytest.param(flat((200, 0, 0, 0), "RGBA", "WEBP", lossless=True), id="WebP"),
+        pytest.param(flat((1, 2, 3), transparency=(1, 2, 3)), id="RGB with a transparent colour"),
+        pytest.param(flat(0, "P", transparency=0), id="palette"),
+        pytest.param(flat(0, "P", "GIF", transparency=0), id="GIF"),
+    ],
+)
+def test_transparency_lies_on_white(data: bytes) -> None:
+    image = decode(data, max_pixels=ALL).image
+
+    assert image.mode == "RGB"
+    assert (np.asarray(image) == 255).all()
+
+
+def test_half_transparency_mixes_with_white() -> None:
+    assert (pixels(flat((0, 0, 0, 128), "RGBA")) == 127).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_is_scaled_not_clipped(kind: str) -> None:
+    values = np.array([[0, 255, 256, 0x8000, 0xFFFF]], np.uint16)
+
+    assert pixels(saved(Image.fromarray(values), kind)).tolist() == [[0, 0, 1, 128, 255]]
+
+
+@pytest.mark.parametrize("mode", ["LAB", "CMYK", "YCbCr", "F", "1"])
+@pytest.mark.parametrize("color", ["rgb", "grayscale"])
+def test_every_colour_mode_becomes_what_a_model_wants(mode: str, color: str) -> None:
+    data = saved(Image.new(mode, (8, 8)), "TIFF")
+
+    image = decode(data, max_pixels=ALL).image
+
+    assert to_pixels(image, InputSpec(height=4, width=4, color=color)).shape[:2] == (4, 4)
+
+
+def test_first_frame_of_an_animation() -> None:
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+
+    assert decode(data, max_pixels=ALL).image.convert("RGB").getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("bound", "size"),
+    [
+        pytest.param((100, 100), (100, 100), id="an eighth fits exactly"),
+        pytest.param((101, 100), (200, 200), id="one pixel more needs a quarter"),
+        pytest.param((500, 500), (800, 800), id="more than half"),
+        pytest.param(None, (800, 800), id="must not shrink"),
+    ],
+)
+def test_large_jpegs_shrink_down_to_the_bound(
+    bound: tuple[int, int] | None, size: tuple[int, int]
+) -> None:
+    data = draw("JPEG", (800, 800))
+
+    picture = decode(data, max_pixels=ALL, bound=lambda _: bound)
+
+    assert picture.image.size == size
+    assert picture.stored_size == (800, 800)
+
+
+def test_bound_is_asked_for_the_upright_size() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    asked: list[tuple[int, int]] = []
+
+    def bound(size: tuple[int, int]) -> tuple[int, int]:
+        asked.append(size)
+        return 50, 100
+
+    picture = decode(draw("JPEG", (800, 400), exif=exif), max_pixels=ALL, bound=bound)
+
+    assert asked == [(400, 800)]
+    assert picture.image.size == (50, 100)
+
+
+def mutations(seed: int, count: int) -> list[bytes]:
+    chance = random.Random(seed)
+    good = [draw(kind, (24, 24), seed=i) for i, kind in enumerate(FORMATS)]
+    good.append(saved(Image.open(io.BytesIO(good[0])).convert("CMYK"), "JPEG"))
+    return [mutated(chance.choice(good), chance) for _ in range(count)]
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    changed = bytearray(data)
+    for _ in range(chance.randint(1, 8)):
+        changed[chance.randrange(len(changed))] = chance.randrange(256)
+    return bytes(changed[: chance.randint(4, len(changed))] if chance.random() < 0.3 else changed)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_any_mutation_gives_a_picture_or_an_image_error() -> None:
+    outcomes: dict[bool, int] = {True: 0, False: 0}
+
+    for data in mutations(seed=20261120, count=1500):
+        try:
+            decode(data, max_pixels=100_000)
+            outcomes[True] += 1
+        except ImageError:
+            outcomes[False] += 1
+
+    assert min(outcomes.values()) > 100

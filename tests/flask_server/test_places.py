@@ -1,0 +1,121 @@
+"""How many requests of a worker have their pictures decoded at the same time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from flask_server import images
+from flask_server.gateway import most_decoded
+from flask_server.settings import Settings
+from tests.flask_server.conftest import MakeApp, b64, flat
+from tests.flask_server.test_model_views import URL, code
+from tests.flask_server.test_serving_faults import ask, eventually
+
+DECODED = most_decoded(Settings().calls_under_way)
+
+
+class Slow:
+    """Stands in front of the decoder and counts who is in it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.inside = 0
+        self.most = 0
+        self.go = threading.Event()
+        self._lock = threading.Lock()
+        self._decode = images.decode
+        monkeypatch.setattr(images, "decode", self)
+
+    def __call__(self, *args: Any, **options: Any) -> images.Picture:
+        with self._lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        self.go.wait(10)
+        with self._lock:
+            self.inside -= 1
+        return self._decode(*args, **options)
+
+
+def test_others_wait_for_a_place_and_all_are_answered(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, slow = make_app(), Slow(monkeypatch)
+    with ThreadPoolExecutor(DECODED + 3) as pool:
+        futures = [pool.submit(lambda: ask(app.test_client())) for _ in range(DECODED + 3)]
+        assert eventually(lambda: slow.inside == DECODED)
+        assert not eventually(lambda: slow.inside > DECODED, seconds=0.3)
+        slow.go.set()
+
+        assert {future.result().status_code for future in futures} == {200}
+
+    assert slow.most == DECODED
+
+
+def test_who_waits_until_the_deadline_is_told_that_others_were_busy(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, slow = make_app(deadline_s=0.3, max_in_flight=DECODED + 1), Slow(monkeypatch)
+    with ThreadPoolExecutor(DECODED) as pool:
+        for _ in range(DECODED):
+            pool.submit(lambda: ask(app.test_client()))
+        assert eventually(lambda: slow.inside == DECODED)
+        refused = ask(app.test_client())
+        slow.go.set()
+
+    assert code(refused) == (503, "overloaded")
+    assert "took all of the 0.3 s that this one had" in refused.text
+
+
+def test_pictures_that_cannot_be_decoded_give_their_place_back(make_app: MakeApp) -> None:
+    client = make_app().test_client()
+
+    for _ in range(DECODED + 1):
+        assert client.post("/models/toy/predict", json={"image": "AAAA"}).status_code == 415
+
+    assert ask(client).status_code == 200
+
+
+def test_a_request_whose_pictures_take_too_long_ends_and_the_next_is_answered(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_app(deadline_s=0.3).test_client()
+    decode, decoded = images.decode, []
+
+    def slowly(*args: Any, **options: Any) -> images.Picture:
+        decoded.append(1)
+        time.sleep(0.1)
+        return decode(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "decode", slowly)
+        late = client.post(URL, json={"images": [b64(flat("red"))] * 32})
+        started = len(decoded)
+
+    assert code(late) == (504, "serving_timeout")
+    assert started <= 4 * 4
+    assert [ask(client).status_code for _ in range(3)] == [200] * 3
+
+
+def test_pictures_of_one_request_are_decoded_at_the_same_time(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_server.lanes.os.cpu_count", lambda: 2)
+    app, slow = make_app(), Slow(monkeypatch)
+    pictures = [b64(flat(color)) for color in ("red", "white", "blue")]
+
+    def ask_for(some: list[str]) -> list[Any]:
+        answer = app.test_client().post(URL, json={"images": some}).get_json()
+        return list(answer["results"])
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask_for, pictures)
+        assert eventually(lambda: slow.inside == 2)
+        slow.go.set()
+
+        assert asked.result() == [ask_for([picture])[0] for picture in pictures]
+
+    assert slow.most == 2

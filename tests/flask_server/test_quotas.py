@@ -1,0 +1,177 @@
+"""Limits that several gateways count together in a real Redis, and what happens when it is away."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from flask_server import keys, quotas
+from tests.flask_server.conftest import MakeApp
+from tests.running import free_port
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("redis-server") is None,
+    reason="redis-server is not installed (Debian: apt-get install redis-server)",
+)
+
+
+class Redis:
+    """A redis-server of the test, which it may stop, hang and start again on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        process = subprocess.Popen(
+            ["redis-server", *options], cwd=self._folder, stdout=subprocess.DEVNULL
+        )
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return process
+            except OSError:
+                time.sleep(0.01)
+        process.kill()
+        raise AssertionError("redis-server did not start")
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def start(self) -> None:
+        self.process = self._start()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    server = Redis(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> str:
+    return keys.create(tmp_path / "keys.json", "web", "4 per minute")
+
+
+@pytest.fixture
+def app(make_app: MakeApp, tmp_path: Path, redis: Redis) -> Flask:
+    return make_app(api_keys_file=tmp_path / "keys.json", limits_url=redis.url)
+
+
+@pytest.fixture
+def client(key: str, app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def ask(client: FlaskClient, key: str) -> int:
+    return client.get("/models", headers={"X-API-Key": key}).status_code
+
+
+def test_two_gateways_share_one_quota(
+    client: FlaskClient, make_app: MakeApp, tmp_path: Path, redis: Redis, key: str
+) -> None:
+    settings = {"api_keys_file": tmp_path / "keys.json", "limits_url": redis.url}
+    other = make_app(**settings).test_client()
+
+    statuses = [ask(each, key) for each in (client, other, client, other, client, other)]
+
+    assert statuses == [200, 200, 200, 200, 429, 429]
+
+
+def test_shared_limit_says_when_to_come_back(client: FlaskClient, key: str) -> None:
+    for _ in range(4):
+        ask(client, key)
+
+    refused = client.get("/models", headers={"X-API-Key": key})
+
+    assert refused.status_code == 429
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+
+
+def test_redis_never_sees_the_key(client: FlaskClient, key: str, redis: Redis) -> None:
+    ask(client, key)
+
+    with socket.create_connection(("127.0.0.1", redis.port), 1) as connection:
+        connection.sendall(b"KEYS *\r\n")
+        names = connection.recv(10_000).decode()
+
+    assert "image-gateway" in names
+    assert key not in names
+
+
+def test_redis_that_goes_away_takes_nothing_down(
+    client: FlaskClient, key: str, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(client, key)
+    redis.stop()
+
+    statuses = [ask(client, key) for _ in range(5)]
+
+    assert statuses == [200, 200, 200, 200, 429]
+    (warning,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert "Redis is away" in warning.message
+
+
+def test_many_callers_make_one_warning(
+    client: FlaskClient, app: Flask, redis: Redis, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(client, key)
+    redis.stop()
+
+    with ThreadPoolExecutor(16) as pool:
+        statuses = list(pool.map(lambda _: ask(app.test_client(), key), range(32)))
+
+    assert sorted(set(statuses)) == [200, 429]
+    assert [r.levelno for r in caplog.records if r.levelno >= logging.WARNING] == [logging.WARNING]
+
+
+def test_redis_that_comes_back_counts_again(client: FlaskClient, key: str, redis: Redis) -> None:
+    redis.stop()
+    while ask(client, key) == 200:
+        pass
+
+    redis.start()
+    time.sleep(quotas.PROBE_S)
+
+    assert [ask(client, key) for _ in range(5)] == [200, 200, 200, 200, 429]
+
+
+def test_redis_that_hangs_delays_one_request_a_little(
+    client: FlaskClient, key: str, redis: Redis
+) -> None:
+    ask(client, key)
+    redis.process.send_signal(signal.SIGSTOP)
+
+    begin = time.monotonic()
+    statuses = [ask(client, key) for _ in range(4)]
+    took = time.monotonic() - begin
+
+    assert statuses == [200, 200, 200, 200]
+    assert quotas.ANSWER_S <= took < quotas.PROBE_S
+
+
+def test_gateway_starts_without_redis(
+    make_app: MakeApp, tmp_path: Path, key: str, redis: Redis
+) -> None:
+    redis.stop()
+
+    app = make_app(api_keys_file=tmp_path / "keys.json", limits_url=redis.url)
+
+    assert ask(app.test_client(), key) == 200
