@@ -19,9 +19,9 @@ from benchmarks.fixtures import Fixture
 from benchmarks.gateway_cost import bare_ms
 from benchmarks.in_process import Classify, Floats, openvino
 from benchmarks.table import MODELS, grid
-from flask_server.images import decode
-from flask_server.preprocessing import Pixels, scale, to_pixels
-from flask_server.resizing import Resize, by_pillow, resizer
+from flask_server.imaging.decoding import decode
+from flask_server.imaging.preprocessing import Pixels, scale, to_pixels
+from flask_server.imaging.resizing import Resize, by_pillow, resizer
 from model_catalog.spec import InputSpec
 
 REPEATS = 5

@@ -26,7 +26,7 @@ from benchmarks.figures import Json
 from benchmarks.fixtures import Fixture
 from benchmarks.own_system import CPUS, Layout
 from benchmarks.pictures import resized
-from flask_server.resizing import Resize
+from flask_server.imaging.resizing import Resize
 from model_catalog.labels import imagenet_labels
 
 Floats = NDArray[np.float32]

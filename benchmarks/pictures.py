@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance
 
-from flask_server.resizing import Resize, by_pillow
+from flask_server.imaging.resizing import Resize, by_pillow
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ("cat.jpg", "coffee.jpg", "rocket.jpg", "clock.png")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmarks import fixtures, in_process
 from benchmarks.own_system import Layout
 from benchmarks.pictures import ROOT, jpegs, resized
-from flask_server.resizing import Resize, by_pillow
+from flask_server.imaging.resizing import Resize, by_pillow
 from model_catalog.labels import imagenet_labels
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
 from scripts import quiet_tensorflow

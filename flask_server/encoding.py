@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flask_server.errors import ServingError
-from flask_server.preprocessing import Pixels, scale
+from flask_server.imaging.preprocessing import Pixels, scale
 from flask_server.signatures import (
     FLOATS,
     Signatures,

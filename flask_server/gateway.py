@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from flask_server import images
 from flask_server.coalescing import MOST
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError, ModelNotReady, Overloaded, UnknownVersion
+from flask_server.imaging import decoding
+from flask_server.imaging.preprocessing import Pixels, decoding_bound, to_pixels
+from flask_server.imaging.reports import Report, report_of
+from flask_server.imaging.resizing import resizer
 from flask_server.lanes import Lanes
 from flask_server.live_model import LiveModel
 from flask_server.models import Models
@@ -28,9 +31,6 @@ from flask_server.predictions import (
     choose,
     rank,
 )
-from flask_server.preprocessing import Pixels, decoding_bound, to_pixels
-from flask_server.reports import Report, report_of
-from flask_server.resizing import resizer
 from flask_server.serving import ServableGone
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
@@ -110,7 +110,7 @@ class Gateway:
             raise upload
         bound = partial(decoding_bound, spec) if self.settings.fast_jpeg else None
         with watch.stage("decode"):
-            picture = images.decode(upload, max_pixels=self.settings.max_pixels, bound=bound)
+            picture = decoding.decode(upload, max_pixels=self.settings.max_pixels, bound=bound)
         with watch.stage("preprocess"):
             return Prepared(to_pixels(picture.image, spec, self._resize), report_of(picture, spec))
 

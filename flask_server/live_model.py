@@ -13,8 +13,8 @@ from flask_server.coalescing import Coalescer
 from flask_server.deadline import Deadline
 from flask_server.encoding import Encoder, choose_encoder, describe_request
 from flask_server.errors import ServingError
+from flask_server.imaging.preprocessing import Pixels
 from flask_server.predictions import Scores, read_scores
-from flask_server.preprocessing import Pixels
 from flask_server.serving import Serving
 from flask_server.signatures import (
     Signatures,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask_server import access, resizing
+from flask_server import access
+from flask_server.imaging import resizing
 from flask_server.settings import Settings
 from model_catalog.models_file import ModelsFile, load_models_file
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.pictures import image_array
 from benchmarks.peers.saved_model import classifier
-from flask_server.resizing import resizer
+from flask_server.imaging.resizing import resizer
 
 Floats = NDArray[np.float32]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pictures import resized
-from flask_server.resizing import Resize, by_pillow
+from flask_server.imaging.resizing import Resize, by_pillow
 
 
 def image_array(text: str, side: int, resize: Resize = by_pillow) -> NDArray[np.float32]:

@@ -22,12 +22,12 @@ from benchmarks.gateway_cost import gateway, question, request_ms
 from benchmarks.processes import free_port, running
 from benchmarks.subject import FORMS
 from benchmarks.zero_serving import answers
-from flask_server import images
 from flask_server.base64_text import decode_base64
 from flask_server.deadline import Deadline
 from flask_server.encoding import encode_raw
+from flask_server.imaging import decoding
+from flask_server.imaging.preprocessing import decoding_bound, to_pixels
 from flask_server.predictions import EVERYTHING, choose, rank, read_scores
-from flask_server.preprocessing import decoding_bound, to_pixels
 from flask_server.serving import Serving
 from model_catalog.labels import imagenet_labels
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
@@ -86,7 +86,7 @@ def _gateway_steps(fixture: Fixture) -> dict[str, Step]:
     body = FORMS["image"].body(data, fixture).encode()
     text = json.loads(body)["image"]
     decode = partial(
-        images.decode, data, max_pixels=10**8, bound=partial(decoding_bound, spec.input)
+        decoding.decode, data, max_pixels=10**8, bound=partial(decoding_bound, spec.input)
     )
     picture = decode().image
     pixels = to_pixels(picture, spec.input)

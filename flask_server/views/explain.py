@@ -15,8 +15,8 @@ from flask_server.deadline import Deadline
 from flask_server.errors import InvalidParameter, Overloaded
 from flask_server.explain import Explanation, Inquiry
 from flask_server.heat_picture import overlaid
+from flask_server.imaging.occlusion import seen_box
 from flask_server.negotiation import JPEG, JSON, PNG, agreed
-from flask_server.occlusion import seen_box
 from flask_server.uploads import (
     PARAMETERS,
     Submission,

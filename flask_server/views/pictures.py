@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from flask import Response, g
 from PIL import Image
 
-from flask_server import images, render
+from flask_server import render
 from flask_server.gateway import Upload
+from flask_server.imaging import decoding
 from flask_server.negotiation import JPEG, PNG
 from flask_server.views.context import gateway
 
@@ -24,7 +25,7 @@ def upright(upload: Upload) -> Image.Image:
         raise upload
     max_pixels = gateway().settings.max_pixels
     with g.stopwatch.stage("decode"):
-        return images.decode(upload, max_pixels=max_pixels, bound=render.shown_size).image
+        return decoding.decode(upload, max_pixels=max_pixels, bound=render.shown_size).image
 
 
 def picture_answer(image: Image.Image, media_type: str, warnings: Sequence[str]) -> Response:

@@ -8,10 +8,10 @@ from PIL import Image
 
 from flask_server.explain import Explanation
 from flask_server.heat_picture import color_of, overlaid
-from flask_server.images import Picture
+from flask_server.imaging.decoding import Picture
+from flask_server.imaging.reports import report_of
 from flask_server.predictions import Prediction
 from flask_server.render import LONGEST
-from flask_server.reports import report_of
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import draw
 from tests.flask_server.test_render import luminance

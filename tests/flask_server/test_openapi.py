@@ -17,9 +17,9 @@ from werkzeug.test import TestResponse
 
 from flask_server import access, http_errors, keys, openapi, uploads
 from flask_server.http_errors import STATUS
+from flask_server.imaging.reports import Report
 from flask_server.openapi_problems import CASES
 from flask_server.openapi_requests import EXAMPLE_IMAGE, EXPLAIN_PARAMETERS, PARAMETERS
-from flask_server.reports import Report
 from flask_server.settings import Settings
 from flask_server.views.explain import EXPLAIN_PARAMETERS as EXPLAINING
 from tests.flask_server.conftest import MakeApp, flat

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flask_server import images
 from flask_server.gateway import most_decoded
+from flask_server.imaging import decoding
 from flask_server.settings import Settings
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.test_model_views import URL, code
@@ -27,10 +27,10 @@ class Slow:
         self.most = 0
         self.go = threading.Event()
         self._lock = threading.Lock()
-        self._decode = images.decode
-        monkeypatch.setattr(images, "decode", self)
+        self._decode = decoding.decode
+        monkeypatch.setattr(decoding, "decode", self)
 
-    def __call__(self, *args: Any, **options: Any) -> images.Picture:
+    def __call__(self, *args: Any, **options: Any) -> decoding.Picture:
         with self._lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
@@ -83,15 +83,15 @@ def test_a_request_whose_pictures_take_too_long_ends_and_the_next_is_answered(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = make_app(deadline_s=0.3).test_client()
-    decode, decoded = images.decode, []
+    decode, decoded = decoding.decode, []
 
-    def slowly(*args: Any, **options: Any) -> images.Picture:
+    def slowly(*args: Any, **options: Any) -> decoding.Picture:
         decoded.append(1)
         time.sleep(0.1)
         return decode(*args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(images, "decode", slowly)
+        patch.setattr(decoding, "decode", slowly)
         late = client.post(URL, json={"images": [b64(flat("red"))] * 32})
         started = len(decoded)
 

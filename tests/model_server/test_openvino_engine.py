@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from flask_server.preprocessing import to_pixels
+from flask_server.imaging.preprocessing import to_pixels
 from model_catalog.spec import SCALES
 from model_server.engine import LoadedModel
 from model_server.errors import DeadlineExceeded, Internal, Unimplemented

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from flask_server.images import Picture
-from flask_server.preprocessing import MODES, crop_box, inside
+from flask_server.imaging.decoding import Picture
+from flask_server.imaging.preprocessing import MODES, crop_box, inside
 from model_catalog.spec import InputSpec
 
 Size = list[int]

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flask_server.preprocessing import Pixels, to_pixels
-from flask_server.resizing import Resize, by_pillow, resizer
+from flask_server.imaging.preprocessing import Pixels, to_pixels
+from flask_server.imaging.resizing import Resize, by_pillow, resizer
 from flask_server.settings import SettingsError
 from model_catalog.spec import INTERPOLATIONS, InputSpec
 from tests.flask_server.conftest import MakeApp, saved
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 
-PHOTO = Path(__file__).parents[2] / "test_images" / "cat.jpg"
+PHOTO = Path(__file__).parents[3] / "test_images" / "cat.jpg"
 
 
 @pytest.fixture

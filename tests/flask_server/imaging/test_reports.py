@@ -4,9 +4,9 @@ from functools import partial
 
 from PIL import Image
 
-from flask_server.images import decode
-from flask_server.preprocessing import decoding_bound
-from flask_server.reports import Report, report_of
+from flask_server.imaging.decoding import decode
+from flask_server.imaging.preprocessing import decoding_bound
+from flask_server.imaging.reports import Report, report_of
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import draw
 

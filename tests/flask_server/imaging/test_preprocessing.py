@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flask_server.images import decode
-from flask_server.preprocessing import decoding_bound, scale, to_pixels
+from flask_server.imaging.decoding import decode
+from flask_server.imaging.preprocessing import decoding_bound, scale, to_pixels
 from model_catalog.spec import SCALES, InputSpec
 from tests.flask_server.conftest import draw, flat, saved
 
-PHOTO = Path(__file__).parents[2] / "test_images" / "cat.jpg"
+PHOTO = Path(__file__).parents[3] / "test_images" / "cat.jpg"
 
 
 def picture(size: tuple[int, int], mode: str = "RGB", seed: int = 0) -> Image.Image:

@@ -15,8 +15,8 @@ from flask_server.errors import (
     ImageTooLarge,
     UnsupportedImage,
 )
-from flask_server.images import FORMATS, MOST_SCANS, decode, sniff
-from flask_server.preprocessing import to_pixels
+from flask_server.imaging.decoding import FORMATS, MOST_SCANS, decode, sniff
+from flask_server.imaging.preprocessing import to_pixels
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import draw, flat, saved
 

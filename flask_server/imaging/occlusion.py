@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from flask_server.preprocessing import Pixels, crop_box, inside
+from flask_server.imaging.preprocessing import Pixels, crop_box, inside
 from model_catalog.spec import InputSpec
 
 Box = tuple[int, int, int, int]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flask_server.images import decode
-from flask_server.preprocessing import scale, to_pixels
+from flask_server.imaging.decoding import decode
+from flask_server.imaging.preprocessing import scale, to_pixels
 from model_catalog.spec import INTERPOLATIONS, InputSpec
 from tests.flask_server.conftest import draw
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from flask_server.resizing import Box, Resize, Size, by_pillow
+from flask_server.imaging.resizing import Box, Resize, Size, by_pillow
 from model_catalog.scaling import SCALINGS
 from model_catalog.spec import InputSpec
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flask_server.occlusion import hidden, seen_box
-from flask_server.preprocessing import Pixels, to_pixels
+from flask_server.imaging.occlusion import hidden, seen_box
+from flask_server.imaging.preprocessing import Pixels, to_pixels
 from model_catalog.spec import InputSpec
 
 NOISE: Pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)

@@ -1,0 +1,1 @@
+"""Pictures: bytes in, the pixels that a model expects out. No HTTP, no models."""
