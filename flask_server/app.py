@@ -28,8 +28,8 @@ from flask_server.gateway import Gateway
 from flask_server.json_writer import JsonWriter
 from flask_server.ledger import NotingGateway
 from flask_server.metrics import Metrics
-from flask_server.models import Models
-from flask_server.serving import Serving
+from flask_server.serving.client import Serving
+from flask_server.serving.model_watch import Models
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
 from flask_server.views import documents, explain, health, models, original, page

@@ -25,8 +25,8 @@ from flask_server.gateway import Gateway, Prepared, Question, ask_scores, warnin
 from flask_server.imaging.occlusion import hidden
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.imaging.reports import Report
-from flask_server.live_model import LiveModel
 from flask_server.predictions import Prediction, Scores, Wish, activated, choose
+from flask_server.serving.live_model import LiveModel
 from flask_server.stopwatch import Stopwatch
 from model_catalog.errors import shown
 from model_catalog.spec import InputSpec, ModelSpec

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from flask_server.coalescing import MOST
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError, ModelNotReady, Overloaded, UnknownVersion
 from flask_server.imaging import decoding
@@ -21,8 +20,6 @@ from flask_server.imaging.preprocessing import Pixels, decoding_bound, to_pixels
 from flask_server.imaging.reports import Report, report_of
 from flask_server.imaging.resizing import resizer
 from flask_server.lanes import Lanes
-from flask_server.live_model import LiveModel
-from flask_server.models import Models
 from flask_server.predictions import (
     EVERYTHING,
     Prediction,
@@ -31,7 +28,10 @@ from flask_server.predictions import (
     choose,
     rank,
 )
-from flask_server.serving import ServableGone
+from flask_server.serving.client import ServableGone
+from flask_server.serving.live_model import LiveModel
+from flask_server.serving.model_watch import Models
+from flask_server.serving.request_batching import MOST
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
 from model_catalog.spec import InputSpec, ModelSpec

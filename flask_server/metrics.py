@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from flask_server.errors import GatewayError, Overloaded, ServingTimeout, ServingUnavailable
 from flask_server.ledger import Entry, add_writer
-from flask_server.models import Models
+from flask_server.serving.model_watch import Models
 
 EXTENSION = "gateway_metrics"
 PREFIX = "gateway_"

@@ -17,9 +17,9 @@ from flask_limiter import Limiter, RateLimitExceeded
 from limits.errors import ConfigurationError
 from limits.storage import MemoryStorage, RedisStorage, Storage
 
-from flask_server.breaker import Breaker
 from flask_server.errors import RateLimited
 from flask_server.http_errors import answer_gateway_error
+from flask_server.serving.breaker import Breaker
 from flask_server.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)

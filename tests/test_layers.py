@@ -47,8 +47,8 @@ FORBIDDEN: dict[str, set[str]] = {
     "flask_server.panel": WEB,
     "flask_server.lettering": WEB,
     "flask_server.heat_picture": WEB,
-    "flask_server.serving": {"flask", "werkzeug", "PIL"},
-    "flask_server.models": {"flask", "werkzeug", "PIL"},
+    "flask_server.serving.client": {"flask", "werkzeug", "PIL"},
+    "flask_server.serving.model_watch": {"flask", "werkzeug", "PIL"},
     "model_server": PROGRAMS - {"model_server"}
     | {"flask", "werkzeug", "requests", "tensorflow_serving"},
     "orchestrator": ENGINES | PROGRAMS - {"orchestrator"} | {"model_catalog"},

@@ -11,9 +11,9 @@ from flask_server.admission import counted
 from flask_server.errors import GatewayError, InvalidParameter
 from flask_server.gateway import Answer, Question, Result, warnings_of
 from flask_server.http_errors import problem
-from flask_server.models import ModelState
 from flask_server.negotiation import JPEG, JSON, PNG, agreed
 from flask_server.predictions import Prediction, Wish
+from flask_server.serving.model_watch import ModelState
 from flask_server.uploads import (
     Submission,
     flag,

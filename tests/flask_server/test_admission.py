@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from flask_server.admission import InFlight
 from tests.flask_server.conftest import MakeApp
+from tests.flask_server.serving.test_serving_faults import ask, eventually
 from tests.flask_server.stub_serving import StubServing
 from tests.flask_server.test_model_views import code
-from tests.flask_server.test_serving_faults import ask, eventually
 
 
 def test_places_are_taken_and_given_back() -> None:

@@ -8,7 +8,7 @@ from flask import Flask
 
 from flask_server.errors import GatewayError
 from flask_server.http_errors import STATUS
-from flask_server.serving import BrokenConnection
+from flask_server.serving.client import BrokenConnection
 from tests.flask_server.conftest import MakeApp
 
 README = Path(__file__).parents[2] / "README.md"

@@ -61,19 +61,19 @@ def app(make_app: MakeApp) -> Flask:
 
 def test_json_line_says_when_where_and_what() -> None:
     with lines(JsonFormatter()) as stream:
-        logging.getLogger("flask_server.models").warning("model %s is away", "toy")
+        logging.getLogger("flask_server.serving.model_watch").warning("model %s is away", "toy")
 
     line = json.loads(stream.getvalue())
     assert list(line) == ["time", "level", "logger", "message"]
     assert line["time"].endswith("Z")
-    assert (line["level"], line["logger"]) == ("WARNING", "flask_server.models")
+    assert (line["level"], line["logger"]) == ("WARNING", "flask_server.serving.model_watch")
     assert line["message"] == "model toy is away"
 
 
 def test_line_within_a_request_has_its_id(app: Flask) -> None:
     @app.get("/logging")
     def log_something() -> str:
-        logging.getLogger("flask_server.models").warning("here")
+        logging.getLogger("flask_server.serving.model_watch").warning("here")
         return ""
 
     with lines(JsonFormatter(), logging.WARNING) as stream:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flask_server.coalescing import WORTHWHILE, Coalescer, Pictures
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError, ServingTimeout, ServingUnavailable
 from flask_server.predictions import Scores
-from flask_server.serving import ServableGone
+from flask_server.serving.client import ServableGone
+from flask_server.serving.request_batching import WORTHWHILE, Coalescer, Pictures
 from tests.flask_server.conftest import MakeApp
+from tests.flask_server.serving.test_serving_faults import ask as ask_gateway
+from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import Servable, StubServing
-from tests.flask_server.test_serving_faults import ask as ask_gateway
-from tests.flask_server.test_serving_faults import eventually
 
 
 def picture(value: int) -> np.ndarray[Any, Any]:

@@ -24,7 +24,6 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
-from flask_server.breaker import Breaker
 from flask_server.deadline import Deadline
 from flask_server.errors import (
     Overloaded,
@@ -34,6 +33,7 @@ from flask_server.errors import (
     ServingUnavailable,
 )
 from flask_server.json_reader import read_json
+from flask_server.serving.breaker import Breaker
 
 AVAILABLE = "AVAILABLE"
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from flask_server.errors import ServingError
 from flask_server.imaging.preprocessing import Pixels, scale
-from flask_server.signatures import (
+from flask_server.serving.signatures import (
     FLOATS,
     Signatures,
     is_channels_first,

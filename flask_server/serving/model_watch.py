@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from flask_server.coalescing import Coalescer
 from flask_server.deadline import Deadline
 from flask_server.errors import ModelNotReady, ServingFault, UnknownModel, UnknownVersion
-from flask_server.live_model import LiveModel, read_live_model
-from flask_server.serving import AVAILABLE, ServableGone, Serving, VersionStatus
+from flask_server.serving.client import AVAILABLE, ServableGone, Serving, VersionStatus
+from flask_server.serving.live_model import LiveModel, read_live_model
+from flask_server.serving.request_batching import Coalescer
 from model_catalog.errors import shown
 from model_catalog.models_file import BIGGEST_VERSION, ModelEntry
 

@@ -15,10 +15,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from flask_server.breaker import FAILURES
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingTimeout
-from flask_server.serving import Serving
+from flask_server.serving.breaker import FAILURES
+from flask_server.serving.client import Serving
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
@@ -211,7 +211,7 @@ def test_the_watch_outlives_a_defect(
         raise ZeroDivisionError(name)
 
     with monkeypatch.context() as patch:
-        patch.setattr("flask_server.models.Models.look", broken)
+        patch.setattr("flask_server.serving.model_watch.Models.look", broken)
         app = make_app()
         assert looked.wait(5)
 
@@ -255,7 +255,7 @@ MEGABYTES = bytes(16 * 1024 * 1024)
 def test_serving_may_take_the_body_until_the_deadline(
     seconds: float, outcome: AbstractContextManager[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_server.serving.CONNECT_S", 0.1)
+    monkeypatch.setattr("flask_server.serving.client.CONNECT_S", 0.1)
     with listening(ThreadingTCPServer(("127.0.0.1", 0), SlowReader)) as url:
         serving = Serving(url)
         with outcome:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask_server.coalescing import Coalescer
 from flask_server.deadline import Deadline
-from flask_server.encoding import Encoder, choose_encoder, describe_request
 from flask_server.errors import ServingError
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.predictions import Scores, read_scores
-from flask_server.serving import Serving
-from flask_server.signatures import (
+from flask_server.serving.client import Serving
+from flask_server.serving.encoding import Encoder, choose_encoder, describe_request
+from flask_server.serving.request_batching import Coalescer
+from flask_server.serving.signatures import (
     Signatures,
     declared_picture,
     is_our_export,

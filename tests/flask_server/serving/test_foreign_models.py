@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flask_server.encoding import choose_encoder
 from flask_server.errors import ServingError
-from flask_server.signatures import declared_picture, picture_input, scores_output
+from flask_server.serving.encoding import choose_encoder
+from flask_server.serving.signatures import declared_picture, picture_input, scores_output
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.stub_serving import Servable, StubServing, tensor

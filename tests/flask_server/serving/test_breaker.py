@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flask_server.breaker import Breaker
+from flask_server.serving.breaker import Breaker
 
 
 class Clock:

@@ -1,0 +1,1 @@
+"""TensorFlow Serving: its REST client, the state of its models, batched calls."""
