@@ -24,7 +24,7 @@ from flask_server import (
     metrics_directory,
     security_headers,
 )
-from flask_server.gateway import Gateway
+from flask_server.inference.predict import Gateway
 from flask_server.json_writer import JsonWriter
 from flask_server.ledger import NotingGateway
 from flask_server.metrics import Metrics

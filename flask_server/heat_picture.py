@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flask_server import panel
-from flask_server.explain import Explanation, Heat
 from flask_server.imaging.occlusion import seen_box
+from flask_server.inference.explain import Explanation, Heat
 from flask_server.panel import MUTED, WARNING, Color, Row
 from flask_server.render import in_words, prediction_row, shown
 from model_catalog.spec import InputSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask_server.explain import LEAST_CELLS, MOST_CELLS
+from flask_server.inference.explain import LEAST_CELLS, MOST_CELLS
 from flask_server.openapi_schemas import listing
 from flask_server.settings import Settings
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from PIL import Image
 
 from flask_server import panel
+from flask_server.inference.ranking import Prediction
 from flask_server.panel import MUTED, WARNING, Row
-from flask_server.predictions import Prediction
 
 LONGEST = 1600
 #: Pictures below this size are magnified, so that there is something to see.

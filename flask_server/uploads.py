@@ -24,7 +24,7 @@ from flask_server.errors import (
     TooManyImages,
     UnsupportedMediaType,
 )
-from flask_server.gateway import Upload
+from flask_server.inference.predict import Upload
 from flask_server.json_reader import read_json
 from model_catalog.errors import shown
 

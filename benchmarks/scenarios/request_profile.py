@@ -26,7 +26,7 @@ from flask_server.base64_text import decode_base64
 from flask_server.deadline import Deadline
 from flask_server.imaging import decoding
 from flask_server.imaging.preprocessing import decoding_bound, to_pixels
-from flask_server.predictions import EVERYTHING, choose, rank, read_scores
+from flask_server.inference.ranking import EVERYTHING, choose, rank, read_scores
 from flask_server.serving.client import Serving
 from flask_server.serving.encoding import encode_raw
 from model_catalog.labels import imagenet_labels

@@ -8,7 +8,7 @@ from flask import current_app, g
 
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError
-from flask_server.gateway import Answer, Gateway, Question, Result
+from flask_server.inference.predict import Answer, Gateway, Question, Result
 
 EXTENSION = "image_gateway"
 

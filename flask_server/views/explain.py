@@ -9,13 +9,13 @@ from typing import Any, cast
 from flask import Blueprint, Response, current_app, g, jsonify, request
 from flask.blueprints import BlueprintSetupState
 
-from flask_server import explain
 from flask_server.admission import InFlight, counted
 from flask_server.deadline import Deadline
 from flask_server.errors import InvalidParameter, Overloaded
-from flask_server.explain import Explanation, Inquiry
 from flask_server.heat_picture import overlaid
 from flask_server.imaging.occlusion import seen_box
+from flask_server.inference import explain
+from flask_server.inference.explain import Explanation, Inquiry
 from flask_server.negotiation import JPEG, JSON, PNG, agreed
 from flask_server.uploads import (
     PARAMETERS,

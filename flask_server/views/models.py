@@ -9,10 +9,10 @@ from flask import Blueprint, Response, g, jsonify, request
 from flask_server import render
 from flask_server.admission import counted
 from flask_server.errors import GatewayError, InvalidParameter
-from flask_server.gateway import Answer, Question, Result, warnings_of
 from flask_server.http_errors import problem
+from flask_server.inference.predict import Answer, Question, Result, warnings_of
+from flask_server.inference.ranking import Prediction, Wish
 from flask_server.negotiation import JPEG, JSON, PNG, agreed
-from flask_server.predictions import Prediction, Wish
 from flask_server.serving.model_watch import ModelState
 from flask_server.uploads import (
     Submission,

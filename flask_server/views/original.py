@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from flask_server.admission import counted
-from flask_server.gateway import Question
+from flask_server.inference.predict import Question
 from flask_server.uploads import form_base64
 from flask_server.views.context import ask, gateway, only
 

@@ -8,8 +8,8 @@ from flask import Response, g
 from PIL import Image
 
 from flask_server import render
-from flask_server.gateway import Upload
 from flask_server.imaging import decoding
+from flask_server.inference.predict import Upload
 from flask_server.negotiation import JPEG, PNG
 from flask_server.views.context import gateway
 

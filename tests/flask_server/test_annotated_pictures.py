@@ -10,7 +10,7 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from flask_server import render
-from flask_server.predictions import Prediction
+from flask_server.inference.ranking import Prediction
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, saved
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flask_server.explain import Explanation
 from flask_server.heat_picture import color_of, overlaid
 from flask_server.imaging.decoding import Picture
 from flask_server.imaging.reports import report_of
-from flask_server.predictions import Prediction
+from flask_server.inference.explain import Explanation
+from flask_server.inference.ranking import Prediction
 from flask_server.render import LONGEST
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import draw

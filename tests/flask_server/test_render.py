@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from flask_server import panel
-from flask_server.predictions import Prediction
+from flask_server.inference.ranking import Prediction
 from flask_server.render import LONGEST, annotated, in_words, shown, shown_size, to_file
 from tests.flask_server.conftest import draw
 

@@ -14,7 +14,7 @@ import pytest
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError, ServingTimeout, ServingUnavailable
-from flask_server.predictions import Scores
+from flask_server.inference.ranking import Scores
 from flask_server.serving.client import ServableGone
 from flask_server.serving.request_batching import WORTHWHILE, Coalescer, Pictures
 from tests.flask_server.conftest import MakeApp

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from flask_server.lanes import Lanes
+from flask_server.inference.image_pool import Lanes
 
 
 def test_every_item_is_worked_on_once_and_keeps_its_place() -> None:

@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
-from flask_server import explain
+from flask_server.inference import explain
 from flask_server.views.explain import AT_ONCE, EXPLAIN_PARAMETERS, EXTENSION
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, flat

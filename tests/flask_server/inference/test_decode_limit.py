@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flask_server.gateway import most_decoded
 from flask_server.imaging import decoding
+from flask_server.inference.predict import most_decoded
 from flask_server.settings import Settings
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_serving_faults import ask, eventually
@@ -103,7 +103,7 @@ def test_a_request_whose_pictures_take_too_long_ends_and_the_next_is_answered(
 def test_pictures_of_one_request_are_decoded_at_the_same_time(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_server.lanes.os.cpu_count", lambda: 2)
+    monkeypatch.setattr("flask_server.inference.image_pool.os.cpu_count", lambda: 2)
     app, slow = make_app(), Slow(monkeypatch)
     pictures = [b64(flat(color)) for color in ("red", "white", "blue")]
 

@@ -1,0 +1,1 @@
+"""The use cases: classify pictures, explain a classification. No HTTP."""
