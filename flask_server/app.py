@@ -10,22 +10,8 @@ from functools import cache
 from flask import Flask, Response, g, request
 from flask_cors import CORS
 
-from flask_server import (
-    access,
-    access_log,
-    admission,
-    bodies,
-    caching,
-    http_errors,
-    ledger,
-    logs,
-    master,
-    metrics,
-    metrics_directory,
-    security_headers,
-)
+from flask_server import access, access_log, ledger, logs, master, metrics, metrics_directory
 from flask_server.inference.predict import Gateway
-from flask_server.json_writer import JsonWriter
 from flask_server.ledger import NotingGateway
 from flask_server.metrics import Metrics
 from flask_server.serving.client import Serving
@@ -33,7 +19,9 @@ from flask_server.serving.model_watch import Models
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
 from flask_server.views import documents, explain, health, models, original, page
-from flask_server.views.context import EXTENSION
+from flask_server.web import admission, body_limits, caching, problem_documents, security_headers
+from flask_server.web.json_writer import JsonWriter
+from flask_server.web.request_context import EXTENSION
 
 EXPOSED = ("X-Request-ID", "Server-Timing", "Retry-After", "X-Model-Warning", "ETag")
 PREFLIGHT_AGE_S = 600
@@ -55,12 +43,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     ledger.init_app(app)
     access_log.init_app(app)
     app.before_request(_begin)
-    bodies.init_app(app, settings.max_body_bytes)
+    body_limits.init_app(app, settings.max_body_bytes)
     access.init_app(app, settings, patient=master.has_started())
     admission.init_app(app, settings.max_in_flight)
     if settings.metrics:
         metrics.init_app(app, _metrics(settings, watched))
-    http_errors.init_app(app)
+    problem_documents.init_app(app)
     caching.init_app(app)
     security_headers.init_app(app)
     for view in (original, models, explain, health, documents, page):

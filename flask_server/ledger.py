@@ -14,11 +14,11 @@ from http import HTTPStatus
 from flask import Flask, Response, g, json, request
 
 from flask_server.deadline import Deadline
-from flask_server.http_errors import PROBLEM_JSON
 from flask_server.inference.predict import Answer, Gateway, Question, Said
 from flask_server.serving.live_model import LiveModel
 from flask_server.stopwatch import Stopwatch
-from flask_server.views.context import gateway
+from flask_server.web.problem_documents import PROBLEM_JSON
+from flask_server.web.request_context import gateway
 
 EXTENSION = "request_ledger"
 UNMATCHED = "(unmatched)"

@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from gunicorn.http import errors
 
-from flask_server.http_errors import PROBLEM_JSON, document
+from flask_server.web.problem_documents import PROBLEM_JSON, document
 
 #: Longest request line and header that are read, in bytes; the line may list labels to choose from.
 LONGEST_LINE = 8190

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from flask_server.http_errors import PROBLEM_JSON
+from flask_server.web.problem_documents import PROBLEM_JSON
 
 Schema = dict[str, Any]
 

@@ -18,9 +18,9 @@ from limits.errors import ConfigurationError
 from limits.storage import MemoryStorage, RedisStorage, Storage
 
 from flask_server.errors import RateLimited
-from flask_server.http_errors import answer_gateway_error
 from flask_server.serving.breaker import Breaker
 from flask_server.settings import Settings, SettingsError
+from flask_server.web.problem_documents import answer_gateway_error
 
 log = logging.getLogger(__name__)
 

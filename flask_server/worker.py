@@ -22,8 +22,8 @@ from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import ThreadWorker
 
 from flask_server import malformed
-from flask_server.bodies import STALL_S, give_up_after
-from flask_server.views.context import EXTENSION
+from flask_server.web.body_limits import STALL_S, give_up_after
+from flask_server.web.request_context import EXTENSION
 
 #: How long a thread waits for the next request; callers under load take far less.
 STAY_MS: Final = 5

@@ -9,7 +9,7 @@ from werkzeug.exceptions import NotFound
 
 from flask_server.metrics import CONTENT_TYPE, EXTENSION, Metrics
 from flask_server.openapi import document
-from flask_server.views.context import gateway
+from flask_server.web.request_context import gateway
 
 bp = Blueprint("documents", __name__)
 

@@ -9,15 +9,18 @@ from typing import Any, cast
 from flask import Blueprint, Response, current_app, g, jsonify, request
 from flask.blueprints import BlueprintSetupState
 
-from flask_server.admission import InFlight, counted
 from flask_server.deadline import Deadline
 from flask_server.errors import InvalidParameter, Overloaded
 from flask_server.heat_picture import overlaid
 from flask_server.imaging.occlusion import seen_box
 from flask_server.inference import explain
 from flask_server.inference.explain import Explanation, Inquiry
-from flask_server.negotiation import JPEG, JSON, PNG, agreed
-from flask_server.uploads import (
+from flask_server.views.models import question_of
+from flask_server.views.pictures import picture_answer, upright
+from flask_server.web.admission import InFlight, counted
+from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
+from flask_server.web.request_context import gateway
+from flask_server.web.submissions import (
     PARAMETERS,
     Submission,
     flag,
@@ -25,9 +28,6 @@ from flask_server.uploads import (
     text,
     whole_number,
 )
-from flask_server.views.context import gateway
-from flask_server.views.models import question_of
-from flask_server.views.pictures import picture_answer, upright
 from model_catalog.errors import shown
 
 bp = Blueprint("explain", __name__)

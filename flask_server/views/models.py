@@ -7,14 +7,16 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify, request
 
 from flask_server import render
-from flask_server.admission import counted
 from flask_server.errors import GatewayError, InvalidParameter
-from flask_server.http_errors import problem
 from flask_server.inference.predict import Answer, Question, Result, warnings_of
 from flask_server.inference.ranking import Prediction, Wish
-from flask_server.negotiation import JPEG, JSON, PNG, agreed
 from flask_server.serving.model_watch import ModelState
-from flask_server.uploads import (
+from flask_server.views.pictures import picture_answer, upright
+from flask_server.web.admission import counted
+from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
+from flask_server.web.problem_documents import problem
+from flask_server.web.request_context import ask, gateway, only
+from flask_server.web.submissions import (
     Submission,
     flag,
     fraction,
@@ -23,8 +25,6 @@ from flask_server.uploads import (
     version_label,
     whole_number,
 )
-from flask_server.views.context import ask, gateway, only
-from flask_server.views.pictures import picture_answer, upright
 
 bp = Blueprint("models", __name__)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 
-from flask_server.admission import counted
 from flask_server.inference.predict import Question
-from flask_server.uploads import form_base64
-from flask_server.views.context import ask, gateway, only
+from flask_server.web.admission import counted
+from flask_server.web.request_context import ask, gateway, only
+from flask_server.web.submissions import form_base64
 
 bp = Blueprint("original", __name__)
 

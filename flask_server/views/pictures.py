@@ -10,8 +10,8 @@ from PIL import Image
 from flask_server import render
 from flask_server.imaging import decoding
 from flask_server.inference.predict import Upload
-from flask_server.negotiation import JPEG, PNG
-from flask_server.views.context import gateway
+from flask_server.web.negotiation import JPEG, PNG
+from flask_server.web.request_context import gateway
 
 _KINDS = {PNG: "PNG", JPEG: "JPEG"}
 

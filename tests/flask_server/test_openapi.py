@@ -15,13 +15,14 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.test import TestResponse
 
-from flask_server import access, http_errors, keys, openapi, uploads
-from flask_server.http_errors import STATUS
+from flask_server import access, keys, openapi
 from flask_server.imaging.reports import Report
 from flask_server.openapi_problems import CASES
 from flask_server.openapi_requests import EXAMPLE_IMAGE, EXPLAIN_PARAMETERS, PARAMETERS
 from flask_server.settings import Settings
 from flask_server.views.explain import EXPLAIN_PARAMETERS as EXPLAINING
+from flask_server.web import problem_documents, submissions
+from flask_server.web.problem_documents import STATUS
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.stub_serving import Servable, StubServing
 
@@ -109,7 +110,7 @@ def test_path_parameters_are_those_of_the_path(document: Schema) -> None:
 
 def test_every_code_is_described_with_its_status(document: Schema) -> None:
     ours = {leaf.code: status for leaf, status in STATUS.items()}
-    theirs = {code: status for status, code in http_errors._HTTP_CODES.items()}
+    theirs = {code: status for status, code in problem_documents._HTTP_CODES.items()}
 
     described = {code: case.status for code, case in CASES.items()}
 
@@ -120,7 +121,7 @@ def test_every_code_is_described_with_its_status(document: Schema) -> None:
 @pytest.mark.parametrize(
     ("path", "known", "described"),
     [
-        ("/models/{name}/predict", uploads.PARAMETERS, PARAMETERS),
+        ("/models/{name}/predict", submissions.PARAMETERS, PARAMETERS),
         ("/models/{name}/explain", EXPLAINING, EXPLAIN_PARAMETERS),
     ],
 )
@@ -208,7 +209,7 @@ def test_bare_file_with_every_parameter_is_answered_as_described(
     serving.labels["canary"] = 1
     query: Schema = {"top_k": 2, "threshold": 0.1, "labels": "light,id0", "label": "canary"}
     query["report"] = "true"
-    assert {*query, "version"} == set(uploads.PARAMETERS)
+    assert {*query, "version"} == set(submissions.PARAMETERS)
 
     response = client.post(URL, data=flat("white"), content_type=kind, query_string=query)
 

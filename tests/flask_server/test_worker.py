@@ -15,7 +15,7 @@ gthread = pytest.importorskip("gunicorn.workers.gthread", reason="gunicorn needs
 
 from gunicorn.http.errors import InvalidHeader  # noqa: E402
 
-from flask_server.views.context import EXTENSION  # noqa: E402
+from flask_server.web.request_context import EXTENSION  # noqa: E402
 from flask_server.worker import StayingWorker  # noqa: E402 (imports gunicorn)
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_server.base64_text import decode_base64
 from flask_server.errors import GatewayError, InvalidBase64, MissingImage
+from flask_server.web.base64_text import decode_base64
 
 DATA = bytes(range(256))
 STANDARD = base64.b64encode(DATA).decode()

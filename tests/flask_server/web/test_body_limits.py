@@ -8,8 +8,8 @@ from typing import IO, cast
 import pytest
 from werkzeug.exceptions import ClientDisconnected
 
-from flask_server.bodies import BoundedStream, give_up_after
 from flask_server.errors import BodyTooLarge
+from flask_server.web.body_limits import BoundedStream, give_up_after
 
 
 @pytest.mark.parametrize("size", [-1, 3, 100])

@@ -4,7 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from flask_server.admission import InFlight
+from flask_server.web.admission import InFlight
 from tests.flask_server.conftest import MakeApp
 from tests.flask_server.serving.test_serving_faults import ask, eventually
 from tests.flask_server.stub_serving import StubServing

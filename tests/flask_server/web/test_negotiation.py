@@ -5,7 +5,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from flask_server.errors import NotAcceptable
-from flask_server.negotiation import JPEG, JSON, PNG, agreed
+from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
 
 OFFERED = (JSON, PNG, JPEG)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask import Flask, jsonify
 
-from flask_server.json_writer import JsonWriter
+from flask_server.web.json_writer import JsonWriter
 
 
 @pytest.fixture

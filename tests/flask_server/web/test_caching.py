@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from flask_server import caching
+from flask_server.web import caching
 from tests.flask_server.conftest import MakeApp, b64, draw
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 

@@ -15,7 +15,6 @@ from typing import Any
 from flask import Request
 from werkzeug.datastructures import MultiDict
 
-from flask_server.base64_text import decode_base64
 from flask_server.errors import (
     BadRequest,
     InvalidJson,
@@ -26,6 +25,7 @@ from flask_server.errors import (
 )
 from flask_server.inference.predict import Upload
 from flask_server.json_reader import read_json
+from flask_server.web.base64_text import decode_base64
 from model_catalog.errors import shown
 
 IMAGE = "image"

@@ -7,11 +7,11 @@ import pytest
 from flask import Flask
 
 from flask_server.errors import GatewayError
-from flask_server.http_errors import STATUS
 from flask_server.serving.client import BrokenConnection
+from flask_server.web.problem_documents import STATUS
 from tests.flask_server.conftest import MakeApp
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 
 
 def leaves(cls: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:

@@ -1,0 +1,1 @@
+"""HTTP requests and responses: reading, limits, headers, problem documents."""
