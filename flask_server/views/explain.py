@@ -10,8 +10,8 @@ from flask import Blueprint, Response, current_app, g, jsonify, request
 from flask.blueprints import BlueprintSetupState
 
 from flask_server.deadline import Deadline
+from flask_server.drawing.heatmap import overlaid
 from flask_server.errors import InvalidParameter, Overloaded
-from flask_server.heat_picture import overlaid
 from flask_server.imaging.occlusion import seen_box
 from flask_server.inference import explain
 from flask_server.inference.explain import Explanation, Inquiry

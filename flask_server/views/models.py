@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from flask_server import render
+from flask_server.drawing import annotate
 from flask_server.errors import GatewayError, InvalidParameter
 from flask_server.inference.predict import Answer, Question, Result, warnings_of
 from flask_server.inference.ranking import Prediction, Wish
@@ -80,7 +80,7 @@ def _annotated(submission: Submission, answer: Answer, media_type: str) -> Respo
     picture = upright(submission.uploads[0])
     with g.stopwatch.stage("postprocess"):
         title = f"{answer.model}, version {answer.version}"
-        drawn = render.annotated(picture, predictions, title=title, notices=answer.warnings)
+        drawn = annotate.annotated(picture, predictions, title=title, notices=answer.warnings)
         return picture_answer(drawn, media_type, answer.warnings)
 
 

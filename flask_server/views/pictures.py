@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from flask import Response, g
 from PIL import Image
 
-from flask_server import render
+from flask_server.drawing import annotate
 from flask_server.imaging import decoding
 from flask_server.inference.predict import Upload
 from flask_server.web.negotiation import JPEG, PNG
@@ -25,12 +25,12 @@ def upright(upload: Upload) -> Image.Image:
         raise upload
     max_pixels = gateway().settings.max_pixels
     with g.stopwatch.stage("decode"):
-        return decoding.decode(upload, max_pixels=max_pixels, bound=render.shown_size).image
+        return decoding.decode(upload, max_pixels=max_pixels, bound=annotate.shown_size).image
 
 
 def picture_answer(image: Image.Image, media_type: str, warnings: Sequence[str]) -> Response:
     """Return the picture as a response; warnings go where it has room for them."""
-    response = Response(render.to_file(image, _KINDS[media_type]), content_type=media_type)
+    response = Response(annotate.to_file(image, _KINDS[media_type]), content_type=media_type)
     if warnings:
         response.headers["X-Model-Warning"] = " ".join(warnings)
     return response

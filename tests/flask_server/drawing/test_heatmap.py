@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flask_server.heat_picture import color_of, overlaid
+from flask_server.drawing.annotate import LONGEST
+from flask_server.drawing.heatmap import color_of, overlaid
 from flask_server.imaging.decoding import Picture
 from flask_server.imaging.reports import report_of
 from flask_server.inference.explain import Explanation
 from flask_server.inference.ranking import Prediction
-from flask_server.render import LONGEST
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import draw
-from tests.flask_server.test_render import luminance
+from tests.flask_server.drawing.test_annotate import luminance
 
 GREY = Image.new("RGB", (640, 480), (128, 128, 128))
 STRETCH = InputSpec(height=40, width=40)

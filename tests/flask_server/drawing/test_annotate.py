@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flask_server import panel
+from flask_server.drawing import caption
+from flask_server.drawing.annotate import LONGEST, annotated, in_words, shown, shown_size, to_file
 from flask_server.inference.ranking import Prediction
-from flask_server.render import LONGEST, annotated, in_words, shown, shown_size, to_file
 from tests.flask_server.conftest import draw
 
 CAT = Prediction("7", "cat", 0.75)
@@ -54,7 +54,7 @@ def test_label_and_score_are_drawn(other: Prediction) -> None:
     assert below(NOISE, CAT) != below(NOISE, other)
 
 
-def luminance(color: panel.Color) -> float:
+def luminance(color: caption.Color) -> float:
     """Relative luminance as WCAG defines it."""
     linear = [
         c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in np.array(color) / 255
@@ -65,11 +65,11 @@ def luminance(color: panel.Color) -> float:
 @pytest.mark.parametrize(
     ("ink", "ground"),
     [
-        *product([panel.INK], [panel.GROUND, panel.TRACK, panel.BAR]),
-        *product([panel.MUTED, panel.WARNING], [panel.GROUND]),
+        *product([caption.INK], [caption.GROUND, caption.TRACK, caption.BAR]),
+        *product([caption.MUTED, caption.WARNING], [caption.GROUND]),
     ],
 )
-def test_text_has_contrast(ink: panel.Color, ground: panel.Color) -> None:
+def test_text_has_contrast(ink: caption.Color, ground: caption.Color) -> None:
     assert (luminance(ink) + 0.05) / (luminance(ground) + 0.05) >= 4.5
 
 
@@ -99,7 +99,7 @@ def test_the_whole_answer_is_bounded(size: tuple[int, int]) -> None:
     result = drawn(Image.new("L", size), *many, notices=("a long warning " * 100,) * 3)
 
     assert max(result.size) <= LONGEST
-    assert result.width >= panel.LEAST_WIDTH
+    assert result.width >= caption.LEAST_WIDTH
 
 
 def test_tiny_pictures_keep_their_hard_pixels() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image, ImageDraw
 
-from flask_server.lettering import words
+from flask_server.drawing.fonts import words
 
 Color = tuple[int, int, int]
 Box = tuple[int, int, int, int]

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from flask_server import panel
+from flask_server.drawing import caption
+from flask_server.drawing.caption import MUTED, WARNING, Row
 from flask_server.inference.ranking import Prediction
-from flask_server.panel import MUTED, WARNING, Row
 
 LONGEST = 1600
 #: Pictures below this size are magnified, so that there is something to see.
@@ -27,7 +27,7 @@ Size = tuple[int, int]
 def shown_size(size: Size) -> Size:
     """Return the size in which a picture of this size is shown."""
     width, height = size
-    shrink = min(LONGEST / width, (LONGEST - panel.MOST_HEIGHT) / height)
+    shrink = min(LONGEST / width, (LONGEST - caption.MOST_HEIGHT) / height)
     factor = shrink if shrink < 1 else max(1, LEAST // max(size))
     return max(1, round(width * factor)), max(1, round(height * factor))
 
@@ -53,7 +53,7 @@ def annotated(
         rows.append(Row(left=("no class is likely enough",)))
     if len(predictions) > MOST_CLASSES:
         rows.append(Row(left=(f"and {len(predictions) - MOST_CLASSES} more",), ink=MUTED))
-    return panel.below(shown(image), rows)
+    return caption.below(shown(image), rows)
 
 
 def prediction_row(prediction: Prediction) -> Row:
@@ -61,7 +61,7 @@ def prediction_row(prediction: Prediction) -> Row:
     return Row(
         left=(prediction.label, prediction.class_id),
         right=in_words(prediction.score),
-        paint=panel.bar(prediction.score),
+        paint=caption.bar(prediction.score),
     )
 
 

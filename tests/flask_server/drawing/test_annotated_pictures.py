@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
-from flask_server import render
+from flask_server.drawing import annotate
 from flask_server.inference.ranking import Prediction
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, saved
@@ -33,7 +33,7 @@ def expected(
 ) -> Image.Image:
     image = Image.open(io.BytesIO(data))
     title = f"toy, version {version}"
-    return render.annotated(image, predictions, title=title, notices=notices)
+    return annotate.annotated(image, predictions, title=title, notices=notices)
 
 
 def assert_drawn(response: TestResponse, image: Image.Image) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from flask_server import panel
+from flask_server.drawing import caption
+from flask_server.drawing.annotate import in_words, prediction_row, shown
+from flask_server.drawing.caption import MUTED, WARNING, Color, Row
 from flask_server.imaging.occlusion import seen_box
 from flask_server.inference.explain import Explanation, Heat
-from flask_server.panel import MUTED, WARNING, Color, Row
-from flask_server.render import in_words, prediction_row, shown
 from model_catalog.spec import InputSpec
 
 #: From no heat to the most; each stop is lighter than the one before, so that the order is seen
@@ -51,7 +51,7 @@ def overlaid(image: Image.Image, explanation: Explanation) -> Image.Image:
     alpha = (_OPACITY * shares)[..., None]
     ground = _dimmed(picture) * np.where(seen, 1, _UNSEEN)[..., None]
     mixed = ground * (1 - alpha) + _colors(shares) * alpha
-    return panel.below(Image.fromarray(mixed.round().astype(np.uint8)), _legend(explanation))
+    return caption.below(Image.fromarray(mixed.round().astype(np.uint8)), _legend(explanation))
 
 
 def _maps(heat: Heat, size: tuple[int, int], view: InputSpec) -> tuple[Map, NDArray[np.bool_]]:
@@ -90,4 +90,4 @@ def _scale(most: float) -> Sequence[Row]:
         return [Row(left=("no place decides it alone",))]
     lost = in_words(most).replace("%", "points")
     words = Row(left=("score lost where hidden: none",), right=lost, ink=MUTED)
-    return [words, Row(paint=panel.ramp(color_of))]
+    return [words, Row(paint=caption.ramp(color_of))]

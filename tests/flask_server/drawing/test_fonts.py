@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from flask_server.lettering import Words, words
+from flask_server.drawing.fonts import Words, words
 
 #: A machine without any font of its own.
 BARE: tuple[str, ...] = ()

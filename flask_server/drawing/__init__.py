@@ -1,0 +1,1 @@
+"""Pictures for people: labels below a picture, heat maps over it."""
