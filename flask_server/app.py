@@ -10,7 +10,8 @@ from functools import cache
 from flask import Flask, Response, g, request
 from flask_cors import CORS
 
-from flask_server import access, access_log, ledger, logs, master, metrics, metrics_directory
+from flask_server import access_log, ledger, logs, master, metrics, metrics_directory
+from flask_server.access import authentication
 from flask_server.inference.predict import Gateway
 from flask_server.ledger import NotingGateway
 from flask_server.metrics import Metrics
@@ -44,7 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     access_log.init_app(app)
     app.before_request(_begin)
     body_limits.init_app(app, settings.max_body_bytes)
-    access.init_app(app, settings, patient=master.has_started())
+    authentication.init_app(app, settings, patient=master.has_started())
     admission.init_app(app, settings.max_in_flight)
     if settings.metrics:
         metrics.init_app(app, _metrics(settings, watched))

@@ -11,7 +11,8 @@ from typing import Any
 
 from gunicorn import glogging
 
-from flask_server import access, heap, logs, malformed, master, metrics_directory
+from flask_server import heap, logs, malformed, master, metrics_directory
+from flask_server.access import authentication
 from flask_server.settings import Settings, SettingsError
 from model_catalog.errors import CatalogError
 
@@ -64,7 +65,7 @@ class logger_class(glogging.Logger):  # type: ignore[misc]  # gunicorn has no ty
 
 def on_starting(server: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
     """Say what limits in memory mean with this number of workers."""
-    note = access.note(_settings, server.cfg.workers)
+    note = authentication.note(_settings, server.cfg.workers)
     if note:
         server.log.warning(note)
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flask_server.key_file import (
+from flask_server.access.key_file import (
     ApiKey,
     KeyFileError,
     checked_limit,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask_server import access
+from flask_server.access import authentication
 from flask_server.imaging import resizing
 from flask_server.settings import Settings
 from model_catalog.models_file import ModelsFile, load_models_file
@@ -23,7 +23,7 @@ def start(settings: Settings) -> None:
     """
     global _models_file
     models_file = load_models_file(settings.models_file)
-    access.check(settings)
+    authentication.check(settings)
     resizing.resizer(fast=settings.fast_resize)
     _models_file = models_file
 

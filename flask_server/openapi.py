@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_server import openapi_problems as problems
-from flask_server.access import is_open
+from flask_server.access.authentication import is_open
 from flask_server.openapi_operations import operations
 from flask_server.openapi_schemas import SCHEMAS
 from flask_server.settings import Settings

@@ -21,7 +21,7 @@ import pytest
 from flask import Flask
 
 from flask_server import access_log, keys, logs
-from flask_server.key_file import ID_DIGITS, hash_of
+from flask_server.access.key_file import ID_DIGITS, hash_of
 from flask_server.logs import JsonFormatter, TextFormatter
 from tests.flask_server.conftest import MakeApp, b64, draw
 from tests.flask_server.stub_serving import StubServing

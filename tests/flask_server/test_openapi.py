@@ -15,7 +15,8 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.test import TestResponse
 
-from flask_server import access, keys, openapi
+from flask_server import keys, openapi
+from flask_server.access import authentication
 from flask_server.imaging.reports import Report
 from flask_server.openapi_problems import CASES
 from flask_server.openapi_requests import EXAMPLE_IMAGE, EXPLAIN_PARAMETERS, PARAMETERS
@@ -296,7 +297,7 @@ def test_keys_are_described_where_they_are_asked_for(guarded: FlaskClient) -> No
     assert document is not None
 
     for path, _, operation in operations(document):
-        asked = not access.is_open(path)
+        asked = not authentication.is_open(path)
         assert ("security" in operation) == asked
         assert {"401", "429"} <= set(operation["responses"]) or not asked
     assert set(document["components"]["securitySchemes"]) == {"apiKey", "bearer"}

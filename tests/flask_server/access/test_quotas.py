@@ -16,7 +16,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from flask_server import keys, quotas
+from flask_server import keys
+from flask_server.access import quotas
 from tests.flask_server.conftest import MakeApp
 from tests.running import free_port
 

@@ -17,11 +17,18 @@ from typing import Any
 import pytest
 
 from flask_server import keys
+from flask_server.access.key_file import (
+    ApiKey,
+    KeyFileError,
+    format_keys,
+    hash_of,
+    parse_keys,
+    read_keys,
+)
+from flask_server.access.key_store import LOOK_S, KeyRing
 from flask_server.errors import KeysUnavailable
-from flask_server.key_file import ApiKey, KeyFileError, format_keys, hash_of, parse_keys, read_keys
-from flask_server.key_ring import LOOK_S, KeyRing
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -432,7 +439,7 @@ def test_after_a_pause_nobody_goes_on_with_what_was_known_before(
         go_on.wait(10)
         return read_keys(path)
 
-    monkeypatch.setattr("flask_server.key_ring.read_keys", slow)
+    monkeypatch.setattr("flask_server.access.key_store.read_keys", slow)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(ring.find, key)
         assert reading.wait(10)

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from flask_server.access.key_file import ApiKey, KeyFileError, hash_of, read_keys
 from flask_server.errors import KeysUnavailable
-from flask_server.key_file import ApiKey, KeyFileError, hash_of, read_keys
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from flask import Flask, g, request
 
+from flask_server.access.key_file import read_keys
+from flask_server.access.key_store import KeyRing
 from flask_server.errors import InvalidApiKey, MissingApiKey
-from flask_server.key_file import read_keys
-from flask_server.key_ring import KeyRing
 from flask_server.settings import Settings
 
 #: Paths that need no key, without a slash at the end; and the folders below which none does.
@@ -26,7 +26,7 @@ PER_WORKER = (
 def check(settings: Settings) -> None:
     """Raise SettingsError when the gateway could not start with its keys and limits."""
     if settings.api_keys_file is not None:
-        from flask_server import quotas
+        from flask_server.access import quotas
 
         read_keys(settings.api_keys_file)
         quotas.check(settings.limits_url)
@@ -36,7 +36,7 @@ def note(settings: Settings, workers: int) -> str:
     """Return what an operator of so many workers must know, the empty string when nothing."""
     if settings.api_keys_file is None or workers < 2:
         return ""
-    from flask_server import quotas
+    from flask_server.access import quotas
 
     return PER_WORKER.format(workers) if settings.limits_url == quotas.MEMORY else ""
 
@@ -49,7 +49,7 @@ def init_app(app: Flask, settings: Settings, *, patient: bool = False) -> None:
     if settings.api_keys_file is None:
         return
     # Flask-Limiter: 4 MB that a gateway without keys need not load.
-    from flask_server import quotas
+    from flask_server.access import quotas
 
     ring = KeyRing(settings.api_keys_file, patient=patient)
     app.before_request(lambda: _authenticate(ring))

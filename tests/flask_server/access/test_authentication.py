@@ -15,15 +15,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from flask_server import access, keys, quotas
-from flask_server.key_file import KeyFileError
+from flask_server import keys
+from flask_server.access import authentication, quotas
+from flask_server.access.key_file import KeyFileError
 from flask_server.settings import Settings, SettingsError
 from tests.flask_server.conftest import MakeApp, b64, draw
 from tests.flask_server.stub_serving import StubServing
 
 URL = "/models/toy/predict"
 ORIGIN = "http://localhost:4200"
-MANUAL = Path(__file__).parents[2] / "docs" / "access.md"
+MANUAL = Path(__file__).parents[3] / "docs" / "access.md"
 
 Guarded = Callable[..., Flask]
 
@@ -63,7 +64,7 @@ def test_without_a_key_file_nobody_is_asked(make_app: MakeApp) -> None:
 
 def test_every_route_that_is_not_known_to_be_open_needs_a_key(guarded: Guarded) -> None:
     app = guarded()
-    rules = [rule for rule in app.url_map.iter_rules() if not access.is_open(rule.rule)]
+    rules = [rule for rule in app.url_map.iter_rules() if not authentication.is_open(rule.rule)]
     methods = [(rule.rule, m) for rule in rules for m in (rule.methods or set()) - {"OPTIONS"}]
     assert {"/models", URL.replace("toy", "<name>"), "/imageclassifier/predict/"} <= {
         rule for rule, _ in methods
@@ -84,7 +85,7 @@ def test_open_paths_need_no_key(client: FlaskClient, path: str) -> None:
     assert client.get(path).status_code not in {401, 429}
 
 
-@pytest.mark.parametrize("path", sorted({path or "/" for path in access.OPEN}))
+@pytest.mark.parametrize("path", sorted({path or "/" for path in authentication.OPEN}))
 def test_manual_names_every_open_path(path: str) -> None:
     assert f"`{path}" in MANUAL.read_text(encoding="utf-8")
 
@@ -295,12 +296,12 @@ def test_unusable_key_file_stops_the_start(make_app: MakeApp, file: Path) -> Non
 
 
 def test_check_finds_what_would_stop_the_start(file: Path, key: str) -> None:
-    access.check(Settings())
-    access.check(Settings(api_keys_file=file))
-    access.check(Settings(api_keys_file=file, limits_url="redis://127.0.0.1:1/0"))
+    authentication.check(Settings())
+    authentication.check(Settings(api_keys_file=file))
+    authentication.check(Settings(api_keys_file=file, limits_url="redis://127.0.0.1:1/0"))
 
     with pytest.raises(KeyFileError, match="no API key file"):
-        access.check(Settings(api_keys_file=file.with_name("other.json")))
+        authentication.check(Settings(api_keys_file=file.with_name("other.json")))
 
 
 def test_operator_learns_that_limits_in_memory_hold_per_worker(file: Path) -> None:
@@ -309,10 +310,10 @@ def test_operator_learns_that_limits_in_memory_hold_per_worker(file: Path) -> No
         Settings(api_keys_file=file, limits_url="redis://x"),
     )
 
-    assert "with 2 workers" in access.note(here, 2)
-    assert not access.note(here, 1)
-    assert not access.note(shared, 2)
-    assert not access.note(Settings(), 2)
+    assert "with 2 workers" in authentication.note(here, 2)
+    assert not authentication.note(here, 1)
+    assert not authentication.note(shared, 2)
+    assert not authentication.note(Settings(), 2)
 
 
 @pytest.mark.parametrize("url", ["redis://:pass@host:port/0", "redis://:pass@host:99999"])
