@@ -10,15 +10,16 @@ from functools import cache
 from flask import Flask, Response, g, request
 from flask_cors import CORS
 
-from flask_server import access_log, ledger, logs, master, metrics, metrics_directory
+from flask_server import master
 from flask_server.access import authentication
 from flask_server.inference.predict import Gateway
-from flask_server.ledger import NotingGateway
-from flask_server.metrics import Metrics
 from flask_server.serving.client import Serving
 from flask_server.serving.model_watch import Models
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
+from flask_server.telemetry import access_log, logs, metrics, metrics_directory, request_log
+from flask_server.telemetry.metrics import Metrics
+from flask_server.telemetry.request_log import NotingGateway
 from flask_server.views import documents, explain, health, models, original, page
 from flask_server.web import admission, body_limits, caching, problem_documents, security_headers
 from flask_server.web.json_writer import JsonWriter
@@ -41,7 +42,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.json = JsonWriter(app)
     watched = _models(settings)
     app.extensions[EXTENSION] = NotingGateway(settings, watched)
-    ledger.init_app(app)
+    request_log.init_app(app)
     access_log.init_app(app)
     app.before_request(_begin)
     body_limits.init_app(app, settings.max_body_bytes)

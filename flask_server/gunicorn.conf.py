@@ -11,9 +11,10 @@ from typing import Any
 
 from gunicorn import glogging
 
-from flask_server import heap, logs, malformed, master, metrics_directory
+from flask_server import heap, malformed, master
 from flask_server.access import authentication
 from flask_server.settings import Settings, SettingsError
+from flask_server.telemetry import logs, metrics_directory
 from model_catalog.errors import CatalogError
 
 try:

@@ -20,14 +20,15 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from flask_server import access_log, keys, logs
+from flask_server import keys
 from flask_server.access.key_file import ID_DIGITS, hash_of
-from flask_server.logs import JsonFormatter, TextFormatter
+from flask_server.telemetry import access_log, logs
+from flask_server.telemetry.logs import JsonFormatter, TextFormatter
 from tests.flask_server.conftest import MakeApp, b64, draw
 from tests.flask_server.stub_serving import StubServing
 from tests.flask_server.test_gunicorn import answers, free_port
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 URL = "/models/toy/predict"
 FORGED = 'one\ntwo {"level": "INFO"}\r\x1b[31mred\x00\u2028end'
 
@@ -133,7 +134,7 @@ def test_access_line_says_what_was_asked_and_answered(app: Flask) -> None:
     assert line.pop("time")
     assert line == {
         "level": "INFO",
-        "logger": "flask_server.access_log",
+        "logger": "flask_server.telemetry.access_log",
         "message": "POST /models/<name>/predict 200",
         "request_id": "abc-1",
         "method": "POST",
@@ -160,7 +161,7 @@ def test_access_line_in_text(app: Flask) -> None:
         app.test_client().get("/models", headers={"X-Request-ID": "abc-1"})
 
     line = stream.getvalue().splitlines()[-1]
-    assert " INFO    flask_server.access_log: [abc-1] GET /models 200 ms=" in line
+    assert " INFO    flask_server.telemetry.access_log: [abc-1] GET /models 200 ms=" in line
     assert line.endswith("client=127.0.0.1")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flask_server import metrics_directory
-from flask_server.metrics_directory import VARIABLE
+from flask_server.telemetry import metrics_directory
+from flask_server.telemetry.metrics_directory import VARIABLE
 
 MASTER = (
     "import os, time; from flask_server import metrics_directory;"

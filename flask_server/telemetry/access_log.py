@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask
 
-from flask_server.ledger import Entry, add_writer
+from flask_server.telemetry.request_log import Entry, add_writer
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.stub_serving import Servable, StubServing
 from tests.flask_server.test_gunicorn import free_port
 
-MANUAL = Path(__file__).parents[2] / "docs/observability.md"
+MANUAL = Path(__file__).parents[3] / "docs/observability.md"
 URL = "/models/toy/predict"
 
 Labels = frozenset[tuple[str, str]]
