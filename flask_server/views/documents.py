@@ -7,7 +7,7 @@ from typing import cast
 from flask import Blueprint, Response, current_app, jsonify, render_template
 from werkzeug.exceptions import NotFound
 
-from flask_server.openapi import document
+from flask_server.openapi.document import document
 from flask_server.telemetry.metrics import CONTENT_TYPE, EXTENSION, Metrics
 from flask_server.web.request_context import gateway
 

@@ -28,8 +28,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from flask_server import openapi
 from flask_server.app import close_app, create_app
+from flask_server.openapi import document
 from flask_server.settings import Settings
 from tests.flask_server.conftest import b64, draw
 from tests.flask_server.stub_serving import StubServing
@@ -153,7 +153,7 @@ def gateway(stub: StubServing, tmp_path_factory: pytest.TempPathFactory) -> Iter
     close_app(LATE.app)
 
 
-API: BaseSchema = schemathesis.openapi.from_dict(likely(openapi.document(Settings(), "toy")))
+API: BaseSchema = schemathesis.openapi.from_dict(likely(document.document(Settings(), "toy")))
 API.app = LATE
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flask_server import openapi_problems as problems
-from flask_server import openapi_requests as requests
-from flask_server.openapi_schemas import ref
+from flask_server.openapi import problems as problems
+from flask_server.openapi import requests as requests
+from flask_server.openapi.schemas import ref
 from flask_server.settings import Settings
 
 Schema = dict[str, Any]

@@ -15,11 +15,12 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.test import TestResponse
 
-from flask_server import keys, openapi
+from flask_server import keys
 from flask_server.access import authentication
 from flask_server.imaging.reports import Report
-from flask_server.openapi_problems import CASES
-from flask_server.openapi_requests import EXAMPLE_IMAGE, EXPLAIN_PARAMETERS, PARAMETERS
+from flask_server.openapi import document
+from flask_server.openapi.problems import CASES
+from flask_server.openapi.requests import EXAMPLE_IMAGE, EXPLAIN_PARAMETERS, PARAMETERS
 from flask_server.settings import Settings
 from flask_server.views.explain import EXPLAIN_PARAMETERS as EXPLAINING
 from flask_server.web import problem_documents, submissions
@@ -312,7 +313,7 @@ def test_refusal_without_a_key_is_answered_as_described(guarded: FlaskClient) ->
 
 
 def test_limits_are_those_of_the_settings() -> None:
-    described = openapi.document(Settings(max_images=3), "toy")
+    described = document.document(Settings(max_images=3), "toy")
 
     body = described["paths"]["/models/{name}/predict"]["post"]["requestBody"]
     several = body["content"]["application/json"]["schema"]["properties"]["images"]
@@ -320,9 +321,9 @@ def test_limits_are_those_of_the_settings() -> None:
 
 
 def test_document_is_data_that_nobody_shares() -> None:
-    first = openapi.document(Settings(), "toy")
+    first = document.document(Settings(), "toy")
     before = copy.deepcopy(first)
 
-    openapi.document(Settings(max_images=3), "toy")
+    document.document(Settings(max_images=3), "toy")
 
     assert first == before

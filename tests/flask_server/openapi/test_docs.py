@@ -14,12 +14,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
-from flask_server import openapi
+from flask_server.openapi import document
 from flask_server.settings import Settings
 from tests.flask_server.conftest import MakeApp
 from tests.listening import listening
 
-FILES = Path(__file__).parents[2] / "flask_server"
+FILES = Path(__file__).parents[3] / "flask_server"
 SOURCES = [FILES / "templates/docs.html", *sorted((FILES / "static").glob("docs*"))]
 CHROMIUM = shutil.which("chromium")
 
@@ -76,7 +76,7 @@ def test_browser_draws_every_route_under_our_own_policy(address: str, tmp_path: 
     )
 
     drawn = set(re.findall(r'<article id="([^"]+)"', done.stdout.decode()))
-    document = openapi.document(Settings(), "toy")
+    document = document.document(Settings(), "toy")
     operations = [op for item in document["paths"].values() for op in item.values()]
     assert drawn == {operation["operationId"] for operation in operations} | {
         f"schema-{name}" for name in document["components"]["schemas"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask_server.inference.explain import LEAST_CELLS, MOST_CELLS
-from flask_server.openapi_schemas import listing
+from flask_server.openapi.schemas import listing
 from flask_server.settings import Settings
 
 Schema = dict[str, Any]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_server import openapi_problems as problems
 from flask_server.access.authentication import is_open
-from flask_server.openapi_operations import operations
-from flask_server.openapi_schemas import SCHEMAS
+from flask_server.openapi import problems as problems
+from flask_server.openapi.operations import operations
+from flask_server.openapi.schemas import SCHEMAS
 from flask_server.settings import Settings
 
 Schema = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_server.openapi_problems import PROBLEM
+from flask_server.openapi.problems import PROBLEM
 from model_catalog.spec import ACTIVATIONS, COLORS, FITS, FORMAT, INTERPOLATIONS, MAX_SIDE, SCALES
 
 Schema = dict[str, Any]
