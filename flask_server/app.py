@@ -10,9 +10,9 @@ from functools import cache
 from flask import Flask, Response, g, request
 from flask_cors import CORS
 
-from flask_server import master
 from flask_server.access import authentication
 from flask_server.inference.predict import Gateway
+from flask_server.runtime import preload
 from flask_server.serving.client import Serving
 from flask_server.serving.model_watch import Models
 from flask_server.settings import Settings
@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     access_log.init_app(app)
     app.before_request(_begin)
     body_limits.init_app(app, settings.max_body_bytes)
-    authentication.init_app(app, settings, patient=master.has_started())
+    authentication.init_app(app, settings, patient=preload.has_started())
     admission.init_app(app, settings.max_in_flight)
     if settings.metrics:
         metrics.init_app(app, _metrics(settings, watched))
@@ -84,7 +84,7 @@ def _models(settings: Settings) -> Models:
     def serving_at(url: str) -> Serving:
         return Serving(url, connections=settings.threads)
 
-    entries = master.models_file(settings.models_file).entries
+    entries = preload.models_file(settings.models_file).entries
     return Models(
         entries, lambda url: serving_at(url or settings.serving_url), settings.calls_under_way
     )

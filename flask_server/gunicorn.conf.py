@@ -11,31 +11,31 @@ from typing import Any
 
 from gunicorn import glogging
 
-from flask_server import heap, malformed, master
 from flask_server.access import authentication
+from flask_server.runtime import bad_request_page, malloc_tuning, preload
 from flask_server.settings import Settings, SettingsError
 from flask_server.telemetry import logs, metrics_directory
 from model_catalog.errors import CatalogError
 
 try:
     _settings = Settings.from_env(os.environ)
-    master.start(_settings)
+    preload.start(_settings)
 except (SettingsError, CatalogError) as error:
-    if not master.has_started():
+    if not preload.has_started():
         sys.exit(str(error))
     logging.getLogger("gunicorn.error").error("What was good before stays in use. %s", error)
 if _settings.metrics:
     metrics_directory.make(os.environ)
 logging.captureWarnings(True)
-heap.share()
+malloc_tuning.share()
 
 wsgi_app = "flask_server.app:create_app()"
 bind = "127.0.0.1:5000"
-worker_class = "flask_server.worker.StayingWorker"
+worker_class = "flask_server.runtime.worker.StayingWorker"
 workers = _settings.workers
 threads = _settings.threads
-limit_request_line = limit_request_field_size = malformed.LONGEST_LINE
-limit_request_fields = malformed.MOST_HEADERS
+limit_request_line = limit_request_field_size = bad_request_page.LONGEST_LINE
+limit_request_fields = bad_request_page.MOST_HEADERS
 # Longer than the pools of common proxies and browsers keep a connection, so that they close first.
 keepalive = 75
 # A worker whose main loop is silent for this long is hung; requests run in other threads.
@@ -73,7 +73,7 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
 
 def post_worker_init(_worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
     """Look after the worker's memory; a thread of the parent would not be there."""
-    heap.keep_trimmed()
+    malloc_tuning.keep_trimmed()
 
 
 def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.flask_server.conftest import b64, draw
+from tests.flask_server.runtime.test_gunicorn import answers, free_port, start
 from tests.flask_server.stub_serving import StubServing
 from tests.flask_server.telemetry.test_metrics import Samples, samples, value
-from tests.flask_server.test_gunicorn import answers, free_port, start
 
 URL = "/models/toy/predict"
 WORKERS = 2

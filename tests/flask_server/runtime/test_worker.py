@@ -15,8 +15,8 @@ gthread = pytest.importorskip("gunicorn.workers.gthread", reason="gunicorn needs
 
 from gunicorn.http.errors import InvalidHeader  # noqa: E402
 
+from flask_server.runtime.worker import StayingWorker  # noqa: E402 (imports gunicorn)
 from flask_server.web.request_context import EXTENSION  # noqa: E402
-from flask_server.worker import StayingWorker  # noqa: E402 (imports gunicorn)
 
 
 class Connection:
@@ -69,7 +69,7 @@ def test_a_thread_goes_where_others_may_need_it(
 def test_a_caller_that_stops_within_its_first_request_is_given_up(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_server.worker.STALL_S", 0.05)
+    monkeypatch.setattr("flask_server.runtime.worker.STALL_S", 0.05)
 
     with pytest.raises(BlockingIOError):
         worker().handle(connection)
@@ -95,8 +95,8 @@ def test_a_request_has_to_arrive_at_some_pace(
     connection: Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("flask_server.worker.ARRIVAL_S", 0.1)
-    monkeypatch.setattr("flask_server.worker.PACE", pace)
+    monkeypatch.setattr("flask_server.runtime.worker.ARRIVAL_S", 0.1)
+    monkeypatch.setattr("flask_server.runtime.worker.PACE", pace)
     monkeypatch.setattr(
         gthread.ThreadWorker, "handle", lambda _, conn: [conn.sock.recv(1) for _ in range(20)]
     )
@@ -109,7 +109,7 @@ def test_a_request_has_to_arrive_at_some_pace(
 def test_each_request_has_its_own_time_to_arrive(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_server.worker.ARRIVAL_S", 0.1)
+    monkeypatch.setattr("flask_server.runtime.worker.ARRIVAL_S", 0.1)
     for _ in range(3):
         connection.caller.sendall(b"a")
         worker().handle(connection)
@@ -123,7 +123,8 @@ def test_a_caller_that_does_not_close_is_not_waited_for_in_the_thread_that_serve
 ) -> None:
     monkeypatch.setattr(gthread.ThreadWorker, "handle", lambda *_: False)
     monkeypatch.setattr(
-        "flask_server.worker.close_graceful", lambda sock: gthread.util.close_graceful(sock, 0.05)
+        "flask_server.runtime.worker.close_graceful",
+        lambda sock: gthread.util.close_graceful(sock, 0.05),
     )
 
     assert worker().handle(connection) is False

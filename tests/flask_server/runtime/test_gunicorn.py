@@ -23,7 +23,7 @@ from flask_server import flask_sample_request
 from tests.flask_server.conftest import draw, flat
 from tests.flask_server.stub_serving import StubServing
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
 
 
@@ -101,7 +101,7 @@ def test_a_caller_that_stalls_is_no_error_in_the_log(
 def test_a_setting_whose_package_is_missing_stops_the_start_with_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("flask_server.master._models_file", None)
+    monkeypatch.setattr("flask_server.runtime.preload._models_file", None)
     monkeypatch.setenv("GATEWAY_FAST_RESIZE", "true")
     monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
 

@@ -21,7 +21,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import ThreadWorker
 
-from flask_server import malformed
+from flask_server.runtime import bad_request_page
 from flask_server.web.body_limits import STALL_S, give_up_after
 from flask_server.web.request_context import EXTENSION
 
@@ -79,7 +79,7 @@ class StayingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.log.warning("refused what is no HTTP request: %s (%s)", type(exc).__name__, request_id)
         origins = self.wsgi.extensions[EXTENSION].settings.cors_origins
         with suppress(OSError):
-            client.sendall(malformed.answer(exc, request_id, "*" if "*" in origins else ""))
+            client.sendall(bad_request_page.answer(exc, request_id, "*" if "*" in origins else ""))
 
     def _may_stay(self) -> bool:
         """Tell whether every connection can have a thread, so that nobody waits for this one."""

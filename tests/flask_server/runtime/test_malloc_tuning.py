@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from flask_server import heap
+from flask_server.runtime import malloc_tuning
 
 #: Threads that live at the same time allocate; glibc tells how many heaps there are.
 _COUNT = """
@@ -106,21 +106,21 @@ def test_what_is_free_goes_back_to_the_system_again_and_again(
 ) -> None:
     trimmed = threading.Semaphore(0)
     libc = SimpleNamespace(malloc_trim=lambda _: trimmed.release())
-    monkeypatch.setattr("flask_server.heap.ctypes.CDLL", lambda _: libc)
-    monkeypatch.setattr(heap, "EVERY_S", 0.01)
+    monkeypatch.setattr("flask_server.runtime.malloc_tuning.ctypes.CDLL", lambda _: libc)
+    monkeypatch.setattr(malloc_tuning, "EVERY_S", 0.01)
 
-    heap.keep_trimmed()
+    malloc_tuning.keep_trimmed()
 
     assert trimmed.acquire(timeout=5)
     assert trimmed.acquire(timeout=5)
-    monkeypatch.setattr(heap, "EVERY_S", 3600)
+    monkeypatch.setattr(malloc_tuning, "EVERY_S", 3600)
 
 
 def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flask_server.heap.ctypes.CDLL", lambda _: object())
+    monkeypatch.setattr("flask_server.runtime.malloc_tuning.ctypes.CDLL", lambda _: object())
     before = set(threading.enumerate())
 
-    heap.share()
-    heap.keep_trimmed()
+    malloc_tuning.share()
+    malloc_tuning.keep_trimmed()
 
     assert "heap" not in {thread.name for thread in set(threading.enumerate()) - before}

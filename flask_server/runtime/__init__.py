@@ -1,0 +1,1 @@
+"""How the gateway runs under gunicorn: worker, configuration before the fork, memory."""
