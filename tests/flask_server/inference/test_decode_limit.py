@@ -14,7 +14,7 @@ from flask_server.inference.predict import most_decoded
 from flask_server.settings import Settings
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_serving_faults import ask, eventually
-from tests.flask_server.test_model_views import URL, code
+from tests.flask_server.views.test_model_views import URL, code
 
 DECODED = most_decoded(Settings().calls_under_way)
 

@@ -22,7 +22,7 @@ from flask_server.views.explain import AT_ONCE, EXPLAIN_PARAMETERS, EXTENSION
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.stub_serving import Row, Scorer, Servable, StubServing, make_spec
-from tests.flask_server.test_model_views import code
+from tests.flask_server.views.test_model_views import code
 from tests.running import ROOT
 
 Array = np.ndarray[Any, Any]

@@ -14,7 +14,7 @@ from flask_server.serving.signatures import declared_picture, picture_input, sco
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.stub_serving import Servable, StubServing, tensor
-from tests.flask_server.test_model_views import code
+from tests.flask_server.views.test_model_views import code
 
 WHITE = flat("white")
 

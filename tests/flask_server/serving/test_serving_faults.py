@@ -22,7 +22,7 @@ from flask_server.serving.client import Serving
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
-from tests.flask_server.test_model_views import URL, code
+from tests.flask_server.views.test_model_views import URL, code
 from tests.listening import listening
 
 

@@ -8,7 +8,7 @@ from flask_server.web.admission import InFlight
 from tests.flask_server.conftest import MakeApp
 from tests.flask_server.serving.test_serving_faults import ask, eventually
 from tests.flask_server.stub_serving import StubServing
-from tests.flask_server.test_model_views import code
+from tests.flask_server.views.test_model_views import code
 
 
 def test_places_are_taken_and_given_back() -> None:
