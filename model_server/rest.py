@@ -14,13 +14,13 @@ from model_server.defects import contained
 from model_server.engine import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument, ServingError
 from model_server.examples import serialized_examples
-from model_server.http_messages import JSON, Request, Response, page
 from model_server.json_reader import Document
 from model_server.json_text import error_body
 from model_server.metadata import metadata_body, status_body
 from model_server.metrics import Metrics
 from model_server.registry import Handle, Registry
 from model_server.routes import NoBody, Route, is_api, read_route
+from model_server.transport.http_messages import JSON, Request, Response, page
 
 _MAX_UNZIPPED: Final = 100 * 1024 * 1024
 _TEXT: Final = (("Content-Type", "text/plain"),)

@@ -14,13 +14,13 @@ from model_server.engine import Engine
 from model_server.engines import engine_for
 from model_server.errors import InvalidArgument, Unavailable
 from model_server.flag_table import CPUS
-from model_server.http_layer import HttpServer, serve
 from model_server.lifecycle import Lifecycle, LifecycleOptions
 from model_server.metrics import Metrics
 from model_server.preparation import Batching, Preparation
 from model_server.registry import Registry
 from model_server.reload import Configuration
 from model_server.rest import Rest, RestOptions
+from model_server.transport.http_server import HttpServer, serve
 from model_server.versions import ModelConfig
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_server.http_layer import HttpServer, serve
-from model_server.http_messages import Request, Response
+from model_server.transport.http_messages import Request, Response
+from model_server.transport.http_server import HttpServer, serve
 
 ROOT = Path(__file__).parents[2]
 SERVER = (sys.executable, "-m", "model_server")

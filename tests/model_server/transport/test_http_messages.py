@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from model_server.http_messages import (
+from model_server.transport.http_messages import (
     BadRequest,
     Response,
     page,

@@ -19,7 +19,7 @@ from dataclasses import replace
 from time import sleep
 from typing import Final
 
-from model_server.http_messages import (
+from model_server.transport.http_messages import (
     METHODS,
     BadRequest,
     Head,

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from model_server.http_layer import HttpServer, _Connection, serve
-from model_server.http_messages import Request, Response
+from model_server.transport.http_messages import Request, Response
+from model_server.transport.http_server import HttpServer, _Connection, serve
 from tests.model_server.harness import Client, http_server, in_threads
 
 
@@ -199,7 +199,7 @@ def test_without_file_descriptors_the_server_pauses_before_it_accepts_again(
         return accept(server)
 
     monkeypatch.setattr(socketserver.TCPServer, "get_request", refuse)
-    monkeypatch.setattr("model_server.http_layer.sleep", pauses.append)
+    monkeypatch.setattr("model_server.transport.http_server.sleep", pauses.append)
 
     with http_server(echo) as client:
         assert client.call("GET", "/a").status == 200

@@ -1,0 +1,1 @@
+"""HTTP on sockets: connections, request heads, responses. Knows no models."""
