@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from model_server.dtypes import short_name
+from model_server.codec.dtypes import short_name
+from model_server.codec.float_format import decimal_lists, decimals
+from model_server.codec.json_writer import quoted, quoted_bytes
 from model_server.engine import Tensors
 from model_server.errors import InvalidArgument
-from model_server.json_text import quoted, quoted_bytes
-from model_server.number_text import decimal_lists, decimals
 
 _FLOATS: Final = frozenset({"float", "double"})
 _INTEGERS: Final = frozenset({"int32", "int16", "int8", "uint8", "int64", "uint32", "uint64"})

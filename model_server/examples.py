@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from model_server.base64_text import decode
+from model_server.codec.base64_text import decode
+from model_server.codec.json_writer import members, quote_value, type_name
 from model_server.errors import InvalidArgument
-from model_server.json_text import members, quote_value, type_name
 from model_server.protos import message
 from model_server.values import is_base64
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model_server.dtypes import ENUM_NAMES
+from model_server.codec.dtypes import ENUM_NAMES
 from model_server.engine import Signature, TensorInfo
 
 

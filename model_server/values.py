@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model_server.base64_text import decode
-from model_server.dtypes import numpy_dtype
+from model_server.codec.base64_text import decode
+from model_server.codec.dtypes import numpy_dtype
+from model_server.codec.float_arrays import Doubt, NumberBlock
+from model_server.codec.json_writer import quote_value, type_name
 from model_server.errors import InvalidArgument, Unimplemented
-from model_server.json_text import quote_value, type_name
-from model_server.number_blocks import Doubt, NumberBlock
 
 #: numpy arrays have no more dimensions.
 MAX_RANK: Final = 64

@@ -33,8 +33,8 @@ from model_catalog.labels import imagenet_labels
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
 from model_server import wire
 from model_server.answers import row_answer
+from model_server.codec.json_reader import Document
 from model_server.engine import TensorInfo
-from model_server.json_reader import Document
 from model_server.raw_pixels import check_pixels, scaler
 
 Step = Callable[[], object]

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_server.codec.json_reader import Document
 from model_server.engine import Signature, Tensors
 from model_server.errors import InvalidArgument, ServingError
 from model_server.examples import serialized_examples
 from model_server.inference import classify, regress
-from model_server.json_reader import Document
 from model_server.protos import message
 from tests.model_server.toy import ToyModel, signature
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from model_server import wire
+from model_server.codec.json_reader import Document
 from model_server.engine import TensorInfo, Tensors
 from model_server.errors import ServingError
-from model_server.json_reader import Document
 
 INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "uint32", "uint64")
 

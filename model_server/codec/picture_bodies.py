@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pybase64
 
-from model_server.number_blocks import Doubt
+from model_server.codec.float_arrays import Doubt
 
 #: As much as any indentation; megabytes of it would keep other threads waiting.
 _SPACE: Final = rb"[ \t\r\n]{0,64}"

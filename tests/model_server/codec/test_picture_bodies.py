@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_server import json_exact, json_reader, wire
+from model_server import wire
+from model_server.codec import exact_parser, json_reader
+from model_server.codec.float_arrays import Doubt
+from model_server.codec.json_reader import Document
+from model_server.codec.picture_bodies import read_pictures
 from model_server.engine import TensorInfo
 from model_server.errors import ServingError
-from model_server.json_reader import Document
-from model_server.number_blocks import Doubt
-from model_server.picture_bodies import read_pictures
 
 INPUTS = {"pixels": TensorInfo("pixels:0", "string", None)}
 TWO = {"instances": [{"b64": "YWJj"}, {"b64": "/+8="}]}
@@ -78,7 +79,7 @@ def test_what_is_read_is_what_an_exact_reader_reads(pictures: list[bytes], gaps:
     parts += [*chain.from_iterable(rows)][:-1] + ["]", "}"]
     body = "".join(map("".join, zip(cycle(gaps), parts, strict=False))).encode()
 
-    exact = json_exact.parse(body)
+    exact = exact_parser.parse(body)
 
     assert read_pictures(body) == exact | {"instances": pictures}
     assert [item["b64"] for item in exact["instances"]] == [

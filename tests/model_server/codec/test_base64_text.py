@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from model_server.base64_text import decode
+from model_server.codec.base64_text import decode
 from model_server.errors import InvalidArgument
 
 

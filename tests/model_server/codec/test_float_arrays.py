@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_server import number_blocks
+from model_server.codec import float_arrays
+from model_server.codec.exact_parser import parse
+from model_server.codec.float_arrays import Doubt, read_block
 from model_server.errors import InvalidArgument
-from model_server.json_exact import parse
-from model_server.number_blocks import Doubt, read_block
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_a_mutated_list_is_read_rightly_or_not_at_all(
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(start + 2, len(text))))
     mutated = text[:start] + data.draw(_NOISE) + text[end:]
-    before, number_blocks._PIECE = number_blocks._PIECE, piece  # type: ignore[misc]
+    before, float_arrays._PIECE = float_arrays._PIECE, piece  # type: ignore[misc]
 
     try:
         read = read_block(mutated)
     except Doubt:
         return
     finally:
-        number_blocks._PIECE = before  # type: ignore[misc]
+        float_arrays._PIECE = before  # type: ignore[misc]
 
     try:
         exact = np.array(parse(mutated), dtype=np.float64)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model_server import float32_text
+from model_server.codec import float32_format
 
 _SHORT: Final = "%g"
 _SHORT_END: Final = 1e6  # from here on the short form has an exponent
@@ -41,7 +41,7 @@ def decimal_lists(rows: NDArray[Any]) -> list[str]:
 def _lists(rows: NDArray[Any]) -> list[str]:
     if rows.dtype == np.float32 and 0 < rows.size <= _PIECE:
         with np.errstate(all="ignore"):
-            lists = float32_text.lists(rows)
+            lists = float32_format.lists(rows)
         if lists is not None:
             return lists
     return [", ".join(decimals(row)) for row in rows]
@@ -50,7 +50,7 @@ def _lists(rows: NDArray[Any]) -> list[str]:
 def _piece(flat: NDArray[Any]) -> list[str]:
     if flat.dtype != np.float32:
         return _decimals(flat)
-    texts, sure = float32_text.texts(flat)
+    texts, sure = float32_format.texts(flat)
     left = np.flatnonzero(~sure)
     for index, text in zip(left.tolist(), _decimals(flat[left]), strict=True):
         texts[index] = text

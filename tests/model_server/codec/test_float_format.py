@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_server.number_text import decimal_lists, decimals
+from model_server.codec.float_format import decimal_lists, decimals
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from model_server import json_exact
+from model_server.codec import exact_parser
+from model_server.codec.float_arrays import Doubt, NumberBlock, read_block
+from model_server.codec.json_writer import quote_value
+from model_server.codec.picture_bodies import read_pictures
 from model_server.errors import InvalidArgument, ServingError
-from model_server.json_text import quote_value
-from model_server.number_blocks import Doubt, NumberBlock, read_block
-from model_server.picture_bodies import read_pictures
 
 Result = TypeVar("Result")
 
@@ -76,7 +76,7 @@ def read(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     if len(body) < _MANY_BYTES and body.count(b",") < _MANY_VALUES:
         with suppress(Doubt):
             return _read_plain(body, _DECODER)
-    return json_exact.parse(body)
+    return exact_parser.parse(body)
 
 
 def _read_quickly(body: bytes) -> Any:  # noqa: ANN401 - any JSON value

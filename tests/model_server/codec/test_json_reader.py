@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_server import json_exact
+from model_server.codec import exact_parser
+from model_server.codec.exact_parser import JsonObject
+from model_server.codec.float_arrays import Doubt, NumberBlock
+from model_server.codec.json_reader import Document, read
 from model_server.errors import InvalidArgument
-from model_server.json_exact import JsonObject
-from model_server.json_reader import Document, read
-from model_server.number_blocks import Doubt, NumberBlock
 
 LONG = list(range(3000))
 
@@ -76,7 +76,7 @@ def body_of(value: object) -> str:
 def test_bodies_of_strings_are_read_as_the_exact_reader_does(value: object) -> None:
     body = body_of(value).encode()
 
-    assert read(body) == json_exact.parse(body)
+    assert read(body) == exact_parser.parse(body)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,14 @@ import math
 
 import pytest
 
-from model_server.json_exact import parse
-from model_server.json_text import QUOTE_LIMIT, error_body, quote_value, quoted_bytes, type_name
+from model_server.codec.exact_parser import parse
+from model_server.codec.json_writer import (
+    QUOTE_LIMIT,
+    error_body,
+    quote_value,
+    quoted_bytes,
+    type_name,
+)
 
 
 @pytest.mark.parametrize(

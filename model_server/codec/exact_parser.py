@@ -11,8 +11,8 @@ import math
 import re
 from typing import Any, Final
 
+from model_server.codec.json_numbers import NUMBER, RUN, double, integer, read_run
 from model_server.errors import InvalidArgument
-from model_server.json_numbers import NUMBER, RUN, double, integer, read_run
 
 _BYTE_ORDER_MARK: Final = re.compile(rb"\xef?\xbb?\xbf?")
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")

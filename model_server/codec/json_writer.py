@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
 
-from model_server.json_exact import JsonObject
+from model_server.codec.exact_parser import JsonObject
 
 QUOTE_LIMIT: Final = 256
 _INDENT: Final = "    "

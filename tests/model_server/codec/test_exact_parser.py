@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_server import json_exact
+from model_server.codec import exact_parser
+from model_server.codec.exact_parser import JsonObject, parse
 from model_server.errors import InvalidArgument
-from model_server.json_exact import JsonObject, parse
 
 
 @pytest.mark.parametrize(
@@ -128,17 +128,17 @@ def test_bytes_that_are_not_utf8_survive() -> None:
     ("text", "offset"), [(b"[[],{},[]]", 7), (b'["", {}, ""]', 9), (b"[null,true,{}]", 11)]
 )
 def test_values_are_counted(monkeypatch: pytest.MonkeyPatch, text: bytes, offset: int) -> None:
-    monkeypatch.setattr(json_exact, "MAX_VALUES", 4)
+    monkeypatch.setattr(exact_parser, "MAX_VALUES", 4)
     assert len(parse(text)) == 3
 
-    monkeypatch.setattr(json_exact, "MAX_VALUES", 3)
+    monkeypatch.setattr(exact_parser, "MAX_VALUES", 3)
     said = f"More than 3 values besides runs of numbers. at offset: {offset}$"
     with pytest.raises(InvalidArgument, match=said):
         parse(text)
 
 
 def test_runs_of_numbers_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_exact, "MAX_VALUES", 1)
+    monkeypatch.setattr(exact_parser, "MAX_VALUES", 1)
 
     assert parse(b"[1, 2,0.5,1e-05,-2.5E+10]") == [1, 2, 0.5, 1e-05, -2.5e10]
 

@@ -1,0 +1,1 @@
+"""JSON and base64 to arrays and back, in the dialect of TensorFlow Serving."""
