@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 from model_server import wire  # noqa: E402 - the project need not be installed
 from model_server.answers import row_answer  # noqa: E402
 from model_server.codec.json_reader import Document  # noqa: E402
-from model_server.engine import TensorInfo  # noqa: E402
+from model_server.engines.protocol import TensorInfo  # noqa: E402
 
 SHAPE = (1, 299, 299, 3)
 INPUTS = {"x": TensorInfo("x:0", "float", None)}

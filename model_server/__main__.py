@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NoReturn
 
 from model_server.defects import contained
-from model_server.engine import Engine
+from model_server.engines.protocol import Engine
 from model_server.errors import ServingError
 from model_server.flags import Misuse, parse, usage
 from model_server.server import Server

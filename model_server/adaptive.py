@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from model_server.engine import LoadedModel, Signature, Tensors
+from model_server.engines.protocol import LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument
 from model_server.merging import Rules, Task, row_count, run_tasks
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model_server.codec.dtypes import short_name
 from model_server.codec.float_format import decimal_lists, decimals
 from model_server.codec.json_writer import quoted, quoted_bytes
-from model_server.engine import Tensors
+from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
 
 _FLOATS: Final = frozenset({"float", "double"})

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from model_server.engine import LoadedModel, Signature, Tensors
+from model_server.engines.protocol import LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument, ResourceExhausted, Unavailable
 from model_server.flag_table import CPUS
 from model_server.merging import Rules, Task, row_count, run_tasks

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model_server.codec.dtypes import ENUM_NAMES, short_name
 from model_server.codec.float_format import decimals
 from model_server.codec.json_writer import quoted_bytes
-from model_server.engine import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
+from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument
 from model_server.metadata import signature_text
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from model_server.defects import contained
-from model_server.engine import LoadedModel
+from model_server.engines.protocol import LoadedModel
 from model_server.errors import ServingError, Unknown
 from model_server.registry import Registry, Servable, State
 from model_server.versions import ModelConfig, versions_on_disk

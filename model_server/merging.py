@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_server.defects import contained
-from model_server.engine import Tensors
+from model_server.engines.protocol import Tensors
 from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ServingError
 
 Run = Callable[[Tensors], Tensors]

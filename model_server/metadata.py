@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_server.codec.dtypes import ENUM_NAMES
-from model_server.engine import Signature, TensorInfo
+from model_server.engines.protocol import Signature, TensorInfo
 
 
 @dataclass(frozen=True, slots=True)

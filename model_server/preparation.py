@@ -8,9 +8,9 @@ from pathlib import Path
 from model_server.adaptive import AdaptiveModel
 from model_server.batching import BatchedModel, BatchingOptions, BatchScheduler
 from model_server.batching_config import PER_MODEL, options, read_parameters
-from model_server.declared_shapes import DeclaredShapes
 from model_server.defects import contained
-from model_server.engine import Engine, LoadedModel
+from model_server.engines.declared_shapes import DeclaredShapes
+from model_server.engines.protocol import Engine, LoadedModel
 from model_server.errors import ServingError
 from model_server.metrics import Metrics
 from model_server.warmup import read_spec, warm_up, warm_up_pixels

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
-from model_server.engine import LoadedModel
+from model_server.engines.protocol import LoadedModel
 from model_server.errors import (
     FailedPrecondition,
     InvalidArgument,

@@ -13,7 +13,7 @@ from model_server import answers, inference, wire
 from model_server.codec.json_reader import Document
 from model_server.codec.json_writer import error_body
 from model_server.defects import contained
-from model_server.engine import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
+from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument, ServingError
 from model_server.examples import serialized_examples
 from model_server.metadata import metadata_body, status_body

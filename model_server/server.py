@@ -10,8 +10,8 @@ from typing import Any
 from model_server import batching_config
 from model_server.batching import BatchScheduler
 from model_server.config_file import checked, local_path, read_message, read_models
-from model_server.engine import Engine
-from model_server.engines import engine_for
+from model_server.engines.choose import engine_for
+from model_server.engines.protocol import Engine
 from model_server.errors import InvalidArgument, Unavailable
 from model_server.flag_table import CPUS
 from model_server.lifecycle import Lifecycle, LifecycleOptions

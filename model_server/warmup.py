@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from model_catalog.errors import CatalogError
 from model_catalog.spec import SPEC_FILE, ModelSpec
-from model_server.engine import DEFAULT_SIGNATURE, LoadedModel
+from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel
 from model_server.errors import DataLoss, InvalidArgument
 from model_server.protos import message
 from model_server.tensor_proto import to_array

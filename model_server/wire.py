@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from model_server.codec.exact_parser import JsonObject
 from model_server.codec.float_arrays import NumberBlock
 from model_server.codec.json_writer import members, quote_value
-from model_server.engine import TensorInfo, Tensors
+from model_server.engines.protocol import TensorInfo, Tensors
 from model_server.errors import InvalidArgument, ServingError
 from model_server.values import (
     MAX_RANK,

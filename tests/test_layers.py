@@ -70,7 +70,7 @@ EXTRAS = {
 }
 BROUGHT_ALONG = {"werkzeug", "limits", "keras"}
 #: The only files that may name an engine, each inside its functions.
-ENGINE_FILES = {"model_server.tensorflow_engine", "model_server.openvino_engine"}
+ENGINE_FILES = {"model_server.engines.tensorflow_engine", "model_server.engines.openvino_engine"}
 
 
 def _modules() -> Iterator[tuple[str, Path]]:

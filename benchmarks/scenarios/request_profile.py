@@ -34,8 +34,8 @@ from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
 from model_server import wire
 from model_server.answers import row_answer
 from model_server.codec.json_reader import Document
-from model_server.engine import TensorInfo
-from model_server.raw_pixels import check_pixels, scaler
+from model_server.engines.protocol import TensorInfo
+from model_server.engines.raw_pixels import check_pixels, scaler
 
 Step = Callable[[], object]
 _REPEATS = 5

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_catalog.spec import SCALES, InputSpec, ModelSpec, OutputSpec
+from model_server.engines.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
 from model_server.metadata import metadata_body
-from model_server.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
 from model_server.warmup import read_spec
 from scripts import quiet_tensorflow
 from scripts.export_saved_model import export, export_file

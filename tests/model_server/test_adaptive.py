@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model_server.adaptive import AdaptiveModel
-from model_server.engine import Tensors
+from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
 from tests.model_server.harness import eventually, in_threads
 from tests.model_server.test_batching import Gate, ask, rows

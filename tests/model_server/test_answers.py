@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model_server.answers import column_answer, row_answer
-from model_server.engine import Tensors
+from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from model_server import batching_config
 from model_server.batching import BatchedModel, BatchingOptions, BatchScheduler
-from model_server.engine import Tensors
+from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument, ResourceExhausted, ServingError, Unavailable
 from tests.model_server.harness import eventually, in_threads
 from tests.model_server.toy import ToyModel, half_plus, one, picky

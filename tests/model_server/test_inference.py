@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model_server.codec.json_reader import Document
-from model_server.engine import Signature, Tensors
+from model_server.engines.protocol import Signature, Tensors
 from model_server.errors import InvalidArgument, ServingError
 from model_server.examples import serialized_examples
 from model_server.inference import classify, regress

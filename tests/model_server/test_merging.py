@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_server.engine import Tensors
+from model_server.engines.protocol import Tensors
 from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ServingError
 from model_server.merging import Rules, Task, row_count, run_tasks
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from model_server.engine import Signature, TensorInfo
+from model_server.engines.protocol import Signature, TensorInfo
 from model_server.metadata import VersionStatus, metadata_body, signature_text, status_body
 
 SIGNATURE = Signature(

@@ -8,7 +8,7 @@ import pytest
 
 from model_server import wire
 from model_server.codec.json_reader import Document
-from model_server.engine import TensorInfo, Tensors
+from model_server.engines.protocol import TensorInfo, Tensors
 from model_server.errors import ServingError
 
 INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "uint32", "uint64")

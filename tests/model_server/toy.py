@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from model_server.__main__ import main
-from model_server.engine import Signature, TensorInfo, Tensors
+from model_server.engines.protocol import Signature, TensorInfo, Tensors
 from model_server.errors import BY_CODE, InvalidArgument, NotFound
 
 Function = Callable[[Tensors], Tensors]

@@ -16,7 +16,7 @@ from model_server.codec import exact_parser, json_reader
 from model_server.codec.float_arrays import Doubt
 from model_server.codec.json_reader import Document
 from model_server.codec.picture_bodies import read_pictures
-from model_server.engine import TensorInfo
+from model_server.engines.protocol import TensorInfo
 from model_server.errors import ServingError
 
 INPUTS = {"pixels": TensorInfo("pixels:0", "string", None)}

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_catalog.spec import ModelSpec
-from model_server.engine import DEFAULT_SIGNATURE, Signature, Tensors
+from model_server.engines.protocol import DEFAULT_SIGNATURE, Signature, Tensors
+from model_server.engines.raw_pixels import Floats, check_pixels, scaler
 from model_server.errors import InvalidArgument, Unimplemented
-from model_server.raw_pixels import Floats, check_pixels, scaler
 
 #: Most rows of one run; bigger requests are cut, since engines keep the memory a run has taken.
 MAX_ROWS: Final = 32

@@ -21,7 +21,7 @@ from google.protobuf import json_format, text_format
 from numpy.typing import NDArray
 
 from model_server.codec.dtypes import SHORT_NAMES
-from model_server.engine import LoadedModel, Signature, TensorInfo, Tensors
+from model_server.engines.protocol import LoadedModel, Signature, TensorInfo, Tensors
 from model_server.errors import (
     BY_CODE,
     DataLoss,

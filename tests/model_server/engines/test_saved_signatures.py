@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from model_server.engine import TensorInfo
+from model_server.engines.protocol import TensorInfo
+from model_server.engines.saved_signatures import read_signatures
 from model_server.errors import DataLoss, NotFound
 from model_server.protos import message
-from model_server.saved_signatures import read_signatures
 from tests.model_server.harness import ROOT
 
 DIGITS = ROOT / "my_digit_classifier" / "1"

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_server.declared_shapes import DeclaredShapes
-from model_server.engine import Tensors
+from model_server.engines.declared_shapes import DeclaredShapes
+from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
 from tests.model_server.toy import ToyModel, signature
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 #: TensorFlow would end the process that asks it, so it is another one.
 ASK = """

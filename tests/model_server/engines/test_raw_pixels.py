@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from model_catalog.spec import SCALES, InputSpec
+from model_server.engines.raw_pixels import check_pixels, scaler
 from model_server.errors import InvalidArgument
-from model_server.raw_pixels import check_pixels, scaler
 from scripts.picture_graph import SCALING
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_server.engines import PreferredEngine, engine_for
+from model_server.engines.choose import PreferredEngine, engine_for
+from model_server.engines.tensorflow_engine import TensorFlowEngine
 from model_server.errors import FailedPrecondition, InvalidArgument
 from model_server.flags import parse
-from model_server.tensorflow_engine import TensorFlowEngine
 from tests.model_server.harness import SERVER, server_process
 
 pytest.importorskip("openvino", reason="the extra [openvino] is not installed")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model_server import compiled_cache
+from model_server.engines import compiled_cache
 
 DATA = "variables/variables.data-00000-of-00001"
 

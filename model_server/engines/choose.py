@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from model_catalog.spec import SPEC_FILE
-from model_server.engine import Engine, LoadedModel
+from model_server.engines.openvino_engine import (
+    PRECISIONS,
+    OpenVINOEngine,
+    OpenVINOOptions,
+    is_installed,
+)
+from model_server.engines.protocol import Engine, LoadedModel
+from model_server.engines.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
 from model_server.errors import InvalidArgument, ServingError
-from model_server.openvino_engine import PRECISIONS, OpenVINOEngine, OpenVINOOptions, is_installed
-from model_server.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
 
 logger = logging.getLogger(__name__)
 

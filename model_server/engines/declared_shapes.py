@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from model_server.engine import LoadedModel, Signature, Tensors
+from model_server.engines.protocol import LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
-from model_server.engine import Signature, Tensors
+from model_server.engines.export_model import MAX_ROWS, ExportModel, check_form
+from model_server.engines.protocol import Signature, Tensors
+from model_server.engines.raw_pixels import Floats
 from model_server.errors import InvalidArgument, Unimplemented
-from model_server.export_model import MAX_ROWS, ExportModel, check_form
-from model_server.raw_pixels import Floats
 from tests.model_server.toy import signature
 
 SPEC = ModelSpec(

@@ -1,0 +1,1 @@
+"""Engines that load and run SavedModels: TensorFlow and OpenVINO."""
