@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_server.adaptive import AdaptiveModel
-from model_server.batching import BatchedModel, BatchingOptions, BatchScheduler
-from model_server.batching_config import PER_MODEL, options, read_parameters
+from model_server.batching.adaptive import AdaptiveModel
+from model_server.batching.parameters import PER_MODEL, options, read_parameters
+from model_server.batching.scheduler import BatchedModel, BatchingOptions, BatchScheduler
 from model_server.defects import contained
 from model_server.engines.declared_shapes import DeclaredShapes
 from model_server.engines.protocol import Engine, LoadedModel

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from model_server import batching_config
-from model_server.batching import BatchScheduler
+from model_server.batching import parameters
+from model_server.batching.scheduler import BatchScheduler
 from model_server.config_file import checked, local_path, read_message, read_models
 from model_server.engines.choose import engine_for
 from model_server.engines.protocol import Engine
@@ -154,11 +154,11 @@ def _batching(flags: Flags) -> Batching | None:
     if not flags["enable_batching"]:
         return None
     file = flags["batching_parameters_file"]
-    parameters = batching_config.read_parameters(Path(file) if file else None)
+    parameters = parameters.read_parameters(Path(file) if file else None)
     timeout_s = max(flags["rest_api_timeout_in_ms"], 0) / 1000
     return Batching(
-        scheduler=BatchScheduler(batching_config.thread_count(parameters)),
-        options=batching_config.options(parameters, timeout_s),
+        scheduler=BatchScheduler(parameters.thread_count(parameters)),
+        options=parameters.options(parameters, timeout_s),
         per_model=flags["enable_per_model_batching_parameters"],
     )
 

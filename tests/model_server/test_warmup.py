@@ -9,8 +9,8 @@ import pytest
 
 from model_catalog.labels import numbered_labels
 from model_catalog.spec import SPEC_FILE, InputSpec, ModelSpec, OutputSpec
-from model_server.adaptive import AdaptiveModel
-from model_server.batching import BatchedModel, BatchingOptions, BatchScheduler
+from model_server.batching.adaptive import AdaptiveModel
+from model_server.batching.scheduler import BatchedModel, BatchingOptions, BatchScheduler
 from model_server.engines.protocol import LoadedModel, Tensors
 from model_server.errors import DataLoss, InvalidArgument, ServingError, Unimplemented
 from model_server.metrics import Metrics

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_server.batching.batch_execution import Rules, Task, row_count, run_tasks
 from model_server.engines.protocol import Tensors
 from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ServingError
-from model_server.merging import Rules, Task, row_count, run_tasks
 
 
 class Recorder:

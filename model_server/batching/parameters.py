@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from model_server.batching import BatchingOptions
+from model_server.batching.scheduler import BatchingOptions
 from model_server.config_file import read_message
 from model_server.errors import InvalidArgument
 from model_server.flag_table import CPUS

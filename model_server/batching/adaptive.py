@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from model_server.batching.batch_execution import Rules, Task, row_count, run_tasks
 from model_server.engines.protocol import LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument
-from model_server.merging import Rules, Task, row_count, run_tasks
 
 #: Most rows of one joined run: on CPUs bigger ones are not faster per row, only later.
 MAX_ROWS: Final = 16

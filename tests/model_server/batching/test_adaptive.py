@@ -5,11 +5,11 @@ import threading
 import numpy as np
 import pytest
 
-from model_server.adaptive import AdaptiveModel
+from model_server.batching.adaptive import AdaptiveModel
 from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
+from tests.model_server.batching.test_scheduler import Gate, ask, rows
 from tests.model_server.harness import eventually, in_threads
-from tests.model_server.test_batching import Gate, ask, rows
 from tests.model_server.toy import ToyModel, half_plus, picky, signature
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_server import batching_config
-from model_server.batching import BatchedModel, BatchingOptions, BatchScheduler
+from model_server.batching import parameters
+from model_server.batching.scheduler import BatchedModel, BatchingOptions, BatchScheduler
 from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument, ResourceExhausted, ServingError, Unavailable
 from tests.model_server.harness import eventually, in_threads
@@ -209,10 +209,10 @@ def test_parameters_are_read_from_text(tmp_path: Path) -> None:
         " pad_variable_length_inputs: true"
     )
 
-    parameters = batching_config.read_parameters(file)
+    parameters = parameters.read_parameters(file)
 
-    assert batching_config.thread_count(parameters) == 5
-    assert batching_config.options(parameters, 30) == BatchingOptions(
+    assert parameters.thread_count(parameters) == 5
+    assert parameters.options(parameters, 30) == BatchingOptions(
         max_batch_size=8,
         batch_timeout_s=0.0025,
         max_enqueued_batches=3,
@@ -223,9 +223,9 @@ def test_parameters_are_read_from_text(tmp_path: Path) -> None:
 
 
 def test_without_a_file_the_defaults_of_the_genuine_server_hold() -> None:
-    parameters = batching_config.read_parameters(None)
+    parameters = parameters.read_parameters(None)
 
-    assert batching_config.options(parameters, 0) == BatchingOptions()
+    assert parameters.options(parameters, 0) == BatchingOptions()
     assert BatchingOptions().max_batch_size == 1000
 
 
@@ -236,7 +236,7 @@ def test_splitting_needs_its_own_field(tmp_path: Path) -> None:
         " enable_large_batch_splitting { value: true }"
     )
 
-    assert batching_config.options(batching_config.read_parameters(file), 0).run_rows == 4
+    assert parameters.options(parameters.read_parameters(file), 0).run_rows == 4
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_numbers_that_no_request_could_live_with_are_refused(
     file.write_text(text)
 
     with pytest.raises(InvalidArgument) as caught:
-        batching_config.options(batching_config.read_parameters(file), 0)
+        parameters.options(parameters.read_parameters(file), 0)
 
     assert caught.value.message == message
 
@@ -270,7 +270,7 @@ def test_batches_need_a_thread(tmp_path: Path, count: int) -> None:
     file.write_text(f"num_batch_threads {{ value: {count} }}")
 
     with pytest.raises(InvalidArgument) as caught:
-        batching_config.thread_count(batching_config.read_parameters(file))
+        parameters.thread_count(parameters.read_parameters(file))
 
     assert caught.value.message == f"num_batch_threads must be positive; was {count}"
 
@@ -280,4 +280,4 @@ def test_unknown_parameters_are_refused(tmp_path: Path) -> None:
     file.write_text("max_batchsize { value: 8 }")
 
     with pytest.raises(InvalidArgument, match="Invalid protobuf file"):
-        batching_config.read_parameters(file)
+        parameters.read_parameters(file)
