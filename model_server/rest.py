@@ -18,7 +18,7 @@ from model_server.errors import InvalidArgument, ServingError
 from model_server.examples import serialized_examples
 from model_server.metadata import metadata_body, status_body
 from model_server.metrics import Metrics
-from model_server.registry import Handle, Registry
+from model_server.models.registry import Handle, Registry
 from model_server.routes import NoBody, Route, is_api, read_route
 from model_server.transport.http_messages import JSON, Request, Response, page
 

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from model_server.errors import InvalidArgument
-from model_server.registry import ModelRequest
+from model_server.models.registry import ModelRequest
 
 _API: Final = re.compile(r"/v1/.*", re.IGNORECASE)
 _CHOICE: Final = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"

@@ -9,19 +9,19 @@ from typing import Any
 
 from model_server.batching import parameters
 from model_server.batching.scheduler import BatchScheduler
-from model_server.config_file import checked, local_path, read_message, read_models
 from model_server.engines.choose import engine_for
 from model_server.engines.protocol import Engine
 from model_server.errors import InvalidArgument, Unavailable
 from model_server.flag_table import CPUS
-from model_server.lifecycle import Lifecycle, LifecycleOptions
 from model_server.metrics import Metrics
-from model_server.preparation import Batching, Preparation
-from model_server.registry import Registry
-from model_server.reload import Configuration
+from model_server.models.config_file import checked, local_path, read_message, read_models
+from model_server.models.config_reload import Configuration
+from model_server.models.lifecycle import Lifecycle, LifecycleOptions
+from model_server.models.model_loader import Batching, Preparation
+from model_server.models.registry import Registry
+from model_server.models.versions import ModelConfig
 from model_server.rest import Rest, RestOptions
 from model_server.transport.http_server import HttpServer, serve
-from model_server.versions import ModelConfig
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from model_server.batching.scheduler import BatchingOptions
-from model_server.config_file import read_message
 from model_server.errors import InvalidArgument
 from model_server.flag_table import CPUS
+from model_server.models.config_file import read_message
 from model_server.protos import message
 
 PER_MODEL: Final = "batching_params.pbtxt"

@@ -25,7 +25,7 @@ from model_server.engines.protocol import LoadedModel
 from model_server.engines.raw_pixels import Floats
 from model_server.engines.saved_signatures import read_signatures
 from model_server.errors import DeadlineExceeded, FailedPrecondition, Internal, Unimplemented
-from model_server.warmup import read_spec
+from model_server.models.warmup import read_spec
 
 logger = logging.getLogger(__name__)
 

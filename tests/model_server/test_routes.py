@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from model_server.errors import InvalidArgument
-from model_server.registry import ModelRequest
+from model_server.models.registry import ModelRequest
 from model_server.routes import NoBody, Route, is_api, read_route
 
 

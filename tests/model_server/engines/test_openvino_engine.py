@@ -20,7 +20,7 @@ from model_server.engines.openvino_engine import OpenVINOEngine, OpenVINOOptions
 from model_server.engines.protocol import LoadedModel
 from model_server.errors import DeadlineExceeded, Internal, Unimplemented
 from model_server.metadata import metadata_body
-from model_server.warmup import read_spec
+from model_server.models.warmup import read_spec
 from scripts.digit_pictures import held_out
 from tests.model_server.harness import ROOT, SERVER, Client, eventually, in_threads, server_process
 from tests.running import SHARED

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from model_server.versions import All, Latest, Policy, Specific, numbered, versions_on_disk
+from model_server.models.versions import All, Latest, Policy, Specific, numbered, versions_on_disk
 
 
 def test_only_names_that_are_numbers_are_versions() -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from model_server.defects import contained
 from model_server.engines.protocol import LoadedModel
 from model_server.errors import ServingError, Unknown
-from model_server.registry import Registry, Servable, State
-from model_server.versions import ModelConfig, versions_on_disk
+from model_server.models.registry import Registry, Servable, State
+from model_server.models.versions import ModelConfig, versions_on_disk
 
 logger = logging.getLogger(__name__)
 

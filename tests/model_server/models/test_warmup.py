@@ -14,10 +14,10 @@ from model_server.batching.scheduler import BatchedModel, BatchingOptions, Batch
 from model_server.engines.protocol import LoadedModel, Tensors
 from model_server.errors import DataLoss, InvalidArgument, ServingError, Unimplemented
 from model_server.metrics import Metrics
-from model_server.preparation import Batching, Preparation
+from model_server.models.model_loader import Batching, Preparation
+from model_server.models.warmup import REQUESTS, read_spec, warm_up
 from model_server.protos import message
 from model_server.tensor_proto import to_array
-from model_server.warmup import REQUESTS, read_spec, warm_up
 from tests.model_server.toy import ToyModel, half_plus, signature
 
 FLOAT, STRING, INT64 = 1, 7, 9

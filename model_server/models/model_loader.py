@@ -13,7 +13,7 @@ from model_server.engines.declared_shapes import DeclaredShapes
 from model_server.engines.protocol import Engine, LoadedModel
 from model_server.errors import ServingError
 from model_server.metrics import Metrics
-from model_server.warmup import read_spec, warm_up, warm_up_pixels
+from model_server.models.warmup import read_spec, warm_up, warm_up_pixels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

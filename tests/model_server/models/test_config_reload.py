@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from model_server.errors import FailedPrecondition
-from model_server.lifecycle import Lifecycle, LifecycleOptions
-from model_server.registry import ModelRequest, Registry
-from model_server.reload import Configuration
-from model_server.versions import All, ModelConfig
+from model_server.models.config_reload import Configuration
+from model_server.models.lifecycle import Lifecycle, LifecycleOptions
+from model_server.models.registry import ModelRequest, Registry
+from model_server.models.versions import All, ModelConfig
 from tests.model_server.harness import eventually
 from tests.model_server.toy import ToyEngine, write_version
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from model_server.errors import Unknown
-from model_server.lifecycle import Lifecycle, LifecycleOptions
-from model_server.registry import ModelRequest, Registry, State
-from model_server.versions import All, Latest, ModelConfig, Policy, Specific
+from model_server.models.lifecycle import Lifecycle, LifecycleOptions
+from model_server.models.registry import ModelRequest, Registry, State
+from model_server.models.versions import All, Latest, ModelConfig, Policy, Specific
 from tests.model_server.harness import eventually
 from tests.model_server.toy import ToyEngine, write_version
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 from google.protobuf import text_format
 
 from model_server.errors import InvalidArgument, Unimplemented
+from model_server.models.versions import All, Latest, ModelConfig, Policy, Specific
 from model_server.protos import message
-from model_server.versions import All, Latest, ModelConfig, Policy, Specific
 
 logger = logging.getLogger(__name__)
 

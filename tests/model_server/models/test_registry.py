@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from model_server.errors import InvalidArgument, NotFound, Unavailable
-from model_server.registry import ModelRequest, Registry, Servable, State
+from model_server.models.registry import ModelRequest, Registry, Servable, State
 from tests.model_server.harness import in_threads
 from tests.model_server.toy import half_plus
 

@@ -6,12 +6,12 @@ import logging
 import threading
 from pathlib import Path
 
-from model_server.config_file import read_models
 from model_server.defects import contained
 from model_server.errors import ServingError
-from model_server.lifecycle import Lifecycle
-from model_server.registry import Registry, check_label
-from model_server.versions import ModelConfig
+from model_server.models.config_file import read_models
+from model_server.models.lifecycle import Lifecycle
+from model_server.models.registry import Registry, check_label
+from model_server.models.versions import ModelConfig
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Servables: which versions exist, loading, unloading, the model config file."""
