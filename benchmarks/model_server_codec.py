@@ -23,10 +23,10 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from model_server import wire  # noqa: E402 - the project need not be installed
-from model_server.answers import row_answer  # noqa: E402
 from model_server.codec.json_reader import Document  # noqa: E402
 from model_server.engines.protocol import TensorInfo  # noqa: E402
+from model_server.rest import predict_request  # noqa: E402 - the project need not be installed
+from model_server.rest.predict_response import row_answer  # noqa: E402
 
 SHAPE = (1, 299, 299, 3)
 INPUTS = {"x": TensorInfo("x:0", "float", None)}
@@ -79,7 +79,7 @@ def read_plainly(body: bytes) -> object:
 
 def read(body: bytes) -> object:
     """Read a predict body as the server does."""
-    return Document(body).read(lambda reading: wire.tensors(reading, INPUTS))
+    return Document(body).read(lambda reading: predict_request.tensors(reading, INPUTS))
 
 
 def measure_writing(turns: int) -> None:

@@ -20,7 +20,7 @@ from model_server.models.lifecycle import Lifecycle, LifecycleOptions
 from model_server.models.model_loader import Batching, Preparation
 from model_server.models.registry import Registry
 from model_server.models.versions import ModelConfig
-from model_server.rest import Rest, RestOptions
+from model_server.rest.api import Rest, RestOptions
 from model_server.transport.http_server import HttpServer, serve
 
 logger = logging.getLogger(__name__)

@@ -31,11 +31,11 @@ from flask_server.serving.encoding import encode_raw
 from flask_server.web.base64_text import decode_base64
 from model_catalog.labels import imagenet_labels
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
-from model_server import wire
-from model_server.answers import row_answer
 from model_server.codec.json_reader import Document
 from model_server.engines.protocol import TensorInfo
 from model_server.engines.raw_pixels import check_pixels, scaler
+from model_server.rest import predict_request
+from model_server.rest.predict_response import row_answer
 
 Step = Callable[[], object]
 _REPEATS = 5
@@ -114,13 +114,15 @@ def _server_steps(fixture: Fixture) -> dict[str, Step]:
     body = FORMS["pixels"].body(fixture.pictures[0], fixture).encode()
     inputs = {"pixels": TensorInfo("pixels:0", "string", (-1,))}
     document = Document(body)
-    strings = document.read(lambda reading: wire.tensors(reading, inputs))["pixels"]
+    strings = document.read(lambda reading: predict_request.tensors(reading, inputs))["pixels"]
     check_pixels(strings, spec.input)
     scaled = scaler(spec.input)
     outputs = {"scores": _scores(spec)}
     return {
         "read the body, base64 to bytes": lambda: Document(body),
-        "bytes to a tensor": lambda: document.read(lambda reading: wire.tensors(reading, inputs)),
+        "bytes to a tensor": lambda: document.read(
+            lambda reading: predict_request.tensors(reading, inputs)
+        ),
         "scale": lambda: scaled(strings),
         "write the scores' JSON": lambda: row_answer(outputs),
     }

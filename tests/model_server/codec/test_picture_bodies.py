@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_server import wire
 from model_server.codec import exact_parser, json_reader
 from model_server.codec.float_arrays import Doubt
 from model_server.codec.json_reader import Document
 from model_server.codec.picture_bodies import read_pictures
 from model_server.engines.protocol import TensorInfo
 from model_server.errors import ServingError
+from model_server.rest import predict_request
 
 INPUTS = {"pixels": TensorInfo("pixels:0", "string", None)}
 TWO = {"instances": [{"b64": "YWJj"}, {"b64": "/+8="}]}
@@ -105,20 +105,23 @@ def test_mistakes_are_those_of_an_exact_reading(dtype: str, count: int) -> None:
     assert _outcome(body, inputs) == _outcome_without(body, inputs)
 
 
-def _outcome(body: bytes, inputs: wire.Inputs) -> object:
+def _outcome(body: bytes, inputs: predict_request.Inputs) -> object:
     """Return signature and tensors that the body asks for, or what it says went wrong."""
     try:
         return Document(body).read(
             lambda document: (
-                wire.signature_name(document),
-                {name: str(array) for name, array in wire.tensors(document, inputs).items()},
+                predict_request.signature_name(document),
+                {
+                    name: str(array)
+                    for name, array in predict_request.tensors(document, inputs).items()
+                },
             )
         )
     except ServingError as error:
         return str(error)
 
 
-def _outcome_without(body: bytes, inputs: wire.Inputs) -> object:
+def _outcome_without(body: bytes, inputs: predict_request.Inputs) -> object:
     """Return the same, read as other bodies are."""
     with mock.patch.object(json_reader, "read_pictures", side_effect=Doubt):
         return _outcome(body, inputs)

@@ -9,17 +9,17 @@ import zlib
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from model_server import answers, inference, wire
 from model_server.codec.json_reader import Document
 from model_server.codec.json_writer import error_body
 from model_server.defects import contained
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument, ServingError
-from model_server.examples import serialized_examples
-from model_server.metadata import metadata_body, status_body
 from model_server.metrics import Metrics
 from model_server.models.registry import Handle, Registry
-from model_server.routes import NoBody, Route, is_api, read_route
+from model_server.rest import classify_regress, predict_request, predict_response
+from model_server.rest.examples import serialized_examples
+from model_server.rest.metadata import metadata_body, status_body
+from model_server.rest.routes import NoBody, Route, is_api, read_route
 from model_server.transport.http_messages import JSON, Request, Response, page
 
 _MAX_UNZIPPED: Final = 100 * 1024 * 1024
@@ -133,22 +133,26 @@ class Rest:
         if route.verb == "predict":
             return self._predict(route, Document(_unzipped(request)))
         if route.verb == "classify":
-            return self._infer(route, Document(_unzipped(request)), inference.classify)
+            return self._infer(route, Document(_unzipped(request)), classify_regress.classify)
         if route.verb == "regress":
-            return self._infer(route, Document(_unzipped(request)), inference.regress)
+            return self._infer(route, Document(_unzipped(request)), classify_regress.regress)
         if route.verb == "status":
             return status_body(self._registry.statuses(route.wanted.model, route.wanted.version))
         with self._registry.acquire(route.wanted) as handle:
             return metadata_body(route.wanted.model, handle.version, handle.model.signatures)
 
     def _predict(self, route: Route, document: Document) -> bytes:
-        name = document.read(wire.signature_name)
+        name = document.read(predict_request.signature_name)
         with self._registry.acquire(route.wanted) as handle:
             signature = _signature(handle, name)
-            inputs = document.read(lambda reading: wire.tensors(reading, signature.inputs))
+            inputs = document.read(
+                lambda reading: predict_request.tensors(reading, signature.inputs)
+            )
             outputs = self._run(route, handle, name or DEFAULT_SIGNATURE, inputs)
-        row = document.read(wire.is_row)
-        return answers.row_answer(outputs) if row else answers.column_answer(outputs)
+        row = document.read(predict_request.is_row)
+        return (
+            predict_response.row_answer(outputs) if row else predict_response.column_answer(outputs)
+        )
 
     def _run(self, route: Route, handle: Handle, signature: str, inputs: Tensors) -> Tensors:
         model = route.wanted.model
@@ -158,7 +162,7 @@ class Rest:
             return handle.model.run(signature, inputs)
 
     def _infer(self, route: Route, document: Document, run: Inference) -> bytes:
-        name = document.read(wire.signature_name)
+        name = document.read(predict_request.signature_name)
         examples = document.read(serialized_examples)
         with self._registry.acquire(route.wanted) as handle:
             self._count_examples(route.wanted.model, len(examples))

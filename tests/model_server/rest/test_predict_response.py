@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_server.answers import column_answer, row_answer
 from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
+from model_server.rest.predict_response import column_answer, row_answer
 
 
 def floats(*numbers: object) -> Any:

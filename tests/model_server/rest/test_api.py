@@ -13,7 +13,7 @@ import pytest
 from model_server.errors import BY_CODE, ServingError
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry, Servable, State
-from model_server.rest import STATUS, Rest, RestOptions
+from model_server.rest.api import STATUS, Rest, RestOptions
 from tests.model_server.harness import Client, http_server
 from tests.model_server.toy import ToyModel, half_plus, one, picky, signature
 

@@ -16,7 +16,7 @@ from model_server.codec.float_format import decimals
 from model_server.codec.json_writer import quoted_bytes
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument
-from model_server.metadata import signature_text
+from model_server.rest.metadata import signature_text
 
 _INPUTS: Final = "inputs"
 _CLASSES: Final = "classes"

@@ -18,7 +18,7 @@ from model_server.codec.float_arrays import NumberBlock
 from model_server.codec.json_writer import members, quote_value
 from model_server.engines.protocol import TensorInfo, Tensors
 from model_server.errors import InvalidArgument, ServingError
-from model_server.values import (
+from model_server.rest.tensor_values import (
     MAX_RANK,
     Irregular,
     build,

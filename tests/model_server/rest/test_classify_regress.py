@@ -9,9 +9,9 @@ import pytest
 from model_server.codec.json_reader import Document
 from model_server.engines.protocol import Signature, Tensors
 from model_server.errors import InvalidArgument, ServingError
-from model_server.examples import serialized_examples
-from model_server.inference import classify, regress
 from model_server.protos import message
+from model_server.rest.classify_regress import classify, regress
+from model_server.rest.examples import serialized_examples
 from tests.model_server.toy import ToyModel, signature
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from model_server.errors import InvalidArgument
 from model_server.models.registry import ModelRequest
-from model_server.routes import NoBody, Route, is_api, read_route
+from model_server.rest.routes import NoBody, Route, is_api, read_route
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_server import wire
 from model_server.codec.json_reader import Document
 from model_server.engines.protocol import TensorInfo, Tensors
 from model_server.errors import ServingError
+from model_server.rest import predict_request
 
 INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "uint32", "uint64")
 
@@ -18,7 +18,7 @@ def tensors(body: str | dict[str, Any], **inputs: str) -> Tensors:
     """Read a predict body for a signature with inputs of these types."""
     text = body if isinstance(body, str) else json.dumps(body)
     infos = {name: TensorInfo(f"{name}:0", dtype, None) for name, dtype in inputs.items()}
-    return Document(text.encode()).read(lambda reading: wire.tensors(reading, infos))
+    return Document(text.encode()).read(lambda reading: predict_request.tensors(reading, infos))
 
 
 def refusal(body: str | dict[str, Any], **inputs: str) -> str:
@@ -327,8 +327,8 @@ def test_the_signature_name_must_be_a_string(name: object) -> None:
     document = Document(json.dumps({"signature_name": name}).encode())
 
     with pytest.raises(ServingError, match="'signature_name' key must be a string value."):
-        document.read(wire.signature_name)
+        document.read(predict_request.signature_name)
 
 
 def test_without_a_signature_name_it_is_empty() -> None:
-    assert Document(b"{}").read(wire.signature_name) == ""
+    assert Document(b"{}").read(predict_request.signature_name) == ""
