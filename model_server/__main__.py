@@ -13,10 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from queue import Empty, SimpleQueue
 from typing import Any, NoReturn
 
-from model_server.defects import contained
 from model_server.engines.protocol import Engine
 from model_server.errors import ServingError
 from model_server.flags import Misuse, parse, usage
+from model_server.internal_errors import contained
 from model_server.server import Server
 
 _PROGRAM = "python -m model_server"

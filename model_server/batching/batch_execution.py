@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_server.defects import contained
 from model_server.engines.protocol import Tensors
 from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ServingError
+from model_server.internal_errors import contained
 
 Run = Callable[[Tensors], Tensors]
 

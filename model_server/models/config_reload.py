@@ -6,8 +6,8 @@ import logging
 import threading
 from pathlib import Path
 
-from model_server.defects import contained
 from model_server.errors import ServingError
+from model_server.internal_errors import contained
 from model_server.models.config_file import read_models
 from model_server.models.lifecycle import Lifecycle
 from model_server.models.registry import Registry, check_label

@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model_server.defects import contained
 from model_server.engines.protocol import LoadedModel
 from model_server.errors import ServingError, Unknown
+from model_server.internal_errors import contained
 from model_server.models.registry import Registry, Servable, State
 from model_server.models.versions import ModelConfig, versions_on_disk
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from model_server.batching.adaptive import AdaptiveModel
 from model_server.batching.parameters import PER_MODEL, options, read_parameters
 from model_server.batching.scheduler import BatchedModel, BatchingOptions, BatchScheduler
-from model_server.defects import contained
 from model_server.engines.declared_shapes import DeclaredShapes
 from model_server.engines.protocol import Engine, LoadedModel
 from model_server.errors import ServingError
+from model_server.internal_errors import contained
 from model_server.metrics import Metrics
 from model_server.models.warmup import read_spec, warm_up, warm_up_pixels
 

@@ -11,9 +11,9 @@ from typing import Final, Protocol
 
 from model_server.codec.json_reader import Document
 from model_server.codec.json_writer import error_body
-from model_server.defects import contained
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument, ServingError
+from model_server.internal_errors import contained
 from model_server.metrics import Metrics
 from model_server.models.registry import Handle, Registry
 from model_server.rest import classify_regress, predict_request, predict_response
