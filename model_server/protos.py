@@ -8,9 +8,12 @@ no generated code and no ``tensorflow-serving-api``.
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+
+from model_server.errors import InvalidArgument
 
 _PACKAGE: Final = "model_server"
 
@@ -138,6 +141,22 @@ def message(name: str) -> Any:  # noqa: ANN401 - a class made at run time
     """Return the class of a message."""
     descriptor = _pool().FindMessageTypeByName(f"{_PACKAGE}.{name}")
     return message_factory.GetMessageClass(descriptor)
+
+
+def read_message(path: Path, name: str) -> Any:  # noqa: ANN401 - a message made at run time
+    """Read a text protocol buffer, or raise InvalidArgument."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidArgument(f"{path}; {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(f"Invalid protobuf file: '{path}'") from error
+    if not text:
+        raise InvalidArgument(f"{path}; Invalid argument")
+    try:
+        return text_format.Parse(text, message(name)())
+    except text_format.ParseError as error:
+        raise InvalidArgument(f"Invalid protobuf file: '{path}' ({error})") from error
 
 
 @cache

@@ -14,12 +14,13 @@ from model_server.engines.protocol import Engine
 from model_server.errors import InvalidArgument, Unavailable
 from model_server.flag_table import CPUS
 from model_server.metrics import Metrics
-from model_server.models.config_file import checked, local_path, read_message, read_models
+from model_server.models.config_file import checked, local_path, read_models
 from model_server.models.config_reload import Configuration
 from model_server.models.lifecycle import Lifecycle, LifecycleOptions
 from model_server.models.model_loader import Batching, Preparation
 from model_server.models.registry import Registry
 from model_server.models.versions import ModelConfig
+from model_server.protos import read_message
 from model_server.rest.api import Rest, RestOptions
 from model_server.transport.http_server import HttpServer, serve
 
@@ -154,11 +155,11 @@ def _batching(flags: Flags) -> Batching | None:
     if not flags["enable_batching"]:
         return None
     file = flags["batching_parameters_file"]
-    parameters = parameters.read_parameters(Path(file) if file else None)
+    read = parameters.read_parameters(Path(file) if file else None)
     timeout_s = max(flags["rest_api_timeout_in_ms"], 0) / 1000
     return Batching(
-        scheduler=BatchScheduler(parameters.thread_count(parameters)),
-        options=parameters.options(parameters, timeout_s),
+        scheduler=BatchScheduler(parameters.thread_count(read)),
+        options=parameters.options(read, timeout_s),
         per_model=flags["enable_per_model_batching_parameters"],
     )
 

@@ -25,9 +25,10 @@ from benchmarks.zero_serving import answers
 from flask_server.deadline import Deadline
 from flask_server.imaging import decoding
 from flask_server.imaging.preprocessing import decoding_bound, to_pixels
-from flask_server.inference.ranking import EVERYTHING, choose, rank, read_scores
+from flask_server.inference.ranking import EVERYTHING, choose, rank
 from flask_server.serving.client import Serving
 from flask_server.serving.encoding import encode_raw
+from flask_server.serving.scores import read_scores
 from flask_server.web.base64_text import decode_base64
 from model_catalog.labels import imagenet_labels
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec

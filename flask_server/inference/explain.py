@@ -25,8 +25,9 @@ from flask_server.imaging.occlusion import hidden
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.imaging.reports import Report
 from flask_server.inference.predict import Gateway, Prepared, Question, ask_scores, warnings_of
-from flask_server.inference.ranking import Prediction, Scores, Wish, activated, choose
+from flask_server.inference.ranking import Prediction, Wish, activated, choose
 from flask_server.serving.live_model import LiveModel
+from flask_server.serving.scores import Scores
 from flask_server.stopwatch import Stopwatch
 from model_catalog.errors import shown
 from model_catalog.spec import InputSpec, ModelSpec

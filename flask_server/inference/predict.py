@@ -20,11 +20,12 @@ from flask_server.imaging.preprocessing import Pixels, decoding_bound, to_pixels
 from flask_server.imaging.reports import Report, report_of
 from flask_server.imaging.resizing import resizer
 from flask_server.inference.image_pool import Lanes
-from flask_server.inference.ranking import EVERYTHING, Prediction, Scores, Wish, choose, rank
+from flask_server.inference.ranking import EVERYTHING, Prediction, Wish, choose, rank
 from flask_server.serving.client import ServableGone
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.model_watch import Models
 from flask_server.serving.request_batching import MOST
+from flask_server.serving.scores import Scores
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
 from model_catalog.spec import InputSpec, ModelSpec

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_server.errors import InvalidParameter, ServingError
+from flask_server.errors import InvalidParameter
+from flask_server.serving.scores import Scores
 from model_catalog.errors import shown
 from model_catalog.spec import ModelSpec
-
-Scores = NDArray[np.float64]
 
 DEFAULT_TOP_K = 5
 
@@ -24,37 +23,6 @@ class Prediction:
     class_id: str
     label: str
     score: float
-
-
-def read_scores(
-    rows: object, *, count: int, classes: int, output: str | None = None
-) -> list[Scores]:
-    """Check what Serving answered: ``count`` rows of ``classes`` finite numbers each.
-
-    ``output`` names the one that has the scores where the signature has several.
-    """
-    if not isinstance(rows, list) or len(rows) != count:
-        raise ServingError(f"Serving did not answer with a list of {count} predictions.")
-    return [_row(row if output is None else _named(row, output), classes) for row in rows]
-
-
-def _named(row: object, output: str) -> object:
-    if not isinstance(row, dict) or output not in row:
-        raise ServingError(f"Serving answered a prediction without the output {output}.")
-    return row[output]
-
-
-def _row(row: object, classes: int) -> Scores:
-    try:
-        scores: Scores = np.asarray(row, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ServingError("Serving answered a prediction that is no list of numbers.") from error
-    if scores.shape != (classes,):
-        received = "x".join(map(str, scores.shape)) or "one"
-        raise ServingError(f"Serving answered {received} numbers; the model has {classes} classes.")
-    if not np.isfinite(scores).all():
-        raise ServingError("The model's scores are not all finite numbers.")
-    return scores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

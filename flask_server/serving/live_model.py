@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError
 from flask_server.imaging.preprocessing import Pixels
-from flask_server.inference.ranking import Scores, read_scores
 from flask_server.serving.client import Serving
 from flask_server.serving.encoding import Encoder, choose_encoder, describe_request
 from flask_server.serving.request_batching import Coalescer
+from flask_server.serving.scores import Scores, read_scores
 from flask_server.serving.signatures import (
     Signatures,
     declared_picture,

@@ -19,8 +19,8 @@ from itertools import islice
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError, ServingError, ServingTimeout
 from flask_server.imaging.preprocessing import Pixels
-from flask_server.inference.ranking import Scores
 from flask_server.serving.client import ServableGone
+from flask_server.serving.scores import Scores
 
 #: Pictures that are waited for while other calls are under way, as many as may be together; see
 #: ``Coalescer._may_send``. Two calls then have six each at least, three have four.

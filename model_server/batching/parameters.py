@@ -8,8 +8,7 @@ from typing import Any, Final
 from model_server.batching.scheduler import BatchingOptions
 from model_server.errors import InvalidArgument
 from model_server.flag_table import CPUS
-from model_server.models.config_file import read_message
-from model_server.protos import message
+from model_server.protos import message, read_message
 
 PER_MODEL: Final = "batching_params.pbtxt"
 

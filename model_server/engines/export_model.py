@@ -6,16 +6,21 @@ For engines that have no string tensors: ``pixels`` is the spec's scaling in fro
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_catalog.spec import ModelSpec
+from model_catalog.errors import CatalogError
+from model_catalog.spec import SPEC_FILE, ModelSpec
 from model_server.engines.protocol import DEFAULT_SIGNATURE, Signature, Tensors
 from model_server.engines.raw_pixels import Floats, check_pixels, scaler
 from model_server.errors import InvalidArgument, Unimplemented
+
+logger = logging.getLogger(__name__)
 
 #: Most rows of one run; bigger requests are cut, since engines keep the memory a run has taken.
 MAX_ROWS: Final = 32
@@ -36,6 +41,17 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Give the memory back."""
+
+
+def read_spec(path: Path) -> ModelSpec | None:
+    """Return the spec that our own exports carry; None for SavedModels from elsewhere."""
+    try:
+        return ModelSpec.from_json((path / SPEC_FILE).read_bytes())
+    except OSError:
+        return None
+    except CatalogError as error:
+        logger.warning("%s cannot be used: %s", path / SPEC_FILE, error)
+        return None
 
 
 def check_form(signatures: Mapping[str, Signature]) -> None:

@@ -20,12 +20,11 @@ import numpy as np
 
 from model_catalog.spec import ModelSpec
 from model_server.engines import compiled_cache
-from model_server.engines.export_model import ExportModel, check_form
+from model_server.engines.export_model import ExportModel, check_form, read_spec
 from model_server.engines.protocol import LoadedModel
 from model_server.engines.raw_pixels import Floats
 from model_server.engines.saved_signatures import read_signatures
 from model_server.errors import DeadlineExceeded, FailedPrecondition, Internal, Unimplemented
-from model_server.models.warmup import read_spec
 
 logger = logging.getLogger(__name__)
 

@@ -7,32 +7,14 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf import text_format
-
 from model_server.errors import InvalidArgument, Unimplemented
 from model_server.models.versions import All, Latest, ModelConfig, Policy, Specific
-from model_server.protos import message
+from model_server.protos import read_message
 
 logger = logging.getLogger(__name__)
 
 _PLATFORM: Final = "tensorflow"
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
-
-
-def read_message(path: Path, name: str) -> Any:  # noqa: ANN401 - a message made at run time
-    """Read a text protocol buffer, or raise InvalidArgument."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InvalidArgument(f"{path}; {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidArgument(f"Invalid protobuf file: '{path}'") from error
-    if not text:
-        raise InvalidArgument(f"{path}; Invalid argument")
-    try:
-        return text_format.Parse(text, message(name)())
-    except text_format.ParseError as error:
-        raise InvalidArgument(f"Invalid protobuf file: '{path}' ({error})") from error
 
 
 def read_models(path: Path) -> list[ModelConfig]:

@@ -9,11 +9,12 @@ from model_server.batching.adaptive import AdaptiveModel
 from model_server.batching.parameters import PER_MODEL, options, read_parameters
 from model_server.batching.scheduler import BatchedModel, BatchingOptions, BatchScheduler
 from model_server.engines.declared_shapes import DeclaredShapes
+from model_server.engines.export_model import read_spec
 from model_server.engines.protocol import Engine, LoadedModel
 from model_server.errors import ServingError
 from model_server.internal_errors import contained
 from model_server.metrics import Metrics
-from model_server.models.warmup import read_spec, warm_up, warm_up_pixels
+from model_server.models.warmup import warm_up, warm_up_pixels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

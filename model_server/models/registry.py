@@ -20,7 +20,7 @@ from model_server.errors import (
     ServingError,
     Unavailable,
 )
-from model_server.rest.metadata import VersionStatus
+from model_server.models.versions import VersionStatus
 
 
 class State(Enum):

@@ -12,6 +12,16 @@ _NUMBER: Final = re.compile(r"\s*\+?(\d+)\s*", re.ASCII)
 _BIGGEST: Final = 2**63 - 1
 
 
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """What can be said of one version of a model."""
+
+    version: int
+    state: str
+    error_code: str = "OK"
+    error_message: str = ""
+
+
 class Policy(Protocol):
     """Chooses among the versions on disk."""
 

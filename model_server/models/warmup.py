@@ -14,8 +14,7 @@ from typing import Any, Final
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from model_catalog.errors import CatalogError
-from model_catalog.spec import SPEC_FILE, ModelSpec
+from model_catalog.spec import ModelSpec
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel
 from model_server.errors import DataLoss, InvalidArgument
 from model_server.protos import message
@@ -43,17 +42,6 @@ def warm_up(model: LoadedModel, path: Path, iterations: int = 1) -> None:
             raise InvalidArgument(
                 f"Number of warmup records exceeds the maximum ({_MAX_RECORDS}) at {file}"
             )
-
-
-def read_spec(path: Path) -> ModelSpec | None:
-    """Return the spec that our own exports carry; None for SavedModels from elsewhere."""
-    try:
-        return ModelSpec.from_json((path / SPEC_FILE).read_bytes())
-    except OSError:
-        return None
-    except CatalogError as error:
-        logger.warning("%s cannot be used: %s", path / SPEC_FILE, error)
-        return None
 
 
 def warm_up_pixels(model: LoadedModel, spec: ModelSpec) -> None:

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from model_server.codec.dtypes import ENUM_NAMES
 from model_server.engines.protocol import Signature, TensorInfo
-
-
-@dataclass(frozen=True, slots=True)
-class VersionStatus:
-    """What can be said of one version of a model."""
-
-    version: int
-    state: str
-    error_code: str = "OK"
-    error_message: str = ""
+from model_server.models.versions import VersionStatus
 
 
 def status_body(statuses: Iterable[VersionStatus]) -> bytes:

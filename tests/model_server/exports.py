@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_catalog.spec import SCALES, InputSpec, ModelSpec, OutputSpec
+from model_server.engines.export_model import read_spec
 from model_server.engines.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
-from model_server.models.warmup import read_spec
 from model_server.rest.metadata import metadata_body
 from scripts import quiet_tensorflow
 from scripts.export_saved_model import export, export_file

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_server.errors import InvalidParameter, ServingError
-from flask_server.inference.ranking import Prediction, Wish, choose, rank, read_scores, softmax
+from flask_server.inference.ranking import Prediction, Wish, choose, rank, softmax
+from flask_server.serving.scores import read_scores
 from model_catalog.spec import ModelSpec
 from tests.flask_server.stub_serving import make_spec
 

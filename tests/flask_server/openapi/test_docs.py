@@ -76,8 +76,8 @@ def test_browser_draws_every_route_under_our_own_policy(address: str, tmp_path: 
     )
 
     drawn = set(re.findall(r'<article id="([^"]+)"', done.stdout.decode()))
-    document = document.document(Settings(), "toy")
-    operations = [op for item in document["paths"].values() for op in item.values()]
+    described = document.document(Settings(), "toy")
+    operations = [op for item in described["paths"].values() for op in item.values()]
     assert drawn == {operation["operationId"] for operation in operations} | {
-        f"schema-{name}" for name in document["components"]["schemas"]
+        f"schema-{name}" for name in described["components"]["schemas"]
     }

@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 from flask_server import keys
 from flask_server.access import authentication
 from flask_server.imaging.reports import Report
-from flask_server.openapi import document
+from flask_server.openapi.document import document as describe
 from flask_server.openapi.problems import CASES
 from flask_server.openapi.requests import EXAMPLE_IMAGE, EXPLAIN_PARAMETERS, PARAMETERS
 from flask_server.settings import Settings
@@ -313,7 +313,7 @@ def test_refusal_without_a_key_is_answered_as_described(guarded: FlaskClient) ->
 
 
 def test_limits_are_those_of_the_settings() -> None:
-    described = document.document(Settings(max_images=3), "toy")
+    described = describe(Settings(max_images=3), "toy")
 
     body = described["paths"]["/models/{name}/predict"]["post"]["requestBody"]
     several = body["content"]["application/json"]["schema"]["properties"]["images"]
@@ -321,9 +321,9 @@ def test_limits_are_those_of_the_settings() -> None:
 
 
 def test_document_is_data_that_nobody_shares() -> None:
-    first = document.document(Settings(), "toy")
+    first = describe(Settings(), "toy")
     before = copy.deepcopy(first)
 
-    document.document(Settings(max_images=3), "toy")
+    describe(Settings(max_images=3), "toy")
 
     assert first == before

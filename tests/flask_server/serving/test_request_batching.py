@@ -14,9 +14,9 @@ import pytest
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError, ServingTimeout, ServingUnavailable
-from flask_server.inference.ranking import Scores
 from flask_server.serving.client import ServableGone
 from flask_server.serving.request_batching import WORTHWHILE, Coalescer, Pictures
+from flask_server.serving.scores import Scores
 from tests.flask_server.conftest import MakeApp
 from tests.flask_server.serving.test_serving_faults import ask as ask_gateway
 from tests.flask_server.serving.test_serving_faults import eventually

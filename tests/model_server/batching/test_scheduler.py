@@ -209,10 +209,10 @@ def test_parameters_are_read_from_text(tmp_path: Path) -> None:
         " pad_variable_length_inputs: true"
     )
 
-    parameters = parameters.read_parameters(file)
+    read = parameters.read_parameters(file)
 
-    assert parameters.thread_count(parameters) == 5
-    assert parameters.options(parameters, 30) == BatchingOptions(
+    assert parameters.thread_count(read) == 5
+    assert parameters.options(read, 30) == BatchingOptions(
         max_batch_size=8,
         batch_timeout_s=0.0025,
         max_enqueued_batches=3,
@@ -223,9 +223,9 @@ def test_parameters_are_read_from_text(tmp_path: Path) -> None:
 
 
 def test_without_a_file_the_defaults_of_the_genuine_server_hold() -> None:
-    parameters = parameters.read_parameters(None)
+    read = parameters.read_parameters(None)
 
-    assert parameters.options(parameters, 0) == BatchingOptions()
+    assert parameters.options(read, 0) == BatchingOptions()
     assert BatchingOptions().max_batch_size == 1000
 
 

@@ -16,10 +16,10 @@ from PIL import Image, ImageOps
 
 from flask_server.imaging.preprocessing import to_pixels
 from model_catalog.spec import SCALES
+from model_server.engines.export_model import read_spec
 from model_server.engines.openvino_engine import OpenVINOEngine, OpenVINOOptions, chosen_precision
 from model_server.engines.protocol import LoadedModel
 from model_server.errors import DeadlineExceeded, Internal, Unimplemented
-from model_server.models.warmup import read_spec
 from model_server.rest.metadata import metadata_body
 from scripts.digit_pictures import held_out
 from tests.model_server.harness import ROOT, SERVER, Client, eventually, in_threads, server_process

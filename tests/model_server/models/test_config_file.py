@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from model_server.errors import InvalidArgument, ServingError
-from model_server.models.config_file import read_message, read_models
+from model_server.models.config_file import read_models
 from model_server.models.versions import All, Latest, ModelConfig, Specific
+from model_server.protos import read_message
 
 
 def config(tmp_path: Path, text: str) -> Path:

@@ -11,11 +11,12 @@ from model_catalog.labels import numbered_labels
 from model_catalog.spec import SPEC_FILE, InputSpec, ModelSpec, OutputSpec
 from model_server.batching.adaptive import AdaptiveModel
 from model_server.batching.scheduler import BatchedModel, BatchingOptions, BatchScheduler
+from model_server.engines.export_model import read_spec
 from model_server.engines.protocol import LoadedModel, Tensors
 from model_server.errors import DataLoss, InvalidArgument, ServingError, Unimplemented
 from model_server.metrics import Metrics
 from model_server.models.model_loader import Batching, Preparation
-from model_server.models.warmup import REQUESTS, read_spec, warm_up
+from model_server.models.warmup import REQUESTS, warm_up
 from model_server.protos import message
 from model_server.tensor_proto import to_array
 from tests.model_server.toy import ToyModel, half_plus, signature
