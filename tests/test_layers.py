@@ -1,7 +1,13 @@
-"""The dependency rule, executable: which room may import what.
+"""The dependency rules, executable: which room, package and module may import which.
 
-A row names a module or a whole room and what it must not import, at the top level or inside a
-function; all rows that fit a module hold.
+Imports count wherever they stand, at the top of a module or inside a function. ``ORDER`` holds the
+packages of each program from top to bottom: a module may import from its own package and from those
+below. A row of ``FORBIDDEN`` names a module, package or room and what it must not import; all rows
+that fit a module hold.
+
+import-linter was tried for this: its contracts cover ``ORDER`` and ``FORBIDDEN``, but neither the
+rooms that live on the standard library, nor the extras of pyproject.toml, nor imports that belong
+inside functions. One file with all of the rules is shorter than both.
 """
 
 from __future__ import annotations
@@ -10,6 +16,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -31,24 +38,41 @@ PROGRAMS = {
     "tests",
 }
 
+#: The packages of a program from top to bottom; those of one row do not import each other.
+ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
+    "flask_server": (
+        ("app", "gunicorn.conf", "keys", "flask_sample_request"),
+        ("runtime",),
+        ("views",),
+        ("openapi",),
+        ("telemetry", "access"),
+        ("drawing", "web"),
+        ("inference",),
+        ("serving",),
+        ("imaging",),
+        ("deadline", "stopwatch", "settings", "errors", "json_reader"),
+    ),
+    "model_server": (
+        ("__main__",),
+        ("server",),
+        ("rest",),
+        ("models",),
+        ("batching",),
+        ("engines",),
+        ("transport", "codec"),
+        ("protos", "tensor_proto", "flags", "flag_table", "metrics", "errors", "internal_errors"),
+    ),
+}
 FORBIDDEN: dict[str, set[str]] = {
     "flask_server": ENGINES | PROGRAMS - {"flask_server"},
     "flask_server.errors": WEB | {"PIL", "numpy"},
-    "flask_server.imaging.decoding": WEB,
-    "flask_server.imaging.preprocessing": WEB,
-    "flask_server.imaging.resizing": WEB,
-    "flask_server.inference.image_pool": WEB | {"PIL", "numpy"},
     "flask_server.stopwatch": WEB | {"PIL", "numpy"},
-    "flask_server.inference.ranking": WEB | {"PIL"},
-    "flask_server.inference.predict": WEB,
-    "flask_server.inference.explain": WEB,
-    "flask_server.imaging.occlusion": WEB,
-    "flask_server.drawing.annotate": WEB,
-    "flask_server.drawing.caption": WEB,
-    "flask_server.drawing.fonts": WEB,
-    "flask_server.drawing.heatmap": WEB,
-    "flask_server.serving.client": {"flask", "werkzeug", "PIL"},
-    "flask_server.serving.model_watch": {"flask", "werkzeug", "PIL"},
+    "flask_server.imaging": WEB,
+    "flask_server.drawing": WEB,
+    "flask_server.inference": WEB,
+    "flask_server.inference.image_pool": {"PIL", "numpy"},
+    "flask_server.inference.ranking": {"PIL"},
+    "flask_server.serving": {"flask", "werkzeug"},
     "model_server": PROGRAMS - {"model_server"}
     | {"flask", "werkzeug", "requests", "tensorflow_serving"},
     "orchestrator": ENGINES | PROGRAMS - {"orchestrator"} | {"model_catalog"},
@@ -83,27 +107,117 @@ def _modules() -> Iterator[tuple[str, Path]]:
 MODULES = list(_modules())
 
 
-def imports(tree: ast.AST, module: str) -> Iterator[str]:
-    """Every imported module by its top-level name, relative ones resolved."""
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every imported module by its whole name; of ``from a import b`` both ``a`` and ``a.b``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield module.split(".")[0] if node.level else str(node.module).split(".")[0]
+            assert not node.level, "relative imports hide the package that is imported"
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported_rooms(tree: ast.AST) -> set[str]:
+    return {name.split(".")[0] for name in imports(tree)}
 
 
 def applying(module: str, table: dict[str, set[str]]) -> list[set[str]]:
     return [names for prefix, names in table.items() if f"{module}.".startswith(f"{prefix}.")]
 
 
-@pytest.mark.parametrize(("module", "path"), MODULES)
-def test_nothing_points_back(module: str, path: Path) -> None:
-    imported = set(imports(ast.parse(path.read_text(encoding="utf-8")), module))
-    forbidden = set().union(*applying(module, FORBIDDEN))
-    if module.startswith("model_server") and module not in ENGINE_FILES:
-        forbidden |= ENGINES
+def within(name: str, prefix: str) -> bool:
+    return f"{name}.".startswith(f"{prefix}.")
 
-    assert imported & forbidden == set()
+
+def file_of(name: str) -> str:
+    """The file or folder of an imported name, as a reader finds it; other packages by name."""
+    path = ROOT / name.replace(".", "/")
+    source = path.with_suffix(".py") if "." in name else path
+    found = next((p for p in (source, path, path.parent) if p.exists() and p != ROOT), None)
+    return name if found is None else str(found.relative_to(ROOT))
+
+
+def forbidden_imports(module: str, imported: set[str]) -> Iterator[str]:
+    """A sentence for each import that a row of FORBIDDEN names."""
+    rows = dict(FORBIDDEN) | ({} if module in ENGINE_FILES else {"model_server.": ENGINES})
+    for prefix, names in rows.items():
+        for name in sorted(imported):
+            if within(module, prefix.rstrip(".")) and any(within(name, taboo) for taboo in names):
+                yield (
+                    f"{file_of(module)} imports {name}; the rule for {prefix.rstrip('.')} is that"
+                    f" it imports none of {', '.join(sorted(names))}"
+                )
+
+
+def level(name: str) -> tuple[int, str] | None:
+    """How far down in its program a module stands, and in which package or module of ORDER."""
+    room, _, rest = name.partition(".")
+    for depth, row in enumerate(ORDER.get(room, ())):
+        for package in row:
+            if within(rest, package):
+                return depth, package
+    return None
+
+
+def upward_imports(module: str, imported: set[str]) -> Iterator[str]:
+    """A sentence for each import that points up or sideways in ORDER."""
+    room, here = module.split(".")[0], level(module)
+    for name in sorted(imported):
+        there = level(name) if name.split(".")[0] == room else None
+        if here is None or there is None or there[1] == here[1] or there[0] > here[0]:
+            continue
+        if here[0] == there[0] == len(ORDER[room]) - 1:  # single modules; circles are found below
+            continue
+        order = " > ".join(" = ".join(row) for row in ORDER[room])
+        yield (
+            f"{file_of(module)} imports {file_of(name)}; in {room} imports only point down: {order}"
+        )
+
+
+@pytest.mark.parametrize(("module", "path"), MODULES)
+def test_no_module_imports_what_is_forbidden(module: str, path: Path) -> None:
+    assert list(forbidden_imports(module, set(imports(parsed(path))))) == []
+
+
+@pytest.mark.parametrize(("module", "path"), MODULES)
+def test_imports_point_down(module: str, path: Path) -> None:
+    assert list(upward_imports(module, set(imports(parsed(path))))) == []
+
+
+def test_every_module_of_a_program_has_its_level() -> None:
+    without = [m for m, _ in MODULES if m.split(".")[0] in ORDER and level(m) is None]
+
+    assert [m for m in without if not m.endswith("__init__")] == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    names = {module for module, _ in MODULES}
+    graph = {m: (set(imports(parsed(p))) & names) - {m} for m, p in MODULES}
+
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def test_an_import_that_points_up_is_told_with_both_files_and_the_rule() -> None:
+    (told,) = upward_imports("flask_server.serving.client", {"flask_server.views.health"})
+
+    assert told.startswith(
+        "flask_server/serving/client.py imports flask_server/views/health.py;"
+        " in flask_server imports only point down: app = gunicorn.conf"
+    )
+
+
+def test_a_forbidden_import_is_told_with_the_file_and_the_rule() -> None:
+    (told,) = forbidden_imports("flask_server.imaging.decoding", {"flask.json"})
+
+    assert told == (
+        "flask_server/imaging/decoding.py imports flask.json; the rule for flask_server.imaging is"
+        " that it imports none of flask, http, requests, urllib3, werkzeug"
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,17 +225,17 @@ def test_nothing_points_back(module: str, path: Path) -> None:
 )
 def test_stdlib_rooms_stay_stdlib(module: str, path: Path) -> None:
     allowed = applying(module, STDLIB_ONLY)
-    imported = set(imports(ast.parse(path.read_text(encoding="utf-8")), module))
+    imported = imported_rooms(parsed(path))
 
     assert imported <= sys.stdlib_module_names | set.union(*allowed)
 
 
 @pytest.mark.parametrize(("module", "path"), MODULES)
 def test_heavy_imports_stay_inside_functions(module: str, path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     top = ast.Module([n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)], [])
 
-    assert set(imports(top, module)) & ENGINES == set()
+    assert imported_rooms(top) & ENGINES == set()
 
 
 def plain(name: str) -> str:
@@ -136,11 +250,7 @@ def declared(extras: tuple[str, ...]) -> set[str]:
 @pytest.mark.parametrize("room", EXTRAS)
 def test_an_extra_brings_all_that_its_room_imports(room: str) -> None:
     paths = [(module, path) for module, path in MODULES if module.startswith(f"{room}.")]
-    imported = {
-        name
-        for module, path in paths
-        for name in imports(ast.parse(path.read_text(encoding="utf-8")), module)
-    }
+    imported = {name for module, path in paths for name in imported_rooms(parsed(path))}
     foreign = imported - sys.stdlib_module_names - set(ROOMS) - BROUGHT_ALONG
     distributions = packages_distributions()
     missing = {
