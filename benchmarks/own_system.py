@@ -102,7 +102,7 @@ def gateway(model: str, serving_url: str, layout: Layout) -> Iterator[tuple[str,
         "GATEWAY_MODELS_FILE": str(models_file),
         "GATEWAY_WORKERS": str(layout.gateway_workers),
         "GATEWAY_MAX_IN_FLIGHT": str(layout.in_flight),
-        "GATEWAY_CALLS_UNDER_WAY": str(layout.streams + 1),
+        "GATEWAY_MAX_INFLIGHT_CALLS": str(layout.streams + 1),
         "GATEWAY_DEADLINE_S": "60",
         "GATEWAY_FAST_RESIZE": "auto" if layout.fast_resize else "false",
     }

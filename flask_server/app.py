@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     access_log.init_app(app)
     app.before_request(_begin)
     body_limits.init_app(app, settings.max_body_bytes)
-    authentication.init_app(app, settings, patient=preload.has_started())
+    authentication.init_app(app, settings, allow_unavailable=preload.has_started())
     admission.init_app(app, settings.max_in_flight)
     if settings.metrics:
         metrics.init_app(app, _metrics(settings, watched))
@@ -86,7 +86,7 @@ def _models(settings: Settings) -> Models:
 
     entries = preload.models_file(settings.models_file).entries
     return Models(
-        entries, lambda url: serving_at(url or settings.serving_url), settings.calls_under_way
+        entries, lambda url: serving_at(url or settings.serving_url), settings.max_inflight_calls
     )
 
 

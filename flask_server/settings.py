@@ -6,6 +6,7 @@ the name, the value and what is allowed.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -16,6 +17,11 @@ from urllib.parse import urlsplit
 from model_catalog.models_file import is_server_root
 
 PREFIX = "GATEWAY_"
+
+log = logging.getLogger(__name__)
+
+#: Old names of settings, which still work in this release, and their new names.
+RENAMED = {"GATEWAY_CALLS_UNDER_WAY": "GATEWAY_MAX_INFLIGHT_CALLS"}
 
 #: Spare threads beyond the in-flight bound, so that a request over the bound finds a thread to
 #: refuse it and health checks are answered under full load.
@@ -56,9 +62,10 @@ class Settings:
     max_in_flight: int = 32
     """Most predictions at work in one worker process."""
 
-    calls_under_way: int = 2
-    """Calls for one model that a worker has under way at Serving; what comes then shares the next.
-    Two keep an engine busy that computes one batch at a time, three one that computes two."""
+    max_inflight_calls: int = 2
+    """Maximum concurrent calls to Serving per model and worker; images that arrive meanwhile are
+    batched into the next one. Two keep an engine busy that runs one batch at a time, three one that
+    runs two."""
 
     deadline_s: float = 10.0
     """Seconds a request may take before the caller gets a 504."""
@@ -101,13 +108,26 @@ class Settings:
         """Build settings from ``GATEWAY_*``; a misspelt variable is an error."""
         readers = {PREFIX + field.name.upper(): field.name for field in fields(cls)}
         values: dict[str, Any] = {}
-        for variable, text in environ.items():
+        for variable, text in _with_new_names(environ).items():
             if variable in readers:
                 values[readers[variable]] = _READERS[readers[variable]](variable, text)
             elif variable.startswith(PREFIX) and not _INJECTED.fullmatch(variable):
                 known = ", ".join(sorted(readers))
                 raise SettingsError(f"{variable} is no setting; known are {known}.")
         return cls(**values)
+
+
+def _with_new_names(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by their new names, and warn of each old name that is in use."""
+    renamed = dict(environ)
+    for old, new in RENAMED.items():
+        if old not in renamed:
+            continue
+        if new in renamed:
+            raise SettingsError(f"{old} is the old name of {new}; only one of them is allowed.")
+        log.warning("%s is now called %s; the old name will stop working.", old, new)
+        renamed[new] = renamed.pop(old)
+    return renamed
 
 
 def _refused(variable: str, text: str, allowed: str) -> SettingsError:
@@ -207,7 +227,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "max_pixels": _whole(1),
     "max_images": _whole(1),
     "max_in_flight": _whole(1),
-    "calls_under_way": _whole(1),
+    "max_inflight_calls": _whole(1),
     "deadline_s": _seconds,
     "poll_interval_s": _seconds,
     "fast_jpeg": _flag,

@@ -25,7 +25,7 @@ from benchmarks.zero_serving import answers
 from flask_server.deadline import Deadline
 from flask_server.imaging import decoding
 from flask_server.imaging.preprocessing import decoding_bound, to_pixels
-from flask_server.inference.ranking import EVERYTHING, choose, rank
+from flask_server.inference.ranking import DEFAULT_OPTIONS, rank, resolve
 from flask_server.serving.client import Serving
 from flask_server.serving.encoding import encode_raw
 from flask_server.serving.scores import read_scores
@@ -94,7 +94,7 @@ def _gateway_steps(fixture: Fixture) -> dict[str, Step]:
     reply = row_answer({"scores": _scores(spec)})
     rows = json.loads(reply)["predictions"]
     [scores] = read_scores(rows, count=1, classes=spec.output.classes)
-    ranked = rank(scores, spec, choose(EVERYTHING, spec))
+    ranked = rank(scores, spec, resolve(DEFAULT_OPTIONS, spec))
     return {
         "read the body's JSON": lambda: json.loads(body),
         "base64 to bytes": lambda: decode_base64(text),
@@ -103,7 +103,7 @@ def _gateway_steps(fixture: Fixture) -> dict[str, Step]:
         "pixels to base64 and JSON": lambda: encode_raw([pixels]),
         "read the scores' JSON": lambda: orjson.loads(reply),
         "check the scores": lambda: read_scores(rows, count=1, classes=spec.output.classes),
-        "rank": lambda: rank(scores, spec, choose(EVERYTHING, spec)),
+        "rank": lambda: rank(scores, spec, resolve(DEFAULT_OPTIONS, spec)),
         "write the answer's JSON": lambda: orjson.dumps(
             [prediction.label for prediction in ranked]
         ),

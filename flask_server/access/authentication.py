@@ -9,7 +9,7 @@ from __future__ import annotations
 from flask import Flask, g, request
 
 from flask_server.access.key_file import read_keys
-from flask_server.access.key_store import KeyRing
+from flask_server.access.key_store import KeyStore
 from flask_server.errors import InvalidApiKey, MissingApiKey
 from flask_server.settings import Settings
 
@@ -41,7 +41,7 @@ def note(settings: Settings, workers: int) -> str:
     return PER_WORKER.format(workers) if settings.limits_url == quotas.MEMORY else ""
 
 
-def init_app(app: Flask, settings: Settings, *, patient: bool = False) -> None:
+def init_app(app: Flask, settings: Settings, *, allow_unavailable: bool = False) -> None:
     """Ask for keys where a key file is named; the app then has ``g.api_key`` in each request.
 
     A file that cannot be read is a ``KeyFileError``; a patient app refuses everybody until it can.
@@ -51,7 +51,7 @@ def init_app(app: Flask, settings: Settings, *, patient: bool = False) -> None:
     # Flask-Limiter: 4 MB that a gateway without keys need not load.
     from flask_server.access import quotas
 
-    ring = KeyRing(settings.api_keys_file, patient=patient)
+    ring = KeyStore(settings.api_keys_file, allow_unavailable=allow_unavailable)
     app.before_request(lambda: _authenticate(ring))
     quotas.init_app(app, settings)
 
@@ -61,7 +61,7 @@ def is_open(path: str) -> bool:
     return path.rstrip("/") in OPEN or path.startswith(OPEN_BELOW)
 
 
-def _authenticate(ring: KeyRing) -> None:
+def _authenticate(ring: KeyStore) -> None:
     if request.method == "OPTIONS" or is_open(request.path):
         return
     presented = _presented()

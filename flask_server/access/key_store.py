@@ -19,29 +19,33 @@ from flask_server.errors import KeysUnavailable
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the file.
-LOOK_S = 1.0
+POLL_TIMEOUT_S = 1.0
 
 _Stamp = tuple[int, int, int]
 
 
-class KeyRing:
+class KeyStore:
     """The keys of one file; safe to use from several threads."""
 
     def __init__(
-        self, path: Path, clock: Callable[[], float] = time.monotonic, *, patient: bool = False
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        allow_unavailable: bool = False,
     ) -> None:
         """Read the file; one that is not good is a ``KeyFileError``, unless the ring is patient."""
         self._path = path
         self._clock = clock
-        self._looking = threading.Lock()
-        self._next_look = clock() + LOOK_S
+        self._polling = threading.Lock()
+        self._next_look = clock() + POLL_TIMEOUT_S
         self._complaint = ""
         self._stamp: _Stamp | None = None
         self._keys: dict[str, ApiKey] | None = None
         try:
             self._read()
         except KeyFileError as error:
-            if not patient:
+            if not allow_unavailable:
                 raise
             self._complain(str(error))
 
@@ -50,27 +54,27 @@ class KeyRing:
 
         Raises KeysUnavailable as long as the file has never been good.
         """
-        self._look()
+        self._poll()
         if self._keys is None:
             raise KeysUnavailable("The API keys cannot be read at the moment; try again.")
         # The hash of a guess tells nothing about the hash it should have, so neither does the time
         # that the lookup takes.
         return self._keys.get(hash_of(presented))
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """Look when it is time; one thread does, the others go on with what is known.
 
         After a pause it may be old, and a key revoked meanwhile: then they wait for that thread.
         """
         late = self._clock() - self._next_look
-        if late < 0 or not self._looking.acquire(blocking=late > LOOK_S):
+        if late < 0 or not self._polling.acquire(blocking=late > POLL_TIMEOUT_S):
             return
         try:
             if self._clock() >= self._next_look:
                 self._read_if_changed()
-                self._next_look = self._clock() + LOOK_S
+                self._next_look = self._clock() + POLL_TIMEOUT_S
         finally:
-            self._looking.release()
+            self._polling.release()
 
     def _read_if_changed(self) -> None:
         stamp = _stamp(self._path)

@@ -24,8 +24,14 @@ from flask_server.errors import InvalidParameter, ServingTimeout
 from flask_server.imaging.occlusion import hidden
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.imaging.reports import Report
-from flask_server.inference.predict import Gateway, Prepared, Question, ask_scores, warnings_of
-from flask_server.inference.ranking import Prediction, Wish, activated, choose
+from flask_server.inference.predict import (
+    Gateway,
+    PredictRequest,
+    Prepared,
+    ask_scores,
+    warnings_of,
+)
+from flask_server.inference.ranking import Prediction, RankingOptions, activated, resolve
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.scores import Scores
 from flask_server.stopwatch import Stopwatch
@@ -52,10 +58,10 @@ BATCH_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Inquiry:
+class ExplainRequest:
     """What a caller wants explained."""
 
-    question: Question
+    question: PredictRequest
     """With one upload; its labels narrow the classes to choose from."""
 
     wanted: str | None = None
@@ -81,7 +87,7 @@ class Explanation:
 
 
 def explain(
-    gateway: Gateway, inquiry: Inquiry, deadline: Deadline, watch: Stopwatch
+    gateway: Gateway, inquiry: ExplainRequest, deadline: Deadline, watch: Stopwatch
 ) -> Explanation:
     """Answer the inquiry, or raise the GatewayError that fails it."""
 
@@ -89,12 +95,12 @@ def explain(
         (upload,) = inquiry.question.uploads
         _check(inquiry, live.spec)
         prepared = gateway.prepared(upload, live.spec.input, watch)
-        return _Examination(live, deadline, watch).explanation(inquiry, prepared)
+        return _OcclusionRun(live, deadline, watch).explanation(inquiry, prepared)
 
     return gateway.attempt(inquiry.question, deadline, ask)
 
 
-def _check(inquiry: Inquiry, spec: ModelSpec) -> None:
+def _check(inquiry: ExplainRequest, spec: ModelSpec) -> None:
     """Refuse what cannot be explained before any picture is decoded."""
     names = {name for pair in spec.labels for name in pair}
     if inquiry.wanted is not None and inquiry.wanted not in names:
@@ -102,7 +108,7 @@ def _check(inquiry: Inquiry, spec: ModelSpec) -> None:
     most = _most_cells(spec.input)
     if inquiry.cells is not None and not LEAST_CELLS <= inquiry.cells <= most:
         raise InvalidParameter(f"grid is {inquiry.cells}; allowed is {LEAST_CELLS} to {most}.")
-    choose(inquiry.question.wish, spec)
+    resolve(inquiry.question.options, spec)
 
 
 def _most_cells(view: InputSpec) -> int:
@@ -110,7 +116,7 @@ def _most_cells(view: InputSpec) -> int:
     return max(LEAST_CELLS, min(MOST_CELLS, view.height, view.width))
 
 
-class _Examination:
+class _OcclusionRun:
     """One picture before one version of a model."""
 
     def __init__(self, live: LiveModel, deadline: Deadline, watch: Stopwatch) -> None:
@@ -118,7 +124,7 @@ class _Examination:
         self.deadline = deadline
         self.watch = watch
 
-    def explanation(self, inquiry: Inquiry, prepared: Prepared) -> Explanation:
+    def explanation(self, inquiry: ExplainRequest, prepared: Prepared) -> Explanation:
         """Ask for the picture as it is, then with each place hidden."""
         live, start = self.live, time.monotonic()
         (scores,) = self._ask([prepared.pixels])
@@ -170,8 +176,8 @@ class _Examination:
         )
 
 
-def _target(inquiry: Inquiry, scores: Scores, spec: ModelSpec) -> int:
+def _target(inquiry: ExplainRequest, scores: Scores, spec: ModelSpec) -> int:
     """Return the index of the class to explain: of several that are meant, the likeliest."""
-    labels = inquiry.question.wish.labels if inquiry.wanted is None else [inquiry.wanted]
-    classes = choose(Wish(labels=labels), spec).classes
+    labels = inquiry.question.options.labels if inquiry.wanted is None else [inquiry.wanted]
+    classes = resolve(RankingOptions(labels=labels), spec).classes
     return int(classes[np.argmax(scores[classes])])

@@ -13,20 +13,22 @@ from typing import TypeVar
 
 #: Pictures of one request that are worked on at the same time. Each may need as much memory as the
 #: largest picture that is let in.
-MOST = 4
+MAX_PARALLEL_IMAGES = 4
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 
-class Lanes:
+class ImagePool:
     """The caller's own thread, and helpers that all callers of a worker share.
 
     A caller never waits for a helper to become free: it does what no helper takes from it.
     """
 
     def __init__(self, count: int | None = None) -> None:
-        self._helpers = min(MOST, os.cpu_count() or 1) - 1 if count is None else count - 1
+        self._helpers = (
+            min(MAX_PARALLEL_IMAGES, os.cpu_count() or 1) - 1 if count is None else count - 1
+        )
         self._pool = ThreadPoolExecutor(max(1, self._helpers), "lane")
 
     def map(self, work: Callable[[Item], Done], items: Sequence[Item]) -> list[Done]:
@@ -39,7 +41,7 @@ class Lanes:
         todo = deque(enumerate(items[1:], 1))
         done: dict[int, Done] = {}
 
-        def lane() -> None:
+        def work_off() -> None:
             while todo:
                 try:
                     at, item = todo.popleft()
@@ -47,10 +49,10 @@ class Lanes:
                     return
                 done[at] = work(item)
 
-        helpers = [self._pool.submit(lane) for _ in range(min(self._helpers, len(todo)))]
+        helpers = [self._pool.submit(work_off) for _ in range(min(self._helpers, len(todo)))]
         try:
             done[0] = work(items[0])
-            lane()
+            work_off()
         except BaseException:
             todo.clear()  # nobody waits for the rest
             raise

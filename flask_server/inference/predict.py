@@ -19,12 +19,18 @@ from flask_server.imaging import decoding
 from flask_server.imaging.preprocessing import Pixels, decoding_bound, to_pixels
 from flask_server.imaging.reports import Report, report_of
 from flask_server.imaging.resizing import resizer
-from flask_server.inference.image_pool import Lanes
-from flask_server.inference.ranking import EVERYTHING, Prediction, Wish, choose, rank
+from flask_server.inference.image_pool import ImagePool
+from flask_server.inference.ranking import (
+    DEFAULT_OPTIONS,
+    Prediction,
+    RankingOptions,
+    rank,
+    resolve,
+)
 from flask_server.serving.client import ServableGone
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.model_watch import Models
-from flask_server.serving.request_batching import MOST
+from flask_server.serving.request_batching import MAX_BATCH
 from flask_server.serving.scores import Scores
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
@@ -41,18 +47,18 @@ Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class PredictRequest:
     """What a caller wants to know."""
 
     model: str
     uploads: Sequence[Upload]
-    wish: Wish = EVERYTHING
+    options: RankingOptions = DEFAULT_OPTIONS
     version: int | None = None
     label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ImageResult:
     """What one picture shows, and what was done to it first."""
 
     predictions: list[Prediction]
@@ -60,12 +66,12 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class PredictResponse:
     """Which version answered, and one result per upload in their order."""
 
     model: str
     version: int
-    results: list[Result | GatewayError]
+    results: list[ImageResult | GatewayError]
     warnings: tuple[str, ...]
 
 
@@ -75,19 +81,21 @@ class Gateway:
     def __init__(self, settings: Settings, models: Models) -> None:
         self.settings = settings
         self.models = models
-        self._lanes = Lanes()
+        self._lanes = ImagePool()
         self._resize = resizer(fast=settings.fast_resize)
-        decoded = most_decoded(settings.calls_under_way)
+        decoded = most_decoded(settings.max_inflight_calls)
         self._places = {name: threading.BoundedSemaphore(decoded) for name in models.names}
 
-    def classify(self, question: Question, deadline: Deadline, watch: Stopwatch) -> Answer:
+    def classify(
+        self, question: PredictRequest, deadline: Deadline, watch: Stopwatch
+    ) -> PredictResponse:
         """Answer the question, or raise the GatewayError that fails all of it."""
         return self.attempt(
             question, deadline, lambda live: self._ask(live, question, deadline, watch)
         )
 
     def attempt(
-        self, question: Question, deadline: Deadline, ask: Callable[[LiveModel], Said]
+        self, question: PredictRequest, deadline: Deadline, ask: Callable[[LiveModel], Said]
     ) -> Said:
         """Ask the version that the question means, and the next one if a swap comes in between."""
         for _ in range(ATTEMPTS):
@@ -108,7 +116,7 @@ class Gateway:
         with watch.stage("preprocess"):
             return Prepared(to_pixels(picture.image, spec, self._resize), report_of(picture, spec))
 
-    def _chosen(self, question: Question, deadline: Deadline) -> LiveModel:
+    def _chosen(self, question: PredictRequest, deadline: Deadline) -> LiveModel:
         if question.version is not None:
             return self.models.pinned(question.model, question.version, deadline)
         if question.label is not None:
@@ -116,17 +124,17 @@ class Gateway:
         return self.models.newest(question.model, deadline)
 
     def _swapped(
-        self, live: LiveModel, question: Question, deadline: Deadline, gone: ServableGone
+        self, live: LiveModel, question: PredictRequest, deadline: Deadline, gone: ServableGone
     ) -> None:
         """Look for the version that took over, unless the caller insists on the one that went."""
         if question.version is not None:
             raise UnknownVersion(f"Model {live.name} lost version {live.version}.") from gone
-        self.models.look(live.name, deadline)
+        self.models.poll(live.name, deadline)
 
     def _ask(
-        self, live: LiveModel, question: Question, deadline: Deadline, watch: Stopwatch
-    ) -> Answer:
-        choice = choose(question.wish, live.spec)
+        self, live: LiveModel, question: PredictRequest, deadline: Deadline, watch: Stopwatch
+    ) -> PredictResponse:
+        choice = resolve(question.options, live.spec)
         with self._place(live.name, deadline):
             prepare = partial(self._attempted, spec=live.spec.input, deadline=deadline, watch=watch)
             prepared = self._lanes.map(prepare, question.uploads)
@@ -134,11 +142,11 @@ class Gateway:
             scores = ask_scores(live, usable, deadline, watch) if usable else []
         with watch.stage("postprocess"):
             ranked = iter([rank(row, live.spec, choice) for row in scores])
-        return Answer(
+        return PredictResponse(
             model=live.name,
             version=live.version,
             results=[
-                Result(next(ranked), item.report) if isinstance(item, Prepared) else item
+                ImageResult(next(ranked), item.report) if isinstance(item, Prepared) else item
                 for item in prepared
             ],
             warnings=warnings_of(live.name, live.spec),
@@ -169,13 +177,13 @@ class Gateway:
             return error
 
 
-def most_decoded(calls_under_way: int) -> int:
-    """Return for how many requests for one model a worker holds decoded pictures.
+def most_decoded(max_inflight_calls: int) -> int:
+    """Return for how many requests for one model a worker holds decoded pictures at once.
 
-    Those of the calls under way, and those of the next: a decoded picture takes many times the
-    memory of its file.
+    They are those of the calls in flight and of the next call: a decoded picture takes many times
+    the memory of its file.
     """
-    return (calls_under_way + 1) * MOST
+    return (max_inflight_calls + 1) * MAX_BATCH
 
 
 @dataclass(frozen=True, slots=True)

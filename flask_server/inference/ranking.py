@@ -26,7 +26,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class RankingOptions:
     """Which of the classes a caller wants to hear of."""
 
     top_k: int | None = None
@@ -39,12 +39,12 @@ class Wish:
     """Class ids or labels to choose from; None is all."""
 
 
-EVERYTHING = Wish()
+DEFAULT_OPTIONS = RankingOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A wish that has been held against a model."""
+class Selection:
+    """Ranking options that were checked against the classes of a model."""
 
     top_k: int
     threshold: float
@@ -52,20 +52,20 @@ class Choice:
     """Indices of the classes to choose from, ascending."""
 
 
-def choose(wish: Wish, spec: ModelSpec) -> Choice:
-    """Return what the wish means for this model, or raise InvalidParameter."""
-    classes = _chosen_classes(wish.labels, spec)
-    usual = DEFAULT_TOP_K if wish.labels is None else len(classes)
-    top_k = min(usual, len(classes)) if wish.top_k is None else wish.top_k
+def resolve(options: RankingOptions, spec: ModelSpec) -> Selection:
+    """Return the options as this model's classes and limits, or raise InvalidParameter."""
+    classes = _chosen_classes(options.labels, spec)
+    usual = DEFAULT_TOP_K if options.labels is None else len(classes)
+    top_k = min(usual, len(classes)) if options.top_k is None else options.top_k
     if not 1 <= top_k <= spec.output.classes:
         raise InvalidParameter(
             f"top_k is {top_k}; allowed is 1 to {spec.output.classes}, the model's classes."
         )
-    least = -np.inf if wish.threshold is None else wish.threshold
-    return Choice(top_k, least, classes)
+    least = -np.inf if options.threshold is None else options.threshold
+    return Selection(top_k, least, classes)
 
 
-def rank(scores: Scores, spec: ModelSpec, choice: Choice) -> list[Prediction]:
+def rank(scores: Scores, spec: ModelSpec, choice: Selection) -> list[Prediction]:
     """Return the chosen classes, best first; equal scores keep the classes' order."""
     values = activated(scores, spec)
     best = choice.classes[_highest(values[choice.classes], choice.top_k)].tolist()

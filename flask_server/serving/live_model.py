@@ -14,7 +14,7 @@ from flask_server.errors import ServingError
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.serving.client import Serving
 from flask_server.serving.encoding import Encoder, choose_encoder, describe_request
-from flask_server.serving.request_batching import Coalescer
+from flask_server.serving.request_batching import RequestBatcher
 from flask_server.serving.scores import Scores, read_scores
 from flask_server.serving.signatures import (
     Signatures,
@@ -43,14 +43,14 @@ class LiveModel:
 
     serving: Serving
 
-    merger: Coalescer | None
+    batcher: RequestBatcher | None
     """Puts pictures of several requests into one call; None where that may change answers."""
 
     def scores(self, pictures: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
         """Return the scores of each picture, asked for together with what else waits."""
-        if self.merger is None:
+        if self.batcher is None:
             return self._ask(pictures, deadline)
-        return self.merger.ask(self.version, pictures, self._ask, deadline)
+        return self.batcher.ask(self.version, pictures, self._ask, deadline)
 
     def _ask(self, pictures: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
         rows = self.serving.predict(self.name, self.version, self.encode(pictures), deadline)
@@ -59,7 +59,7 @@ class LiveModel:
 
 
 def read_live_model(
-    entry: ModelEntry, version: int, serving: Serving, merger: Coalescer, deadline: Deadline
+    entry: ModelEntry, version: int, serving: Serving, batcher: RequestBatcher, deadline: Deadline
 ) -> LiveModel:
     """Ask Serving what the version is, and put together what is needed to ask it for scores."""
     signatures = serving.signatures(entry.name, version, deadline)
@@ -72,7 +72,7 @@ def read_live_model(
         output, spec = _configured(entry, signatures)
     encode = choose_encoder(signatures, spec.input)
     # Nobody knows whether the rows of a foreign graph are independent of each other.
-    return LiveModel(entry.name, version, spec, encode, output, serving, merger if ours else None)
+    return LiveModel(entry.name, version, spec, encode, output, serving, batcher if ours else None)
 
 
 def _described(name: str, rows: object) -> ModelSpec:

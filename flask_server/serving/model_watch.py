@@ -17,14 +17,14 @@ from flask_server.deadline import Deadline
 from flask_server.errors import ModelNotReady, ServingFault, UnknownModel, UnknownVersion
 from flask_server.serving.client import AVAILABLE, ServableGone, Serving, VersionStatus
 from flask_server.serving.live_model import LiveModel, read_live_model
-from flask_server.serving.request_batching import Coalescer
+from flask_server.serving.request_batching import RequestBatcher
 from model_catalog.errors import shown
 from model_catalog.models_file import BIGGEST_VERSION, ModelEntry
 
 log = logging.getLogger(__name__)
 
 #: Seconds that one look of the background thread may take.
-LOOK_S = 5.0
+POLL_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,15 @@ class Models:
         self,
         entries: tuple[ModelEntry, ...],
         serving_at: Callable[[str | None], Serving],
-        calls_under_way: int,
+        max_inflight_calls: int,
     ) -> None:
         self._entries = {entry.name: entry for entry in entries}
         self._servings = {entry.name: serving_at(entry.serving_url) for entry in entries}
         # Models never share a call, so neither do they share a queue.
-        self._mergers = {entry.name: Coalescer(calls_under_way) for entry in entries}
+        self._batchers = {entry.name: RequestBatcher(max_inflight_calls) for entry in entries}
         self._states: dict[str, ModelState] = {}
         self._specs: dict[tuple[str, int], LiveModel] = {}
-        self._looking = {entry.name: threading.Lock() for entry in entries}
+        self._polling = {entry.name: threading.Lock() for entry in entries}
         self._stop = threading.Event()
 
     @property
@@ -89,12 +89,12 @@ class Models:
     def state(self, name: str) -> ModelState:
         """Return what is known of the model; the first question looks at once."""
         self._known(name)
-        return self._states.get(name) or self.look(name)
+        return self._states.get(name) or self.poll(name)
 
     def newest(self, name: str, deadline: Deadline) -> LiveModel:
         """Return the newest available version, or raise why there is none."""
         self._known(name)
-        state = self._states.get(name) or self.look(name, deadline)
+        state = self._states.get(name) or self.poll(name, deadline)
         if state.newest is None:
             raise state.problem or ModelNotReady(_not_ready(name, state.versions))
         return state.newest
@@ -118,25 +118,27 @@ class Models:
         except ServableGone as error:
             raise UnknownVersion(f"Model {name} has no version labelled {label!r}.") from error
 
-    def look(self, name: str, deadline: Deadline | None = None) -> ModelState:
+    def poll(self, name: str, deadline: Deadline | None = None) -> ModelState:
         """Ask Serving for the model's versions now and remember the answer.
 
         Who waits while another asks takes the other's answer: nobody queues behind a slow Serving.
         """
         before = self._states.get(name)
-        with self._turn_to_look(name, deadline):
+        with self._turn_to_poll(name, deadline):
             since = self._states.get(name)
             if since is not None and since is not before:
                 return since
-            limit = Deadline(LOOK_S) if deadline is None else deadline.within(LOOK_S)
-            state = self._look(name, limit) or self._look(name, limit) or ModelState()
+            limit = (
+                Deadline(POLL_TIMEOUT_S) if deadline is None else deadline.within(POLL_TIMEOUT_S)
+            )
+            state = self._poll(name, limit) or self._poll(name, limit) or ModelState()
             _log_change(name, self._states.get(name), state)
             self._states[name] = state
             return state
 
     @contextmanager
-    def _turn_to_look(self, name: str, deadline: Deadline | None) -> Iterator[None]:
-        looking = self._looking[name]
+    def _turn_to_poll(self, name: str, deadline: Deadline | None) -> Iterator[None]:
+        looking = self._polling[name]
         if deadline is None:
             looking.acquire()
         elif not looking.acquire(timeout=deadline.left()):
@@ -150,12 +152,12 @@ class Models:
         while not self._stop.is_set():
             for name in names:
                 try:
-                    self.look(name)
+                    self.poll(name)
                 except Exception:  # a defect must not end the watch over all models
                     log.exception("model %s: looking for its versions failed", name)
             self._stop.wait(interval_s)
 
-    def _look(self, name: str, deadline: Deadline) -> ModelState | None:
+    def _poll(self, name: str, deadline: Deadline) -> ModelState | None:
         """Return what Serving says now; None when a version went while it was being asked."""
         try:
             versions = tuple(self._servings[name].status(name, deadline))
@@ -182,9 +184,9 @@ class Models:
     def _live(self, name: str, version: int, deadline: Deadline) -> LiveModel:
         live = self._specs.get((name, version))
         if live is None:
-            merger = self._mergers[name]
+            batcher = self._batchers[name]
             live = read_live_model(
-                self._entries[name], version, self._servings[name], merger, deadline
+                self._entries[name], version, self._servings[name], batcher, deadline
             )
             self._specs[name, version] = live
         return live

@@ -23,11 +23,11 @@ from flask_server.serving.client import ServableGone
 from flask_server.serving.scores import Scores
 
 #: Pictures that are waited for while other calls are under way, as many as may be together; see
-#: ``Coalescer._may_send``. Two calls then have six each at least, three have four.
-WORTHWHILE = 12
+#: ``RequestBatcher._may_send``. Two calls then have six each at least, three have four.
+MIN_QUEUED = 12
 #: Most pictures in one call; a single request may bring more and then goes alone. Engines gain
 #: little beyond that, and with fewer the worker decodes some while Serving has the others.
-MOST = 8
+MAX_BATCH = 8
 
 Pictures = Sequence[Pixels]
 #: Asks Serving for the scores of some pictures.
@@ -42,27 +42,27 @@ class _Job:
     pictures: Pictures
     turn: threading.Event = field(default_factory=threading.Event)
 
-    led: Sequence[_Job] = ()
+    batch: Sequence[_Job] = ()
     """What this caller has to send for, itself first; empty when another did it."""
 
     alone: bool = True
-    gone: bool = False
+    cancelled: bool = False
     """Whether its caller has given up, so that nobody would take a turn."""
 
     scores: list[Scores] | None = None
     error: Exception | None = None
 
 
-class Coalescer:
+class RequestBatcher:
     """Merges the calls of one worker for one model; safe to use from several threads."""
 
-    def __init__(self, under_way: int, most: int = MOST) -> None:
+    def __init__(self, under_way: int, most: int = MAX_BATCH) -> None:
         self._under_way = under_way
-        self._enough = max(1, WORTHWHILE // under_way)
+        self._enough = max(1, MIN_QUEUED // under_way)
         self._most = most
         self._lock = threading.Lock()
         self._waiting: list[_Job] = []
-        self._away: list[Sequence[_Job]] = []
+        self._in_flight: list[Sequence[_Job]] = []
 
     def ask(self, version: int, pictures: Pictures, ask: Ask, deadline: Deadline) -> list[Scores]:
         """Return the scores of the pictures, asked for together with whoever waits as well."""
@@ -74,8 +74,8 @@ class Coalescer:
         if not job.turn.wait(left):
             self._give_up(job)
             raise deadline.passed()
-        if job.led:
-            self._send(job.led, ask, deadline)
+        if job.batch:
+            self._send(job.batch, ask, deadline)
         if job.scores is None:
             return self._settle(job, ask, deadline)
         return job.scores
@@ -83,12 +83,12 @@ class Coalescer:
     def _give_turns(self) -> None:
         """Let the next callers send, as many as may be under way."""
         while self._waiting and self._may_send():
-            led = self._next()
-            self._away.append(led)
-            for job in led:
-                job.alone = len(led) == 1
-            led[0].led = led
-            led[0].turn.set()
+            batch = self._next()
+            self._in_flight.append(batch)
+            for job in batch:
+                job.alone = len(batch) == 1
+            batch[0].batch = batch
+            batch[0].turn.set()
 
     def _may_send(self) -> bool:
         """Tell whether a call now is better than a larger one later.
@@ -96,40 +96,40 @@ class Coalescer:
         Beside another call it is when it has as many pictures as that one, or enough: so a few
         callers take turns in being decoded and being computed, and many share calls.
         """
-        away, waiting = sum(map(_count, self._away)), _count(self._waiting)
-        return len(self._away) < self._under_way and waiting >= min(self._enough, away)
+        in_flight, waiting = sum(map(_count, self._in_flight)), _count(self._waiting)
+        return len(self._in_flight) < self._under_way and waiting >= min(self._enough, in_flight)
 
     def _next(self) -> list[_Job]:
         """Take the longest waiting jobs of one version that fit into one call, at least one."""
         room = self._most
-        led: list[_Job] = []
+        batch: list[_Job] = []
         for job in self._waiting:
             room -= len(job.pictures)
-            if led and (room < 0 or job.version != led[0].version):
+            if batch and (room < 0 or job.version != batch[0].version):
                 break
-            led.append(job)
-        del self._waiting[: len(led)]
-        return led
+            batch.append(job)
+        del self._waiting[: len(batch)]
+        return batch
 
-    def _send(self, led: Sequence[_Job], ask: Ask, deadline: Deadline) -> None:
+    def _send(self, batch: Sequence[_Job], ask: Ask, deadline: Deadline) -> None:
         """Ask for all led jobs, pass the turn on, and hand out what came back."""
         try:
-            scores = iter(ask([p for job in led for p in job.pictures], deadline))
-            for job in led:
+            scores = iter(ask([p for job in batch for p in job.pictures], deadline))
+            for job in batch:
                 job.scores = list(islice(scores, len(job.pictures)))
         except (GatewayError, ServableGone) as error:
-            for job in led:
+            for job in batch:
                 job.error = error
         finally:
-            self._pass_on(led)
-            for job in led[1:]:
+            self._pass_on(batch)
+            for job in batch[1:]:
                 job.turn.set()
 
-    def _pass_on(self, led: Sequence[_Job]) -> None:
+    def _pass_on(self, batch: Sequence[_Job]) -> None:
         # The first is in its own list: such a ring would keep all pictures for a while.
-        led[0].led = ()
+        batch[0].batch = ()
         with self._lock:
-            self._away.remove(led)
+            self._in_flight.remove(batch)
             self._give_turns()
 
     def _settle(self, job: _Job, ask: Ask, deadline: Deadline) -> list[Scores]:
@@ -141,13 +141,13 @@ class Coalescer:
     def _give_up(self, job: _Job) -> None:
         """Leave the queue; a turn that came at the last moment goes to those behind."""
         with self._lock:
-            job.gone = True
+            job.cancelled = True
             if job in self._waiting:
                 self._waiting.remove(job)
                 return
-            self._waiting[:0] = [behind for behind in job.led[1:] if not behind.gone]
-        if job.led:
-            self._pass_on(job.led)
+            self._waiting[:0] = [behind for behind in job.batch[1:] if not behind.cancelled]
+        if job.batch:
+            self._pass_on(job.batch)
 
 
 def _count(jobs: Sequence[_Job]) -> int:

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from flask import Flask, Response, g, json, request
 
 from flask_server.deadline import Deadline
-from flask_server.inference.predict import Answer, Gateway, Question, Said
+from flask_server.inference.predict import Gateway, PredictRequest, PredictResponse, Said
 from flask_server.serving.live_model import LiveModel
 from flask_server.stopwatch import Stopwatch
 from flask_server.web.problem_documents import PROBLEM_JSON
@@ -64,7 +64,7 @@ class Entry:
     version: int | None
     """The model's version that answered."""
 
-    answer: Answer | None
+    answer: PredictResponse | None
 
 
 Writer = Callable[[Entry], None]
@@ -74,7 +74,7 @@ class NotingGateway(Gateway):
     """A gateway that leaves each answer, and its version, where the request's entry finds it."""
 
     def attempt(
-        self, question: Question, deadline: Deadline, ask: Callable[[LiveModel], Said]
+        self, question: PredictRequest, deadline: Deadline, ask: Callable[[LiveModel], Said]
     ) -> Said:
         """Ask the version that the question means and note which it was."""
 
@@ -85,7 +85,9 @@ class NotingGateway(Gateway):
 
         return super().attempt(question, deadline, noting)
 
-    def classify(self, question: Question, deadline: Deadline, watch: Stopwatch) -> Answer:
+    def classify(
+        self, question: PredictRequest, deadline: Deadline, watch: Stopwatch
+    ) -> PredictResponse:
         """Answer the question and note the answer."""
         answer = super().classify(question, deadline, watch)
         g.answer = answer

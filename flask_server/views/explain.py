@@ -14,8 +14,8 @@ from flask_server.drawing.heatmap import overlaid
 from flask_server.errors import InvalidParameter, Overloaded
 from flask_server.imaging.occlusion import seen_box
 from flask_server.inference import explain
-from flask_server.inference.explain import Explanation, Inquiry
-from flask_server.views.models import question_of
+from flask_server.inference.explain import ExplainRequest, Explanation
+from flask_server.views.models import predict_request_of
 from flask_server.views.pictures import picture_answer, upright
 from flask_server.web.admission import InFlight, counted
 from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
@@ -53,8 +53,8 @@ def heat(name: str) -> Response:
     """Answer the heat of one class over one picture, drawn or in numbers."""
     submission = read_submission(request, 1, EXPLAIN_PARAMETERS)
     form, report = _form(submission), flag(submission.parameters, "report")
-    inquiry = Inquiry(
-        question=question_of(name, submission),
+    inquiry = ExplainRequest(
+        question=predict_request_of(name, submission),
         wanted=text(submission.parameters, "class"),
         cells=whole_number(submission.parameters, "grid", least=explain.LEAST_CELLS),
     )

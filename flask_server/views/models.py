@@ -8,8 +8,8 @@ from flask import Blueprint, Response, g, jsonify, request
 
 from flask_server.drawing import annotate
 from flask_server.errors import GatewayError, InvalidParameter
-from flask_server.inference.predict import Answer, Question, Result, warnings_of
-from flask_server.inference.ranking import Prediction, Wish
+from flask_server.inference.predict import ImageResult, PredictRequest, PredictResponse, warnings_of
+from flask_server.inference.ranking import Prediction, RankingOptions
 from flask_server.serving.model_watch import ModelState
 from flask_server.views.pictures import picture_answer, upright
 from flask_server.web.admission import counted
@@ -50,7 +50,7 @@ def predict(name: str) -> Response:
     """Answer the best classes of one picture or of several; of one also drawn below it."""
     submission = read_submission(request, gateway().settings.max_images)
     form = _form(submission)
-    question, report = question_of(name, submission), flag(submission.parameters, "report")
+    question, report = predict_request_of(name, submission), flag(submission.parameters, "report")
     answer = ask(question)
     if form == JSON:
         return jsonify(_body(answer, several=submission.several, report=report))
@@ -64,7 +64,7 @@ def _form(submission: Submission) -> str:
     return agreed(request.accept_mimetypes, (JSON, PNG, JPEG))
 
 
-def _body(answer: Answer, *, several: bool, report: bool) -> dict[str, Any]:
+def _body(answer: PredictResponse, *, several: bool, report: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"model": answer.model, "version": answer.version}
     if several:
         body["results"] = [_result(result, report=report) for result in answer.results]
@@ -75,7 +75,7 @@ def _body(answer: Answer, *, several: bool, report: bool) -> dict[str, Any]:
     return body
 
 
-def _annotated(submission: Submission, answer: Answer, media_type: str) -> Response:
+def _annotated(submission: Submission, answer: PredictResponse, media_type: str) -> Response:
     predictions = only(answer).predictions
     picture = upright(submission.uploads[0])
     with g.stopwatch.stage("postprocess"):
@@ -84,16 +84,16 @@ def _annotated(submission: Submission, answer: Answer, media_type: str) -> Respo
         return picture_answer(drawn, media_type, answer.warnings)
 
 
-def question_of(name: str, submission: Submission) -> Question:
+def predict_request_of(name: str, submission: Submission) -> PredictRequest:
     """Return what the submission asks the model, or raise InvalidParameter."""
     version = whole_number(submission.parameters, "version", least=0)
     label = version_label(submission.parameters)
     if version is not None and label is not None:
         raise InvalidParameter("version and label are both given; one of them is allowed.")
-    return Question(
+    return PredictRequest(
         model=name,
         uploads=submission.uploads,
-        wish=Wish(
+        options=RankingOptions(
             top_k=whole_number(submission.parameters, "top_k", least=1),
             threshold=fraction(submission.parameters, "threshold"),
             labels=texts(submission.parameters, "labels"),
@@ -103,7 +103,7 @@ def question_of(name: str, submission: Submission) -> Question:
     )
 
 
-def _result(result: Result | GatewayError, *, report: bool) -> dict[str, Any]:
+def _result(result: ImageResult | GatewayError, *, report: bool) -> dict[str, Any]:
     if isinstance(result, GatewayError):
         return {"error": problem(result)}
     answer: dict[str, Any] = {"predictions": _predictions(result.predictions)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 
-from flask_server.inference.predict import Question
+from flask_server.inference.predict import PredictRequest
 from flask_server.web.admission import counted
 from flask_server.web.request_context import ask, gateway, only
 from flask_server.web.submissions import form_base64
@@ -17,7 +17,7 @@ bp = Blueprint("original", __name__)
 def predict() -> Response:
     """Answer the five best classes of the picture in the form field ``b64`` as triples."""
     upload = form_base64(request.form.get("b64"))
-    answer = ask(Question(model=gateway().models.default, uploads=[upload]))
+    answer = ask(PredictRequest(model=gateway().models.default, uploads=[upload]))
     response = jsonify([[p.class_id, p.label, p.score] for p in only(answer).predictions])
     if answer.warnings:
         response.headers["X-Model-Warning"] = " ".join(answer.warnings)

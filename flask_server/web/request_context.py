@@ -8,7 +8,7 @@ from flask import current_app, g
 
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError
-from flask_server.inference.predict import Answer, Gateway, Question, Result
+from flask_server.inference.predict import Gateway, ImageResult, PredictRequest, PredictResponse
 
 EXTENSION = "image_gateway"
 
@@ -18,13 +18,13 @@ def gateway() -> Gateway:
     return cast(Gateway, current_app.extensions[EXTENSION])
 
 
-def ask(question: Question) -> Answer:
+def ask(question: PredictRequest) -> PredictResponse:
     """Put the question to the gateway; its deadline begins now, when the body has arrived."""
     deadline = Deadline(gateway().settings.deadline_s)
     return gateway().classify(question, deadline, g.stopwatch)
 
 
-def only(answer: Answer) -> Result:
+def only(answer: PredictResponse) -> ImageResult:
     """Return the result of a question with one picture, or raise its error."""
     (result,) = answer.results
     if isinstance(result, GatewayError):

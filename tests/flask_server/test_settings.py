@@ -20,7 +20,7 @@ def test_values_are_read_by_their_type() -> None:
             "GATEWAY_SERVING_URL": "http://[::1]:8501/",
             "GATEWAY_CORS_ORIGINS": "https://a.example, http://localhost:4200/",
             "GATEWAY_MAX_BODY_BYTES": "1",
-            "GATEWAY_CALLS_UNDER_WAY": "3",
+            "GATEWAY_MAX_INFLIGHT_CALLS": "3",
             "GATEWAY_DEADLINE_S": "2.5",
             "GATEWAY_FAST_JPEG": "no",
             "GATEWAY_FAST_RESIZE": "yes",
@@ -31,7 +31,7 @@ def test_values_are_read_by_their_type() -> None:
     assert settings.serving_url == "http://[::1]:8501"
     assert settings.cors_origins == ("https://a.example", "http://localhost:4200")
     assert settings.max_body_bytes == 1
-    assert settings.calls_under_way == 3
+    assert settings.max_inflight_calls == 3
     assert settings.deadline_s == 2.5
     assert not settings.fast_jpeg
     assert settings.fast_resize
@@ -123,3 +123,17 @@ def test_threads_are_the_bound_and_some_to_refuse_with() -> None:
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
 def test_readme_names_every_setting(name: str) -> None:
     assert f"`{PREFIX}{name.upper()}`" in README.read_text(encoding="utf-8")
+
+
+def test_an_old_name_still_works_and_names_the_new_one(caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings.from_env({"GATEWAY_CALLS_UNDER_WAY": "5"})
+
+    assert settings.max_inflight_calls == 5
+    assert "GATEWAY_CALLS_UNDER_WAY is now called GATEWAY_MAX_INFLIGHT_CALLS" in caplog.text
+
+
+def test_an_old_and_a_new_name_together_are_refused() -> None:
+    both = {"GATEWAY_CALLS_UNDER_WAY": "5", "GATEWAY_MAX_INFLIGHT_CALLS": "5"}
+
+    with pytest.raises(SettingsError, match="only one of them is allowed"):
+        Settings.from_env(both)

@@ -25,7 +25,7 @@ from flask_server.access.key_file import (
     parse_keys,
     read_keys,
 )
-from flask_server.access.key_store import LOOK_S, KeyRing
+from flask_server.access.key_store import POLL_TIMEOUT_S, KeyStore
 from flask_server.errors import KeysUnavailable
 
 ROOT = Path(__file__).parents[3]
@@ -296,7 +296,7 @@ class Clock:
         return self.now
 
     def pass_look(self) -> None:
-        self.now += LOOK_S
+        self.now += POLL_TIMEOUT_S
 
 
 @pytest.fixture
@@ -306,7 +306,7 @@ def clock() -> Clock:
 
 def test_ring_finds_a_key_and_nothing_like_it(file: Path) -> None:
     key = keys.create(file, "web")
-    ring = KeyRing(file)
+    ring = KeyStore(file)
 
     found = ring.find(key)
 
@@ -320,7 +320,7 @@ def test_ring_finds_one_of_ten_thousand(file: Path) -> None:
     many = (ApiKey(f"key {n}", hash_of(f"key {n}"), "") for n in range(10_000))
     file.write_text(format_keys(tuple(many)))
 
-    ring = KeyRing(file)
+    ring = KeyStore(file)
 
     assert [key and key.name for key in map(ring.find, ("key 9999", "key 10000"))] == [
         "key 9999",
@@ -330,11 +330,11 @@ def test_ring_finds_one_of_ten_thousand(file: Path) -> None:
 
 def test_change_counts_from_the_next_look_on(file: Path, clock: Clock) -> None:
     web = keys.create(file, "web")
-    ring = KeyRing(file, clock)
+    ring = KeyStore(file, clock)
     phone = keys.create(file, "phone")
     keys.revoke(file, "web")
 
-    clock.now += LOOK_S - 0.001
+    clock.now += POLL_TIMEOUT_S - 0.001
     assert ring.find(web)
     assert not ring.find(phone)
 
@@ -345,12 +345,12 @@ def test_change_counts_from_the_next_look_on(file: Path, clock: Clock) -> None:
 
 def test_two_looks_are_a_second_apart(file: Path, clock: Clock) -> None:
     key = keys.create(file, "web")
-    ring = KeyRing(file, clock)
+    ring = KeyStore(file, clock)
     clock.pass_look()
     ring.find(key)
     keys.revoke(file, "web")
 
-    clock.now += LOOK_S - 0.001
+    clock.now += POLL_TIMEOUT_S - 0.001
     assert ring.find(key)
 
     clock.now += 0.001
@@ -376,7 +376,7 @@ def test_broken_file_is_said_once_and_changes_nothing(
     file: Path, clock: Clock, caplog: pytest.LogCaptureFixture, break_it: Callable[[Path], None]
 ) -> None:
     key = keys.create(file, "web")
-    ring = KeyRing(file, clock)
+    ring = KeyStore(file, clock)
     break_it(file)
 
     for _ in range(3):
@@ -390,7 +390,7 @@ def test_broken_file_is_said_once_and_changes_nothing(
 
 def test_mended_file_counts_again(file: Path, clock: Clock) -> None:
     key = keys.create(file, "web")
-    ring = KeyRing(file, clock)
+    ring = KeyStore(file, clock)
     good = file.read_text()
     file.write_text("half")
     clock.pass_look()
@@ -410,8 +410,8 @@ def test_a_patient_ring_lets_nobody_in_until_the_file_is_good(
     good = file.read_text()
     file.write_text("half")
     with pytest.raises(KeyFileError):
-        KeyRing(file, clock)
-    ring = KeyRing(file, clock, patient=True)
+        KeyStore(file, clock)
+    ring = KeyStore(file, clock, allow_unavailable=True)
 
     for _ in range(2):
         with pytest.raises(KeysUnavailable):
@@ -429,9 +429,9 @@ def test_after_a_pause_nobody_goes_on_with_what_was_known_before(
     file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = keys.create(file, "web")
-    ring = KeyRing(file, clock)
+    ring = KeyStore(file, clock)
     keys.revoke(file, "web")
-    clock.now += 2 * LOOK_S + 0.001
+    clock.now += 2 * POLL_TIMEOUT_S + 0.001
     reading, go_on = threading.Event(), threading.Event()
 
     def slow(path: Path) -> tuple[ApiKey, ...]:
@@ -454,7 +454,7 @@ def test_after_a_pause_nobody_goes_on_with_what_was_known_before(
 def test_no_lookup_fails_while_the_file_is_rewritten(file: Path) -> None:
     key = keys.create(file, "web")
     steps = iter(range(10**9))
-    ring = KeyRing(file, clock=lambda: next(steps) * LOOK_S)  # every question looks
+    ring = KeyStore(file, clock=lambda: next(steps) * POLL_TIMEOUT_S)  # every question looks
     stop = threading.Event()
 
     def ask() -> bool:

@@ -16,7 +16,7 @@ from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_serving_faults import ask, eventually
 from tests.flask_server.views.test_model_views import URL, code
 
-DECODED = most_decoded(Settings().calls_under_way)
+DECODED = most_decoded(Settings().max_inflight_calls)
 
 
 class Slow:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from flask_server.inference.image_pool import Lanes
+from flask_server.inference.image_pool import ImagePool
 
 
 def test_every_item_is_worked_on_once_and_keeps_its_place() -> None:
@@ -17,12 +17,12 @@ def test_every_item_is_worked_on_once_and_keeps_its_place() -> None:
         seen.append(number)
         return number * number
 
-    assert Lanes(3).map(square, range(100)) == [number**2 for number in range(100)]
+    assert ImagePool(3).map(square, range(100)) == [number**2 for number in range(100)]
     assert sorted(seen) == list(range(100))
 
 
 def test_nothing_to_do_is_done() -> None:
-    assert Lanes(2).map(str, []) == []
+    assert ImagePool(2).map(str, []) == []
 
 
 def test_items_are_worked_on_at_the_same_time() -> None:
@@ -31,25 +31,25 @@ def test_items_are_worked_on_at_the_same_time() -> None:
     def work(_: int) -> int:
         return meet.wait()
 
-    assert sorted(Lanes(2).map(work, [1, 2])) == [0, 1]
+    assert sorted(ImagePool(2).map(work, [1, 2])) == [0, 1]
 
 
 def test_a_single_item_and_a_single_lane_stay_with_the_caller() -> None:
     def work(_: int) -> int:
         return threading.get_ident()
 
-    assert Lanes(4).map(work, [1]) == [threading.get_ident()]
-    assert set(Lanes(1).map(work, [1, 2, 3])) == {threading.get_ident()}
+    assert ImagePool(4).map(work, [1]) == [threading.get_ident()]
+    assert set(ImagePool(1).map(work, [1, 2, 3])) == {threading.get_ident()}
 
 
 def test_the_first_item_is_the_callers_own() -> None:
-    lanes = Lanes(4)
+    lanes = ImagePool(4)
     for _ in range(50):
         assert lanes.map(lambda _: threading.get_ident(), range(4))[0] == threading.get_ident()
 
 
 def test_who_finds_all_helpers_busy_does_it_alone() -> None:
-    lanes, busy, go = Lanes(2), threading.Event(), threading.Event()
+    lanes, busy, go = ImagePool(2), threading.Event(), threading.Event()
     meet = threading.Barrier(2, timeout=10)
 
     def slow(_: int) -> None:
@@ -80,7 +80,7 @@ def test_helpers_do_not_go_on_for_a_caller_that_failed() -> None:
         failed.wait(10)
 
     failed = threading.Event()
-    lanes = Lanes(2)
+    lanes = ImagePool(2)
     with pytest.raises(ZeroDivisionError):
         lanes.map(work, range(100))
     failed.set()
@@ -98,4 +98,4 @@ def test_what_a_helper_meets_reaches_the_caller() -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        Lanes(2).map(work, [1, 2])
+        ImagePool(2).map(work, [1, 2])

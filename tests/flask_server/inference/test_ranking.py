@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_server.errors import InvalidParameter, ServingError
-from flask_server.inference.ranking import Prediction, Wish, choose, rank, softmax
+from flask_server.inference.ranking import Prediction, RankingOptions, rank, resolve, softmax
 from flask_server.serving.scores import read_scores
 from model_catalog.spec import ModelSpec
 from tests.flask_server.stub_serving import make_spec
@@ -16,8 +16,8 @@ from tests.flask_server.stub_serving import make_spec
 SPEC = make_spec()
 
 
-def ranked(scores: list[float], spec: ModelSpec = SPEC, **wish: Any) -> list[Prediction]:
-    return rank(np.array(scores), spec, choose(Wish(**wish), spec))
+def ranked(scores: list[float], spec: ModelSpec = SPEC, **options: Any) -> list[Prediction]:
+    return rank(np.array(scores), spec, resolve(RankingOptions(**options), spec))
 
 
 def test_best_comes_first() -> None:
@@ -68,15 +68,15 @@ def test_single_logit_becomes_its_sigmoid() -> None:
     assert softmax(np.array([-5000.0])).tolist() == [0.0]
 
 
-@pytest.mark.parametrize(("wish", "answer"), [(None, 3), (1, 1), (3, 3)])
-def test_top_k_up_to_the_classes(wish: int | None, answer: int) -> None:
-    assert len(ranked([0.1, 0.2, 0.3], top_k=wish)) == answer
+@pytest.mark.parametrize(("options", "answer"), [(None, 3), (1, 1), (3, 3)])
+def test_top_k_up_to_the_classes(options: int | None, answer: int) -> None:
+    assert len(ranked([0.1, 0.2, 0.3], top_k=options)) == answer
 
 
-@pytest.mark.parametrize("wish", [0, 4])
-def test_top_k_beyond_the_classes(wish: int) -> None:
-    with pytest.raises(InvalidParameter, match=f"top_k is {wish}; allowed is 1 to 3"):
-        choose(Wish(top_k=wish), SPEC)
+@pytest.mark.parametrize("options", [0, 4])
+def test_top_k_beyond_the_classes(options: int) -> None:
+    with pytest.raises(InvalidParameter, match=f"top_k is {options}; allowed is 1 to 3"):
+        resolve(RankingOptions(top_k=options), SPEC)
 
 
 @pytest.mark.parametrize(("threshold", "count"), [(0, 3), (0.2, 2), (0.21, 1), (1, 0)])
@@ -112,7 +112,7 @@ def test_all_chosen_labels_are_answered_unless_top_k_says_less() -> None:
 
 def test_label_of_another_model_is_refused() -> None:
     with pytest.raises(InvalidParameter, match="'cat', which is no class id or label"):
-        choose(Wish(labels=["cat"]), SPEC)
+        resolve(RankingOptions(labels=["cat"]), SPEC)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from flask_server.runtime import malloc_tuning
 #: Threads that live at the same time allocate; glibc tells how many heaps there are.
 _COUNT = """
 import ctypes, sys, threading
-from flask_server import heap
+from flask_server.runtime import malloc_tuning
 if sys.argv[1] == "shared":
-    heap.share()
+    malloc_tuning.share()
 meet = threading.Barrier(4)
 def work():
     libc = ctypes.CDLL(None)
@@ -32,9 +32,9 @@ ctypes.CDLL(None).malloc_stats()
 _USE = """
 import ctypes, resource, sys, time
 from pathlib import Path
-from flask_server import heap
+from flask_server.runtime import malloc_tuning
 if sys.argv[1] == "shared":
-    heap.share()
+    malloc_tuning.share()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 def use():
@@ -60,8 +60,8 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20
 use()
 before, end = resident(), time.monotonic() + 5
-heap.EVERY_S = 0.01
-heap.keep_trimmed()
+malloc_tuning.EVERY_S = 0.01
+malloc_tuning.keep_trimmed()
 while before - resident() < 30 and time.monotonic() < end:
     time.sleep(0.01)
 print(before - resident())

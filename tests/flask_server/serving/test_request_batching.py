@@ -15,7 +15,7 @@ import pytest
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError, ServingTimeout, ServingUnavailable
 from flask_server.serving.client import ServableGone
-from flask_server.serving.request_batching import WORTHWHILE, Coalescer, Pictures
+from flask_server.serving.request_batching import MIN_QUEUED, Pictures, RequestBatcher
 from flask_server.serving.scores import Scores
 from tests.flask_server.conftest import MakeApp
 from tests.flask_server.serving.test_serving_faults import ask as ask_gateway
@@ -52,9 +52,9 @@ Asked = Callable[..., "Future[list[int]]"]
 @contextmanager
 def waiting_behind(
     engine: Engine, first: Sequence[int] = (0,), **options: int
-) -> Iterator[tuple[Coalescer, Asked]]:
+) -> Iterator[tuple[RequestBatcher, Asked]]:
     """A coalescer with one call under way; what is asked in the block waits behind it."""
-    coalescer = Coalescer(**{"under_way": 1} | options)
+    coalescer = RequestBatcher(**{"under_way": 1} | options)
     with ThreadPoolExecutor(16) as pool:
 
         def asked(*values: int, version: int = 1, seconds: float = 10) -> Future[list[int]]:
@@ -81,7 +81,7 @@ def test_an_idle_serving_is_asked_at_once() -> None:
     engine = Engine()
     engine.first.set()
 
-    scores = Coalescer(2).ask(1, [picture(7)], engine.ask, Deadline(5))
+    scores = RequestBatcher(2).ask(1, [picture(7)], engine.ask, Deadline(5))
 
     assert scores == [np.array([7.0])]
     assert engine.calls == [[7]]
@@ -110,12 +110,12 @@ def test_a_call_is_never_larger_than_allowed_unless_one_request_is() -> None:
 
 
 @pytest.mark.parametrize("calls", [2, 3])
-@pytest.mark.parametrize("size", [1, 3, WORTHWHILE // 3, WORTHWHILE // 2, WORTHWHILE])
+@pytest.mark.parametrize("size", [1, 3, MIN_QUEUED // 3, MIN_QUEUED // 2, MIN_QUEUED])
 def test_another_call_goes_when_it_is_as_large_as_the_first_or_large_enough(
     size: int, calls: int
 ) -> None:
     engine = Engine()
-    enough = list(range(1, min(size, WORTHWHILE // calls) + 1))
+    enough = list(range(1, min(size, MIN_QUEUED // calls) + 1))
     with waiting_behind(engine, [0] * size, under_way=calls) as (_, asked):
         futures = [asked(number) for number in enough]
 
@@ -141,7 +141,7 @@ def test_pictures_are_let_go_as_soon_as_they_are_answered() -> None:
     seen = weakref.ref(pictures[0])
     gc.disable()
     try:
-        Coalescer(2).ask(1, pictures, engine.ask, Deadline(5))
+        RequestBatcher(2).ask(1, pictures, engine.ask, Deadline(5))
         del pictures
         assert seen() is None
     finally:
@@ -174,10 +174,10 @@ def test_an_error_about_one_picture_reaches_only_its_owner() -> None:
 def test_a_call_that_ran_out_of_its_senders_time_is_asked_again_by_those_who_have_some() -> None:
     engine = Engine(lambda values: ServingTimeout("late") if len(values) > 1 else None)
     with waiting_behind(engine) as (_, asked):
-        hasty, patient = asked(1), asked(2)
+        hasty, allow_unavailable = asked(1), asked(2)
         engine.first.set()
 
-        assert [hasty.result(5), patient.result(5)] == [[1], [2]]
+        assert [hasty.result(5), allow_unavailable.result(5)] == [[1], [2]]
 
     assert engine.calls[:2] == [[0], [1, 2]]
     assert sorted(engine.calls[2:]) == [[1], [2]]
@@ -200,18 +200,18 @@ def test_an_error_about_serving_itself_reaches_all_and_asks_nothing_more(error: 
 def test_who_waits_too_long_leaves_and_the_others_go_on() -> None:
     engine = Engine()
     with waiting_behind(engine) as (_, asked):
-        hasty, patient = asked(1, seconds=0.2), asked(2)
+        hasty, allow_unavailable = asked(1, seconds=0.2), asked(2)
 
         with pytest.raises(ServingTimeout):
             hasty.result(5)
         engine.first.set()
 
-        assert patient.result(5) == [2]
+        assert allow_unavailable.result(5) == [2]
 
     assert engine.calls == [[0], [2]]
 
 
-class SlowToLeave(Coalescer):
+class SlowToLeave(RequestBatcher):
     """Lets the test say when each caller whose time is over leaves."""
 
     def __init__(self) -> None:
@@ -250,7 +250,7 @@ def test_a_turn_that_comes_too_late_for_all_is_not_lost(order: tuple[int, int]) 
 def test_the_turn_is_passed_on_after_every_kind_of_end() -> None:
     engine = Engine(lambda values: ServingUnavailable("away") if 5 in values else None)
     engine.first.set()
-    coalescer = Coalescer(2)
+    coalescer = RequestBatcher(2)
     with pytest.raises(ServingUnavailable):
         coalescer.ask(1, [picture(5)], engine.ask, Deadline(5))
     with pytest.raises(ZeroDivisionError):
@@ -263,7 +263,7 @@ def test_the_turn_is_passed_on_after_every_kind_of_end() -> None:
 def test_who_comes_without_time_does_not_keep_the_turn(size: int) -> None:
     engine = Engine()
     engine.first.set()
-    coalescer = Coalescer(2)
+    coalescer = RequestBatcher(2)
     for _ in range(3):
         with pytest.raises(ServingTimeout):
             coalescer.ask(1, [picture(1)] * size, engine.ask, Deadline(0))

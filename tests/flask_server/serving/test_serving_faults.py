@@ -211,7 +211,7 @@ def test_the_watch_outlives_a_defect(
         raise ZeroDivisionError(name)
 
     with monkeypatch.context() as patch:
-        patch.setattr("flask_server.serving.model_watch.Models.look", broken)
+        patch.setattr("flask_server.serving.model_watch.Models.poll", broken)
         app = make_app()
         assert looked.wait(5)
 

@@ -12,7 +12,7 @@ from flask_server.telemetry import metrics_directory
 from flask_server.telemetry.metrics_directory import VARIABLE
 
 MASTER = (
-    "import os, time; from flask_server import metrics_directory;"
+    "import os, time; from flask_server.telemetry import metrics_directory;"
     "print(metrics_directory.make(os.environ), flush=True); time.sleep(60 * {waits})"
 )
 
