@@ -8,7 +8,7 @@ GRPC_PORT = 8500
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help run stop test check bench
+.PHONY: help run stop test fast check bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -21,6 +21,14 @@ stop: ## stop what make run started
 
 test: .venv/dev.stamp ## run the tests
 	@$(BIN)/python -m pytest
+
+# Folders whose tests need neither TensorFlow nor processes of their own, and hardly wait.
+FAST := tests/test_layers.py tests/model_catalog \
+	$(addprefix tests/flask_server/,imaging web views test_settings.py) \
+	$(addprefix tests/model_server/,codec rest test_flags.py)
+
+fast: .venv/dev.stamp ## run the fast tests (under 30 s)
+	@$(BIN)/python -m pytest -q -m "not tensorflow and not slow" $(FAST)
 
 check: .venv/dev.stamp ## lint, format and types
 	@$(BIN)/ruff check .
