@@ -23,7 +23,7 @@ test: .venv/dev.stamp ## run the tests
 	@$(BIN)/python -m pytest
 
 # Folders whose tests need neither TensorFlow nor processes of their own, and hardly wait.
-FAST := tests/test_layers.py tests/model_catalog \
+FAST := tests/test_layers.py tests/test_documents.py tests/model_catalog \
 	$(addprefix tests/flask_server/,imaging web views test_settings.py) \
 	$(addprefix tests/model_server/,codec rest test_flags.py)
 
