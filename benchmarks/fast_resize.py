@@ -41,10 +41,10 @@ class Both:
 def main() -> int:
     """Print the tables of docs/gateway.md."""
     both = [resized_both_ways(model) for model in MODELS]
-    head = ["model", "Pillow, CPU ms", "fast, CPU ms", "values that differ", "by levels"]
+    head = ["model", "Pillow, CPU ms", "fast, CPU ms", "differing values", "by levels"]
     print(grid(head, [pixel_row(one) for one in both]), end="\n\n")
-    head = ["scores move by", "fast resize, at most", "the best one, at the mean", "bf16, at most"]
-    print(grid([*head, "best class the same"], [score_row(one) for one in both]))
+    head = ["change of scores", "fast resizing, maximum", "fast resizing, best class, mean"]
+    print(grid([*head, "bf16, maximum", "same best class"], [score_row(one) for one in both]))
     return 0
 
 
