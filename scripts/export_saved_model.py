@@ -2,8 +2,8 @@
 
     python scripts/export_saved_model.py --model flowers.keras --base-path flowers --scale unit
 
-writes ``flowers/<next version>/``, whole or not at all. What the model does not say about itself,
-above all how its pixels were scaled, is assumed and printed in one line; options overrule it.
+writes ``flowers/<next version>/`` atomically. Properties that the model file does not state, above
+all the scaling of the pixels, are assumed and printed in one line; options override them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from model_catalog.spec import ACTIVATIONS, COLORS, FITS, INTERPOLATIONS, SCALES, ModelSpec
 from scripts import command_line, keras_models, quiet_tensorflow
 from scripts.bfloat16 import DTYPES, in_bfloat16
-from scripts.spec_of_model import Wishes, spec_of
+from scripts.spec_of_model import SpecOptions, spec_of
 from scripts.version_folders import new_version
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ MODEL_FILE = ROOT / "scripts" / "inception_v3.keras"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Export what the command line names; 0 done, 1 failed, 2 misused."""
+    """Export the model that the command line names; exit codes 0 done, 1 failed, 2 wrong usage."""
     options = parser().parse_args(argv)
-    wishes = wishes_of(options)
+    spec_options = spec_options_of(options)
     return command_line.run(
-        lambda: export_file(options.model, options.base_path, wishes, dtype=options.dtype)
+        lambda: export_file(options.model, options.base_path, spec_options, dtype=options.dtype)
     )
 
 
@@ -46,17 +46,44 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--model", type=Path, default=MODEL_FILE, help="a .keras or .h5 file")
     add("--base-path", type=Path, default=BASE_PATH, help="folder of the numbered versions")
-    add("--labels", metavar="FILE|imagenet", help="a label per line, id<TAB>label, or class index")
-    add("--size", type=_size, metavar="HxW", help="height and width, such as 299x299")
-    add("--color", choices=COLORS, help="what the channels are")
-    add("--interpolation", choices=INTERPOLATIONS, default="bilinear", help="how to resize")
-    add("--fit", choices=FITS, default="stretch", help="what happens to another aspect ratio")
-    add("--scale", choices=SCALES, help="pixels become: tf [-1, 1], unit [0, 1], none [0, 255], …")
-    add("--activation", choices=ACTIVATIONS, help="what the last layer applies")
-    add("--dtype", choices=DTYPES, default="float32", help="what the layers compute in")
-    add("--name", help="the model's name for people")
-    add("--source", help="where the weights come from; by default the file's name")
-    add("--untrained", action="store_true", help="random weights: every answer carries a warning")
+    add(
+        "--labels",
+        metavar="FILE|imagenet",
+        help="file with one label or id<TAB>label per line, or a JSON class index",
+    )
+    add("--size", type=_size, metavar="HxW", help="input height and width, such as 299x299")
+    add("--color", choices=COLORS, help="colour mode of the input")
+    add(
+        "--interpolation",
+        choices=INTERPOLATIONS,
+        default="bilinear",
+        help="filter that resizes pictures",
+    )
+    add(
+        "--fit",
+        choices=FITS,
+        default="stretch",
+        help="how pictures of another aspect ratio are fitted",
+    )
+    add(
+        "--scale",
+        choices=SCALES,
+        help="scaling of pixels: tf [-1, 1], unit [0, 1], none [0, 255], …",
+    )
+    add("--activation", choices=ACTIVATIONS, help="activation of the last layer")
+    add(
+        "--dtype",
+        choices=DTYPES,
+        default="float32",
+        help="number format that the layers compute in",
+    )
+    add("--name", help="display name of the model")
+    add("--source", help="origin of the weights; by default the name of the model file")
+    add(
+        "--untrained",
+        action="store_true",
+        help="mark the weights as random: every answer carries a warning",
+    )
     return parser
 
 
@@ -67,17 +94,17 @@ def _size(text: str) -> tuple[int, int]:
     return int(sides[1]), int(sides[2])
 
 
-def wishes_of(options: argparse.Namespace) -> Wishes:
-    """Return what the command line says about the model."""
-    said = {field.name: getattr(options, field.name) for field in dataclasses.fields(Wishes)}
-    return Wishes(**said | {"source": said["source"] or options.model.name})
+def spec_options_of(options: argparse.Namespace) -> SpecOptions:
+    """Return the command-line options that describe the model."""
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(SpecOptions)}
+    return SpecOptions(**given | {"source": given["source"] or options.model.name})
 
 
-def export_file(path: Path, base_path: Path, wishes: Wishes, dtype: str = "float32") -> Path:
-    """Export a model file; tell what was assumed and where the version is."""
+def export_file(path: Path, base_path: Path, options: SpecOptions, dtype: str = "float32") -> Path:
+    """Export a model file, and print the assumptions and the folder of the new version."""
     quiet_tensorflow.start()
     model = keras_models.load(path)
-    spec, assumed = spec_of(model, wishes)
+    spec, assumed = spec_of(model, options)
     if assumed:
         print(f"assumed: {'; '.join(assumed)}")
     own, scale = keras_models.own_scaling(model), spec.input.scale

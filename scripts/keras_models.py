@@ -1,8 +1,8 @@
-"""Read what a Keras model says about itself: size, colour, classes, activation, scaling.
+"""Load a Keras classifier and read its properties: size, colour, classes, activation, scaling.
 
-Nothing here writes files or knows options. What the model does not say is a ``Finding`` with the
-reason for the assumption, so that a person can be told: wrong preprocessing gives wrong answers
-without any error.
+Nothing here writes files or knows command-line options. A property that the model does not state
+has an ``assumption``, which callers print: wrong preprocessing gives wrong answers without any
+error.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _COLORS = {1: "grayscale", 3: "rgb"}
 _ACTIVATIONS = {"softmax": "softmax", "sigmoid": "sigmoid", "linear": "none"}
 
-#: How the names of keras.applications models begin, and the mode of their preprocess_input. The
-#: first match counts: resnet50v2 is no resnet50.
+#: Prefixes of the names of keras.applications models, and the mode of their preprocess_input. The
+#: first match counts, since resnet50v2 also starts with resnet.
 _SCALE_BY_NAME = {
     "inception": "tf",
     "xception": "tf",
@@ -35,20 +35,22 @@ _SCALE_BY_NAME = {
     "vgg": "caffe",
     "densenet": "torch",
 }
-#: The download script ends the names of models with random weights so.
+#: Suffix that the download script gives to the names of models with random weights.
 UNTRAINED = "_untrained"
-#: Layers with which a model does its scaling itself.
+#: Kinds of layers that scale pixels inside a model.
 _SCALING_LAYERS = {"Rescaling", "Normalization"}
-#: What preprocess_input leaves behind when it is called while a model is being built.
+#: Kinds of operations that a model contains when preprocess_input was called while it was built.
 _ARITHMETIC = {"TrueDivide", "Divide", "Multiply", "Subtract", "Add", "GetItem"}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What a model says about itself; with a ``reason``, what was assumed instead."""
+class ModelProperty:
+    """One property of a model."""
 
     value: str
-    reason: str = ""
+
+    assumption: str | None = None
+    """Why the value was assumed; None where the model states it."""
 
 
 def load(path: Path) -> keras.Model:
@@ -74,7 +76,7 @@ def _first_line(error: Exception) -> str:
 def check_classifier(model: keras.Model) -> None:
     """Raise ScriptError unless the model turns one picture into one list of scores."""
     if not model.built or not model.inputs:
-        raise ScriptError("The model was never built, so the shape of its input is unknown.")
+        raise ScriptError("The model was never built, so its input shape is unknown.")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ScriptError(
             f"The model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
@@ -86,9 +88,9 @@ def check_classifier(model: keras.Model) -> None:
             f"The model's input has the shape {shape}; allowed are any number of pictures, "
             "(None, height, width, channels), with 1 or 3 channels."
         )
-    answer = tuple(model.outputs[0].shape)
-    if len(answer) != 2 or answer[1] is None:
-        raise ScriptError(f"The model's output has the shape {answer}; allowed is (None, classes).")
+    output = tuple(model.outputs[0].shape)
+    if len(output) != 2 or output[1] is None:
+        raise ScriptError(f"The model's output has the shape {output}; allowed is (None, classes).")
 
 
 def size_of(model: keras.Model) -> tuple[int | None, int | None]:
@@ -97,12 +99,12 @@ def size_of(model: keras.Model) -> tuple[int | None, int | None]:
     return height, width
 
 
-def color_of(model: keras.Model) -> Finding:
+def color_of(model: keras.Model) -> ModelProperty:
     """Return the colour mode that follows from the input's channels."""
     channels = model.inputs[0].shape[3]
     if channels is None:
-        return Finding("rgb", "the model takes any number of channels")
-    return Finding(_COLORS[channels])
+        return ModelProperty("rgb", "the model takes any number of channels")
+    return ModelProperty(_COLORS[channels])
 
 
 def classes_of(model: keras.Model) -> int:
@@ -111,19 +113,19 @@ def classes_of(model: keras.Model) -> int:
 
 
 def is_trained(model: keras.Model) -> bool:
-    """Tell whether the weights mean anything, as far as the model's name says."""
+    """Tell whether the weights are trained: the name of an untrained model ends in UNTRAINED."""
     return not model.name.endswith(UNTRAINED)
 
 
-def activation_of(model: keras.Model) -> Finding:
-    """Return what the last layer applies to the scores."""
+def activation_of(model: keras.Model) -> ModelProperty:
+    """Return the activation of the last layer."""
     layer = _last_layer(model)
     if _kind(layer) == "Softmax":
-        return Finding("softmax")
+        return ModelProperty("softmax")
     activation = getattr(getattr(layer, "activation", None), "__name__", None)
     if activation in _ACTIVATIONS:
-        return Finding(_ACTIVATIONS[activation])
-    return Finding("none", f"the last layer is a {_kind(layer)}")
+        return ModelProperty(_ACTIVATIONS[activation])
+    return ModelProperty("none", f"the last layer is a {_kind(layer)}")
 
 
 def _last_layer(model: keras.Model) -> keras.layers.Layer:
@@ -131,16 +133,16 @@ def _last_layer(model: keras.Model) -> keras.layers.Layer:
     return _last_layer(layer) if getattr(layer, "layers", None) else layer
 
 
-def scale_of(model: keras.Model) -> Finding:
+def scale_of(model: keras.Model) -> ModelProperty:
     """Return the scaling: the model's own layer, a known keras.applications model, else "tf"."""
     own = own_scaling(model)
     if own is not None:
-        return Finding("none", f"the model has its own {own}")
+        return ModelProperty("none", f"the model has its own {own}")
     for part in _parts(model):
-        for beginning, mode in _SCALE_BY_NAME.items():
-            if getattr(part, "layers", None) and part.name.lower().startswith(beginning):
-                return Finding(mode, f"as keras.applications does for {part.name}")
-    return Finding("tf", "a guess: the model does not say how its pixels were scaled")
+        for prefix, mode in _SCALE_BY_NAME.items():
+            if getattr(part, "layers", None) and part.name.lower().startswith(prefix):
+                return ModelProperty(mode, f"as keras.applications does for {part.name}")
+    return ModelProperty("tf", "a guess: the model does not say how its pixels were scaled")
 
 
 def own_scaling(model: keras.Model) -> str | None:

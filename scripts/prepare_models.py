@@ -24,7 +24,7 @@ from model_catalog.spec import SPEC_FILE, ModelSpec
 from scripts import command_line, download_inceptionv3_model, export_saved_model
 from scripts.download_inceptionv3_model import WeightsError, WeightsFile
 from scripts.keras_models import UNTRAINED
-from scripts.spec_of_model import Wishes, spec_of
+from scripts.spec_of_model import SpecOptions, spec_of
 from scripts.version_folders import versions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,8 +73,8 @@ def prepare(places: Places) -> Task:
         attempt_age_s=age_s(places.attempt_file),
     )
     if task is Task.EXPORT_FILE:
-        wishes = Wishes(source=places.model_file.name)
-        export_saved_model.export_file(places.model_file, places.base_path, wishes)
+        options = SpecOptions(source=places.model_file.name)
+        export_saved_model.export_file(places.model_file, places.base_path, options)
     elif task is not Task.NOTHING:
         _ask_for_weights(places, task)
     return task
@@ -139,7 +139,7 @@ def _ask_for_weights(places: Places, task: Task) -> None:
 
 def _export(weights: str, places: Places, source: str) -> None:
     model = download_inceptionv3_model.inception_v3(weights, places.weights)
-    spec, _ = spec_of(model, Wishes(source=source))
+    spec, _ = spec_of(model, SpecOptions(source=source))
     print(f"exported {spec.name} to {export_saved_model.export(model, places.base_path, spec)}")
 
 

@@ -1,7 +1,8 @@
-"""Make the ModelSpec of a Keras model: what the caller asks for, what the model says, what is left.
+"""Build the ModelSpec of a Keras model from options, the model's own properties and assumptions.
 
-No files but label files are read. A caller can rely on one promise: everything that was assumed is
-in the returned list, each entry with the option that overrules it.
+An option takes precedence over a property of the model, and a property over an assumption. Only
+label files are read. Every assumption is in the returned list, together with the command-line
+option that overrides it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from model_catalog.labels import IMAGENET, imagenet_labels, numbered_labels, rea
 from model_catalog.spec import InputSpec, Label, ModelSpec, OutputSpec
 from scripts import keras_models
 from scripts.errors import ScriptError
-from scripts.keras_models import Finding
+from scripts.keras_models import ModelProperty
 
 if TYPE_CHECKING:
     import keras
@@ -23,8 +24,8 @@ NUMBERED = "numbered"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wishes:
-    """What a person says about a model; None asks the model itself."""
+class SpecOptions:
+    """Options of the user for one model; None means that the model itself decides."""
 
     size: tuple[int, int] | None = None
     """Height and width."""
@@ -43,73 +44,76 @@ class Wishes:
     untrained: bool = False
 
 
-def spec_of(model: keras.Model, wishes: Wishes) -> tuple[ModelSpec, list[str]]:
-    """Return the spec and what had to be assumed for it."""
+def spec_of(model: keras.Model, options: SpecOptions) -> tuple[ModelSpec, list[str]]:
+    """Return the spec, and one text for each assumption that was made for it."""
     classes = keras_models.classes_of(model)
-    settle = _Settlement(wishes)
+    resolver = _Resolver(options)
     spec = ModelSpec(
-        name=wishes.name or model.name,
-        trained=keras_models.is_trained(model) and not wishes.untrained,
-        input=_input(model, settle),
+        name=options.name or model.name,
+        trained=keras_models.is_trained(model) and not options.untrained,
+        input=_input(model, resolver),
         output=OutputSpec(
             classes=classes,
-            activation=settle("activation", keras_models.activation_of(model)),
+            activation=resolver.resolve("activation", keras_models.activation_of(model)),
         ),
-        labels=_labels(settle("labels", _usual_labels(classes)), classes),
-        source=wishes.source,
+        labels=_labels(resolver.resolve("labels", _default_labels(classes)), classes),
+        source=options.source,
     )
-    return spec, settle.assumed
+    return spec, resolver.assumed
 
 
-class _Settlement:
-    """Settle each option: the wish, else the finding; note the latter where it is an assumption."""
+class _Resolver:
+    """Resolves options to values, and collects the assumptions that were needed for it."""
 
-    def __init__(self, wishes: Wishes) -> None:
-        self.wishes = wishes
+    def __init__(self, options: SpecOptions) -> None:
+        self.options = options
         self.assumed: list[str] = []
 
-    def __call__(self, option: str, finding: Finding) -> str:
-        wish = getattr(self.wishes, option)
-        if wish is None and finding.reason:
-            self.assumed.append(f"--{option} {finding.value} ({finding.reason})")
-        return finding.value if wish is None else str(wish)
+    def resolve(self, option: str, found: ModelProperty) -> str:
+        """Return the option's value or, where it is not given, the model's property."""
+        given = getattr(self.options, option)
+        if given is not None:
+            return str(given)
+        if found.assumption is not None:
+            self.assumed.append(f"--{option} {found.value} ({found.assumption})")
+        return found.value
 
 
-def _input(model: keras.Model, settle: _Settlement) -> InputSpec:
-    height, width = _size(model, settle.wishes.size)
+def _input(model: keras.Model, resolver: _Resolver) -> InputSpec:
+    height, width = _size(model, resolver.options.size)
     return InputSpec(
         height=height,
         width=width,
-        color=_matching_color(model, settle("color", keras_models.color_of(model))),
-        interpolation=settle.wishes.interpolation,
-        fit=settle.wishes.fit,
-        scale=settle("scale", keras_models.scale_of(model)),
+        color=_matching_color(model, resolver.resolve("color", keras_models.color_of(model))),
+        interpolation=resolver.options.interpolation,
+        fit=resolver.options.fit,
+        scale=resolver.resolve("scale", keras_models.scale_of(model)),
     )
 
 
-def _size(model: keras.Model, wish: tuple[int, int] | None) -> tuple[int, int]:
+def _size(model: keras.Model, given: tuple[int, int] | None) -> tuple[int, int]:
     height, width = keras_models.size_of(model)
-    if wish is None:
+    if given is None:
         if height is None or width is None:
-            raise ScriptError("The model takes pictures of any size; say one with --size HxW.")
+            raise ScriptError("The model takes pictures of any size; choose one with --size HxW.")
         return height, width
-    if height not in {None, wish[0]} or width not in {None, wish[1]}:
-        asked = "x".join(map(str, wish))
-        raise ScriptError(f"--size {asked} is not allowed; the model takes {height}x{width}.")
-    return wish
+    if height not in {None, given[0]} or width not in {None, given[1]}:
+        text = "x".join(map(str, given))
+        raise ScriptError(f"--size {text} is not allowed; the model takes {height}x{width}.")
+    return given
 
 
 def _matching_color(model: keras.Model, color: str) -> str:
     stated = keras_models.color_of(model)
-    if color != stated.value and not stated.reason:
+    if color != stated.value and stated.assumption is None:
         raise ScriptError(f"--color {color} is not allowed; the model takes {stated.value}.")
     return color
 
 
-def _usual_labels(classes: int) -> Finding:
+def _default_labels(classes: int) -> ModelProperty:
     if classes == len(imagenet_labels()):
-        return Finding(IMAGENET, f"the model has {classes} classes")
-    return Finding(NUMBERED, "the classes have no names")
+        return ModelProperty(IMAGENET, f"the model has {classes} classes")
+    return ModelProperty(NUMBERED, "the classes have no names")
 
 
 def _labels(choice: str, classes: int) -> tuple[Label, ...]:

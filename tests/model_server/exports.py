@@ -18,7 +18,7 @@ from model_server.rest.metadata import metadata_body
 from scripts import quiet_tensorflow
 from scripts.export_saved_model import export, export_file
 from scripts.picture_graph import SCALING
-from scripts.spec_of_model import Wishes
+from scripts.spec_of_model import SpecOptions
 
 quiet_tensorflow.start()
 
@@ -126,7 +126,7 @@ def main(root: Path, *files: str) -> None:
     if not files:
         write_all(root)
     for file in files:
-        write_expected(export_file(Path(file), root / "given", Wishes()))
+        write_expected(export_file(Path(file), root / "given", SpecOptions()))
 
 
 if __name__ == "__main__":

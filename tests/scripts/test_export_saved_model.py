@@ -1,4 +1,4 @@
-"""The export as a person runs it: files in, versions out, one line when it cannot be done."""
+"""The export command: a model file becomes a version, and every failure is one line."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_a_scaling_on_top_of_the_models_own_is_warned_of(
 
     file = tmp_path / "own.keras"
     classifier(keras.layers.Rescaling(1 / 255)).save(file)
-    wish = [] if scale is None else ["--scale", scale]
+    option = [] if scale is None else ["--scale", scale]
 
-    assert main(["--model", str(file), "--base-path", str(tmp_path / "m"), *wish]) == 0
+    assert main(["--model", str(file), "--base-path", str(tmp_path / "m"), *option]) == 0
 
     assert capsys.readouterr().out.count("warning: --scale unit comes on top of") == warned
 

@@ -19,7 +19,7 @@ from scripts import prepare_models
 from scripts.download_inceptionv3_model import WeightsFile, inception_v3
 from scripts.export_saved_model import export
 from scripts.prepare_models import RETRY_S, Places, Task, due, newest_is_trained, prepare
-from scripts.spec_of_model import Wishes, spec_of
+from scripts.spec_of_model import SpecOptions, spec_of
 from scripts.version_folders import versions
 from tests.scripts.models import classifier
 from tests.scripts.web import folder_over_http
@@ -140,7 +140,7 @@ def test_a_trained_model_file_is_exported_without_the_internet(
 ) -> None:
     classifier().save(places.model_file)
     untrained = classifier(name="tiny_untrained")
-    spec, _ = spec_of(untrained, Wishes())
+    spec, _ = spec_of(untrained, SpecOptions())
     export(untrained, places.base_path, spec)
 
     tasks = [prepare(places), prepare(places)]

@@ -1,4 +1,4 @@
-"""What an export says of a model: the person's word first, then the model's, then an assumption."""
+"""The spec of a model: options come first, then the model's own properties, then assumptions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from model_catalog.errors import LabelsError, SpecError
 from model_catalog.labels import imagenet_labels, numbered_labels
 from scripts import keras_models
 from scripts.errors import ScriptError
-from scripts.spec_of_model import Wishes, spec_of
+from scripts.spec_of_model import SpecOptions, spec_of
 from tests.scripts.models import classifier
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.usefixtures("tensorflow")]
 
 #: Says all that a small model cannot say, so that nothing is left to assume.
-EVERYTHING = Wishes(scale="unit", labels="numbered")
+EVERYTHING = SpecOptions(scale="unit", labels="numbered")
 
 
 def test_the_model_states_size_colour_and_classes() -> None:
@@ -29,10 +29,10 @@ def test_the_model_states_size_colour_and_classes() -> None:
     assert spec.name == "tiny"
 
 
-def test_what_the_person_says_is_not_assumed() -> None:
-    wishes = replace(EVERYTHING, interpolation="bicubic", fit="pad", name="fruit", source="me")
+def test_given_options_are_not_assumed() -> None:
+    options = replace(EVERYTHING, interpolation="bicubic", fit="pad", name="fruit", source="me")
 
-    spec, assumed = spec_of(classifier(), wishes)
+    spec, assumed = spec_of(classifier(), options)
 
     assert assumed == []
     assert (spec.input.scale, spec.input.interpolation, spec.input.fit) == (
@@ -44,7 +44,7 @@ def test_what_the_person_says_is_not_assumed() -> None:
 
 
 def test_each_assumption_names_the_option_that_overrules_it() -> None:
-    spec, assumed = spec_of(classifier(), Wishes())
+    spec, assumed = spec_of(classifier(), SpecOptions())
 
     assert [text.split(" (")[0] for text in assumed] == ["--scale tf", "--labels numbered"]
     assert spec.labels == numbered_labels(4)
@@ -76,7 +76,7 @@ def test_an_unknown_last_layer_is_an_assumption() -> None:
     )
 
     assert finding.value == "none"
-    assert "UnitNormalization" in finding.reason
+    assert "UnitNormalization" in (finding.assumption or "")
 
 
 def test_a_model_that_scales_by_itself_gets_raw_pixels() -> None:
@@ -85,7 +85,7 @@ def test_a_model_that_scales_by_itself_gets_raw_pixels() -> None:
     finding = keras_models.scale_of(classifier(keras.layers.Rescaling(1 / 255)))
 
     assert finding.value == "none"
-    assert "Rescaling" in finding.reason
+    assert "Rescaling" in (finding.assumption or "")
 
 
 @pytest.mark.parametrize("module", ["mobilenet_v2", "resnet50", "densenet"])
@@ -120,7 +120,7 @@ def test_models_of_keras_applications_are_scaled_as_there(name: str, scale: str)
     tuned = keras.Sequential([keras.Input((6, 5, 3)), classifier(name=name)], name="mine")
 
     assert keras_models.scale_of(tuned).value == scale
-    assert name in keras_models.scale_of(tuned).reason
+    assert name in (keras_models.scale_of(tuned).assumption or "")
 
 
 def test_every_model_of_keras_applications_with_a_known_mode_is_in_the_table() -> None:
@@ -139,7 +139,7 @@ def test_a_thousand_classes_are_taken_for_imagenet() -> None:
 
     model = keras.Sequential([classifier(), keras.layers.Dense(1000, activation="softmax")])
 
-    spec, assumed = spec_of(model, Wishes(scale="tf"))
+    spec, assumed = spec_of(model, SpecOptions(scale="tf"))
 
     assert spec.labels == imagenet_labels()
     assert assumed == ["--labels imagenet (the model has 1000 classes)"]
@@ -179,15 +179,17 @@ def test_a_model_for_any_size_needs_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "message"),
+    ("option", "message"),
     [
         ({"size": (7, 5)}, "--size 7x5 is not allowed; the model takes 6x5"),
         ({"color": "grayscale"}, "--color grayscale is not allowed; the model takes rgb"),
     ],
 )
-def test_a_wish_that_contradicts_the_model_is_refused(wish: dict[str, Any], message: str) -> None:
+def test_an_option_that_contradicts_the_model_is_refused(
+    option: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ScriptError, match=message):
-        spec_of(classifier(), replace(EVERYTHING, **wish))
+        spec_of(classifier(), replace(EVERYTHING, **option))
 
 
 def test_grey_pictures_have_no_colour_statistics() -> None:
