@@ -6,7 +6,7 @@ import { Classifier, ClassifierError } from "./classifier.js";
 import { inWords } from "./dom.js";
 import { takePictures } from "./intake.js";
 import { ModelChoice } from "./model_choice.js";
-import { Turns } from "./turns.js";
+import { Turns } from "./concurrency_limit.js";
 
 /** Questions under way together; for each one a huge photo may be decoded in full. */
 const AT_ONCE = 3;
