@@ -1,28 +1,28 @@
-/** Ask for the API key when the gateway wants one, and keep it no longer than the tab lives. */
+/** Ask for the API key when the gateway requires one, and store it until the tab is closed. */
 
-import { inWords } from "./dom.js";
+import { errorText } from "./dom.js";
 
-const PLACE = "image-gateway-api-key";
+const STORAGE_KEY = "image-gateway-api-key";
 
-/** Return the key of this tab, empty where there is none. */
+/** Return the key stored for this tab, or an empty string. */
 export function storedKey() {
   try {
-    return sessionStorage.getItem(PLACE) ?? "";
+    return sessionStorage.getItem(STORAGE_KEY) ?? "";
   } catch {
-    return ""; // this browser stores nothing: the key lives in memory only
+    return ""; // storage is blocked: the key is kept in memory only
   }
 }
 
-/** Tell whether another key may help. */
+/** Return whether another API key may avoid this error. */
 export function isAboutTheKey({ status, code }) {
   return status === 401 || code === "invalid_api_key";
 }
 
-/** Show the form with what the server said; `use` gets the key that is typed. */
+/** Show the key form with the server's message; `use` is called with the entered key. */
 export function askForKey(form, error, use) {
   const field = form.querySelector("input");
-  const asked = !form.hidden;
-  form.querySelector(".error").textContent = inWords(error);
+  const wasOpen = !form.hidden;
+  form.querySelector(".error").textContent = errorText(error);
   field.setAttribute("aria-invalid", String(error.code === "invalid_api_key"));
   form.hidden = false;
   form.onsubmit = (event) => {
@@ -32,13 +32,13 @@ export function askForKey(form, error, use) {
     use(field.value.trim());
     field.value = "";
   };
-  if (!asked) field.focus();
+  if (!wasOpen) field.focus();
 }
 
 function store(key) {
   try {
-    sessionStorage.setItem(PLACE, key);
+    sessionStorage.setItem(STORAGE_KEY, key);
   } catch {
-    // As above.
+    // Storage is blocked: the key is kept in memory only.
   }
 }

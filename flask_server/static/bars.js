@@ -1,4 +1,4 @@
-/** Show predictions as bars: the text carries everything, the bar is for the eye. */
+/** Show predictions as bars; the text has all information, the bars are decoration. */
 
 import { element } from "./dom.js";
 
@@ -23,7 +23,7 @@ export function topLine(predictions) {
   return `${readable(label)}, ${formatOf(predictions)(score)}`;
 }
 
-/** Scores are shares of one where the model ends in softmax or sigmoid, else any numbers. */
+/** Return the format of scores: per cent if all are between 0 and 1, as after softmax or sigmoid. */
 function formatOf(predictions) {
   const shares = predictions.every(({ score }) => score >= 0 && score <= 1);
   return (score) => (shares ? percent : number).format(score);
@@ -43,7 +43,7 @@ function bar({ classId, label }, written, share) {
   return item;
 }
 
-/** ImageNet spells its labels as `sports_car`. */
+/** Replace the underscores of ImageNet's labels, such as `sports_car`. */
 function readable(label) {
   return label.replaceAll("_", " ");
 }

@@ -1,15 +1,15 @@
-/** Photograph with the machine's own camera, in a dialog. */
+/** Take a photo with the device's camera, in a dialog. */
 
 const JPEG_QUALITY = 0.95;
 
 let shots = 0;
 
-/** Tell whether this browser lets a page use a camera: over https and on this machine itself. */
-export function canFilm() {
+/** Return whether pages may use a camera; browsers allow it over https and on localhost. */
+export function hasCameraAccess() {
   return navigator.mediaDevices?.getUserMedia !== undefined;
 }
 
-/** Return the photographs taken until the dialog is closed: one, or none. */
+/** Return a list with the photo, or an empty list when the dialog is closed without one. */
 export async function photograph(dialog) {
   const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   const video = dialog.querySelector("video");

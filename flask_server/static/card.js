@@ -1,9 +1,9 @@
-/** One picture on the page: what the model saw in it, how long that took, and how to ask again. */
+/** A card of the page: one picture, its predictions, their timing, and the buttons for it. */
 
 import { isAboutTheKey } from "./api_key.js";
 import { showBars, topLine } from "./bars.js";
 import { hideCopy, offerCopies } from "./copies.js";
-import { inWords, tell } from "./dom.js";
+import { errorText, showText } from "./dom.js";
 import { HeatMap } from "./heat_map.js";
 import { snippets } from "./snippets.js";
 import { showTimes } from "./times.js";
@@ -16,7 +16,7 @@ export class Card {
   #preview;
   #heat;
 
-  /** `actions` are called with the card when its buttons are pressed. */
+  /** `actions` (ask, explain, remove) are called with the card when a button is clicked. */
   constructor(template, file, actions) {
     this.file = file;
     this.refused = false;
@@ -30,7 +30,7 @@ export class Card {
     offerCopies(this.element, () => snippets({ file, ...this.request }));
   }
 
-  /** Say that a question is on its way; the signal ends with the next question or the card. */
+  /** Show that a request is in flight; return a signal that aborts with the next request or the card. */
   wait() {
     this.#abort.abort();
     this.#abort = new AbortController();
@@ -46,26 +46,26 @@ export class Card {
     return this.#abort.signal;
   }
 
-  /** Show an answer and the request that it answers; return it as a sentence. */
+  /** Show the predictions and remember their request; return a sentence for screen readers. */
   show(answer, request) {
     this.answer = answer;
     this.request = request;
-    tell(this.#find(".warning"), answer.warnings.join(" "));
+    showText(this.#find(".warning"), answer.warnings.join(" "));
     showBars(this.#find(".bars"), answer.predictions);
     showTimes(this.#find(".times"), answer, this.file.size);
-    this.#end({ by: `${answer.model}, version ${answer.version}`, trouble: "" });
+    this.#finish({ by: `${answer.model}, version ${answer.version}`, trouble: "" });
     return `${this.file.name}: ${topLine(answer.predictions)}`;
   }
 
-  /** Show in the server's own words what went wrong; return it as a sentence. */
+  /** Show the server's error message; return a sentence for screen readers. */
   fail(error) {
     this.refused = isAboutTheKey(error);
-    const trouble = inWords(error);
-    this.#end({ by: error.requestId ? `Request ${error.requestId}` : "", trouble });
+    const trouble = errorText(error);
+    this.#finish({ by: error.requestId ? `Request ${error.requestId}` : "", trouble });
     return `${this.file.name}: ${trouble}`;
   }
 
-  /** Leave the page, whatever is still on its way. */
+  /** Remove the card and abort its requests. */
   close() {
     this.#abort.abort();
     this.#heat.reset("");
@@ -73,10 +73,10 @@ export class Card {
     this.element.remove();
   }
 
-  #end({ by, trouble }) {
+  #finish({ by, trouble }) {
     this.element.removeAttribute("aria-busy");
     this.#find(".by").textContent = by;
-    tell(this.#find(".trouble"), trouble);
+    showText(this.#find(".trouble"), trouble);
     this.#find(".answer").hidden = trouble !== "";
     this.#find(".heat").hidden = trouble !== "" || this.answer.predictions.length === 0;
   }

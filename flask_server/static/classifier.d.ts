@@ -1,11 +1,11 @@
 /**
- * Ask an image gateway what is in a picture, from any page of any site.
+ * Client of the image gateway for web pages of any origin.
  *
  *     import { classify } from "https://gateway.example/static/classifier.js";
  *     const { predictions } = await classify(file, { model: "digits", topK: 3 });
  */
 
-/** A file, or its base64 text with or without the head of a data URL. */
+/** A file, or its base64 text with or without the prefix of a data URL. */
 export type Picture = Blob | string;
 
 export interface AskOptions {
@@ -15,22 +15,22 @@ export interface AskOptions {
   version?: number;
   /** Ends the call; it rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** False uploads a huge photo as it is, instead of a copy of at least twice the model's input. */
+  /** False uploads a huge photo unchanged; true, the default, uploads a copy of at least twice the model's input size. */
   shrink?: boolean;
 }
 
 export interface ClassifyOptions extends AskOptions {
-  /** How many classes are wanted; five by default. */
+  /** Number of predictions; five by default. */
   topK?: number;
 }
 
 export interface ExplainOptions extends AskOptions {
-  /** The class whose evidence is looked for; the best one by default. */
+  /** The class that the heat map explains; the best one by default. */
   classId?: string;
 }
 
 export interface GatewayOptions {
-  /** Root of the gateway; the one this file came from by default. */
+  /** Root URL of the gateway; by default the gateway that serves this file. */
   url?: string;
   /** Sent as `X-API-Key`. */
   apiKey?: string;
@@ -47,7 +47,7 @@ export interface Answer {
   version: number;
   /** Best first. */
   predictions: Prediction[];
-  /** What the predictions must be read with, such as that the model is untrained. */
+  /** Restrictions of the predictions, such as that the model is untrained. */
   warnings: string[];
   requestId: string | null;
   /** Milliseconds per stage (decode, preprocess, serving, postprocess) and in total. */
@@ -65,7 +65,7 @@ export interface Model {
   ready: boolean;
   version: number | null;
   versions: { version: number; state: string; error: string }[];
-  /** The rest is absent until a version is ready. */
+  /** This field and the following ones are absent until a version is ready. */
   trained?: boolean;
   input?: { width: number; height: number; color: string; fit: string };
   output?: { activation: string; classes: number };
@@ -83,38 +83,38 @@ export interface Failure {
   cause?: unknown;
 }
 
-/** What the server, or the way to it, said instead of an answer. */
+/** Error of a call: a problem that the gateway reported, or a failure to reach the gateway. */
 export class ClassifierError extends Error {
   constructor(failure: Failure);
   /** The gateway's own code; `unreachable`, `unreadable_file` or `unexpected_answer` where there is none. */
   code: string;
-  /** The HTTP status; 0 where no answer came. */
+  /** The HTTP status; 0 where no response arrived. */
   status: number;
-  /** One sentence for a person. */
+  /** One sentence for users. */
   detail: string;
   requestId: string | null;
   /** Seconds after which the same request may succeed. */
   retryAfterS: number | null;
 }
 
-/** One gateway, and what is known of its models. */
+/** Client of one gateway, with a cache of its models. */
 export class Classifier {
-  /** `url` is the root of the gateway; the one this file came from by default. */
+  /** `url` is the root of the gateway; by default the gateway that serves this file. */
   constructor(url?: string, options?: { apiKey?: string; retries?: number });
   apiKey: string;
-  /** How often a 503 is asked again after its `Retry-After`; two by default. */
+  /** How often a request is retried after a 503 and its `Retry-After`; two by default. */
   retries: number;
-  /** Says what is in the picture. */
+  /** Classifies the picture. */
   classify(picture: Picture, options?: ClassifyOptions): Promise<Answer>;
-  /** Returns the picture as PNG with what the model looked at. */
+  /** Returns the picture with a heat map of the areas that support the class, as PNG. */
   explain(picture: Picture, options?: ExplainOptions): Promise<Blob>;
   /** Returns all models, the default one first. */
   models(options?: { signal?: AbortSignal }): Promise<Model[]>;
-  /** Returns the address that `classify` asks. */
+  /** Returns the URL that `classify` posts to. */
   predictUrl(model: string, options?: { version?: number; topK?: number }): string;
 }
 
-/** Says what is in the picture, at the gateway this file came from or the one named by `url`. */
+/** Classifies the picture with the gateway that serves this file, or with the one named by `url`. */
 export function classify(
   picture: Picture,
   options?: ClassifyOptions & GatewayOptions,

@@ -1,9 +1,9 @@
 /**
- * Ask an image gateway what is in a picture, from any page of any site.
+ * Client of the image gateway for web pages of any origin.
  *
- * Knows files and the gateway's routes, nothing about a page. A caller can rely on two promises: every
+ * Knows files and the gateway's routes, but no page elements. A caller can rely on two promises: every
  * failure is a ClassifierError, and an aborted call rejects with the reason of its AbortSignal. The
- * types and what they mean stand in classifier.d.ts.
+ * types are documented in classifier.d.ts.
  */
 
 import { ClassifierError, send } from "./http.js";
@@ -12,9 +12,9 @@ import { shrink } from "./shrink.js";
 export { ClassifierError } from "./http.js";
 
 /** @import * as Types from "./classifier.d.ts" */
-/** @typedef {{url: URL, headers: Record<string, string>, body: Blob | string}} Question */
+/** @typedef {{url: URL, headers: Record<string, string>, body: Blob | string}} PreparedRequest */
 
-/** The gateway that this file came from. */
+/** The gateway that serves this file. */
 const HOME = new URL("../", import.meta.url).href;
 
 /** Files up to this size are uploaded as they are. */
@@ -22,10 +22,10 @@ const SMALL_BYTES = 256 * 1024;
 
 const RETRIES = 2;
 
-/** What a header can carry. */
+/** Characters that an HTTP header can carry. */
 const SENDABLE = /^[\x20-\x7e]*$/;
 
-/** @type {Map<string, Classifier>} one per address and key, so that each learns its models once */
+/** @type {Map<string, Classifier>} one per address and key, so that each loads its models once */
 const classifiers = new Map();
 
 /**
@@ -40,7 +40,7 @@ export async function classify(picture, { url = HOME, apiKey = "", ...options } 
   return classifier.classify(picture, options);
 }
 
-/** One gateway, and what is known of its models. */
+/** Client of one gateway, with a cache of its models. */
 export class Classifier {
   #root;
   /** @type {Map<string, Types.Model>} */
@@ -62,10 +62,10 @@ export class Classifier {
    * @returns {Promise<Types.Answer>}
    */
   async classify(picture, { topK, ...options } = {}) {
-    const question = await this.#question("predict", picture, options, { top_k: topK });
+    const request = await this.#prepare("predict", picture, options, { top_k: topK });
     const start = performance.now();
-    const { reply, body } = await this.#post(question, options.signal, answerOf);
-    this.#notice(body, options.version);
+    const { reply, body } = await this.#post(request, options.signal, answerOf);
+    this.#invalidate(body, options.version);
     return {
       model: body.model,
       version: body.version,
@@ -74,7 +74,7 @@ export class Classifier {
       requestId: reply.headers.get("X-Request-ID"),
       serverMs: serverTiming(reply.headers.get("Server-Timing")),
       elapsedMs: performance.now() - start,
-      sentBytes: size(question.body),
+      sentBytes: size(request.body),
     };
   }
 
@@ -84,9 +84,9 @@ export class Classifier {
    * @returns {Promise<Blob>}
    */
   async explain(picture, { classId, ...options } = {}) {
-    const question = await this.#question("explain", picture, options, { class: classId });
-    question.headers.Accept = "image/png";
-    const { body } = await this.#post(question, options.signal, (answer) => answer.blob());
+    const request = await this.#prepare("explain", picture, options, { class: classId });
+    request.headers.Accept = "image/png";
+    const { body } = await this.#post(request, options.signal, (answer) => answer.blob());
     return body;
   }
 
@@ -113,15 +113,15 @@ export class Classifier {
    * @param {Types.Picture} picture
    * @param {Types.AskOptions} options
    * @param {Record<string, string | number | undefined>} parameters
-   * @returns {Promise<Question>}
+   * @returns {Promise<PreparedRequest>}
    */
-  async #question(action, picture, options, parameters) {
+  async #prepare(action, picture, options, parameters) {
     const model = options.model ?? (await this.#defaultModel(options.signal));
     const url = this.#url(action, model, { version: options.version, ...parameters });
     const file = picture instanceof Blob ? picture : fileOf(picture);
-    const upload = file && (await this.#small(file, model, options));
+    const upload = file && (await this.#shrunk(file, model, options));
     options.signal?.throwIfAborted();
-    return { url, ...(upload && upload !== file ? raw(upload) : asItIs(picture)) };
+    return { url, ...(upload && upload !== file ? raw(upload) : original(picture)) };
   }
 
   /**
@@ -129,26 +129,26 @@ export class Classifier {
    * @param {string} name
    * @param {Types.AskOptions} options
    */
-  async #small(file, name, { version, signal, shrink: wanted = true }) {
+  async #shrunk(file, name, { version, signal, shrink: wanted = true }) {
     if (!wanted || file.size <= SMALL_BYTES) return file;
-    const model = this.#models.get(name) ?? (await this.#learn(name, signal));
-    // Another version may see more pixels than the newest, the only one whose size is told.
-    const told = version === undefined || version === model.version;
-    return told && model.input ? shrink(file, model.input) : file;
+    const model = this.#models.get(name) ?? (await this.#load(name, signal));
+    // The gateway states the input size of the newest version only; an older one may need more pixels.
+    const sizeIsKnown = version === undefined || version === model.version;
+    return sizeIsKnown && model.input ? shrink(file, model.input) : file;
   }
 
   /** @param {AbortSignal | undefined} signal */
   async #defaultModel(signal) {
-    // Models that were named are known one by one; the default one may not be among them.
-    const known = [...this.#models.values()].find((model) => model.default);
-    return (known ?? (await this.models({ signal }))[0]).name;
+    // The cache may hold single models that were requested by name, without the default one.
+    const cached = [...this.#models.values()].find((model) => model.default);
+    return (cached ?? (await this.models({ signal }))[0]).name;
   }
 
   /**
    * @param {string} name
    * @param {AbortSignal | undefined} signal
    */
-  async #learn(name, signal) {
+  async #load(name, signal) {
     const url = new URL(`models/${encodeURIComponent(name)}`, this.#root);
     const model = await this.#get(url, signal, modelOf);
     if (model.ready) this.#models.set(name, model);
@@ -156,12 +156,12 @@ export class Classifier {
   }
 
   /**
-   * Forget a model whose newest version has changed; it is asked about again when that matters.
+   * Drop a model from the cache when its newest version has changed.
    *
    * @param {{model: string, version: number}} answer
    * @param {number | undefined} pinned
    */
-  #notice({ model, version }, pinned) {
+  #invalidate({ model, version }, pinned) {
     if (pinned === undefined && this.#models.get(model)?.version !== version) {
       this.#models.delete(model);
     }
@@ -193,7 +193,7 @@ export class Classifier {
 
   /**
    * @template T
-   * @param {Question} question
+   * @param {PreparedRequest} request
    * @param {AbortSignal | undefined} signal
    * @param {(reply: Response) => Promise<T>} read
    */
@@ -206,14 +206,14 @@ export class Classifier {
   #headers() {
     if (!this.apiKey) return {};
     if (SENDABLE.test(this.apiKey)) return { "X-API-Key": this.apiKey };
-    const detail = "The API key has characters that none has; it is plain ASCII text.";
+    const detail = "The API key contains characters that no key has; keys are plain ASCII text.";
     throw new ClassifierError({ code: "invalid_api_key", status: 0, detail });
   }
 }
 
 /**
  * @param {Response} reply
- * @returns {Promise<any>} what `predict` answers; anything else is an error
+ * @returns {Promise<any>} the body of a `predict` response; anything else is an error
  */
 async function answerOf(reply) {
   const body = await reply.json();
@@ -242,7 +242,7 @@ async function modelOf(reply) {
 }
 
 /** @param {Types.Picture} picture */
-function asItIs(picture) {
+function original(picture) {
   if (picture instanceof Blob) return raw(picture);
   const headers = { "Content-Type": "application/json" };
   return { headers, body: JSON.stringify({ image: picture }) };
@@ -256,7 +256,7 @@ function raw(file) {
 
 /**
  * @param {string} text base64, or a data URL
- * @returns {Blob | null} null where it is not base64: the gateway finds better words for that
+ * @returns {Blob | null} null where it is not base64: the gateway then reports the error
  */
 function fileOf(text) {
   const [, type = "", base64] = /^data:([^;,]*)[^,]*,(.*)$/s.exec(text) ?? [text, "", text];

@@ -1,25 +1,25 @@
-/** Let a few tasks run at once; the others wait for their turn, first come first served. */
+/** Run a limited number of tasks at a time; further tasks wait in order of arrival. */
 
-export class Turns {
+export class ConcurrencyLimit {
   #free;
   #waiting = [];
 
-  constructor(most) {
-    this.#free = most;
+  constructor(maxRunning) {
+    this.#free = maxRunning;
   }
 
-  /** Run the task when it is its turn and return its result. */
-  async take(task) {
+  /** Run the task as soon as the limit allows it, and return its result. */
+  async run(task) {
     if (this.#free === 0) await new Promise((resolve) => this.#waiting.push(resolve));
     else this.#free -= 1;
     try {
       return await task();
     } finally {
-      this.#pass();
+      this.#release();
     }
   }
 
-  #pass() {
+  #release() {
     const next = this.#waiting.shift();
     if (next) next();
     else this.#free += 1;

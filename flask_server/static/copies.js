@@ -1,13 +1,13 @@
-/** Copy a text to the clipboard, and show it: where copying is not allowed, it can be selected. */
+/** Copy a text to the clipboard and show it; where copying is not allowed, select it. */
 
-/** Connect the buttons, whose values name the texts that `texts()` returns. */
+/** Make each button copy the text that `texts()` returns under the button's value. */
 export function offerCopies(card, texts) {
   for (const button of card.querySelectorAll("button[value]")) {
     button.addEventListener("click", () => copy(card, button.value, texts()[button.value]));
   }
 }
 
-/** Take the last copy away: it belonged to an earlier request. */
+/** Hide the last copied text, which belongs to an earlier request. */
 export function hideCopy(card) {
   card.querySelector("pre").hidden = true;
   card.querySelector(".copied").textContent = "";

@@ -1,18 +1,18 @@
 /**
- * Draw the OpenAPI document of this gateway: routes, what they take and answer, and a form for each.
+ * Show the OpenAPI document of this gateway: each route with its parameters, body, responses and a form.
  *
- * Only what our own document uses is understood.
+ * Supports only the parts of OpenAPI that this gateway's document uses.
  */
 
 import { el, json, prose, table } from "./docs_elements.js";
-import { attempt } from "./docs_try.js";
+import { tryForm } from "./docs_try.js";
 
 const METHODS = ["get", "post"];
 
 const source = new URL(document.body.dataset.document, document.baseURI);
 const required = () => el("strong", {}, "Required. ");
 
-/** Say in one line what a schema allows, with links to the named ones. */
+/** Return a one-line description of a schema, with links to named schemas. */
 function kind(schema) {
   if (schema.$ref) return link(schema.$ref.split("/").at(-1));
   if (schema.allOf) return kind(schema.allOf[0]);
@@ -100,7 +100,7 @@ function drawn(route) {
     parameters(operation),
     requestBody(operation),
     answers(operation),
-    attempt(route, source),
+    tryForm(route, source),
   );
 }
 

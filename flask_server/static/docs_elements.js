@@ -1,6 +1,6 @@
-/** Make elements of the page of the API. Text goes in as text, never as HTML. */
+/** Create elements of the API page from text, never from HTML. */
 
-/** Return a new element with attributes (false is none, true an empty one) and children. */
+/** Return a new element with children and attributes (false: left out, true: present and empty). */
 export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -25,7 +25,7 @@ function inline(text) {
   return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
 }
 
-/** Return a table whose rows begin with their heading, in a box that the keyboard can scroll. */
+/** Return a table with row headings, in a box that can be scrolled by keyboard. */
 export function table(caption, heads, rows) {
   const head = el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text)));
   const body = rows.map(([first, ...cells]) =>
@@ -38,7 +38,7 @@ export function table(caption, heads, rows) {
   );
 }
 
-/** Show text as it is. */
+/** Show preformatted text. */
 export const block = (text) => el("pre", { tabindex: "0" }, el("code", {}, text));
 
 /** Show a value as JSON. */

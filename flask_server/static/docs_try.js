@@ -1,4 +1,4 @@
-/** Let a person ask one route: a form with its parameters and body, and what the gateway answers. */
+/** A form that sends a request to one route and shows the response. */
 
 import { block, el, json } from "./docs_elements.js";
 
@@ -6,15 +6,15 @@ const JSON_TYPE = "application/json";
 const FORM_TYPE = "application/x-www-form-urlencoded";
 const FILE_TYPE = "image/*";
 
-/** Return a form that asks the route; paths start where the document lies. */
-export function attempt(route, source) {
+/** Return the form of a route; paths are relative to the URL of the OpenAPI document. */
+export function tryForm(route, source) {
   const { method, operation } = route;
   const place = el("div", { class: "outcome", role: "status" });
   const fields = [...operation.parameters.map((parameter) => field(operation, parameter)), ...bodyFields(operation)];
   const form = el("form", {}, fields, el("button", {}, `Send ${method.toUpperCase()}`));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    place.replaceChildren(el("p", {}, "Asking …"));
+    place.replaceChildren(el("p", {}, "Sending …"));
     place.replaceChildren(...(await outcome(route, source, form)));
   });
   return el("details", { class: "try" }, el("summary", {}, "Try it"), form, place);
@@ -41,7 +41,7 @@ function bodyFields({ operationId, requestBody: body }) {
   return fields;
 }
 
-/** Return what the gateway answered, or why it did not, as elements. */
+/** Send the request; return elements with the response, or with the reason why there is none. */
 async function outcome(route, source, form) {
   try {
     const begun = performance.now();
@@ -60,12 +60,12 @@ async function outcome(route, source, form) {
 }
 
 async function shown(said) {
-  if (said.type.startsWith("image/")) return el("img", { src: URL.createObjectURL(said), alt: "The picture that was answered" });
+  if (said.type.startsWith("image/")) return el("img", { src: URL.createObjectURL(said), alt: "Picture in the response" });
   const text = await said.text();
   return said.type.includes("json") ? json(JSON.parse(text)) : block(text);
 }
 
-/** Return the body that the form describes, if it does: the file before the text. */
+/** Return the body of the request, if any; a file takes precedence over text. */
 function sent({ elements }) {
   const body = elements.file?.files[0] ?? elements.body?.value;
   return body ? { body } : {};

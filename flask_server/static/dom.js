@@ -1,7 +1,7 @@
-/** Make elements and fill them, always as text and never as markup. */
+/** Create elements and fill them with text, never with markup. */
 
-/** Return what the server said, with its code for those who look it up. */
-export function inWords({ detail, code }) {
+/** Return the detail of a problem and its code. */
+export function errorText({ detail, code }) {
   return `${detail} (${code})`;
 }
 
@@ -13,8 +13,8 @@ export function element(tag, className, text = "") {
   return made;
 }
 
-/** Show the sentence, or hide its place where there is none. */
-export function tell(place, sentence) {
-  place.textContent = sentence;
-  place.hidden = sentence === "";
+/** Show the sentence in the element; hide the element when the sentence is empty. */
+export function showText(shown, sentence) {
+  shown.textContent = sentence;
+  shown.hidden = sentence === "";
 }

@@ -1,23 +1,23 @@
-/** Show over a card's picture what the model looked at, when somebody asks. */
+/** Show a heat map in place of a card's picture while its button is pressed. */
 
-import { tell } from "./dom.js";
+import { showText } from "./dom.js";
 
 export class HeatMap {
   #plain = "";
   #url = "";
 
-  /** `ask` returns the heat map as a PNG, or as text why there is none. */
+  /** `ask` resolves to the heat map as a PNG blob, or to an error text. */
   constructor({ button, image, trouble, ask }) {
     Object.assign(this, { button, image, trouble, ask, title: image.alt });
     button.addEventListener("click", () => this.#toggle());
   }
 
-  /** Show the plain picture, and nothing of the heat map of an earlier answer. */
+  /** Show the plain picture and discard the heat map of an earlier request. */
   reset(plain) {
     URL.revokeObjectURL(this.#url);
     this.#url = "";
     this.#plain = plain;
-    tell(this.trouble, "");
+    showText(this.trouble, "");
     this.#paint(false);
   }
 
@@ -33,7 +33,7 @@ export class HeatMap {
     const heat = await this.ask();
     this.button.removeAttribute("aria-busy");
     if (heat instanceof Blob) this.#url = URL.createObjectURL(heat);
-    tell(this.trouble, heat instanceof Blob ? "" : heat);
+    showText(this.trouble, heat instanceof Blob ? "" : heat);
   }
 
   #paint(on) {

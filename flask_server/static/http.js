@@ -1,15 +1,15 @@
 /**
- * Send one request and turn everything but an answer into a ClassifierError.
+ * Send one request and turn every failure into a ClassifierError.
  *
  * Knows nothing about pictures. An aborted request rejects with the reason of its AbortSignal.
  */
 
 /** @import { Failure } from "./classifier.d.ts" */
 
-/** A server that wants to be left alone for longer than this is taken at its word. */
+/** A response with a longer `Retry-After` is not retried. */
 const MAX_WAIT_S = 10;
 
-/** What the server, or the way to it, said instead of an answer. */
+/** Error of a call: a problem that the gateway reported, or a failure to reach the gateway. */
 export class ClassifierError extends Error {
   /** @param {Failure} failure */
   constructor({ code, status, detail, requestId = null, retryAfterS = null, cause }) {
@@ -24,7 +24,7 @@ export class ClassifierError extends Error {
 }
 
 /**
- * Return the answer; a 503 is asked again when its `Retry-After` has passed.
+ * Return the response and its body; retry a 503 after its `Retry-After`.
  *
  * @template T
  * @param {URL} url
@@ -36,7 +36,7 @@ export class ClassifierError extends Error {
 export async function send(url, request, read, retries) {
   for (let left = retries; ; left -= 1) {
     try {
-      return await once(url, request, read);
+      return await sendOnce(url, request, read);
     } catch (error) {
       request.signal?.throwIfAborted();
       if (left <= 0 || !(error instanceof ClassifierError) || !mayRetry(error)) throw error;
@@ -51,7 +51,7 @@ export async function send(url, request, read, retries) {
  * @param {RequestInit} request
  * @param {(reply: Response) => Promise<T>} read
  */
-async function once(url, request, read) {
+async function sendOnce(url, request, read) {
   const reply = await fetch(url, request).catch(async (cause) => {
     throw (await isReadable(request.body)) ? unreachable(url, cause) : unreadable(cause);
   });
@@ -59,7 +59,7 @@ async function once(url, request, read) {
   try {
     return { reply, body: await read(reply) };
   } catch (cause) {
-    throw strange(reply, cause);
+    throw unexpected(reply, cause);
   }
 }
 
@@ -70,11 +70,11 @@ function mayRetry({ status, retryAfterS }) {
 
 /**
  * @param {Response} reply
- * @returns {Promise<ClassifierError>} what its problem document says
+ * @returns {Promise<ClassifierError>} the error that its problem document describes
  */
 async function failureOf(reply) {
   const problem = await reply.json().catch(() => null);
-  if (typeof problem?.code !== "string") return strange(reply, undefined);
+  if (typeof problem?.code !== "string") return unexpected(reply, undefined);
   return new ClassifierError({
     code: problem.code,
     status: reply.status,
@@ -94,7 +94,7 @@ function unreachable(url, cause) {
 }
 
 /**
- * Tell whether a file can still be read: since it was chosen it may have changed, or be gone.
+ * Return whether a file can still be read; it may have changed or been deleted since it was chosen.
  *
  * @param {unknown} body
  */
@@ -116,11 +116,11 @@ function unreadable(cause) {
  * @param {Response} reply
  * @param {unknown} cause
  */
-function strange(reply, cause) {
+function unexpected(reply, cause) {
   return new ClassifierError({
     code: "unexpected_answer",
     status: reply.status,
-    detail: `${new URL(reply.url).origin} answered ${reply.status} in a way that is not the gateway's.`,
+    detail: `${new URL(reply.url).origin} answered ${reply.status} with something other than the gateway's response.`,
     requestId: reply.headers.get("X-Request-ID"),
     retryAfterS: secondsOf(reply.headers.get("Retry-After")),
     cause,

@@ -1,12 +1,12 @@
-/** Take pictures in: dropped, pasted, picked or photographed. What becomes of them is not known here. */
+/** Accept pictures that are dropped, pasted, chosen or photographed, and pass them on. */
 
-import { canFilm, photograph } from "./camera.js";
-import { tell } from "./dom.js";
+import { hasCameraAccess, photograph } from "./camera.js";
+import { showText } from "./dom.js";
 
 const find = (id) => document.getElementById(id);
-const complain = (sentence) => tell(find("intake-trouble"), sentence);
+const complain = (sentence) => showText(find("intake-trouble"), sentence);
 
-/** Hand every batch of files to `add`. */
+/** Call `add` with each list of new files. */
 export function takePictures(add) {
   const give = (files) => {
     if (files.length === 0) return;
@@ -24,17 +24,17 @@ function chooseBy(button, field, give) {
   find(button).addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
     give(input.files);
-    input.value = ""; // or the same file could not be chosen twice
+    input.value = ""; // otherwise choosing the same file again would fire no event
   });
 }
 
-/** A phone's own camera program makes better pictures than a page; other machines have none. */
+/** Use the camera app on phones, which takes better pictures, and a dialog elsewhere. */
 function listenToCamera(give) {
-  if (matchMedia("(pointer: coarse)").matches || !canFilm()) {
+  if (matchMedia("(pointer: coarse)").matches || !hasCameraAccess()) {
     chooseBy("photograph", "capture", give);
     return;
   }
-  let busy = false; // a second press must not start the camera once more
+  let busy = false; // a second click must not start the camera again
   find("photograph").addEventListener("click", async () => {
     if (busy) return;
     busy = true;
@@ -50,7 +50,7 @@ function listenToCamera(give) {
 function listenToDrops(give) {
   const mark = (on) => find("intake").classList.toggle("over", on);
   document.addEventListener("dragover", (event) => {
-    event.preventDefault(); // or the browser would leave the page and show the file
+    event.preventDefault(); // otherwise the browser would open the file in place of the page
     mark(true);
   });
   document.addEventListener("dragleave", (event) => mark(event.relatedTarget !== null));
@@ -58,7 +58,7 @@ function listenToDrops(give) {
     event.preventDefault();
     mark(false);
     const { files } = event.dataTransfer;
-    if (files.length === 0) complain("What was dropped is no file.");
+    if (files.length === 0) complain("Only files can be dropped here.");
     give(files);
   });
 }

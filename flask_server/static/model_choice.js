@@ -1,8 +1,8 @@
-/** The lists of models and versions, and what is to be known about the chosen ones. */
+/** The form that chooses model, version and number of labels, with notes about the chosen model. */
 
-import { element, inWords, tell } from "./dom.js";
+import { element, errorText, showText } from "./dom.js";
 
-/** The empty value: whichever version is the newest when the question arrives. */
+/** Value of the option that leaves the version open: the newest one when the request arrives. */
 const NEWEST = "";
 
 const AVAILABLE = "AVAILABLE";
@@ -16,14 +16,14 @@ export class ModelChoice {
     this.version = form.querySelector("#version");
     this.topK = form.querySelector("#top-k");
     this.model.addEventListener("change", () => {
-      this.version.value = NEWEST; // a version of one model says nothing about another's
+      this.version.value = NEWEST; // version numbers of different models are unrelated
       this.#showVersions();
     });
     form.addEventListener("submit", (event) => event.preventDefault());
   }
 
-  /** Return what the next question shall ask for. */
-  wish() {
+  /** Return the options of the next request. */
+  options() {
     return {
       model: this.model.value || undefined,
       version: this.version.value === NEWEST ? undefined : Number(this.version.value),
@@ -32,19 +32,19 @@ export class ModelChoice {
     };
   }
 
-  /** Show the gateway's models; what was chosen stays chosen as long as it exists. */
+  /** Show the gateway's models; keep the chosen model and version if they still exist. */
   show(models) {
     this.#models = models;
     fill(this.model, models.map((model) => option(model.name, titleOf(model))));
     this.#showVersions();
   }
 
-  /** Say why there are no models. */
+  /** Show why the list of models could not be loaded. */
   fail(error) {
-    tell(this.form.querySelector("#trouble"), inWords(error));
+    showText(this.form.querySelector("#trouble"), errorText(error));
   }
 
-  /** No more labels than the model has: the gateway refuses to invent some. */
+  /** Limit the number of labels to the model's classes; the gateway refuses larger numbers. */
   #topK() {
     const most = this.#chosen()?.output?.classes ?? Infinity;
     return Math.min(this.topK.valueAsNumber, most) || undefined;
@@ -59,8 +59,8 @@ export class ModelChoice {
     const newest = option(NEWEST, model?.version ? `newest (${model.version})` : "newest");
     fill(this.version, [newest, ...(model?.versions ?? []).map(versionOption)]);
     this.form.querySelector("#about").textContent = model?.input ? description(model) : "";
-    tell(this.form.querySelector("#warning"), (model?.warnings ?? []).join(" "));
-    tell(this.form.querySelector("#trouble"), model?.error ? inWords(model.error) : "");
+    showText(this.form.querySelector("#warning"), (model?.warnings ?? []).join(" "));
+    showText(this.form.querySelector("#trouble"), model?.error ? errorText(model.error) : "");
   }
 }
 
@@ -91,6 +91,6 @@ function versionOption({ version, state }) {
 
 function description({ input, output, source }) {
   const color = input.color === "grayscale" ? "grey" : "colour";
-  const sight = `Sees ${input.width} × ${input.height} pixels in ${color}`;
-  return `${sight}, tells ${output.classes} classes apart.${source ? ` From ${source}.` : ""}`;
+  const size = `${input.width} × ${input.height} pixels`;
+  return `Input: ${size}, ${color}. Output: ${output.classes} classes.${source ? ` From ${source}.` : ""}`;
 }

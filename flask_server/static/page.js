@@ -1,15 +1,15 @@
-/** Wire the page together: pictures in, one card each, questions to the gateway. */
+/** Entry point of the page: one card for each picture, one request for each card. */
 
 import { askForKey, isAboutTheKey, storedKey } from "./api_key.js";
 import { Card } from "./card.js";
 import { Classifier, ClassifierError } from "./classifier.js";
-import { inWords } from "./dom.js";
+import { errorText } from "./dom.js";
 import { takePictures } from "./intake.js";
 import { ModelChoice } from "./model_choice.js";
-import { Turns } from "./concurrency_limit.js";
+import { ConcurrencyLimit } from "./concurrency_limit.js";
 
-/** Questions under way together; for each one a huge photo may be decoded in full. */
-const AT_ONCE = 3;
+/** Limited because each request may decode a huge photo in full. */
+const MAX_IN_FLIGHT = 3;
 
 const find = (id) => document.getElementById(id);
 const say = (sentence) => {
@@ -18,11 +18,11 @@ const say = (sentence) => {
 
 const classifier = new Classifier(document.body.dataset.gateway, { apiKey: storedKey() });
 const choice = new ModelChoice(find("choice"));
-const turns = new Turns(AT_ONCE);
+const limit = new ConcurrencyLimit(MAX_IN_FLIGHT);
 const cards = new Set();
 let loading;
 
-/** Load the list of models; who asks meanwhile waits for the same one. */
+/** Load the list of models; concurrent callers share one request. */
 function loadModels() {
   loading ??= showModels().finally(() => {
     loading = undefined;
@@ -35,8 +35,8 @@ async function showModels() {
   try {
     choice.show(await classifier.models());
   } catch (error) {
-    mustBeTheServer(error);
-    if (key !== classifier.apiKey) return; // said of a key that is no longer used
+    rethrowUnexpected(error);
+    if (key !== classifier.apiKey) return; // the error belongs to a key that has been replaced
     if (isAboutTheKey(error)) askForKey(find("key"), error, useKey);
     else choice.fail(error);
   }
@@ -61,11 +61,11 @@ function add(files) {
 
 async function ask(card) {
   const signal = card.wait();
-  await loaded; // people can be quicker than the list of models
-  const wish = choice.wish();
+  await loaded; // a picture may be added before the models are loaded
+  const options = choice.options();
   try {
-    const answer = await turns.take(() => classifier.classify(card.file, { ...wish, signal }));
-    const url = classifier.predictUrl(answer.model, wish);
+    const answer = await limit.run(() => classifier.classify(card.file, { ...options, signal }));
+    const url = classifier.predictUrl(answer.model, options);
     say(card.show(answer, { url, withKey: classifier.apiKey !== "" }));
   } catch (error) {
     if (!signal.aborted) fail(card, error);
@@ -73,26 +73,26 @@ async function ask(card) {
 }
 
 function fail(card, error) {
-  mustBeTheServer(error);
+  rethrowUnexpected(error);
   say(card.fail(error));
   if (isAboutTheKey(error)) askForKey(find("key"), error, useKey);
-  else loadModels(); // another version, or none: the lists may be old
+  else loadModels(); // the model's versions may have changed
 }
 
 async function explain(card) {
   const { signal, answer } = card;
   const [{ classId, label }] = answer.predictions;
   const options = { model: answer.model, version: answer.version, classId, signal };
-  say("Looking for what the model looked at…");
+  say("Computing the heat map…");
   try {
-    const heat = await turns.take(() => classifier.explain(card.file, options));
-    say(`The picture shows what says ${label}.`);
+    const heat = await limit.run(() => classifier.explain(card.file, options));
+    say(`The heat map shows the areas that support ${label}.`);
     return heat;
   } catch (error) {
     if (signal.aborted) return "";
-    mustBeTheServer(error);
-    say(inWords(error));
-    return inWords(error);
+    rethrowUnexpected(error);
+    say(errorText(error));
+    return errorText(error);
   }
 }
 
@@ -104,8 +104,8 @@ function remove(card) {
   say(`${card.file.name} is removed.`);
 }
 
-/** Let defects of the page itself go on to the console. */
-function mustBeTheServer(error) {
+/** Rethrow errors other than ClassifierError: they are bugs of the page and belong in the console. */
+function rethrowUnexpected(error) {
   if (!(error instanceof ClassifierError)) throw error;
 }
 

@@ -1,13 +1,13 @@
 /**
- * Make a huge photo as small as a model can use, before it is uploaded.
+ * Shrink a huge photo before it is uploaded, to at least twice the input size of the model.
  *
- * Shrinking is a kindness: whenever it is not possible or not worth it, the file itself comes back.
+ * Where shrinking is impossible or gains nothing, the file itself is returned.
  */
 
-/** How much larger than the model's input a picture stays, so that the gateway's filter decides. */
-const SPARE = 2;
+/** Factor above the model's input size, so that the final filter is the gateway's. */
+const OVERSAMPLING = 2;
 
-/** Hardly visible to people, and to models even less. */
+/** High enough to change predictions hardly at all. */
 const JPEG_QUALITY = 0.95;
 
 const PROBE = [1, 2, 200, 255];
@@ -23,12 +23,12 @@ export async function shrink(blob, input) {
   const bitmap = await decode(blob);
   if (!bitmap) return blob;
   try {
-    const scale = SPARE * Math.max(input.width / bitmap.width, input.height / bitmap.height);
-    if (scale >= 1 || !canvasIsHonest()) return blob;
+    const scale = OVERSAMPLING * Math.max(input.width / bitmap.width, input.height / bitmap.height);
+    if (scale >= 1 || !canvasIsExact()) return blob;
     const small = await redraw(bitmap, scale, blob.type === "image/jpeg" ? blob.type : "image/png");
     return small.size < blob.size ? small : blob;
   } catch {
-    return blob; // no memory for a canvas, for one
+    return blob; // for example when there is no memory for a canvas
   } finally {
     bitmap.close();
   }
@@ -61,15 +61,15 @@ function redraw(bitmap, scale, type) {
     Math.ceil(bitmap.width * scale),
     Math.ceil(bitmap.height * scale),
   );
-  const context = pen(canvas);
+  const context = context2d(canvas);
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   return canvas.convertToBlob({ type, quality: JPEG_QUALITY });
 }
 
-/** Tell whether a canvas gives back what was drawn; against fingerprinting some give noise. */
-function canvasIsHonest() {
-  const context = pen(new OffscreenCanvas(8, 8));
+/** Return whether a canvas returns the drawn pixels; some browsers add noise against fingerprinting. */
+function canvasIsExact() {
+  const context = context2d(new OffscreenCanvas(8, 8));
   context.fillStyle = `rgb(${PROBE.slice(0, 3).join(" ")})`;
   context.fillRect(0, 0, 8, 8);
   const { data } = context.getImageData(0, 0, 8, 8);
@@ -77,6 +77,6 @@ function canvasIsHonest() {
 }
 
 /** @param {OffscreenCanvas} canvas */
-function pen(canvas) {
+function context2d(canvas) {
   return /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
 }

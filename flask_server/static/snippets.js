@@ -1,6 +1,6 @@
-/** Write the request that was made as a command or a program that makes it again. */
+/** Write a request as a shell command or a program that repeats it. */
 
-/** Return the same request for a shell, a page and Python; it names no API key, only its place. */
+/** Return the request for curl, fetch and Python, with a placeholder for the API key. */
 export function snippets({ url, file, withKey }) {
   const type = file.type.startsWith("image/") ? file.type : "application/octet-stream";
   return {
@@ -41,7 +41,7 @@ with open(${JSON.stringify(name)}, "rb") as picture:
 print(reply.json())`;
 }
 
-/** A word for a POSIX shell. */
+/** Quote a word for a POSIX shell. */
 function quoted(word) {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }

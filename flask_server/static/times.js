@@ -1,10 +1,10 @@
-/** Show where the milliseconds of one request went: `Server-Timing`, and the way there and back. */
+/** Show the duration of a request: the stages of `Server-Timing`, and the network. */
 
 import { element } from "./dom.js";
 
 const STAGES = ["decode", "preprocess", "serving", "postprocess"];
 
-/** Fill the details: a sentence, a strip of stages, and their names with numbers. */
+/** Fill the details: a summary, a strip of stages, and a list of their durations. */
 export function showTimes(details, { serverMs, elapsedMs, sentBytes }, fileBytes) {
   const parts = split(serverMs, elapsedMs);
   const server = "total" in serverMs ? `, ${written(serverMs.total)} of them in the gateway` : "";
@@ -19,7 +19,7 @@ function split(serverMs, elapsedMs) {
   const parts = STAGES.filter((name) => name in serverMs).map((name) => [name, serverMs[name]]);
   const staged = parts.reduce((sum, [, spent]) => sum + spent, 0);
   const total = serverMs.total ?? staged;
-  return [...parts, ["other", total - staged], ["way", elapsedMs - total]];
+  return [...parts, ["other", total - staged], ["network", elapsedMs - total]];
 }
 
 function strip([name, spent]) {
@@ -29,8 +29,7 @@ function strip([name, spent]) {
 }
 
 function entry([name, spent]) {
-  const title = name === "way" ? "there and back" : name;
-  return element("li", name, `${title} ${written(Math.max(0, spent))}`);
+  return element("li", name, `${name} ${written(Math.max(0, spent))}`);
 }
 
 function written(ms) {

@@ -65,7 +65,7 @@ def test_drop_of_something_else_is_refused(page: Page) -> None:
         }"""
     )
 
-    expect(page.get_by_role("alert")).to_have_text("What was dropped is no file.")
+    expect(page.get_by_role("alert")).to_have_text("Only files can be dropped here.")
     expect(cards(page)).to_have_count(0)
 
 
@@ -220,7 +220,9 @@ def test_heat_map_comes_and_goes(page: Page) -> None:
 
     expect(button).to_have_attribute("aria-pressed", "true")
     expect(picture).to_have_accessible_name("digit_7.png with the heat map")
-    expect(page.get_by_role("status").first).to_have_text("The picture shows what says 7.")
+    expect(page.get_by_role("status").first).to_have_text(
+        "The heat map shows the areas that support 7."
+    )
     assert picture.get_attribute("src") != plain
 
     button.click()
@@ -266,7 +268,7 @@ def test_latency_is_split(page: Page) -> None:
     cards(page).locator(".times summary").click()
 
     stages = cards(page).locator(".times li")
-    names = ["decode", "preprocess", "serving", "postprocess", "other", "there and back"]
+    names = ["decode", "preprocess", "serving", "postprocess", "other", "network"]
     assert [" ".join(text.split()[:-2]) for text in stages.all_inner_texts()[:-1]] == names
     expect(stages.last).to_have_text("5 kB sent")
 
