@@ -2,7 +2,7 @@ import { PercentPipe } from "@angular/common";
 import { Component, inject, signal } from "@angular/core";
 import { Subscription } from "rxjs";
 
-import { Gateway, Prediction, reason } from "./gateway";
+import { Gateway, Prediction, errorText } from "./gateway";
 
 @Component({
   selector: "app-root",
@@ -11,12 +11,12 @@ import { Gateway, Prediction, reason } from "./gateway";
 })
 export class App {
   readonly #gateway = inject(Gateway);
-  #asking?: Subscription;
+  #subscription?: Subscription;
   #chosen?: File;
 
   protected readonly url = signal("http://127.0.0.1:5000");
   protected readonly apiKey = signal("");
-  /** The empty name is the original's route, which asks the first model. */
+  /** An empty name selects the compatible route, which uses the default model. */
   protected readonly model = signal("");
   protected readonly picture = signal("");
   protected readonly predictions = signal<Prediction[]>([]);
@@ -27,33 +27,33 @@ export class App {
     if (!file) return;
     this.#chosen = file;
     const picture = await dataUrl(file).catch(() => "");
-    if (this.#chosen !== file) return; // another one was chosen meanwhile
+    if (this.#chosen !== file) return; // another file was chosen in the meantime
     this.picture.set(picture);
     if (picture) this.ask();
     else this.#begin("The file cannot be read; choose it again.");
   }
 
-  /** Asks; the answer to an earlier question no longer counts. */
+  /** Sends the picture; the response to an earlier request is ignored. */
   protected ask(): void {
     this.#begin();
-    this.#asking = this.#question().subscribe({
+    this.#subscription = this.#request().subscribe({
       next: (predictions) => this.predictions.set(predictions),
-      error: (error) => this.trouble.set(reason(error)),
+      error: (error) => this.trouble.set(errorText(error)),
     });
   }
 
   #begin(trouble = ""): void {
-    this.#asking?.unsubscribe();
+    this.#subscription?.unsubscribe();
     this.predictions.set([]);
     this.trouble.set(trouble);
   }
 
-  #question() {
+  #request() {
     const target = { url: this.url().replace(/\/$/, ""), apiKey: this.apiKey() };
     const base64 = this.picture().replace(/^.*,/, "");
     return this.model()
-      ? this.#gateway.askByJson(target, this.model(), base64)
-      : this.#gateway.askByForm(target, base64);
+      ? this.#gateway.classifyByJson(target, this.model(), base64)
+      : this.#gateway.classifyByForm(target, base64);
   }
 }
 

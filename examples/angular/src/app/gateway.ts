@@ -8,13 +8,13 @@ export interface Prediction {
   score: number;
 }
 
-/** Which gateway is asked, and as whom; without a key where the gateway wants none. */
+/** Address of a gateway, and the API key; the key is empty where the gateway requires none. */
 export interface Target {
   url: string;
   apiKey: string;
 }
 
-/** The body of every error (RFC 9457). */
+/** The body of every error response (RFC 9457). */
 export interface Problem {
   title: string;
   status: number;
@@ -37,8 +37,8 @@ interface Answer {
 export class Gateway {
   readonly #http = inject(HttpClient);
 
-  /** Asks the first model with a form field, as the original's frontend does. */
-  askByForm({ url, apiKey }: Target, base64: string): Observable<Prediction[]> {
+  /** Posts a form field to the compatible route, which uses the default model. */
+  classifyByForm({ url, apiKey }: Target, base64: string): Observable<Prediction[]> {
     const form = new FormData();
     form.append("b64", base64);
     return this.#http
@@ -46,18 +46,18 @@ export class Gateway {
       .pipe(map((triples) => triples.map(fromTriple)));
   }
 
-  /** Asks any model with JSON. */
-  askByJson({ url, apiKey }: Target, model: string, base64: string): Observable<Prediction[]> {
+  /** Posts JSON to the route of a named model. */
+  classifyByJson({ url, apiKey }: Target, model: string, base64: string): Observable<Prediction[]> {
     const route = `${url}/models/${encodeURIComponent(model)}/predict`;
-    const question = { image: base64, top_k: 5 };
+    const body = { image: base64, top_k: 5 };
     return this.#http
-      .post<Answer>(route, question, { headers: headers(apiKey) })
+      .post<Answer>(route, body, { headers: headers(apiKey) })
       .pipe(map(({ predictions }) => predictions.map(fromJson)));
   }
 }
 
-/** Says what went wrong, in the gateway's own words where it has said something. */
-export function reason(error: unknown): string {
+/** Returns the gateway's error message with its code, or a description of the failure. */
+export function errorText(error: unknown): string {
   if (!(error instanceof HttpErrorResponse)) {
     return `This is not a gateway's answer: ${error}`;
   }
