@@ -1,9 +1,9 @@
 """Make a copy of a Keras classifier that computes in bfloat16.
 
 Weights and the values between layers take 16 bits, so a processor with bfloat16 moves half the
-bytes and multiplies faster. What is cheap or decides between close classes stays in float32:
-everything in front of the first weights, normalisations, and all from the last weights on. Inputs
-and outputs stay float32 as well.
+bytes and multiplies faster. Layers that are cheap or decide between close classes stay in float32:
+those in front of the first weights, normalisations, and all from the last layer with weights on.
+Inputs and outputs stay float32 as well.
 """
 
 from __future__ import annotations
@@ -22,31 +22,33 @@ DTYPES = ("float32", "bfloat16")
 
 
 def in_bfloat16(model: keras.Model, spec: InputSpec) -> keras.Model:
-    """Return the copy, or raise ScriptError if one of the layers cannot compute so."""
+    """Return the copy, or raise ScriptError if one of the layers cannot compute in bfloat16."""
     import keras
     import numpy as np
 
-    exact = list(_exact_layers(model))
+    float32_layers = list(_float32_layers(model))
 
     def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
         if "dtype" in config:
-            config["dtype"] = "float32" if layer in exact else "bfloat16"
+            config["dtype"] = "float32" if layer in float32_layers else "bfloat16"
         return type(layer).from_config(config)
 
     try:
         copy = keras.models.clone_model(model, clone_function=copied, recursive=True)
         copy.set_weights(model.get_weights())
-        answer = np.asarray(copy(np.zeros((1, spec.height, spec.width, spec.channels))))
+        scores = np.asarray(copy(np.zeros((1, spec.height, spec.width, spec.channels))))
     except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ScriptError(f"The model cannot compute in bfloat16: {reason}") from error
-    if not np.isfinite(answer).all():
-        raise ScriptError("The model cannot compute in bfloat16: a black picture gets no number.")
+    if not np.isfinite(scores).all():
+        raise ScriptError(
+            "The model cannot compute in bfloat16: a black picture gets scores that are not finite."
+        )
     return copy
 
 
-def _exact_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+def _float32_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """Yield the layers that stay in float32."""
     layers = list(_leaves(model))
     weighted = [index for index, layer in enumerate(layers) if layer.weights]

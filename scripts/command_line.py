@@ -1,4 +1,4 @@
-"""End every script alike: exit code 0, 1 or 130, and one line on stderr instead of a traceback."""
+"""Give all scripts the same exit codes, and one line on stderr instead of a traceback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scripts.errors import ScriptError
 
 
 def run(work: Callable[[], object]) -> int:
-    """Do the work and return the exit code; argparse itself exits with 2."""
+    """Run the work and return 0 (done), 1 (failed) or 130 (interrupted); argparse exits with 2."""
     try:
         work()
     except (ScriptError, CatalogError, ImportError, OSError) as error:
@@ -23,9 +23,9 @@ def run(work: Callable[[], object]) -> int:
 
 
 def sentence(error: Exception) -> str:
-    """Return the error as one line that says what to do or which file is meant."""
+    """Return the error as one line that names the file or the remedy."""
     if isinstance(error, ImportError):
-        return f"{error}; pip install -e '.[embedded,export,dev]' brings what the scripts need."
+        return f"{error}; pip install -e '.[embedded,export,dev]' installs what the scripts need."
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())

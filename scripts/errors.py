@@ -1,7 +1,7 @@
-"""Name the one way in which a script fails: with a sentence for the person who runs it."""
+"""The error that all scripts raise for failures the user can understand."""
 
 from __future__ import annotations
 
 
 class ScriptError(Exception):
-    """The work cannot be done; the message is the one line that goes to stderr."""
+    """A script failed; the message is the one line that goes to stderr."""

@@ -1,7 +1,7 @@
 """Turn pictures into model input inside the TensorFlow graph.
 
-Only standard ops, so that any TensorFlow Serving can run them. The arithmetic follows Pillow and
-Keras's ``load_img``; the decoders of JPEG differ by a grey level here and there.
+Only standard ops are used, so that any TensorFlow Serving can run them. The arithmetic follows
+Pillow and Keras's ``load_img``; TensorFlow's JPEG decoder differs from Pillow's by single levels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CAFFE, _TORCH = SCALINGS["caffe"], SCALINGS["torch"]
 
-#: The scaling of spec format 1: float pixels from 0 to 255 become what the model was trained on.
+#: The scalings of spec format 1: from float pixels of 0 to 255 to the model's input values.
 SCALING: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "tf": lambda pixels: pixels / 127.5 - 1.0,
     "unit": lambda pixels: pixels / 255.0,
@@ -28,7 +28,7 @@ SCALING: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "none": lambda pixels: pixels,
 }
 
-#: Keras's names of filters, and the kernels of the op ScaleAndTranslate that equal Pillow's.
+#: Keras's filter names, and the kernels of the op ScaleAndTranslate that equal Pillow's filters.
 _KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "lanczos": "lanczos3"}
 
 
@@ -99,14 +99,14 @@ def _fitted(image: tf.Tensor, spec: InputSpec) -> tf.Tensor:
 
 
 def _central_part(whole: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Return the [height, width] of the biggest part with the target's aspect ratio."""
+    """Return the [height, width] of the largest part with the target's aspect ratio."""
     import tensorflow as tf
 
     return tf.minimum(whole, whole[::-1] * target // target[::-1])
 
 
 def _inside(whole: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Return the biggest [height, width] of the picture's aspect ratio within the target."""
+    """Return the largest [height, width] of the picture's aspect ratio within the target."""
     import tensorflow as tf
 
     size, space = tf.cast(whole, tf.float64), tf.cast(target, tf.float64)
@@ -116,7 +116,7 @@ def _inside(whole: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 
 
 def _centred(image: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Lay the picture on the middle of black."""
+    """Pad the picture with black on all sides to the target size."""
     import tensorflow as tf
 
     space = target - tf.shape(image)[:2]
@@ -126,9 +126,9 @@ def _centred(image: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 
 
 def _resized(image: tf.Tensor, part: tf.Tensor, wanted: tf.Tensor, interpolation: str) -> tf.Tensor:
-    """Resize the central part as Pillow does: rows, then columns, each to whole levels.
+    """Resize the central part as Pillow does: rows, then columns, each rounded to whole levels.
 
-    Like Pillow's, the filters see what lies around the part.
+    Like Pillow's, the filters also read pixels around the part.
     """
     import tensorflow as tf
 
@@ -145,7 +145,7 @@ def _resized(image: tf.Tensor, part: tf.Tensor, wanted: tf.Tensor, interpolation
 
 
 class _Axis(NamedTuple):
-    """What is resized: ``length`` positions from ``start`` on become ``wanted`` ones."""
+    """One axis of a resize: ``length`` pixels from ``start`` on become ``wanted`` pixels."""
 
     number: int
     start: tf.Tensor
@@ -171,12 +171,12 @@ def _by_kernel(image: tf.Tensor, axis: _Axis, interpolation: str) -> tf.Tensor:
 
 
 def _by_weights(image: tf.Tensor, axis: _Axis, interpolation: str) -> tf.Tensor:
-    """Resize by a matrix, for the filters that no op has as Pillow has them."""
+    """Resize with a matrix of weights, for the filters of Pillow that no TensorFlow op offers."""
     import tensorflow as tf
 
     step = axis.length / axis.wanted
-    centres = tf.cast(axis.start, tf.float64) + _middles(axis.wanted) * step
-    positions = _middles(tf.shape(image)[axis.number])
+    centres = tf.cast(axis.start, tf.float64) + _pixel_centres(axis.wanted) * step
+    positions = _pixel_centres(tf.shape(image)[axis.number])
     distances = (positions[tf.newaxis] - centres[:, tf.newaxis]) / tf.maximum(step, 1.0)
     weights = _FILTERS[interpolation](distances)
     weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
@@ -184,8 +184,8 @@ def _by_weights(image: tf.Tensor, axis: _Axis, interpolation: str) -> tf.Tensor:
     return tf.einsum(equation, image, tf.cast(weights, tf.float32))
 
 
-def _middles(count: tf.Tensor) -> tf.Tensor:
-    """Return where pixels have their middles: 0.5, 1.5, …"""
+def _pixel_centres(count: tf.Tensor) -> tf.Tensor:
+    """Return the centres of pixels: 0.5, 1.5, …"""
     import tensorflow as tf
 
     return tf.cast(tf.range(count), tf.float64) + 0.5

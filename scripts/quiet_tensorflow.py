@@ -1,4 +1,4 @@
-"""Start TensorFlow without the notes that it writes to stderr while it is being imported."""
+"""Import TensorFlow without the log lines that it writes to stderr meanwhile."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 
 
 def start() -> None:
-    """Import Keras on TensorFlow; what they log meanwhile is lost, what they raise is not."""
-    # Another backend may be configured in the home folder, but only TensorFlow writes SavedModels.
+    """Import Keras with the TensorFlow backend; log lines are discarded, exceptions are not."""
+    # Keras's configuration file may name another backend, but only TensorFlow writes SavedModels.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    # Level 3 silences all but fatal notes later on; those of the import itself obey no variable.
+    # Level 3 keeps only fatal messages later on; messages of the import itself ignore the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -1,8 +1,8 @@
-"""Write a Keras classifier as a SavedModel that describes itself.
+"""Write a Keras classifier as a SavedModel that contains its own model spec.
 
 Four signatures: ``serving_default`` (floats), ``pixels`` (raw bytes), ``image`` (picture files) and
-``describe`` (the model spec). Their input and output names never depend on how Keras calls its
-layers. Nothing here knows of versions or command lines.
+``describe`` (the model spec). Their input and output names do not depend on the names of Keras
+layers. Nothing here knows about versions or command lines.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def write_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> None
     import tensorflow as tf
 
     module = tf.Module()
-    # Keras 3 variables are not tracked by a tf.Module: without these TensorFlow Serving cannot find
-    # them, although TensorFlow's Python can.
+    # A tf.Module does not track Keras 3 variables; without this line TensorFlow Serving cannot find
+    # them, although TensorFlow in Python can.
     module.model_variables = [variable.value for variable in model.variables]
     try:
         tf.saved_model.save(module, str(folder), signatures=signatures(model, spec))
@@ -44,7 +44,7 @@ def write_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> None
 def signatures(
     model: keras.Model, spec: ModelSpec
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-    """Return the four functions, each for any number of pictures."""
+    """Return the four signatures by name, each for any number of pictures."""
     import tensorflow as tf
 
     floats = tf.TensorSpec(
@@ -75,12 +75,12 @@ def signatures(
 def _classifier(
     model: keras.Model, floats: tf.TensorSpec
 ) -> tf.types.experimental.PolymorphicFunction:
-    """Return the model as a function of its own, so that the signatures share one copy of it."""
+    """Return the model as one traced function, so that all signatures share one copy of it."""
     import tensorflow as tf
 
     def scores(input_image: tf.Tensor) -> tf.Tensor:
-        answer = model(tf.cast(input_image, model.inputs[0].dtype), training=False)
-        return tf.cast(answer, tf.float32)
+        output = model(tf.cast(input_image, model.inputs[0].dtype), training=False)
+        return tf.cast(output, tf.float32)
 
     return _traced(scores, floats)
 

@@ -1,9 +1,9 @@
-"""Ask TensorFlow Serving directly what is in a picture, without the gateway.
+"""Classify a picture by a direct request to TensorFlow Serving, without the gateway.
 
     python scripts/serving_sample_request.py -i test_images/digit_3.png --model digits
 
-posts the file to the signature ``image`` and takes the labels from ``describe``, both of the same
-version, and prints JSON.
+posts the file to the signature ``image``, reads the labels from the signature ``describe`` of the
+same version, and prints JSON.
 """
 
 from __future__ import annotations
@@ -26,24 +26,28 @@ from scripts.errors import ScriptError
 
 _TIMEOUT_S = 30.0
 
-#: How the embedded server says that OpenVINO does not decode picture files.
+#: Part of the embedded server's error text when its engine, OpenVINO, cannot decode picture files.
 NEEDS_TENSORFLOW = "--engine tensorflow"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Ask and print the answer; 0 done, 1 failed, 2 misused."""
+    """Classify the picture and print JSON; exit codes 0 done, 1 failed, 2 wrong usage."""
     options = parser().parse_args(argv)
-    return command_line.run(lambda: ask(options.image, options.model, options.url, options.top))
+    return command_line.run(
+        lambda: classify(options.image, options.model, options.url, options.top)
+    )
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    parser = argparse.ArgumentParser(description="Ask TensorFlow Serving what is in a picture.")
+    parser = argparse.ArgumentParser(
+        description="Classify a picture by a direct request to TensorFlow Serving."
+    )
     add = parser.add_argument
     add("-i", "--image", type=Path, required=True, help="a JPEG, PNG, BMP or GIF file")
     add("--model", default="ImageClassifier", help="the model's name in models.toml")
     add("--url", default="http://127.0.0.1:9000", help="root of the model server")
-    add("--top", type=_count, default=5, help="how many classes to show")
+    add("--top", type=_count, default=5, help="number of classes in the answer")
     return parser
 
 
@@ -54,8 +58,8 @@ def _count(text: str) -> int:
     return count
 
 
-def ask(image: Path, model: str, url: str, top: int) -> None:
-    """Print the likeliest classes of the picture as JSON."""
+def classify(image: Path, model: str, url: str, top: int) -> None:
+    """Print the classes with the highest scores as JSON."""
     data = image.read_bytes()
     address = f"{url.rstrip('/')}/v1/models/{quote(model, safe='')}"
     version = newest_version(address)
@@ -68,7 +72,7 @@ def ask(image: Path, model: str, url: str, top: int) -> None:
 
 
 def scores_of(data: bytes, address: str, version: str, view: InputSpec) -> Any:  # noqa: ANN401
-    """Return the scores of the file, or of its pixels where the server's engine reads no files."""
+    """Return the scores of the file, or of its pixels if the server cannot decode files."""
     try:
         return predicted(address, version, "image", _bytes(data))
     except ScriptError as error:
@@ -92,8 +96,8 @@ def _pixels(data: bytes, view: InputSpec) -> bytes:
 
 
 def newest_version(address: str) -> str:
-    """Return the newest version that answers."""
-    states = _answer(requests.Request("GET", address), "model_version_status")
+    """Return the newest version that is AVAILABLE."""
+    states = _response_list(requests.Request("GET", address), "model_version_status")
     live = [state["version"] for state in states if state["state"] == "AVAILABLE"]
     if not live:
         raise ScriptError(f"{address} has no version that is AVAILABLE.")
@@ -101,14 +105,14 @@ def newest_version(address: str) -> str:
 
 
 def predicted(address: str, version: str, signature: str, instance: object) -> Any:  # noqa: ANN401
-    """Return what a signature answers for one instance."""
+    """Return the prediction of a signature for one instance."""
     body = {"signature_name": signature, "instances": [instance]}
     url = f"{address}/versions/{version}:predict"
-    return _answer(requests.Request("POST", url, json=body), "predictions")[0]
+    return _response_list(requests.Request("POST", url, json=body), "predictions")[0]
 
 
-def _answer(request: requests.Request, key: str) -> list[Any]:
-    """Send the request and return the list that its answer has under the key."""
+def _response_list(request: requests.Request, key: str) -> list[Any]:
+    """Send the request and return the list under ``key`` of its JSON response."""
     try:
         with requests.Session() as session:
             response = session.send(request.prepare(), timeout=_TIMEOUT_S)

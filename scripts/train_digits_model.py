@@ -3,8 +3,8 @@
     python scripts/train_digits_model.py
 
 takes three minutes on two cores, needs no internet, prints the accuracy on 360 held-out digits and
-writes the next version below ``my_digit_classifier/``. The same seed gives the same weights on the
-same machine.
+writes the next version below ``my_digit_classifier/``. On one machine, the same seed always gives
+the same weights.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from model_catalog.labels import numbered_labels
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
-from scripts import command_line, quiet_tensorflow
+from scripts import command_line, digit_pictures, quiet_tensorflow
+from scripts.digit_augmentation import augmented
 from scripts.digit_network import digit_network
-from scripts.digit_pictures import SIDE, Pictures, Split, held_out, training, varied
+from scripts.digit_pictures import SIDE, Pictures, Split
 from scripts.export_saved_model import export
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _BATCH = 64
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, measure, export; 0 done, 1 failed, 2 misused."""
+    """Train, evaluate and export the model; exit codes 0 done, 1 failed, 2 wrong usage."""
     options = parser().parse_args(argv)
     return command_line.run(lambda: train(options.base_path, options.variants, options.seed))
 
@@ -51,52 +52,58 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Train the digits model and export it.")
     add = parser.add_argument
     add("--base-path", type=Path, default=BASE_PATH, help="folder of the numbered versions")
-    add("--variants", type=int, default=120, help="how often each digit is seen, each time changed")
-    add("--seed", type=int, default=1)
+    add("--variants", type=int, default=120, help="augmented variants of each training picture")
+    add("--seed", type=int, default=1, help="seed of the weights and the augmentation")
     return parser
 
 
 def train(base_path: Path, variants: int, seed: int) -> None:
-    """Train, tell how good the model has become, and export it."""
+    """Train the model, print its accuracy, and export it."""
     quiet_tensorflow.start()
-    model = trained(training(), variants=variants, seed=seed)
-    report(model, held_out())
+    model = trained(digit_pictures.training(), variants=variants, seed=seed)
+    report(model, digit_pictures.held_out())
     print(f"exported digits to {export(model, base_path, SPEC)}")
 
 
-def trained(lessons: Split, *, variants: int, seed: int) -> keras.Model:
-    """Return a network that has seen each picture in so many variants, each variant once."""
+def trained(examples: Split, *, variants: int, seed: int) -> keras.Model:
+    """Return the network after one epoch over ``variants`` augmented variants of each picture."""
     import keras
     import tensorflow as tf
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    pictures, digits = _varied_in_random_order(lessons, variants, np.random.default_rng(seed))
+    pictures, digits = _augmented_in_random_order(examples, variants, np.random.default_rng(seed))
     model = digit_network(SIDE)
-    pace = keras.optimizers.schedules.CosineDecay(3e-3, decay_steps=-(-len(digits) // _BATCH))
-    model.compile(keras.optimizers.Adam(pace), loss="sparse_categorical_crossentropy")
+    learning_rate = keras.optimizers.schedules.CosineDecay(
+        3e-3, decay_steps=-(-len(digits) // _BATCH)
+    )
+    model.compile(keras.optimizers.Adam(learning_rate), loss="sparse_categorical_crossentropy")
     model.fit(scaled(pictures), digits, batch_size=_BATCH, shuffle=False, verbose=1)
     return model
 
 
-def _varied_in_random_order(lessons: Split, variants: int, random: np.random.Generator) -> Split:
-    order = random.permutation(np.tile(np.arange(len(lessons.digits)), variants))
-    pictures = [varied(lessons.pictures[i], int(lessons.digits[i]), random) for i in order]
-    return Split(np.stack(pictures), lessons.digits[order])
+def _augmented_in_random_order(
+    examples: Split, variants: int, random: np.random.Generator
+) -> Split:
+    order = random.permutation(np.tile(np.arange(len(examples.digits)), variants))
+    pictures = [augmented(examples.pictures[i], int(examples.digits[i]), random) for i in order]
+    return Split(np.stack(pictures), examples.digits[order])
 
 
-def report(model: keras.Model, exam: Split) -> None:
-    """Print how many of the pictures, and of their negatives, are recognised."""
+def report(model: keras.Model, held_out: Split) -> None:
+    """Print the accuracy on the pictures and on their negatives."""
     for kind, pictures in (
-        ("light on dark", exam.pictures),
-        ("dark on light", 255 - exam.pictures),
+        ("light on dark", held_out.pictures),
+        ("dark on light", 255 - held_out.pictures),
     ):
-        right = np.mean(model.predict(scaled(pictures), verbose=0).argmax(axis=1) == exam.digits)
-        print(f"{right:.1%} of {len(exam.digits)} held-out digits are right, {kind}")
+        right = np.mean(
+            model.predict(scaled(pictures), verbose=0).argmax(axis=1) == held_out.digits
+        )
+        print(f"{right:.1%} of {len(held_out.digits)} held-out digits are right, {kind}")
 
 
 def scaled(pictures: Pictures) -> NDArray[np.float32]:
-    """Return what the network wants: one channel, values from 0 to 1."""
+    """Return the pictures as network input: one channel, values from 0 to 1."""
     return pictures[..., np.newaxis].astype(np.float32) / np.float32(255)
 
 

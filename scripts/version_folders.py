@@ -1,7 +1,7 @@
-"""Publish numbered version folders as a polling server wants to find them: whole or not at all.
+"""Publish numbered version folders atomically, so that a polling server never reads half of one.
 
-Nothing here knows what is inside a version. A caller can rely on two promises: a folder that exists
-is never written to, and two publishers at once get two numbers.
+Nothing here knows what is inside a version. A caller can rely on two promises: an existing version
+is never written to, and two concurrent publishers get two numbers.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: TensorFlow Serving takes every child whose name is a number for a version, plain files included.
+#: Names that TensorFlow Serving takes for versions; plain files count too.
 _VERSION = re.compile(r"[0-9]+")
-#: No server takes this for a version.
+#: Prefix of folders that are not published yet; no server takes them for versions.
 _DRAFT = ".draft-"
-#: A draft that nobody has touched for a day belongs to a process that was killed.
+#: A draft that has not changed for a day belongs to a process that was killed.
 _ABANDONED_S = 24 * 60 * 60.0
 
 
 @contextmanager
 def new_version(base_path: Path) -> Iterator[Draft]:
-    """Give a draft to fill; it becomes the next version when the block ends without an error."""
+    """Yield a draft to fill; it becomes the next version when the block ends without an error."""
     base_path.mkdir(parents=True, exist_ok=True)
-    _sweep(base_path)
+    _remove_abandoned_drafts(base_path)
     draft = Draft(base_path)
     draft.folder.mkdir()
     try:
@@ -37,28 +37,35 @@ def new_version(base_path: Path) -> Iterator[Draft]:
 
 
 class Draft:
-    """A version in the making: fill ``folder``; ``published`` is where it went."""
+    """A version that is being written into ``folder``; ``published`` is its final folder."""
 
     def __init__(self, base_path: Path) -> None:
         self.folder = base_path / f"{_DRAFT}{uuid.uuid4().hex}"
-        self.published = self.folder
+        self._published: Path | None = None
+
+    @property
+    def published(self) -> Path:
+        """The folder of the version; an error before it is published."""
+        if self._published is None:
+            raise RuntimeError(f"{self.folder} is not published yet.")
+        return self._published
 
     def publish(self) -> None:
-        """Move the draft to the next number that nobody has taken."""
-        while self.published == self.folder:
+        """Rename the draft to the next free version number."""
+        while self._published is None:
             target = self.folder.parent / str(newest_version(self.folder.parent) + 1)
             try:
-                self.published = self.folder.rename(target)
+                self._published = self.folder.rename(target)
             except OSError:
-                # Onto a folder with content a rename fails: somebody else took the number.
+                # A rename onto a folder with content fails: another process took the number.
                 if not target.exists():
                     raise
 
 
-def _sweep(base_path: Path) -> None:
-    """Remove what killed processes have left behind."""
+def _remove_abandoned_drafts(base_path: Path) -> None:
+    """Remove the drafts of killed processes."""
     for draft in base_path.glob(f"{_DRAFT}*"):
-        with suppress(FileNotFoundError):  # it has just been published
+        with suppress(FileNotFoundError):  # published in the meantime
             if time.time() - draft.stat().st_mtime > _ABANDONED_S:
                 shutil.rmtree(draft, ignore_errors=True)
 
@@ -71,5 +78,5 @@ def versions(base_path: Path) -> list[int]:
 
 
 def newest_version(base_path: Path) -> int:
-    """Return the biggest version number, 0 when there is none."""
+    """Return the highest version number, 0 when there is none."""
     return max(versions(base_path), default=0)

@@ -1,8 +1,9 @@
 """Write the requests that TensorFlow Serving replays before a version becomes available.
 
 The file is a TFRecord of ``tensorflow.serving.PredictionLog``. The messages are declared here with
-the few fields in use, in a pool of their own, so that ``tensorflow-serving-api`` is neither needed
-nor in the way. A tensor is declared as bytes: on the wire that equals an embedded message.
+the few fields in use, in a separate descriptor pool, so that ``tensorflow-serving-api`` is neither
+needed nor in conflict. A tensor is declared as bytes, which has the same encoding as an embedded
+message.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 
     from model_catalog.spec import ModelSpec
 
-#: Where TensorFlow Serving looks, below the version folder.
+#: Path below the version folder, prescribed by TensorFlow Serving.
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 
-#: Message -> field -> (number, type); numbers from tensorflow_serving/apis/*.proto. "…*" repeats.
+#: Message -> field -> (number, type); a type that ends in "*" is repeated. The numbers are those of
+#: tensorflow_serving/apis/*.proto.
 _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "ModelSpec": {"name": (1, "string"), "signature_name": (3, "string")},
     "Input": {"key": (1, "string"), "value": (2, "bytes")},
@@ -31,7 +33,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
 
 
 def write_warmup(folder: Path, spec: ModelSpec) -> None:
-    """Write one black picture for each of the signatures that the gateway may call."""
+    """Write one request with a black picture for each signature that the gateway may call."""
     import tensorflow as tf
 
     shape = (1, spec.input.height, spec.input.width, spec.input.channels)

@@ -1,4 +1,4 @@
-"""The digits model: honest data, a network that learns, and a committed version that knows them."""
+"""The digits model: its training data, its network, and the accuracy of the committed version."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from model_catalog.labels import numbered_labels
 from model_catalog.spec import SPEC_FILE, ModelSpec
+from scripts.digit_augmentation import augmented, without_bar
 from scripts.digit_network import digit_network
-from scripts.digit_pictures import SIDE, held_out, training, varied, without_bar
+from scripts.digit_pictures import SIDE, held_out, training
 from scripts.train_digits_model import scaled
 
 if TYPE_CHECKING:
@@ -42,27 +43,27 @@ def answers(signatures: dict[str, Any], pictures: NDArray[np.uint8]) -> NDArray[
 
 
 def test_held_out_digits_are_the_same_every_time_and_of_every_kind() -> None:
-    exam = held_out()
+    unseen = held_out()
 
-    assert exam.pictures.shape == (360, SIDE, SIDE)
-    assert exam.pictures.dtype == np.uint8
-    assert np.bincount(exam.digits).min() >= 34
-    np.testing.assert_array_equal(exam.pictures, held_out().pictures)
+    assert unseen.pictures.shape == (360, SIDE, SIDE)
+    assert unseen.pictures.dtype == np.uint8
+    assert np.bincount(unseen.digits).min() >= 34
+    np.testing.assert_array_equal(unseen.pictures, held_out().pictures)
 
 
 def test_training_never_sees_a_held_out_digit() -> None:
-    lessons = {picture.tobytes() for picture in training().pictures}
-    exam = {picture.tobytes() for picture in held_out().pictures}
+    seen = {picture.tobytes() for picture in training().pictures}
+    unseen = {picture.tobytes() for picture in held_out().pictures}
 
     assert len(training().digits) + len(held_out().digits) == 1797
-    assert lessons & exam == set()
+    assert seen & unseen == set()
 
 
 def test_variants_differ_and_half_of_them_are_dark_on_light() -> None:
     random = np.random.default_rng(1)
     picture = held_out().pictures[0]
 
-    variants = np.stack([varied(picture, 0, random) for _ in range(400)])
+    variants = np.stack([augmented(picture, 0, random) for _ in range(400)])
 
     edges = np.median(variants[:, :, [0, -1]], axis=(1, 2))
     assert variants.shape == (400, SIDE, SIDE)

@@ -22,7 +22,7 @@ from tests.scripts.models import classifier
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.usefixtures("tensorflow"),
-    # Keras saves variables by a way that numpy 2 frowns upon.
+    # Keras saves variables by a conversion that numpy 2 warns of.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword"),
 ]
 
