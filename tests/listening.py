@@ -1,16 +1,19 @@
-"""Run a server of the standard library's kind beside a test."""
+"""Run HTTP servers of the standard library in a thread beside a test."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socketserver import TCPServer
 
 
 @contextmanager
 def listening(server: TCPServer) -> Iterator[str]:
-    """Serve in a thread; the URL."""
+    """Serve in a thread and yield the URL."""
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -19,3 +22,16 @@ def listening(server: TCPServer) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def folder_site(folder: Path) -> Iterator[str]:
+    """Serve the files of a folder, and yield the URL: a site with an origin of its own."""
+    handler = partial(_QuietHandler, directory=str(folder))
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
+        yield url

@@ -1,11 +1,9 @@
-"""Sites that a browser can visit: the gateway on a real socket, and folders of other origins."""
+"""The gateway on a real socket, so that a browser can visit it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +39,3 @@ def gateway(
             yield url
     finally:
         close_app(app)
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def folder_site(folder: Path) -> Iterator[str]:
-    """Serve the files of a folder: a site of its own, with an origin of its own."""
-    handler = partial(_Quiet, directory=str(folder))
-    with listening(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
-        yield url

@@ -13,7 +13,7 @@ from flask_server import keys
 from tests.browser import node
 from tests.browser.conftest import DIGITS, MakeSite, Open
 from tests.browser.person import IMAGES
-from tests.browser.sites import folder_site
+from tests.listening import folder_site
 from tests.running import ROOT
 
 pytestmark = pytest.mark.slow

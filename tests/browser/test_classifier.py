@@ -19,8 +19,8 @@ from flask_server import keys
 from tests.browser.conftest import DIGITS, MakeSite, Open
 from tests.browser.person import IMAGES
 from tests.browser.script import Reply, Script, scripted
-from tests.browser.sites import folder_site
 from tests.flask_server.conftest import draw, saved
+from tests.listening import folder_site
 from tests.running import ROOT, free_port
 
 pytestmark = pytest.mark.slow
