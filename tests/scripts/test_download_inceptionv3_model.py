@@ -15,14 +15,9 @@ import numpy as np
 import pytest
 
 from scripts import reachability
-from scripts.download_inceptionv3_model import (
-    WeightsError,
-    WeightsFile,
-    imagenet_weights,
-    inception_v3,
-    main,
-    save,
-)
+from scripts.download_inceptionv3_model import inception_v3, main, save
+from scripts.imagenet_weights import WeightsError, WeightsFile, imagenet_weights
+from tests.listening import listening
 from tests.scripts.models import classifier
 
 if TYPE_CHECKING:
@@ -77,13 +72,9 @@ class Mirror(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def mirror() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), Mirror)) as url:
+        yield url
         Mirror.released.set()
-        server.shutdown()
-        thread.join()
     Mirror.released.clear()
 
 
