@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.fixtures import FOLDER, Fixture
 from benchmarks.processes import free_port, running
-from benchmarks.subject import Subject
+from benchmarks.system_under_test import Subject
 from flask_server.imaging.resizing import Resize, resizer
 
 CPUS = len(os.sched_getaffinity(0))

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from benchmarks.fixtures import Fixture
 from benchmarks.own_system import Layout, model_server
 from benchmarks.processes import ROOT, free_port, running
-from benchmarks.subject import Subject
+from benchmarks.system_under_test import Subject
 
 PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 GENUINE = "tensorflow_model_server"

@@ -9,7 +9,7 @@ from benchmarks.bench import Bench
 from benchmarks.figures import Json, median
 from benchmarks.fixtures import Fixture
 from benchmarks.own_system import Layout, both
-from benchmarks.subject import FORMS
+from benchmarks.system_under_test import FORMS
 
 STEPS = {"mobilenet": (1, 2, 4, 8, 16, 32, 64, 128, 256), "inception": (1, 4, 16, 64, 256)}
 #: Above the largest number of connections, so that nothing is refused.

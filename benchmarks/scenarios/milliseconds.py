@@ -13,7 +13,7 @@ from benchmarks.fixtures import SIDES, Fixture
 from benchmarks.limits import Limit, limit
 from benchmarks.own_system import Layout, both
 from benchmarks.pictures import resized
-from benchmarks.subject import FORMS
+from benchmarks.system_under_test import FORMS
 
 _STAGE = re.compile(r"(\w+);dur=([\d.]+)")
 

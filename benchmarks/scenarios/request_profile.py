@@ -20,7 +20,7 @@ from benchmarks.figures import Json, median
 from benchmarks.fixtures import SIDES, Fixture
 from benchmarks.gateway_cost import gateway, question, request_ms
 from benchmarks.processes import free_port, running
-from benchmarks.subject import FORMS
+from benchmarks.system_under_test import FORMS
 from benchmarks.zero_serving import answers
 from flask_server.deadline import Deadline
 from flask_server.imaging import decoding

@@ -12,7 +12,7 @@ from benchmarks.figures import Json, summary
 from benchmarks.fixtures import Fixture
 from benchmarks.own_system import Layout, model_server
 from benchmarks.processes import resident_mb
-from benchmarks.subject import Subject
+from benchmarks.system_under_test import Subject
 
 
 def second_start(bench: Bench) -> Json:

@@ -10,7 +10,7 @@ from benchmarks.fixtures import Fixture
 from benchmarks.limits import Limit, limit
 from benchmarks.own_system import ENGINES, both
 from benchmarks.peer_systems import Absent, peers
-from benchmarks.subject import Subject
+from benchmarks.system_under_test import Subject
 
 CONNECTIONS = 16
 FIGURES = ("requests_per_s", "p50_ms", "p99_ms", "wrong", "refused", "broken")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.load import LoadError, Target, load, read_result
-from benchmarks.subject import CLASS_ID
+from benchmarks.system_under_test import CLASS_ID
 from tests.listening import listening
 
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
