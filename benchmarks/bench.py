@@ -1,4 +1,4 @@
-"""What every scenario is given: how long and how often to measure, and on what."""
+"""Settings that every scenario receives: durations, numbers of rounds, and the test data."""
 
 from __future__ import annotations
 
@@ -9,40 +9,42 @@ from benchmarks import fixtures
 from benchmarks.figures import Json
 from benchmarks.fixtures import Fixture
 
-#: How many answers each connection gets while throughput is measured, if there is time.
-ANSWERS_EACH = 4
-MOST_S = 30.0
+#: Minimum number of answers per connection in a measurement of throughput, if there is time.
+MIN_ANSWERS_PER_CONNECTION = 4
+#: Longest measurement of throughput.
+MAX_WINDOW_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bench:
-    """One run of the benchmark."""
+    """Settings of one run of the benchmark."""
 
     seconds: float = 4
-    """How long one measurement takes."""
+    """Minimum duration of one measurement."""
 
     rounds: int = 3
-    """How often each system is measured; every round measures all of them."""
+    """Number of measurements of each system; every round measures all systems once."""
 
     answers: int = 256
-    """How many answers a measurement of throughput shall hold, if there is time.
+    """Minimum number of answers in a measurement of throughput, if there is time.
 
-    Most systems answer eight at a time: a short window has one batch more or less by chance.
+    Most systems answer batches of eight, so a short measurement gains or loses a batch by chance.
     """
 
     warm_up_s: float = 3
+    """Duration of the load before the first measurement."""
 
     def window_s(self, connections: int, pace: float) -> float:
-        """Return how long to measure a system that gave ``pace`` answers a second before."""
-        answers = max(self.answers, ANSWERS_EACH * connections)
-        return min(MOST_S, max(self.seconds, answers / max(pace, 1)))
+        """Return the duration of a measurement; ``pace`` is the last throughput in answers/s."""
+        answers = max(self.answers, MIN_ANSWERS_PER_CONNECTION * connections)
+        return min(MAX_WINDOW_S, max(self.seconds, answers / max(pace, 1)))
 
     def fixture(self, model: str) -> Fixture:
-        """Return a model with its pictures and the right answers."""
+        """Return a model with its pictures and the expected answers."""
         return fixtures.load(model)
 
     def say(self, text: str) -> None:
-        """Tell the person who waits what has been measured."""
+        """Print an intermediate result."""
         print(f"  {text}", flush=True)
 
 

@@ -1,7 +1,7 @@
-"""What GATEWAY_FAST_RESIZE gains and changes: python -m benchmarks.fast_resize
+"""Cost and effect of GATEWAY_FAST_RESIZE: python -m benchmarks.fast_resize
 
-Both ways of resizing side by side on the benchmark's pictures: CPU time, levels, and the scores
-that the models then give (OpenVINO), beside what bf16 does to the scores of Pillow's pixels.
+Compares Pillow with the fast resizer on the benchmark's pictures: CPU time, pixel values, and the
+models' scores on OpenVINO. The change of scores by bf16 is printed for comparison.
 """
 
 from __future__ import annotations
@@ -28,60 +28,60 @@ REPEATS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Both:
-    """A model's pictures as its input sees them, resized in either way."""
+class ResizedPictures:
+    """The input pixels of one model from both resizers, and the CPU time per picture."""
 
     fixture: Fixture
-    slow_ms: float
+    pillow_ms: float
     fast_ms: float
-    exact: list[Pixels]
-    quick: list[Pixels]
+    pillow: list[Pixels]
+    fast: list[Pixels]
 
 
 def main() -> int:
     """Print the tables of docs/gateway.md."""
-    both = [resized_both_ways(model) for model in MODELS]
+    models = [resized_both_ways(model) for model in MODELS]
     head = ["model", "Pillow, CPU ms", "fast, CPU ms", "differing values", "by levels"]
-    print(grid(head, [pixel_row(one) for one in both]), end="\n\n")
+    print(grid(head, [pixel_row(one) for one in models]), end="\n\n")
     head = ["change of scores", "fast resizing, maximum", "fast resizing, best class, mean"]
-    print(grid([*head, "bf16, maximum", "same best class"], [score_row(one) for one in both]))
+    print(grid([*head, "bf16, maximum", "same best class"], [score_row(one) for one in models]))
     return 0
 
 
-def resized_both_ways(model: str) -> Both:
-    """Resize a model's pictures with Pillow and with the fast resizer, and time both."""
+def resized_both_ways(model: str) -> ResizedPictures:
+    """Resize a model's pictures with Pillow and with the fast resizer, and time resized."""
     fixture = fixtures.load(model)
     spec = InputSpec(height=fixture.side, width=fixture.side)
     pictures = [decode(data, max_pixels=sys.maxsize).image for data in fixture.pictures]
     ways = (by_pillow, resizer(fast=True))
     times = [[_resize_ms(pictures, spec, way) for way in ways] for _ in range(REPEATS)]
-    slow_ms, fast_ms = (statistics.median(column) for column in zip(*times, strict=True))
-    exact, quick = ([to_pixels(picture, spec, way) for picture in pictures] for way in ways)
-    return Both(fixture, slow_ms, fast_ms, exact, quick)
+    pillow_ms, fast_ms = (statistics.median(column) for column in zip(*times, strict=True))
+    pillow, fast = ([to_pixels(picture, spec, way) for picture in pictures] for way in ways)
+    return ResizedPictures(fixture, pillow_ms, fast_ms, pillow, fast)
 
 
-def pixel_row(both: Both) -> list[str]:
-    """Return what the fast resizer gains, and how far its pixels are from Pillow's."""
-    apart = np.abs(np.stack(both.exact).astype(np.int16) - np.stack(both.quick))
+def pixel_row(resized: ResizedPictures) -> list[str]:
+    """Return a table row with CPU times and the differences of pixel values."""
+    apart = np.abs(np.stack(resized.pillow).astype(np.int16) - np.stack(resized.fast))
     return [
-        MODELS[both.fixture.model],
-        f"{both.slow_ms:.2f}",
-        f"{both.fast_ms:.2f}",
+        MODELS[resized.fixture.model],
+        f"{resized.pillow_ms:.2f}",
+        f"{resized.fast_ms:.2f}",
         f"{(apart > 0).mean():.2%}",
         str(apart.max()),
     ]
 
 
-def score_row(both: Both) -> list[str]:
-    """Return how far the scores move, beside what bf16 does to those of Pillow's pixels."""
-    f32, bf16 = (openvino(both.fixture.version, precision, 1) for precision in ("f32", "bf16"))
-    before, after = _scores(f32, both.exact), _scores(f32, both.quick)
+def score_row(resized: ResizedPictures) -> list[str]:
+    """Return a table row with the changes of scores by the fast resizer and by bf16."""
+    f32, bf16 = (openvino(resized.fixture.version, precision, 1) for precision in ("f32", "bf16"))
+    before, after = _scores(f32, resized.pillow), _scores(f32, resized.fast)
     same = (before.argmax(axis=1) == after.argmax(axis=1)).sum()
     return [
-        MODELS[both.fixture.model],
+        MODELS[resized.fixture.model],
         f"{np.abs(before - after).max():.3f}",
         f"{np.abs(before.max(axis=1) - after.max(axis=1)).mean():.3f}",
-        f"{np.abs(before - _scores(bf16, both.exact)).max():.2f}",
+        f"{np.abs(before - _scores(bf16, resized.pillow)).max():.2f}",
         f"{same} of {len(before)}",
     ]
 

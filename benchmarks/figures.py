@@ -1,4 +1,4 @@
-"""Turn repeated measurements into the figures that are reported. Pure."""
+"""Summarise repeated measurements. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ Json = dict[str, Any]
 
 
 def median(values: Sequence[float]) -> float:
-    """Return the median; a benchmark without a single measurement has no figure."""
+    """Return the median, or raise ValueError without any value."""
     if not values:
         raise ValueError("There is no median of nothing.")
     return statistics.median(values)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the least value that ``share`` of all values do not exceed."""
+    """Return the smallest value that at least a ``share`` of all values do not exceed."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def paired_ratio(above: Sequence[float], below: Sequence[float]) -> float:
-    """Return the median of the ratios round by round, so that a slow minute counts on both sides.
+    """Return the median of the ratios of each round, so that a slow round affects both values.
 
-    Only rounds that both have count; something that came to zero has no ratio.
+    Rounds that only one side has, and rounds with a zero in ``below``, are left out.
     """
     ratios = [a / b for a, b in zip(above, below, strict=False) if b > 0]
     return median(ratios)

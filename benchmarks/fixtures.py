@@ -1,7 +1,7 @@
-"""Know where the models, pictures and expected answers of a benchmark lie, and have them made once.
+"""Load the models, pictures and expected answers of the benchmark; build them on first use.
 
-Making them needs TensorFlow and half a minute, so it happens in a process of its own
-(``benchmarks.prepare``) and is kept in ``.run/bench``.
+Building needs TensorFlow and half a minute, so it runs in a separate process
+(``benchmarks.prepare``). The result is kept in ``.run/bench``.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from benchmarks.processes import ROOT
 FOLDER = ROOT / ".run" / "bench"
 SIDES = {"inception": 299, "mobilenet": 192}
 PICTURES = 48
-#: The files that decide what is made: change one, and it is made anew.
+#: The fixtures are built again when one of these files changes.
 _RECIPE = ("prepare.py", "pictures.py", "fixtures.py")
 
 
 @dataclass(frozen=True, slots=True)
 class Fixture:
-    """One model, the pictures it is asked about, and what the answers must be."""
+    """One model with its pictures and their expected classes."""
 
     model: str
     side: int
 
     trained: bool
-    """False for seeded random weights: the work is the same, the labels mean nothing."""
+    """False for seeded random weights: the cost is the same, the labels are meaningless."""
 
     pictures: Sequence[bytes]
     class_ids: Sequence[str]
-    """The best class of each picture, by TensorFlow in process."""
+    """The best class of each picture, computed by TensorFlow in process."""
 
     @property
     def base_path(self) -> Path:
@@ -44,12 +44,12 @@ class Fixture:
 
     @property
     def version(self) -> Path:
-        """The SavedModel."""
+        """The folder of the SavedModel."""
         return self.base_path / "1"
 
 
 def load(model: str) -> Fixture:
-    """Return what is needed to ask the model, made now where it is missing or stale."""
+    """Return the fixture of a model; build it first where it is missing or stale."""
     folder = FOLDER / "expected" / model
     if _stamp(folder) != recipe():
         print(f"preparing {model} (once)", flush=True)
@@ -65,7 +65,7 @@ def load(model: str) -> Fixture:
 
 
 def save(model: str, pictures: Sequence[bytes], class_ids: Sequence[str], trained: bool) -> None:
-    """Keep pictures and expected answers; the stamp comes last, so half a folder is no fixture."""
+    """Save pictures and expected answers; the JSON file is last and makes the fixture valid."""
     folder = FOLDER / "expected" / model
     folder.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(pictures):

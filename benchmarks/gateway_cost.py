@@ -1,7 +1,7 @@
-"""What the gateway costs, beside the bare work: python -m benchmarks.gateway_cost
+"""Cost of the gateway in relation to the bare work: python -m benchmarks.gateway_cost
 
-One worker in front of a Serving that answers in no time; all of its CPU time per request, held
-against what Pillow needs for the same picture in the same run. Also start-up time and memory.
+Measures the CPU time per request of one gateway worker in front of a stub of TensorFlow Serving,
+and compares it with Pillow's CPU time for the same picture. Also prints start-up time and memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.processes import ROOT, cpu_s, family, free_port, resident_mb, running
+from benchmarks.processes import ROOT, cpu_s, free_port, process_tree, resident_mb, running
 
 SIDE = 299
 REPEATS = 5
@@ -39,7 +39,7 @@ def jpeg(width: int, height: int, quality: int) -> bytes:
 
 
 def decode_and_resize(picture: bytes) -> None:
-    """Do the bare work for a small picture."""
+    """Do the bare work for a small picture: decode, resize."""
     with Image.open(io.BytesIO(picture)) as image:
         image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR).tobytes()
 
@@ -53,8 +53,8 @@ def reduced_decode_and_resize(picture: bytes) -> None:
 
 def bare_ms(work: Callable[[], object], count: int) -> float:
     """Return the CPU milliseconds of one run of the work."""
-    # Once a large block has been freed, glibc keeps what is freed, as in a process that has run
-    # for a while; before, it asks the system for the memory of every picture anew.
+    # After a large block has been freed, glibc keeps freed memory, as in a process that has run for
+    # a while; before that, it requests the memory of every picture from the system again.
     bytearray(16 << 20)
     start = time.process_time()
     for _ in range(count):
@@ -64,9 +64,9 @@ def bare_ms(work: Callable[[], object], count: int) -> float:
 
 @contextmanager
 def gateway(models: int = 1) -> Iterator[tuple[int, int]]:
-    """Run one gateway worker in front of a zero-time Serving; its port and its worker's PID.
+    """Run one gateway worker in front of the stub; yield its port and the PID of the worker.
 
-    The first model is called ``toy``, the others are there to be looked after.
+    The first model is called ``toy``; the others are only polled by the gateway.
     """
     serving_port, port = free_port(), free_port()
     serving = ["-m", "benchmarks.zero_serving", str(serving_port), str(SIDE)]
@@ -85,11 +85,11 @@ def gateway(models: int = 1) -> Iterator[tuple[int, int]]:
             running(serving, f"http://127.0.0.1:{serving_port}/v1/models/toy"),
             running(command, f"http://127.0.0.1:{port}/readyz", environ) as process,
         ):
-            yield port, family(process.pid)[-1]
+            yield port, process_tree(process.pid)[-1]
 
 
 def request_ms(port: int, worker: int, body: bytes, count: int, wanted: bytes = FOUND) -> float:
-    """Return the worker's CPU milliseconds per request; each answer must hold what is wanted."""
+    """Return the worker's CPU milliseconds per request; each answer must contain ``wanted``."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     before = cpu_s([worker])
     for _ in range(count):
@@ -103,16 +103,16 @@ def request_ms(port: int, worker: int, body: bytes, count: int, wanted: bytes = 
     return (cpu_s([worker]) - before) / count * 1000
 
 
-def question(picture: bytes, **parameters: object) -> bytes:
-    """Return the body that asks about a picture."""
+def predict_body(picture: bytes, **parameters: object) -> bytes:
+    """Return the JSON body of a predict request for a picture."""
     return json.dumps({"image": base64.b64encode(picture).decode()} | parameters).encode()
 
 
-def ratios(
+def paired_medians_ms(
     port: int, worker: int, picture: bytes, bare: Callable[[], None], count: int
 ) -> tuple[float, float]:
-    """Return the medians of gateway and bare work over paired repeats, in CPU milliseconds."""
-    body = question(picture)
+    """Return the median CPU milliseconds of gateway and bare work over paired repeats."""
+    body = predict_body(picture)
     request_ms(port, worker, body, count // 4)
     pairs = [(request_ms(port, worker, body, count), bare_ms(bare, count)) for _ in range(REPEATS)]
     return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
@@ -131,7 +131,7 @@ def main() -> int:
         print("| picture | bytes | gateway, CPU ms | bare work, CPU ms | ratio | at most |")
         print("|---|---|---|---|---|---|")
         for name, picture, bare, count, most in rows:
-            mine, plain = ratios(port, worker, picture, bare, count)
+            mine, plain = paired_medians_ms(port, worker, picture, bare, count)
             figures = f"{mine:.2f} | {plain:.2f} | {mine / plain:.2f} | {most}"
             print(f"| {name} | {len(picture)} | {figures} |")
         print(

@@ -1,9 +1,9 @@
-"""Do the work itself, without HTTP: the limit that every system is held against.
+"""Do the bare work (decode, resize, inference) without HTTP: the limit of every system.
 
-``python -m benchmarks.in_process ENGINE PRECISION RESIZE LANES MODEL`` loads the model and then
-measures whatever a line on its standard input asks for, ``throughput BATCH SECONDS`` or ``latency
-BATCH SECONDS``, and answers with one JSON object a line. RESIZE is ``exact``, as Keras, or
-``usual``, as our gateway beside an engine of that precision.
+``python -m benchmarks.in_process ENGINE PRECISION RESIZE STREAMS MODEL`` loads the model and then
+reads commands from standard input, ``throughput BATCH SECONDS`` or ``latency BATCH SECONDS``, one
+per line; each result is one line of JSON. RESIZE is ``exact``, as Keras resizes, or ``usual``, as
+the gateway resizes for an engine of that precision.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ Floats = NDArray[np.float32]
 Classify = Callable[[Floats], Floats]
 
 
-def openvino(folder: Path, precision: str, lanes: int) -> Classify:
-    """Return the model on OpenVINO; each lane has its own share of the cores."""
+def openvino(folder: Path, precision: str, streams: int) -> Classify:
+    """Return the model on OpenVINO; each stream has its own share of the cores."""
     from openvino import Core  # type: ignore[import-untyped,unused-ignore]
 
     hints = {
         "INFERENCE_PRECISION_HINT": precision,
-        "PERFORMANCE_HINT": "LATENCY" if lanes == 1 else "THROUGHPUT",
-        "NUM_STREAMS": str(lanes),
+        "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+        "NUM_STREAMS": str(streams),
         "INFERENCE_NUM_THREADS": str(CPUS),
     }
     compiled = Core().compile_model(str(folder), "CPU", hints)
@@ -55,7 +55,7 @@ def openvino(folder: Path, precision: str, lanes: int) -> Classify:
     return classify
 
 
-def tensorflow(folder: Path, precision: str, lanes: int) -> Classify:
+def tensorflow(folder: Path, precision: str, streams: int) -> Classify:
     """Return the model on TensorFlow."""
     if precision != "f32":
         raise ValueError(f"TensorFlow computes in f32 here, not in {precision}.")
@@ -64,8 +64,8 @@ def tensorflow(folder: Path, precision: str, lanes: int) -> Classify:
     quiet_tensorflow.start()
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(max(1, CPUS // lanes))
-    tf.config.threading.set_inter_op_parallelism_threads(lanes)
+    tf.config.threading.set_intra_op_parallelism_threads(max(1, CPUS // streams))
+    tf.config.threading.set_inter_op_parallelism_threads(streams)
     loaded = tf.saved_model.load(str(folder))
     run = loaded.signatures["serving_default"]
 
@@ -79,7 +79,7 @@ def tensorflow(folder: Path, precision: str, lanes: int) -> Classify:
 LOADERS = {"openvino": openvino, "tensorflow": tensorflow}
 
 
-class Work:
+class Workload:
     """Decode, resize and classify a fixture's pictures over and over."""
 
     def __init__(self, fixture: Fixture, classify: Classify, resize: Resize) -> None:
@@ -90,7 +90,7 @@ class Work:
         self._expected = [index[class_id] for class_id in fixture.class_ids]
 
     def batches(self, size: int, start: int) -> Iterator[tuple[float, int]]:
-        """Work without end; yield after each batch the seconds it took and its wrong answers."""
+        """Process batches endlessly; yield the seconds and the number of wrong answers of each."""
         count, at = len(self._fixture.pictures), start
         while True:
             numbers = [(at + step) % count for step in range(size)]
@@ -110,23 +110,23 @@ class Work:
         return images
 
     def latency(self, size: int, seconds: float) -> Json:
-        """Return the median time of one batch at a time."""
+        """Return the median duration of a batch, with one batch at a time."""
         end = time.perf_counter() + seconds
         runs = list(_until(end, self.batches(size, 0)))
         took = [took for took, _ in runs]
         return {"p50_ms": statistics.median(took) * 1000, "wrong": sum(wrong for _, wrong in runs)}
 
-    def throughput(self, lanes: int, size: int, seconds: float) -> Json:
-        """Return right answers per second with several threads at work."""
+    def throughput(self, streams: int, size: int, seconds: float) -> Json:
+        """Return right answers per second with one thread per stream."""
         done: list[tuple[float, int]] = []
         start = time.perf_counter()
         threads = [
             threading.Thread(
-                target=lambda lane=lane: done.extend(
-                    _until(start + seconds, self.batches(size, lane * size))
+                target=lambda stream=stream: done.extend(
+                    _until(start + seconds, self.batches(size, stream * size))
                 )
             )
-            for lane in range(lanes)
+            for stream in range(streams)
         ]
         for thread in threads:
             thread.start()
@@ -145,25 +145,25 @@ def _until(end: float, batches: Iterator[tuple[float, int]]) -> Iterator[tuple[f
             return
 
 
-def main(layout: Layout, lanes: int, model: str) -> int:
-    """Measure what is asked for until the standard input ends."""
+def main(layout: Layout, streams: int, model: str) -> int:
+    """Execute the commands of standard input until it ends."""
     fixture = fixtures.load(model)
-    classify = LOADERS[layout.engine](fixture.version, layout.precision, lanes)
-    work = Work(fixture, classify, layout.resize)
+    classify = LOADERS[layout.engine](fixture.version, layout.precision, streams)
+    work = Workload(fixture, classify, layout.resize)
     for _ in islice(work.batches(8, 0), 4):
         pass
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        verb, size, seconds = line.split()
-        if verb == "latency":
+        command, size, seconds = line.split()
+        if command == "latency":
             answer = work.latency(int(size), float(seconds))
         else:
-            answer = work.throughput(lanes, int(size), float(seconds))
+            answer = work.throughput(streams, int(size), float(seconds))
         print(json.dumps(answer), flush=True)
     return 0
 
 
 if __name__ == "__main__":
-    named, exactly, resizing, side_by_side, measured = sys.argv[1:]
-    computed = Layout(engine=named, precision=exactly, exact_resize=resizing == "exact")
-    sys.exit(main(computed, int(side_by_side), measured))
+    engine, precision, resize, streams, model = sys.argv[1:]
+    layout = Layout(engine=engine, precision=precision, exact_resize=resize == "exact")
+    sys.exit(main(layout, int(streams), model))

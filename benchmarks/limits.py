@@ -1,4 +1,4 @@
-"""Keep an in-process worker at hand and ask it how fast the bare work is."""
+"""Run ``benchmarks.in_process`` as a worker process and send it commands."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One worker (``benchmarks.in_process``) that has its model loaded."""
+    """A worker process that has loaded its model; it measures the limit of one engine."""
 
     name: str
     process: subprocess.Popen[str]
 
     def throughput(self, seconds: float, size: int = BATCH) -> Json:
-        """Return how many pictures per second the machine can do without HTTP."""
+        """Return pictures per second without HTTP, and the CPU milliseconds per picture."""
         before = cpu_s([self.process.pid])
-        result = self._ask(f"throughput {size} {seconds}")
+        result = self._send(f"throughput {size} {seconds}")
         answers = max(result["requests_per_s"] * result["seconds"], 1)
         return result | {"cpu_ms": (cpu_s([self.process.pid]) - before) / answers * 1000}
 
     def latency(self, seconds: float, size: int = 1) -> Json:
         """Return the median time of decode, resize and inference, one batch at a time."""
-        return self._ask(f"latency {size} {seconds}")
+        return self._send(f"latency {size} {seconds}")
 
-    def _ask(self, question: str) -> Json:
-        _pipe(self.process.stdin).write(f"{question}\n")
+    def _send(self, command: str) -> Json:
+        _pipe(self.process.stdin).write(f"{command}\n")
         _pipe(self.process.stdin).flush()
         return self.read()
 
@@ -51,7 +51,7 @@ class Limit:
 
 @contextmanager
 def limit(model: str, layout: Layout) -> Iterator[Limit]:
-    """Run a worker with the layout's engine; the block starts when it is warm."""
+    """Run a worker with the layout's engine; the block starts after its warm-up."""
     LOGS.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.in_process"]
     resize = "exact" if layout.exact_resize else "usual"

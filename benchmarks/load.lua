@@ -1,11 +1,11 @@
--- Ask about a rotating set of pictures and check every answer.
+-- Send a rotating set of requests and check every answer.
 --
--- wrk hands an answer to its thread without saying which question it belongs to, so every thread
--- has exactly one connection (wrk -tN -cN): its last question is the one that was answered.
+-- wrk passes an answer to its thread without the request, so every thread has exactly one connection
+-- (wrk -tN -cN): the answer then belongs to the thread's last request.
 --
 --   wrk -s load.lua URL -- FILE CONTENT_TYPE MODE PICTURES_PER_THREAD BEGIN END
 --
--- FILE holds one question per line, "<expected class>\t<body>". MODE says how to find the best
+-- FILE has one request per line, "<expected class>\t<body>". MODE says how to find the best
 -- class of an answer: a Lua pattern, or "argmax" for a list of scores (then the class is a number).
 -- Only answers from BEGIN to END count, in seconds of the monotonic clock: wrk starts its threads one
 -- by one, the first are at work long before the last, and its own clock starts only then.
@@ -30,7 +30,7 @@ local function now()
   return tonumber(moment.s) + tonumber(moment.ns) / 1e9
 end
 
-local function questions(path)
+local function requests(path)
   local found = {}
   for line in io.lines(path) do
     local expected, body = line:match("^([^\t]*)\t(.*)$")
@@ -40,23 +40,23 @@ local function questions(path)
 end
 
 function init(args)
-  local all = questions(args[1])
+  local all = requests(args[1])
   local headers = { ["Content-Type"] = args[2] }
   mode = args[3]
   from, to = tonumber(args[5]), tonumber(args[6])
   mine, turn, wrong, refused, took_ms = {}, 0, 0, 0, {}
   for step = 1, math.min(tonumber(args[4]), #all) do
-    local question = all[(number * 7 + step) % #all + 1]
-    question.request = wrk.format("POST", nil, headers, question.body)
-    question.body = nil
-    table.insert(mine, question)
+    local entry = all[(number * 7 + step) % #all + 1]
+    entry.request = wrk.format("POST", nil, headers, entry.body)
+    entry.body = nil
+    table.insert(mine, entry)
   end
   ready = now()
 end
 
 function request()
   turn = turn % #mine + 1
-  asked = now()
+  sent = now()
   return mine[turn].request
 end
 
@@ -80,7 +80,7 @@ function response(status, headers, body)
   local answer
   if mode == "argmax" then answer = argmax(body) else answer = body:match(mode) end
   if answer ~= mine[turn].expected then wrong = wrong + 1 end
-  table.insert(took_ms, (answered - asked) * 1e3)
+  table.insert(took_ms, (answered - sent) * 1e3)
 end
 
 function done(summary)

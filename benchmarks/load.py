@@ -1,7 +1,7 @@
-"""Put load on a system with wrk, and check its answers while doing so.
+"""Put load on a system with wrk, and check every answer.
 
-Each connection is a thread of wrk's with a script of its own (``load.lua``), which knows the
-question that an answer belongs to.
+Each connection is a thread of wrk that runs its own copy of ``load.lua``, which knows the request
+of each answer.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from pathlib import Path
 from benchmarks.figures import Json, percentile
 
 SCRIPT = Path(__file__).with_name("load.lua")
-#: How long one answer may take; wrk counts slower ones as broken.
-PATIENCE_S = 60
-#: How long all connections are at work before the counting begins, at least.
+#: Time limit of one answer; wrk counts slower ones as broken.
+ANSWER_TIMEOUT_S = 60
+#: Minimum duration of the load on all connections before the counting begins.
 LEAD_S = 1.0
-#: How fast wrk reads the questions at the least; each of its threads reads all of them, in turn.
+#: Minimum speed at which wrk reads the file of requests; its threads read it one after another.
 READ_BYTES_PER_S = 100 << 20
-#: Bytes of questions that all threads of wrk may hold together.
+#: Bytes of requests that all threads of wrk may hold together.
 _HELD = 256 << 20
 
 
 class LoadError(RuntimeError):
-    """The load could not be produced, so there is nothing to report."""
+    """The load could not be produced, so there is no result."""
 
 
 class Crash(LoadError):
-    """wrk was ended by a signal."""
+    """A signal ended wrk."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where the questions go, and how the answers are read."""
+class LoadTarget:
+    """Where requests are sent, and how answers are checked."""
 
     url: str
-    questions: Path
-    """One per line: the expected class, a tab, the body."""
+    requests_file: Path
+    """One request per line: the expected class, a tab, the body."""
 
     content_type: str
 
@@ -51,29 +51,34 @@ class Target:
 
 
 def load(
-    target: Target, connections: int, seconds: float, at_edges: Callable[[], None] = lambda: None
+    target: LoadTarget,
+    connections: int,
+    seconds: float,
+    at_edges: Callable[[], None] = lambda: None,
 ) -> Json:
-    """Return throughput of right answers, latencies and what went wrong.
+    """Return throughput of right answers, latencies and numbers of failures.
 
-    Only answers within ``seconds`` count, which begin when all connections have long been at work;
-    ``at_edges`` is called when they begin and when they end.
+    Only answers within a window of ``seconds`` count; it begins when all connections are busy.
+    ``at_edges`` is called at its beginning and at its end.
     """
     if shutil.which("wrk") is None:
         raise LoadError("wrk is not installed; on Debian: apt-get install wrk")
     try:
         return _load(target, connections, seconds, at_edges)
-    except Crash:  # once in some hundred runs, and then nothing was measured
+    except Crash:  # wrk crashes in one of some hundred runs, without a result
         return _load(target, connections, seconds, at_edges)
 
 
-def _load(target: Target, connections: int, seconds: float, at_edges: Callable[[], None]) -> Json:
-    lead = LEAD_S + connections * target.questions.stat().st_size / READ_BYTES_PER_S
+def _load(
+    target: LoadTarget, connections: int, seconds: float, at_edges: Callable[[], None]
+) -> Json:
+    lead = LEAD_S + connections * target.requests_file.stat().st_size / READ_BYTES_PER_S
     begin = time.monotonic() + lead
     end = begin + seconds
     command = ["wrk", f"-t{connections}", f"-c{connections}", f"-d{math.ceil(lead + seconds)}s"]
-    command += ["--timeout", f"{PATIENCE_S}s", "-s", str(SCRIPT), target.url, "--"]
-    command += [str(target.questions), target.content_type, target.answer]
-    command += [str(_per_thread(target.questions, connections)), str(begin), str(end)]
+    command += ["--timeout", f"{ANSWER_TIMEOUT_S}s", "-s", str(SCRIPT), target.url, "--"]
+    command += [str(target.requests_file), target.content_type, target.answer]
+    command += [str(_per_thread(target.requests_file, connections)), str(begin), str(end)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as wrk:
         for edge in (begin, end):
@@ -86,7 +91,7 @@ def _load(target: Target, connections: int, seconds: float, at_edges: Callable[[
 
 
 def read_result(output: str, begin: float, end: float, errors: str = "") -> Json:
-    """Return the script's figures; an answer that was refused or wrong is no throughput."""
+    """Return the figures that the script printed; refused or wrong answers are no throughput."""
     _, found, text = output.rpartition("RESULT ")
     if not found:
         raise LoadError(f"wrk gave no result: {(errors or output).strip()[-400:]}")
@@ -101,12 +106,13 @@ def read_result(output: str, begin: float, end: float, errors: str = "") -> Json
     # Without an answer there is no latency; zero would be the best of all.
     shares = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "max_ms": 1.0}
     return result | {
-        key: percentile(took, share) if took else PATIENCE_S * 1000 for key, share in shares.items()
+        key: percentile(took, share) if took else ANSWER_TIMEOUT_S * 1000
+        for key, share in shares.items()
     }
 
 
-def _per_thread(questions: Path, connections: int) -> int:
-    """Return how many distinct questions each thread holds: all that memory allows, at least 4."""
-    lines = questions.read_bytes().count(b"\n")
-    size = questions.stat().st_size / max(lines, 1)
+def _per_thread(requests_file: Path, connections: int) -> int:
+    """Return the number of distinct requests per thread: all that memory allows, at least 4."""
+    lines = requests_file.read_bytes().count(b"\n")
+    size = requests_file.stat().st_size / max(lines, 1)
     return max(4, min(lines, int(_HELD / connections / size)))

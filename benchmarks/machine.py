@@ -1,4 +1,4 @@
-"""Say what the figures were measured on."""
+"""Describe the machine and the software that the figures were measured on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = (
     *("tensorflow-cpu", "tensorflow", "openvino", "flask", "gunicorn"),
     *("numpy", "pillow", "cykooz.resizer", "orjson", "pybase64"),
 )
-_OF_INTEREST = ("avx512f", "avx512_bf16", "amx_bf16", "avx2")
+_FEATURES = ("avx512f", "avx512_bf16", "amx_bf16", "avx2")
 
 
 def describe() -> Json:
@@ -26,10 +26,10 @@ def describe() -> Json:
     return {
         "processor": model,
         "cores": CPUS,
-        "features": [name for name in _OF_INTEREST if name in flags],
+        "features": [name for name in _FEATURES if name in flags],
         "system": " ".join((platform.system(), *platform.libc_ver())),
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "commit": _commit(),
     }
 
@@ -40,7 +40,7 @@ def now() -> str:
 
 
 def load_average() -> float:
-    """Return how many processes wanted to run in the last minute: others disturb the figures."""
+    """Return the load average of the last minute; other processes disturb the figures."""
     return os.getloadavg()[0]
 
 
@@ -51,11 +51,11 @@ def _processor() -> tuple[str, list[str]]:
     return facts.get("model name", platform.machine()), facts.get("flags", "").split()
 
 
-def _version(package: str) -> str:
+def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
-        return ""
+        return None
 
 
 def _commit() -> str:

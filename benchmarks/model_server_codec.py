@@ -1,4 +1,4 @@
-"""Measure the embedded server's JSON codec and start-up against the plain way.
+"""Compare the embedded server's JSON codec and start-up with the standard way.
 
 ``python benchmarks/model_server_codec.py [--startup VERSION_FOLDER]`` prints one line per figure:
 reading a 299x299x3 list of floats (against json.loads + numpy.array), writing 1000 floats, and,
@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from model_server.codec.json_reader import Document  # noqa: E402
-from model_server.engines.protocol import TensorInfo  # noqa: E402
-from model_server.rest import predict_request  # noqa: E402 - the project need not be installed
-from model_server.rest.predict_response import row_answer  # noqa: E402
+from benchmarks.processes import ROOT, free_port
+from model_server.codec.json_reader import Document
+from model_server.engines.protocol import TensorInfo
+from model_server.rest import predict_request
+from model_server.rest.predict_response import row_answer
 
 SHAPE = (1, 299, 299, 3)
 INPUTS = {"x": TensorInfo("x:0", "float", None)}
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def best_ms(work: Callable[[], object], turns: int) -> float:
-    """Return the shortest of several runs."""
+    """Return the milliseconds of the shortest of several runs."""
     return min(_seconds(work) for _ in range(turns)) * 1000
 
 
@@ -62,7 +62,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def measure_reading(turns: int) -> None:
-    """Compare both ways of turning a request body into a tensor."""
+    """Compare the server's reader with json.loads and numpy.array."""
     pixels = np.random.default_rng(0).random(SHAPE, dtype=np.float32) * 2 - 1
     full = pixels.astype(np.float64)
     for name, values in (("full precision", full), ("4 decimals", full.round(4))):
@@ -73,7 +73,7 @@ def measure_reading(turns: int) -> None:
 
 
 def read_plainly(body: bytes) -> object:
-    """Read a predict body as anybody would."""
+    """Read a predict body with json.loads and numpy.array."""
     return np.array(json.loads(body)["instances"], np.float32)
 
 
@@ -99,23 +99,21 @@ def measure_startup(version: Path) -> None:
 
 def start_and_stop(version: Path) -> None:
     """Start the server, wait for its port, and end it at once."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as base:
         (Path(base) / version.name).symlink_to(version)
         command = [sys.executable, "-m", "model_server", f"--rest_api_port={port}"]
         child = subprocess.Popen(
             [*command, f"--model_base_path={base}", "--engine=tensorflow"], cwd=ROOT
         )
-        while child.poll() is None and not answers(port):
+        while child.poll() is None and not is_listening(port):
             time.sleep(0.01)
         child.kill()
         child.wait()
 
 
-def answers(port: int) -> bool:
-    """Tell whether somebody listens."""
+def is_listening(port: int) -> bool:
+    """Return whether a server listens on the port."""
     with socket.socket() as caller:
         return caller.connect_ex(("127.0.0.1", port)) == 0
 

@@ -1,4 +1,4 @@
-"""Start our two processes, as auto_cmd.py would but with every count in the open."""
+"""Start gateway and model server as auto_cmd.py does, with explicit numbers of processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.fixtures import FOLDER, Fixture
 from benchmarks.processes import free_port, running
-from benchmarks.system_under_test import Subject
+from benchmarks.system_under_test import SystemUnderTest
 from flask_server.imaging.resizing import Resize, resizer
 
 CPUS = len(os.sched_getaffinity(0))
@@ -18,46 +18,46 @@ CACHE = FOLDER / "openvino"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """How many processes and threads there are, and which engine computes."""
+    """Numbers of processes and threads, and the engine."""
 
     engine: str = "openvino"
     precision: str = "bf16"
 
     gateway_workers: int = max(1, CPUS // 2)
     in_flight: int = 64
-    """Most predictions at work in one gateway worker."""
+    """Maximum number of predictions in flight per gateway worker."""
 
     http_threads: int = 64
-    """Most requests at work in the model server."""
+    """Maximum number of requests in progress in the model server."""
 
     engine_threads: int = CPUS
 
     stream_per_core: bool = False
-    """Whether the engine has a stream for each core, for many callers, in place of one for all."""
+    """Whether the engine has one stream per core instead of a single one; suits many callers."""
 
     exact_resize: bool = False
     """Whether the gateway resizes as Keras does, although the engine computes in bf16."""
 
     @property
     def name(self) -> str:
-        """The engine as tables call it."""
+        """The name of the engine in tables."""
         streams = ", a stream per core" if self.stream_per_core else ""
         resize = ", exact resize" if self.exact_resize else ""
         return f"{self.engine} {self.precision}{streams}{resize}"
 
     @property
     def streams(self) -> int:
-        """How many runs the engine computes side by side."""
+        """Number of inferences that the engine runs in parallel."""
         return CPUS if self.stream_per_core else 1
 
     @property
     def fast_resize(self) -> bool:
-        """Whether the gateway resizes as fast as it can, as auto_cmd.py lets it in bf16."""
+        """Whether the gateway uses the fast resizer, as auto_cmd.py sets it for bf16."""
         return self.precision == "bf16" and not self.exact_resize
 
     @property
     def resize(self) -> Resize:
-        """How the gateway resizes."""
+        """The gateway's resize function."""
         return resizer(fast=None if self.fast_resize else False)
 
 
@@ -72,7 +72,7 @@ ENGINES = (
 
 @contextmanager
 def model_server(fixture: Fixture, layout: Layout) -> Iterator[tuple[str, int]]:
-    """Run the embedded server; the block gets its root and its process."""
+    """Run the embedded server; yield its root URL and its PID."""
     root = f"http://127.0.0.1:{free_port()}"
     flags = {
         "rest_api_port": root.rpartition(":")[2],
@@ -92,7 +92,7 @@ def model_server(fixture: Fixture, layout: Layout) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def gateway(model: str, serving_url: str, layout: Layout) -> Iterator[tuple[str, int]]:
-    """Run the gateway for one model; the block gets its root and its first process."""
+    """Run the gateway for one model; yield its root URL and the PID of its first process."""
     root = f"http://127.0.0.1:{free_port()}"
     models_file = FOLDER / f"{model}.toml"
     models_file.parent.mkdir(parents=True, exist_ok=True)
@@ -113,12 +113,12 @@ def gateway(model: str, serving_url: str, layout: Layout) -> Iterator[tuple[str,
 
 
 @contextmanager
-def both(fixture: Fixture, layout: Layout) -> Iterator[Subject]:
+def gateway_and_model_server(fixture: Fixture, layout: Layout) -> Iterator[SystemUnderTest]:
     """Run gateway and model server."""
     with ExitStack() as stack:
         serving_url, serving = stack.enter_context(model_server(fixture, layout))
         root, front = stack.enter_context(gateway(fixture.model, serving_url, layout))
-        yield Subject(
+        yield SystemUnderTest(
             name=f"gateway + embedded server, {layout.name}",
             url=f"{root}/models/{fixture.model}/predict",
             processes={"gateway": front, "model server": serving},

@@ -1,4 +1,4 @@
-"""Start the other systems where they are installed; where not, say so in the table."""
+"""Start the other systems, or raise NotInstalled where one is missing."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from contextlib import AbstractContextManager, contextmanager
 from benchmarks.fixtures import Fixture
 from benchmarks.own_system import Layout, model_server
 from benchmarks.processes import ROOT, free_port, running
-from benchmarks.system_under_test import Subject
+from benchmarks.system_under_test import SystemUnderTest
 
 PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 GENUINE = "tensorflow_model_server"
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "BENTOML_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1"}
 
 
-class Absent(Exception):
-    """The peer is not installed on this machine; the message says what is missing."""
+class NotInstalled(Exception):
+    """The peer is not installed on this machine; the message names the missing part."""
 
 
 @contextmanager
-def litserve(fixture: Fixture, *, fast: bool = False) -> Iterator[Subject]:
-    """Run LitServe, with the gateway's fast resizer or as it comes."""
-    _need("litserve")
+def litserve(fixture: Fixture, *, fast: bool = False) -> Iterator[SystemUnderTest]:
+    """Run LitServe, with the gateway's fast resizer or with Pillow."""
+    _require("litserve")
     arguments = [str(fixture.side), str(fixture.version), *(["fast"] if fast else [])]
     with _app("litserve_app", *arguments) as (root, pid):
-        yield Subject(
+        yield SystemUnderTest(
             name=f"LitServe (batch 8){', fast resize' if fast else ''}",
             url=f"{root}/predict",
             processes={"litserve": pid},
@@ -36,15 +36,15 @@ def litserve(fixture: Fixture, *, fast: bool = False) -> Iterator[Subject]:
 
 
 @contextmanager
-def bentoml(fixture: Fixture) -> Iterator[Subject]:
+def bentoml(fixture: Fixture) -> Iterator[SystemUnderTest]:
     """Run BentoML."""
-    _need("bentoml")
+    _require("bentoml")
     port = free_port()
-    command = ["-m", "bentoml", "serve", "benchmarks.peers.bentoml_app:Classifier"]
+    command = ["-m", "bentoml", "serve", "benchmarks.peers.bentoml_app:BentoClassifier"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     environ = {"SIDE": str(fixture.side), "SAVED_MODEL": str(fixture.version)}
     with _peer(command, port, "/readyz", environ) as pid:
-        yield Subject(
+        yield SystemUnderTest(
             name="BentoML (batch 8)",
             url=f"http://127.0.0.1:{port}/predict",
             form="images",
@@ -54,11 +54,11 @@ def bentoml(fixture: Fixture) -> Iterator[Subject]:
 
 
 @contextmanager
-def flask_keras(fixture: Fixture) -> Iterator[Subject]:
+def flask_keras(fixture: Fixture) -> Iterator[SystemUnderTest]:
     """Run Flask with keras.predict and a lock."""
-    _need("tensorflow")
+    _require("tensorflow")
     with _app("flask_keras_app", str(fixture.side), str(fixture.version)) as (root, pid):
-        yield Subject(
+        yield SystemUnderTest(
             name="Flask + keras.predict + lock",
             url=f"{root}/predict",
             processes={"flask": pid},
@@ -66,16 +66,16 @@ def flask_keras(fixture: Fixture) -> Iterator[Subject]:
 
 
 @contextmanager
-def tutorial(fixture: Fixture) -> Iterator[Subject]:
-    """Run the tutorial's way in front of the genuine server, or of ours where that is missing."""
-    _need("flask")
+def tutorial(fixture: Fixture) -> Iterator[SystemUnderTest]:
+    """Run the tutorial's gateway in front of TensorFlow Serving, or of the embedded server."""
+    _require("flask")
     serving = genuine_server if shutil.which(GENUINE) else _embedded_tensorflow
     behind = "genuine TF Serving" if shutil.which(GENUINE) else "the embedded server, tensorflow"
     with (
         serving(fixture) as (serving_url, server),
         _app("tutorial_app", str(fixture.side), serving_url, fixture.model) as (root, pid),
     ):
-        yield Subject(
+        yield SystemUnderTest(
             name=f"the tutorial's way, in front of {behind}",
             url=f"{root}/imageclassifier/predict/",
             form="form",
@@ -85,10 +85,10 @@ def tutorial(fixture: Fixture) -> Iterator[Subject]:
 
 @contextmanager
 def genuine_server(fixture: Fixture) -> Iterator[tuple[str, int]]:
-    """Run tensorflow_model_server; the block gets its root and its process."""
+    """Run tensorflow_model_server; yield its root URL and its PID."""
     program = shutil.which(GENUINE)
     if program is None:
-        raise Absent(f"{GENUINE} is not installed")
+        raise NotInstalled(f"{GENUINE} is not installed")
     port = free_port()
     flags = {
         "port": free_port(),
@@ -103,10 +103,10 @@ def genuine_server(fixture: Fixture) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def genuine_alone(fixture: Fixture, form: str) -> Iterator[Subject]:
-    """Run the genuine server to be asked directly."""
+def genuine_alone(fixture: Fixture, form: str) -> Iterator[SystemUnderTest]:
+    """Run TensorFlow Serving without a gateway."""
     with genuine_server(fixture) as (root, pid):
-        yield Subject(
+        yield SystemUnderTest(
             name=f"genuine TF Serving alone, asked with {form}",
             url=f"{root}/v1/models/{fixture.model}:predict",
             form=form,
@@ -115,11 +115,11 @@ def genuine_alone(fixture: Fixture, form: str) -> Iterator[Subject]:
 
 
 @contextmanager
-def embedded_alone(fixture: Fixture, form: str) -> Iterator[Subject]:
-    """Run our model server to be asked directly."""
+def embedded_alone(fixture: Fixture, form: str) -> Iterator[SystemUnderTest]:
+    """Run the embedded model server without a gateway."""
     layout = Layout()
     with model_server(fixture, layout) as (root, pid):
-        yield Subject(
+        yield SystemUnderTest(
             name=f"embedded server alone, {layout.name}, asked with {form}",
             url=f"{root}/v1/models/{fixture.model}:predict",
             form=form,
@@ -127,8 +127,8 @@ def embedded_alone(fixture: Fixture, form: str) -> Iterator[Subject]:
         )
 
 
-def peers(fixture: Fixture) -> dict[str, Callable[[], AbstractContextManager[Subject]]]:
-    """Return how to start each of the other systems, by short name."""
+def peers(fixture: Fixture) -> dict[str, Callable[[], AbstractContextManager[SystemUnderTest]]]:
+    """Return the functions that start the other systems, by short name."""
     return {
         "litserve": lambda: litserve(fixture),
         "litserve, fast resize": lambda: litserve(fixture, fast=True),
@@ -147,7 +147,7 @@ def _embedded_tensorflow(fixture: Fixture) -> AbstractContextManager[tuple[str, 
 
 @contextmanager
 def _app(module: str, *arguments: str) -> Iterator[tuple[str, int]]:
-    """Run one of benchmarks/peers; the block gets its root and its process."""
+    """Run one of benchmarks/peers; yield its root URL and its PID."""
     port = free_port()
     command = ["-m", f"benchmarks.peers.{module}", str(port), *arguments]
     with _peer(command, port, "/health") as pid:
@@ -163,10 +163,10 @@ def _peer(
         yield process.pid
 
 
-def _need(module: str) -> None:
-    """Raise Absent unless the peers' environment has the module."""
+def _require(module: str) -> None:
+    """Raise NotInstalled unless the peers' environment has the module."""
     if not PYTHON.is_file():
-        raise Absent("there is no .venv-bench; make bench makes it")
+        raise NotInstalled("there is no .venv-bench; make bench makes it")
     command = [str(PYTHON), "-c", f"import importlib.util as u; u.find_spec({module!r}) or 1 / 0"]
     if subprocess.run(command, capture_output=True, check=False).returncode:
-        raise Absent(f"{module} is not installed in .venv-bench")
+        raise NotInstalled(f"{module} is not installed in .venv-bench")

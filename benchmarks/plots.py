@@ -19,7 +19,7 @@ _MEANING = {
 
 
 def draw(sections: Json, folder: Path) -> None:
-    """Write a PNG for everything that was measured."""
+    """Write a PNG for each measured section."""
     if "connections" in sections:
         _over_connections(sections["connections"]["models"], folder)
     if "milliseconds" in sections:

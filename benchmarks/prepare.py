@@ -1,7 +1,7 @@
-"""Export a benchmark's model and work out the right answers: python -m benchmarks.prepare MODEL.
+"""Export a benchmark's model and compute the expected answers: python -m benchmarks.prepare MODEL.
 
-Where a model has random weights, its batch norms are fitted to the pictures, so that its answers
-differ between them and a mixed-up answer is noticed.
+The batch norms of a model with random weights are fitted to the pictures, so that its answers
+differ between pictures and a mixed-up answer is noticed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from benchmarks import fixtures, in_process
 from benchmarks.own_system import Layout
-from benchmarks.pictures import ROOT, jpegs, resized
+from benchmarks.pictures import jpegs, resized
+from benchmarks.processes import ROOT
 from flask_server.imaging.resizing import Resize, by_pillow
 from model_catalog.labels import imagenet_labels
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 MOBILENET = ROOT.parent / "shared" / "models" / "imagenet_mobilenet.keras"
 CANDIDATES = 6 * fixtures.PICTURES
 _SEED = 20261120
-_SHARPER = 20
+_LOGIT_FACTOR = 20
 
 Floats = NDArray[np.float32]
 
 
 def main(model: str) -> int:
-    """Make everything that ``fixtures.load`` reads."""
+    """Build everything that ``fixtures.load`` reads."""
     quiet_tensorflow.start()
     side = fixtures.SIDES[model]
     files = jpegs(CANDIDATES)
@@ -47,9 +48,9 @@ def main(model: str) -> int:
     scores = network.predict(images, verbose=0)
     best = scores.argmax(axis=1)
     for resize in (by_pillow, Layout().resize):
-        # No best class: nothing to be clear about.
+        # Equal scores for all classes: such a picture is never chosen.
         scores[_bf16_best(_scaled(files, side, resize), best, model) != best] = 1
-    chosen = clear_and_various(scores, fixtures.PICTURES)
+    chosen = confident_and_diverse(scores, fixtures.PICTURES)
     labels = imagenet_labels()
     fixtures.save(
         model,
@@ -66,10 +67,10 @@ def _scaled(files: Sequence[bytes], side: int, resize: Resize) -> Floats:
 
 
 def _bf16_best(images: Floats, expected: NDArray[np.intp], model: str) -> NDArray[np.intp]:
-    """Return the best classes that bf16 sees; the expected ones where there is no OpenVINO.
+    """Return the best classes in bf16; the expected ones where OpenVINO is not installed.
 
-    Random networks magnify its rounding, and that of the fast resizer; how well trained ones bear
-    it is a matter for tests.
+    Random networks magnify the rounding of bf16 and of the fast resizer; the effect on trained
+    networks is checked by tests.
     """
     if importlib.util.find_spec("openvino") is None:
         return expected
@@ -78,10 +79,10 @@ def _bf16_best(images: Floats, expected: NDArray[np.intp], model: str) -> NDArra
     return np.concatenate(parts)
 
 
-def clear_and_various(scores: Floats, count: int) -> list[int]:
-    """Choose pictures of as many classes as there are, among the clearest.
+def confident_and_diverse(scores: Floats, count: int) -> list[int]:
+    """Choose pictures with a clear best class, from as many classes as possible.
 
-    The best class of the clearest leads so far that rounding does not turn right into wrong.
+    The lead of the best class must be so large that rounding does not change the answer.
     """
     second, best = np.sort(scores, axis=1)[:, -2:].T
     classes: dict[int, list[int]] = {}
@@ -124,18 +125,18 @@ def _fitted(network: keras.Model, images: Floats) -> keras.Model:
 
 
 def _spread(network: keras.Model, images: Floats) -> None:
-    """Make scores that are nearly alike differ, and no class everybody's favourite."""
+    """Rescale the last layer so that scores differ clearly and no class always wins."""
     usual = np.log(network.predict(images, verbose=0)).mean(axis=0)
     last = next(layer for layer in reversed(network.layers) if layer.get_weights())
     kernel, bias = last.get_weights()
-    last.set_weights([kernel * _SHARPER, (bias - usual) * _SHARPER])
+    last.set_weights([kernel * _LOGIT_FACTOR, (bias - usual) * _LOGIT_FACTOR])
 
 
 def _export(network: keras.Model, name: str, side: int, trained: bool) -> None:
     from scripts.export_saved_model import export
 
     base_path = fixtures.FOLDER / "models" / name
-    _forget(base_path)
+    _remove(base_path)
     spec = ModelSpec(
         name=name,
         trained=trained,
@@ -146,7 +147,7 @@ def _export(network: keras.Model, name: str, side: int, trained: bool) -> None:
     export(network, base_path, spec)
 
 
-def _forget(base_path: Path) -> None:
+def _remove(base_path: Path) -> None:
     if base_path.exists():
         shutil.rmtree(base_path)
 

@@ -1,4 +1,4 @@
-"""Start servers for a benchmark, and read what their processes cost (Linux)."""
+"""Start servers for a benchmark, and read CPU time and memory of their processes (Linux)."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def _name(program: str, command: Sequence[str]) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process, and whatever of its session has not ended with it."""
+    """Terminate the process, and kill what is left of its session."""
     process.send_signal(signal.SIGTERM)
-    # A process that has ended by itself may have left nobody in its session.
+    # The session may be empty when the process has already ended.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGCONT)
         with suppress(subprocess.TimeoutExpired):
@@ -73,19 +73,19 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Return when the URL answers 200; the process may end no sooner."""
+    """Return when the URL answers 200; raise RuntimeError when the process ends before."""
     end = time.monotonic() + START_S
     while time.monotonic() < end:
         if process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
-        if answers(url):
+        if is_ready(url):
             return
         time.sleep(0.02)
     raise RuntimeError(f"{url} did not answer 200 within {START_S} s")
 
 
-def answers(url: str) -> bool:
-    """Tell whether a GET gets a 200."""
+def is_ready(url: str) -> bool:
+    """Return whether a GET is answered with 200."""
     host, _, path = url.removeprefix("http://").partition("/")
     connection = http.client.HTTPConnection(host, timeout=2)
     try:
@@ -97,11 +97,11 @@ def answers(url: str) -> bool:
         connection.close()
 
 
-def family(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """Return the process and all its descendants."""
     listings = Path(f"/proc/{pid}/task").glob("*/children")
     children = " ".join(_text(listing) for listing in listings).split()
-    return [pid, *(member for child in children for member in family(int(child)))]
+    return [pid, *(member for child in children for member in process_tree(int(child)))]
 
 
 def _text(path: Path) -> str:

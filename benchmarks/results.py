@@ -1,7 +1,7 @@
-"""Keep the results in one JSON file that is whole at every moment.
+"""Keep the results in one JSON file that is replaced atomically.
 
-Each section is written as soon as it is measured, so an interrupted run loses nothing but the
-section it was in.
+Each section is saved as soon as it is measured, so an interrupted run loses only its current
+section.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def fresh(*, short: bool) -> Json:
 
 
 def continued(path: Path = LATEST, *, short: bool) -> Json:
-    """Return the document on disk with this run's conditions, or a fresh one."""
+    """Return a new document with the sections of the one on disk, if there is one."""
     document = fresh(short=short)
     if path.is_file():
         document["sections"] = loaded(path)["sections"]
@@ -45,21 +45,21 @@ def loaded(path: Path = LATEST) -> Json:
 
 
 def add(document: Json, name: str, section: Json, path: Path = LATEST) -> None:
-    """Put a section in, judge the targets anew and save."""
+    """Add a section, evaluate the targets again and save."""
     document["sections"][name] = section
     document["finished"] = machine.now()
     judged(document, path)
 
 
 def judged(document: Json, path: Path = LATEST) -> Json:
-    """Judge the targets by what has been measured, save and return the document."""
+    """Evaluate the targets by the measured sections, save and return the document."""
     document["targets"] = targets.verdicts(document["sections"])
     save(document, path)
     return document
 
 
 def save(document: Json, path: Path) -> None:
-    """Write the document whole or not at all."""
+    """Write the document atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(document, indent=1) + "\n")

@@ -1,7 +1,7 @@
-"""Measure everything side by side: python -m benchmarks.run [--short] [--only NAME,…] [--sweep].
+"""Run the benchmark: python -m benchmarks.run [--short] [--only NAME,…] [--sweep].
 
-Results go to benchmarks/results/latest.json section by section; at the end the tables of
-benchmarks/README.md and the plots are made from it.
+Results are saved in benchmarks/results/latest.json after each section; at the end the tables of
+benchmarks/README.md and the plots are generated from them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the command line names; 0 done, 1 failed, 2 misused."""
+    """Run the sections that the command line names; exit codes 0 done, 1 failed, 2 wrong usage."""
     options = parser().parse_args(argv)
     bench = SHORT if options.short else Bench()
     if options.report:
@@ -65,14 +65,14 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     add = parser.add_argument
-    add("--only", type=_names, help=f"sections, by commas: {', '.join(SCENARIOS)}")
-    add("--short", action="store_true", help="one short round, to try the harness")
+    add("--only", type=_names, help=f"sections, separated by commas: {', '.join(SCENARIOS)}")
+    add("--short", action="store_true", help="one short round, to test the harness")
     add(
         "--report",
         action="store_true",
-        help="measure nothing, judge targets, make tables and plots anew",
+        help="measure nothing; evaluate targets and generate tables and plots again",
     )
-    add("--sweep", action="store_true", help="try counts of workers and threads instead")
+    add("--sweep", action="store_true", help="compare numbers of workers and threads instead")
     return parser
 
 
@@ -97,7 +97,7 @@ def _run(scenarios: dict[str, Scenario], bench: Bench, document: Json) -> int:
 
 
 def _measured(name: str, scenario: Scenario, bench: Bench, document: Json) -> bool:
-    """Measure a section and save it; one that fails keeps the others from nothing."""
+    """Measure and save a section; return whether it succeeded."""
     load_average, start = machine.load_average(), time.monotonic()
     print(f"{name} …", flush=True)
     try:

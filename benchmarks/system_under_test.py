@@ -1,4 +1,4 @@
-"""Name a system under load: where and how it is asked, and what processes it consists of."""
+"""A system under test: its URL, the format of its requests, and its processes."""
 
 from __future__ import annotations
 
@@ -16,83 +16,83 @@ import numpy as np
 
 from benchmarks.figures import Json
 from benchmarks.fixtures import FOLDER, Fixture
-from benchmarks.load import Target, load
+from benchmarks.load import LoadTarget, load
 from benchmarks.pictures import resized
-from benchmarks.processes import cpu_s, family, resident_mb
+from benchmarks.processes import cpu_s, process_tree, resident_mb
 from model_catalog.labels import imagenet_labels
 
-#: The first class in an answer is the best one.
+#: Lua pattern of a class id; the first one in an answer is the best class.
 CLASS_ID = '(n%d%d%d%d%d%d%d%d)"'
 
 
-_SETTLE_S = 60
-_LOOK_S = 0.25
+_IDLE_TIMEOUT_S = 60
+_POLL_S = 0.25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Subject:
-    """One running system."""
+class SystemUnderTest:
+    """A running system that can be put under load."""
 
     name: str
     url: str
 
     form: str = "image"
-    """How it is asked, one of FORMS."""
+    """Format of its requests, a key of FORMS."""
 
     processes: Mapping[str, int] = field(default_factory=dict)
-    """The first process of each of its parts, each the leader of a group."""
+    """The PID of the first process of each part; each leads a process group."""
 
     polls: bool = False
-    """Whether it costs CPU time while nobody asks, so that it must sleep while others are asked."""
+    """Whether it uses CPU time when idle, so that it is stopped while others are measured."""
 
     def measure(self, fixture: Fixture, connections: int, seconds: float) -> Json:
         """Return throughput, latencies, and the CPU time of each part per answer."""
         edges: list[dict[str, float]] = []
         target = self.target(fixture)
         result = load(target, connections, seconds, lambda: edges.append(self._cpu()))
-        self._settle()
+        self._wait_until_idle()
         before, after = edges[-2:]
         answers = max(result["answers"], 1)
         cpu_ms = {part: (after[part] - before[part]) / answers * 1000 for part in after}
         return result | {"cpu_ms": cpu_ms, "resident_mb": self.resident()}
 
-    def target(self, fixture: Fixture) -> Target:
-        """Return how the load generator asks about the fixture's pictures."""
+    def target(self, fixture: Fixture) -> LoadTarget:
+        """Write the requests for the fixture's pictures, and return the load target."""
         form = FORMS[self.form]
-        path = FOLDER / "questions" / f"{fixture.model}-{self.form}.txt"
+        path = FOLDER / "requests" / f"{fixture.model}-{self.form}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         expected = form.expected(fixture)
         bodies = [form.body(data, fixture) for data in fixture.pictures]
         lines = (f"{want}\t{body}\n" for want, body in zip(expected, bodies, strict=True))
         path.write_text("".join(lines))
-        return Target(self.url, path, form.content_type, form.answer)
+        return LoadTarget(self.url, path, form.content_type, form.answer)
 
     def resident(self) -> Json:
         """Return the resident memory of each part in MB."""
         return {
-            part: sum(resident_mb(member) for member in family(pid))
+            part: sum(resident_mb(member) for member in process_tree(pid))
             for part, pid in self.processes.items()
         }
 
     @contextmanager
-    def awake(self) -> Iterator[None]:
-        """Let a system that polls run only inside the block."""
+    def resumed(self) -> Iterator[None]:
+        """Resume a system that polls for the duration of the block, and stop it afterwards."""
         self._signal(signal.SIGCONT)
         try:
             yield
         finally:
             self._signal(signal.SIGSTOP)
 
-    def _settle(self) -> None:
-        """Wait until questions whose askers are gone are worked off: the next figure is not theirs.
+    def _wait_until_idle(self) -> None:
+        """Wait until requests of closed connections are processed, so that they cost nothing later.
 
-        What a process does while nobody asks is less than a fifth of a core.
+        An idle system uses less than a fifth of a core.
         """
-        end = time.monotonic() + _SETTLE_S
+        end = time.monotonic() + _IDLE_TIMEOUT_S
         while time.monotonic() < end:
             before = self._cpu()
-            time.sleep(_LOOK_S)
-            if sum(self._cpu().values()) - sum(before.values()) < _LOOK_S / 5:
+            time.sleep(_POLL_S)
+            if sum(self._cpu().values()) - sum(before.values()) < _POLL_S / 5:
                 return
 
     def _signal(self, number: signal.Signals) -> None:
@@ -100,43 +100,44 @@ class Subject:
             os.killpg(pid, number)
 
     def _cpu(self) -> dict[str, float]:
-        return {part: cpu_s(family(pid)) for part, pid in self.processes.items()}
+        return {part: cpu_s(process_tree(pid)) for part, pid in self.processes.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Form:
-    """How a kind of system is asked and answers."""
+    """The format of the requests and answers of a kind of system."""
 
     body: Callable[[bytes, Fixture], str]
     content_type: str = "application/json"
     answer: str = CLASS_ID
 
     def expected(self, fixture: Fixture) -> list[str]:
-        """Return what must be found in each answer."""
+        """Return the expected class of each answer."""
         if self.answer != "argmax":
             return list(fixture.class_ids)
         index = {class_id: str(at) for at, (class_id, _) in enumerate(imagenet_labels())}
         return [index[class_id] for class_id in fixture.class_ids]
 
 
-def _b64(data: bytes) -> str:
+def base64_text(data: bytes) -> str:
+    """Return the bytes in base64."""
     return base64.b64encode(data).decode("ascii")
 
 
 def _image(data: bytes, _: Fixture) -> str:
-    return json.dumps({"image": _b64(data)})
+    return json.dumps({"image": base64_text(data)})
 
 
 def _images(data: bytes, _: Fixture) -> str:
-    return json.dumps({"images": [_b64(data)]})
+    return json.dumps({"images": [base64_text(data)]})
 
 
 def _urlencoded(data: bytes, _: Fixture) -> str:
-    return f"b64={quote(_b64(data), safe='')}"
+    return f"b64={quote(base64_text(data), safe='')}"
 
 
 def _pixels(data: bytes, fixture: Fixture) -> str:
-    pixels = _b64(resized(data, fixture.side).tobytes())
+    pixels = base64_text(resized(data, fixture.side).tobytes())
     return json.dumps({"signature_name": "pixels", "instances": [{"b64": pixels}]})
 
 

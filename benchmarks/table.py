@@ -1,4 +1,4 @@
-"""Write the results as Markdown. Pure: the document in, the text between the markers out."""
+"""Format the results as Markdown. Pure functions from the document to text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def between_markers(readme: str, text: str) -> str:
 
 
 def report(document: Json) -> str:
-    """Return everything that is generated."""
+    """Return the generated part of the README."""
     sections = document["sections"]
     parts = [
         *(throughput(sections[key]) for key in MODELS if key in sections),
@@ -35,7 +35,7 @@ def report(document: Json) -> str:
 
 
 def throughput(section: Json) -> str:
-    """Return the table of all systems, and the bare work below them."""
+    """Return the table of all systems, with the bare work as the last rows."""
     rows = [
         [
             s["name"],
@@ -63,7 +63,7 @@ def throughput(section: Json) -> str:
 
 
 def targets(verdicts: Sequence[Json]) -> str:
-    """Return the table of promises."""
+    """Return the table of targets."""
     rows = [
         [v["id"], v["what"], _value(v["value"]), v["target"], "yes" if v["met"] else "**no**"]
         for v in verdicts
@@ -90,7 +90,7 @@ def _profiled(sections: Json) -> Iterable[tuple[str, Json]]:
 
 
 def profile(model: str, processes: Json) -> str:
-    """Return what each step of a request costs."""
+    """Return the table of CPU times of the steps of a request."""
     rows = [
         [f"{process}: {step}", f"{ms:.2f}"]
         for process, steps in processes.items()
@@ -107,7 +107,7 @@ _GROWTH = {
 
 
 def growth(key: str, section: Json) -> str:
-    """Return how a cost grows, beside its lower bound."""
+    """Return the table of a growing cost and its lower bound."""
     title, step_key, cost, bound = _GROWTH[key]
     least = section["steps"][0][cost]
     rows = [
@@ -124,7 +124,7 @@ def growth(key: str, section: Json) -> str:
 
 
 def conditions(document: Json) -> str:
-    """Say where, when and on what everything was measured."""
+    """Return a paragraph with machine, versions, commit and date of the measurements."""
     machine = document["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     loads = [part["load_average"] for part in document["sections"].values()]
@@ -139,13 +139,13 @@ def conditions(document: Json) -> str:
 
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table; all columns but the first are figures."""
+    """Return a Markdown table; all columns but the first are right-aligned."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
 
 
 def _cpu(system: Json) -> str:
-    """Return what each part costs, as the median run has it."""
+    """Return the CPU time of each part in the run with the median throughput."""
     runs = sorted(system["runs"], key=lambda run: float(run["requests_per_s"]))
     cpu = runs[len(runs) // 2]["cpu_ms"]
     return ", ".join(f"{part} {_number(ms)}" for part, ms in cpu.items())

@@ -1,6 +1,6 @@
-"""Hold the results against the targets. Pure: results in, one verdict per target out.
+"""Compare the results with the targets. Pure functions: results in, one verdict per target out.
 
-What was not measured has the value None and is not met.
+A target whose section was not measured has the value None and is not met.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.figures import Json, column, paired_ratio
 
-#: The largest fall of throughput is looked for from here on.
+#: Number of connections from which on the lowest throughput counts.
 _BUSY = 16
 _REQUESTS = "requests_per_s"
 
@@ -21,18 +21,18 @@ Results = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One promise."""
+    """A bound on one figure of the results."""
 
     id: str
     what: str
     value_of: Callable[[Results], float]
-    """Raises KeyError or ValueError where the results do not hold it."""
+    """Returns the figure; raises KeyError, ValueError or StopIteration if it was not measured."""
 
     bound: float
     at_least: bool = True
 
     def verdict(self, results: Results) -> Json:
-        """Return the value found and whether it keeps the promise."""
+        """Return the figure and whether it meets the target."""
         sign, holds = (">=", operator.ge) if self.at_least else ("<=", operator.le)
         try:
             value = self.value_of(results)
@@ -77,7 +77,7 @@ def _ratio(system: Json, other: Json) -> float:
 
 
 def at(*path: str) -> Callable[[Results], float]:
-    """Return the function that looks a figure up."""
+    """Return the function that reads the figure at a path of keys."""
 
     def value(results: Results) -> float:
         found: Any = results
@@ -89,12 +89,12 @@ def at(*path: str) -> Callable[[Results], float]:
 
 
 def worst_added(results: Results) -> float:
-    """Return the added milliseconds of the model that gets most of them."""
+    """Return the largest number of milliseconds added to a model's bare work."""
     return max(float(part["added_ms"]) for part in results["one_connection"]["models"].values())
 
 
 def worst_fall(results: Results) -> float:
-    """Return the smallest share of its peak that the throughput falls to under load."""
+    """Return the lowest throughput under load as a share of the peak, over all models."""
     return min(fall(model["steps"]) for model in results["connections"]["models"])
 
 
@@ -105,19 +105,19 @@ def fall(steps: Sequence[Json]) -> float:
 
 
 def worst_tail(results: Results) -> float:
-    """Return p99 over median at 16 connections."""
+    """Return the largest ratio of p99 to median at 16 connections."""
     models = results["connections"]["models"]
     steps = [_step(model, _BUSY) for model in models]
     return max(float(step["p99_ms"] / step["p50_ms"]) for step in steps)
 
 
 def worst_memory(results: Results) -> float:
-    """Return the growth of memory from 16 to the most connections, over what requests hold."""
+    """Return the largest ``memory_growth`` of all models."""
     return max(memory_growth(model) for model in results["connections"]["models"])
 
 
 def memory_growth(model: Json) -> float:
-    """Return grown memory as a multiple of the bodies that are in flight in addition."""
+    """Return the growth of memory from 16 to most connections, relative to the added bodies."""
     least, most = _step(model, _BUSY), model["steps"][-1]
     more = most["connections"] - least["connections"]
     return float((most["resident_mb"] - least["resident_mb"]) / (more * model["held_mb"]))
@@ -128,13 +128,13 @@ def _step(model: Json, connections: int) -> Json:
 
 
 def tensorflow_free(results: Results) -> float:
-    """Return 1 when no start of the OpenVINO engine had TensorFlow in its process."""
+    """Return 1 if no process with the OpenVINO engine had loaded TensorFlow, else 0."""
     runs = results["second_start"]["later"]["runs"]
     return float(not any(run["has_tensorflow"] for run in runs))
 
 
 def wrong_share(section: str) -> Callable[[Results], float]:
-    """Return the function that adds up our wrong, refused and broken answers as a share of all."""
+    """Return the function that computes the share of our wrong, refused and broken answers."""
 
     def share(results: Results) -> float:
         systems = results[section]["systems"]
@@ -146,7 +146,7 @@ def wrong_share(section: str) -> Callable[[Results], float]:
 
 
 BF16, F32, TENSORFLOW = "openvino bf16", "openvino f32", "tensorflow f32"
-#: As one sets it up who expects many callers at a time of a model as large as InceptionV3.
+#: The set-up for many concurrent callers of a model as large as InceptionV3.
 MANY = f"{BF16}, a stream per core"
 EXACT = f"{MANY}, exact resize"
 OURS = (BF16, MANY, EXACT, F32, TENSORFLOW)

@@ -1,7 +1,7 @@
-"""A TensorFlow Serving that answers in no time: fixed scores, as little work as sockets allow.
+"""A stub of TensorFlow Serving with fixed scores and next to no latency.
 
-Started by benchmarks that want to see what the gateway itself costs: ``python -m
-benchmarks.zero_serving PORT SIDE`` serves model ``toy`` with 1000 classes and SIDE x SIDE pictures.
+Benchmarks start it to measure the cost of the gateway alone: ``python -m benchmarks.zero_serving
+PORT SIDE`` serves the model ``toy`` with 1000 classes and SIDE x SIDE pictures.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
 CLASSES = 1000
 
 
-def answers(side: int) -> dict[str, bytes]:
-    """Return the finished HTTP answers: status, metadata, describe and one row of scores."""
+def canned_responses(side: int) -> dict[str, bytes]:
+    """Return complete HTTP responses (status, metadata, describe) and one row of scores."""
     spec = ModelSpec(
         name="toy",
         input=InputSpec(height=side, width=side),
@@ -46,13 +46,13 @@ def _answer(body: bytes) -> bytes:
 
 
 class Handler(socketserver.StreamRequestHandler):
-    """Reads just enough of each request to know which answer it gets."""
+    """Reads only as much of each request as it needs to choose the response."""
 
     disable_nagle_algorithm = True
-    answers: dict[str, bytes]
+    canned_responses: dict[str, bytes]
 
     def handle(self) -> None:
-        """Answer until the caller closes."""
+        """Answer requests until the client closes the connection."""
         while line := self.rfile.readline():
             length = 0
             while (header := self.rfile.readline()) not in (b"\r\n", b""):
@@ -62,23 +62,23 @@ class Handler(socketserver.StreamRequestHandler):
 
     def _answer(self, line: bytes, body: bytes) -> bytes:
         if line.startswith(b"GET"):
-            return self.answers["metadata" if b"/metadata" in line else "status"]
+            return self.canned_responses["metadata" if b"/metadata" in line else "status"]
         if b'"describe"' in body[:64]:
-            return self.answers["describe"]
-        rows = b", ".join([self.answers["row"]] * body.count(b'"b64"'))
+            return self.canned_responses["describe"]
+        rows = b", ".join([self.canned_responses["row"]] * body.count(b'"b64"'))
         return _answer(b'{"predictions": [' + rows + b"]}")
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """One thread per connection."""
+    """A server with one thread per connection."""
 
     allow_reuse_address = True
     daemon_threads = True
 
 
 def main(port: int, side: int) -> None:
-    """Serve until the process is ended."""
-    Handler.answers = answers(side)
+    """Serve until the process is terminated."""
+    Handler.canned_responses = canned_responses(side)
     with Server(("127.0.0.1", port), Handler) as server:
         server.serve_forever()
 

@@ -1,5 +1,5 @@
-"""The other systems, each in a few lines, in an environment of their own (requirements.txt).
+"""The other systems, each in a few lines; they run in the separate environment ``.venv-bench``.
 
-Of the project they import only model_catalog and flask_server.imaging.resizing, which need nothing
-that requirements.txt lacks: the peers run on ``.venv-bench``.
+Of the project they may import only model_catalog, benchmarks.pictures and
+flask_server.imaging.resizing, whose dependencies are in requirements.txt.
 """

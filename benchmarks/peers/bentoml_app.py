@@ -1,6 +1,6 @@
-"""BentoML, batches of 8: bentoml serve benchmarks.peers.bentoml_app:Classifier.
+"""BentoML, batches of 8: bentoml serve benchmarks.peers.bentoml_app:BentoClassifier.
 
-SIDE and SAVED_MODEL come from the environment, since bentoml imports this file by itself.
+SIDE and SAVED_MODEL come from the environment, since bentoml itself imports this file.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from benchmarks.peers.saved_model import classifier
 
 
 @bentoml.service(workers=1, traffic={"timeout": 60, "max_concurrency": 512})  # type: ignore[misc,unused-ignore]
-class Classifier:
-    """One service with a batchable call."""
+class BentoClassifier:
+    """BentoML service with a batchable call."""
 
     def __init__(self) -> None:
         self.side = int(os.environ["SIDE"])

@@ -1,6 +1,6 @@
 """Flask, keras.predict and a lock: python -m benchmarks.peers.flask_keras_app PORT SIDE MODEL.
 
-What most tutorials show. MODEL is the SavedModel, wrapped into a Keras model.
+The set-up of most tutorials. MODEL is the SavedModel, which is wrapped into a Keras model.
 """
 
 from __future__ import annotations

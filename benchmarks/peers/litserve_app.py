@@ -1,6 +1,6 @@
 """LitServe, batches of 8: python -m benchmarks.peers.litserve_app PORT SIDE SAVED_MODEL [fast].
 
-``fast`` gives it the resizer that GATEWAY_FAST_RESIZE gives the gateway.
+``fast`` selects the resizer that GATEWAY_FAST_RESIZE selects in the gateway.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from flask_server.imaging.resizing import resizer
 Floats = NDArray[np.float32]
 
 
-class Classifier(litserve.LitAPI):  # type: ignore[misc,unused-ignore]
-    """LitServe's four verbs."""
+class LitServeClassifier(litserve.LitAPI):  # type: ignore[misc,unused-ignore]
+    """LitServe API that classifies batches of pictures."""
 
     def __init__(self, side: int, folder: str, *, fast: bool) -> None:
         super().__init__(max_batch_size=8, batch_timeout=0.01)
@@ -33,11 +33,11 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc,unused-ignore]
         self.resize = resizer(fast=self.fast)
 
     def decode_request(self, request):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-        """Return one picture; the types are left out since LitServe makes a schema of them."""
+        """Return one picture; without annotations, since LitServe derives a schema from them."""
         return image_array(request["image"], self.side, self.resize)
 
     def batch(self, inputs: list[Floats]) -> Floats:
-        """Join what waits."""
+        """Join the queued pictures."""
         return np.stack(inputs)
 
     def predict(self, x: Floats) -> list[str]:
@@ -45,7 +45,7 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc,unused-ignore]
         return self.classify(x)
 
     def unbatch(self, output: list[str]) -> list[str]:
-        """Part the answers again."""
+        """Split the answers of a batch."""
         return output
 
     def encode_response(self, output: str) -> dict[str, str]:
@@ -54,7 +54,7 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc,unused-ignore]
 
 
 if __name__ == "__main__":
-    api = Classifier(int(sys.argv[2]), sys.argv[3], fast=sys.argv[4:] == ["fast"])
+    api = LitServeClassifier(int(sys.argv[2]), sys.argv[3], fast=sys.argv[4:] == ["fast"])
     litserve.LitServer(api, accelerator="cpu").run(
         host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False, log_level="warning"
     )

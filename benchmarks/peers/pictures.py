@@ -1,4 +1,4 @@
-"""Turn base64 text into a model's input, as every peer has to."""
+"""Turn base64 text into model input, for all peers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a SavedModel with TensorFlow, as the peers do that compute themselves."""
+"""Run a SavedModel with TensorFlow, for peers that need no model server."""
 
 from __future__ import annotations
 

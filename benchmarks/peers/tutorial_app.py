@@ -1,4 +1,4 @@
-"""The tutorial's way: python -m benchmarks.peers.tutorial_app PORT SIDE SERVING_URL MODEL.
+"""The tutorial's gateway: python -m benchmarks.peers.tutorial_app PORT SIDE SERVING_URL MODEL.
 
 Pictures travel to Serving as lists of float16 numbers, over a new connection per call.
 """

@@ -1,8 +1,7 @@
-"""What a request with up to 32 pictures costs, against the bare work on the same 32."""
+"""Latency of requests with 1 to 32 pictures, compared with the bare work on the same pictures."""
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import time
@@ -12,13 +11,14 @@ from benchmarks.bench import Bench
 from benchmarks.figures import Json, column, median, paired_ratio
 from benchmarks.fixtures import Fixture
 from benchmarks.limits import limit
-from benchmarks.own_system import Layout, both
+from benchmarks.own_system import Layout, gateway_and_model_server
+from benchmarks.system_under_test import base64_text
 
 STEPS = (1, 2, 4, 8, 16, 32)
 
 
 def batch_growth(bench: Bench) -> Json:
-    """Hold latencies against decode, resize and inference of the same batch in process."""
+    """Compare latencies with decode, resize and inference of the same batch in process."""
     steps = _curve(bench, bench.fixture("inception"), Layout())
     bench.say(f"batch of 32: {steps[-1]['ratio']:.3f} of the bare work")
     return {"model": "inception", "steps": steps, "ratio": steps[-1]["ratio"]}
@@ -26,7 +26,7 @@ def batch_growth(bench: Bench) -> Json:
 
 def _curve(bench: Bench, fixture: Fixture, layout: Layout) -> list[Json]:
     runs: dict[int, list[Json]] = {step: [] for step in STEPS}
-    with limit(fixture.model, layout) as bare, both(fixture, layout) as system:
+    with limit(fixture.model, layout) as bare, gateway_and_model_server(fixture, layout) as system:
         answered_ms(system.url, fixture, 8, bench.warm_up_s)
         for _ in range(bench.rounds):
             for step in STEPS:
@@ -37,14 +37,14 @@ def _curve(bench: Bench, fixture: Fixture, layout: Layout) -> list[Json]:
 
 
 def answered_ms(url: str, fixture: Fixture, size: int, seconds: float) -> float:
-    """Return the median time of one request at a time; a wrong answer ends the benchmark."""
+    """Return the median latency of one request at a time; raise RuntimeError for a wrong answer."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     end, at = time.perf_counter() + seconds, 0
     times: list[float] = []
     while not times or time.perf_counter() < end:
         numbers = [(at + step) % len(fixture.pictures) for step in range(size)]
-        body = json.dumps({"images": [_b64(fixture.pictures[n]) for n in numbers]})
+        body = json.dumps({"images": [base64_text(fixture.pictures[n]) for n in numbers]})
         start = time.perf_counter()
         connection.request("POST", parts.path, body, {"Content-Type": "application/json"})
         answer = json.loads(connection.getresponse().read())
@@ -53,10 +53,6 @@ def answered_ms(url: str, fixture: Fixture, size: int, seconds: float) -> float:
         at += size
     connection.close()
     return median(times)
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 def _check(answer: Json, expected: list[str]) -> None:

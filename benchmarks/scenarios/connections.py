@@ -8,13 +8,13 @@ from dataclasses import replace
 from benchmarks.bench import Bench
 from benchmarks.figures import Json, median
 from benchmarks.fixtures import Fixture
-from benchmarks.own_system import Layout, both
+from benchmarks.own_system import Layout, gateway_and_model_server
 from benchmarks.system_under_test import FORMS
 
 STEPS = {"mobilenet": (1, 2, 4, 8, 16, 32, 64, 128, 256), "inception": (1, 4, 16, 64, 256)}
 #: Above the largest number of connections, so that nothing is refused.
 IN_FLIGHT = 320
-#: The least of five steps is looked for, so each has to be known better than a few per cent.
+#: The lowest of five steps counts, so each needs more precision than the other scenarios give.
 _MORE_ROUNDS = 2
 
 
@@ -26,7 +26,7 @@ def connections(bench: Bench) -> Json:
 def _curve(bench: Bench, fixture: Fixture, counts: Sequence[int]) -> Json:
     layout = replace(Layout(), in_flight=IN_FLIGHT)
     runs: dict[int, list[Json]] = {step: [] for step in counts}
-    with both(fixture, layout) as system:
+    with gateway_and_model_server(fixture, layout) as system:
         pace = system.measure(fixture, 16, bench.warm_up_s)["requests_per_s"]
         for _ in range(bench.rounds + _MORE_ROUNDS):
             for step in counts:
@@ -43,9 +43,10 @@ def _curve(bench: Bench, fixture: Fixture, counts: Sequence[int]) -> Json:
 
 
 def held_mb(fixture: Fixture) -> float:
-    """Return what one request holds in MB while it is in flight.
+    """Return the memory in MB that one request needs while it is in flight.
 
-    Its body and the one it sends on in the gateway, that one and its pixels in the model server.
+    The gateway holds its body and the body for Serving; the model server holds the latter and the
+    pixels.
     """
     body = median([len(FORMS["image"].body(data, fixture)) for data in fixture.pictures])
     onward = len(FORMS["pixels"].body(fixture.pictures[0], fixture))
@@ -55,5 +56,5 @@ def held_mb(fixture: Fixture) -> float:
 def _step(runs: list[Json]) -> Json:
     keys = ("requests_per_s", "p50_ms", "p99_ms", "refused", "broken", "wrong")
     medians = {key: median([run[key] for run in runs]) for key in keys}
-    # Memory is that of the first round: later ones start with what 256 connections have left.
+    # Memory of the first round: later rounds start with the memory that 256 connections have left.
     return medians | {"resident_mb": sum(runs[0]["resident_mb"].values()), "runs": runs}

@@ -11,7 +11,7 @@ from benchmarks.bench import Bench
 from benchmarks.figures import Json, column, median
 from benchmarks.fixtures import SIDES, Fixture
 from benchmarks.limits import Limit, limit
-from benchmarks.own_system import Layout, both
+from benchmarks.own_system import Layout, gateway_and_model_server
 from benchmarks.pictures import resized
 from benchmarks.system_under_test import FORMS
 
@@ -24,7 +24,7 @@ def milliseconds(bench: Bench) -> Json:
 
 
 def _stages(bench: Bench, fixture: Fixture, layout: Layout) -> Json:
-    with limit(fixture.model, layout) as bare, both(fixture, layout) as system:
+    with limit(fixture.model, layout) as bare, gateway_and_model_server(fixture, layout) as system:
         _asked(system.url, fixture, bench.warm_up_s)
         asked = _asked(system.url, fixture, bench.seconds)
         inference = inference_ms(bare, fixture, layout, bench.seconds)

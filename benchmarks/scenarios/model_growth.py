@@ -1,4 +1,4 @@
-"""What 50 configured models cost those who ask one of them."""
+"""CPU time per request with up to 50 configured models, of which one is used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from benchmarks.bench import Bench
 from benchmarks.figures import Json, column, median, paired_ratio
-from benchmarks.gateway_cost import gateway, jpeg, question, request_ms
+from benchmarks.gateway_cost import gateway, jpeg, predict_body, request_ms
 from benchmarks.processes import resident_mb
 
 STEPS = (1, 10, 25, 50)
@@ -16,9 +16,9 @@ _PER_SECOND = 100
 def model_growth(bench: Bench) -> Json:
     """Compare CPU time per request between one configured model and many, in turns.
 
-    The lower bound is one model; looking after the others is part of the CPU time.
+    The lower bound is one model; polling the others is part of the CPU time.
     """
-    body = question(jpeg(500, 375, 90))
+    body = predict_body(jpeg(500, 375, 90))
     count = int(_PER_SECOND * bench.seconds)
     runs: dict[int, list[Json]] = {step: [] for step in STEPS}
     with ExitStack() as stack:

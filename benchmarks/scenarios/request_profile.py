@@ -1,7 +1,7 @@
-"""Where every tenth of a millisecond of CPU time of one request goes, step by step.
+"""CPU time of the single steps of a request.
 
-Each step is the project's own function, run alone many times: what is left of a whole request is
-what gunicorn, Flask and the sockets take.
+Each step is a function of the project, run alone many times. The difference to a whole request is
+the cost of gunicorn, Flask and the sockets.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from benchmarks.bench import Bench
 from benchmarks.figures import Json, median
 from benchmarks.fixtures import SIDES, Fixture
-from benchmarks.gateway_cost import gateway, question, request_ms
+from benchmarks.gateway_cost import gateway, predict_body, request_ms
 from benchmarks.processes import free_port, running
 from benchmarks.system_under_test import FORMS
-from benchmarks.zero_serving import answers
+from benchmarks.zero_serving import canned_responses
 from flask_server.deadline import Deadline
 from flask_server.imaging import decoding
 from flask_server.imaging.preprocessing import decoding_bound, to_pixels
@@ -145,7 +145,7 @@ def _call(bench: Bench, fixture: Fixture) -> dict[str, float]:
         serving = Serving(f"http://127.0.0.1:{port}")
         whole = cpu_ms(lambda: serving.predict("toy", 1, body, Deadline(10)), bench.seconds / 5)
         serving.close()
-    reply = b'{"predictions": [' + answers(fixture.side)["row"] + b"]}"
+    reply = b'{"predictions": [' + canned_responses(fixture.side)["row"] + b"]}"
     return {"call Serving": whole - cpu_ms(lambda: orjson.loads(reply), bench.seconds / 10)}
 
 
@@ -153,5 +153,5 @@ def _whole(bench: Bench) -> float:
     """Return the CPU time of a whole request of InceptionV3's size in the gateway."""
     data = bench.fixture("inception").pictures[0]
     with gateway() as (port, worker):
-        request_ms(port, worker, question(data), 50)
-        return request_ms(port, worker, question(data), int(100 * bench.seconds))
+        request_ms(port, worker, predict_body(data), 50)
+        return request_ms(port, worker, predict_body(data), int(100 * bench.seconds))

@@ -1,4 +1,4 @@
-"""How soon the embedded server with OpenVINO is ready, and how much memory it takes."""
+"""Start-up time and memory of the embedded server with OpenVINO."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from benchmarks.figures import Json, summary
 from benchmarks.fixtures import Fixture
 from benchmarks.own_system import Layout, model_server
 from benchmarks.processes import resident_mb
-from benchmarks.system_under_test import Subject
+from benchmarks.system_under_test import SystemUnderTest
 
 
 def second_start(bench: Bench) -> Json:
-    """Start once with an empty cache of compiled models, then again and again."""
+    """Start once with an empty cache of compiled models, then several times with the cache."""
     fixture = bench.fixture("inception")
     shutil.rmtree(own_system.CACHE, ignore_errors=True)
     starts = [_start(bench, fixture) for _ in range(bench.rounds + 2)]
@@ -32,7 +32,9 @@ def _start(bench: Bench, fixture: Fixture) -> Json:
         ready_s = time.monotonic() - before
         resident = resident_mb(pid)
         url = f"{root}/v1/models/{fixture.model}:predict"
-        Subject(name=layout.name, url=url, form="pixels").measure(fixture, 16, bench.warm_up_s)
+        SystemUnderTest(name=layout.name, url=url, form="pixels").measure(
+            fixture, 16, bench.warm_up_s
+        )
         return {
             "ready_s": ready_s,
             "resident_mb": resident,

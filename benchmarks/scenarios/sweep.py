@@ -1,4 +1,4 @@
-"""Try counts of workers and threads, so that auto_cmd.py uses what measuring finds."""
+"""Compare numbers of workers and threads, to find the defaults of auto_cmd.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import product
 from benchmarks.bench import Bench
 from benchmarks.figures import Json
 from benchmarks.fixtures import SIDES, Fixture
-from benchmarks.own_system import CPUS, Layout, both
+from benchmarks.own_system import CPUS, Layout, gateway_and_model_server
 
 CONNECTIONS = 16
 
@@ -20,7 +20,7 @@ def sweep(bench: Bench) -> Json:
 
 
 def layouts() -> Iterator[Layout]:
-    """Yield what is worth trying on this machine."""
+    """Yield the layouts that are compared on this machine."""
     counts = sorted({1, max(1, CPUS // 2), CPUS})
     for workers, engine_threads, http_threads in product(counts, counts, (8, 32)):
         yield Layout(
@@ -34,7 +34,7 @@ def _sorted(bench: Bench, fixture: Fixture) -> list[Json]:
 
 
 def _measured(bench: Bench, fixture: Fixture, layout: Layout) -> Json:
-    with both(fixture, layout) as system:
+    with gateway_and_model_server(fixture, layout) as system:
         system.measure(fixture, CONNECTIONS, bench.warm_up_s)
         result = system.measure(fixture, CONNECTIONS, bench.seconds)
     bench.say(

@@ -1,4 +1,4 @@
-"""Ask all systems and the bare work in turn, round by round, with 16 connections."""
+"""Throughput of all systems and of the bare work, in alternating rounds with 16 connections."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from benchmarks.bench import Bench
 from benchmarks.figures import Json, summary
 from benchmarks.fixtures import Fixture
 from benchmarks.limits import Limit, limit
-from benchmarks.own_system import ENGINES, both
-from benchmarks.peer_systems import Absent, peers
-from benchmarks.system_under_test import Subject
+from benchmarks.own_system import ENGINES, gateway_and_model_server
+from benchmarks.peer_systems import NotInstalled, peers
+from benchmarks.system_under_test import SystemUnderTest
 
 CONNECTIONS = 16
 FIGURES = ("requests_per_s", "p50_ms", "p99_ms", "wrong", "refused", "broken")
@@ -27,7 +27,7 @@ def mobilenet(bench: Bench) -> Json:
 
 
 def compare(bench: Bench, fixture: Fixture) -> Json:
-    """Measure each system once per round; a ratio is then taken within rounds."""
+    """Measure each system once per round, so that ratios can be taken within rounds."""
     absent: dict[str, str] = {}
     with ExitStack() as stack:
         limits = [stack.enter_context(limit(fixture.model, layout)) for layout in ENGINES]
@@ -53,20 +53,25 @@ def compare(bench: Bench, fixture: Fixture) -> Json:
     }
 
 
-def _started(stack: ExitStack, fixture: Fixture, absent: dict[str, str]) -> dict[str, Subject]:
-    """Start all systems; they wait while the others are measured."""
-    systems = {layout.name: stack.enter_context(both(fixture, layout)) for layout in ENGINES}
+def _started(
+    stack: ExitStack, fixture: Fixture, absent: dict[str, str]
+) -> dict[str, SystemUnderTest]:
+    """Start all systems; they stay idle while others are measured."""
+    systems = {
+        layout.name: stack.enter_context(gateway_and_model_server(fixture, layout))
+        for layout in ENGINES
+    }
     for key, start in peers(fixture).items():
         try:
             systems[key] = stack.enter_context(start())
-        except (Absent, RuntimeError) as error:
+        except (NotInstalled, RuntimeError) as error:
             absent[key] = str(error)
     return systems
 
 
-def _window_s(bench: Bench, fixture: Fixture, system: Subject) -> float:
-    """Warm the system up, and return how long to measure it at the pace it then has."""
-    with system.awake():
+def _window_s(bench: Bench, fixture: Fixture, system: SystemUnderTest) -> float:
+    """Warm the system up, and return the duration of its measurements."""
+    with system.resumed():
         pace = system.measure(fixture, CONNECTIONS, bench.warm_up_s)["requests_per_s"]
     return bench.window_s(CONNECTIONS, pace)
 
@@ -74,7 +79,7 @@ def _window_s(bench: Bench, fixture: Fixture, system: Subject) -> float:
 def _round(
     bench: Bench,
     fixture: Fixture,
-    systems: dict[str, Subject],
+    systems: dict[str, SystemUnderTest],
     limits: list[Limit],
     windows: dict[str, float],
 ) -> dict[str, Json]:
@@ -82,7 +87,7 @@ def _round(
     for worker in limits:
         results[f"limit {worker.name}"] = worker.throughput(bench.seconds)
     for key, system in systems.items():
-        with system.awake():
+        with system.resumed():
             results[key] = system.measure(fixture, CONNECTIONS, windows[key])
     for key, result in results.items():
         bench.say(f"{key}: {result['requests_per_s']:.1f}/s")

@@ -1,4 +1,4 @@
-"""What 1,000 answers with 1,000 predictions each cost beyond writing them down."""
+"""CPU time of answers with up to 1000 predictions, beyond the cost of writing their JSON."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 
 from benchmarks.bench import Bench
 from benchmarks.figures import Json, column, median, paired_ratio
-from benchmarks.gateway_cost import bare_ms, gateway, jpeg, question, request_ms
+from benchmarks.gateway_cost import bare_ms, gateway, jpeg, predict_body, request_ms
 from benchmarks.zero_serving import CLASSES
 from model_catalog.labels import imagenet_labels
 
 STEPS = (1, 5, 10, 100, CLASSES)
 _REQUESTS = 1000
-#: How many are asked before the others have a turn: the pace of the host changes within seconds.
+#: Requests before the next step has its turn; the speed of the host changes within seconds.
 _TURN = 250
 
 
@@ -21,7 +21,7 @@ def top_k_growth(bench: Bench) -> Json:
     picture = jpeg(500, 375, 90)
     runs: dict[int, list[Json]] = {step: [] for step in STEPS}
     with gateway() as (port, worker):
-        request_ms(port, worker, question(picture), 100)
+        request_ms(port, worker, predict_body(picture), 100)
         for _ in range(bench.rounds):
             for step in STEPS:
                 turns = _REQUESTS // _TURN if step == CLASSES else 1
@@ -32,9 +32,9 @@ def top_k_growth(bench: Bench) -> Json:
 
 
 def _turn(port: int, worker: int, picture: bytes, step: int) -> Json:
-    """Ask for one prediction and for ``step`` in turn."""
-    least = request_ms(port, worker, question(picture, top_k=1), _TURN)
-    cost = request_ms(port, worker, question(picture, top_k=step), _TURN)
+    """Measure requests with ``top_k`` 1 and with ``step``, one after the other."""
+    least = request_ms(port, worker, predict_body(picture, top_k=1), _TURN)
+    cost = request_ms(port, worker, predict_body(picture, top_k=step), _TURN)
     return {"cpu_ms": cost, "bound_ms": least + written_ms(step)}
 
 

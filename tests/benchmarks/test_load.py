@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load import LoadError, Target, load, read_result
+from benchmarks.load import LoadError, LoadTarget, load, read_result
 from benchmarks.system_under_test import CLASS_ID
 from tests.listening import listening
 
@@ -20,7 +20,7 @@ FIRST, SECOND = "n00000001", "n00000002"
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Sees in each picture what is written on it; two words have a meaning of their own."""
+    """Answers with the request's body as the class; the body ``busy`` gets a 503."""
 
     protocol_version = "HTTP/1.1"
     given = 0
@@ -47,20 +47,20 @@ def server() -> Iterator[str]:
         yield f"{url}/"
 
 
-def questions(folder: Path, *pairs: tuple[str, str]) -> Path:
-    path = folder / "questions.txt"
+def requests_file(folder: Path, *pairs: tuple[str, str]) -> Path:
+    path = folder / "requests.txt"
     path.write_text("".join(f"{expected}\t{body}\n" for expected, body in pairs))
     return path
 
 
 def asked(path: Path, connections: int = 2) -> dict[str, float]:
     with server() as url:
-        return load(Target(url, path, "text/plain", CLASS_ID), connections, 1)
+        return load(LoadTarget(url, path, "text/plain", CLASS_ID), connections, 1)
 
 
 @needs_wrk
-def test_each_answer_is_held_against_its_own_question(tmp_path: Path) -> None:
-    result = asked(questions(tmp_path, (FIRST, FIRST), (SECOND, SECOND)))
+def test_each_answer_is_compared_with_its_own_request(tmp_path: Path) -> None:
+    result = asked(requests_file(tmp_path, (FIRST, FIRST), (SECOND, SECOND)))
 
     assert result["answers"] > 10
     assert (result["wrong"], result["refused"], result["broken"]) == (0, 0, 0)
@@ -69,7 +69,7 @@ def test_each_answer_is_held_against_its_own_question(tmp_path: Path) -> None:
 
 @needs_wrk
 def test_answers_in_the_wrong_order_are_wrong(tmp_path: Path) -> None:
-    result = asked(questions(tmp_path, (FIRST, SECOND), (SECOND, FIRST)))
+    result = asked(requests_file(tmp_path, (FIRST, SECOND), (SECOND, FIRST)))
 
     assert result["wrong"] == result["answers"] > 10
     assert result["requests_per_s"] == 0
@@ -77,7 +77,7 @@ def test_answers_in_the_wrong_order_are_wrong(tmp_path: Path) -> None:
 
 @needs_wrk
 def test_a_refusal_is_no_answer(tmp_path: Path) -> None:
-    result = asked(questions(tmp_path, (FIRST, FIRST), (SECOND, "busy")), connections=1)
+    result = asked(requests_file(tmp_path, (FIRST, FIRST), (SECOND, "busy")), connections=1)
 
     assert abs(result["refused"] - result["answers"]) <= 1
     assert result["wrong"] == 0
@@ -85,11 +85,11 @@ def test_a_refusal_is_no_answer(tmp_path: Path) -> None:
 
 @needs_wrk
 def test_only_answers_between_the_edges_count(tmp_path: Path) -> None:
-    """wrk's first connections are at work long before its last ones."""
-    path = questions(tmp_path, (FIRST, FIRST))
+    """wrk's first connections send requests long before its last ones."""
+    path = requests_file(tmp_path, (FIRST, FIRST))
     given: list[int] = []
     with server() as url:
-        target = Target(url, path, "text/plain", CLASS_ID)
+        target = LoadTarget(url, path, "text/plain", CLASS_ID)
         result = load(target, 2, 0.5, lambda: given.append(Answers.given))
         in_all = Answers.given
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks import results
-from benchmarks.bench import MOST_S, Bench
+from benchmarks.bench import MAX_WINDOW_S, Bench
 from benchmarks.pictures import SIZE, jpegs, resized
-from benchmarks.prepare import clear_and_various
+from benchmarks.prepare import confident_and_diverse
 from benchmarks.run import parser
 from benchmarks.scenarios.milliseconds import stages_of
 from benchmarks.scenarios.sweep import layouts
@@ -35,12 +35,12 @@ def test_clear_pictures_of_many_classes_are_chosen() -> None:
         np.float32,
     )
 
-    assert sorted(clear_and_various(scores, 2)) == [0, 2]
+    assert sorted(confident_and_diverse(scores, 2)) == [0, 2]
 
 
 @pytest.mark.parametrize(
     ("connections", "pace", "seconds"),
-    [(16, 100, 5), (16, 16, 16), (256, 100, 10.24), (16, 6, MOST_S), (256, 0, MOST_S)],
+    [(16, 100, 5), (16, 16, 16), (256, 100, 10.24), (16, 6, MAX_WINDOW_S), (256, 0, MAX_WINDOW_S)],
 )
 def test_slow_systems_and_many_connections_are_measured_for_longer(
     connections: int, pace: float, seconds: float
