@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from flask_server import keys
 from tests.browser import node
 from tests.browser.conftest import MakeSite, Open
-from tests.browser.person import IMAGES, cards, labels, payload, pick
+from tests.browser.page_actions import IMAGES, cards, labels, payload, pick
 from tests.flask_server.conftest import flat
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from flask_server import keys
 from tests.browser import node
 from tests.browser.conftest import DIGITS, MakeSite, Open
-from tests.browser.person import IMAGES
+from tests.browser.page_actions import IMAGES
 from tests.listening import folder_site
 from tests.running import ROOT
 

@@ -17,8 +17,8 @@ from playwright.sync_api import Page, expect
 
 from flask_server import keys
 from tests.browser.conftest import DIGITS, MakeSite, Open
-from tests.browser.person import IMAGES
-from tests.browser.script import Reply, Script, scripted
+from tests.browser.page_actions import IMAGES
+from tests.browser.scripted_gateway import Reply, Script, scripted
 from tests.flask_server.conftest import draw, saved
 from tests.listening import folder_site
 from tests.running import ROOT, free_port

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import MakeSite, Open
-from tests.browser.person import IMAGES, cards, labels, payload, pick
+from tests.browser.page_actions import IMAGES, cards, labels, payload, pick
 from tests.flask_server.conftest import draw, flat
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 

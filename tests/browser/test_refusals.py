@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 from flask_server import keys
 from tests.browser.conftest import DIGITS, MakeSite, Open
-from tests.browser.person import IMAGES, cards, labels, payload, pick
+from tests.browser.page_actions import IMAGES, cards, labels, payload, pick
 from tests.flask_server.conftest import draw, flat
 from tests.flask_server.stub_serving import StubServing
 from tests.running import free_port

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from flask_server import keys
 from tests.browser.conftest import DIGITS, MakeSite, Open
-from tests.browser.person import IMAGES, cards, labels, pick
+from tests.browser.page_actions import IMAGES, cards, labels, pick
 
 pytestmark = pytest.mark.slow
 
