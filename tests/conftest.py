@@ -1,4 +1,4 @@
-"""Guards around every test: the environment is put back, no child process stays behind."""
+"""Guards around every test: the environment is restored, no child process is left running."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _clean_environment() -> Iterator[None]:
 
 
 def children() -> set[int]:
-    """The processes this one has started and not reaped (Linux; elsewhere nothing is known)."""
+    """Child processes that are not reaped yet (Linux; an empty set elsewhere)."""
     if not sys.platform.startswith("linux"):
         return set()
     pids: set[int] = set()
@@ -32,7 +32,7 @@ def children() -> set[int]:
 
 @pytest.fixture(autouse=True)
 def _no_child_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test that leaves a process behind; those of wider fixtures are older than it."""
+    """Fail a test that leaves a process running; processes of wider fixtures start before it."""
     before = children()
     yield
     assert children() <= before, "the test left a child process behind"

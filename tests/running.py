@@ -1,4 +1,4 @@
-"""Real servers for end-to-end tests: a model server process and the gateway in front of it."""
+"""Real servers for tests: a model server process, and a gateway in this process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ START_S = 90
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
+    """Return a free TCP port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 @contextmanager
 def model_server(config: str, folder: Path) -> Iterator[str]:
-    """Run ``python -m model_server`` for a model config; the URL of its REST API."""
+    """Run ``python -m model_server`` for a model config; yield the URL of its REST API."""
     config_file, log_file = folder / "models.config", folder / "model_server.log"
     config_file.write_text(config)
     port = free_port()
@@ -59,7 +59,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log_file: Path) -
 
 
 def model_config(models: Mapping[str, Path]) -> str:
-    """The model config (text protobuf) of some base paths."""
+    """Return the model config (text protobuf) for base paths by model name."""
     blocks = "".join(
         f'config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" }}\n'
         for name, path in models.items()
@@ -67,16 +67,21 @@ def model_config(models: Mapping[str, Path]) -> str:
     return f"model_config_list {{ {blocks} }}"
 
 
+def write_models_file(models: Mapping[str, Path | str], folder: Path) -> Path:
+    """Write the gateway's models file into a folder, and return its path."""
+    file = folder / "models.toml"
+    tables = (f'[models.{name}]\nbase_path = "{path}"\n' for name, path in models.items())
+    file.write_text("".join(tables))
+    return file
+
+
 @contextmanager
 def gateway(serving_url: str, models: Mapping[str, Path], folder: Path) -> Iterator[FlaskClient]:
-    """Run the gateway in this process, JPEGs decoded in full as Keras does."""
-    models_file = folder / "models.toml"
-    tables = (f'[models.{name}]\nbase_path = "{path}"\n' for name, path in models.items())
-    models_file.write_text("".join(tables))
+    """Run the gateway in this process; it decodes JPEGs in full, as Keras does."""
     app = create_app(
         Settings(
             serving_url=serving_url,
-            models_file=models_file,
+            models_file=write_models_file(models, folder),
             fast_jpeg=False,
             deadline_s=60,
             poll_interval_s=0.2,
@@ -99,7 +104,7 @@ def both(models: Mapping[str, Path], folder: Path) -> Iterator[FlaskClient]:
 
 
 def answers(url: str) -> bool:
-    """Whether a GET gets a 200."""
+    """Return whether a GET is answered with 200."""
     try:
         with urllib.request.urlopen(url, timeout=1) as response:
             return bool(response.status == 200)

@@ -1,4 +1,4 @@
-"""Real pictures through gateway and model server, held against Keras itself."""
+"""Real pictures through gateway and model server; the scores are compared with Keras."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Predictions = list[dict[str, Any]]
 
 
 def variants(photo: bytes) -> dict[str, bytes]:
-    """The photo in several formats and sizes; every one is lossless against its own file."""
+    """The photo in several formats and sizes; Keras reads the same files."""
     with Image.open(io.BytesIO(photo)) as image:
         rgb = image.convert("RGB")
     return {
@@ -86,7 +86,7 @@ def assert_same(predictions: Predictions, scores: NDArray[np.float32], spec: Mod
 
 
 def calibrated_inception() -> Any:
-    """A seeded InceptionV3 whose answers differ between pictures: batch norms fitted to photos."""
+    """A seeded InceptionV3 with batch norms fitted to photos, so that answers differ."""
     import keras
 
     keras.utils.set_random_seed(20261120)
@@ -155,7 +155,7 @@ def test_calibrated_answers_differ_between_pictures(client: FlaskClient) -> None
 
 
 def digits_in_keras(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The committed SavedModel's own graph, asked without any server."""
+    """Scores of the committed SavedModel, run without a server."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(ROOT / "my_digit_classifier" / "1"))
@@ -190,12 +190,12 @@ def test_drawn_digits_are_read(client: FlaskClient, digit: int) -> None:
 
 
 def test_held_out_digits_over_http(client: FlaskClient) -> None:
-    """97 % or better over pictures that the training never saw."""
+    """At least 97 % are right over pictures that were not used for training."""
     from scripts.digit_pictures import held_out
 
-    exam = held_out()
-    assert len(exam.pictures) >= 300
-    pngs = [saved(Image.fromarray(np.squeeze(picture)), "PNG") for picture in exam.pictures]
+    unseen = held_out()
+    assert len(unseen.pictures) >= 300
+    pngs = [saved(Image.fromarray(np.squeeze(picture)), "PNG") for picture in unseen.pictures]
 
     read: list[int] = []
     for start in range(0, len(pngs), 32):
@@ -204,7 +204,7 @@ def test_held_out_digits_over_http(client: FlaskClient) -> None:
         assert response.json is not None
         read += [int(r["predictions"][0]["label"]) for r in response.json["results"]]
 
-    right = np.mean(np.array(read) == np.array(exam.digits))
+    right = np.mean(np.array(read) == np.array(unseen.digits))
     assert right >= 0.97
 
 
@@ -236,7 +236,7 @@ def test_new_version_while_requests_run(folder: Path) -> None:
     picture = saved(Image.new("RGB", (8, 8)), "PNG")
 
     with both({"tiny": base}, swap) as client:
-        with asking(client, picture) as answers:
+        with continuous_requests(client, picture) as answers:
             for version in (2, 3):
                 export(tiny(version)[0], base, tiny(version)[1])
                 wait_until(lambda v=version: any(a[1].get("version") == v for a in answers[-9:]))
@@ -250,8 +250,8 @@ def test_new_version_while_requests_run(folder: Path) -> None:
         }
 
 
-class asking:
-    """Ask from two threads as long as the block runs."""
+class continuous_requests:
+    """Send requests from two threads for the duration of the block."""
 
     def __init__(self, client: FlaskClient, picture: bytes) -> None:
         self.app, self.picture = client.application, picture
@@ -260,7 +260,7 @@ class asking:
         self.pool = ThreadPoolExecutor(2)
 
     def __enter__(self) -> list[tuple[int, dict[str, Any]]]:
-        self.running = [self.pool.submit(self._ask_on) for _ in range(2)]
+        self.running = [self.pool.submit(self._send_until_stopped) for _ in range(2)]
         return self.answers
 
     def __exit__(self, *_: object) -> None:
@@ -269,7 +269,7 @@ class asking:
         for future in self.running:
             future.result()
 
-    def _ask_on(self) -> None:
+    def _send_until_stopped(self) -> None:
         client = self.app.test_client()
         while not self.stop.is_set():
             response = client.post("/models/tiny/predict", data=self.picture)

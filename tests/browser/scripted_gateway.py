@@ -1,4 +1,4 @@
-"""A gateway that says what a test wants to hear, and remembers what it was asked."""
+"""A fake gateway with prepared replies that records its requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.listening import listening
 
 @dataclass
 class Reply:
-    """One answer of a scripted gateway."""
+    """One prepared reply."""
 
     status: int
     body: bytes
@@ -24,8 +24,8 @@ class Reply:
 
 
 @dataclass
-class Asked:
-    """One request as a scripted gateway received it."""
+class RecordedRequest:
+    """One recorded request."""
 
     path: str
     headers: Message
@@ -33,12 +33,12 @@ class Asked:
 
 
 class Script:
-    """A gateway that answers each path as it is told, the last answer for ever."""
+    """The replies of each path, in order, and the recorded requests; the last reply is repeated."""
 
     def __init__(self) -> None:
         self.url = ""
         self.replies: dict[str, list[Reply]] = {}
-        self.asked: list[Asked] = []
+        self.requests: list[RecordedRequest] = []
 
     def next(self, path: str) -> Reply:
         replies = self.replies[path]
@@ -46,28 +46,28 @@ class Script:
 
     @property
     def paths(self) -> list[str]:
-        return [asked.path for asked in self.asked]
+        return [request.path for request in self.requests]
 
 
 class _Scripted(BaseHTTPRequestHandler):
     script: Script
 
     def do_OPTIONS(self) -> None:
-        self._say(Reply(204, b""))
+        self._send(Reply(204, b""))
 
     def do_GET(self) -> None:
-        self._answer()
+        self._reply()
 
     def do_POST(self) -> None:
-        self._answer()
+        self._reply()
 
-    def _answer(self) -> None:
+    def _reply(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path = self.path.partition("?")[0]
-        self.script.asked.append(Asked(self.path, self.headers, body))
-        self._say(self.script.next(path))
+        self.script.requests.append(RecordedRequest(self.path, self.headers, body))
+        self._send(self.script.next(path))
 
-    def _say(self, reply: Reply) -> None:
+    def _send(self, reply: Reply) -> None:
         time.sleep(reply.delay_s)
         headers = {
             "Content-Type": reply.kind,
@@ -75,7 +75,7 @@ class _Scripted(BaseHTTPRequestHandler):
             "Access-Control-Allow-Headers": "*",
             "Access-Control-Expose-Headers": "*",
         }
-        with suppress(BrokenPipeError):  # the page did not wait
+        with suppress(BrokenPipeError):  # the page has closed the connection
             self.send_response(reply.status)
             for name, value in (headers | reply.headers).items():
                 self.send_header(name, value)
@@ -88,7 +88,7 @@ class _Scripted(BaseHTTPRequestHandler):
 
 @contextmanager
 def scripted() -> Iterator[Script]:
-    """Run a gateway that says what the test wants to hear."""
+    """Run a gateway with prepared replies."""
     script = Script()
     handler = type("Handler", (_Scripted,), {"script": script})
     with listening(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as script.url:

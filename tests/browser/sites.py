@@ -12,6 +12,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from flask_server.app import close_app, create_app
 from flask_server.settings import Settings
 from tests.listening import listening
+from tests.running import write_models_file
 
 
 class _KeepAlive(WSGIRequestHandler):
@@ -25,10 +26,8 @@ class _KeepAlive(WSGIRequestHandler):
 def gateway(
     serving_url: str, models: Mapping[str, Path | str], folder: Path, **settings: Any
 ) -> Iterator[str]:
-    """Run a gateway in this process; its URL."""
-    models_file = folder / "models.toml"
-    tables = (f'[models.{name}]\nbase_path = "{path}"\n' for name, path in models.items())
-    models_file.write_text("".join(tables))
+    """Run a gateway in this process and yield its URL."""
+    models_file = write_models_file(models, folder)
     fields: dict[str, Any] = {"poll_interval_s": 0.3, "metrics": False, "log_format": "text"}
     app = create_app(
         Settings(serving_url=serving_url, models_file=models_file, **(fields | settings))

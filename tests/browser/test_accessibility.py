@@ -36,7 +36,7 @@ def axe() -> str:
 
 @pytest.fixture
 def faults(axe: str) -> Faults:
-    """What axe finds wrong with a page as it stands."""
+    """Accessibility violations that axe finds in the current page."""
 
     def find(page: Page) -> list[str]:
         page.evaluate(axe)
@@ -94,7 +94,7 @@ def test_camera_is_accessible(page: Page, faults: Faults) -> None:
 
 
 def tab_to(page: Page, name: str) -> None:
-    """Press Tab until the control with this name has the focus, and see that it shows."""
+    """Press Tab until the control with this name has a visible focus."""
     for _ in range(30):
         page.keyboard.press("Tab")
         focused = page.locator(":focus")

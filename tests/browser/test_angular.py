@@ -1,4 +1,4 @@
-"""The Angular example, built from its lock file and served from an origin of its own."""
+"""The Angular example, built from its lock file and served from another origin."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 EXAMPLE = ROOT / "examples" / "angular"
 LOCKS = (EXAMPLE / "package-lock.json", Path(__file__).parent / "package-lock.json")
 
-#: How the example asks: the original's route, or the JSON route of a named model.
-WAYS = {"form": "", "JSON": "digits"}
+#: Routes that the example uses: the compatible form route, or the JSON route of a named model.
+ROUTES = {"form": "", "JSON": "digits"}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def page(open_page: Open, app: str) -> Page:
 
 def ask(page: Page, gateway: str, way: str, *, key: str = "", picture: str = "digit_3.png") -> None:
     page.get_by_label("Gateway").fill(gateway)
-    page.get_by_label("Model").fill(WAYS[way])
+    page.get_by_label("Model").fill(ROUTES[way])
     page.get_by_label("API key").fill(key)
     page.get_by_label("Picture").set_input_files(IMAGES / picture)
 
@@ -59,14 +59,14 @@ def best(page: Page) -> Locator:
     return page.get_by_role("list", name="Labels").get_by_role("listitem").first
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ROUTES)
 def test_base64_picture_gets_its_labels(page: Page, site: str, way: str) -> None:
     ask(page, site, way)
 
     expect(best(page)).to_contain_text("3: ")
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ROUTES)
 def test_key_passes_the_preflight(
     page: Page, make_site: MakeSite, digits_serving: str, tmp_path: Path, way: str
 ) -> None:
@@ -84,7 +84,7 @@ def test_key_passes_the_preflight(
     expect(alert).to_have_count(0)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ROUTES)
 def test_refusal_is_shown_in_the_gateways_words(page: Page, site: str, way: str) -> None:
     ask(page, site, way, picture="README.md")
 
@@ -106,7 +106,7 @@ def test_a_late_answer_to_an_earlier_picture_is_not_shown(page: Page, site: str)
     expect(best(page)).to_contain_text("5: ")
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ROUTES)
 def test_an_answer_of_something_else_is_said_to_be_one(page: Page, site: str, way: str) -> None:
     headers = {"Access-Control-Allow-Origin": "*"}
     answer = {"json": {"hello": "world"}, "headers": headers}

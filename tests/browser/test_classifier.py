@@ -1,4 +1,4 @@
-"""classifier.js in a page of another origin, as any site may use it."""
+"""classifier.js in a page of another origin."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CALL = """async ([module, picture, type, options, abortMs]) => {
   }
 }"""
 
-#: EXIF's number for it.
+#: EXIF tag of the orientation.
 ORIENTATION = 0x0112
 
 PREDICT = "/models/toy/predict"
@@ -61,7 +61,7 @@ def json_reply(document: Any, status: int = 200, **headers: str) -> Reply:
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A page of another origin that knows nothing of gateways."""
+    """The URL of an empty page of another origin."""
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "index.html").write_text(
         '<!doctype html><link rel="icon" href="data:,"><title>elsewhere</title>'
@@ -111,7 +111,7 @@ def digit(number: int) -> bytes:
 
 @cache
 def photo(orientation: int = 1) -> bytes:
-    """A photograph as from a phone: large, and with edges that tell which way up it is."""
+    """A large photo like those of phones, with edges that show its orientation."""
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     with Image.open(IMAGES / "cat.jpg") as image:
@@ -119,7 +119,7 @@ def photo(orientation: int = 1) -> bytes:
 
 
 def uploaded(script: Script) -> Image.Image:
-    return Image.open(io.BytesIO(script.asked[-1].body))
+    return Image.open(io.BytesIO(script.requests[-1].body))
 
 
 def test_file_gets_its_labels_from_the_modules_own_gateway(ask: Ask) -> None:
@@ -192,7 +192,7 @@ def test_the_default_model_is_the_gateways_whatever_was_asked_before(
     ask(photo(), "image/jpeg", url=script.url, model="other")
     ask(digit(1), url=script.url)
 
-    assert script.asked[-1].path == PREDICT
+    assert script.requests[-1].path == PREDICT
 
 
 def test_key_that_no_header_can_carry(ask: Ask, site: str) -> None:
@@ -282,7 +282,7 @@ def test_asking_again_has_bounds(
     error = ask(digit(1), url=script.url, model="toy")
 
     assert (error["code"], error["detail"], error["status"]) == ("overloaded", "Full.", status)
-    assert len(script.asked) == times
+    assert len(script.requests) == times
 
 
 def test_abort_ends_a_question_under_way(ask: Ask, script: Script) -> None:
@@ -310,8 +310,8 @@ def test_huge_photo_is_shrunk_upright(ask: Ask, script: Script, orientation: int
     answer = ask(data, "image/jpeg", url=script.url, model="toy")
 
     assert script.paths == ["/models/toy", PREDICT]
-    assert script.asked[-1].headers["Content-Type"] == "image/jpeg"
-    assert answer["sentBytes"] == len(script.asked[-1].body) < 20_000
+    assert script.requests[-1].headers["Content-Type"] == "image/jpeg"
+    assert answer["sentBytes"] == len(script.requests[-1].body) < 20_000
     small = uploaded(script)
     assert small.getexif().get(ORIENTATION) is None
     assert min(small.size) == 64, "twice the model's input"
@@ -344,7 +344,7 @@ def test_huge_photo_goes_up_whole(ask: Ask, script: Script, options: dict[str, A
 
     ask(data, "image/jpeg", url=script.url, model="toy", **options)
 
-    assert script.asked[-1].body == data
+    assert script.requests[-1].body == data
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_what_cannot_be_shrunk_goes_up_whole(ask: Ask, script: Script, data: byt
 
     ask(data, url=script.url, model="toy")
 
-    assert script.asked[-1].body == data
+    assert script.requests[-1].body == data
 
 
 def test_small_file_goes_up_without_asking_for_the_model(ask: Ask, script: Script) -> None:
@@ -369,7 +369,7 @@ def test_small_file_goes_up_without_asking_for_the_model(ask: Ask, script: Scrip
     ask(data, url=script.url, model="toy")
 
     assert script.paths == [PREDICT]
-    assert script.asked[-1].body == data
+    assert script.requests[-1].body == data
 
 
 def test_canvas_that_lies_is_not_used(page: Page, ask: Ask, script: Script) -> None:
@@ -381,7 +381,7 @@ def test_canvas_that_lies_is_not_used(page: Page, ask: Ask, script: Script) -> N
 
     ask(data, "image/jpeg", url=script.url, model="toy")
 
-    assert script.asked[-1].body == data
+    assert script.requests[-1].body == data
 
 
 def test_model_is_asked_about_once_until_its_version_changes(ask: Ask, script: Script) -> None:

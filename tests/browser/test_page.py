@@ -1,4 +1,4 @@
-"""The page at work: pictures in by every way there is, labels out, and what belongs to them."""
+"""The page: pictures from every source, predictions, models, heat maps and timing."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_picture_that_comes_before_the_models_waits_for_them(
     expect(labels(cards(page))).to_have_text(["light", "middle", "dark"])
 
 
-def test_untrained_model_is_said_to_be_one(
+def test_untrained_model_has_a_warning(
     open_page: Open, make_site: MakeSite, serving: StubServing
 ) -> None:
     serving.models["toy"] = {1: Servable(spec=make_spec(trained=False))}
@@ -183,7 +183,7 @@ def test_untrained_model_is_said_to_be_one(
     expect(cards(page).locator(".warning")).to_have_text(warning)
 
 
-def test_scores_that_are_no_shares_are_shown_as_numbers(
+def test_scores_that_are_no_probabilities_are_shown_as_numbers(
     open_page: Open, make_site: MakeSite, serving: StubServing
 ) -> None:
     serving.models["toy"] = {1: Servable(make_spec(activation="sigmoid"), lambda _: [1, 8, 4])}
@@ -231,7 +231,7 @@ def test_heat_map_comes_and_goes(page: Page) -> None:
     expect(picture).to_have_attribute("src", str(plain))
 
 
-def test_impatience_asks_for_one_heat_map_only(page: Page) -> None:
+def test_repeated_clicks_request_one_heat_map(page: Page) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     pick(page, IMAGES / "digit_7.png")
@@ -273,7 +273,7 @@ def test_latency_is_split(page: Page) -> None:
     expect(stages.last).to_have_text("5 kB sent")
 
 
-def test_huge_photo_goes_up_as_a_smaller_copy_unless_told_not_to(page: Page) -> None:
+def test_huge_photo_is_shrunk_before_upload_unless_turned_off(page: Page) -> None:
     photo = payload("photo.png", draw(size=(700, 500)))
     expect(page.get_by_label("Model")).to_have_value("digits")
     pick(page, photo)
@@ -286,7 +286,7 @@ def test_huge_photo_goes_up_as_a_smaller_copy_unless_told_not_to(page: Page) -> 
     expect(cards(page).locator(".times li").last).to_have_text("1.1 MB sent")
 
 
-def test_removed_picture_leaves_the_focus_at_hand(page: Page) -> None:
+def test_focus_moves_on_when_a_picture_is_removed(page: Page) -> None:
     pick(page, [IMAGES / "digit_1.png", IMAGES / "digit_2.png"])
     expect(labels(cards(page))).to_have_count(10)
 

@@ -1,4 +1,4 @@
-"""What the page shows when there is no answer: the server's own words and their code."""
+"""Error messages of the page: the detail and code of the server's problem document."""
 
 from __future__ import annotations
 

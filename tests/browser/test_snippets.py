@@ -1,4 +1,4 @@
-"""What the page offers to copy must do what the page did."""
+"""The copied snippets repeat the request of the page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    """A file whose name wants to be quoted."""
+    """A file whose name needs quoting in a shell."""
     path = tmp_path / 'it\'s $HOME "5".png'
     path.write_bytes((IMAGES / "digit_5.png").read_bytes())
     return path

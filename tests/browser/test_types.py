@@ -1,4 +1,4 @@
-"""The declarations of classifier.js: what they promise is what is written."""
+"""classifier.d.ts agrees with the code of classifier.js."""
 
 from __future__ import annotations
 

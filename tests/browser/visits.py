@@ -1,4 +1,4 @@
-"""Visit a page with a real browser, and hold it to what no page of ours may do."""
+"""Open pages in a real browser; errors in the console and policy violations fail the test."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserType, ConsoleMessage, Page
 
-#: The second line keeps Chromium from calling home; the last gives it a camera without a person.
+#: The second line turns off Chromium's background requests; the third adds a fake camera.
 ARGUMENTS = [
     *("--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 ]
 
-#: A breach is no error of the script, so it is made one.
+#: Violations of the content security policy raise no script error, so they are logged as errors.
 WATCH = """
 document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   console.error(`policy violated: ${violatedDirective} ${blockedURI}`));
@@ -39,7 +39,7 @@ def visit(
 ) -> Iterator[Page]:
     """Open the page in a fresh profile; afterwards its console must be empty.
 
-    ``refusals`` are statuses and network errors that the test provokes: Chromium notes each.
+    ``refusals`` are the statuses and network errors that the test provokes; Chromium logs each.
     """
     faults: list[str] = []
 

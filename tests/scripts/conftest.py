@@ -1,4 +1,4 @@
-"""One TensorFlow for all tests of the scripts, and one exported model to look at."""
+"""Fixtures: an imported TensorFlow, a small model, its spec and its export."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def model(tensorflow: None) -> keras.Model:
 
 @pytest.fixture(scope="session")
 def exported(model: keras.Model, spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a version."""
+    """The folder of the exported version."""
     return export(model, tmp_path_factory.mktemp("fruit"), spec)

@@ -1,4 +1,4 @@
-"""Small Keras models for the tests of the scripts, made in milliseconds."""
+"""Small Keras models for the tests of the scripts, built in milliseconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def classifier(
     activation: str | None = "softmax",
     name: str = "tiny",
 ) -> keras.Model:
-    """Return a model that looks at the mean of each channel; extra layers go first."""
+    """Return a model that classifies by the mean of each channel; extra layers come first."""
     import keras
 
     keras.utils.set_random_seed(1)

@@ -72,7 +72,7 @@ def test_variants_differ_and_half_of_them_are_dark_on_light() -> None:
 
 
 def barred_seven(top: int) -> NDArray[np.uint8]:
-    """Draw a seven whose top has so many columns, with a bar from edge to edge."""
+    """Draw a seven with a bar; ``top`` is the width of its top in columns."""
     seven = np.zeros((SIDE, SIDE), dtype=np.uint8)
     seven[2:6, 26 - top : 26] = 255
     for row in range(6, SIDE):
@@ -176,7 +176,7 @@ def test_every_test_picture_has_its_source_in_the_readme() -> None:
 @pytest.mark.tensorflow
 @pytest.mark.slow
 def test_training_ends_with_a_report_and_an_export(tmp_path: Path) -> None:
-    """In a process of its own, since training makes TensorFlow deterministic for good."""
+    """Runs in a separate process, since training makes TensorFlow deterministic permanently."""
     script = ROOT / "scripts" / "train_digits_model.py"
 
     done = subprocess.run(

@@ -31,7 +31,7 @@ pytestmark = [
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port of this machine on which nobody listens."""
+    """A local port on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])
@@ -50,7 +50,7 @@ CONTENT = b"weights of another model"
 
 
 class Mirror(BaseHTTPRequestHandler):
-    """Has ``/weights.h5`` and ``/stalling.h5``, of which nothing but the headers ever comes."""
+    """Serves ``/weights.h5``, and ``/stalling.h5``, which stops after the headers."""
 
     released = threading.Event()
 
@@ -80,7 +80,7 @@ def mirror() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights of an earlier download must not be found."""
+    """Use an empty cache, so that no earlier download is found."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
 
 

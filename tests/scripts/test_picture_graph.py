@@ -50,7 +50,7 @@ def by_keras(data: bytes, *, crop: bool = False, **spec: Any) -> NDArray[np.floa
 
 
 def assert_nearly_equal(fitted: NDArray[np.float32], expected: NDArray[Any]) -> None:
-    """Hold both to one grey level, but for a few pixels where overshoot is cut off on the way.
+    """Allow a difference of one grey level, except in a few pixels where overshoot is clipped.
 
     Pillow decides by the sizes whether rows or columns come first; the cut then falls elsewhere.
     """

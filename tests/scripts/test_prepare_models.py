@@ -54,7 +54,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
 
 
 def write_version(base_path: Path, number: int, spec: ModelSpec) -> None:
-    """Write what prepare_models reads of a version."""
+    """Write the part of a version that prepare_models reads."""
     file = base_path / str(number) / SPEC_FILE
     file.parent.mkdir(parents=True)
     file.write_text(spec.to_json(), encoding="utf-8")
@@ -199,7 +199,7 @@ def test_the_first_run_offline_exports_inception_marked_untrained(
 def test_downloaded_weights_become_the_next_version(
     paths: Paths, spec: ModelSpec, tmp_path: Path, tensorflow: None
 ) -> None:
-    """Over real HTTP, with InceptionV3's real file format; only the numbers in it are others."""
+    """Over real HTTP, with InceptionV3's real file format; only the values differ."""
     write_version(paths.base_path, 4, replace(spec, trained=False))
     inception_v3("none", WeightsFile()).save(tmp_path / "weights.h5")
     md5 = hashlib.md5((tmp_path / "weights.h5").read_bytes(), usedforsecurity=False).hexdigest()

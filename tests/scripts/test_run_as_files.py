@@ -1,4 +1,4 @@
-"""Every script runs by its path from anywhere, and imports nothing heavy until it works."""
+"""Every script runs by its path from any folder, and its --help imports no heavy package."""
 
 from __future__ import annotations
 

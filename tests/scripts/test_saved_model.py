@@ -1,4 +1,4 @@
-"""What a server finds in an export: four signatures, the spec and warm-up requests."""
+"""Contents of an export: four signatures, the spec and warm-up requests."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ CAT = Path(__file__).parent.parent.parent / "test_images" / "cat.jpg"
 
 
 class Serving(ThreadingHTTPServer):
-    """Answers like TensorFlow Serving; tests set what it knows and read what it was asked."""
+    """A fake TensorFlow Serving with prepared answers that records its requests."""
 
     states: Sequence[tuple[str, str]] = (("3", "AVAILABLE"), ("2", "END"), ("12", "LOADING"))
     answers: dict[str, tuple[int, Any]]

@@ -90,7 +90,7 @@ def test_a_model_that_scales_by_itself_gets_raw_pixels() -> None:
 
 @pytest.mark.parametrize("module", ["mobilenet_v2", "resnet50", "densenet"])
 def test_a_model_that_calls_preprocess_input_gets_raw_pixels(module: str) -> None:
-    """As the guides to transfer learning do it: augment, preprocess, ask the known model."""
+    """As the guides to transfer learning do it: augment, preprocess, apply the known model."""
     import keras
 
     pixels = keras.Input((6, 5, 3))

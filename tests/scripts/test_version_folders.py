@@ -1,4 +1,4 @@
-"""Versions appear whole, under the next free number, or not at all."""
+"""Versions are published atomically under the next free number."""
 
 from __future__ import annotations
 
