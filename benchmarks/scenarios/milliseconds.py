@@ -1,4 +1,4 @@
-"""Where the milliseconds of one request go, as the gateway's Server-Timing tells it."""
+"""Duration of the stages of one request, from the gateway's Server-Timing header."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STAGE = re.compile(r"(\w+);dur=([\d.]+)")
 
 
 def milliseconds(bench: Bench) -> Json:
-    """Take one request apart, one caller at a time."""
+    """Measure the stages of requests that one caller sends one after another."""
     return {"models": {model: _stages(bench, bench.fixture(model), Layout()) for model in SIDES}}
 
 
@@ -34,7 +34,7 @@ def _stages(bench: Bench, fixture: Fixture, layout: Layout) -> Json:
 
 
 def inference_ms(bare: Limit, fixture: Fixture, layout: Layout, seconds: float) -> float:
-    """Return the median of inference alone: the bare work less its decoding and resizing."""
+    """Return the median of inference alone: the bare work without decoding and resizing."""
     times = []
     for data in fixture.pictures:
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-/** Holds the module against its declarations: what is written must be what is promised. */
+/** Compiles only if classifier.js has the types that classifier.d.ts declares. */
 import type * as Promised from "./classifier.js";
 import * as written from "./written.js";
 
