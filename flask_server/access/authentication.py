@@ -42,17 +42,18 @@ def note(settings: Settings, workers: int) -> str:
 
 
 def init_app(app: Flask, settings: Settings, *, allow_unavailable: bool = False) -> None:
-    """Ask for keys where a key file is named; the app then has ``g.api_key`` in each request.
+    """Require keys when a key file is configured; ``g.api_key`` is then set in each request.
 
-    A file that cannot be read is a ``KeyFileError``; a patient app refuses everybody until it can.
+    Raises KeyFileError when the file cannot be read. With ``allow_unavailable`` the app starts all
+    the same and refuses every key until the file can be read.
     """
     if settings.api_keys_file is None:
         return
     # Flask-Limiter: 4 MB that a gateway without keys need not load.
     from flask_server.access import quotas
 
-    ring = KeyStore(settings.api_keys_file, allow_unavailable=allow_unavailable)
-    app.before_request(lambda: _authenticate(ring))
+    store = KeyStore(settings.api_keys_file, allow_unavailable=allow_unavailable)
+    app.before_request(lambda: _authenticate(store))
     quotas.init_app(app, settings)
 
 
@@ -61,7 +62,7 @@ def is_open(path: str) -> bool:
     return path.rstrip("/") in OPEN or path.startswith(OPEN_BELOW)
 
 
-def _authenticate(ring: KeyStore) -> None:
+def _authenticate(store: KeyStore) -> None:
     if request.method == "OPTIONS" or is_open(request.path):
         return
     presented = _presented()
@@ -69,7 +70,7 @@ def _authenticate(ring: KeyStore) -> None:
         raise MissingApiKey(
             "This needs an API key; send it as X-API-Key: KEY or Authorization: Bearer KEY."
         )
-    key = ring.find(presented)
+    key = store.find(presented)
     if key is None:
         raise InvalidApiKey("The API key is unknown or revoked.")
     g.api_key = key

@@ -1,6 +1,6 @@
 """Tell whether a presented key is good, by a file of keys that may change at any moment.
 
-The file is looked at about once a second, when somebody asks. A file that becomes unreadable or
+The file is polled about once a second, when a request comes. A file that becomes unreadable or
 broken is said once and changes nothing: the keys that were good last stay good. Where none were
 yet, nobody is let in until the file is good.
 """
@@ -18,8 +18,8 @@ from flask_server.errors import KeysUnavailable
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the file.
-POLL_TIMEOUT_S = 1.0
+#: Seconds between two polls of the file.
+POLL_INTERVAL_S = 1.0
 
 _Stamp = tuple[int, int, int]
 
@@ -34,12 +34,12 @@ class KeyStore:
         *,
         allow_unavailable: bool = False,
     ) -> None:
-        """Read the file; one that is not good is a ``KeyFileError``, unless the ring is patient."""
+        """Read the file; raise KeyFileError if that fails, unless ``allow_unavailable`` is set."""
         self._path = path
         self._clock = clock
         self._polling = threading.Lock()
-        self._next_look = clock() + POLL_TIMEOUT_S
-        self._complaint = ""
+        self._next_poll_at = clock() + POLL_INTERVAL_S
+        self._last_error = ""
         self._stamp: _Stamp | None = None
         self._keys: dict[str, ApiKey] | None = None
         try:
@@ -47,7 +47,7 @@ class KeyStore:
         except KeyFileError as error:
             if not allow_unavailable:
                 raise
-            self._complain(str(error))
+            self._report(str(error))
 
     def find(self, presented: str) -> ApiKey | None:
         """Return the key that was presented, None when there is no such key (any more).
@@ -62,17 +62,18 @@ class KeyStore:
         return self._keys.get(hash_of(presented))
 
     def _poll(self) -> None:
-        """Look when it is time; one thread does, the others go on with what is known.
+        """Poll the file when the interval is over; one thread does so, the others go on.
 
-        After a pause it may be old, and a key revoked meanwhile: then they wait for that thread.
+        When the last poll is more than two intervals old, a key may have been revoked since, so
+        the other threads wait for the one that polls.
         """
-        late = self._clock() - self._next_look
-        if late < 0 or not self._polling.acquire(blocking=late > POLL_TIMEOUT_S):
+        late = self._clock() - self._next_poll_at
+        if late < 0 or not self._polling.acquire(blocking=late > POLL_INTERVAL_S):
             return
         try:
-            if self._clock() >= self._next_look:
+            if self._clock() >= self._next_poll_at:
                 self._read_if_changed()
-                self._next_look = self._clock() + POLL_TIMEOUT_S
+                self._next_poll_at = self._clock() + POLL_INTERVAL_S
         finally:
             self._polling.release()
 
@@ -83,22 +84,22 @@ class KeyStore:
         try:
             self._read()
         except KeyFileError as error:
-            self._complain(str(error))
+            self._report(str(error))
         else:
             log.info("API keys: read %d from %s", len(self._keys or ()), self._path)
 
     def _read(self) -> None:
-        # The stamp is older than the content, so a change in between shows at the next look.
+        # The stamp is older than the content, so the next poll sees a change in between.
         stamp = _stamp(self._path)
         self._keys = {key.sha256: key for key in read_keys(self._path)}
-        self._stamp, self._complaint = stamp, ""
+        self._stamp, self._last_error = stamp, ""
 
-    def _complain(self, complaint: str) -> None:
-        """Log a new complaint once, and read again at every look until it is gone."""
-        if complaint != self._complaint:
+    def _report(self, error: str) -> None:
+        """Log a new error once, and read the file at every poll until the error is gone."""
+        if error != self._last_error:
             until = "nobody is let in" if self._keys is None else "the last good ones stay in use"
-            log.error("API keys: %s. %s", until, complaint)
-        self._complaint, self._stamp = complaint, None
+            log.error("API keys: %s. %s", until, error)
+        self._last_error, self._stamp = error, None
 
 
 def _stamp(path: Path) -> _Stamp | None:

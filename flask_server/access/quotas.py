@@ -26,15 +26,15 @@ log = logging.getLogger(__name__)
 
 MEMORY = "memory://"
 
-#: Seconds that Redis may take, to connect and to answer; a request waits for it.
-ANSWER_S = 0.25
+#: Timeout in seconds for connecting to Redis and for each reply; the request waits that long.
+REDIS_TIMEOUT_S = 0.25
 
 #: Seconds between two tries of a Redis that is away.
 PROBE_S = 2.0
 
 _OURS = "gateway+"
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 def check(limits_url: str) -> None:
@@ -88,19 +88,19 @@ class SharedCounts(Storage):
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Count, and return the count; a key that expired begins anew."""
-        return self._ask(lambda counts: counts.incr(key, expiry, amount))
+        return self._call(lambda counts: counts.incr(key, expiry, amount))
 
     def get(self, key: str) -> int:
         """Return the count."""
-        return self._ask(lambda counts: counts.get(key))
+        return self._call(lambda counts: counts.get(key))
 
     def get_expiry(self, key: str) -> float:
         """Return when the count begins anew, as Unix time."""
-        return self._ask(lambda counts: counts.get_expiry(key))
+        return self._call(lambda counts: counts.get_expiry(key))
 
     def clear(self, key: str) -> None:
         """Begin a count anew."""
-        self._ask(lambda counts: counts.clear(key))
+        self._call(lambda counts: counts.clear(key))
 
     def check(self) -> bool:
         """Tell whether Redis answers."""
@@ -108,20 +108,20 @@ class SharedCounts(Storage):
 
     def reset(self) -> int | None:
         """Begin all counts anew."""
-        return self._ask(lambda counts: counts.reset())
+        return self._call(lambda counts: counts.reset())
 
-    def _ask(self, question: Callable[[Storage], Answer]) -> Answer:
+    def _call(self, operation: Callable[[Storage], Result]) -> Result:
         if not self._breaker.allows():
-            return question(self._own)
+            return operation(self._own)
         try:
-            answer = question(self._redis)
+            result = operation(self._redis)
         except self.base_exceptions as error:
             self._breaker.failed()
             self._turned(away=True, why=str(error))
-            return question(self._own)
+            return operation(self._own)
         self._breaker.succeeded()
         self._turned(away=False)
-        return answer
+        return result
 
     def _turned(self, *, away: bool, why: str = "") -> None:
         """Log that Redis went away or came back, once."""
@@ -136,7 +136,9 @@ class SharedCounts(Storage):
 def _redis(url: str) -> RedisStorage:
     """Return the counts in Redis, not connected yet."""
     try:
-        return RedisStorage(url, socket_connect_timeout=ANSWER_S, socket_timeout=ANSWER_S)
+        return RedisStorage(
+            url, socket_connect_timeout=REDIS_TIMEOUT_S, socket_timeout=REDIS_TIMEOUT_S
+        )
     except ConfigurationError:
         raise SettingsError(
             "GATEWAY_LIMITS_URL names a Redis, but its client is not installed; use memory://, or "

@@ -42,4 +42,4 @@ def keep_trimmed() -> None:
             time.sleep(EVERY_S)
             trim(0)
 
-    threading.Thread(target=work, name="heap", daemon=True).start()
+    threading.Thread(target=work, name="malloc_trim", daemon=True).start()

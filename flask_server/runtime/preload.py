@@ -1,7 +1,8 @@
-"""What gunicorn's master has started with, and its workers inherit by their fork.
+"""Configuration that gunicorn's parent process loads before the fork and its workers inherit.
 
-A file that breaks later must not keep a worker from starting: gunicorn would end altogether. So
-workers serve the models that the master knows, until a reload finds a good file.
+A configuration file that breaks later must not keep a worker from starting, because gunicorn would
+then exit. So workers use the models file that the parent process has loaded until a reload
+succeeds.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ _models_file: ModelsFile | None = None
 
 
 def start(settings: Settings) -> None:
-    """Read and check what workers need, or raise the SettingsError or CatalogError that says why.
+    """Read and check the files that workers need.
 
-    A reload that fails so leaves what was good before.
+    Raises SettingsError or CatalogError; the configuration loaded before then stays in use.
     """
     global _models_file
     models_file = load_models_file(settings.models_file)
@@ -29,12 +30,12 @@ def start(settings: Settings) -> None:
 
 
 def has_started() -> bool:
-    """Tell whether this process is a master that has started, or one of its workers."""
+    """Return whether this process or its parent has loaded its configuration."""
     return _models_file is not None
 
 
 def models_file(path: Path) -> ModelsFile:
-    """Return the models file that the master has read; read it where there is no master."""
+    """Return the preloaded models file, or read it when nothing was preloaded for this path."""
     if _models_file is not None and _models_file.path == path.absolute():
         return _models_file
     return load_models_file(path)

@@ -1,1 +1,1 @@
-"""The routes. Views only translate: request to question, answer to JSON."""
+"""The routes. A view only translates an HTTP request to a use case and its result to a response."""

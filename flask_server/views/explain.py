@@ -53,14 +53,14 @@ def heat(name: str) -> Response:
     """Answer the heat of one class over one picture, drawn or in numbers."""
     submission = read_submission(request, 1, EXPLAIN_PARAMETERS)
     form, report = _form(submission), flag(submission.parameters, "report")
-    inquiry = ExplainRequest(
+    explain_request = ExplainRequest(
         question=predict_request_of(name, submission),
         wanted=text(submission.parameters, "class"),
         cells=whole_number(submission.parameters, "grid", least=explain.LEAST_CELLS),
     )
     with _place():
         deadline = Deadline(gateway().settings.deadline_s)
-        explanation = explain.explain(gateway(), inquiry, deadline, g.stopwatch)
+        explanation = explain.explain(gateway(), explain_request, deadline, g.stopwatch)
         if form == JSON:
             return jsonify(_body(explanation, report=report))
         return _drawn(submission, explanation, form)

@@ -50,11 +50,12 @@ def predict(name: str) -> Response:
     """Answer the best classes of one picture or of several; of one also drawn below it."""
     submission = read_submission(request, gateway().settings.max_images)
     form = _form(submission)
-    question, report = predict_request_of(name, submission), flag(submission.parameters, "report")
-    answer = ask(question)
+    predict_request = predict_request_of(name, submission)
+    report = flag(submission.parameters, "report")
+    response = ask(predict_request)
     if form == JSON:
-        return jsonify(_body(answer, several=submission.several, report=report))
-    return _annotated(submission, answer, form)
+        return jsonify(_body(response, several=submission.several, report=report))
+    return _annotated(submission, response, form)
 
 
 def _form(submission: Submission) -> str:
@@ -64,24 +65,24 @@ def _form(submission: Submission) -> str:
     return agreed(request.accept_mimetypes, (JSON, PNG, JPEG))
 
 
-def _body(answer: PredictResponse, *, several: bool, report: bool) -> dict[str, Any]:
-    body: dict[str, Any] = {"model": answer.model, "version": answer.version}
+def _body(response: PredictResponse, *, several: bool, report: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": response.model, "version": response.version}
     if several:
-        body["results"] = [_result(result, report=report) for result in answer.results]
+        body["results"] = [_result(result, report=report) for result in response.results]
     else:
-        body |= _result(only(answer), report=report)
-    if answer.warnings:
-        body["warnings"] = list(answer.warnings)
+        body |= _result(only(response), report=report)
+    if response.warnings:
+        body["warnings"] = list(response.warnings)
     return body
 
 
-def _annotated(submission: Submission, answer: PredictResponse, media_type: str) -> Response:
-    predictions = only(answer).predictions
+def _annotated(submission: Submission, response: PredictResponse, media_type: str) -> Response:
+    predictions = only(response).predictions
     picture = upright(submission.uploads[0])
     with g.stopwatch.stage("postprocess"):
-        title = f"{answer.model}, version {answer.version}"
-        drawn = annotate.annotated(picture, predictions, title=title, notices=answer.warnings)
-        return picture_answer(drawn, media_type, answer.warnings)
+        title = f"{response.model}, version {response.version}"
+        drawn = annotate.annotated(picture, predictions, title=title, notices=response.warnings)
+        return picture_answer(drawn, media_type, response.warnings)
 
 
 def predict_request_of(name: str, submission: Submission) -> PredictRequest:
@@ -106,8 +107,8 @@ def predict_request_of(name: str, submission: Submission) -> PredictRequest:
 def _result(result: ImageResult | GatewayError, *, report: bool) -> dict[str, Any]:
     if isinstance(result, GatewayError):
         return {"error": problem(result)}
-    answer: dict[str, Any] = {"predictions": _predictions(result.predictions)}
-    return answer | {"report": result.report} if report else answer
+    document: dict[str, Any] = {"predictions": _predictions(result.predictions)}
+    return document | {"report": result.report} if report else document
 
 
 def _predictions(predictions: list[Prediction]) -> list[dict[str, Any]]:

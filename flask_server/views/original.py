@@ -17,10 +17,10 @@ bp = Blueprint("original", __name__)
 def predict() -> Response:
     """Answer the five best classes of the picture in the form field ``b64`` as triples."""
     upload = form_base64(request.form.get("b64"))
-    answer = ask(PredictRequest(model=gateway().models.default, uploads=[upload]))
-    response = jsonify([[p.class_id, p.label, p.score] for p in only(answer).predictions])
-    if answer.warnings:
-        response.headers["X-Model-Warning"] = " ".join(answer.warnings)
+    result = ask(PredictRequest(model=gateway().models.default, uploads=[upload]))
+    response = jsonify([[p.class_id, p.label, p.score] for p in only(result).predictions])
+    if result.warnings:
+        response.headers["X-Model-Warning"] = " ".join(result.warnings)
     return response
 
 

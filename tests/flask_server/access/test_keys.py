@@ -25,7 +25,7 @@ from flask_server.access.key_file import (
     parse_keys,
     read_keys,
 )
-from flask_server.access.key_store import POLL_TIMEOUT_S, KeyStore
+from flask_server.access.key_store import POLL_INTERVAL_S, KeyStore
 from flask_server.errors import KeysUnavailable
 
 ROOT = Path(__file__).parents[3]
@@ -296,7 +296,7 @@ class Clock:
         return self.now
 
     def pass_look(self) -> None:
-        self.now += POLL_TIMEOUT_S
+        self.now += POLL_INTERVAL_S
 
 
 @pytest.fixture
@@ -306,23 +306,23 @@ def clock() -> Clock:
 
 def test_ring_finds_a_key_and_nothing_like_it(file: Path) -> None:
     key = keys.create(file, "web")
-    ring = KeyStore(file)
+    store = KeyStore(file)
 
-    found = ring.find(key)
+    found = store.find(key)
 
     assert found is not None
     assert found.name == "web"
     for wrong in ("", key[:-1], key + "x", key.upper(), hash_of(key), found.id, "käse"):
-        assert ring.find(wrong) is None
+        assert store.find(wrong) is None
 
 
 def test_ring_finds_one_of_ten_thousand(file: Path) -> None:
     many = (ApiKey(f"key {n}", hash_of(f"key {n}"), "") for n in range(10_000))
     file.write_text(format_keys(tuple(many)))
 
-    ring = KeyStore(file)
+    store = KeyStore(file)
 
-    assert [key and key.name for key in map(ring.find, ("key 9999", "key 10000"))] == [
+    assert [key and key.name for key in map(store.find, ("key 9999", "key 10000"))] == [
         "key 9999",
         None,
     ]
@@ -330,31 +330,31 @@ def test_ring_finds_one_of_ten_thousand(file: Path) -> None:
 
 def test_change_counts_from_the_next_look_on(file: Path, clock: Clock) -> None:
     web = keys.create(file, "web")
-    ring = KeyStore(file, clock)
+    store = KeyStore(file, clock)
     phone = keys.create(file, "phone")
     keys.revoke(file, "web")
 
-    clock.now += POLL_TIMEOUT_S - 0.001
-    assert ring.find(web)
-    assert not ring.find(phone)
+    clock.now += POLL_INTERVAL_S - 0.001
+    assert store.find(web)
+    assert not store.find(phone)
 
     clock.now += 0.001
-    assert not ring.find(web)
-    assert ring.find(phone)
+    assert not store.find(web)
+    assert store.find(phone)
 
 
 def test_two_looks_are_a_second_apart(file: Path, clock: Clock) -> None:
     key = keys.create(file, "web")
-    ring = KeyStore(file, clock)
+    store = KeyStore(file, clock)
     clock.pass_look()
-    ring.find(key)
+    store.find(key)
     keys.revoke(file, "web")
 
-    clock.now += POLL_TIMEOUT_S - 0.001
-    assert ring.find(key)
+    clock.now += POLL_INTERVAL_S - 0.001
+    assert store.find(key)
 
     clock.now += 0.001
-    assert not ring.find(key)
+    assert not store.find(key)
 
 
 def break_by_text(file: Path) -> None:
@@ -376,12 +376,12 @@ def test_broken_file_is_said_once_and_changes_nothing(
     file: Path, clock: Clock, caplog: pytest.LogCaptureFixture, break_it: Callable[[Path], None]
 ) -> None:
     key = keys.create(file, "web")
-    ring = KeyStore(file, clock)
+    store = KeyStore(file, clock)
     break_it(file)
 
     for _ in range(3):
         clock.pass_look()
-        assert ring.find(key)
+        assert store.find(key)
 
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
@@ -390,17 +390,17 @@ def test_broken_file_is_said_once_and_changes_nothing(
 
 def test_mended_file_counts_again(file: Path, clock: Clock) -> None:
     key = keys.create(file, "web")
-    ring = KeyStore(file, clock)
+    store = KeyStore(file, clock)
     good = file.read_text()
     file.write_text("half")
     clock.pass_look()
-    ring.find(key)
+    store.find(key)
 
     file.write_text(good)
     phone = keys.create(file, "phone")
     clock.pass_look()
 
-    assert ring.find(phone)
+    assert store.find(phone)
 
 
 def test_a_patient_ring_lets_nobody_in_until_the_file_is_good(
@@ -411,27 +411,27 @@ def test_a_patient_ring_lets_nobody_in_until_the_file_is_good(
     file.write_text("half")
     with pytest.raises(KeyFileError):
         KeyStore(file, clock)
-    ring = KeyStore(file, clock, allow_unavailable=True)
+    store = KeyStore(file, clock, allow_unavailable=True)
 
     for _ in range(2):
         with pytest.raises(KeysUnavailable):
-            ring.find(key)
+            store.find(key)
         clock.pass_look()
     (record,) = caplog.records
     assert "nobody is let in" in record.message
 
     file.write_text(good)
     clock.pass_look()
-    assert ring.find(key)
+    assert store.find(key)
 
 
 def test_after_a_pause_nobody_goes_on_with_what_was_known_before(
     file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = keys.create(file, "web")
-    ring = KeyStore(file, clock)
+    store = KeyStore(file, clock)
     keys.revoke(file, "web")
-    clock.now += 2 * POLL_TIMEOUT_S + 0.001
+    clock.now += 2 * POLL_INTERVAL_S + 0.001
     reading, go_on = threading.Event(), threading.Event()
 
     def slow(path: Path) -> tuple[ApiKey, ...]:
@@ -441,9 +441,9 @@ def test_after_a_pause_nobody_goes_on_with_what_was_known_before(
 
     monkeypatch.setattr("flask_server.access.key_store.read_keys", slow)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(ring.find, key)
+        first = pool.submit(store.find, key)
         assert reading.wait(10)
-        second = pool.submit(ring.find, key)
+        second = pool.submit(store.find, key)
         with pytest.raises(TimeoutError):
             second.result(0.05)
         go_on.set()
@@ -454,11 +454,11 @@ def test_after_a_pause_nobody_goes_on_with_what_was_known_before(
 def test_no_lookup_fails_while_the_file_is_rewritten(file: Path) -> None:
     key = keys.create(file, "web")
     steps = iter(range(10**9))
-    ring = KeyStore(file, clock=lambda: next(steps) * POLL_TIMEOUT_S)  # every question looks
+    store = KeyStore(file, clock=lambda: next(steps) * POLL_INTERVAL_S)  # every question looks
     stop = threading.Event()
 
     def ask() -> bool:
-        return all(ring.find(key) for _ in iter(stop.is_set, True))
+        return all(store.find(key) for _ in iter(stop.is_set, True))
 
     with ThreadPoolExecutor(2) as pool:
         asking = [pool.submit(ask) for _ in range(2)]
@@ -467,4 +467,4 @@ def test_no_lookup_fails_while_the_file_is_rewritten(file: Path) -> None:
         stop.set()
 
     assert all(answer.result() for answer in asking)
-    assert ring.find(key)
+    assert store.find(key)

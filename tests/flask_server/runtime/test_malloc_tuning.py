@@ -123,4 +123,4 @@ def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     malloc_tuning.share()
     malloc_tuning.keep_trimmed()
 
-    assert "heap" not in {thread.name for thread in set(threading.enumerate()) - before}
+    assert "malloc_trim" not in {thread.name for thread in set(threading.enumerate()) - before}
