@@ -19,15 +19,9 @@ from flask_server.views.models import predict_request_of
 from flask_server.views.pictures import picture_answer, upright
 from flask_server.web.admission import InFlight, counted
 from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
+from flask_server.web.parameters import PARAMETERS, flag, text, whole_number
 from flask_server.web.request_context import gateway
-from flask_server.web.submissions import (
-    PARAMETERS,
-    Submission,
-    flag,
-    read_submission,
-    text,
-    whole_number,
-)
+from flask_server.web.submissions import Submission, read_submission
 from model_catalog.errors import shown
 
 bp = Blueprint("explain", __name__)

@@ -14,17 +14,10 @@ from flask_server.serving.model_watch import ModelState
 from flask_server.views.pictures import picture_answer, upright
 from flask_server.web.admission import counted
 from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
+from flask_server.web.parameters import flag, fraction, texts, version_label, whole_number
 from flask_server.web.problem_documents import problem
 from flask_server.web.request_context import ask, gateway, only
-from flask_server.web.submissions import (
-    Submission,
-    flag,
-    fraction,
-    read_submission,
-    texts,
-    version_label,
-    whole_number,
-)
+from flask_server.web.submissions import Submission, read_submission
 
 bp = Blueprint("models", __name__)
 

@@ -23,7 +23,7 @@ from flask_server.openapi.problems import CASES
 from flask_server.openapi.requests import EXAMPLE_IMAGE, EXPLAIN_PARAMETERS, PARAMETERS
 from flask_server.settings import Settings
 from flask_server.views.explain import EXPLAIN_PARAMETERS as EXPLAINING
-from flask_server.web import problem_documents, submissions
+from flask_server.web import parameters, problem_documents
 from flask_server.web.problem_documents import STATUS
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.stub_serving import Servable, StubServing
@@ -123,7 +123,7 @@ def test_every_code_is_described_with_its_status(document: Schema) -> None:
 @pytest.mark.parametrize(
     ("path", "known", "described"),
     [
-        ("/models/{name}/predict", submissions.PARAMETERS, PARAMETERS),
+        ("/models/{name}/predict", parameters.PARAMETERS, PARAMETERS),
         ("/models/{name}/explain", EXPLAINING, EXPLAIN_PARAMETERS),
     ],
 )
@@ -211,7 +211,7 @@ def test_bare_file_with_every_parameter_is_answered_as_described(
     serving.labels["canary"] = 1
     query: Schema = {"top_k": 2, "threshold": 0.1, "labels": "light,id0", "label": "canary"}
     query["report"] = "true"
-    assert {*query, "version"} == set(submissions.PARAMETERS)
+    assert {*query, "version"} == set(parameters.PARAMETERS)
 
     response = client.post(URL, data=flat("white"), content_type=kind, query_string=query)
 
