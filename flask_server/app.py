@@ -21,7 +21,14 @@ from flask_server.telemetry import access_log, logs, metrics, metrics_directory,
 from flask_server.telemetry.metrics import Metrics
 from flask_server.telemetry.request_log import NotingGateway
 from flask_server.views import documents, explain, health, models, original, page
-from flask_server.web import admission, body_limits, caching, problem_documents, security_headers
+from flask_server.web import (
+    admission,
+    body_draining,
+    body_limits,
+    caching,
+    problem_documents,
+    security_headers,
+)
 from flask_server.web.json_writer import JsonWriter
 from flask_server.web.request_context import EXTENSION
 
@@ -46,6 +53,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     access_log.init_app(app)
     app.before_request(_begin)
     body_limits.init_app(app, settings.max_body_bytes)
+    body_draining.init_app(app)
     authentication.init_app(app, settings, allow_unavailable=preload.has_started())
     admission.init_app(app, settings.max_in_flight)
     if settings.metrics:

@@ -59,7 +59,7 @@ class logger_class(glogging.Logger):  # type: ignore[misc]  # gunicorn has no ty
         logging.getLogger(logs.ROOM).setLevel(self.loglevel)
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (as gunicorn)
-        """Log a defect with its traceback; a caller that stalls (web.body_limits) is none."""
+        """Log a defect with its traceback; a caller that stalls (runtime.paced_socket) is none."""
         stalled = isinstance(sys.exc_info()[1], BlockingIOError)
         (super().debug if stalled else super().exception)(msg, *args, **kwargs)
 

@@ -9,10 +9,8 @@ A caller holds a thread while its request arrives, so that has to go on, and at 
 
 from __future__ import annotations
 
-import errno
 import select
 import socket
-import time
 import uuid
 from contextlib import suppress
 from typing import Any, Final
@@ -22,33 +20,11 @@ from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import ThreadWorker
 
 from flask_server.runtime import bad_request_page
-from flask_server.web.body_limits import STALL_S, give_up_after
+from flask_server.runtime.paced_socket import STALL_S, PacedSocket, set_io_timeout
 from flask_server.web.request_context import EXTENSION
 
 #: How long a thread waits for the next request; callers under load take far less.
 STAY_MS: Final = 5
-#: How long a request may take to arrive, however small it is.
-ARRIVAL_S: Final = 20.0
-#: Bytes per second that a request has to bring from then on.
-PACE: Final = 10_000
-
-
-class PacedSocket(socket.socket):
-    """A caller's socket that gives up on a request which arrives too slowly."""
-
-    _began, _came = 0.0, 0
-
-    def begin(self) -> None:
-        """Expect a new request from now on."""
-        self._began, self._came = time.monotonic(), 0
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        """Return what came, or raise what a caller that stalls causes."""
-        data = super().recv(size, flags)
-        self._came += len(data)
-        if time.monotonic() - self._began > ARRIVAL_S + self._came / PACE:
-            raise BlockingIOError(errno.EAGAIN, "the request arrives too slowly")
-        return data
 
 
 class StayingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -58,7 +34,7 @@ class StayingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Answer a request, and those that follow at once; return what gunicorn's method does."""
         if type(conn.sock) is socket.socket:  # new, and not TLS
             conn.sock = PacedSocket(fileno=conn.sock.detach())
-            give_up_after(conn.sock, STALL_S)
+            set_io_timeout(conn.sock, STALL_S)
         while True:
             if isinstance(conn.sock, PacedSocket):
                 conn.sock.begin()

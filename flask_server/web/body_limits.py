@@ -1,18 +1,15 @@
-"""Bound request bodies, and read what is left of them before the answer goes out.
+"""Limit the size of request bodies and the number of their form fields.
 
-A server that answers and closes while the caller still sends resets the connection, and the caller
-never sees why. So the rest of a refused body is read and thrown away, within bounds.
+A body over the limit raises BodyTooLarge: at once when its Content-Length says so, else at the
+first byte beyond the limit. ``web.body_draining`` reads the rest of a refused body.
 """
 
 from __future__ import annotations
 
 import io
-import socket
-import struct
-import time
 from typing import IO
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, request
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
@@ -20,13 +17,8 @@ from werkzeug.wsgi import get_input_stream
 
 from flask_server.errors import BodyTooLarge
 
-DRAIN_BYTES = 256 * 1024 * 1024
-DRAIN_S = 10.0
-#: How long a caller may send nothing in the middle of a body, or take nothing of an answer.
-STALL_S = 10.0
-
-_CHUNK = 64 * 1024
 _INPUT = "wsgi.input"
+_BROKEN = "The body stopped coming, or is malformed."
 
 
 class BoundedStream:
@@ -39,9 +31,9 @@ class BoundedStream:
         self._broken = False
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` bytes, all that is left if it is negative."""
+        """Return up to ``size`` bytes, or the whole rest when ``size`` is negative."""
         if size < 0:
-            # Mostly one read of all there is, and one that finds the end.
+            # Usually two reads: one of the whole body, one that finds its end.
             return b"".join(iter(lambda: self.read(self._limit + 1), b""))
         data = self._next(size)
         self._count += len(data)
@@ -49,29 +41,25 @@ class BoundedStream:
             raise _too_large(f"more than {self._limit}", self._limit)
         return data
 
-    def drain(self) -> bool:
-        """Throw away what is left; False when it is more than the bounds allow."""
-        if self._broken:
-            return False
-        end, left = time.monotonic() + DRAIN_S, DRAIN_BYTES
-        while chunk := self._next(_CHUNK):
-            left -= len(chunk)
-            if left < 0 or time.monotonic() > end:
-                return False
-        return True
+    def skip(self, size: int) -> bytes:
+        """Return up to ``size`` bytes of a body that is thrown away, whatever the limit."""
+        return self._next(size)
 
     def _next(self, size: int) -> bytes:
+        if self._broken:
+            raise ClientDisconnected(_BROKEN)
         try:
             return self._stream.read(size)
         except Exception as error:  # malformed chunks: each WSGI server has an error of its own
             self._broken = True
-            raise ClientDisconnected("The body stopped coming, or is malformed.") from error
+            raise ClientDisconnected(_BROKEN) from error
 
 
 class BoundedForms(FormDataParser):
-    """Takes no more fields of an urlencoded form than parts of a multipart one.
+    """A form parser that limits the fields of a URL-encoded form like the parts of a multipart one.
 
-    Millions of empty fields fit into a body that has room for a picture, and cost minutes.
+    Werkzeug limits the latter only. Millions of empty fields fit into a body that has room for an
+    image, and take minutes to parse.
     """
 
     def parse(
@@ -91,7 +79,7 @@ class BoundedForms(FormDataParser):
 
 
 class BoundedRequest(Request):
-    """A request with bounded forms."""
+    """A request whose forms have a limited number of fields."""
 
     form_data_parser_class = BoundedForms
 
@@ -99,41 +87,19 @@ class BoundedRequest(Request):
 def init_app(app: Flask, max_body_bytes: int) -> None:
     """Refuse larger bodies on every route."""
     app.request_class = BoundedRequest
-    # Flask's own bound for one form field is 500 kB; a picture in base64 is a form field.
+    # Flask's default limit for one form field is 500 kB, too small for an image in base64.
     app.config["MAX_FORM_MEMORY_SIZE"] = max_body_bytes
     app.before_request(lambda: _bound_body(max_body_bytes))
-    app.after_request(_drain_body)
 
 
 def _bound_body(limit: int) -> None:
-    """Put a stream in place that ends where this body ends, under every WSGI server."""
+    """Replace the input stream by a limited one that ends with the body under every WSGI server."""
     environ = request.environ
     environ[_INPUT] = BoundedStream(get_input_stream(environ), limit)
     environ["wsgi.input_terminated"] = True
     length = request.content_length
     if length is not None and length > limit:
         raise _too_large(str(length), limit)
-
-
-def give_up_after(sock: socket.socket, seconds: float) -> None:
-    """Let the system end reads and writes of the socket that stall.
-
-    gunicorn would wait for ever, and each stalled caller would hold a thread. A timeout of Python's
-    own costs one more turn of the interpreter per read and write.
-    """
-    timeout = struct.pack("ll", *divmod(int(seconds * 1_000_000), 1_000_000))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
-
-
-def _drain_body(response: Response) -> Response:
-    try:
-        finished = request.environ[_INPUT].drain()
-    except ClientDisconnected:
-        finished = False
-    if not finished:
-        response.headers["Connection"] = "close"
-    return response
 
 
 def _too_large(received: str, limit: int) -> BodyTooLarge:

@@ -95,8 +95,8 @@ def test_a_request_has_to_arrive_at_some_pace(
     connection: Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("flask_server.runtime.worker.ARRIVAL_S", 0.1)
-    monkeypatch.setattr("flask_server.runtime.worker.PACE", pace)
+    monkeypatch.setattr("flask_server.runtime.paced_socket.ARRIVAL_S", 0.1)
+    monkeypatch.setattr("flask_server.runtime.paced_socket.MIN_BYTES_PER_S", pace)
     monkeypatch.setattr(
         gthread.ThreadWorker, "handle", lambda _, conn: [conn.sock.recv(1) for _ in range(20)]
     )
@@ -109,7 +109,7 @@ def test_a_request_has_to_arrive_at_some_pace(
 def test_each_request_has_its_own_time_to_arrive(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_server.runtime.worker.ARRIVAL_S", 0.1)
+    monkeypatch.setattr("flask_server.runtime.paced_socket.ARRIVAL_S", 0.1)
     for _ in range(3):
         connection.caller.sendall(b"a")
         worker().handle(connection)
