@@ -17,7 +17,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from flask_server import keys
-from flask_server.access import quotas
+from flask_server.access import shared_counts
 from tests.flask_server.conftest import MakeApp
 from tests.running import free_port
 
@@ -149,7 +149,7 @@ def test_redis_that_comes_back_counts_again(client: FlaskClient, key: str, redis
         pass
 
     redis.start()
-    time.sleep(quotas.PROBE_S)
+    time.sleep(shared_counts.PROBE_S)
 
     assert [ask(client, key) for _ in range(5)] == [200, 200, 200, 200, 429]
 
@@ -165,7 +165,7 @@ def test_redis_that_hangs_delays_one_request_a_little(
     took = time.monotonic() - begin
 
     assert statuses == [200, 200, 200, 200]
-    assert quotas.REDIS_TIMEOUT_S <= took < quotas.PROBE_S
+    assert shared_counts.REDIS_TIMEOUT_S <= took < shared_counts.PROBE_S
 
 
 def test_gateway_starts_without_redis(
@@ -176,3 +176,15 @@ def test_gateway_starts_without_redis(
     app = make_app(api_keys_file=tmp_path / "keys.json", limits_url=redis.url)
 
     assert ask(app.test_client(), key) == 200
+
+
+def test_redis_that_hangs_fails_no_concurrent_caller(
+    client: FlaskClient, app: Flask, redis: Redis, key: str
+) -> None:
+    ask(client, key)
+    redis.process.send_signal(signal.SIGSTOP)
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda _: ask(app.test_client(), key), range(16)))
+
+    assert sorted(set(statuses)) == [200, 429]
