@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from flask_server import keys
+from flask_server.access import key_writer
 from tests.browser import node
 from tests.browser.conftest import MakeSite, Open
 from tests.browser.page_actions import IMAGES, cards, labels, payload, pick
@@ -75,7 +75,7 @@ def test_faults_would_be_found(page: Page, faults: Faults) -> None:
 def test_question_for_the_key_is_accessible(
     open_page: Open, make_site: MakeSite, serving: StubServing, faults: Faults, tmp_path: Path
 ) -> None:
-    keys.create(tmp_path / "keys.json", "web")
+    key_writer.create(tmp_path / "keys.json", "web")
     url = make_site(serving.url, api_keys_file=tmp_path / "keys.json")
 
     page = open_page(url, refusals={401})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from flask_server import keys
+from flask_server.access import key_writer
 from tests.browser import node
 from tests.browser.conftest import DIGITS, MakeSite, Open
 from tests.browser.page_actions import IMAGES
@@ -70,7 +70,7 @@ def test_base64_picture_gets_its_labels(page: Page, site: str, way: str) -> None
 def test_key_passes_the_preflight(
     page: Page, make_site: MakeSite, digits_serving: str, tmp_path: Path, way: str
 ) -> None:
-    key = keys.create(tmp_path / "keys.json", "frontend")
+    key = key_writer.create(tmp_path / "keys.json", "frontend")
     gateway = make_site(digits_serving, DIGITS, api_keys_file=tmp_path / "keys.json")
     alert = page.get_by_role("alert")
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 from playwright.sync_api import Page, expect
 
-from flask_server import keys
+from flask_server.access import key_writer
 from tests.browser.conftest import DIGITS, MakeSite, Open
 from tests.browser.page_actions import IMAGES
 from tests.browser.scripted_gateway import Reply, Script, scripted
@@ -210,7 +210,7 @@ def test_gateway_that_cannot_be_reached(ask: Ask) -> None:
 def test_key_passes_the_preflight_and_is_checked(
     ask: Ask, make_site: MakeSite, digits_serving: str, tmp_path: Path
 ) -> None:
-    key = keys.create(tmp_path / "keys.json", "web")
+    key = key_writer.create(tmp_path / "keys.json", "web")
     url = make_site(digits_serving, DIGITS, api_keys_file=tmp_path / "keys.json")
 
     none = ask(digit(4), url=url, model="digits")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from flask_server import keys
+from flask_server.access import key_writer
 from tests.browser.conftest import DIGITS, MakeSite, Open
 from tests.browser.page_actions import IMAGES, cards, labels, payload, pick
 from tests.flask_server.conftest import draw, flat
@@ -115,7 +115,7 @@ def key_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def key(key_file: Path) -> str:
-    return keys.create(key_file, "web")
+    return key_writer.create(key_file, "web")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from flask_server import keys
+from flask_server.access import key_writer
 from tests.browser.conftest import DIGITS, MakeSite, Open
 from tests.browser.page_actions import IMAGES, cards, labels, pick
 
@@ -96,7 +96,7 @@ def test_key_is_named_but_not_copied(
     open_page: Open, make_site: MakeSite, digits_serving: str, tmp_path: Path, picture: Path
 ) -> None:
     file = tmp_path / "keys.json"
-    key = keys.create(file, "web")
+    key = key_writer.create(file, "web")
     url = make_site(digits_serving, DIGITS, api_keys_file=file)
     rights = ["clipboard-read", "clipboard-write"]
     page = open_page(url, refusals={401}, permissions=rights)

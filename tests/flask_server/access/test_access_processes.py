@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_server import keys
+from flask_server.access import key_writer
 from orchestrator.processes import children
 from tests.flask_server.access.test_quotas import Redis
 from tests.flask_server.runtime.test_gunicorn import answers, start
@@ -84,7 +84,7 @@ def test_two_processes_share_one_quota_and_one_key_file(
     environ: dict[str, str], gateways: Gateways, tmp_path: Path
 ) -> None:
     file = tmp_path / "keys.json"
-    key = keys.create(file, "web", "4 per minute")
+    key = key_writer.create(file, "web", "4 per minute")
     redis = Redis(tmp_path)
     environ["GATEWAY_LIMITS_URL"] = redis.url
     try:
@@ -92,7 +92,7 @@ def test_two_processes_share_one_quota_and_one_key_file(
         wait(one)
         wait(two)
         statuses = [ask(url, key) for url in (one, two, one, two, one, two)]
-        keys.revoke(file, "web")
+        key_writer.revoke(file, "web")
         time.sleep(1.1)
         revoked = [ask(url, key) for url in (one, two)]
     finally:
@@ -106,7 +106,7 @@ def test_two_processes_share_one_quota_and_one_key_file(
 def test_files_that_break_later_end_neither_the_master_nor_the_models(
     environ: dict[str, str], gateways: Gateways, tmp_path: Path
 ) -> None:
-    key = keys.create(tmp_path / "keys.json", "web")
+    key = key_writer.create(tmp_path / "keys.json", "web")
     url = gateways.start(environ)
     wait(url)
     (master,) = gateways.processes
@@ -135,7 +135,7 @@ def test_files_that_break_later_end_neither_the_master_nor_the_models(
 def test_start_says_once_that_limits_in_memory_hold_per_worker(
     environ: dict[str, str], gateways: Gateways, tmp_path: Path
 ) -> None:
-    keys.create(tmp_path / "keys.json", "web")
+    key_writer.create(tmp_path / "keys.json", "web")
     wait(gateways.start(environ | {"GATEWAY_WORKERS": "2"}))
 
     assert gateways.stop().count("hold per worker") == 1

@@ -15,8 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from flask_server import keys
-from flask_server.access import authentication, quotas
+from flask_server.access import authentication, key_writer, quotas
 from flask_server.access.key_file import KeyFileError
 from flask_server.settings import Settings, SettingsError
 from tests.flask_server.conftest import MakeApp, b64, draw
@@ -36,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def key(file: Path) -> str:
-    return keys.create(file, "web")
+    return key_writer.create(file, "web")
 
 
 @pytest.fixture
@@ -187,8 +186,8 @@ def test_refused_picture_reaches_neither_decoder_nor_serving(
 def test_created_and_revoked_keys_count_without_a_restart(
     client: FlaskClient, file: Path, key: str
 ) -> None:
-    phone = keys.create(file, "phone")
-    keys.revoke(file, "web")
+    phone = key_writer.create(file, "phone")
+    key_writer.revoke(file, "web")
 
     statuses = [ask(client, key).status_code]
     end = time.monotonic() + 5
@@ -229,7 +228,7 @@ def test_caller_who_waits_as_told_is_let_in(guarded: Guarded, key: str) -> None:
 
 
 def test_each_key_has_a_quota_of_its_own(guarded: Guarded, file: Path, key: str) -> None:
-    other = keys.create(file, "phone")
+    other = key_writer.create(file, "phone")
     client = guarded(rate_limit="1 per minute").test_client()
 
     statuses = [ask(client, each).status_code for each in (key, other, key, other)]
@@ -238,7 +237,8 @@ def test_each_key_has_a_quota_of_its_own(guarded: Guarded, file: Path, key: str)
 
 
 def test_limit_of_a_key_overrules_the_default(guarded: Guarded, file: Path) -> None:
-    small, big = keys.create(file, "s", "1 per minute"), keys.create(file, "b", "3 per minute")
+    small = key_writer.create(file, "s", "1 per minute")
+    big = key_writer.create(file, "b", "3 per minute")
     client = guarded(rate_limit="2 per minute").test_client()
 
     assert [ask(client, small).status_code for _ in range(2)] == [200, 429]
@@ -246,7 +246,7 @@ def test_limit_of_a_key_overrules_the_default(guarded: Guarded, file: Path) -> N
 
 
 def test_a_key_may_have_several_limits(guarded: Guarded, file: Path) -> None:
-    key = keys.create(file, "both", "5 per second; 2 per day")
+    key = key_writer.create(file, "both", "5 per second; 2 per day")
     client = guarded().test_client()
 
     statuses = [ask(client, key) for _ in range(3)]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from flask_server import keys
+from flask_server.access import key_writer
 from flask_server.access.key_file import (
     ApiKey,
     KeyFileError,
@@ -45,7 +46,7 @@ def document(*entries: Any) -> str:
 
 
 def test_file_has_the_hash_of_the_key_and_never_the_key(file: Path) -> None:
-    key = keys.create(file, "web", "100 per minute")
+    key = key_writer.create(file, "web", "100 per minute")
 
     (stored,) = read_keys(file)
     assert stored.sha256 == hashlib.sha256(key.encode()).hexdigest()
@@ -55,10 +56,10 @@ def test_file_has_the_hash_of_the_key_and_never_the_key(file: Path) -> None:
 
 
 def test_keys_are_256_random_bits(file: Path) -> None:
-    made = {keys.create(file, f"key {number}") for number in range(20)}
+    made = {key_writer.create(file, f"key {number}") for number in range(20)}
 
     assert len(made) == 20
-    assert {len(key) for key in made} == {len(keys.PREFIX) + 43}
+    assert {len(key) for key in made} == {len(key_writer.PREFIX) + 43}
 
 
 @pytest.mark.parametrize("before", [None, 0o644], ids=["new file", "file others may read"])
@@ -67,47 +68,47 @@ def test_only_the_owner_may_read_the_file(file: Path, before: int | None) -> Non
         file.write_text(document())
         file.chmod(before)
 
-    keys.create(file, "web")
+    key_writer.create(file, "web")
 
     assert file.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_file_keeps_its_owner_when_root_writes(file: Path) -> None:
-    keys.create(file, "web")
+    key_writer.create(file, "web")
     os.chown(file, 12345, 12345)
 
-    keys.create(file, "phone")
+    key_writer.create(file, "phone")
 
     assert (file.stat().st_uid, file.stat().st_gid) == (12345, 12345)
 
 
 def test_revoked_key_is_gone_and_the_others_stay(file: Path) -> None:
     for name in ("web", "phone", "batch"):
-        keys.create(file, name)
+        key_writer.create(file, name)
 
-    keys.revoke(file, "phone")
+    key_writer.revoke(file, "phone")
 
     assert [key.name for key in read_keys(file)] == ["web", "batch"]
 
 
 def test_name_stands_once(file: Path) -> None:
-    keys.create(file, "web")
+    key_writer.create(file, "web")
 
     with pytest.raises(KeyFileError, match="'web' already"):
-        keys.create(file, "web")
+        key_writer.create(file, "web")
 
 
 def test_revoking_an_unknown_name_lists_the_known(file: Path) -> None:
-    keys.create(file, "web")
+    key_writer.create(file, "web")
 
     with pytest.raises(KeyFileError, match=r"'wep'; known are web\."):
-        keys.revoke(file, "wep")
+        key_writer.revoke(file, "wep")
 
 
 @pytest.mark.parametrize("name", ["a", "9", "a" * 64, "web page+1@x"])
 def test_allowed_names(file: Path, name: str) -> None:
-    keys.create(file, name)
+    key_writer.create(file, name)
 
     assert [key.name for key in read_keys(file)] == [name]
 
@@ -115,14 +116,14 @@ def test_allowed_names(file: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["", " web", "a" * 65, "web\n", "käse", "-web"])
 def test_refused_name_leaves_no_file(file: Path, name: str) -> None:
     with pytest.raises(KeyFileError, match="name .* is not allowed"):
-        keys.create(file, name)
+        key_writer.create(file, name)
 
     assert not file.exists()
 
 
 @pytest.mark.parametrize("limit", ["1 per second", "100/minute", "10 per second; 5000 per day"])
 def test_allowed_limits(file: Path, limit: str) -> None:
-    keys.create(file, "web", limit)
+    key_writer.create(file, "web", limit)
 
     assert read_keys(file)[0].limit == limit
 
@@ -132,20 +133,20 @@ def test_allowed_limits(file: Path, limit: str) -> None:
 )
 def test_refused_limits(file: Path, limit: str) -> None:
     with pytest.raises(KeyFileError, match="limit .* allowed is such as 100 per minute"):
-        keys.create(file, "web", limit)
+        key_writer.create(file, "web", limit)
 
 
 def test_writers_at_the_same_time_lose_nothing(file: Path) -> None:
     names = [f"key {number}" for number in range(40)]
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: keys.create(file, name), names))
+        list(pool.map(lambda name: key_writer.create(file, name), names))
 
     assert sorted(key.name for key in read_keys(file)) == sorted(names)
 
 
 def test_reader_never_meets_half_a_file(file: Path) -> None:
-    keys.create(file, "web")
+    key_writer.create(file, "web")
     done = threading.Event()
 
     def read() -> int:
@@ -155,7 +156,7 @@ def test_reader_never_meets_half_a_file(file: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(read)
         for number in range(100):
-            keys.create(file, f"key {number}")
+            key_writer.create(file, f"key {number}")
         done.set()
 
     assert reading.result() > 1
@@ -165,15 +166,15 @@ def test_link_to_the_file_stays_a_link(file: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.json"
     link.symlink_to(file)
 
-    keys.create(link, "web")
+    key_writer.create(link, "web")
 
     assert link.is_symlink()
     assert [key.name for key in read_keys(file)] == ["web"]
 
 
 def test_nothing_but_the_file_and_its_lock_is_left(file: Path) -> None:
-    keys.create(file, "web")
-    keys.revoke(file, "web")
+    key_writer.create(file, "web")
+    key_writer.revoke(file, "web")
 
     assert {path.name for path in file.parent.iterdir()} == {"keys.json", "keys.json.lock"}
 
@@ -235,7 +236,7 @@ def test_command_line_shows_a_key_once(run: Run, capsys: pytest.CaptureFixture[s
     listed = capsys.readouterr().out
 
     key = created.out.strip()
-    assert key.startswith(keys.PREFIX)
+    assert key.startswith(key_writer.PREFIX)
     assert key not in created.err
     assert all(word in listed for word in ("web", hash_of(key)[:12], "7 per minute"))
     assert key not in listed
@@ -305,7 +306,7 @@ def clock() -> Clock:
 
 
 def test_ring_finds_a_key_and_nothing_like_it(file: Path) -> None:
-    key = keys.create(file, "web")
+    key = key_writer.create(file, "web")
     store = KeyStore(file)
 
     found = store.find(key)
@@ -329,10 +330,10 @@ def test_ring_finds_one_of_ten_thousand(file: Path) -> None:
 
 
 def test_change_counts_from_the_next_look_on(file: Path, clock: Clock) -> None:
-    web = keys.create(file, "web")
+    web = key_writer.create(file, "web")
     store = KeyStore(file, clock)
-    phone = keys.create(file, "phone")
-    keys.revoke(file, "web")
+    phone = key_writer.create(file, "phone")
+    key_writer.revoke(file, "web")
 
     clock.now += POLL_INTERVAL_S - 0.001
     assert store.find(web)
@@ -344,11 +345,11 @@ def test_change_counts_from_the_next_look_on(file: Path, clock: Clock) -> None:
 
 
 def test_two_looks_are_a_second_apart(file: Path, clock: Clock) -> None:
-    key = keys.create(file, "web")
+    key = key_writer.create(file, "web")
     store = KeyStore(file, clock)
     clock.pass_look()
     store.find(key)
-    keys.revoke(file, "web")
+    key_writer.revoke(file, "web")
 
     clock.now += POLL_INTERVAL_S - 0.001
     assert store.find(key)
@@ -375,7 +376,7 @@ def break_by_folder(file: Path) -> None:
 def test_broken_file_is_said_once_and_changes_nothing(
     file: Path, clock: Clock, caplog: pytest.LogCaptureFixture, break_it: Callable[[Path], None]
 ) -> None:
-    key = keys.create(file, "web")
+    key = key_writer.create(file, "web")
     store = KeyStore(file, clock)
     break_it(file)
 
@@ -389,7 +390,7 @@ def test_broken_file_is_said_once_and_changes_nothing(
 
 
 def test_mended_file_counts_again(file: Path, clock: Clock) -> None:
-    key = keys.create(file, "web")
+    key = key_writer.create(file, "web")
     store = KeyStore(file, clock)
     good = file.read_text()
     file.write_text("half")
@@ -397,7 +398,7 @@ def test_mended_file_counts_again(file: Path, clock: Clock) -> None:
     store.find(key)
 
     file.write_text(good)
-    phone = keys.create(file, "phone")
+    phone = key_writer.create(file, "phone")
     clock.pass_look()
 
     assert store.find(phone)
@@ -406,7 +407,7 @@ def test_mended_file_counts_again(file: Path, clock: Clock) -> None:
 def test_a_patient_ring_lets_nobody_in_until_the_file_is_good(
     file: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    key = keys.create(file, "web")
+    key = key_writer.create(file, "web")
     good = file.read_text()
     file.write_text("half")
     with pytest.raises(KeyFileError):
@@ -428,9 +429,9 @@ def test_a_patient_ring_lets_nobody_in_until_the_file_is_good(
 def test_after_a_pause_nobody_goes_on_with_what_was_known_before(
     file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = keys.create(file, "web")
+    key = key_writer.create(file, "web")
     store = KeyStore(file, clock)
-    keys.revoke(file, "web")
+    key_writer.revoke(file, "web")
     clock.now += 2 * POLL_INTERVAL_S + 0.001
     reading, go_on = threading.Event(), threading.Event()
 
@@ -452,7 +453,7 @@ def test_after_a_pause_nobody_goes_on_with_what_was_known_before(
 
 
 def test_no_lookup_fails_while_the_file_is_rewritten(file: Path) -> None:
-    key = keys.create(file, "web")
+    key = key_writer.create(file, "web")
     steps = iter(range(10**9))
     store = KeyStore(file, clock=lambda: next(steps) * POLL_INTERVAL_S)  # every question looks
     stop = threading.Event()
@@ -463,7 +464,7 @@ def test_no_lookup_fails_while_the_file_is_rewritten(file: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         asking = [pool.submit(ask) for _ in range(2)]
         for number in range(20):
-            keys.create(file, f"key {number}")
+            key_writer.create(file, f"key {number}")
         stop.set()
 
     assert all(answer.result() for answer in asking)

@@ -16,8 +16,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from flask_server import keys
-from flask_server.access import shared_counts
+from flask_server.access import key_writer, shared_counts
 from tests.flask_server.conftest import MakeApp
 from tests.running import free_port
 
@@ -68,7 +67,7 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 
 @pytest.fixture
 def key(tmp_path: Path) -> str:
-    return keys.create(tmp_path / "keys.json", "web", "4 per minute")
+    return key_writer.create(tmp_path / "keys.json", "web", "4 per minute")
 
 
 @pytest.fixture

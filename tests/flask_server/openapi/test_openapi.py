@@ -15,8 +15,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.test import TestResponse
 
-from flask_server import keys
-from flask_server.access import authentication
+from flask_server.access import authentication, key_writer
 from flask_server.imaging.reports import Report
 from flask_server.openapi.document import document as describe
 from flask_server.openapi.problems import CASES
@@ -48,7 +47,7 @@ def document(client: FlaskClient) -> Schema:
 
 @pytest.fixture
 def guarded(make_app: MakeApp, tmp_path: Path) -> FlaskClient:
-    keys.create(tmp_path / "keys.json", "web")
+    key_writer.create(tmp_path / "keys.json", "web")
     return make_app(api_keys_file=tmp_path / "keys.json").test_client()
 
 

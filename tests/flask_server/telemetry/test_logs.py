@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from flask_server import keys
+from flask_server.access import key_writer
 from flask_server.access.key_file import ID_DIGITS, hash_of
 from flask_server.telemetry import access_log, logs
 from flask_server.telemetry.logs import JsonFormatter, TextFormatter
@@ -221,7 +221,7 @@ def test_no_secret_and_no_picture_is_logged(app: Flask) -> None:
 
 
 def test_access_line_names_the_key_by_its_id(make_app: MakeApp, tmp_path: Path) -> None:
-    key = keys.create(tmp_path / "keys.json", "web")
+    key = key_writer.create(tmp_path / "keys.json", "web")
     client = make_app(api_keys_file=tmp_path / "keys.json").test_client()
 
     with lines(JsonFormatter(), logging.DEBUG) as stream:
