@@ -20,7 +20,7 @@ from flask_server.stopwatch import Stopwatch
 from flask_server.telemetry import access_log, logs, metrics, metrics_directory, request_log
 from flask_server.telemetry.metrics import Metrics
 from flask_server.telemetry.request_log import NotingGateway
-from flask_server.views import documents, explain, health, models, original, page
+from flask_server.views import documents, explain, health, models, original, page, predict
 from flask_server.web import (
     admission,
     body_draining,
@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     problem_documents.init_app(app)
     caching.init_app(app)
     security_headers.init_app(app)
-    for view in (original, models, explain, health, documents, page):
+    for view in (original, models, predict, explain, health, documents, page):
         app.register_blueprint(view.bp)
     app.after_request(_finish)
     CORS(

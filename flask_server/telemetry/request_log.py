@@ -25,7 +25,7 @@ UNMATCHED = "(unmatched)"
 OTHER_METHOD = "OTHER"
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
-_PREDICTING = {"models.predict", "original.predict"}
+_PREDICTING = {"predict.predict", "original.predict"}
 _EMPTY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 

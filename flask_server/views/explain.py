@@ -15,8 +15,8 @@ from flask_server.errors import InvalidParameter, Overloaded
 from flask_server.imaging.occlusion import seen_box
 from flask_server.inference import explain
 from flask_server.inference.explain import ExplainRequest, Explanation
-from flask_server.views.models import predict_request_of
 from flask_server.views.pictures import picture_answer, upright
+from flask_server.views.predict import predict_request_of
 from flask_server.web.admission import InFlight, counted
 from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
 from flask_server.web.parameters import PARAMETERS, flag, text, whole_number
