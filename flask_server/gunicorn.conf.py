@@ -65,10 +65,10 @@ class logger_class(glogging.Logger):  # type: ignore[misc]  # gunicorn has no ty
 
 
 def on_starting(server: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
-    """Say what limits in memory mean with this number of workers."""
-    note = authentication.note(_settings, server.cfg.workers)
-    if note:
-        server.log.warning(note)
+    """Log a warning when the limits of API keys hold per worker."""
+    warning = authentication.per_worker_warning(_settings, server.cfg.workers)
+    if warning is not None:
+        server.log.warning(warning)
 
 
 def post_worker_init(_worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)

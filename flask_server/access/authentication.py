@@ -32,13 +32,13 @@ def check(settings: Settings) -> None:
         quotas.check(settings.limits_url)
 
 
-def note(settings: Settings, workers: int) -> str:
-    """Return what an operator of so many workers must know, the empty string when nothing."""
+def per_worker_warning(settings: Settings, workers: int) -> str | None:
+    """Return the warning that limits hold per worker, or None when they hold for all workers."""
     if settings.api_keys_file is None or workers < 2:
-        return ""
+        return None
     from flask_server.access import quotas
 
-    return PER_WORKER.format(workers) if settings.limits_url == quotas.MEMORY else ""
+    return PER_WORKER.format(workers) if settings.limits_url == quotas.MEMORY else None
 
 
 def init_app(app: Flask, settings: Settings, *, allow_unavailable: bool = False) -> None:
@@ -65,8 +65,8 @@ def is_open(path: str) -> bool:
 def _authenticate(store: KeyStore) -> None:
     if request.method == "OPTIONS" or is_open(request.path):
         return
-    presented = _presented()
-    if not presented:
+    presented = _presented_key()
+    if presented is None:
         raise MissingApiKey(
             "This needs an API key; send it as X-API-Key: KEY or Authorization: Bearer KEY."
         )
@@ -76,9 +76,10 @@ def _authenticate(store: KeyStore) -> None:
     g.api_key = key
 
 
-def _presented() -> str | None:
+def _presented_key() -> str | None:
+    """Return the key of ``X-API-Key``, else of ``Authorization: Bearer``; None without either."""
     given = request.headers.get("X-API-Key", "").strip()
-    bearer = request.authorization
-    if given or bearer is None or bearer.type != "bearer":
+    if given:
         return given
-    return bearer.token
+    bearer = request.authorization
+    return (bearer.token or None) if bearer and bearer.type == "bearer" else None

@@ -39,7 +39,7 @@ class KeyStore:
         self._clock = clock
         self._polling = threading.Lock()
         self._next_poll_at = clock() + POLL_INTERVAL_S
-        self._last_error = ""
+        self._last_error: str | None = None
         self._stamp: _Stamp | None = None
         self._keys: dict[str, ApiKey] | None = None
         try:
@@ -92,7 +92,7 @@ class KeyStore:
         # The stamp is older than the content, so the next poll sees a change in between.
         stamp = _stamp(self._path)
         self._keys = {key.sha256: key for key in read_keys(self._path)}
-        self._stamp, self._last_error = stamp, ""
+        self._stamp, self._last_error = stamp, None
 
     def _report(self, error: str) -> None:
         """Log a new error once, and read the file at every poll until the error is gone."""

@@ -1,7 +1,7 @@
-"""Answer what is no HTTP request in the same form as all other errors.
+"""Build the problem+json response to bytes that gunicorn cannot parse as an HTTP request.
 
-gunicorn's own answer is a page that quotes the request, and so does its log; either may be a key or
-a picture. Pure: an error of gunicorn's parser in, the bytes of an answer out.
+gunicorn's own error page and log line quote the request, which may contain an API key or an image.
+No I/O: an error of gunicorn's parser in, the bytes of a response out.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from gunicorn.http import errors
 
 from flask_server.web.problem_documents import PROBLEM_JSON, document
 
-#: Longest request line and header that are read, in bytes; the line may list labels to choose from.
+#: Maximum bytes of the request line and of each header; the line may list labels to choose from.
 LONGEST_LINE = 8190
-#: Most headers that are read.
+#: Maximum number of headers.
 MOST_HEADERS = 100
 
 _STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
@@ -34,8 +34,8 @@ _DETAIL = {
 }
 
 
-def answer(error: Exception, request_id: str, origin: str) -> bytes:
-    """Return the answer after which the connection is closed; ``origin`` may be empty."""
+def response(error: Exception, request_id: str, allowed_origin: str | None) -> bytes:
+    """Return the bytes of the response, which announces that the connection is closed."""
     status = next((s for cls, s in _STATUS if isinstance(error, cls)), HTTPStatus.BAD_REQUEST)
     usual = f"The request is not HTTP as it should be ({type(error).__name__})."
     problem = document(status, "bad_request", _DETAIL.get(status, usual), request_id)
@@ -46,6 +46,6 @@ def answer(error: Exception, request_id: str, origin: str) -> bytes:
         f"Content-Type: {PROBLEM_JSON}",
         f"Content-Length: {len(body)}",
         f"X-Request-ID: {request_id}",
-        *([f"Access-Control-Allow-Origin: {origin}"] if origin else []),
+        *([f"Access-Control-Allow-Origin: {allowed_origin}"] if allowed_origin else []),
     ]
     return "\r\n".join([*head, "", ""]).encode("ascii") + body

@@ -54,8 +54,9 @@ class StayingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         # The class alone: the error itself quotes what came, which may be a key or a picture.
         self.log.warning("refused what is no HTTP request: %s (%s)", type(exc).__name__, request_id)
         origins = self.wsgi.extensions[EXTENSION].settings.cors_origins
+        allowed_origin = "*" if "*" in origins else None
         with suppress(OSError):
-            client.sendall(bad_request_page.answer(exc, request_id, "*" if "*" in origins else ""))
+            client.sendall(bad_request_page.response(exc, request_id, allowed_origin))
 
     def _may_stay(self) -> bool:
         """Tell whether every connection can have a thread, so that nobody waits for this one."""

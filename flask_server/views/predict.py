@@ -37,8 +37,8 @@ def predict(name: str) -> Response:
 
 def _form(submission: Submission) -> str:
     if submission.several:
-        why = "Several pictures are answered as JSON only. "
-        return agreed(request.accept_mimetypes, (JSON,), why)
+        reason = "Several pictures are answered as JSON only."
+        return agreed(request.accept_mimetypes, (JSON,), reason)
     return agreed(request.accept_mimetypes, (JSON, PNG, JPEG))
 
 

@@ -1,8 +1,4 @@
-"""Agree with the caller on the form of an answer (RFC 9110, section 12).
-
-Knows the ``Accept`` header only. A caller can rely on one promise: what is returned is one of the
-offered types, or ``NotAcceptable`` says which they are.
-"""
+"""Choose the media type of a response by the ``Accept`` header (RFC 9110, section 12)."""
 
 from __future__ import annotations
 
@@ -17,19 +13,21 @@ PNG = "image/png"
 JPEG = "image/jpeg"
 
 
-def agreed(accept: MIMEAccept, offered: Sequence[str], why: str = "") -> str:
-    """Return the offered type that the caller likes best, the first one where that is equal.
+def agreed(accept: MIMEAccept, offered: Sequence[str], reason: str | None = None) -> str:
+    """Return the offered type that the caller prefers, the first one of equally preferred ones.
 
-    ``why`` is a sentence for those who get none: what narrowed the offer.
+    Raises NotAcceptable when the caller accepts none; the error then begins with ``reason``, a
+    sentence that says why fewer types than usual are offered.
     """
     if not accept:
         return offered[0]
-    # None of what is offered has parameters, such as the charset that some callers add.
+    # Parameters of media ranges, such as a charset, are dropped: no offered type has any.
     accept = MIMEAccept([(kind.split(";")[0].strip(), quality) for kind, quality in accept])
-    # Unlike best_match, quality lets the most specific range decide: "*/*, image/png;q=0".
+    # The most specific range decides, as in "*/*, image/png;q=0"; best_match of Werkzeug differs.
     best = max(offered, key=accept.quality)
     if accept.quality(best) > 0:
         return best
     allowed = ", ".join(offered)
     received = accept.to_header()[:200]
-    raise NotAcceptable(f"{why}Accept is {received}; allowed is one of {allowed}.")
+    sentence = f"Accept is {received}; allowed is one of {allowed}."
+    raise NotAcceptable(sentence if reason is None else f"{reason} {sentence}")

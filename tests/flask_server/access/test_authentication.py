@@ -310,10 +310,10 @@ def test_operator_learns_that_limits_in_memory_hold_per_worker(file: Path) -> No
         Settings(api_keys_file=file, limits_url="redis://x"),
     )
 
-    assert "with 2 workers" in authentication.note(here, 2)
-    assert not authentication.note(here, 1)
-    assert not authentication.note(shared, 2)
-    assert not authentication.note(Settings(), 2)
+    assert "with 2 workers" in str(authentication.per_worker_warning(here, 2))
+    assert authentication.per_worker_warning(here, 1) is None
+    assert authentication.per_worker_warning(shared, 2) is None
+    assert authentication.per_worker_warning(Settings(), 2) is None
 
 
 @pytest.mark.parametrize("url", ["redis://:pass@host:port/0", "redis://:pass@host:99999"])

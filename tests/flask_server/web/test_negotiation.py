@@ -50,4 +50,4 @@ def test_a_caller_that_allows_none_is_told_which_there_are(header: str) -> None:
 
 def test_the_refusal_says_what_narrowed_the_offer() -> None:
     with pytest.raises(NotAcceptable, match=r"Two came\. Accept is image/png; .* application/json"):
-        agreed(accept("image/png"), (JSON,), why="Two came. ")
+        agreed(accept("image/png"), (JSON,), reason="Two came.")
