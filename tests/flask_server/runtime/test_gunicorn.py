@@ -84,6 +84,7 @@ def test_a_caller_that_stalls_is_no_error_in_the_log(
     error: OSError, lines: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("GATEWAY_METRICS", "false")
+    monkeypatch.setattr("flask_server.runtime.preload._models_file", None)
     monkeypatch.setattr(logging.getLogger("gunicorn.error"), "propagate", True)
     configuration = runpy.run_path(str(ROOT / "flask_server/gunicorn.conf.py"))
     logger = configuration["logger_class"].__new__(configuration["logger_class"])
