@@ -66,6 +66,15 @@ def test_nothing_is_inaccessible(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.parametrize("look", LOOKS)
+def test_api_page_is_accessible(open_page: Open, site: str, faults: Faults, look: str) -> None:
+    page = open_page(f"{site}/docs", **LOOKS[look])
+    expect(page.get_by_role("heading", name="Schemas")).to_be_visible()
+    page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
+
+    assert faults(page) == []
+
+
 def test_faults_would_be_found(page: Page, faults: Faults) -> None:
     page.evaluate("document.querySelector('label[for=model]').remove()")
 
