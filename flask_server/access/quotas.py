@@ -43,5 +43,5 @@ def _refuse(limiter: Limiter) -> Response:
     # Rounded up, so that no caller retries too early, but never longer than a whole window.
     left_s = math.ceil(breached.reset_at - time.time())
     wait_s = min(max(1, left_s), breached.limit.get_expiry())
-    sentence = f"Key {g.api_key.name!r} may ask {breached.limit}; try again in {wait_s} s."
+    sentence = f"Key {g.api_key.name!r} is limited to {breached.limit}; try again in {wait_s} s."
     return answer_gateway_error(RateLimited(sentence, wait_s))

@@ -27,17 +27,18 @@ _STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
 _DETAIL = {
     HTTPStatus.REQUEST_URI_TOO_LONG: f"The request line is longer than {LONGEST_LINE} bytes.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
-        f"The headers are too large; at most {MOST_HEADERS} of {LONGEST_LINE} bytes are allowed."
+        f"The headers are too large; at most {MOST_HEADERS} of {LONGEST_LINE} bytes each are "
+        "allowed."
     ),
-    HTTPStatus.NOT_IMPLEMENTED: "The transfer coding is not known; chunked is allowed.",
-    HTTPStatus.EXPECTATION_FAILED: "The Expect header is not known; 100-continue is allowed.",
+    HTTPStatus.NOT_IMPLEMENTED: "The transfer coding is not supported; allowed is chunked.",
+    HTTPStatus.EXPECTATION_FAILED: "The Expect header is not supported; allowed is 100-continue.",
 }
 
 
 def response(error: Exception, request_id: str, allowed_origin: str | None) -> bytes:
     """Return the bytes of the response, which announces that the connection is closed."""
     status = next((s for cls, s in _STATUS if isinstance(error, cls)), HTTPStatus.BAD_REQUEST)
-    usual = f"The request is not HTTP as it should be ({type(error).__name__})."
+    usual = f"The request is not valid HTTP ({type(error).__name__})."
     problem = document(status, "bad_request", _DETAIL.get(status, usual), request_id)
     body = json.dumps(problem).encode("ascii")
     head = [

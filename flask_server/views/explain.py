@@ -64,7 +64,7 @@ def heat(name: str) -> Response:
 def _place() -> Iterator[None]:
     places = cast(InFlight, current_app.extensions[EXTENSION])
     if not places.enter():
-        raise Overloaded(f"{places.limit} explanations are at work already; try again soon.")
+        raise Overloaded(f"{places.limit} explanations are running already; try again soon.")
     try:
         yield
     finally:

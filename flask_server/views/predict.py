@@ -37,7 +37,7 @@ def predict(name: str) -> Response:
 
 def _form(submission: Submission) -> str:
     if submission.several:
-        reason = "Several pictures are answered as JSON only."
+        reason = "Predictions for several images are sent as JSON only."
         return agreed(request.accept_mimetypes, (JSON,), reason)
     return agreed(request.accept_mimetypes, (JSON, PNG, JPEG))
 

@@ -44,7 +44,7 @@ def _forgiving(body: str, *, from_form: bool) -> bytes:
         data = _with_lost_plus(data)
     data = data.translate(_STANDARD, _WHITE_SPACE).rstrip(b"=")
     if not data:
-        raise MissingImage("The image is empty; a base64 text is wanted.")
+        raise MissingImage("The image is empty; allowed is a base64 string.")
     return _decode(data)
 
 
@@ -60,7 +60,7 @@ def _without_head(text: str) -> str:
     if head:
         return text[head.end() :]
     if text.lstrip()[:5].lower() == "data:":
-        raise InvalidBase64("The data URL is not base64; data:image/…;base64,… is wanted.")
+        raise InvalidBase64("The data URL is not base64; allowed is data:image/…;base64,…")
     return text
 
 
@@ -69,11 +69,11 @@ def _decode(data: bytes) -> bytes:
     if foreign:
         raise _foreign(foreign.group().decode())
     if b"=" in data:
-        raise InvalidBase64("The base64 text goes on after its padding.")
+        raise InvalidBase64("The base64 text continues after its padding (=).")
     if len(data) % 4 == 1:
-        raise InvalidBase64(f"{len(data)} base64 characters cannot be a whole number of bytes.")
+        raise InvalidBase64(f"{len(data)} base64 characters are no whole number of bytes.")
     return pybase64.b64decode(data + b"=" * (-len(data) % 4))
 
 
 def _foreign(character: str) -> InvalidBase64:
-    return InvalidBase64(f"{character!r} is no base64 character; A-Z a-z 0-9 + / - _ = are.")
+    return InvalidBase64(f"{character!r} is not base64; allowed are A-Z a-z 0-9 + / - _ =.")

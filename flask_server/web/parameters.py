@@ -40,7 +40,7 @@ def check_names(parameters: Mapping[str, Any], allowed: Sequence[str]) -> None:
     """Raise InvalidParameter for unknown names, so that no misspelt parameter is ignored."""
     unknown = next((name for name in parameters if name not in allowed), None)
     if unknown in {IMAGE, IMAGES}:
-        raise InvalidParameter(f"{unknown} stands in the query; a picture belongs into the body.")
+        raise InvalidParameter(f"{unknown} is given in the query; send images in the body.")
     if unknown is not None:
         names = ", ".join((IMAGE, IMAGES, *allowed))
         raise InvalidParameter(f"There is no parameter {shown(unknown)}; allowed are {names}.")
@@ -92,7 +92,7 @@ def texts(parameters: Mapping[str, Any], name: str) -> list[str] | None:
         return None
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list) or not parts or not all(isinstance(p, str) for p in parts):
-        raise InvalidParameter(f"{name} is {shown(value)}; allowed is a list of texts.")
+        raise InvalidParameter(f"{name} is {shown(value)}; allowed is a list of strings.")
     return parts
 
 
@@ -100,7 +100,9 @@ def version_label(parameters: Mapping[str, Any]) -> str | None:
     """Return the version label, one path segment of TF Serving's API, or None when it is absent."""
     value = parameters.get("label")
     if value is not None and (not isinstance(value, str) or not _LABEL.fullmatch(value)):
-        raise InvalidParameter(f"label is {shown(value)}; allowed is a word of up to 128 letters.")
+        raise InvalidParameter(
+            f"label is {shown(value)}; allowed are up to 128 letters, digits, _ and -."
+        )
     return value
 
 
@@ -108,5 +110,5 @@ def text(parameters: Mapping[str, Any], name: str) -> str | None:
     """Return a parameter as a non-empty string, or None when it is absent."""
     value = parameters.get(name)
     if value is not None and (not isinstance(value, str) or not value):
-        raise InvalidParameter(f"{name} is {shown(value)}; allowed is a non-empty text.")
+        raise InvalidParameter(f"{name} is {shown(value)}; allowed is a non-empty string.")
     return value

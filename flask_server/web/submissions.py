@@ -47,7 +47,7 @@ def read_submission(
     """Read the request by its content type; parameters may stand in the query as well."""
     encoding = request.headers.get("Content-Encoding", "")
     if encoding.strip().lower() not in {"", "identity"}:
-        raise UnsupportedMediaType(f"Bodies encoded as {shown(encoding)} are not read.")
+        raise UnsupportedMediaType(f"The Content-Encoding {shown(encoding)} is not supported.")
     kind = request.mimetype
     if kind == "application/json" or kind.endswith("+json"):
         submission = _from_json(request, max_images)
@@ -69,7 +69,7 @@ def read_submission(
 def form_base64(text: str | None) -> bytes:
     """Return the picture in a base64 form field, or raise why there is none."""
     if not text:
-        raise MissingImage("The form has no picture: its field b64 is absent or empty.")
+        raise MissingImage("The form has no image: its field b64 is missing or empty.")
     return decode_base64(text, from_form=True)
 
 
@@ -86,7 +86,7 @@ def _from_json(request: Request, max_images: int) -> Submission:
     if single is not None:
         raise InvalidParameter("image and images are both given; one of them is allowed.")
     if not isinstance(several, list) or not several:
-        raise InvalidParameter("images is no list with at least one picture.")
+        raise InvalidParameter("images must be a list with at least one image.")
     _check_count(len(several), max_images)
     return Submission([_attempt(item, from_form=False) for item in several], True, document)
 
@@ -95,7 +95,7 @@ def _from_form(request: Request, max_images: int) -> Submission:
     stray = set(request.files) - {IMAGE} | {IMAGES} & set(request.form)
     if stray:
         raise InvalidParameter(
-            f"There is no picture field {shown(min(stray))}; a form calls each picture image."
+            f"The form field {shown(min(stray))} is not read; put each image into the field image."
         )
     files, texts = request.files.getlist(IMAGE), request.form.getlist(IMAGE)
     _check_count(len(files) + len(texts), max_images)
@@ -103,8 +103,8 @@ def _from_form(request: Request, max_images: int) -> Submission:
     uploads += [_attempt(item, from_form=True) for item in texts]
     if not uploads:
         raise MissingImage(
-            f"The form has no field {IMAGE!r}. JSON needs Content-Type: application/json, a bare "
-            "file its own, for example Content-Type: image/jpeg."
+            f"The form has no field {IMAGE!r}. A body that is no form needs another Content-Type: "
+            "application/json, or the type of the image file, for example image/jpeg."
         )
     fields = single_values(request.form)
     fields.pop(IMAGE, None)
@@ -118,10 +118,10 @@ def _or_missing(data: bytes) -> Upload:
 def _attempt(value: object, *, from_form: bool) -> Upload:
     """Decode one base64 text; what is wrong with it becomes its result."""
     if value is None or value == "":
-        return MissingImage("The image is absent or empty; a base64 text is wanted.")
+        return MissingImage("The image is missing or empty; allowed is a base64 string.")
     if not isinstance(value, str):
         kind = type(value).__name__
-        return InvalidParameter(f"An image of JSON type {kind} came; allowed is a base64 string.")
+        return InvalidParameter(f"An image has the type {kind}; allowed is a base64 string.")
     try:
         return decode_base64(value, from_form=from_form)
     except BadRequest as error:

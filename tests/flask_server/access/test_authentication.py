@@ -211,7 +211,7 @@ def test_limit_is_inclusive_and_says_when_to_come_back(guarded: Guarded, key: st
     assert refused.content_type == "application/problem+json"
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
     assert refused.json is not None
-    assert "'web' may ask 3 per 1 minute" in refused.json["detail"]
+    assert "'web' is limited to 3 per 1 minute" in refused.json["detail"]
     assert refused.headers["Access-Control-Allow-Origin"] == "*"
     assert "Retry-After" in refused.headers["Access-Control-Expose-Headers"]
 

@@ -230,7 +230,7 @@ def test_labels_may_be_given_one_by_one(client: FlaskClient, url: str, data: Any
     ("query", "said"),
     [
         pytest.param("top_k=1&top_k=2", "'top_k' is given 2 times; once is allowed", id="twice"),
-        pytest.param("image=x", "image stands in the query; a picture belongs", id="picture"),
+        pytest.param("image=x", "image is given in the query; send images in", id="picture"),
     ],
 )
 def test_a_query_that_cannot_be_meant_is_refused(
