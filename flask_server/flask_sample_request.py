@@ -1,4 +1,4 @@
-"""Ask the gateway what is in a picture: flask_sample_request.py -i IMAGE [--model NAME]."""
+"""Send one image to the gateway: flask_sample_request.py -i IMAGE [--model NAME]."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT_S = 60
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the answer as pretty JSON; 0 done, 1 failed, 2 misused."""
+    """Print the response as JSON; return 0 for success, 1 for failure, 2 for wrong usage."""
     options = _parser().parse_args(argv)
     try:
         answer = ask(options.image.read_bytes(), options.url, options.model, options.api_key)
@@ -25,9 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except requests.JSONDecodeError:
         return _failed(f"{answer.url} answered {answer.status_code} without JSON.")
     except (requests.RequestException, ValueError) as error:
-        return _failed(f"The gateway at {options.url} cannot be asked: {type(error).__name__}.")
+        return _failed(
+            f"The request to the gateway at {options.url} failed: {type(error).__name__}."
+        )
     except OSError as error:
-        return _failed(f"The picture cannot be read: {error}.")
+        return _failed(f"The image cannot be read: {error}.")
     print(json.dumps(document, indent=2, ensure_ascii=False))
     if "X-Model-Warning" in answer.headers:
         print(answer.headers["X-Model-Warning"], file=sys.stderr)
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def ask(
     picture: bytes, url: str = URL, model: str | None = None, api_key: str | None = None
 ) -> requests.Response:
-    """Post the picture: to the named model, or as the original's form where none is named."""
+    """Post the image to the named model, or without a name to the original's route."""
     b64 = base64.b64encode(picture).decode("ascii")
     root, headers = url.rstrip("/"), {"X-API-Key": api_key} if api_key else {}
     if model is None:
@@ -53,11 +55,15 @@ def _failed(sentence: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Ask the gateway what is in a picture.")
-    parser.add_argument("-i", "--image", type=Path, required=True, help="picture file")
-    parser.add_argument("--model", help="model name; without it the default model is asked")
-    parser.add_argument("--api-key", help="where the gateway asks for one")
-    parser.add_argument("--url", default=URL, help="root of the gateway (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description="Send one image to the gateway and print its predictions as JSON."
+    )
+    parser.add_argument("-i", "--image", type=Path, required=True, help="image file")
+    parser.add_argument(
+        "--model", help="name of the model (default: the default model of the gateway)"
+    )
+    parser.add_argument("--api-key", help="API key, when the gateway needs one")
+    parser.add_argument("--url", default=URL, help="base URL of the gateway (default: %(default)s)")
     return parser
 
 

@@ -1,6 +1,6 @@
-"""How gunicorn runs the gateway: ``gunicorn -c flask_server/gunicorn.conf.py``.
+"""Configuration of gunicorn for the gateway: ``gunicorn -c flask_server/gunicorn.conf.py``.
 
-The numbers come from the same settings as the app, so a bad one stops the start with one sentence.
+The values come from the gateway's settings. An invalid setting stops the start with one sentence.
 """
 
 import logging
@@ -23,7 +23,7 @@ try:
 except (SettingsError, CatalogError) as error:
     if not preload.has_started():
         sys.exit(str(error))
-    logging.getLogger("gunicorn.error").error("What was good before stays in use. %s", error)
+    logging.getLogger("gunicorn.error").error("The previous configuration stays in use. %s", error)
 if _settings.metrics:
     metrics_directory.make(os.environ)
 logging.captureWarnings(True)
@@ -36,20 +36,21 @@ workers = _settings.workers
 threads = _settings.threads
 limit_request_line = limit_request_field_size = bad_request_page.LONGEST_LINE
 limit_request_fields = bad_request_page.MOST_HEADERS
-# Longer than the pools of common proxies and browsers keep a connection, so that they close first.
+# Longer than common proxies and browsers keep idle connections, so that they close first.
 keepalive = 75
-# A worker whose main loop is silent for this long is hung; requests run in other threads.
+# A worker whose main loop sends no heartbeat for this long is restarted. Requests run in other
+# threads, so a slow request does not count.
 timeout = 30
 graceful_timeout = math.ceil(_settings.deadline_s) + 5
 control_socket_disable = True
-# The workers touch their heartbeat file several times per request: in memory where there is one.
+# The workers touch their heartbeat file several times per request, so it is kept in memory.
 _MEMORY = "/dev/shm"  # noqa: S108 (gunicorn makes a file of its own in it)
 worker_tmp_dir = _MEMORY if os.path.isdir(_MEMORY) else None
 logconfig_dict = logs.config(_settings.log_format)
 
 
 class logger_class(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's own messages, in our format; the app writes the access log itself."""
+    """gunicorn's log in the gateway's format, without an access log: the app writes that."""
 
     access_log_enabled = False
 
@@ -59,7 +60,7 @@ class logger_class(glogging.Logger):  # type: ignore[misc]  # gunicorn has no ty
         logging.getLogger(logs.ROOM).setLevel(self.loglevel)
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (as gunicorn)
-        """Log a defect with its traceback; a caller that stalls (runtime.paced_socket) is none."""
+        """Log a traceback; only at debug level when a caller stalled (runtime.paced_socket)."""
         stalled = isinstance(sys.exc_info()[1], BlockingIOError)
         (super().debug if stalled else super().exception)(msg, *args, **kwargs)
 
@@ -72,14 +73,14 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
 
 
 def post_worker_init(_worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
-    """Look after the worker's memory; a thread of the parent would not be there."""
+    """Start the memory-trimming thread in the worker; threads do not survive the fork."""
     malloc_tuning.keep_trimmed()
 
 
 def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
-    """Take a worker's gauges out of the sums, however it ended."""
+    """Remove the gauges of a worker that ended from the metrics."""
     if _settings.metrics:
-        # Not earlier: the import reads the directory's name from the environment.
+        # Imported here because the import reads the metrics directory from the environment.
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # as the library is

@@ -1,1 +1,1 @@
-"""API keys: who may ask, and how often."""
+"""API keys: authentication, and how many requests each key may send."""

@@ -1,7 +1,7 @@
-"""Let in who presents a known API key, and hold each key to its limit.
+"""Require a known API key, and hold each key to its limit.
 
-Off until a key file is named. Then everything needs a key except what is known to be open, so that
-a new route is closed at first. Preflights come without a key by nature and always pass.
+Off until a key file is configured. Then every path needs a key except the open ones listed here, so
+a new route needs one by default. CORS preflights carry no key and always pass.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from flask_server.access.key_store import KeyStore
 from flask_server.errors import InvalidApiKey, MissingApiKey
 from flask_server.settings import Settings
 
-#: Paths that need no key, without a slash at the end; and the folders below which none does.
+#: Open paths, without a slash at the end, and prefixes of open paths.
 OPEN = frozenset({"", "/hello", "/healthz", "/readyz", "/openapi.json", "/docs", "/metrics"})
 OPEN_BELOW = ("/static/", "/docs/")
 
 PER_WORKER = (
-    "API keys: limits are counted in memory and hold per worker, so with {} workers a key may ask "
+    "API keys: limits are counted in memory and hold per worker, so with {} workers a key may send "
     "up to that many times its limit; GATEWAY_LIMITS_URL=redis://host:6379/0 counts them together."
 )
 
 
 def check(settings: Settings) -> None:
-    """Raise SettingsError when the gateway could not start with its keys and limits."""
+    """Raise SettingsError when the key file or the URL for limits cannot be used."""
     if settings.api_keys_file is not None:
         from flask_server.access import quotas
 
@@ -49,7 +49,7 @@ def init_app(app: Flask, settings: Settings, *, allow_unavailable: bool = False)
     """
     if settings.api_keys_file is None:
         return
-    # Flask-Limiter: 4 MB that a gateway without keys need not load.
+    # Imported here because Flask-Limiter takes 4 MB, which a gateway without keys does not need.
     from flask_server.access import quotas
 
     store = KeyStore(settings.api_keys_file, allow_unavailable=allow_unavailable)
@@ -58,7 +58,7 @@ def init_app(app: Flask, settings: Settings, *, allow_unavailable: bool = False)
 
 
 def is_open(path: str) -> bool:
-    """Tell whether a path needs no key."""
+    """Return whether a path needs no key."""
     return path.rstrip("/") in OPEN or path.startswith(OPEN_BELOW)
 
 

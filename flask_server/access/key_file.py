@@ -1,7 +1,7 @@
-"""Read the file of API keys: who may ask, by the hash of each key.
+"""Read the file of API keys, which holds name, limit and SHA-256 of each key.
 
-The keys themselves stand nowhere: 256 random bits cannot be guessed from their SHA-256. Knows
-nothing about HTTP. Every failure is a ``KeyFileError`` that names the place and quotes no hash.
+The keys themselves are not stored. A plain SHA-256 is enough, because a key has 256 random bits and
+cannot be guessed. Every failure is a KeyFileError that names the place and quotes no hash.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flask_server.settings import SettingsError
 
 FORMAT = 1
 
-#: Hex digits of a hash that name its key: in lists, in logs and where quotas are counted.
+#: Number of hex digits of the hash that identify a key in lists, logs and request counts.
 ID_DIGITS = 12
 
 
@@ -29,27 +29,27 @@ class KeyFileError(SettingsError):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What the gateway knows of one key."""
+    """One entry of the key file."""
 
     name: str
     sha256: str
     created_at: str
     limit: str | None = None
-    """How much this key may ask; None is the default of the gateway."""
+    """Limit in the notation of Flask-Limiter; None means ``GATEWAY_RATE_LIMIT``."""
 
     @property
     def id(self) -> str:
-        """The beginning of the hash, which gives nothing away."""
+        """The first digits of the hash; they do not reveal the key."""
         return self.sha256[:ID_DIGITS]
 
 
 def hash_of(key: str) -> str:
-    """Return the SHA-256 of a key as the file has it."""
+    """Return the SHA-256 of a key in lower-case hex digits."""
     return hashlib.sha256(key.encode("utf-8")).hexdigest()
 
 
 def read_keys(path: Path) -> tuple[ApiKey, ...]:
-    """Return the keys of the file, in its order."""
+    """Return the keys of the file in their order; raise KeyFileError."""
     try:
         return parse_keys(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -83,7 +83,7 @@ def format_keys(keys: tuple[ApiKey, ...]) -> str:
 
 
 def checked_name(value: object) -> str:
-    """Return the name of a key, or raise what is allowed as one."""
+    """Return the name of a key; raise KeyFileError when it is not allowed."""
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,63}", value):
         return value
     raise KeyFileError(
@@ -92,10 +92,10 @@ def checked_name(value: object) -> str:
 
 
 def checked_limit(value: object) -> str | None:
-    """Return a limit in Flask-Limiter's notation, or raise what is allowed."""
+    """Return a limit in the notation of Flask-Limiter; raise KeyFileError when it is not one."""
     if value is None:
         return None
-    # Flask-Limiter's own package: 20 ms that keys without a limit of their own need not spend.
+    # Imported here because it takes 20 ms, which keys without a limit of their own do not need.
     from limits import parse_many
 
     try:
@@ -104,14 +104,16 @@ def checked_limit(value: object) -> str | None:
     except ValueError:
         pass
     raise KeyFileError(
-        f"limit {value!r} is not allowed; allowed is such as 100 per minute, or several: "
+        f"limit {value!r} is not allowed; allowed is for example 100 per minute, or several: "
         "10 per second; 5000 per day."
     )
 
 
 def _key(place: str, entry: object) -> ApiKey:
     if not isinstance(entry, dict) or set(entry) - {"limit"} != {"name", "sha256", "created_at"}:
-        raise KeyFileError(f"{place} is no object with name, sha256, created_at and maybe limit.")
+        raise KeyFileError(
+            f"{place} must have name, sha256, created_at, optionally limit, and nothing else."
+        )
     try:
         return ApiKey(**{field: _CHECKS[field](value) for field, value in entry.items()})
     except KeyFileError as error:
@@ -119,16 +121,16 @@ def _key(place: str, entry: object) -> ApiKey:
 
 
 def _hash(value: object) -> str:
-    # Somebody may have put a key here by mistake, so the value is not quoted.
+    # The value is not quoted, because it may be a key that was put here by mistake.
     if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value):
         return value
-    raise KeyFileError("sha256 is no SHA-256; allowed are 64 hex digits in lower case.")
+    raise KeyFileError("sha256 is not a SHA-256; allowed are 64 hex digits in lower case.")
 
 
 def _time(value: object) -> str:
     if isinstance(value, str):
         return value
-    raise KeyFileError(f"created_at {value!r} is not allowed; allowed is a text.")
+    raise KeyFileError(f"created_at {value!r} is not allowed; allowed is a string.")
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
@@ -142,4 +144,4 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 def _check_distinct(field: str, values: list[str]) -> None:
     for value, count in Counter(values).items():
         if count > 1:
-            raise KeyFileError(f"{count} keys have the {field} {value!r}; each may stand once.")
+            raise KeyFileError(f"{count} keys have the {field} {value!r}; each may occur once.")

@@ -1,8 +1,8 @@
-"""Tell whether a presented key is good, by a file of keys that may change at any moment.
+"""Look up API keys in a key file that may change at any moment.
 
-The file is polled about once a second, when a request comes. A file that becomes unreadable or
-broken is said once and changes nothing: the keys that were good last stay good. Where none were
-yet, nobody is let in until the file is good.
+The file is polled at most once a second, when a request arrives. When the file becomes unreadable
+or invalid, one error is logged and the keys read last stay valid. When no keys have been read yet,
+every key is refused until the file can be read.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ class KeyStore:
             self._report(str(error))
 
     def find(self, presented: str) -> ApiKey | None:
-        """Return the key that was presented, None when there is no such key (any more).
+        """Return the entry of a presented key, or None when it is unknown or revoked.
 
-        Raises KeysUnavailable as long as the file has never been good.
+        Raises KeysUnavailable while the file has never been read successfully.
         """
         self._poll()
         if self._keys is None:
             raise KeysUnavailable("The API keys cannot be read at the moment; try again.")
-        # The hash of a guess tells nothing about the hash it should have, so neither does the time
-        # that the lookup takes.
+        # No constant-time comparison is needed: the timing could only reveal digits of the hash of
+        # a guess, and these say nothing about the key.
         return self._keys.get(hash_of(presented))
 
     def _poll(self) -> None:
@@ -97,13 +97,15 @@ class KeyStore:
     def _report(self, error: str) -> None:
         """Log a new error once, and read the file at every poll until the error is gone."""
         if error != self._last_error:
-            until = "nobody is let in" if self._keys is None else "the last good ones stay in use"
-            log.error("API keys: %s. %s", until, error)
+            consequence = (
+                "every key is refused" if self._keys is None else "the keys read last stay valid"
+            )
+            log.error("API keys: %s. %s", consequence, error)
         self._last_error, self._stamp = error, None
 
 
 def _stamp(path: Path) -> _Stamp | None:
-    """Return what changes when the file does; None when there is no such file."""
+    """Return a value that changes with the file, or None when the file cannot be read."""
     try:
         status = path.stat()
     except OSError:

@@ -38,7 +38,7 @@ def create(path: Path, name: str, limit: str | None = None) -> str:
     with _locked(path):
         keys = read_keys(path) if path.exists() else ()
         if any(other.name == name for other in keys):
-            raise KeyFileError(f"There is a key named {name!r} already; each name may stand once.")
+            raise KeyFileError(f"There is a key named {name!r} already; choose another name.")
         _replace(path, format_keys((*keys, entry)))
     return key
 

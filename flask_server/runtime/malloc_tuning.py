@@ -1,4 +1,7 @@
-"""Keep the memory of a process with many threads near what it needs. Only glibc can be told to."""
+"""Tune glibc's malloc so that a process with many threads keeps little free memory.
+
+With any other C library the functions do nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,23 @@ import threading
 import time
 from typing import Final
 
-#: How often what is free goes back to the system. Pages that are needed again cost a fault each.
+#: Seconds between two trims. A trimmed page that is needed again costs a page fault.
 EVERY_S: Final = 2.0
 
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 
-#: Below this, what is freed stays with the process until it is trimmed; the most glibc allows for
-#: single blocks. Left alone, glibc gives back and asks anew several times per picture.
+#: Blocks up to this many bytes come from the heap and stay there when freed, until the next trim.
+#: It is the maximum that glibc allows. By default glibc would return such blocks to the system and
+#: request them again several times per image.
 _KEPT: Final = 32 * 1024 * 1024
 
 
 def share() -> None:
-    """Let all threads use one heap, and let it keep what is freed; best before there are any.
+    """Let all threads share one heap that keeps freed blocks; call it before threads start.
 
-    By default glibc gives each thread one, and each keeps what its largest pictures once needed.
+    By default each thread gets a heap of its own, which stays as large as its largest image.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -32,7 +36,7 @@ def share() -> None:
 
 
 def keep_trimmed() -> None:
-    """From now on give back the holes that decoded pictures leave between longer-lived data."""
+    """Start a thread that returns free heap pages to the system every two seconds."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None:
         return

@@ -1,4 +1,4 @@
-"""The routes that tell about the gateway itself: its numbers and its description."""
+"""The routes for metrics, the OpenAPI document and the page that shows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ bp = Blueprint("documents", __name__)
 
 @bp.get("/metrics")
 def metrics() -> Response:
-    """Answer the numbers in Prometheus's text format."""
+    """Return the metrics in Prometheus's text format."""
     counted = current_app.extensions.get(EXTENSION)
     if counted is None:
         raise NotFound("Metrics are turned off here.")
@@ -25,11 +25,11 @@ def metrics() -> Response:
 
 @bp.get("/openapi.json")
 def openapi() -> Response:
-    """Answer the description of the API for programs."""
+    """Return the OpenAPI document."""
     return jsonify(document(gateway().settings, gateway().models.default))
 
 
 @bp.get("/docs")
 def docs() -> str:
-    """Answer the page that shows the description to people."""
+    """Return the page that shows the OpenAPI document."""
     return render_template("docs.html")

@@ -1,4 +1,4 @@
-"""The route that shows which places of a picture made the model say what it said."""
+"""The route that shows how much each region of an image contributes to the score of a class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from model_catalog.errors import shown
 bp = Blueprint("explain", __name__)
 
 EXTENSION = "explanations"
-#: An explanation costs as much as dozens of predictions; more at once would starve them.
+#: Maximum concurrent explanations per worker; each costs as much as dozens of predictions.
 AT_ONCE = 2
 
 EXPLAIN_PARAMETERS = (*PARAMETERS, "class", "grid", "format")
@@ -44,7 +44,7 @@ def _bound(state: BlueprintSetupState) -> None:
 @bp.post("/models/<name>/explain")
 @counted
 def heat(name: str) -> Response:
-    """Answer the heat of one class over one picture, drawn or in numbers."""
+    """Return the heat map of one class, drawn over the image or as numbers."""
     submission = read_submission(request, 1, EXPLAIN_PARAMETERS)
     form, report = _form(submission), flag(submission.parameters, "report")
     explain_request = ExplainRequest(

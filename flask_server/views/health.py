@@ -1,4 +1,4 @@
-"""The routes that orchestrators and load balancers ask."""
+"""The liveness and readiness routes for orchestrators and load balancers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ bp = Blueprint("health", __name__)
 
 @bp.get("/healthz")
 def alive() -> Response:
-    """Answer that this process answers."""
+    """Return 200 as long as this process serves requests."""
     return jsonify(status="ok")
 
 
 @bp.get("/readyz")
 def ready() -> Response:
-    """Answer 200 when every configured model can be asked, or the one in ``?model=``."""
+    """Return 200 when all configured models, or the one in ``?model=``, are ready."""
     models = gateway().models
     wanted = request.args.get("model")
     names = (wanted,) if wanted is not None else models.names

@@ -16,14 +16,14 @@ bp = Blueprint("models", __name__)
 
 @bp.get("/models")
 def index() -> Response:
-    """Answer all models without their labels, the default model first."""
+    """Return all models without their labels, the default model first."""
     models = gateway().models
     return jsonify(models=[_summary(name, models.state(name)) for name in models.names])
 
 
 @bp.get("/models/<name>")
 def show(name: str) -> Response:
-    """Answer one model with its whole spec."""
+    """Return one model with its whole spec."""
     state = gateway().models.state(name)
     spec = state.newest.spec.to_dict() if state.newest else None
     return jsonify(_summary(name, state) | {"spec": spec})
@@ -44,6 +44,6 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
         summary |= {key: spec[key] for key in ("trained", "input", "output", "source")}
         summary["warnings"] = list(warnings_of(name, state.newest.spec))
     if state.problem:
-        # Without a request's id: the same, and with the same ETag, as long as the problem lasts.
+        # Without the request id, so that the ETag stays the same as long as the problem lasts.
         summary["error"] = {k: v for k, v in problem(state.problem).items() if k != "request_id"}
     return summary

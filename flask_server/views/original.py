@@ -1,4 +1,4 @@
-"""The original's routes. Their contract never changes."""
+"""The routes of the project this gateway replaces; their requests and responses never change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ bp = Blueprint("original", __name__)
 @bp.post("/imageclassifier/predict/")
 @counted
 def predict() -> Response:
-    """Answer the five best classes of the picture in the form field ``b64`` as triples."""
+    """Return the five best classes of the image in the form field ``b64`` as triples."""
     upload = form_base64(request.form.get("b64"))
     result = ask(PredictRequest(model=gateway().models.default, uploads=[upload]))
     response = jsonify([[p.class_id, p.label, p.score] for p in only(result).predictions])
@@ -26,5 +26,5 @@ def predict() -> Response:
 
 @bp.route("/hello/", methods=["GET", "POST"])
 def hello() -> str:
-    """Answer the original's ping."""
+    """Return the greeting that clients of the original use as a ping."""
     return "Hello, World!"

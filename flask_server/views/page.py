@@ -1,4 +1,4 @@
-"""The page for people: drop a picture, see the bars. All it knows comes from the API."""
+"""The web page that classifies images; its scripts use only the public API."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ bp = Blueprint("page", __name__)
 
 @bp.get("/")
 def index() -> str:
-    """Answer the page."""
+    """Return the page."""
     return render_template("index.html")

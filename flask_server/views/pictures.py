@@ -1,4 +1,4 @@
-"""Answer with a picture where a caller would rather look than read."""
+"""Decode an image for drawing, and send the drawn image as a response."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _KINDS = {PNG: "PNG", JPEG: "JPEG"}
 
 
 def upright(upload: Upload) -> Image.Image:
-    """Decode an upload once more, with no more detail than is shown.
+    """Return the upright image of an upload, decoded at the size in which it is shown.
 
-    What the model saw may be far smaller, and other pixels would give it other scores.
+    The upload is decoded a second time, because the pixels for the model may be far smaller.
     """
     if not isinstance(upload, bytes):
         raise upload
@@ -29,7 +29,7 @@ def upright(upload: Upload) -> Image.Image:
 
 
 def picture_answer(image: Image.Image, media_type: str, warnings: Sequence[str]) -> Response:
-    """Return the picture as a response; warnings go where it has room for them."""
+    """Return an image as a response, with warnings in the header ``X-Model-Warning``."""
     response = Response(annotate.to_file(image, _KINDS[media_type]), content_type=media_type)
     if warnings:
         response.headers["X-Model-Warning"] = " ".join(warnings)

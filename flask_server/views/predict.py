@@ -24,7 +24,7 @@ bp = Blueprint("predict", __name__)
 @bp.post("/models/<name>/predict")
 @counted
 def predict(name: str) -> Response:
-    """Answer the best classes of one picture or of several; of one also drawn below it."""
+    """Return the best classes of one or several images; for one image also drawn below it."""
     submission = read_submission(request, gateway().settings.max_images)
     form = _form(submission)
     predict_request = predict_request_of(name, submission)
@@ -63,7 +63,7 @@ def _annotated(submission: Submission, response: PredictResponse, media_type: st
 
 
 def predict_request_of(name: str, submission: Submission) -> PredictRequest:
-    """Return what the submission asks the model, or raise InvalidParameter."""
+    """Return the predict request of a submission; raise InvalidParameter."""
     version = whole_number(submission.parameters, "version", least=0)
     label = version_label(submission.parameters)
     if version is not None and label is not None:

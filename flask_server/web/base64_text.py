@@ -1,7 +1,7 @@
-"""Turn base64 text into bytes, as forgiving as that can be done without guessing.
+"""Decode base64 text leniently, where the meaning is unambiguous.
 
-Standard and URL-safe alphabet, with or without padding, line breaks and a data-URL head. A caller
-can rely on one promise: every failure is ``MissingImage`` or ``InvalidBase64``.
+Accepted are the standard and the URL-safe alphabet, with or without padding, line breaks and the
+head of a data URL. Every failure is MissingImage or InvalidBase64.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _FOREIGN = re.compile(rb"[^A-Za-z0-9+/=]")
 
 
 def decode_base64(text: str, *, from_form: bool = False) -> bytes:
-    """Return the bytes that the text stands for.
+    """Return the decoded bytes.
 
-    In a form field (``from_form``) a blank counts as a ``+`` that was lost in urlencoding.
+    In a form field (``from_form``) a space is read as ``+``, which clients forget to URL-encode.
     """
     body = _without_head(text)
     try:
-        # What most clients send: standard, padded, in one line. One pass instead of four.
+        # Fast path for what most clients send: standard alphabet, padded, one line.
         if decoded := pybase64.b64decode(body, validate=True):
             return decoded
     except ValueError:
@@ -35,7 +35,7 @@ def decode_base64(text: str, *, from_form: bool = False) -> bytes:
 
 
 def _forgiving(body: str, *, from_form: bool) -> bytes:
-    """Decode what is not standard, or say what is wrong with it."""
+    """Decode text in any accepted variant; raise MissingImage or InvalidBase64."""
     try:
         data = body.encode("ascii")
     except UnicodeEncodeError as error:
@@ -49,7 +49,7 @@ def _forgiving(body: str, *, from_form: bool) -> bytes:
 
 
 def _with_lost_plus(data: bytes) -> bytes:
-    """Turn blanks back into plus; around a text that is whole without them they are blanks."""
+    """Replace spaces by plus signs; drop them at the ends of a text of complete length."""
     lines = data.translate(None, _LINE_ENDS)
     bare = lines.strip(b" ")
     return (lines if len(bare) % 4 else bare).replace(b" ", b"+")

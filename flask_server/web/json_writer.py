@@ -1,4 +1,4 @@
-"""Write JSON answers fast: a thousand predictions take longer to write than to find."""
+"""Write JSON responses with orjson: for a thousand predictions the standard library is slow."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from werkzeug.sansio.response import Response
 
 
 class JsonWriter(DefaultJSONProvider):
-    """Flask's JSON, but for the writing of answers: compact, in UTF-8, keys in the given order."""
+    """Flask's JSON provider with compact UTF-8 responses and keys in insertion order."""
 
     sort_keys = False
 
     def response(self, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 (any JSON)
-        """Return the answer that ``jsonify`` is asked for."""
+        """Return the response for ``jsonify``."""
         document = self._prepare_response_obj(args, kwargs)
         try:
             text = orjson.dumps(document, default=self.default, option=orjson.OPT_APPEND_NEWLINE)
         except orjson.JSONEncodeError:
-            # Half a surrogate pair in a label is no UTF-8; the standard library writes escapes.
+            # Half a surrogate pair in a label has no UTF-8; the standard library escapes it.
             return super().response(*args, **kwargs)
         return flask.Response(text, mimetype=self.mimetype)

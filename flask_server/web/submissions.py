@@ -44,7 +44,7 @@ class Submission:
 def read_submission(
     request: Request, max_images: int, allowed: Sequence[str] = PARAMETERS
 ) -> Submission:
-    """Read the request by its content type; parameters may stand in the query as well."""
+    """Read the body by its content type, and parameters from the query as well."""
     encoding = request.headers.get("Content-Encoding", "")
     if encoding.strip().lower() not in {"", "identity"}:
         raise UnsupportedMediaType(f"The Content-Encoding {shown(encoding)} is not supported.")
@@ -67,7 +67,7 @@ def read_submission(
 
 
 def form_base64(text: str | None) -> bytes:
-    """Return the picture in a base64 form field, or raise why there is none."""
+    """Return the image of a base64 form field; raise MissingImage or InvalidBase64."""
     if not text:
         raise MissingImage("The form has no image: its field b64 is missing or empty.")
     return decode_base64(text, from_form=True)
@@ -116,7 +116,7 @@ def _or_missing(data: bytes) -> Upload:
 
 
 def _attempt(value: object, *, from_form: bool) -> Upload:
-    """Decode one base64 text; what is wrong with it becomes its result."""
+    """Return the bytes of one base64 text, or the error that it causes."""
     if value is None or value == "":
         return MissingImage("The image is missing or empty; allowed is a base64 string.")
     if not isinstance(value, str):

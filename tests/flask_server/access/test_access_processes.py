@@ -127,8 +127,8 @@ def test_files_that_break_later_end_neither_the_master_nor_the_models(
 
     log = gateways.stop()
     assert "models.toml: not TOML" in log
-    assert "What was good before stays in use" in log
-    assert "nobody is let in" in log
+    assert "The previous configuration stays in use" in log
+    assert "every key is refused" in log
     assert "Traceback" not in log
 
 
