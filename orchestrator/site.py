@@ -29,6 +29,8 @@ DEADLINE_S = 10
 ENGINES = ("auto", "tensorflow", "openvino")
 PRECISIONS = ("f32", "bf16", "auto")
 COMPUTING = ("engine", "precision", "streams")
+MAX_CALLS = "GATEWAY_MAX_INFLIGHT_CALLS"
+OLD_MAX_CALLS = "GATEWAY_CALLS_UNDER_WAY"
 _SPARE_S = 10
 _SILENCE_S = 30
 
@@ -154,10 +156,12 @@ def _environment(options: argparse.Namespace, root: Path) -> dict[str, str]:
         "GATEWAY_MODELS_FILE": str(root / "models.toml"),
         "GATEWAY_DEADLINE_S": str(DEADLINE_S),
         "GATEWAY_WORKERS": str(max(1, usable_cpus() // 2)),
-        "GATEWAY_CALLS_UNDER_WAY": str((options.streams or 1) + 1),
+        MAX_CALLS: str((options.streams or 1) + 1),
         # Who gives up digits of the scores for speed does not ask for the last bit of a pixel.
         "GATEWAY_FAST_RESIZE": "auto" if options.precision in {"bf16", "auto"} else "false",
     }
+    if OLD_MAX_CALLS in os.environ:  # the gateway refuses both names at once
+        del defaults[MAX_CALLS]
     env = defaults | dict(os.environ) | {name: value for name, value in given.items() if value}
     # The children run in the project's root, whatever directory the caller is in.
     env["GATEWAY_MODELS_FILE"] = str(Path(env["GATEWAY_MODELS_FILE"]).absolute())

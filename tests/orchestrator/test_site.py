@@ -34,10 +34,21 @@ def test_how_to_compute_becomes_flags(tmp_path: Path) -> None:
 def test_the_gateway_keeps_all_streams_busy(
     words: list[str], calls: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("GATEWAY_CALLS_UNDER_WAY", raising=False)
+    monkeypatch.delenv("GATEWAY_MAX_INFLIGHT_CALLS", raising=False)
     site = settled(tmp_path, "--serving", "embedded", *words)
 
-    assert site.env["GATEWAY_CALLS_UNDER_WAY"] == calls
+    assert site.env["GATEWAY_MAX_INFLIGHT_CALLS"] == calls
+
+
+def test_the_callers_old_name_of_a_setting_is_the_only_one_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_CALLS_UNDER_WAY", "5")
+
+    env = settled(tmp_path, "--serving", "embedded").env
+
+    assert env["GATEWAY_CALLS_UNDER_WAY"] == "5"
+    assert "GATEWAY_MAX_INFLIGHT_CALLS" not in env
 
 
 @pytest.mark.parametrize(
