@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import commands
+from orchestrator.console import Console
 from orchestrator.detach import LOG, detach
 from orchestrator.doctor import Finding, report
 from orchestrator.errors import OrchestratorError
@@ -21,7 +22,6 @@ from orchestrator.instance import Plan
 from orchestrator.logs import LogStream, RotatingLog
 from orchestrator.numbers import whole
 from orchestrator.run_dir import RunDir
-from orchestrator.voice import Voice
 
 INTERRUPTED = 130
 _LINES = 50
@@ -64,19 +64,19 @@ def run(program: Program, argv: Sequence[str]) -> int:
 
 def _run(program: Program, options: argparse.Namespace, words: Sequence[str]) -> int:
     run_dir = RunDir(options.run_dir.absolute())
-    voice = Voice()
+    console = Console()
     match options.command:
         case "stop":
-            return commands.stop(run_dir, voice)
+            return commands.stop(run_dir, console)
         case "restart":
-            return commands.restart(run_dir, options.child, voice)
+            return commands.restart(run_dir, options.child, console)
         case "status":
-            return commands.status(run_dir, voice, as_json=options.json)
+            return commands.status(run_dir, console, as_json=options.json)
         case "logs":
             names = [options.child] if options.child else list(program.children)
             return commands.show_logs(run_dir, names, options.lines, follow=options.follow)
         case "doctor":
-            return report(program.examine(options, run_dir), voice)
+            return report(program.examine(options, run_dir), console)
     return _start(program, options, run_dir, words)
 
 
@@ -84,16 +84,16 @@ def _start(
     program: Program, options: argparse.Namespace, run_dir: RunDir, words: Sequence[str]
 ) -> int:
     if options.behind:
-        voice = Voice(LogStream(RotatingLog(run_dir.log(LOG))))
-        return commands.start(run_dir, lambda: program.plan(options, run_dir), voice)
-    voice = Voice()
+        console = Console(LogStream(RotatingLog(run_dir.log(LOG))))
+        return commands.start(run_dir, lambda: program.plan(options, run_dir), console)
+    console = Console()
     if not options.detach:
-        return commands.start(run_dir, lambda: program.plan(options, run_dir), voice)
+        return commands.start(run_dir, lambda: program.plan(options, run_dir), console)
     if run_dir.running() is not None:
-        return commands.already_running(run_dir, voice)
+        return commands.already_running(run_dir, console)
     program.plan(options, run_dir)  # what is wrong with the options is said here, not in a log
     again = [word for word in words if word != "--detach"]
-    return detach([sys.executable, str(program.script), *again, "--behind"], run_dir, voice)
+    return detach([sys.executable, str(program.script), *again, "--behind"], run_dir, console)
 
 
 def parser(program: Program) -> argparse.ArgumentParser:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from orchestrator.console import Console
 from orchestrator.errors import CannotStop, Misused, NotRunning, RestartFailed, RestartRefused
 from orchestrator.instance import Instance, Plan
 from orchestrator.lifecycle import State
 from orchestrator.logs import Tail
 from orchestrator.run_dir import RunDir, is_same_process
-from orchestrator.voice import Voice
 
 READY = 0
 NOT_READY = 1
@@ -28,27 +28,27 @@ _QUIET_S = 2.0
 _FOLLOW_S = 0.2
 
 
-def start(run_dir: RunDir, plan: Callable[[], Plan], voice: Voice) -> int:
+def start(run_dir: RunDir, plan: Callable[[], Plan], console: Console) -> int:
     """Run in the foreground; when an instance runs already, say so and be content."""
     if not run_dir.acquire():
-        return already_running(run_dir, voice)
+        return already_running(run_dir, console)
     try:
-        return Instance(plan(), run_dir, voice).run()
+        return Instance(plan(), run_dir, console).run()
     finally:
         run_dir.release()
 
 
-def already_running(run_dir: RunDir, voice: Voice) -> int:
+def already_running(run_dir: RunDir, console: Console) -> int:
     """Say what runs; that is what start was asked for, so it counts as done."""
-    voice.say(f"already running: {_headline(_await_state(run_dir))}")
+    console.print(f"already running: {_headline(_await_state(run_dir))}")
     return 0
 
 
-def stop(run_dir: RunDir, voice: Voice) -> int:
+def stop(run_dir: RunDir, console: Console) -> int:
     """Ask the running or starting instance to end and wait until it has."""
     state = run_dir.running() or run_dir.starting()
     if state is None:
-        voice.say(run_dir.stale() or "nothing is running")
+        console.print(run_dir.stale() or "nothing is running")
         return 0
     _signal(state["pid"], signal.SIGTERM)
     started = time.monotonic()
@@ -58,13 +58,13 @@ def stop(run_dir: RunDir, voice: Voice) -> int:
         if elapsed_s > stop_s:
             raise CannotStop(f"PID {state['pid']} has not ended after {stop_s:g} s.")
         if elapsed_s > _QUIET_S:
-            voice.progress(f"PID {state['pid']} finishes its requests", elapsed_s)
+            console.progress(f"PID {state['pid']} finishes its requests", elapsed_s)
         time.sleep(_PAUSE_S)
-    voice.say(f"stopped PID {state['pid']}")
+    console.print(f"stopped PID {state['pid']}")
     return 0
 
 
-def restart(run_dir: RunDir, name: str | None, voice: Voice) -> int:
+def restart(run_dir: RunDir, name: str | None, console: Console) -> int:
     """Restart one child or all, one after the other, and wait until each is ready again."""
     state = run_dir.running()
     if state is None:
@@ -74,7 +74,7 @@ def restart(run_dir: RunDir, name: str | None, voice: Voice) -> int:
             known = ", ".join(state["children"])
             raise Misused(f"{child} is not one of the running children; allowed is {known}.")
         _restart(run_dir, child)
-        voice.say(f"{child} was restarted and is ready")
+        console.print(f"{child} was restarted and is ready")
     return 0
 
 
@@ -97,15 +97,15 @@ def _running_child(run_dir: RunDir, name: str) -> dict[str, Any]:
     return dict(state["children"][name]) | {"of": state["pid"]}
 
 
-def status(run_dir: RunDir, voice: Voice, *, as_json: bool) -> int:
+def status(run_dir: RunDir, console: Console, *, as_json: bool) -> int:
     """Say what runs: exit code 0 when all is ready, 1 when not all is, 3 if nothing."""
     state = run_dir.running()
     if as_json:
-        voice.say(json.dumps({"running": state is not None} | (state or {}), indent=2))
+        console.print(json.dumps({"running": state is not None} | (state or {}), indent=2))
     elif state is None:
-        voice.say(run_dir.stale() or "nothing is running")
+        console.print(run_dir.stale() or "nothing is running")
     else:
-        _describe(state, voice)
+        _describe(state, console)
     if state is None:
         return NOTHING_RUNS
     return READY if state["ready"] else NOT_READY
@@ -132,11 +132,11 @@ def _print_new(tails: Mapping[str, Tail], width: int) -> None:
     sys.stdout.flush()
 
 
-def _describe(state: dict[str, Any], voice: Voice) -> None:
-    voice.say(_headline(state))
+def _describe(state: dict[str, Any], console: Console) -> None:
+    console.print(_headline(state))
     for name, child in state["children"].items():
         restarts = max(0, child["starts"] - 1)
-        voice.say(
+        console.print(
             f"  {name:8} {child['state']:9} PID {child['pid'] or '-':<8} {child['url']}"
             f"  restarts: {restarts}  log: {child['log']}"
         )

@@ -7,15 +7,15 @@ import subprocess
 import time
 from collections.abc import Sequence
 
+from orchestrator.console import Console
 from orchestrator.logs import Tail
 from orchestrator.run_dir import RunDir
-from orchestrator.voice import Voice
 
 LOG = "auto_cmd"
 _PAUSE_S = 0.05
 
 
-def detach(argv: Sequence[str], run_dir: RunDir, voice: Voice) -> int:
+def detach(argv: Sequence[str], run_dir: RunDir, console: Console) -> int:
     """Start ``argv`` in a session of its own, repeat what it says, return 0 once it is ready."""
     run_dir.prepare()
     log = run_dir.log(LOG)
@@ -24,18 +24,18 @@ def detach(argv: Sequence[str], run_dir: RunDir, voice: Voice) -> int:
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
         try:
-            return _follow(process, tail, run_dir, voice)
+            return _follow(process, tail, run_dir, console)
         except KeyboardInterrupt:
-            voice.say(f"PID {process.pid} goes on starting in the background")
+            console.print(f"PID {process.pid} goes on starting in the background")
             raise
 
 
-def _follow(process: subprocess.Popen[bytes], tail: Tail, run_dir: RunDir, voice: Voice) -> int:
+def _follow(process: subprocess.Popen[bytes], tail: Tail, run_dir: RunDir, console: Console) -> int:
     while True:
         code = process.poll()
         ready = _is_ready(run_dir, process.pid)
         for line in tail.lines():
-            voice.say(line)
+            console.print(line)
         if ready:
             process.returncode = (
                 0  # it goes on without us; Popen would warn that it was not awaited
@@ -43,7 +43,7 @@ def _follow(process: subprocess.Popen[bytes], tail: Tail, run_dir: RunDir, voice
             return 0
         if code is not None and code < 0:
             name = signal.Signals(-code).name
-            voice.say(f"PID {process.pid} was ended by {name} before it was ready")
+            console.print(f"PID {process.pid} was ended by {name} before it was ready")
             return 1
         if code is not None:
             return code

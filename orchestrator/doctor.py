@@ -17,8 +17,8 @@ from typing import Any
 
 from orchestrator.check import Check
 from orchestrator.child import ChildSpec
+from orchestrator.console import Console
 from orchestrator.ports import problem
-from orchestrator.voice import Voice
 
 _LEAST_FREE_BYTES = 1024**3
 _VERSIONS = """
@@ -38,15 +38,15 @@ class Finding:
     """Whether it keeps the children from working; else it is worth knowing only."""
 
 
-def report(findings: Sequence[Finding], voice: Voice) -> int:
+def report(findings: Sequence[Finding], console: Console) -> int:
     """Say every finding with its fix; exit code 1 when one of them is grave."""
     for finding in findings:
         mark = "ok" if not finding.fix else "WRONG" if finding.grave else "note"
-        voice.say(f"{mark:6}{finding.text}")
+        console.print(f"{mark:6}{finding.text}")
         if finding.fix:
-            voice.say(f"{'':6}fix: {finding.fix}")
+            console.print(f"{'':6}fix: {finding.fix}")
     wrong = [finding for finding in findings if finding.fix and finding.grave]
-    voice.say(f"{len(wrong)} of {len(findings)} checks found something wrong")
+    console.print(f"{len(wrong)} of {len(findings)} checks found something wrong")
     return 1 if wrong else 0
 
 

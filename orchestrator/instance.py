@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.child import Child, ChildSpec
+from orchestrator.console import Console
 from orchestrator.errors import PortTaken, RunDirUnusable
 from orchestrator.inbox import PROMPT, RESTART_SIGNALS, Inbox, read_words, signals_post_to
 from orchestrator.lifecycle import State
@@ -18,7 +19,6 @@ from orchestrator.ports import problem
 from orchestrator.processes import identity
 from orchestrator.run_dir import RunDir, is_same_process
 from orchestrator.supervise import Supervisor
-from orchestrator.voice import Voice
 from orchestrator.watched import POLICY, Policy, Watched
 
 _LAST_LINES = 20
@@ -59,10 +59,10 @@ class Plan:
 class Instance:
     """Writes the state file, speaks, and hands the children to the loop."""
 
-    def __init__(self, plan: Plan, run_dir: RunDir, voice: Voice) -> None:
+    def __init__(self, plan: Plan, run_dir: RunDir, console: Console) -> None:
         self._plan = plan
         self._run_dir = run_dir
-        self._voice = voice
+        self._console = console
         self._inbox = Inbox()
         self._announced = False
         self._tend_at = 0.0
@@ -79,9 +79,9 @@ class Instance:
 
     def run(self) -> int:
         """Stay until every child has ended; return the exit code."""
-        clear_the_way(self._plan, self._run_dir, self._voice)
+        clear_the_way(self._plan, self._run_dir, self._console)
         for line in self._plan.chosen:
-            self._voice.say(line)
+            self._console.print(line)
         with signals_post_to(self._inbox, [spec.name for spec in self._plan.specs]):
             try:
                 self._write_state()
@@ -96,7 +96,7 @@ class Instance:
 
     def _changed(self, w: Watched, before: State) -> None:
         note = f" ({w.note})" if w.note else ""
-        self._voice.log(f"{w.spec.name}: {before.value} -> {w.state.value}{note}")
+        self._console.log(f"{w.spec.name}: {before.value} -> {w.state.value}{note}")
         if w.state is State.FAILED:
             self._show_log(w)
         self._write_state()
@@ -105,9 +105,9 @@ class Instance:
     def _show_log(self, w: Watched) -> None:
         log = w.spec.log
         lines = last_lines(log, _LAST_LINES, self._log_starts.get(w.spec.name))
-        self._voice.say(f"the last lines of {log}:" if lines else f"nothing was added to {log}")
+        self._console.print(f"the last lines of {log}:" if lines else f"nothing was added to {log}")
         for line in lines:
-            self._voice.say(f"  {line}")
+            self._console.print(f"  {line}")
 
     def _turned(self, watched: Sequence[Watched]) -> None:
         if time.monotonic() >= self._tend_at:
@@ -117,7 +117,7 @@ class Instance:
             return
         missing = "; ".join(w.missing for w in watched if w.state is State.STARTING and w.missing)
         if missing:
-            self._voice.progress(missing, time.time() - self._started)
+            self._console.progress(missing, time.time() - self._started)
         if all(w.state is State.READY for w in watched):
             self._announce()
 
@@ -125,25 +125,25 @@ class Instance:
         try:
             self._plan.tend()
         except (OSError, RunDirUnusable) as error:
-            self._voice.log(str(error))
+            self._console.log(str(error))
 
     def _announce(self) -> None:
         self._announced = True
         self._write_state()
         notify("READY=1")
         for line in self._plan.ready():
-            self._voice.say(line)
+            self._console.print(line)
         self._ask()
 
     def _ask(self) -> None:
         if self._announced and os.isatty(0) and not self._supervisor.stopping:
-            self._voice.ask(PROMPT)
+            self._console.prompt(PROMPT)
 
     def _write_state(self) -> None:
         try:
             self._run_dir.write(self._state())
         except RunDirUnusable as error:  # a full disk must not end the children
-            self._voice.log(str(error))
+            self._console.log(str(error))
 
     def _state(self) -> dict[str, Any]:
         watched = self._supervisor.watched
@@ -176,22 +176,22 @@ def _record(w: Watched) -> dict[str, Any]:
     }
 
 
-def clear_the_way(plan: Plan, run_dir: RunDir, voice: Voice) -> None:
+def clear_the_way(plan: Plan, run_dir: RunDir, console: Console) -> None:
     """Wait for what an earlier run has left, then refuse to start on a port that is taken."""
     stale = run_dir.stale()
     if stale:
-        voice.log(stale)
-        _await_leftovers(run_dir, voice, plan.stop_s)
+        console.log(stale)
+        _await_leftovers(run_dir, console, plan.stop_s)
     for host, port, option in plan.ports:
         reason = problem(host, port)
         if reason:
             raise PortTaken(f"port {port} on {host} {reason}; choose another with {option}.")
 
 
-def _await_leftovers(run_dir: RunDir, voice: Voice, timeout_s: float) -> None:
+def _await_leftovers(run_dir: RunDir, console: Console, timeout_s: float) -> None:
     children = list((run_dir.read() or {}).get("children", {}).values())
     started = time.monotonic()
     while any(map(is_same_process, children)) and time.monotonic() - started < timeout_s:
         left = ", ".join(f"PID {c['pid']}" for c in children if is_same_process(c))
-        voice.progress(f"the earlier run's {left} is still ending", time.monotonic() - started)
+        console.progress(f"the earlier run's {left} is still ending", time.monotonic() - started)
         time.sleep(_PAUSE_S)

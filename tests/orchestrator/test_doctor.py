@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.console import Console
 from orchestrator.doctor import (
     Finding,
     examine_check,
@@ -17,7 +18,6 @@ from orchestrator.doctor import (
     pinned,
     report,
 )
-from orchestrator.voice import Voice
 from tests.orchestrator.conftest import spec_of
 from tests.orchestrator.house import executable, free_port
 
@@ -118,7 +118,7 @@ def test_the_report_counts_what_is_grave() -> None:
     stream = io.StringIO()
     findings = [Finding("fine"), Finding("odd", "look", grave=False), Finding("bad", "mend it")]
 
-    code = report(findings, Voice(stream))
+    code = report(findings, Console(stream))
 
     assert code == 1
     assert stream.getvalue().splitlines() == [
@@ -134,4 +134,4 @@ def test_the_report_counts_what_is_grave() -> None:
 def test_a_report_without_grave_findings_is_a_success() -> None:
     findings = [Finding("fine"), Finding("odd", "look", grave=False)]
 
-    assert report(findings, Voice(io.StringIO())) == 0
+    assert report(findings, Console(io.StringIO())) == 0

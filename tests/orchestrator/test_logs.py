@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.console import Console
 from orchestrator.logs import LogStream, RotatingLog, Tail, end_of, last_lines
-from orchestrator.voice import Voice
 
 
 def test_a_log_rotates_before_it_grows_over_the_limit(tmp_path: Path) -> None:
@@ -117,11 +117,11 @@ def test_a_tail_waits_for_a_log_that_does_not_exist_yet(tmp_path: Path) -> None:
         assert tail.lines() == ["first"]
 
 
-def test_a_voice_in_the_background_speaks_into_a_rotating_log(tmp_path: Path) -> None:
-    voice = Voice(LogStream(RotatingLog(tmp_path / "a.log", max_bytes=10)))
+def test_a_console_can_write_to_a_rotating_log(tmp_path: Path) -> None:
+    console = Console(LogStream(RotatingLog(tmp_path / "a.log", max_bytes=10)))
 
-    voice.say("ready")
-    voice.say("stopping")
+    console.print("ready")
+    console.print("stopping")
 
     assert (tmp_path / "a.log.1").read_text() == "ready\n"
     assert (tmp_path / "a.log").read_text() == "stopping\n"

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.commands import start
+from orchestrator.console import Console
 from orchestrator.instance import Plan
 from orchestrator.ports import problem
 from orchestrator.probe import missing_200
 from orchestrator.processes import children
 from orchestrator.run_dir import RunDir
-from orchestrator.voice import Voice
 from orchestrator.watched import Policy
 from tests.orchestrator.conftest import eventually, nothing_missing, spec_of
 from tests.orchestrator.house import free_port
@@ -31,11 +31,11 @@ ANSWER = (
 )
 
 
-class Impatient(Voice):
+class Impatient(Console):
     """Asks for a stop as soon as everything is ready, as a person would."""
 
-    def say(self, line: str) -> None:
-        super().say(line)
+    def print(self, line: str) -> None:
+        super().print(line)
         if line == "ready":
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import re
 
-from orchestrator.voice import Voice
+from orchestrator.console import Console
 
 
 class Terminal(io.StringIO):
@@ -19,27 +19,27 @@ class Full(io.StringIO):
 def test_a_log_line_has_the_time_in_front() -> None:
     stream = io.StringIO()
 
-    Voice(stream).log("serving: STARTING -> READY")
+    Console(stream).log("serving: STARTING -> READY")
 
     line = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d serving: STARTING -> READY\n"
     assert re.fullmatch(line, stream.getvalue())
 
 
-def test_a_terminal_sees_the_time_pass_by_itself() -> None:
+def test_a_log_line_on_a_terminal_has_no_time() -> None:
     stream = Terminal()
 
-    Voice(stream).log("serving: STARTING -> READY")
+    Console(stream).log("serving: STARTING -> READY")
 
     assert stream.getvalue() == "serving: STARTING -> READY\n"
 
 
-def test_progress_on_a_terminal_is_one_moving_line() -> None:
+def test_progress_on_a_terminal_overwrites_one_line() -> None:
     stream = Terminal()
-    voice = Voice(stream)
+    console = Console(stream)
 
-    voice.progress("model m: LOADING", 1.0)
-    voice.progress("model m: LOADING", 2.0)
-    voice.say("ready")
+    console.progress("model m: LOADING", 1.0)
+    console.progress("model m: LOADING", 2.0)
+    console.print("ready")
 
     shown = "1 s: model m: LOADING\r\x1b[K2 s: model m: LOADING\r\x1b[Kready\n"
     assert stream.getvalue() == shown
@@ -47,10 +47,10 @@ def test_progress_on_a_terminal_is_one_moving_line() -> None:
 
 def test_progress_in_a_log_is_a_line_for_each_change() -> None:
     stream = io.StringIO()
-    voice = Voice(stream)
+    console = Console(stream)
 
     for elapsed, line in enumerate(["m: START", "m: START", "m: LOADING"]):
-        voice.progress(line, elapsed)
+        console.progress(line, elapsed)
 
     assert [line[20:] for line in stream.getvalue().splitlines()] == [
         "waiting: m: START",
@@ -58,27 +58,27 @@ def test_progress_in_a_log_is_a_line_for_each_change() -> None:
     ]
 
 
-def test_only_a_terminal_is_asked() -> None:
+def test_only_a_terminal_gets_the_prompt() -> None:
     stream = io.StringIO()
 
-    Voice(stream).ask("stop? ")
+    Console(stream).prompt("stop? ")
 
     assert stream.getvalue() == ""
 
 
-def test_a_line_takes_the_place_of_the_prompt() -> None:
+def test_a_line_replaces_the_prompt() -> None:
     stream = Terminal()
-    voice = Voice(stream)
+    console = Console(stream)
 
-    voice.ask("stop? ")
-    voice.say("serving died")
+    console.prompt("stop? ")
+    console.print("serving died")
 
     assert stream.getvalue() == "stop? \r\x1b[Kserving died\n"
 
 
-def test_a_voice_that_nobody_can_hear_does_not_raise() -> None:
+def test_write_errors_are_ignored() -> None:
     stream = Full()
 
-    Voice(stream).say("hello")
+    Console(stream).print("hello")
 
     assert stream.getvalue() == ""
