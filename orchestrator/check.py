@@ -13,7 +13,7 @@ import time
 from typing import Protocol
 
 from orchestrator.child import ChildSpec
-from orchestrator.keeper import end_group
+from orchestrator.shim import end_group
 
 TIMEOUT_S = 60.0
 _LINES = 5

@@ -1,4 +1,4 @@
-"""Start one process under a keeper, see whether it lives, end it.
+"""Start one process under a shim, see whether it lives, end it.
 
 Nothing here knows why a child is started or ended. A caller can rely on one promise: when ``poll``
 has returned an exit code, neither the child nor its descendants in the same session are left.
@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.keeper import end_group
 from orchestrator.processes import children
+from orchestrator.shim import end_group
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,18 +57,18 @@ class ChildSpec:
 
 
 class Child:
-    """A running child; its keeper's exit code is its own."""
+    """A running child; its shim's exit code is its own."""
 
     def __init__(self, spec: ChildSpec) -> None:
         control, own_end = os.pipe()
-        answer, keepers_end = os.pipe()
+        answer, shims_end = os.pipe()
         try:
-            self._keeper = subprocess.Popen(
-                [*_keeper_argv(spec), "--", *spec.argv],
+            self._shim = subprocess.Popen(
+                [*_shim_argv(spec), "--", *spec.argv],
                 env=dict(spec.env),
                 cwd=_PACKAGE_ROOT,
                 stdin=control,
-                stdout=keepers_end,
+                stdout=shims_end,
                 start_new_session=True,
             )
         except OSError:
@@ -77,7 +77,7 @@ class Child:
             raise
         finally:
             os.close(control)
-            os.close(keepers_end)
+            os.close(shims_end)
         self._control: int | None = own_end
         self._old_workers: frozenset[int] = frozenset()
         with os.fdopen(answer, "rb") as first_line:
@@ -85,10 +85,10 @@ class Child:
 
     def poll(self) -> int | None:
         """Return the exit code, or None while the child runs."""
-        code = self._keeper.poll()
+        code = self._shim.poll()
         if code is None:
             return None
-        if code < 0 and self.pid:  # the keeper was killed: its child has nobody but us
+        if code < 0 and self.pid:  # the shim was killed: its child has nobody but us
             end_group(self.pid, signal.SIGKILL)
             self.pid = 0
         self._hang_up()
@@ -126,8 +126,8 @@ class Child:
             self._control = None
 
 
-def _keeper_argv(spec: ChildSpec) -> list[str]:
+def _shim_argv(spec: ChildSpec) -> list[str]:
     # Without site and the caller's PYTHON… variables: only its child has a use for them.
-    argv = [sys.executable, "-E", "-s", "-S", "-m", "orchestrator.keeper"]
+    argv = [sys.executable, "-E", "-s", "-S", "-m", "orchestrator.shim"]
     argv += ["--log", str(spec.log), "--cwd", str(spec.cwd), "--grace-s", str(spec.grace_s)]
     return [*argv, "--after", json.dumps(list(spec.after))]

@@ -145,9 +145,9 @@ def test_the_command_afterwards_runs_however_the_child_ends(
 
 def test_a_killed_keeper_takes_its_child_along(launch: Launch, tmp_path: Path) -> None:
     child = launch("echo $PPID; exec sleep 60")
-    keeper = grandchild(tmp_path / "child.log")
+    shim = grandchild(tmp_path / "child.log")
 
-    os.kill(keeper, signal.SIGKILL)
+    os.kill(shim, signal.SIGKILL)
 
     assert ended(child) == 128 + signal.SIGKILL
     eventually(lambda: gone(child.pid))

@@ -1,6 +1,6 @@
 """Keep one child, so that it never outlives the supervisor. A program of its own, started by Child.
 
-    python -m orchestrator.keeper --log FILE --cwd DIR --grace-s S -- ARGV…
+    python -m orchestrator.shim --log FILE --cwd DIR --grace-s S -- ARGV…
 
 Standard input is a pipe from the supervisor: a line ``stop`` means TERM, the grace time, KILL; a
 line ``kill`` means KILL at once; ``reload`` means HUP; the end of the pipe means that the
@@ -32,7 +32,7 @@ _AFTER_S = 20.0
 _STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
-class Keeper:
+class Shim:
     """One child, its control pipe and its log."""
 
     def __init__(
@@ -157,14 +157,14 @@ def main(argv: Sequence[str]) -> int:
     os.close(childs_end)
     os.write(sys.stdout.fileno(), f"{child.pid}\n".encode())
     try:
-        return Keeper(child, output, log, options.grace_s).run(wake)
+        return Shim(child, output, log, options.grace_s).run(wake)
     finally:
         end_group(child.pid, signal.SIGKILL)
         clean_up(options.after, log)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="keeper")
+    parser = argparse.ArgumentParser(prog="shim")
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--cwd", required=True)
     parser.add_argument("--grace-s", type=float, required=True)
