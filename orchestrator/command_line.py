@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator import commands
+from orchestrator import subcommands
 from orchestrator.console import Console
 from orchestrator.detach import LOG, detach
 from orchestrator.doctor import Finding, report
@@ -67,14 +67,14 @@ def _run(program: Program, options: argparse.Namespace, words: Sequence[str]) ->
     console = Console()
     match options.command:
         case "stop":
-            return commands.stop(run_dir, console)
+            return subcommands.stop(run_dir, console)
         case "restart":
-            return commands.restart(run_dir, options.child, console)
+            return subcommands.restart(run_dir, options.child, console)
         case "status":
-            return commands.status(run_dir, console, as_json=options.json)
+            return subcommands.status(run_dir, console, as_json=options.json)
         case "logs":
             names = [options.child] if options.child else list(program.children)
-            return commands.show_logs(run_dir, names, options.lines, follow=options.follow)
+            return subcommands.show_logs(run_dir, names, options.lines, follow=options.follow)
         case "doctor":
             return report(program.examine(options, run_dir), console)
     return _start(program, options, run_dir, words)
@@ -85,12 +85,12 @@ def _start(
 ) -> int:
     if options.behind:
         console = Console(LogStream(RotatingLog(run_dir.log(LOG))))
-        return commands.start(run_dir, lambda: program.plan(options, run_dir), console)
+        return subcommands.start(run_dir, lambda: program.plan(options, run_dir), console)
     console = Console()
     if not options.detach:
-        return commands.start(run_dir, lambda: program.plan(options, run_dir), console)
+        return subcommands.start(run_dir, lambda: program.plan(options, run_dir), console)
     if run_dir.running() is not None:
-        return commands.already_running(run_dir, console)
+        return subcommands.already_running(run_dir, console)
     program.plan(options, run_dir)  # what is wrong with the options is said here, not in a log
     again = [word for word in words if word != "--detach"]
     return detach([sys.executable, str(program.script), *again, "--behind"], run_dir, console)

@@ -9,9 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.child import Child, ChildSpec
+from orchestrator.command_queue import (
+    PROMPT,
+    RESTART_SIGNALS,
+    CommandQueue,
+    read_keyboard,
+    signals_as_commands,
+)
 from orchestrator.console import Console
 from orchestrator.errors import PortTaken, RunDirUnusable
-from orchestrator.inbox import PROMPT, RESTART_SIGNALS, Inbox, read_words, signals_post_to
 from orchestrator.lifecycle import State
 from orchestrator.logs import Place, end_of, last_lines
 from orchestrator.notify import notify
@@ -63,14 +69,14 @@ class Instance:
         self._plan = plan
         self._run_dir = run_dir
         self._console = console
-        self._inbox = Inbox()
+        self._commands = CommandQueue()
         self._announced = False
         self._tend_at = 0.0
         self._started = time.time()
         self._log_starts: dict[str, Place] = {}
         self._supervisor = Supervisor(
             plan.specs,
-            listen=self._inbox.listen,
+            next_command=self._commands.get,
             changed=self._changed,
             turned=self._turned,
             launch=self._launch,
@@ -82,10 +88,10 @@ class Instance:
         clear_the_way(self._plan, self._run_dir, self._console)
         for line in self._plan.chosen:
             self._console.print(line)
-        with signals_post_to(self._inbox, [spec.name for spec in self._plan.specs]):
+        with signals_as_commands(self._commands, [spec.name for spec in self._plan.specs]):
             try:
                 self._write_state()
-                read_words(self._inbox, self._ask)
+                read_keyboard(self._commands, self._ask)
                 return self._supervisor.run()
             finally:
                 self._run_dir.release()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.check import Check, Checking
 from orchestrator.child import Child, ChildSpec
-from orchestrator.inbox import Order, Request
+from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import Event, State, advance
 from orchestrator.watched import POLICY, Policy, Running, Watched
 
@@ -31,7 +31,7 @@ class Supervisor:
         self,
         specs: Sequence[ChildSpec],
         *,
-        listen: Callable[[float], Request | None],
+        next_command: Callable[[float], Command | None],
         changed: Callable[[Watched, State], None],
         turned: Callable[[Sequence[Watched]], None] = lambda _: None,
         launch: Callable[[ChildSpec], Running] = Child,
@@ -40,7 +40,7 @@ class Supervisor:
         policy: Policy = POLICY,
     ) -> None:
         self._policy = policy
-        self._listen = listen
+        self._next_command = next_command
         self._changed = changed
         self._turned = turned
         self._launch = launch
@@ -62,24 +62,24 @@ class Supervisor:
             if event is not None:
                 self._move(w, event)
         self._turned(self.watched)
-        request = self._listen(self._policy.tick_s)
-        if request is not None:
-            self._obey(request)
+        command = self._next_command(self._policy.tick_s)
+        if command is not None:
+            self._obey(command)
 
-    def _obey(self, request: Request) -> None:
-        hurry = self.stopping and request.order is Order.INTERRUPT
-        if request.order is not Order.RESTART and not hurry:
+    def _obey(self, command: Command) -> None:
+        hurry = self.stopping and command.action is Action.INTERRUPT
+        if command.action is not Action.RESTART and not hurry:
             self.stopping = True
             return
         for w in self.watched:
-            event = self._wish(w, request)
+            event = self._wish(w, command)
             if event is not None and not w.state.final:
                 self._move(w, event)
 
-    def _wish(self, w: Watched, request: Request) -> Event | None:
-        if request.order is Order.INTERRUPT:
+    def _wish(self, w: Watched, command: Command) -> Event | None:
+        if command.action is Action.INTERRUPT:
             return Event.HURRY
-        if request.child != w.spec.name or self.stopping or w.state is State.RELOADING:
+        if command.child != w.spec.name or self.stopping or w.state is State.RELOADING:
             return None
         w.failures = 0
         w.refused = ""

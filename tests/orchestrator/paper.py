@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.child import ChildSpec
-from orchestrator.inbox import Order, Request
+from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
 from orchestrator.supervise import Supervisor
 from orchestrator.watched import Policy, Watched
@@ -70,12 +70,12 @@ class World:
         self.history: list[str] = []
         self.notes: list[str] = []
         self.born: list[float] = []
-        self.plot: dict[float, Callable[[], Request | None]] = {}
+        self.plot: dict[float, Callable[[], Command | None]] = {}
         self.broken: set[str] = set()
         self.doomed: set[str] = set()
         self.supervisor = Supervisor(
             [self._spec("serving"), self._spec("gateway", reloads=True)],
-            listen=self._listen,
+            next_command=self._listen,
             changed=self._changed,
             launch=self._launch,
             check=lambda _: self.check,
@@ -84,11 +84,11 @@ class World:
         )
 
     def at(self, when: float, act: Callable[[], object]) -> None:
-        """Let something happen at a time; what it returns is posted if it is a request."""
+        """Let something happen at a time; what it returns is posted if it is a command."""
 
-        def posted() -> Request | None:
+        def posted() -> Command | None:
             result = act()
-            return result if isinstance(result, Request) else None
+            return result if isinstance(result, Command) else None
 
         self.plot[when] = posted
 
@@ -99,7 +99,7 @@ class World:
 
     def finish(self) -> int:
         """Ask for a stop and let the loop run to its end."""
-        self.plot = {self.now: lambda: Request(Order.STOP)}
+        self.plot = {self.now: lambda: Command(Action.STOP)}
         return self.supervisor.run()
 
     def states(self) -> list[State]:
@@ -125,7 +125,7 @@ class World:
         self.children[spec.name] = PaperChild(pid=len(self.born), code=code)
         return self.children[spec.name]
 
-    def _listen(self, timeout_s: float) -> Request | None:
+    def _listen(self, timeout_s: float) -> Command | None:
         due = [when for when in self.plot if when <= self.now]
         if due:
             return self.plot.pop(min(due))()

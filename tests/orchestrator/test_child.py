@@ -143,7 +143,7 @@ def test_the_command_afterwards_runs_however_the_child_ends(
     assert said(tmp_path / "child.log", "cleaned up")
 
 
-def test_a_killed_keeper_takes_its_child_along(launch: Launch, tmp_path: Path) -> None:
+def test_a_killed_shim_takes_its_child_along(launch: Launch, tmp_path: Path) -> None:
     child = launch("echo $PPID; exec sleep 60")
     shim = grandchild(tmp_path / "child.log")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.child import ChildSpec
-from orchestrator.inbox import Order, Request
+from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
 from orchestrator.probe import Patient, at_all, missing_200
 from orchestrator.supervise import Supervisor
@@ -53,16 +53,16 @@ def gunicorn(folder: Path, port: int) -> ChildSpec:
 
 
 class Turning:
-    """A supervisor of one gunicorn, turned by the test, and the requests it will hear."""
+    """A supervisor of one gunicorn, turned by the test, and the commands it will get."""
 
     def __init__(self, spec: ChildSpec) -> None:
-        self._waiting: list[Request] = []
+        self._waiting: list[Command] = []
         self._supervisor = Supervisor(
-            [spec], listen=self._listen, changed=lambda *_: None, policy=Policy(tick_s=0.02)
+            [spec], next_command=self._listen, changed=lambda *_: None, policy=Policy(tick_s=0.02)
         )
         self.gateway = self._supervisor.watched[0]
 
-    def _listen(self, timeout_s: float) -> Request | None:
+    def _listen(self, timeout_s: float) -> Command | None:
         time.sleep(timeout_s)
         return self._waiting.pop() if self._waiting else None
 
@@ -72,13 +72,13 @@ class Turning:
             self._supervisor.turn()
             assert not self.gateway.state.final
 
-    def ask(self, order: Order) -> None:
-        """Leave a request for the next turn."""
-        self._waiting.append(Request(order, "gateway"))
+    def send(self, action: Action) -> None:
+        """Queue a command for the next turn."""
+        self._waiting.append(Command(action, "gateway"))
 
     def stop(self) -> int:
         """Ask for a stop and turn to the end; return the exit code."""
-        self.ask(Order.STOP)
+        self.send(Action.STOP)
         return self._supervisor.run()
 
 
@@ -91,7 +91,7 @@ def test_a_rolling_restart_loses_no_request(tmp_path: Path) -> None:
 
     with load.running():
         for roll in range(ROLLS):
-            turning.ask(Order.RESTART)
+            turning.send(Action.RESTART)
             turning.until_ready(roll + 2)
 
     assert turning.stop() == 0

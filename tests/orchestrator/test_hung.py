@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.inbox import Order, Request
+from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
 from orchestrator.probe import Patient, missing_200, ok
 from orchestrator.supervise import Supervisor
@@ -36,11 +36,11 @@ def test_a_hung_child_is_killed_and_started_again(
 ) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
-    requests: list[Request] = []
+    commands: list[Command] = []
 
-    def listen(timeout_s: float) -> Request | None:
+    def next_command(timeout_s: float) -> Command | None:
         time.sleep(timeout_s)
-        return requests.pop() if requests else None
+        return commands.pop() if commands else None
 
     spec = spec_of(
         "",
@@ -49,7 +49,9 @@ def test_a_hung_child_is_killed_and_started_again(
         ready=lambda: missing_200(url),
         alive=Patient(url, accept=ok, timeout_s=5),
     )
-    supervisor = Supervisor([spec], listen=listen, changed=lambda *_: None, policy=POLICY)
+    supervisor = Supervisor(
+        [spec], next_command=next_command, changed=lambda *_: None, policy=POLICY
+    )
     child = supervisor.watched[0]
 
     def turn_until(state: State, starts: int) -> None:
@@ -63,7 +65,7 @@ def test_a_hung_child_is_killed_and_started_again(
     turn_until(State.WAITING, 1)
     (tmp_path / "behaviour.json").unlink(missing_ok=True)
     turn_until(State.READY, 2)
-    requests.append(Request(Order.STOP))
+    commands.append(Command(Action.STOP))
 
     assert supervisor.run() == 0
     assert gone(first)

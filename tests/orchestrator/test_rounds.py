@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands import start
 from orchestrator.console import Console
 from orchestrator.instance import Plan
 from orchestrator.ports import problem
 from orchestrator.probe import missing_200
 from orchestrator.processes import children
 from orchestrator.run_dir import RunDir
+from orchestrator.subcommands import start
 from orchestrator.watched import Policy
 from tests.orchestrator.conftest import eventually, nothing_missing, spec_of
 from tests.orchestrator.house import free_port

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from orchestrator.inbox import Order, Request
+from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
 from orchestrator.supervise import exit_text
 from orchestrator.watched import Policy
@@ -24,7 +24,7 @@ def ready_world(policy: Policy | None = None) -> World:
 def test_gateway_drains_before_serving_is_told_to_stop() -> None:
     world = ready_world()
     world.children["gateway"].deaf = True
-    world.at(world.now, lambda: Request(Order.STOP))
+    world.at(world.now, lambda: Command(Action.STOP))
 
     world.run(until=10)
 
@@ -38,8 +38,8 @@ def test_gateway_drains_before_serving_is_told_to_stop() -> None:
 def test_second_interrupt_kills_both_at_once() -> None:
     world = ready_world()
     world.children["gateway"].deaf = True
-    world.at(5, lambda: Request(Order.INTERRUPT))
-    world.at(7, lambda: Request(Order.INTERRUPT))
+    world.at(5, lambda: Command(Action.INTERRUPT))
+    world.at(7, lambda: Command(Action.INTERRUPT))
 
     assert world.supervisor.run() == 0
     assert world.children["gateway"].heard == ["stop", "kill"]
@@ -50,8 +50,8 @@ def test_second_interrupt_kills_both_at_once() -> None:
 def test_second_term_is_no_hurry() -> None:
     world = ready_world()
     world.children["gateway"].deaf = True
-    world.at(5, lambda: Request(Order.STOP))
-    world.at(7, lambda: Request(Order.STOP))
+    world.at(5, lambda: Command(Action.STOP))
+    world.at(7, lambda: Command(Action.STOP))
     world.at(20, lambda: setattr(world.children["gateway"], "code", 0))
 
     assert world.supervisor.run() == 0
@@ -162,7 +162,7 @@ def test_a_child_that_was_ready_once_gets_every_restart_to_be_ready_again() -> N
 def test_restart_asked_for_while_starting_is_no_failure() -> None:
     world = World()
     world.up.add("gateway")
-    world.at(1, lambda: Request(Order.RESTART, "serving"))
+    world.at(1, lambda: Command(Action.RESTART, "serving"))
     world.run(until=5)
 
     world.up.add("serving")
@@ -206,7 +206,7 @@ def test_a_short_silence_is_forgiven() -> None:
 def test_restart_of_serving_stops_and_starts_it() -> None:
     world = ready_world()
     before = world.children["serving"]
-    world.at(world.now, lambda: Request(Order.RESTART, "serving"))
+    world.at(world.now, lambda: Command(Action.RESTART, "serving"))
 
     world.run(until=5)
 
@@ -219,7 +219,7 @@ def test_restart_of_serving_stops_and_starts_it() -> None:
 def test_restart_of_the_gateway_replaces_its_workers_only() -> None:
     world = ready_world()
     gateway = world.children["gateway"]
-    world.at(world.now, lambda: Request(Order.RESTART, "gateway"))
+    world.at(world.now, lambda: Command(Action.RESTART, "gateway"))
     world.run(until=5)
     assert world.states() == [State.READY, State.RELOADING]
 
@@ -235,7 +235,7 @@ def test_a_reload_waits_for_its_check() -> None:
     world = ready_world()
     world.check.answer = None
     gateway = world.children["gateway"]
-    world.at(world.now, lambda: Request(Order.RESTART, "gateway"))
+    world.at(world.now, lambda: Command(Action.RESTART, "gateway"))
     world.run(until=50)
     assert world.states() == [State.READY, State.RELOADING]
     assert gateway.heard == []
@@ -251,7 +251,7 @@ def test_a_child_whose_check_fails_goes_on_as_it_was() -> None:
     world = ready_world()
     gateway, watched = world.children["gateway"], world.supervisor.watched[1]
     world.check.answer = "models.toml has a typo."
-    world.at(world.now, lambda: Request(Order.RESTART, "gateway"))
+    world.at(world.now, lambda: Command(Action.RESTART, "gateway"))
 
     world.run(until=5)
 
@@ -261,7 +261,7 @@ def test_a_child_whose_check_fails_goes_on_as_it_was() -> None:
     assert world.notes[-1] == "not restarted: models.toml has a typo."
     world.check.answer = ""
     gateway.replaced = True
-    world.at(world.now, lambda: Request(Order.RESTART, "gateway"))
+    world.at(world.now, lambda: Command(Action.RESTART, "gateway"))
     world.run(until=8)
     assert gateway.heard == ["reload"]
     assert watched.refused == ""
@@ -271,7 +271,7 @@ def test_a_child_whose_check_fails_goes_on_as_it_was() -> None:
 def test_a_stop_does_not_wait_for_a_check() -> None:
     world = ready_world()
     world.check.answer = None
-    world.at(world.now, lambda: Request(Order.RESTART, "gateway"))
+    world.at(world.now, lambda: Command(Action.RESTART, "gateway"))
     world.run(until=5)
 
     assert world.finish() == 0
@@ -282,8 +282,8 @@ def test_a_stop_does_not_wait_for_a_check() -> None:
 def test_restart_while_stopping_is_ignored() -> None:
     world = ready_world()
     world.children["gateway"].deaf = True
-    world.at(3, lambda: Request(Order.STOP))
-    world.at(4, lambda: Request(Order.RESTART, "serving"))
+    world.at(3, lambda: Command(Action.STOP))
+    world.at(4, lambda: Command(Action.RESTART, "serving"))
     world.at(5, lambda: setattr(world.children["gateway"], "code", 0))
 
     assert world.supervisor.run() == 0
@@ -323,7 +323,7 @@ def test_exit_codes_in_words(code: int, text: str) -> None:
 def test_a_restart_that_fails_at_once_is_not_tried_again() -> None:
     world = ready_world()
     world.doomed.add("serving")
-    world.at(world.now, lambda: Request(Order.RESTART, "serving"))
+    world.at(world.now, lambda: Command(Action.RESTART, "serving"))
 
     assert world.supervisor.run() == 1
     assert world.history.count("serving STARTING") == 2
