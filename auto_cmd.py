@@ -39,6 +39,7 @@ from orchestrator.doctor import (
 from orchestrator.errors import Misused
 from orchestrator.instance import Plan
 from orchestrator.probe import ask, first
+from orchestrator.restart_policy import RestartPolicy
 from orchestrator.run_dir import RunDir
 from orchestrator.serving_command import (
     BATCHING,
@@ -49,7 +50,6 @@ from orchestrator.serving_command import (
     serving_command,
 )
 from orchestrator.site import Site, gateway_child, serving_child, settle, start_options
-from orchestrator.watched import Policy
 
 ROOT = Path(__file__).resolve().parent
 #: Two names of one package: which one is there depends on the platform.
@@ -175,7 +175,7 @@ def plan(options: argparse.Namespace, run_dir: RunDir) -> Plan:
         ready=partial(_hints, site, served, command.said),
         facts={"serving": {"kind": site.kind, "said": command.said, "url": site.serving_url}},
         tend=served.write_config,
-        policy=Policy(start_s=options.start_timeout),
+        policy=RestartPolicy(start_timeout_s=options.start_timeout),
     )
 
 

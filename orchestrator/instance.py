@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.child import Child, ChildSpec
+from orchestrator.child_state import ChildState
 from orchestrator.command_queue import (
     PROMPT,
     RESTART_SIGNALS,
@@ -23,9 +24,9 @@ from orchestrator.logs import Place, end_of, last_lines
 from orchestrator.notify import notify
 from orchestrator.ports import problem
 from orchestrator.processes import identity
+from orchestrator.restart_policy import DEFAULT_POLICY, RestartPolicy
 from orchestrator.run_dir import RunDir, is_same_process
 from orchestrator.supervise import Supervisor
-from orchestrator.watched import POLICY, Policy, Watched
 
 _LAST_LINES = 20
 _PAUSE_S = 0.1
@@ -54,7 +55,7 @@ class Plan:
     tend: Callable[[], None] = lambda: None
     """Housekeeping done every few seconds while the children run."""
 
-    policy: Policy = POLICY
+    policy: RestartPolicy = DEFAULT_POLICY
 
     @property
     def stop_s(self) -> float:
@@ -77,8 +78,8 @@ class Instance:
         self._supervisor = Supervisor(
             plan.specs,
             next_command=self._commands.get,
-            changed=self._changed,
-            turned=self._turned,
+            on_change=self._on_change,
+            on_step=self._on_step,
             launch=self._launch,
             policy=plan.policy,
         )
@@ -100,31 +101,33 @@ class Instance:
         self._log_starts[spec.name] = end_of(spec.log)
         return Child(spec)
 
-    def _changed(self, w: Watched, before: State) -> None:
-        note = f" ({w.note})" if w.note else ""
-        self._console.log(f"{w.spec.name}: {before.value} -> {w.state.value}{note}")
-        if w.state is State.FAILED:
-            self._show_log(w)
+    def _on_change(self, child: ChildState, before: State) -> None:
+        note = f" ({child.note})" if child.note else ""
+        self._console.log(f"{child.spec.name}: {before.value} -> {child.state.value}{note}")
+        if child.state is State.FAILED:
+            self._show_log(child)
         self._write_state()
         self._ask()
 
-    def _show_log(self, w: Watched) -> None:
-        log = w.spec.log
-        lines = last_lines(log, _LAST_LINES, self._log_starts.get(w.spec.name))
+    def _show_log(self, child: ChildState) -> None:
+        log = child.spec.log
+        lines = last_lines(log, _LAST_LINES, self._log_starts.get(child.spec.name))
         self._console.print(f"the last lines of {log}:" if lines else f"nothing was added to {log}")
         for line in lines:
             self._console.print(f"  {line}")
 
-    def _turned(self, watched: Sequence[Watched]) -> None:
+    def _on_step(self, children: Sequence[ChildState]) -> None:
         if time.monotonic() >= self._tend_at:
             self._tend_at = time.monotonic() + _TEND_EVERY_S
             self._tend()
         if self._announced or self._supervisor.stopping:
             return
-        missing = "; ".join(w.missing for w in watched if w.state is State.STARTING and w.missing)
+        missing = "; ".join(
+            child.missing for child in children if child.state is State.STARTING and child.missing
+        )
         if missing:
             self._console.progress(missing, time.time() - self._started)
-        if all(w.state is State.READY for w in watched):
+        if all(child.state is State.READY for child in children):
             self._announce()
 
     def _tend(self) -> None:
@@ -152,33 +155,33 @@ class Instance:
             self._console.log(str(error))
 
     def _state(self) -> dict[str, Any]:
-        watched = self._supervisor.watched
+        children = self._supervisor.children
         return {
             "pid": os.getpid(),
             "identity": identity(os.getpid()),
             "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._started)),
-            "ready": all(w.state is State.READY for w in watched),
+            "ready": all(child.state is State.READY for child in children),
             "announced": self._announced,
             "stop_s": self._plan.stop_s,
             **self._plan.facts,
             "children": {
-                w.spec.name: _record(w) | {"restart_signal": int(number)}
-                for w, number in zip(watched, RESTART_SIGNALS, strict=False)
+                child.spec.name: _record(child) | {"restart_signal": int(number)}
+                for child, number in zip(children, RESTART_SIGNALS, strict=False)
             },
         }
 
 
-def _record(w: Watched) -> dict[str, Any]:
+def _record(child: ChildState) -> dict[str, Any]:
     return {
-        "state": w.state.value,
-        "pid": w.pid,
-        "identity": identity(w.pid) if w.pid else None,
-        "url": w.spec.url,
-        "log": str(w.spec.log),
-        "starts": w.starts,
-        "generation": w.generation,
-        "note": w.note,
-        "refused": w.refused,
+        "state": child.state.value,
+        "pid": child.pid,
+        "identity": identity(child.pid) if child.pid else None,
+        "url": child.spec.url,
+        "log": str(child.spec.log),
+        "starts": child.starts,
+        "generation": child.generation,
+        "note": child.note,
+        "refused": child.refused,
     }
 
 

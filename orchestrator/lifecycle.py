@@ -1,7 +1,7 @@
-"""Say which state follows which event in the life of a child. Pure: no process, no clock.
+"""The states of a child and the events that lead from one to the next.
 
-A caller can rely on two promises: nothing leaves a final state, and an event that a state does not
-know raises ``ImpossibleEvent`` instead of passing unnoticed.
+This module starts no process and reads no clock. No event leads out of a final state, and an event
+that is not in the table raises ``InvalidTransition``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from enum import Enum
 
 
 class State(Enum):
-    """Where a child is in its life."""
+    """The state of a child, as ``auto_cmd.py status`` shows it."""
 
     WAITING = "WAITING"
-    """Not running; to be started, at once or after a delay."""
+    """Not running; it will be started, at once or after a delay."""
 
     STARTING = "STARTING"
     """Running, not ready yet."""
@@ -22,23 +22,23 @@ class State(Enum):
     """Running and answering."""
 
     RELOADING = "RELOADING"
-    """Answering while its check runs, then its workers are replaced one after the other."""
+    """Answering; first its check runs, then its workers are replaced one after the other."""
 
     RECYCLING = "RECYCLING"
-    """Told to end in order to be started again."""
+    """Asked to end, or killed; it will be started again."""
 
     STOPPING = "STOPPING"
-    """Told to end for good."""
+    """Asked to end, or killed; it will not be started again."""
 
     STOPPED = "STOPPED"
-    """Ended because somebody asked."""
+    """Ended because a stop was asked for."""
 
     FAILED = "FAILED"
-    """Ended by itself once too often."""
+    """Ended by itself or hung, and given up."""
 
     @property
     def final(self) -> bool:
-        """Tell whether nothing can happen any more."""
+        """Tell whether no event leads out of this state."""
         return self in {State.STOPPED, State.FAILED}
 
     @property
@@ -50,71 +50,73 @@ class State(Enum):
 class Event(Enum):
     """What can happen to a child."""
 
-    SPAWNED = "spawned"
-    ANSWERED = "answered"
-    LATE = "was not ready in time"
-    SILENT = "answered no more"
-    EXITED = "exited"
-    GAVE_UP = "gave up"
-    RELOAD = "reload asked for"
-    REFUSED = "a reload would end it"
-    RECYCLE = "restart asked for"
-    STOP = "stop asked for"
-    HURRY = "stop at once asked for"
+    STARTED = "its process was started"
+    BECAME_READY = "its readiness probe found no problem"
+    START_TIMEOUT = "it was not ready in time"
+    HUNG = "it gave no good answer for too long"
+    EXITED = "its process ended and will be started again, unless the child is being stopped"
+    GAVE_UP = "its process ended and will not be started again"
+    RELOAD = "a reload was asked for"
+    RELOAD_REFUSED = "the check before a reload failed"
+    RESTART = "a stop and start was asked for"
+    STOP = "a stop was asked for"
+    FORCE_STOP = "a stop without a grace time was asked for"
 
 
 TABLE: dict[tuple[State, Event], State] = {
-    (State.WAITING, Event.SPAWNED): State.STARTING,
+    (State.WAITING, Event.STARTED): State.STARTING,
     (State.WAITING, Event.GAVE_UP): State.FAILED,
-    (State.WAITING, Event.RECYCLE): State.WAITING,
+    (State.WAITING, Event.RESTART): State.WAITING,
     (State.WAITING, Event.STOP): State.STOPPED,
-    (State.WAITING, Event.HURRY): State.STOPPED,
-    (State.STARTING, Event.ANSWERED): State.READY,
-    (State.STARTING, Event.LATE): State.RECYCLING,
+    (State.WAITING, Event.FORCE_STOP): State.STOPPED,
+    (State.STARTING, Event.BECAME_READY): State.READY,
+    (State.STARTING, Event.START_TIMEOUT): State.RECYCLING,
     (State.STARTING, Event.EXITED): State.WAITING,
     (State.STARTING, Event.GAVE_UP): State.FAILED,
-    (State.STARTING, Event.RECYCLE): State.RECYCLING,
+    (State.STARTING, Event.RESTART): State.RECYCLING,
     (State.STARTING, Event.STOP): State.STOPPING,
-    (State.STARTING, Event.HURRY): State.STOPPING,
-    (State.READY, Event.SILENT): State.RECYCLING,
+    (State.STARTING, Event.FORCE_STOP): State.STOPPING,
+    (State.READY, Event.HUNG): State.RECYCLING,
     (State.READY, Event.EXITED): State.WAITING,
     (State.READY, Event.GAVE_UP): State.FAILED,
     (State.READY, Event.RELOAD): State.RELOADING,
-    (State.READY, Event.RECYCLE): State.RECYCLING,
+    (State.READY, Event.RESTART): State.RECYCLING,
     (State.READY, Event.STOP): State.STOPPING,
-    (State.READY, Event.HURRY): State.STOPPING,
-    (State.RELOADING, Event.ANSWERED): State.READY,
-    (State.RELOADING, Event.REFUSED): State.READY,
-    (State.RELOADING, Event.LATE): State.RECYCLING,
-    (State.RELOADING, Event.SILENT): State.RECYCLING,
+    (State.READY, Event.FORCE_STOP): State.STOPPING,
+    (State.RELOADING, Event.BECAME_READY): State.READY,
+    (State.RELOADING, Event.RELOAD_REFUSED): State.READY,
+    (State.RELOADING, Event.START_TIMEOUT): State.RECYCLING,
+    (State.RELOADING, Event.HUNG): State.RECYCLING,
     (State.RELOADING, Event.EXITED): State.WAITING,
     (State.RELOADING, Event.GAVE_UP): State.FAILED,
-    (State.RELOADING, Event.RECYCLE): State.RECYCLING,
+    (State.RELOADING, Event.RESTART): State.RECYCLING,
     (State.RELOADING, Event.STOP): State.STOPPING,
-    (State.RELOADING, Event.HURRY): State.STOPPING,
+    (State.RELOADING, Event.FORCE_STOP): State.STOPPING,
     (State.RECYCLING, Event.EXITED): State.WAITING,
     (State.RECYCLING, Event.GAVE_UP): State.FAILED,
-    (State.RECYCLING, Event.RECYCLE): State.RECYCLING,
+    (State.RECYCLING, Event.RESTART): State.RECYCLING,
     (State.RECYCLING, Event.STOP): State.STOPPING,
-    (State.RECYCLING, Event.HURRY): State.STOPPING,
+    (State.RECYCLING, Event.FORCE_STOP): State.STOPPING,
     (State.STOPPING, Event.EXITED): State.STOPPED,
-    (State.STOPPING, Event.RECYCLE): State.STOPPING,
+    (State.STOPPING, Event.RESTART): State.STOPPING,
     (State.STOPPING, Event.STOP): State.STOPPING,
-    (State.STOPPING, Event.HURRY): State.STOPPING,
+    (State.STOPPING, Event.FORCE_STOP): State.STOPPING,
 }
 
 
-class ImpossibleEvent(Exception):
-    """An event came in a state that does not know it: a defect of the caller."""
+class InvalidTransition(Exception):
+    """The event cannot happen in this state; the supervisor has a defect."""
 
     def __init__(self, state: State, event: Event) -> None:
         known = [known.name for at, known in TABLE if at is state]
-        super().__init__(f"{state.name} does not know {event.name}; it knows {known or 'nothing'}.")
+        super().__init__(
+            f"{event.name} cannot happen in {state.name}; possible are {known or 'no events'}."
+        )
 
 
 def advance(state: State, event: Event) -> State:
-    """Return the state that follows, or raise ``ImpossibleEvent``."""
+    """Return the state that follows, or raise ``InvalidTransition``."""
     try:
         return TABLE[state, event]
     except KeyError:
-        raise ImpossibleEvent(state, event) from None
+        raise InvalidTransition(state, event) from None

@@ -1,8 +1,9 @@
-"""Keep a few children running: look, move, act.
+"""The supervisor: start, probe, restart and stop a list of child processes.
 
-The loop is the only place that decides. Launching, listening and the clock are handed in, so a test
-can replay a story on paper. The last child of the list is the first to be stopped: what stands in
-front of the others drains before they go.
+All decisions about children are made here, in one loop. The functions that start processes, run
+checks, deliver commands and read the clock are parameters, so that tests run without real
+processes and real time. Children are stopped from the last to the first, each after the one before
+it has ended: the gateway, which comes last, finishes its requests while Serving still answers.
 """
 
 from __future__ import annotations
@@ -13,217 +14,237 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.check import Check, Checking
 from orchestrator.child import Child, ChildSpec
+from orchestrator.child_state import ChildProcess, ChildState
 from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import Event, State, advance
-from orchestrator.watched import POLICY, Policy, Running, Watched
+from orchestrator.restart_policy import DEFAULT_POLICY, RestartPolicy
 
-BY_A_PERSON = 0
-A_CHILD_FAILED = 1
+EXIT_STOPPED = 0
+EXIT_CHILD_FAILED = 1
 CANNOT_START = 127
-KILLED = 128
-_SIGNALS = 64
+_SIGNAL_BASE = 128
+_MAX_SIGNAL = 64
 
 
 class Supervisor:
-    """The loop over the children."""
+    """Runs the children until every one of them has stopped or failed."""
 
     def __init__(
         self,
         specs: Sequence[ChildSpec],
         *,
         next_command: Callable[[float], Command | None],
-        changed: Callable[[Watched, State], None],
-        turned: Callable[[Sequence[Watched]], None] = lambda _: None,
-        launch: Callable[[ChildSpec], Running] = Child,
+        on_change: Callable[[ChildState, State], None],
+        on_step: Callable[[Sequence[ChildState]], None] = lambda _: None,
+        launch: Callable[[ChildSpec], ChildProcess] = Child,
         check: Callable[[ChildSpec], Checking] = Check,
         clock: Callable[[], float] = time.monotonic,
-        policy: Policy = POLICY,
+        policy: RestartPolicy = DEFAULT_POLICY,
     ) -> None:
+        """Take the children in the order of their start.
+
+        ``next_command`` waits at most the given seconds for a command; ``on_change`` gets a child
+        and its previous state; ``on_step`` gets all children after each look at them.
+        """
         self._policy = policy
         self._next_command = next_command
-        self._changed = changed
-        self._turned = turned
+        self._on_change = on_change
+        self._on_step = on_step
         self._launch = launch
         self._check = check
         self._clock = clock
         self.stopping = False
-        self.watched = [Watched(spec, clock()) for spec in specs]
+        self.children = [ChildState(spec, clock()) for spec in specs]
 
     def run(self) -> int:
-        """Turn until every child is in a final state; return the exit code."""
-        while not all(w.state.final for w in self.watched):
-            self.turn()
-        return A_CHILD_FAILED if any(w.state is State.FAILED for w in self.watched) else BY_A_PERSON
+        """Step until every child is in a final state; return the exit code."""
+        while not all(child.state.final for child in self.children):
+            self.step()
+        failed = any(child.state is State.FAILED for child in self.children)
+        return EXIT_CHILD_FAILED if failed else EXIT_STOPPED
 
-    def turn(self) -> None:
-        """Look at every child once, then listen for one tick and obey."""
-        for w in self.watched:
-            event = self._look(w)
+    def step(self) -> None:
+        """Look at every child once, then wait at most one tick for a command and handle it."""
+        for child in self.children:
+            event = self._next_event(child)
             if event is not None:
-                self._move(w, event)
-        self._turned(self.watched)
+                self._apply(child, event)
+        self._on_step(self.children)
         command = self._next_command(self._policy.tick_s)
         if command is not None:
-            self._obey(command)
+            self._handle(command)
 
-    def _obey(self, command: Command) -> None:
-        hurry = self.stopping and command.action is Action.INTERRUPT
-        if command.action is not Action.RESTART and not hurry:
+    def _handle(self, command: Command) -> None:
+        force = self.stopping and command.action is Action.INTERRUPT
+        if command.action is not Action.RESTART and not force:
             self.stopping = True
             return
-        for w in self.watched:
-            event = self._wish(w, command)
-            if event is not None and not w.state.final:
-                self._move(w, event)
+        for child in self.children:
+            event = self._commanded_event(child, command)
+            if event is not None and not child.state.final:
+                self._apply(child, event)
 
-    def _wish(self, w: Watched, command: Command) -> Event | None:
+    def _commanded_event(self, child: ChildState, command: Command) -> Event | None:
         if command.action is Action.INTERRUPT:
-            return Event.HURRY
-        if command.child != w.spec.name or self.stopping or w.state is State.RELOADING:
+            return Event.FORCE_STOP
+        if (
+            command.child != child.spec.name
+            or self.stopping
+            or child.state is State.RELOADING  # it takes up the current configuration already
+        ):
             return None
-        w.failures = 0
-        w.refused = ""
-        w.due = self._clock()
-        if w.spec.reloads and w.state is State.READY:
+        child.failures = 0
+        child.refused = ""
+        child.start_at = self._clock()
+        if child.spec.reloads and child.state is State.READY:
             return Event.RELOAD
-        w.was_ready = False  # what now fails before it is ready will fail again
-        return Event.RECYCLE
+        child.was_ready = False  # if it fails before it is ready, another attempt would fail too
+        return Event.RESTART
 
-    def _look(self, w: Watched) -> Event | None:
-        if w.state.final:
+    def _next_event(self, child: ChildState) -> Event | None:
+        if child.state.final:
             return None
-        if self.stopping and w.state is not State.STOPPING and self._drained_before(w):
+        if self.stopping and child.state is not State.STOPPING and self._may_stop(child):
             return Event.STOP
-        if w.state is State.WAITING:
-            return Event.SPAWNED if self._clock() >= w.due and not self.stopping else None
-        code = w.child.poll() if w.child else CANNOT_START
+        if child.state is State.WAITING:
+            due = self._clock() >= child.start_at and not self.stopping
+            return Event.STARTED if due else None
+        code = child.process.poll() if child.process else CANNOT_START
         if code is not None:
-            return self._death(w, code)
-        if w.state in {State.RECYCLING, State.STOPPING}:
+            return self._exit_event(child, code)
+        if child.state in {State.RECYCLING, State.STOPPING}:
             return None
-        return self._checked(w, w.check) if w.check else self._probe(w)
+        return self._check_event(child, child.check) if child.check else self._probe_event(child)
 
-    def _drained_before(self, w: Watched) -> bool:
-        return all(later.state.final for later in self.watched[self.watched.index(w) + 1 :])
+    def _may_stop(self, child: ChildState) -> bool:
+        """Tell whether all children that come later in the list have ended."""
+        later = self.children[self.children.index(child) + 1 :]
+        return all(other.state.final for other in later)
 
-    def _death(self, w: Watched, code: int) -> Event:
-        w.note = exit_text(code)
-        if w.state is State.STOPPING:
+    def _exit_event(self, child: ChildState, code: int) -> Event:
+        child.note = exit_text(code)
+        if child.state is State.STOPPING:
             return Event.EXITED
-        if w.state is not State.RECYCLING:
-            w.failures += 1
-        if not w.was_ready and w.failures and (not by_signal(code) or w.state is State.RECYCLING):
-            w.note += " before it was ever ready"
+        if child.state is not State.RECYCLING:
+            child.failures += 1
+        killed_by_others = by_signal(code) and child.state is not State.RECYCLING
+        if not child.was_ready and child.failures and not killed_by_others:
+            child.note += " before it was ever ready"
             return Event.GAVE_UP
-        if w.failures > self._policy.restarts:
-            w.note += f"; {self._policy.restarts} restarts did not help"
+        if child.failures > self._policy.max_restarts:
+            child.note += f"; {self._policy.max_restarts} restarts did not help"
             return Event.GAVE_UP
         return Event.EXITED
 
-    def _checked(self, w: Watched, check: Checking) -> Event | None:
-        """Reload when the check has found nothing; a child that would not come back goes on."""
+    def _check_event(self, child: ChildState, check: Checking) -> Event | None:
+        """Reload once the check has passed; refuse the reload when it has failed."""
         said = check.said()
         if said is None:
             return None
-        w.check, w.refused = None, said
+        child.check, child.refused = None, said
         if said:
-            w.note = f"not restarted: {said}"
-            return Event.REFUSED
-        if w.child:
-            w.child.reload()
+            child.note = f"not restarted: {said}"
+            return Event.RELOAD_REFUSED
+        if child.process:
+            child.process.reload()
         return None
 
-    def _probe(self, w: Watched) -> Event | None:
-        if self._clock() < w.probe_at:
+    def _probe_event(self, child: ChildState) -> Event | None:
+        if self._clock() < child.probe_at:
             return None
-        w.missing = self._missing(w)
+        child.missing = self._missing(child)
         now = self._clock()
-        every = self._policy.probe_every_s
-        w.probe_at = now + (every if w.state is State.READY else self._policy.probe_start_every_s)
-        if w.missing:
-            return self._impatience(w, now)
-        w.answered_at = now
-        if w.state is not State.READY:
-            w.note = f"after {now - w.since:.1f} s"
-            return Event.ANSWERED
-        if now - w.since >= self._policy.healthy_s:
-            w.failures = 0
+        ready = child.state is State.READY
+        policy = self._policy
+        child.probe_at = now + (policy.probe_every_s if ready else policy.startup_probe_every_s)
+        if child.missing:
+            return self._timeout_event(child, now)
+        child.answered_at = now
+        if not ready:
+            child.note = f"after {now - child.since:.1f} s"
+            return Event.BECAME_READY
+        if now - child.since >= policy.reset_after_s:
+            child.failures = 0
         return None
 
-    def _missing(self, w: Watched) -> str:
-        if w.state is State.READY:
-            return w.spec.alive()
-        if w.state is State.RELOADING and w.child and not w.child.reloaded():
+    def _missing(self, child: ChildState) -> str:
+        if child.state is State.READY:
+            return child.spec.alive()
+        if child.state is State.RELOADING and child.process and not child.process.reloaded():
             return "workers are being replaced"
-        return w.spec.ready()
+        return child.spec.ready()
 
-    def _impatience(self, w: Watched, now: float) -> Event | None:
-        silence_s, starting_s = now - w.answered_at, now - w.since
-        if w.state is State.READY and silence_s > self._policy.silence_s:
-            return self._failure(w, Event.SILENT, f"no answer for {silence_s:.0f} s")
-        if w.state is not State.READY and starting_s > self._policy.start_s:
-            return self._failure(w, Event.LATE, f"not ready after {starting_s:.0f} s")
-        return None
+    def _timeout_event(self, child: ChildState, now: float) -> Event | None:
+        silent_s, starting_s = now - child.answered_at, now - child.since
+        if child.state is State.READY:
+            if silent_s <= self._policy.hang_timeout_s:
+                return None
+            return self._failure(child, Event.HUNG, f"no answer for {silent_s:.0f} s")
+        if starting_s <= self._policy.start_timeout_s:
+            return None
+        return self._failure(child, Event.START_TIMEOUT, f"not ready after {starting_s:.0f} s")
 
-    def _failure(self, w: Watched, event: Event, text: str) -> Event:
-        w.failures += 1
-        w.note = f"{text}: {w.missing}"
+    def _failure(self, child: ChildState, event: Event, text: str) -> Event:
+        child.failures += 1
+        child.note = f"{text}: {child.missing}"
         return event
 
-    def _move(self, w: Watched, event: Event) -> None:
-        before = w.state
-        w.state = advance(before, event)
+    def _apply(self, child: ChildState, event: Event) -> None:
+        """Move the child to its next state, act on its process, report the change."""
+        before = child.state
+        child.state = advance(before, event)
         now = self._clock()
-        if w.state is State.WAITING and event is Event.EXITED:
-            self._schedule(w, now)
-        self._act(w, event)
-        if w.check and w.state is not State.RELOADING:
-            w.check.end()
-            w.check = None
-        if w.state is not before:
-            w.since = now
-            self._changed(w, before)
-            w.note = ""
+        if child.state is State.WAITING and event is Event.EXITED:
+            self._schedule_start(child, now)
+        self._act(child, event)
+        if child.check and child.state is not State.RELOADING:
+            child.check.end()
+            child.check = None
+        if child.state is not before:
+            child.since = now
+            self._on_change(child, before)
+            child.note = ""
 
-    def _schedule(self, w: Watched, now: float) -> None:
-        delay_s = self._policy.delay_s(w.failures)
-        w.due = now + delay_s
-        if w.failures:
-            w.note += f"; restart {w.failures} of {self._policy.restarts} in {delay_s:g} s"
+    def _schedule_start(self, child: ChildState, now: float) -> None:
+        delay_s = self._policy.delay_s(child.failures)
+        child.start_at = now + delay_s
+        if child.failures:
+            attempt = f"restart {child.failures} of {self._policy.max_restarts}"
+            child.note += f"; {attempt} in {delay_s:g} s"
 
-    def _act(self, w: Watched, event: Event) -> None:
-        if w.state is State.STARTING:
-            self._start(w)
-        elif w.state is State.READY:
-            w.was_ready = True
-            w.generation += 1
-        elif w.state is State.FAILED:
+    def _act(self, child: ChildState, event: Event) -> None:
+        if child.state is State.STARTING:
+            self._start(child)
+        elif child.state is State.READY:
+            child.was_ready = True
+            child.generation += 1
+        elif child.state is State.FAILED:
             self.stopping = True
-        elif w.child and event in {Event.HURRY, Event.SILENT}:
-            w.child.kill()
+        elif child.process and event in {Event.FORCE_STOP, Event.HUNG}:
+            child.process.kill()
         elif event is Event.RELOAD:
-            w.check = self._check(w.spec)
-        elif w.child and w.state.running:
-            w.child.terminate()
-        if not w.state.running:
-            w.child = None
+            child.check = self._check(child.spec)
+        elif child.process and child.state.running:
+            child.process.terminate()
+        if not child.state.running:
+            child.process = None
 
-    def _start(self, w: Watched) -> None:
-        w.starts += 1
-        w.probe_at = self._clock()
+    def _start(self, child: ChildState) -> None:
+        child.starts += 1
+        child.probe_at = self._clock()
         try:
-            w.child = self._launch(w.spec)
+            child.process = self._launch(child.spec)
         except OSError as error:
-            w.note = str(error)
+            child.note = str(error)
 
 
 def by_signal(code: int) -> bool:
-    """Tell whether an exit code stands for a signal; 255 is a program's own."""
-    return KILLED < code <= KILLED + _SIGNALS
+    """Tell whether an exit code says that a signal ended the process; 255 does not."""
+    return _SIGNAL_BASE < code <= _SIGNAL_BASE + _MAX_SIGNAL
 
 
 def exit_text(code: int) -> str:
-    """Return an exit code in words, with the signal's name where one ended the child."""
+    """Return an exit code in words, with the name of the signal that ended the process."""
     names = {number.value: number.name for number in signal.Signals}
-    name = names.get(code - KILLED)
+    name = names.get(code - _SIGNAL_BASE)
     return f"exit code {code}, {name}" if name else f"exit code {code}"

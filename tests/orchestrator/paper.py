@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.child import ChildSpec
+from orchestrator.child_state import ChildState
 from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
+from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
-from orchestrator.watched import Policy, Watched
 
 TERM = 143
 KILL = 137
@@ -62,7 +63,7 @@ class PaperCheck:
 class World:
     """Two children, serving and gateway, and everything the loop can see."""
 
-    def __init__(self, policy: Policy | None = None) -> None:
+    def __init__(self, policy: RestartPolicy | None = None) -> None:
         self.now = 0.0
         self.up: set[str] = set()
         self.children: dict[str, PaperChild] = {}
@@ -75,12 +76,12 @@ class World:
         self.doomed: set[str] = set()
         self.supervisor = Supervisor(
             [self._spec("serving"), self._spec("gateway", reloads=True)],
-            next_command=self._listen,
-            changed=self._changed,
+            next_command=self._next_command,
+            on_change=self._on_change,
             launch=self._launch,
             check=lambda _: self.check,
             clock=lambda: self.now,
-            policy=policy or Policy(tick_s=0.5),
+            policy=policy or RestartPolicy(tick_s=0.5),
         )
 
     def at(self, when: float, act: Callable[[], object]) -> None:
@@ -95,7 +96,7 @@ class World:
     def run(self, until: float) -> None:
         """Let the time pass."""
         while self.now < until:
-            self.supervisor.turn()
+            self.supervisor.step()
 
     def finish(self) -> int:
         """Ask for a stop and let the loop run to its end."""
@@ -103,7 +104,7 @@ class World:
         return self.supervisor.run()
 
     def states(self) -> list[State]:
-        return [w.state for w in self.supervisor.watched]
+        return [child.state for child in self.supervisor.children]
 
     def _spec(self, name: str, *, reloads: bool = False) -> ChildSpec:
         return ChildSpec(
@@ -125,13 +126,13 @@ class World:
         self.children[spec.name] = PaperChild(pid=len(self.born), code=code)
         return self.children[spec.name]
 
-    def _listen(self, timeout_s: float) -> Command | None:
+    def _next_command(self, timeout_s: float) -> Command | None:
         due = [when for when in self.plot if when <= self.now]
         if due:
             return self.plot.pop(min(due))()
         self.now += timeout_s
         return None
 
-    def _changed(self, w: Watched, before: State) -> None:
-        self.history.append(f"{w.spec.name} {w.state.value}")
-        self.notes.append(w.note)
+    def _on_change(self, child: ChildState, before: State) -> None:
+        self.history.append(f"{child.spec.name} {child.state.value}")
+        self.notes.append(child.note)

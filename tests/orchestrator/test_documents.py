@@ -79,4 +79,4 @@ def test_the_unit_waits_longer_than_we_do(tmp_path: Path) -> None:
     plan = auto_cmd.plan(options, RunDir(tmp_path / "run"))
 
     assert float(service()["TimeoutStopSec"]) > plan.stop_s
-    assert float(service()["TimeoutStartSec"]) > plan.policy.start_s
+    assert float(service()["TimeoutStartSec"]) > plan.policy.start_timeout_s

@@ -14,8 +14,8 @@ from orchestrator.child import ChildSpec
 from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
 from orchestrator.probe import Patient, at_all, missing_200
+from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
-from orchestrator.watched import Policy
 from tests.orchestrator.conftest import spec_of
 from tests.orchestrator.house import free_port
 from tests.orchestrator.load import Load
@@ -58,9 +58,12 @@ class Turning:
     def __init__(self, spec: ChildSpec) -> None:
         self._waiting: list[Command] = []
         self._supervisor = Supervisor(
-            [spec], next_command=self._listen, changed=lambda *_: None, policy=Policy(tick_s=0.02)
+            [spec],
+            next_command=self._listen,
+            on_change=lambda *_: None,
+            policy=RestartPolicy(tick_s=0.02),
         )
-        self.gateway = self._supervisor.watched[0]
+        self.gateway = self._supervisor.children[0]
 
     def _listen(self, timeout_s: float) -> Command | None:
         time.sleep(timeout_s)
@@ -69,7 +72,7 @@ class Turning:
     def until_ready(self, generation: int) -> None:
         """Turn until the gateway is ready for the so-many-th time."""
         while self.gateway.generation < generation or self.gateway.state is not State.READY:
-            self._supervisor.turn()
+            self._supervisor.step()
             assert not self.gateway.state.final
 
     def send(self, action: Action) -> None:

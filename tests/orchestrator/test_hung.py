@@ -11,28 +11,31 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.child_state import ChildState
 from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
 from orchestrator.probe import Patient, missing_200, ok
+from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
-from orchestrator.watched import Policy, Watched
 from tests.orchestrator.conftest import gone, spec_of
 from tests.orchestrator.house import STAND_IN, free_port
 
-POLICY = Policy(tick_s=0.02, probe_every_s=0.05, silence_s=0.5, first_delay_s=0.05)
+DEFAULT_POLICY = RestartPolicy(
+    tick_s=0.02, probe_every_s=0.05, hang_timeout_s=0.5, initial_delay_s=0.05
+)
 
 
-def hang_by_itself(child: Watched, folder: Path) -> None:
+def hang_by_itself(child: ChildState, folder: Path) -> None:
     (folder / "behaviour.json").write_text('{"serving": "hang"}')
 
 
-def be_stopped(child: Watched, folder: Path) -> None:
+def be_stopped(child: ChildState, folder: Path) -> None:
     os.kill(child.pid, signal.SIGSTOP)
 
 
 @pytest.mark.parametrize("hang", [hang_by_itself, be_stopped])
 def test_a_hung_child_is_killed_and_started_again(
-    tmp_path: Path, hang: Callable[[Watched, Path], None]
+    tmp_path: Path, hang: Callable[[ChildState, Path], None]
 ) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
@@ -50,13 +53,13 @@ def test_a_hung_child_is_killed_and_started_again(
         alive=Patient(url, accept=ok, timeout_s=5),
     )
     supervisor = Supervisor(
-        [spec], next_command=next_command, changed=lambda *_: None, policy=POLICY
+        [spec], next_command=next_command, on_change=lambda *_: None, policy=DEFAULT_POLICY
     )
-    child = supervisor.watched[0]
+    child = supervisor.children[0]
 
     def turn_until(state: State, starts: int) -> None:
         while (child.state, child.starts) != (state, starts):
-            supervisor.turn()
+            supervisor.step()
             assert not child.state.final
 
     turn_until(State.READY, 1)

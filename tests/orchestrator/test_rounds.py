@@ -16,14 +16,14 @@ from orchestrator.instance import Plan
 from orchestrator.ports import problem
 from orchestrator.probe import missing_200
 from orchestrator.processes import children
+from orchestrator.restart_policy import RestartPolicy
 from orchestrator.run_dir import RunDir
 from orchestrator.subcommands import start
-from orchestrator.watched import Policy
 from tests.orchestrator.conftest import eventually, nothing_missing, spec_of
 from tests.orchestrator.house import free_port
 
 ROUNDS = 50
-BUSY = Policy(tick_s=0.01, probe_start_every_s=0.02)
+BUSY = RestartPolicy(tick_s=0.01, startup_probe_every_s=0.02)
 #: Listens and answers; a line of Python, so that it starts in a few milliseconds.
 ANSWER = (
     "import socket, sys; s = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"

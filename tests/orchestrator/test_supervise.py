@@ -6,14 +6,14 @@ import pytest
 
 from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
+from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import exit_text
-from orchestrator.watched import Policy
 from tests.orchestrator.paper import World
 
 READY = [State.READY, State.READY]
 
 
-def ready_world(policy: Policy | None = None) -> World:
+def ready_world(policy: RestartPolicy | None = None) -> World:
     world = World(policy)
     world.up |= {"serving", "gateway"}
     world.run(until=2)
@@ -72,7 +72,9 @@ def test_healthy_gateway_stays_up_while_serving_restarts() -> None:
 
 
 def test_restarts_wait_longer_each_time_until_the_limit() -> None:
-    world = ready_world(Policy(tick_s=0.5, restarts=3, first_delay_s=1, longest_delay_s=60))
+    world = ready_world(
+        RestartPolicy(tick_s=0.5, max_restarts=3, initial_delay_s=1, max_delay_s=60)
+    )
     world.doomed.add("serving")
     death = world.now
     world.children["serving"].code = 1
@@ -88,11 +90,11 @@ def test_restarts_wait_longer_each_time_until_the_limit() -> None:
 
 @pytest.mark.parametrize(("failures", "delay_s"), [(0, 0), (1, 0.5), (2, 1), (3, 2), (7, 30)])
 def test_delay_doubles_up_to_a_bound(failures: int, delay_s: float) -> None:
-    assert Policy().delay_s(failures) == delay_s
+    assert RestartPolicy().delay_s(failures) == delay_s
 
 
 def test_failures_are_forgotten_after_a_healthy_while() -> None:
-    world = ready_world(Policy(tick_s=0.5, restarts=1, healthy_s=60))
+    world = ready_world(RestartPolicy(tick_s=0.5, max_restarts=1, reset_after_s=60))
     world.children["serving"].code = 1
     world.run(until=70)
     assert world.states() == READY
@@ -105,7 +107,7 @@ def test_failures_are_forgotten_after_a_healthy_while() -> None:
 
 
 def test_failures_in_a_row_are_not_forgotten() -> None:
-    world = ready_world(Policy(tick_s=0.5, restarts=1, healthy_s=60))
+    world = ready_world(RestartPolicy(tick_s=0.5, max_restarts=1, reset_after_s=60))
     world.children["serving"].code = 1
     world.run(until=30)
     assert world.states() == READY
@@ -141,7 +143,7 @@ def test_a_child_killed_while_starting_is_started_again(code: int) -> None:
 
 
 def test_a_child_that_is_not_ready_in_time_is_given_up() -> None:
-    world = World(Policy(tick_s=0.5, start_s=10))
+    world = World(RestartPolicy(tick_s=0.5, start_timeout_s=10))
     world.up.add("gateway")
 
     assert world.supervisor.run() == 1
@@ -150,7 +152,7 @@ def test_a_child_that_is_not_ready_in_time_is_given_up() -> None:
 
 
 def test_a_child_that_was_ready_once_gets_every_restart_to_be_ready_again() -> None:
-    world = ready_world(Policy(tick_s=0.5, start_s=10, restarts=2))
+    world = ready_world(RestartPolicy(tick_s=0.5, start_timeout_s=10, max_restarts=2))
     world.up.discard("serving")
     world.children["serving"].code = 137
 
@@ -173,7 +175,7 @@ def test_restart_asked_for_while_starting_is_no_failure() -> None:
 
 
 def test_a_hung_child_is_recycled() -> None:
-    world = ready_world(Policy(tick_s=0.5, silence_s=10))
+    world = ready_world(RestartPolicy(tick_s=0.5, hang_timeout_s=10))
     hung = world.children["gateway"]
 
     world.up.discard("gateway")
@@ -190,7 +192,7 @@ def test_a_hung_child_is_recycled() -> None:
 
 
 def test_a_short_silence_is_forgiven() -> None:
-    world = ready_world(Policy(tick_s=0.5, silence_s=10))
+    world = ready_world(RestartPolicy(tick_s=0.5, hang_timeout_s=10))
 
     world.up.discard("gateway")
     world.run(until=10)
@@ -249,7 +251,7 @@ def test_a_reload_waits_for_its_check() -> None:
 
 def test_a_child_whose_check_fails_goes_on_as_it_was() -> None:
     world = ready_world()
-    gateway, watched = world.children["gateway"], world.supervisor.watched[1]
+    gateway, child = world.children["gateway"], world.supervisor.children[1]
     world.check.answer = "models.toml has a typo."
     world.at(world.now, lambda: Command(Action.RESTART, "gateway"))
 
@@ -257,14 +259,14 @@ def test_a_child_whose_check_fails_goes_on_as_it_was() -> None:
 
     assert world.states() == READY
     assert gateway.heard == []
-    assert watched.refused == "models.toml has a typo."
+    assert child.refused == "models.toml has a typo."
     assert world.notes[-1] == "not restarted: models.toml has a typo."
     world.check.answer = ""
     gateway.replaced = True
     world.at(world.now, lambda: Command(Action.RESTART, "gateway"))
     world.run(until=8)
     assert gateway.heard == ["reload"]
-    assert watched.refused == ""
+    assert child.refused == ""
     assert world.finish() == 0
 
 
@@ -291,7 +293,7 @@ def test_restart_while_stopping_is_ignored() -> None:
 
 
 def test_stop_while_waiting_for_a_restart_starts_nothing() -> None:
-    world = ready_world(Policy(tick_s=0.5, first_delay_s=100, longest_delay_s=100))
+    world = ready_world(RestartPolicy(tick_s=0.5, initial_delay_s=100, max_delay_s=100))
     world.children["serving"].code = 1
     world.run(until=5)
 
@@ -330,7 +332,7 @@ def test_a_restart_that_fails_at_once_is_not_tried_again() -> None:
 
 
 def test_each_change_says_why_and_a_short_silence_says_nothing() -> None:
-    world = ready_world(Policy(tick_s=0.5, silence_s=5))
+    world = ready_world(RestartPolicy(tick_s=0.5, hang_timeout_s=5))
     world.up.discard("serving")
     world.run(until=5)
     world.up.add("serving")
