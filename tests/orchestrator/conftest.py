@@ -1,4 +1,4 @@
-"""Real one-line children for the orchestrator's tests."""
+"""Real child processes, each a line of shell, for the tests of the orchestrator."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pytest
 from orchestrator.child import Child, ChildSpec
 from orchestrator.processes import identity
 
-#: A shell one-liner that outlives TERM, and so does what it starts.
-DEAF = 'trap "" TERM; echo deaf; while :; do sleep 0.1; done'
+#: A line of shell that ignores TERM, as do the processes that it starts.
+IGNORES_TERM = 'trap "" TERM; echo up; while :; do sleep 0.1; done'
 
 
 @pytest.fixture(autouse=True)
-def _usual_signals() -> Iterator[None]:
-    """Let signals mean what they usually do, also under nohup or behind a shell's ``&``."""
-    usual: dict[signal.Signals, Any] = {
+def _default_signals() -> Iterator[None]:
+    """Give signals their default handlers, also under nohup or after a shell's ``&``."""
+    defaults: dict[signal.Signals, Any] = {
         signal.SIGHUP: signal.SIG_DFL,
         signal.SIGINT: signal.default_int_handler,
     }
-    before = {number: signal.signal(number, meaning) for number, meaning in usual.items()}
+    before = {number: signal.signal(number, meaning) for number, meaning in defaults.items()}
     yield
     for number, meaning in before.items():
         signal.signal(number, meaning)
@@ -75,10 +75,10 @@ def ended(child: Child) -> int:
     return code
 
 
-def eventually(true: Callable[[], object], within_s: float = 10) -> None:
-    """Wait until something holds, or fail."""
+def eventually(condition: Callable[[], object], within_s: float = 10) -> None:
+    """Wait until the condition is true, or fail."""
     deadline = time.monotonic() + within_s
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
 

@@ -1,4 +1,4 @@
-"""Clients that post one request after the other over kept connections, and what they got."""
+"""Clients that send one request after the other over persistent connections."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ CLIENTS = 16
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer and when it was there."""
+class Response:
+    """One response and when it arrived."""
 
     at: float
     status: int
@@ -23,16 +23,16 @@ class Answer:
 
 
 class Load:
-    """The clients; a loss is a request that got no answer at all."""
+    """The clients, their responses, and the errors of requests without a response."""
 
     def __init__(self, port: int, path: str, body: bytes, content_type: str = "text/plain") -> None:
         self._port = port
         self._path = path
         self._body = body
         self._headers = {"Content-Type": content_type}
-        self._over = threading.Event()
-        self.answers: list[Answer] = []
-        self.losses: list[str] = []
+        self._stop = threading.Event()
+        self.responses: list[Response] = []
+        self.errors: list[str] = []
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -43,23 +43,23 @@ class Load:
         try:
             yield
         finally:
-            self._over.set()
+            self._stop.set()
             for client in clients:
                 client.join()
 
     def _client(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
-        while not self._over.is_set():
+        while not self._stop.is_set():
             try:
-                self.answers.append(self._ask(connection))
+                self.responses.append(self._post(connection))
             except (OSError, http.client.HTTPException) as error:
-                self.losses.append(repr(error))
+                self.errors.append(repr(error))
                 connection.close()
         connection.close()
 
-    def _ask(self, connection: http.client.HTTPConnection) -> Answer:
+    def _post(self, connection: http.client.HTTPConnection) -> Response:
         connection.request("POST", self._path, body=self._body, headers=self._headers)
         response = connection.getresponse()
         body = response.read()
         kind = response.getheader("Content-Type", "")
-        return Answer(time.monotonic(), response.status, body, kind)
+        return Response(time.monotonic(), response.status, body, kind)

@@ -1,4 +1,4 @@
-"""The whole command line over stand-ins: real processes, real ports, no model."""
+"""The whole command line with fake servers: real processes and ports, no model."""
 
 from __future__ import annotations
 
@@ -17,75 +17,75 @@ from orchestrator.ports import problem
 from orchestrator.probe import ask
 from orchestrator.processes import identity
 from tests.orchestrator.conftest import eventually, gone
-from tests.orchestrator.house import STAND_IN, House, executable
+from tests.orchestrator.project_sandbox import FAKE_SERVER, ProjectSandbox, executable
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path).build()
-    yield house
-    house.tear_down()
+def sandbox(tmp_path: Path) -> Iterator[ProjectSandbox]:
+    sandbox = ProjectSandbox(tmp_path).build()
+    yield sandbox
+    sandbox.tear_down()
 
 
-def assert_nothing_left(house: House) -> None:
-    assert house.call("status").returncode == 3
-    assert not problem("127.0.0.1", house.port)
-    assert not problem("127.0.0.1", house.serving_port)
+def assert_nothing_left(sandbox: ProjectSandbox) -> None:
+    assert sandbox.call("status").returncode == 3
+    assert not problem("127.0.0.1", sandbox.port)
+    assert not problem("127.0.0.1", sandbox.serving_port)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_stops_both(house: House, number: signal.Signals) -> None:
-    with house.foreground() as auto_cmd:
-        house.await_ready()
+def test_a_signal_stops_both(sandbox: ProjectSandbox, number: signal.Signals) -> None:
+    with sandbox.foreground() as auto_cmd:
+        sandbox.await_ready()
 
         auto_cmd.send_signal(number)
 
         assert auto_cmd.wait(timeout=20) == 0
-    assert_nothing_left(house)
+    assert_nothing_left(sandbox)
 
 
-def test_the_start_says_what_was_taken_and_what_to_try(house: House) -> None:
-    with house.foreground("start") as auto_cmd:
-        house.await_ready()
+def test_the_start_prints_its_choices_and_commands_to_try(sandbox: ProjectSandbox) -> None:
+    with sandbox.foreground("start") as auto_cmd:
+        sandbox.await_ready()
         auto_cmd.terminate()
 
-    said = house.output
-    url = f"http://127.0.0.1:{house.port}"
-    sample = f"{house.root}/.venv/bin/python {house.root}/flask_server/flask_sample_request.py"
+    said = sandbox.output
+    url = f"http://127.0.0.1:{sandbox.port}"
+    sample = f"{sandbox.root}/.venv/bin/python {sandbox.root}/flask_server/flask_sample_request.py"
     assert "serving: embedded, as no tensorflow_model_server is on PATH" in said
     assert f"ready: {url}" in said
     assert "digits" not in said
-    assert f"{sample} -i {house.root}/test_images/cat.jpg --url {url}" in said
+    assert f"{sample} -i {sandbox.root}/test_images/cat.jpg --url {url}" in said
     assert f"curl {url}/models" in said
 
 
 def test_the_start_names_the_digits_where_they_are_served_and_the_key_where_one_is_asked_for(
-    house: House,
+    sandbox: ProjectSandbox,
 ) -> None:
-    (house.root / "models.toml").write_text('[models.digits]\nbase_path = "my_model"\n')
-    house.env["GATEWAY_API_KEYS_FILE"] = "keys.json"
+    (sandbox.root / "models.toml").write_text('[models.digits]\nbase_path = "my_model"\n')
+    sandbox.env["GATEWAY_API_KEYS_FILE"] = "keys.json"
 
-    said = house.call("start", "--detach").stdout
+    said = sandbox.call("start", "--detach").stdout
 
-    asked = f"--url http://127.0.0.1:{house.port} --api-key KEY\n"
+    asked = f"--url http://127.0.0.1:{sandbox.port} --api-key KEY\n"
     assert f"/test_images/digit_3.png --model digits {asked}" in said
     assert f"/test_images/cat.jpg {asked}" in said
-    assert f"  curl -H 'X-API-Key: KEY' http://127.0.0.1:{house.port}/models\n" in said
+    assert f"  curl -H 'X-API-Key: KEY' http://127.0.0.1:{sandbox.port}/models\n" in said
 
 
-def test_paths_are_short_in_the_project_itself(house: House) -> None:
-    with house.foreground("start", cwd=house.root) as auto_cmd:
-        house.await_ready()
+def test_paths_are_short_in_the_project_itself(sandbox: ProjectSandbox) -> None:
+    with sandbox.foreground("start", cwd=sandbox.root) as auto_cmd:
+        sandbox.await_ready()
         auto_cmd.terminate()
 
-    assert "  .venv/bin/python flask_server/flask_sample_request.py -i test_" in house.output
+    assert "  .venv/bin/python flask_server/flask_sample_request.py -i test_" in sandbox.output
 
 
 @pytest.mark.parametrize("word", ["exit", "q", "  EXIT ", "what?\nexit"])
-def test_typing_a_word_stops_both(house: House, word: str) -> None:
-    with house.foreground(stdin=subprocess.PIPE) as auto_cmd:
+def test_typing_a_word_stops_both(sandbox: ProjectSandbox, word: str) -> None:
+    with sandbox.foreground(stdin=subprocess.PIPE) as auto_cmd:
         assert auto_cmd.stdin is not None
-        house.await_ready()
+        sandbox.await_ready()
 
         auto_cmd.stdin.write(f"{word}\n")
         auto_cmd.stdin.flush()
@@ -93,9 +93,9 @@ def test_typing_a_word_stops_both(house: House, word: str) -> None:
         assert auto_cmd.wait(timeout=20) == 0
 
 
-def test_other_words_and_the_end_of_a_pipe_do_not_stop(house: House) -> None:
-    with house.foreground(stdin=subprocess.PIPE) as auto_cmd:
-        house.await_ready()
+def test_other_words_and_the_end_of_a_pipe_do_not_stop(sandbox: ProjectSandbox) -> None:
+    with sandbox.foreground(stdin=subprocess.PIPE) as auto_cmd:
+        sandbox.await_ready()
         assert auto_cmd.stdin is not None
         auto_cmd.stdin.write("quiet\n")
         auto_cmd.stdin.close()
@@ -106,10 +106,10 @@ def test_other_words_and_the_end_of_a_pipe_do_not_stop(house: House) -> None:
         auto_cmd.terminate()
 
 
-def test_a_terminal_gets_a_prompt_and_its_end_stops_both(house: House) -> None:
+def test_a_terminal_gets_a_prompt_and_its_end_stops_both(sandbox: ProjectSandbox) -> None:
     ours, theirs = pty.openpty()
     auto_cmd = subprocess.Popen(
-        house.argv(), stdin=theirs, stdout=theirs, stderr=theirs, env=house.env, cwd="/"
+        sandbox.argv(), stdin=theirs, stdout=theirs, stderr=theirs, env=sandbox.env, cwd="/"
     )
     os.close(theirs)
     said = b""
@@ -123,100 +123,102 @@ def test_a_terminal_gets_a_prompt_and_its_end_stops_both(house: House) -> None:
     assert b"try next" in said
 
 
-def test_a_job_in_the_background_of_a_shell_goes_on(house: House) -> None:
+def test_a_job_in_the_background_of_a_shell_goes_on(sandbox: ProjectSandbox) -> None:
     ours, theirs = pty.openpty()
     # A session leader that opens a terminal gets it; set -m puts the job into the background.
     script = 'exec <"$0"; set -m; "$@" & wait $!'
     shell = subprocess.Popen(
-        ["/bin/sh", "-c", script, os.ttyname(theirs), *house.argv()],
+        ["/bin/sh", "-c", script, os.ttyname(theirs), *sandbox.argv()],
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=house.env,
+        env=sandbox.env,
     )
-    house.await_ready()
+    sandbox.await_ready()
 
-    state = Path(f"/proc/{house.status()['pid']}/stat").read_text().rpartition(")")[2].split()[0]
+    state = Path(f"/proc/{sandbox.status()['pid']}/stat").read_text().rpartition(")")[2].split()[0]
 
     assert state == "S"
-    house.call("stop")
+    sandbox.call("stop")
     shell.wait(timeout=10)
     os.close(ours)
     os.close(theirs)
 
 
-def test_start_detach_status_stop(house: House) -> None:
-    started = house.call("start", "--detach")
+def test_start_detach_status_stop(sandbox: ProjectSandbox) -> None:
+    started = sandbox.call("start", "--detach")
     assert started.returncode == 0
     assert "try next" in started.stdout
-    status = house.call("status")
+    status = sandbox.call("status")
     assert status.returncode == 0
     assert "serving  READY" in status.stdout
 
-    stopped = house.call("stop")
+    stopped = sandbox.call("stop")
 
     assert stopped.returncode == 0
-    assert_nothing_left(house)
-    assert house.call("stop").stdout == "nothing is running\n"
+    assert_nothing_left(sandbox)
+    assert sandbox.call("stop").stdout == "nothing is running\n"
 
 
 @pytest.mark.parametrize("words", [["start"], ["start", "--detach"], []])
-def test_a_second_start_says_what_runs_and_is_content(house: House, words: list[str]) -> None:
-    house.call("start", "--detach")
-    before = house.status()
+def test_a_second_start_reports_the_running_instance(
+    sandbox: ProjectSandbox, words: list[str]
+) -> None:
+    sandbox.call("start", "--detach")
+    before = sandbox.status()
 
-    second = house.call(*words)
+    second = sandbox.call(*words)
 
     assert second.returncode == 0
     assert f"already running: PID {before['pid']}" in second.stdout
-    assert f"http://127.0.0.1:{house.port}" in second.stdout
-    assert house.status() == before
+    assert f"http://127.0.0.1:{sandbox.port}" in second.stdout
+    assert sandbox.status() == before
 
 
-def test_status_for_programs(house: House) -> None:
-    assert house.status() == {"running": False}
-    house.call("start", "--detach")
+def test_status_for_programs(sandbox: ProjectSandbox) -> None:
+    assert sandbox.status() == {"running": False}
+    sandbox.call("start", "--detach")
 
-    status = house.status()
+    status = sandbox.status()
 
     assert status["running"] is True
     assert status["ready"] is True
     assert status["serving"]["kind"] == "embedded"
-    assert status["children"]["gateway"]["url"] == f"http://127.0.0.1:{house.port}"
+    assert status["children"]["gateway"]["url"] == f"http://127.0.0.1:{sandbox.port}"
 
 
-def test_the_genuine_server_is_taken_when_it_is_on_path(house: House) -> None:
-    bin_folder = house.root / "bin"
-    script = f'#!/bin/sh\nexec {sys.executable} -E -S {STAND_IN} "$@"\n'
+def test_the_native_server_is_used_when_it_is_on_path(sandbox: ProjectSandbox) -> None:
+    bin_folder = sandbox.root / "bin"
+    script = f'#!/bin/sh\nexec {sys.executable} -E -S {FAKE_SERVER} "$@"\n'
     executable(bin_folder / "tensorflow_model_server", script)
-    house.env["PATH"] = f"{bin_folder}:/usr/bin:/bin"
+    sandbox.env["PATH"] = f"{bin_folder}:/usr/bin:/bin"
 
-    started = house.call("start", "--detach")
+    started = sandbox.call("start", "--detach")
 
     assert f"serving: native, {bin_folder}/tensorflow_model_server" in started.stdout
     assert "listens on all addresses" in started.stdout
-    assert "--model_config_file=" in house.log("serving")
+    assert "--model_config_file=" in sandbox.log("serving")
 
 
-def test_a_port_of_a_stranger_is_named_with_its_process(house: House) -> None:
-    stranger = [sys.executable, "-E", "-S", str(STAND_IN), "--bind", f"127.0.0.1:{house.port}"]
+def test_a_taken_port_is_reported_with_its_process(sandbox: ProjectSandbox) -> None:
+    stranger = [sys.executable, "-E", "-S", str(FAKE_SERVER), "--bind", f"127.0.0.1:{sandbox.port}"]
     with subprocess.Popen(stranger, cwd="/", stderr=subprocess.DEVNULL) as process:
-        eventually(lambda: problem("127.0.0.1", house.port))
+        eventually(lambda: problem("127.0.0.1", sandbox.port))
 
-        refused = house.call("start")
+        refused = sandbox.call("start")
         process.kill()
 
     assert refused.returncode == 1
-    assert f"port {house.port} on 127.0.0.1 is taken by PID {process.pid} (" in refused.stderr
+    assert f"port {sandbox.port} on 127.0.0.1 is taken by PID {process.pid} (" in refused.stderr
     assert "--port" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("words", [["start"], ["start", "--detach"]])
-def test_a_missing_model_folder_is_misuse(house: House, words: list[str]) -> None:
-    (house.root / "models.toml").write_text('[models.m]\nbase_path = "nowhere"\n')
+def test_a_missing_model_folder_is_wrong_usage(sandbox: ProjectSandbox, words: list[str]) -> None:
+    (sandbox.root / "models.toml").write_text('[models.m]\nbase_path = "nowhere"\n')
 
-    refused = house.call(*words)
+    refused = sandbox.call(*words)
 
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
@@ -238,278 +240,286 @@ def test_a_missing_model_folder_is_misuse(house: House, words: list[str]) -> Non
         (["sing"], "invalid choice"),
     ],
 )
-def test_misuse_is_refused_in_words(house: House, words: list[str], message: str) -> None:
-    refused = house.call(*words)
+def test_wrong_usage_is_explained(sandbox: ProjectSandbox, words: list[str], message: str) -> None:
+    refused = sandbox.call(*words)
 
     assert refused.returncode == 2
     assert message in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_a_deadline_of_the_environment_is_checked(house: House) -> None:
-    house.env["GATEWAY_DEADLINE_S"] = "soon"
+def test_a_deadline_of_the_environment_is_checked(sandbox: ProjectSandbox) -> None:
+    sandbox.env["GATEWAY_DEADLINE_S"] = "soon"
 
-    refused = house.call("start")
+    refused = sandbox.call("start")
 
     assert refused.returncode == 2
     assert "GATEWAY_DEADLINE_S: 'soon' is not allowed" in refused.stderr
 
 
-def test_a_model_without_a_version_does_not_keep_the_start_waiting(house: House) -> None:
-    (house.root / "empty").mkdir()
-    with (house.root / "models.toml").open("a") as models:
+def test_a_model_without_a_version_does_not_keep_the_start_waiting(sandbox: ProjectSandbox) -> None:
+    (sandbox.root / "empty").mkdir()
+    with (sandbox.root / "models.toml").open("a") as models:
         models.write('[models.later]\nbase_path = "empty"\n')
 
-    started = house.call("start", "--detach")
+    started = sandbox.call("start", "--detach")
 
     assert started.returncode == 0
     assert started.stdout.count("later") == 1
     assert "model later has no version yet" in started.stdout
 
 
-def test_a_broken_model_is_named_and_does_not_keep_the_others_down(house: House) -> None:
-    (house.root / "good" / "1").mkdir(parents=True)
-    with (house.root / "models.toml").open("a") as models:
+def test_a_broken_model_is_named_and_does_not_keep_the_others_down(sandbox: ProjectSandbox) -> None:
+    (sandbox.root / "good" / "1").mkdir(parents=True)
+    with (sandbox.root / "models.toml").open("a") as models:
         models.write('[models.good]\nbase_path = "good"\n')
-    house.behave(serving="broken")
+    sandbox.behave(serving="broken")
 
-    started = house.call("start", "--detach")
+    started = sandbox.call("start", "--detach")
 
     assert started.returncode == 0
     assert "warning: model m cannot be loaded: cannot be parsed" in started.stdout
 
 
-def test_a_start_without_any_model_that_loads_fails(house: House) -> None:
-    house.behave(serving="broken")
+def test_a_start_without_any_model_that_loads_fails(sandbox: ProjectSandbox) -> None:
+    sandbox.behave(serving="broken")
 
-    failed = house.call("start", "--detach", "--start-timeout", "1")
+    failed = sandbox.call("start", "--detach", "--start-timeout", "1")
 
     assert failed.returncode == 1
     assert "no model can be loaded: cannot be parsed" in failed.stdout
 
 
-def test_a_listed_version_that_is_not_there_is_not_waited_for(house: House) -> None:
+def test_a_listed_version_that_is_not_there_is_not_waited_for(sandbox: ProjectSandbox) -> None:
     models = '[models.m]\nbase_path = "my_model"\nversions = [7]\n'
-    (house.root / "models.toml").write_text(models)
+    (sandbox.root / "models.toml").write_text(models)
 
-    started = house.call("start", "--detach")
+    started = sandbox.call("start", "--detach")
 
     assert "model m has no version yet" in started.stdout
 
 
-def test_a_serving_elsewhere_is_not_started(house: House) -> None:
+def test_a_serving_elsewhere_is_not_started(sandbox: ProjectSandbox) -> None:
     words = ["start", "--detach", "--serving", "none", "--serving-url", "http://127.0.0.1:1"]
 
-    started = house.call(*words)
+    started = sandbox.call(*words)
 
     assert started.returncode == 0
-    assert list(house.status()["children"]) == ["gateway"]
+    assert list(sandbox.status()["children"]) == ["gateway"]
 
 
 @pytest.mark.parametrize("child", ["serving", "gateway"])
-def test_a_killed_child_comes_back_and_the_other_stays(house: House, child: str) -> None:
-    house.call("start", "--detach")
+def test_a_killed_child_comes_back_and_the_other_stays(sandbox: ProjectSandbox, child: str) -> None:
+    sandbox.call("start", "--detach")
     other = {"serving": "gateway", "gateway": "serving"}[child]
-    before, others = house.pid(child), house.pid(other)
+    before, others = sandbox.pid(child), sandbox.pid(other)
 
-    house.kill(child)
-    eventually(lambda: house.pid(child) not in {0, before} and house.is_ready())
+    sandbox.kill(child)
+    eventually(lambda: sandbox.pid(child) not in {0, before} and sandbox.is_ready())
 
-    assert house.pid(other) == others
-    assert "exit code 137, SIGKILL; restart 1 of 5" in house.log("auto_cmd")
+    assert sandbox.pid(other) == others
+    assert "exit code 137, SIGKILL; restart 1 of 5" in sandbox.log("auto_cmd")
 
 
-def test_nothing_outlives_a_killed_auto_cmd_and_the_next_start_says_so(house: House) -> None:
-    house.call("start", "--detach")
-    status = house.status()
-    children = [house.pid("serving"), house.pid("gateway")]
+def test_nothing_outlives_a_killed_auto_cmd_and_the_next_start_says_so(
+    sandbox: ProjectSandbox,
+) -> None:
+    sandbox.call("start", "--detach")
+    status = sandbox.status()
+    children = [sandbox.pid("serving"), sandbox.pid("gateway")]
 
     os.kill(status["pid"], signal.SIGKILL)
 
     eventually(lambda: all(map(gone, children)))
-    assert house.call("status").returncode == 3
-    again = house.call("start", "--detach")
+    assert sandbox.call("status").returncode == 3
+    again = sandbox.call("start", "--detach")
     assert again.returncode == 0
     assert f"PID {status['pid']} is gone" in again.stdout
 
 
-def test_stop_ends_a_start_that_waits_for_leftovers(house: House) -> None:
-    house.behave(serving="deaf")
-    house.call("start", "--detach")
-    status, serving = house.status(), house.pid("serving")
+def test_stop_ends_a_start_that_waits_for_leftovers(sandbox: ProjectSandbox) -> None:
+    sandbox.behave(serving="ignore_term")
+    sandbox.call("start", "--detach")
+    status, serving = sandbox.status(), sandbox.pid("serving")
     os.kill(status["pid"], signal.SIGKILL)
-    with house.foreground("start", "--detach") as auto_cmd:
-        eventually(lambda: "is still ending" in house.output)
+    with sandbox.foreground("start", "--detach") as auto_cmd:
+        eventually(lambda: "is still ending" in sandbox.output)
 
-        stopped = house.call("stop")
+        stopped = sandbox.call("stop")
 
         assert auto_cmd.wait(timeout=10) == 1
     assert stopped.returncode == 0
     assert stopped.stdout.startswith("stopped PID ")
-    assert "ended by SIGTERM before it was ready" in house.output
+    assert "ended by SIGTERM before it was ready" in sandbox.output
     os.kill(serving, signal.SIGKILL)
     eventually(lambda: gone(serving))
-    assert_nothing_left(house)
+    assert_nothing_left(sandbox)
 
 
-def test_a_recycled_pid_is_told_apart_and_left_alone(house: House) -> None:
-    house.call("start", "--detach")
-    state = house.root / ".run" / "auto_cmd.json"
+def test_a_reused_pid_is_recognized_and_not_signalled(sandbox: ProjectSandbox) -> None:
+    sandbox.call("start", "--detach")
+    state = sandbox.root / ".run" / "auto_cmd.json"
     old = state.read_text()
-    pid = house.status()["pid"]
-    house.call("stop")
+    pid = sandbox.status()["pid"]
+    sandbox.call("stop")
     with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
         state.write_text(old.replace(f'"pid": {pid},', f'"pid": {stranger.pid},'))
 
-        stopped = house.call("stop")
+        stopped = sandbox.call("stop")
 
         assert identity(stranger.pid) is not None
         stranger.kill()
     assert f"PID {stranger.pid} is another program now: /bin/sleep 60" in stopped.stdout
 
 
-def test_a_child_that_exits_at_once_ends_the_start_with_its_last_lines(house: House) -> None:
-    house.behave(gateway="exit")
+def test_a_child_that_exits_at_once_ends_the_start_with_its_last_lines(
+    sandbox: ProjectSandbox,
+) -> None:
+    sandbox.behave(gateway="exit")
 
-    failed = house.call("start")
+    failed = sandbox.call("start")
 
     assert failed.returncode == 1
     assert "gateway: STARTING -> FAILED (exit code 1 before it was ever ready)" in failed.stdout
     assert "  gateway does not like its flags" in failed.stdout
-    assert_nothing_left(house)
+    assert_nothing_left(sandbox)
 
 
-def test_a_failed_start_shows_no_lines_of_earlier_runs(house: House) -> None:
-    log = house.root / ".run" / "logs" / "gateway.log"
+def test_a_failed_start_shows_no_lines_of_earlier_runs(sandbox: ProjectSandbox) -> None:
+    log = sandbox.root / ".run" / "logs" / "gateway.log"
     log.parent.mkdir(parents=True)
     log.write_text("the reason of yesterday\n")
-    house.behave(gateway="exit")
+    sandbox.behave(gateway="exit")
 
-    failed = house.call("start")
+    failed = sandbox.call("start")
 
     assert failed.returncode == 1
     assert "  gateway does not like its flags" in failed.stdout
     assert "yesterday" not in failed.stdout
-    assert "yesterday" in house.log("gateway")
+    assert "yesterday" in sandbox.log("gateway")
 
 
-def test_a_child_that_is_never_ready_ends_the_start(house: House) -> None:
-    house.behave(serving="unready", gateway="unready")
+def test_a_child_that_is_never_ready_ends_the_start(sandbox: ProjectSandbox) -> None:
+    sandbox.behave(serving="unready", gateway="unready")
 
-    failed = house.call("start", "--detach", "--start-timeout", "1")
+    failed = sandbox.call("start", "--detach", "--start-timeout", "1")
 
     assert failed.returncode == 1
     assert "not ready after 1 s" in failed.stdout
-    assert_nothing_left(house)
+    assert_nothing_left(sandbox)
 
 
-def test_a_deaf_child_is_killed_after_the_grace_time(house: House) -> None:
-    house.behave(serving="deaf")
-    house.call("start", "--detach", "--grace", "0.3")
-    pid = house.pid("serving")
+def test_a_child_that_ignores_term_is_killed_after_the_grace_time(sandbox: ProjectSandbox) -> None:
+    sandbox.behave(serving="ignore_term")
+    sandbox.call("start", "--detach", "--grace", "0.3")
+    pid = sandbox.pid("serving")
 
-    stopped = house.call("stop")
+    stopped = sandbox.call("stop")
 
     assert stopped.returncode == 0
     assert gone(pid)
-    assert "serving: STOPPING -> STOPPED (exit code 137, SIGKILL)" in house.log("auto_cmd")
+    assert "serving: STOPPING -> STOPPED (exit code 137, SIGKILL)" in sandbox.log("auto_cmd")
 
 
-def test_the_gateway_is_stopped_before_serving(house: House) -> None:
-    house.call("start", "--detach")
+def test_the_gateway_is_stopped_before_serving(sandbox: ProjectSandbox) -> None:
+    sandbox.call("start", "--detach")
 
-    house.call("stop")
+    sandbox.call("stop")
 
-    log = house.log("auto_cmd")
+    log = sandbox.log("auto_cmd")
     assert log.index("gateway: STOPPING -> STOPPED") < log.index("serving: READY -> STOPPING")
 
 
-def test_restart_serving_leaves_the_gateway_alone(house: House) -> None:
-    house.call("start", "--detach")
-    serving, gateway = house.pid("serving"), house.pid("gateway")
+def test_restart_serving_leaves_the_gateway_alone(sandbox: ProjectSandbox) -> None:
+    sandbox.call("start", "--detach")
+    serving, gateway = sandbox.pid("serving"), sandbox.pid("gateway")
 
-    done = house.call("restart", "serving")
-
-    assert done.returncode == 0
-    assert house.is_ready()
-    assert house.pid("serving") != serving
-    assert house.pid("gateway") == gateway
-
-
-def test_restart_without_a_name_restarts_both(house: House) -> None:
-    house.call("start", "--detach")
-    before = {house.pid("serving"), house.pid("gateway")}
-
-    done = house.call("restart")
+    done = sandbox.call("restart", "serving")
 
     assert done.returncode == 0
-    assert house.is_ready()
-    assert not before & {house.pid("serving"), house.pid("gateway")}
+    assert sandbox.is_ready()
+    assert sandbox.pid("serving") != serving
+    assert sandbox.pid("gateway") == gateway
 
 
-def test_a_restart_that_fails_says_so(house: House) -> None:
-    house.call("start", "--detach")
-    house.behave(serving="exit")
+def test_restart_without_a_name_restarts_both(sandbox: ProjectSandbox) -> None:
+    sandbox.call("start", "--detach")
+    before = {sandbox.pid("serving"), sandbox.pid("gateway")}
 
-    done = house.call("restart", "serving")
+    done = sandbox.call("restart")
+
+    assert done.returncode == 0
+    assert sandbox.is_ready()
+    assert not before & {sandbox.pid("serving"), sandbox.pid("gateway")}
+
+
+def test_a_restart_that_fails_says_so(sandbox: ProjectSandbox) -> None:
+    sandbox.call("start", "--detach")
+    sandbox.behave(serving="exit")
+
+    done = sandbox.call("restart", "serving")
 
     assert done.returncode == 1
     assert "serving did not come back" in done.stderr
 
 
-def test_a_restart_that_would_end_the_gateway_is_refused_and_it_goes_on(house: House) -> None:
-    house.call("start", "--detach")
-    gateway = house.pid("gateway")
-    house.behave(gateway="exit")
+def test_a_restart_that_would_end_the_gateway_is_refused_and_it_goes_on(
+    sandbox: ProjectSandbox,
+) -> None:
+    sandbox.call("start", "--detach")
+    gateway = sandbox.pid("gateway")
+    sandbox.behave(gateway="exit")
 
-    refused = house.call("restart", "gateway")
+    refused = sandbox.call("restart", "gateway")
 
     assert refused.returncode == 1
     assert "gateway was not restarted and goes on as it was: gateway with" in refused.stderr
     assert refused.stderr.endswith("gateway does not like its flags\n")
-    assert house.is_ready()
-    assert house.pid("gateway") == gateway
+    assert sandbox.is_ready()
+    assert sandbox.pid("gateway") == gateway
 
 
-def test_restart_needs_something_that_runs(house: House) -> None:
-    assert house.call("restart", "gateway").returncode == 3
+def test_restart_needs_something_that_runs(sandbox: ProjectSandbox) -> None:
+    assert sandbox.call("restart", "gateway").returncode == 3
 
 
-def test_logs_of_both_and_of_one(house: House) -> None:
-    house.call("start", "--detach")
+def test_logs_of_both_and_of_one(sandbox: ProjectSandbox) -> None:
+    sandbox.call("start", "--detach")
 
-    both = house.call("logs").stdout
-    one = house.call("logs", "gateway").stdout
+    both = sandbox.call("logs").stdout
+    one = sandbox.call("logs", "gateway").stdout
 
     assert "serving | serving with PID" in both
     assert "gateway | gateway with PID" in both
     assert one.startswith("gateway with PID")
 
 
-def test_logs_follow_until_interrupted(house: House) -> None:
-    house.call("start", "--detach")
-    with house.foreground("logs", "-f", "serving") as logs:
-        eventually(lambda: "serving with PID" in house.output)
-        pid = house.pid("serving")
+def test_logs_follow_until_interrupted(sandbox: ProjectSandbox) -> None:
+    sandbox.call("start", "--detach")
+    with sandbox.foreground("logs", "-f", "serving") as logs:
+        eventually(lambda: "serving with PID" in sandbox.output)
+        pid = sandbox.pid("serving")
 
-        house.call("restart", "serving")
+        sandbox.call("restart", "serving")
 
-        eventually(lambda: house.output.count("serving with PID") == 2)
+        eventually(lambda: sandbox.output.count("serving with PID") == 2)
         logs.send_signal(signal.SIGINT)
         assert logs.wait(timeout=10) == 0
-    assert str(pid) in house.output
+    assert str(pid) in sandbox.output
 
 
-def test_the_callers_settings_reach_the_gateway_unless_an_option_is_given(house: House) -> None:
-    house.env |= {"GATEWAY_DEADLINE_S": "3", "GATEWAY_WORKERS": "5"}
+def test_the_callers_settings_reach_the_gateway_unless_an_option_is_given(
+    sandbox: ProjectSandbox,
+) -> None:
+    sandbox.env |= {"GATEWAY_DEADLINE_S": "3", "GATEWAY_WORKERS": "5"}
 
-    house.call("start", "--detach", "--gateway-workers", "2")
+    sandbox.call("start", "--detach", "--gateway-workers", "2")
 
-    assert "--rest_api_timeout_in_ms=3000" in house.log("serving")
-    environ = Path(f"/proc/{house.pid('gateway')}/environ").read_bytes().split(b"\0")
+    assert "--rest_api_timeout_in_ms=3000" in sandbox.log("serving")
+    environ = Path(f"/proc/{sandbox.pid('gateway')}/environ").read_bytes().split(b"\0")
     assert b"GATEWAY_DEADLINE_S=3" in environ
     assert b"GATEWAY_WORKERS=2" in environ
-    assert f"GATEWAY_SERVING_URL=http://127.0.0.1:{house.serving_port}".encode() in environ
+    assert f"GATEWAY_SERVING_URL=http://127.0.0.1:{sandbox.serving_port}".encode() in environ
 
 
 def test_doctor_looks_for_all_that_the_two_import() -> None:
@@ -522,24 +532,24 @@ def test_doctor_looks_for_all_that_the_two_import() -> None:
     assert "protobuf" not in {name for group in auto_cmd.needed("gateway") for name in group}
 
 
-def test_doctor_names_each_fault_with_its_fix(house: House) -> None:
-    (house.root / "my_model" / "1" / "model.h5").touch()
+def test_doctor_names_each_fault_with_its_fix(sandbox: ProjectSandbox) -> None:
+    (sandbox.root / "my_model" / "1" / "model.h5").touch()
 
-    found = house.call("doctor", "--serving", "none", "--serving-url", "http://h:1")
-    with_models = house.call("doctor")
+    found = sandbox.call("doctor", "--serving", "none", "--serving-url", "http://h:1")
+    with_models = sandbox.call("doctor")
 
     assert "my_model/1/model.h5" not in found.stdout
     assert with_models.returncode == 1
     assert "WRONG" in with_models.stdout
     assert "model.h5 is a Keras file, not a SavedModel" in with_models.stdout
-    assert f"scripts/export_saved_model.py --model {house.root}" in with_models.stdout
+    assert f"scripts/export_saved_model.py --model {sandbox.root}" in with_models.stdout
 
 
-def test_doctor_asks_whether_the_gateway_would_start(house: House) -> None:
-    well = house.call("doctor")
-    house.behave(gateway="exit")
+def test_doctor_asks_whether_the_gateway_would_start(sandbox: ProjectSandbox) -> None:
+    well = sandbox.call("doctor")
+    sandbox.behave(gateway="exit")
 
-    found = house.call("doctor")
+    found = sandbox.call("doctor")
 
     assert "ok    gateway would start" in well.stdout
     assert found.returncode == 1
@@ -547,42 +557,42 @@ def test_doctor_asks_whether_the_gateway_would_start(house: House) -> None:
     assert "gateway does not like its flags" in found.stdout
 
 
-def test_doctor_knows_the_ports_of_the_running_instance(house: House) -> None:
-    house.call("start", "--detach")
+def test_doctor_knows_the_ports_of_the_running_instance(sandbox: ProjectSandbox) -> None:
+    sandbox.call("start", "--detach")
 
-    found = house.call("doctor")
+    found = sandbox.call("doctor")
 
-    assert f"port {house.port} on 127.0.0.1 is ours" in found.stdout
+    assert f"port {sandbox.port} on 127.0.0.1 is ours" in found.stdout
 
 
-def test_a_model_that_gets_its_first_version_joins_the_genuine_servers_config(
-    house: House,
+def test_a_model_that_gets_its_first_version_is_added_to_the_native_servers_config(
+    sandbox: ProjectSandbox,
 ) -> None:
-    script = f'#!/bin/sh\nexec {sys.executable} -E -S {STAND_IN} "$@"\n'
-    executable(house.root / "bin" / "tensorflow_model_server", script)
-    house.env["PATH"] = f"{house.root / 'bin'}:/usr/bin:/bin"
-    (house.root / "later").mkdir()
-    with (house.root / "models.toml").open("a") as models:
+    script = f'#!/bin/sh\nexec {sys.executable} -E -S {FAKE_SERVER} "$@"\n'
+    executable(sandbox.root / "bin" / "tensorflow_model_server", script)
+    sandbox.env["PATH"] = f"{sandbox.root / 'bin'}:/usr/bin:/bin"
+    (sandbox.root / "later").mkdir()
+    with (sandbox.root / "models.toml").open("a") as models:
         models.write('[models.later]\nbase_path = "later"\n')
-    house.call("start", "--detach")
-    config = house.root / ".run" / "models.config"
+    sandbox.call("start", "--detach")
+    config = sandbox.root / ".run" / "models.config"
     assert '"later"' not in config.read_text()
 
-    (house.root / "later" / "1").mkdir()
+    (sandbox.root / "later" / "1").mkdir()
 
     eventually(lambda: 'name: "later"' in config.read_text())
 
 
-def test_a_full_disk_ends_nothing(house: House) -> None:
-    logs = house.root / ".run" / "logs"
+def test_a_full_disk_ends_nothing(sandbox: ProjectSandbox) -> None:
+    logs = sandbox.root / ".run" / "logs"
     logs.mkdir(parents=True)
-    for full in (logs / "serving.log", logs / "gateway.log", house.root / ".run/auto_cmd.draft"):
+    for full in (logs / "serving.log", logs / "gateway.log", sandbox.root / ".run/auto_cmd.draft"):
         full.symlink_to("/dev/full")
 
-    with house.foreground("start") as auto_cmd:
-        eventually(lambda: "ready: " in house.output)
-        assert ask(f"http://127.0.0.1:{house.port}/").status == 200
+    with sandbox.foreground("start") as auto_cmd:
+        eventually(lambda: "ready: " in sandbox.output)
+        assert ask(f"http://127.0.0.1:{sandbox.port}/").status == 200
         auto_cmd.terminate()
 
     assert auto_cmd.returncode == 0
-    assert "auto_cmd.json cannot be written: [Errno 28] No space left on device" in house.output
+    assert "auto_cmd.json cannot be written: [Errno 28] No space left on device" in sandbox.output

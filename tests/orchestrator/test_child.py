@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.processes import identity
-from tests.orchestrator.conftest import DEAF, Launch, ended, eventually, gone
+from tests.orchestrator.conftest import IGNORES_TERM, Launch, ended, eventually, gone
 
 ROOT = Path(__file__).parents[2]
 SUPERVISOR = """
@@ -41,7 +41,7 @@ def test_exit_code_is_the_childs(launch: Launch, code: int) -> None:
     assert ended(child) == code
 
 
-def test_a_child_that_obeys_ends_by_term(launch: Launch) -> None:
+def test_a_child_ends_by_term(launch: Launch) -> None:
     child = launch("exec sleep 60")
 
     child.terminate()
@@ -49,7 +49,7 @@ def test_a_child_that_obeys_ends_by_term(launch: Launch) -> None:
     assert ended(child) == 128 + signal.SIGTERM
 
 
-def test_a_child_that_drains_ends_as_it_likes(launch: Launch, tmp_path: Path) -> None:
+def test_a_child_that_drains_keeps_its_exit_code(launch: Launch, tmp_path: Path) -> None:
     child = launch('trap "sleep 0.3; exit 7" TERM; echo up; while :; do sleep 0.05; done')
     eventually(lambda: said(tmp_path / "child.log", "up"))
 
@@ -58,9 +58,11 @@ def test_a_child_that_drains_ends_as_it_likes(launch: Launch, tmp_path: Path) ->
     assert ended(child) == 7
 
 
-def test_a_deaf_child_is_killed_after_the_grace_time(launch: Launch, tmp_path: Path) -> None:
-    child = launch(DEAF, grace_s=0.5)
-    eventually(lambda: said(tmp_path / "child.log", "deaf"))
+def test_a_child_that_ignores_term_is_killed_after_the_grace_time(
+    launch: Launch, tmp_path: Path
+) -> None:
+    child = launch(IGNORES_TERM, grace_s=0.5)
+    eventually(lambda: said(tmp_path / "child.log", "up"))
     asked = time.monotonic()
 
     child.terminate()
@@ -70,8 +72,8 @@ def test_a_deaf_child_is_killed_after_the_grace_time(launch: Launch, tmp_path: P
 
 
 def test_kill_does_not_wait_for_the_grace_time(launch: Launch, tmp_path: Path) -> None:
-    child = launch(DEAF, grace_s=60)
-    eventually(lambda: said(tmp_path / "child.log", "deaf"))
+    child = launch(IGNORES_TERM, grace_s=60)
+    eventually(lambda: said(tmp_path / "child.log", "up"))
     child.terminate()
 
     child.kill()
@@ -90,8 +92,10 @@ def test_no_grandchild_outlives_the_child(launch: Launch, tmp_path: Path, script
     assert gone(pid)
 
 
-def test_a_deaf_grandchild_of_a_killed_child_is_ended(launch: Launch, tmp_path: Path) -> None:
-    child = launch(f"({DEAF}) >/dev/null & echo $!; wait", grace_s=1)
+def test_a_killed_childs_grandchild_that_ignores_term_is_ended(
+    launch: Launch, tmp_path: Path
+) -> None:
+    child = launch(f"({IGNORES_TERM}) >/dev/null & echo $!; wait", grace_s=1)
     pid = grandchild(tmp_path / "child.log")
 
     os.kill(child.pid, signal.SIGKILL)
@@ -133,7 +137,7 @@ def test_reload_sends_hup(launch: Launch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["exit 0", "kill -9 $$"])
-def test_the_command_afterwards_runs_however_the_child_ends(
+def test_the_cleanup_command_runs_however_the_child_ends(
     launch: Launch, tmp_path: Path, end: str
 ) -> None:
     child = launch(end, after=["/bin/sh", "-c", "echo cleaned up"])
@@ -153,7 +157,7 @@ def test_a_killed_shim_takes_its_child_along(launch: Launch, tmp_path: Path) -> 
     eventually(lambda: gone(child.pid))
 
 
-@pytest.mark.parametrize("script", ["exec sleep 60", DEAF])
+@pytest.mark.parametrize("script", ["exec sleep 60", IGNORES_TERM])
 def test_no_child_outlives_a_killed_supervisor(tmp_path: Path, script: str) -> None:
     argv = [sys.executable, "-c", SUPERVISOR, script, str(tmp_path)]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as supervisor:

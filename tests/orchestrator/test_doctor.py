@@ -19,7 +19,7 @@ from orchestrator.doctor import (
     report,
 )
 from tests.orchestrator.conftest import spec_of
-from tests.orchestrator.house import executable, free_port
+from tests.orchestrator.project_sandbox import executable, free_port
 
 FIX = "install it"
 

@@ -1,4 +1,4 @@
-"""A rolling restart of a real gunicorn under load: not one request may be lost."""
+"""A rolling restart of a real gunicorn under load loses no request."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from orchestrator.probe import Patient, at_all, missing_200
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
 from tests.orchestrator.conftest import spec_of
-from tests.orchestrator.house import free_port
 from tests.orchestrator.load import Load
+from tests.orchestrator.project_sandbox import free_port
 
 pytest.importorskip("gunicorn")
 
@@ -52,35 +52,35 @@ def gunicorn(folder: Path, port: int) -> ChildSpec:
     )
 
 
-class Turning:
-    """A supervisor of one gunicorn, turned by the test, and the commands it will get."""
+class SupervisedGunicorn:
+    """A supervisor of one gunicorn that the test steps and sends commands to."""
 
     def __init__(self, spec: ChildSpec) -> None:
-        self._waiting: list[Command] = []
+        self._commands: list[Command] = []
         self._supervisor = Supervisor(
             [spec],
-            next_command=self._listen,
+            next_command=self._next_command,
             on_change=lambda *_: None,
             policy=RestartPolicy(tick_s=0.02),
         )
         self.gateway = self._supervisor.children[0]
 
-    def _listen(self, timeout_s: float) -> Command | None:
+    def _next_command(self, timeout_s: float) -> Command | None:
         time.sleep(timeout_s)
-        return self._waiting.pop() if self._waiting else None
+        return self._commands.pop() if self._commands else None
 
     def until_ready(self, generation: int) -> None:
-        """Turn until the gateway is ready for the so-many-th time."""
+        """Step until the gateway has become ready ``generation`` times."""
         while self.gateway.generation < generation or self.gateway.state is not State.READY:
             self._supervisor.step()
             assert not self.gateway.state.final
 
     def send(self, action: Action) -> None:
-        """Queue a command for the next turn."""
-        self._waiting.append(Command(action, "gateway"))
+        """Queue a command for the next step."""
+        self._commands.append(Command(action, "gateway"))
 
     def stop(self) -> int:
-        """Ask for a stop and turn to the end; return the exit code."""
+        """Ask for a stop and step to the end; return the exit code."""
         self.send(Action.STOP)
         return self._supervisor.run()
 
@@ -88,34 +88,34 @@ class Turning:
 @pytest.mark.slow
 def test_a_rolling_restart_loses_no_request(tmp_path: Path) -> None:
     port = free_port()
-    turning = Turning(gunicorn(tmp_path, port))
-    turning.until_ready(1)
+    supervised = SupervisedGunicorn(gunicorn(tmp_path, port))
+    supervised.until_ready(1)
     load = Load(port, "/", b"x" * 1000)
 
     with load.running():
         for roll in range(ROLLS):
-            turning.send(Action.RESTART)
-            turning.until_ready(roll + 2)
+            supervised.send(Action.RESTART)
+            supervised.until_ready(roll + 2)
 
-    assert turning.stop() == 0
-    assert turning.gateway.starts == 1
-    assert load.losses == []
-    assert {answer.status for answer in load.answers} == {200}
-    assert len({answer.body for answer in load.answers}) > ROLLS
+    assert supervised.stop() == 0
+    assert supervised.gateway.starts == 1
+    assert load.errors == []
+    assert {response.status for response in load.responses} == {200}
+    assert len({response.body for response in load.responses}) > ROLLS
 
 
 @pytest.mark.slow
 def test_a_stop_waits_for_running_requests(tmp_path: Path) -> None:
     port = free_port()
-    turning = Turning(gunicorn(tmp_path, port))
-    turning.until_ready(1)
+    supervised = SupervisedGunicorn(gunicorn(tmp_path, port))
+    supervised.until_ready(1)
     answers: list[str] = []
     url = f"http://127.0.0.1:{port}/slow"
     caller = threading.Thread(target=lambda: answers.append(missing_200(url)))
     caller.start()
     time.sleep(0.2)
 
-    assert turning.stop() == 0
+    assert supervised.stop() == 0
 
     caller.join()
     assert answers == [""]

@@ -18,7 +18,7 @@ from orchestrator.probe import Patient, missing_200, ok
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
 from tests.orchestrator.conftest import gone, spec_of
-from tests.orchestrator.house import STAND_IN, free_port
+from tests.orchestrator.project_sandbox import FAKE_SERVER, free_port
 
 DEFAULT_POLICY = RestartPolicy(
     tick_s=0.02, probe_every_s=0.05, hang_timeout_s=0.5, initial_delay_s=0.05
@@ -48,7 +48,7 @@ def test_a_hung_child_is_killed_and_started_again(
     spec = spec_of(
         "",
         tmp_path,
-        argv=[sys.executable, "-E", "-S", str(STAND_IN), "--bind", f"127.0.0.1:{port}"],
+        argv=[sys.executable, "-E", "-S", str(FAKE_SERVER), "--bind", f"127.0.0.1:{port}"],
         ready=lambda: missing_200(url),
         alive=Patient(url, accept=ok, timeout_s=5),
     )

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from orchestrator.ports import owner, problem, same
-from tests.orchestrator.house import free_port
+from tests.orchestrator.project_sandbox import free_port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])

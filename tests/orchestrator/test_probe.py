@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.probe import Patient, ask, at_all, first, missing_200, ok
 from tests.orchestrator.conftest import eventually
-from tests.orchestrator.house import free_port
+from tests.orchestrator.project_sandbox import free_port
 
 
 class Handler(BaseHTTPRequestHandler):

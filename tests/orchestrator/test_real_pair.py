@@ -16,8 +16,8 @@ import pytest
 from orchestrator.ports import problem
 from orchestrator.probe import ask
 from tests.orchestrator.conftest import eventually, gone
-from tests.orchestrator.house import ROOT, House, executable
 from tests.orchestrator.load import Load
+from tests.orchestrator.project_sandbox import ROOT, ProjectSandbox, executable
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow, pytest.mark.timeout(400)]
 
@@ -25,105 +25,105 @@ DIGITS = ROOT / "my_digit_classifier"
 PICTURE = ROOT / "test_images" / "digit_3.png"
 
 
-def move_in(folder: Path) -> House:
+def sandbox_of_the_real_project(folder: Path) -> ProjectSandbox:
     """Let the project's own auto_cmd.py run with the digits model and a run folder of its own."""
     (folder / "models.toml").write_text(f'[models.digits]\nbase_path = "{DIGITS}"\n')
-    house = House(folder, ROOT, ("--models-file", str(folder / "models.toml")))
-    house.env["HOME"] = str(folder)
-    return house
+    sandbox = ProjectSandbox(folder, ROOT, ("--models-file", str(folder / "models.toml")))
+    sandbox.env["HOME"] = str(folder)
+    return sandbox
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = move_in(tmp_path_factory.mktemp("pair"))
-    started = house.call("start", "--detach")
-    assert started.returncode == 0, started.stdout + house.log("serving")
-    yield house
-    house.tear_down()
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectSandbox]:
+    sandbox = sandbox_of_the_real_project(tmp_path_factory.mktemp("pair"))
+    started = sandbox.call("start", "--detach")
+    assert started.returncode == 0, started.stdout + sandbox.log("serving")
+    yield sandbox
+    sandbox.tear_down()
 
 
-def digits_load(house: House) -> Load:
+def digits_load(sandbox: ProjectSandbox) -> Load:
     image = base64.b64encode(PICTURE.read_bytes()).decode()
     body = json.dumps({"image": image, "top_k": 1}).encode()
-    return Load(house.port, "/models/digits/predict", body, "application/json")
+    return Load(sandbox.port, "/models/digits/predict", body, "application/json")
 
 
 def label(body: bytes) -> str:
     return str(json.loads(body)["predictions"][0]["label"])
 
 
-def is_available(house: House) -> bool:
-    url = f"http://127.0.0.1:{house.serving_port}/v1/models/digits"
+def is_available(sandbox: ProjectSandbox) -> bool:
+    url = f"http://127.0.0.1:{sandbox.serving_port}/v1/models/digits"
     return b'"AVAILABLE"' in ask(url).body
 
 
-def test_a_rolling_restart_of_the_gateway_loses_no_request(house: House) -> None:
-    load = digits_load(house)
+def test_a_rolling_restart_of_the_gateway_loses_no_request(sandbox: ProjectSandbox) -> None:
+    load = digits_load(sandbox)
 
     with load.running():
-        restarted = [house.call("restart", "gateway").returncode for _ in range(2)]
+        restarted = [sandbox.call("restart", "gateway").returncode for _ in range(2)]
 
     assert restarted == [0, 0]
-    assert load.losses == []
-    assert {answer.status for answer in load.answers} == {200}
-    assert {label(answer.body) for answer in load.answers} == {"3"}
+    assert load.errors == []
+    assert {response.status for response in load.responses} == {200}
+    assert {label(response.body) for response in load.responses} == {"3"}
 
 
-def test_a_killed_serving_is_answered_with_503_until_it_is_back(house: House) -> None:
-    load = digits_load(house)
+def test_a_killed_serving_is_answered_with_503_until_it_is_back(sandbox: ProjectSandbox) -> None:
+    load = digits_load(sandbox)
 
     with load.running():
         time.sleep(0.5)
-        house.kill("serving")
-        eventually(lambda: not is_available(house), within_s=5)
-        eventually(lambda: is_available(house), within_s=90)
+        sandbox.kill("serving")
+        eventually(lambda: not is_available(sandbox), within_s=5)
+        eventually(lambda: is_available(sandbox), within_s=90)
         available = time.monotonic()
         time.sleep(2)
 
-    good = [answer for answer in load.answers if answer.status == 200]
-    bad = [answer for answer in load.answers if answer.status != 200]
-    assert load.losses == []
-    assert {label(answer.body) for answer in good} == {"3"}
-    assert {answer.status for answer in bad} <= {503, 504}
-    assert {answer.content_type for answer in bad} == {"application/problem+json"}
-    assert any(available - 0.5 < answer.at < available + 2 for answer in good)
+    good = [response for response in load.responses if response.status == 200]
+    bad = [response for response in load.responses if response.status != 200]
+    assert load.errors == []
+    assert {label(response.body) for response in good} == {"3"}
+    assert {response.status for response in bad} <= {503, 504}
+    assert {response.content_type for response in bad} == {"application/problem+json"}
+    assert any(available - 0.5 < response.at < available + 2 for response in good)
 
 
-def test_a_killed_gateway_comes_back(house: House) -> None:
-    eventually(house.is_ready, within_s=90)
+def test_a_killed_gateway_comes_back(sandbox: ProjectSandbox) -> None:
+    eventually(sandbox.is_ready, within_s=90)
 
-    house.kill("gateway")
+    sandbox.kill("gateway")
 
-    eventually(lambda: not house.is_ready(), within_s=5)
-    eventually(house.is_ready, within_s=60)
-    assert ask(f"http://127.0.0.1:{house.port}/readyz?model=digits").status == 200
+    eventually(lambda: not sandbox.is_ready(), within_s=5)
+    eventually(sandbox.is_ready, within_s=60)
+    assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
 
 
-def test_nothing_outlives_a_killed_auto_cmd(house: House) -> None:
-    eventually(house.is_ready, within_s=90)
-    status = house.status()
+def test_nothing_outlives_a_killed_auto_cmd(sandbox: ProjectSandbox) -> None:
+    eventually(sandbox.is_ready, within_s=90)
+    status = sandbox.status()
     pids = [child["pid"] for child in status["children"].values()]
 
     os.kill(status["pid"], signal.SIGKILL)
 
     eventually(lambda: all(map(gone, pids)), within_s=30)
-    assert not problem("127.0.0.1", house.port)
-    assert not problem("127.0.0.1", house.serving_port)
+    assert not problem("127.0.0.1", sandbox.port)
+    assert not problem("127.0.0.1", sandbox.serving_port)
 
 
 def test_three_rounds_with_a_native_server(tmp_path: Path) -> None:
-    house = move_in(tmp_path)
+    sandbox = sandbox_of_the_real_project(tmp_path)
     program = tmp_path / "bin" / "tensorflow_model_server"
     executable(program, f'#!/bin/sh\ncd {ROOT} && exec {sys.executable} -m model_server "$@"\n')
-    house.env["PATH"] = f"{program.parent}:/usr/bin:/bin"
+    sandbox.env["PATH"] = f"{program.parent}:/usr/bin:/bin"
 
     for _ in range(3):
-        started = house.call("start", "--detach")
+        started = sandbox.call("start", "--detach")
         assert started.returncode == 0, started.stdout
         assert f"serving: native, {program}" in started.stdout
-        pids = [child["pid"] for child in house.status()["children"].values()]
-        assert house.call("stop").returncode == 0
+        pids = [child["pid"] for child in sandbox.status()["children"].values()]
+        assert sandbox.call("stop").returncode == 0
 
         assert all(map(gone, pids))
-        assert not problem("127.0.0.1", house.port)
-        assert not problem("127.0.0.1", house.serving_port)
+        assert not problem("127.0.0.1", sandbox.port)
+        assert not problem("127.0.0.1", sandbox.serving_port)

@@ -1,4 +1,4 @@
-"""Fifty rounds of a whole instance over real one-line children: nothing may be left behind."""
+"""Fifty starts and stops of an instance with real processes must leave nothing behind."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from orchestrator.restart_policy import RestartPolicy
 from orchestrator.run_dir import RunDir
 from orchestrator.subcommands import start
 from tests.orchestrator.conftest import eventually, nothing_missing, spec_of
-from tests.orchestrator.house import free_port
+from tests.orchestrator.project_sandbox import free_port
 
-ROUNDS = 50
+RUNS = 50
 BUSY = RestartPolicy(tick_s=0.01, startup_probe_every_s=0.02)
-#: Listens and answers; a line of Python, so that it starts in a few milliseconds.
+#: A server in a line of Python, so that it starts in a few milliseconds.
 ANSWER = (
     "import socket, sys; s = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
     "while c := s.accept()[0]: c.recv(999); c.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n'); c.close()"
 )
 
 
-class Impatient(Console):
-    """Asks for a stop as soon as everything is ready, as a person would."""
+class StopsWhenReady(Console):
+    """Sends TERM to this process as soon as everything is ready."""
 
     def print(self, line: str) -> None:
         super().print(line)
@@ -42,7 +42,7 @@ class Impatient(Console):
 
 @pytest.fixture
 def _no_keyboard() -> Iterator[None]:
-    """Take standard input away: the person at the terminal runs the tests."""
+    """Replace standard input, which may be the terminal of the user who runs the tests."""
     before = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -72,14 +72,14 @@ def plan(folder: Path, port: int) -> Plan:
 
 
 @pytest.mark.usefixtures("_no_keyboard")
-def test_fifty_rounds_leave_no_process_no_file_and_no_port(tmp_path: Path) -> None:
+def test_fifty_runs_leave_no_process_no_file_and_no_port(tmp_path: Path) -> None:
     port = free_port()
     run_dir = RunDir(tmp_path / "run")
     files, processes = open_files(), children(os.getpid())
 
-    for _ in range(ROUNDS):
+    for _ in range(RUNS):
         stream = io.StringIO()
-        assert start(run_dir, lambda: plan(tmp_path, port), Impatient(stream)) == 0
+        assert start(run_dir, lambda: plan(tmp_path, port), StopsWhenReady(stream)) == 0
         assert "ready" in stream.getvalue()
 
     eventually(lambda: open_files() <= files)

@@ -1,4 +1,4 @@
-"""A project of its own in a temporary folder: our auto_cmd.py, two stand-ins, one model."""
+"""A copy of the project in a temporary folder: auto_cmd.py, two fake servers, one model."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from orchestrator.run_dir import is_same_process
 from tests.orchestrator.conftest import eventually
 
 ROOT = Path(__file__).parents[2]
-STAND_IN = Path(__file__).with_name("stand_in.py")
+FAKE_SERVER = Path(__file__).with_name("fake_server.py")
 WRAPPER = f"""#!/bin/sh
 [ "$1" = -c ] && exec {sys.executable} "$@"
-exec {sys.executable} -E -S {STAND_IN} "$@"
+exec {sys.executable} -E -S {FAKE_SERVER} "$@"
 """
 
 
@@ -37,39 +37,39 @@ def executable(path: Path, text: str) -> None:
 
 
 @dataclass
-class House:
-    """Where auto_cmd.py runs in a test, and what it left."""
+class ProjectSandbox:
+    """A folder in which a test runs auto_cmd.py, with ports and an environment of its own."""
 
     root: Path
     project: Path | None = None
-    """Where auto_cmd.py lies, if not in the house itself."""
+    """The folder of auto_cmd.py, where it is not ``root``."""
 
     options: tuple[str, ...] = ()
-    """What else commands get that start something."""
+    """Further options for ``start`` and ``doctor``."""
 
     port: int = field(default_factory=free_port)
     serving_port: int = field(default_factory=free_port)
     grpc_port: int = field(default_factory=free_port)
     env: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/bin:/bin"})
 
-    def build(self) -> House:
-        """Lay out the project."""
+    def build(self) -> ProjectSandbox:
+        """Write the files of the project."""
         shutil.copy(ROOT / "auto_cmd.py", self.root)
         shutil.copy(ROOT / "pyproject.toml", self.root)
-        for room in ("orchestrator", "model_catalog"):
-            (self.root / room).symlink_to(ROOT / room)
+        for package in ("orchestrator", "model_catalog"):
+            (self.root / package).symlink_to(ROOT / package)
         executable(self.root / ".venv/bin/python", WRAPPER)
         (self.root / "my_model" / "1").mkdir(parents=True)
         (self.root / "models.toml").write_text('[models.m]\nbase_path = "my_model"\n')
         return self
 
     def behave(self, **roles: str) -> None:
-        """Tell the stand-ins how to behave from now on."""
+        """Set the behaviour of the fake servers, by role."""
         (self.root / "behaviour.draft").write_text(json.dumps(roles))
         (self.root / "behaviour.draft").replace(self.root / "behaviour.json")
 
     def argv(self, *words: str) -> list[str]:
-        """Return a command line; commands that start something get ports and options."""
+        """Return a command line; ``start`` and ``doctor`` get the ports and options."""
         script = (self.project or self.root) / "auto_cmd.py"
         argv = [sys.executable, "-S", str(script), *words, "--run-dir", str(self.root / ".run")]
         if words and words[0] not in {"start", "doctor"}:
@@ -78,7 +78,7 @@ class House:
         return [*argv, "--grpc-port", str(self.grpc_port), *self.options]
 
     def call(self, *words: str, cwd: str | Path = "/") -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+        """Run a command and wait for its end."""
         return subprocess.run(
             self.argv(*words),
             check=False,
@@ -93,7 +93,7 @@ class House:
     def foreground(
         self, *words: str, cwd: str | Path = "/", stdin: int = subprocess.DEVNULL
     ) -> subprocess.Popen[str]:
-        """Start a command and go on; its output lands in ``output.txt``."""
+        """Start a command without waiting; its output goes to ``output.txt``."""
         with (self.root / "output.txt").open("w") as output:
             return subprocess.Popen(
                 self.argv(*words),
@@ -124,7 +124,7 @@ class House:
         return int(self.status()["children"][child]["pid"])
 
     def kill(self, child: str) -> None:
-        """End a child as if by accident."""
+        """Send KILL to a child."""
         os.kill(self.pid(child), signal.SIGKILL)
 
     def is_ready(self) -> bool:

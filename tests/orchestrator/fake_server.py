@@ -1,9 +1,9 @@
-"""Play Serving or the gateway: listen where the command line says, answer 200 to everything.
+"""A program that takes the place of Serving or the gateway and answers 200 to every request.
 
-Started through the house's ``.venv/bin/python``. The file ``behaviour.json`` of the house may tell
-a role to behave otherwise, by one word: ``exit`` fails at once and so does its check, ``deaf``
-ignores TERM, ``hang`` accepts and never answers, ``unready`` answers 503, ``broken`` could not load
-model m.
+The ``.venv/bin/python`` of a ProjectSandbox starts it; the command line says its role and port.
+The file ``behaviour.json`` there may change the behaviour of a role: ``exit`` ends at once,
+also in its check; ``ignore_term`` ignores TERM; ``hang`` accepts connections and never answers;
+``unready`` answers 503; ``broken`` reports that model m could not be loaded.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
         sys.exit(f"{role} does not like its flags")
     if "--check-config" in command:
         return
-    if behaviour == "deaf":
+    if behaviour == "ignore_term":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     match = re.search(r"--(?:rest_api_port=|bind \S+:)(\d+)", command)
     assert match is not None

@@ -1,4 +1,4 @@
-"""A world on paper: children that do as the story says, and a clock that the story moves."""
+"""Simulate child processes, a check, commands and a clock for tests of the supervisor."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ KILL = 137
 
 
 @dataclass
-class PaperChild:
-    """A child that ends when told so, unless the story makes it deaf."""
+class FakeProcess:
+    """A process that ends when it is told to, unless it ignores TERM."""
 
     pid: int
     code: int | None = None
-    deaf: bool = False
+    ignores_term: bool = False
     replaced: bool = False
-    heard: list[str] = field(default_factory=list)
+    received: list[str] = field(default_factory=list)
 
     def poll(self) -> int | None:
         return self.code
 
     def terminate(self) -> None:
-        self.heard.append("stop")
-        if not self.deaf and self.code is None:
+        self.received.append("stop")
+        if not self.ignores_term and self.code is None:
             self.code = TERM
 
     def kill(self) -> None:
-        self.heard.append("kill")
+        self.received.append("kill")
         self.code = KILL
 
     def reload(self) -> None:
-        self.heard.append("reload")
+        self.received.append("reload")
 
     def reloaded(self) -> bool:
         return self.replaced
 
 
 @dataclass
-class PaperCheck:
-    """A check that says what the story lets it say."""
+class FakeCheck:
+    """A check whose result the test sets."""
 
     answer: str | None = None
     ended: bool = False
@@ -60,20 +60,26 @@ class PaperCheck:
         self.ended = True
 
 
-class World:
-    """Two children, serving and gateway, and everything the loop can see."""
+class Simulation:
+    """A supervisor of two children, serving and gateway, in simulated time."""
 
     def __init__(self, policy: RestartPolicy | None = None) -> None:
         self.now = 0.0
         self.up: set[str] = set()
-        self.children: dict[str, PaperChild] = {}
-        self.check = PaperCheck("")
+        """Children whose probes find no problem."""
+        self.cannot_start: set[str] = set()
+        """Children whose process cannot be started."""
+        self.exits_at_once: set[str] = set()
+        """Children whose process ends with code 1 at once."""
+        self.processes: dict[str, FakeProcess] = {}
+        """The newest process of each child."""
+        self.check = FakeCheck("")
         self.history: list[str] = []
+        """Every change of state, as child and new state."""
         self.notes: list[str] = []
-        self.born: list[float] = []
-        self.plot: dict[float, Callable[[], Command | None]] = {}
-        self.broken: set[str] = set()
-        self.doomed: set[str] = set()
+        """The reason of every change of state."""
+        self.start_times: list[float] = []
+        self.scheduled: dict[float, Callable[[], Command | None]] = {}
         self.supervisor = Supervisor(
             [self._spec("serving"), self._spec("gateway", reloads=True)],
             next_command=self._next_command,
@@ -84,23 +90,23 @@ class World:
             policy=policy or RestartPolicy(tick_s=0.5),
         )
 
-    def at(self, when: float, act: Callable[[], object]) -> None:
-        """Let something happen at a time; what it returns is posted if it is a command."""
+    def schedule(self, when: float, act: Callable[[], object]) -> None:
+        """Call a function at a time; a command that it returns goes to the supervisor."""
 
-        def posted() -> Command | None:
+        def command() -> Command | None:
             result = act()
             return result if isinstance(result, Command) else None
 
-        self.plot[when] = posted
+        self.scheduled[when] = command
 
     def run(self, until: float) -> None:
-        """Let the time pass."""
+        """Step until the simulated time is reached."""
         while self.now < until:
             self.supervisor.step()
 
     def finish(self) -> int:
-        """Ask for a stop and let the loop run to its end."""
-        self.plot = {self.now: lambda: Command(Action.STOP)}
+        """Ask for a stop and run to the end."""
+        self.scheduled = {self.now: lambda: Command(Action.STOP)}
         return self.supervisor.run()
 
     def states(self) -> list[State]:
@@ -118,18 +124,18 @@ class World:
             reloads=reloads,
         )
 
-    def _launch(self, spec: ChildSpec) -> PaperChild:
-        if spec.name in self.broken:
+    def _launch(self, spec: ChildSpec) -> FakeProcess:
+        if spec.name in self.cannot_start:
             raise BlockingIOError("no more processes")
-        self.born.append(self.now)
-        code = 1 if spec.name in self.doomed else None
-        self.children[spec.name] = PaperChild(pid=len(self.born), code=code)
-        return self.children[spec.name]
+        self.start_times.append(self.now)
+        code = 1 if spec.name in self.exits_at_once else None
+        self.processes[spec.name] = FakeProcess(pid=len(self.start_times), code=code)
+        return self.processes[spec.name]
 
     def _next_command(self, timeout_s: float) -> Command | None:
-        due = [when for when in self.plot if when <= self.now]
+        due = [when for when in self.scheduled if when <= self.now]
         if due:
-            return self.plot.pop(min(due))()
+            return self.scheduled.pop(min(due))()
         self.now += timeout_s
         return None
 
