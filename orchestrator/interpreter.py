@@ -1,6 +1,6 @@
-"""Hand over to the project's own Python when this one is too old, and refuse Windows.
+"""Run auto_cmd.py with the project's Python when the running one is too old; refuse Windows.
 
-This module itself runs on any Python 3: no newer syntax, no import beyond the oldest stdlib.
+This module must run on Python 3.7: it uses no newer syntax and only the standard library.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ WINDOWS = (
 
 
 def hand_over(argv: list[str]) -> None:
-    """Replace this process by the project's Python, or exit with one sentence and code 2."""
+    """Replace this process by the project's Python, or print why not and exit with code 2."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     own = os.path.join(root, ".venv", "bin", "python")
     reason = refusal(sys.platform, sys.version_info[:2], has_own=os.path.exists(own))
@@ -26,11 +26,11 @@ def hand_over(argv: list[str]) -> None:
     os.execv(own, [own, *argv])  # noqa: S606 - no shell is wanted
 
 
-def refusal(platform: str, version: tuple[int, ...], *, has_own: bool) -> str:
-    """Return why auto_cmd cannot run here; empty when it or the project's Python can."""
+def refusal(platform: str, version: tuple[int, ...], *, has_own: bool) -> str | None:
+    """Return why auto_cmd cannot run here, or None if it can, with this Python or the project's."""
     if platform == "win32":
         return WINDOWS
     if version >= OLDEST or has_own:
-        return ""
+        return None
     received = ".".join(map(str, version))
-    return f"auto_cmd.py needs Python 3.11 or newer, this is {received}: call a newer one."
+    return f"auto_cmd.py needs Python 3.11 or newer, this is {received}: run it with a newer one."

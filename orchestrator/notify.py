@@ -1,4 +1,4 @@
-"""Tell systemd how far the start is, where systemd asks for it (``Type=notify``)."""
+"""Report readiness to systemd, for units with ``Type=notify``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ VARIABLE = "NOTIFY_SOCKET"
 
 
 def notify(message: str) -> None:
-    """Send one message to ``NOTIFY_SOCKET``, if there is one; nobody listening is fine."""
+    """Send one message to the socket named by ``NOTIFY_SOCKET``; errors are ignored."""
     address = os.environ.get(VARIABLE, "")
     if not address:
         return
-    if address.startswith("@"):  # the abstract namespace is written with @ for its zero byte
+    if address.startswith("@"):  # @ stands for the zero byte of an abstract socket name
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as mouth:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         try:
-            mouth.sendto(message.encode(), address)
+            sender.sendto(message.encode(), address)
         except OSError:
             return
