@@ -43,7 +43,7 @@ class ChildSpec:
     grace_s: float = 30.0
     """How long the child may take to end after TERM."""
 
-    after: Sequence[str] = ()
+    cleanup: Sequence[str] = ()
     """A command that cleans up once the child has ended, however it ended."""
 
     reloads: bool = False
@@ -127,7 +127,7 @@ class Child:
 
 
 def _shim_argv(spec: ChildSpec) -> list[str]:
-    # Without site and the caller's PYTHON… variables: only its child has a use for them.
+    # Without options and the caller's PYTHON… variables: only its child has a use for them.
     argv = [sys.executable, "-E", "-s", "-S", "-m", "orchestrator.shim"]
     argv += ["--log", str(spec.log), "--cwd", str(spec.cwd), "--grace-s", str(spec.grace_s)]
-    return [*argv, "--after", json.dumps(list(spec.after))]
+    return [*argv, "--cleanup", json.dumps(list(spec.cleanup))]

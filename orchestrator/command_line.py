@@ -1,8 +1,8 @@
-"""Parse the command line and run one command; what is started is handed in.
+"""Parse the command line and run one of its commands.
 
-Exit codes: 0 done, 1 failed, 2 misused, 3 nothing is running, 130 interrupted while waiting. A
-start that ends because a child could not be kept running is a failure, one that a person ends is
-not.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 nothing is running, 130 interrupted by Ctrl-C
+while waiting for another process. A ``start`` that the user ends is a success; one that ends
+because a child failed is a failure.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from orchestrator.doctor import Finding, report
 from orchestrator.errors import OrchestratorError
 from orchestrator.instance import Plan
 from orchestrator.logs import LogStream, RotatingLog
-from orchestrator.numbers import whole
+from orchestrator.number_arguments import whole_number
 from orchestrator.run_dir import RunDir
 
 INTERRUPTED = 130
-_LINES = 50
+_LOG_LINES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What the command line is the command line of."""
+    """What the command line needs to know about the project."""
 
     script: Path
-    """The file to start again in the background."""
+    """The script that ``start --detach`` runs again in the background."""
 
     summary: str
     run_dir: Path
     children: Sequence[str]
 
-    start_options: Callable[[argparse.ArgumentParser], None]
-    """Adds the options of ``start``, which ``doctor`` takes as well."""
+    add_start_options: Callable[[argparse.ArgumentParser], None]
+    """Adds the options that ``start`` and ``doctor`` share."""
 
     plan: Callable[[argparse.Namespace, RunDir], Plan]
-    """Turns the options into what to start, or raises an OrchestratorError."""
+    """Returns what to start with these options, or raises an OrchestratorError."""
 
     examine: Callable[[argparse.Namespace, RunDir], Sequence[Finding]]
-    """Looks for everything that would keep the children from working."""
+    """Returns the findings of ``doctor`` for these options."""
 
 
 def run(program: Program, argv: Sequence[str]) -> int:
     """Run one command and return its exit code; no command means ``start``."""
-    bare = not argv or (argv[0].startswith("-") and argv[0] not in {"-h", "--help"})
-    words = ["start", *argv] if bare else list(argv)
+    no_command = not argv or (argv[0].startswith("-") and argv[0] not in {"-h", "--help"})
+    words = ["start", *argv] if no_command else list(argv)
     options = parser(program).parse_args(words)
     try:
         return _run(program, options, words)
@@ -83,7 +83,7 @@ def _run(program: Program, options: argparse.Namespace, words: Sequence[str]) ->
 def _start(
     program: Program, options: argparse.Namespace, run_dir: RunDir, words: Sequence[str]
 ) -> int:
-    if options.behind:
+    if options.daemon:
         console = Console(LogStream(RotatingLog(run_dir.log(LOG))))
         return subcommands.start(run_dir, lambda: program.plan(options, run_dir), console)
     console = Console()
@@ -91,36 +91,53 @@ def _start(
         return subcommands.start(run_dir, lambda: program.plan(options, run_dir), console)
     if run_dir.running() is not None:
         return subcommands.already_running(run_dir, console)
-    program.plan(options, run_dir)  # what is wrong with the options is said here, not in a log
+    program.plan(options, run_dir)  # so that wrong options are reported here and not in the log
     again = [word for word in words if word != "--detach"]
-    return detach([sys.executable, str(program.script), *again, "--behind"], run_dir, console)
+    return detach([sys.executable, str(program.script), *again, "--daemon"], run_dir, console)
 
 
 def parser(program: Program) -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--run-dir", type=Path, default=program.run_dir, help="state and logs")
+    common.add_argument(
+        "--run-dir",
+        type=Path,
+        default=program.run_dir,
+        help="folder for state and logs, one per instance",
+    )
     top = argparse.ArgumentParser(prog=program.script.name, description=program.summary)
-    verbs = top.add_subparsers(dest="command", required=True)
+    subparsers = top.add_subparsers(dest="command", required=True)
 
-    def verb(name: str, text: str) -> argparse.ArgumentParser:
-        # No abbreviations: what goes on in the background is started by the same words.
-        return verbs.add_parser(
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        # No abbreviations, since ``--detach`` is removed by its full name before the second start.
+        return subparsers.add_parser(
             name, parents=[common], help=text, description=text, allow_abbrev=False
         )
 
-    start = verb("start", "start all and stay; no command means this")
-    start.add_argument("--detach", action="store_true", help="return once all is ready")
-    start.add_argument("--behind", action="store_true", help=argparse.SUPPRESS)
-    program.start_options(start)
-    verb("stop", "stop what start has started")
-    restart = verb("restart", "restart one child or all, the gateway without a lost request")
+    start = add("start", "start all servers and stay in the foreground; the default command")
+    start.add_argument(
+        "--detach", action="store_true", help="run in the background; return once all is ready"
+    )
+    start.add_argument("--daemon", action="store_true", help=argparse.SUPPRESS)
+    program.add_start_options(start)
+    add("stop", "stop the running instance")
+    restart = add("restart", "restart one server or all; the gateway loses no request")
     restart.add_argument("child", nargs="?", choices=program.children)
-    status = verb("status", "say what runs: exit code 0 ready, 1 not ready, 3 nothing runs")
-    status.add_argument("--json", action="store_true", help="for programs")
-    logs = verb("logs", "show the last lines of the logs")
+    status = add("status", "show what runs; exit code 0: ready, 1: not ready, 3: nothing runs")
+    status.add_argument("--json", action="store_true", help="print JSON for programs")
+    logs = add("logs", "show the last lines of the logs")
     logs.add_argument("child", nargs="?", choices=[*program.children, LOG])
-    logs.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
-    logs.add_argument("-n", "--lines", type=whole(0), default=_LINES, help=f"how many ({_LINES})")
-    program.start_options(verb("doctor", "look for what would keep the children from working"))
+    logs.add_argument(
+        "-f", "--follow", action="store_true", help="keep printing new lines until Ctrl-C"
+    )
+    logs.add_argument(
+        "-n",
+        "--lines",
+        type=whole_number(0),
+        default=_LOG_LINES,
+        help=f"number of lines ({_LOG_LINES})",
+    )
+    program.add_start_options(
+        add("doctor", "look for problems that would keep the servers from working")
+    )
     return top

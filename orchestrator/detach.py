@@ -1,4 +1,4 @@
-"""Start an instance in the background and follow it until it is ready or has failed."""
+"""Start an instance in the background and wait until it is ready or has failed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAUSE_S = 0.05
 
 
 def detach(argv: Sequence[str], run_dir: RunDir, console: Console) -> int:
-    """Start ``argv`` in a session of its own, repeat what it says, return 0 once it is ready."""
+    """Start ``argv`` in a new session and print its messages; return 0 once it is ready."""
     run_dir.prepare()
     log = run_dir.log(LOG)
     with log.open("ab") as output, Tail(log, 0) as tail:
@@ -26,7 +26,7 @@ def detach(argv: Sequence[str], run_dir: RunDir, console: Console) -> int:
         try:
             return _follow(process, tail, run_dir, console)
         except KeyboardInterrupt:
-            console.print(f"PID {process.pid} goes on starting in the background")
+            console.print(f"PID {process.pid} continues to start in the background")
             raise
 
 
@@ -37,9 +37,7 @@ def _follow(process: subprocess.Popen[bytes], tail: Tail, run_dir: RunDir, conso
         for line in tail.lines():
             console.print(line)
         if ready:
-            process.returncode = (
-                0  # it goes on without us; Popen would warn that it was not awaited
-            )
+            process.returncode = 0  # it runs on; Popen would warn of a process not waited for
             return 0
         if code is not None and code < 0:
             name = signal.Signals(-code).name

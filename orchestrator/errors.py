@@ -1,25 +1,25 @@
-"""Every way process care can fail before or beside the loop, as one tree.
+"""Errors of the commands, as one tree.
 
 * OrchestratorError
-  + Misused            the command line or the configuration is wrong
+  + UsageError         the command line or the configuration is wrong
   + NotRunning         the command needs a running instance
-  + PortTaken          somebody else listens where a child should
+  + PortTaken          another process has a port that a child needs
   + CannotStop         the running instance does not end
-  + RestartFailed      a child did not come back
-  + RestartRefused     a child would not come back, so it goes on as it was
+  + RestartFailed      a restarted child did not become ready
+  + RestartRefused     the check before a reload failed, nothing was changed
   + RunDirUnusable     the folder for state and logs cannot be written
 
-Each class carries the exit code of the command that it ends.
+Each class has the exit code of the command that it ends.
 """
 
 
 class OrchestratorError(Exception):
-    """A command cannot do what it was asked; the message is one sentence for a person."""
+    """A command failed; the message is one sentence for the user."""
 
     exit_code = 1
 
 
-class Misused(OrchestratorError):
+class UsageError(OrchestratorError):
     """The command line or the configuration is wrong."""
 
     exit_code = 2
@@ -32,7 +32,7 @@ class NotRunning(OrchestratorError):
 
 
 class PortTaken(OrchestratorError):
-    """A port that a child needs cannot be had."""
+    """A port that a child needs cannot be used."""
 
 
 class CannotStop(OrchestratorError):
@@ -40,11 +40,11 @@ class CannotStop(OrchestratorError):
 
 
 class RestartFailed(OrchestratorError):
-    """A child that was restarted did not come back."""
+    """A restarted child did not become ready again."""
 
 
 class RestartRefused(OrchestratorError):
-    """A child that was to be restarted would not come back, so it goes on as it was."""
+    """The check before a reload failed; the child runs on unchanged."""
 
 
 class RunDirUnusable(OrchestratorError):

@@ -1,4 +1,4 @@
-"""Run one instance: check, start, watch, report, clean up."""
+"""Run one instance: check ports, run the supervisor, print messages, write the state file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestrator.command_queue import (
 from orchestrator.console import Console
 from orchestrator.errors import PortTaken, RunDirUnusable
 from orchestrator.lifecycle import State
-from orchestrator.logs import Place, end_of, last_lines
+from orchestrator.logs import LogPosition, end_of, last_lines
 from orchestrator.notify import notify
 from orchestrator.ports import problem
 from orchestrator.processes import identity
@@ -30,41 +30,41 @@ from orchestrator.supervise import Supervisor
 
 _LAST_LINES = 20
 _PAUSE_S = 0.1
-_SPARE_S = 10.0
-_TEND_EVERY_S = 2.0
+_EXTRA_STOP_S = 10.0
+_HOUSEKEEP_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to start and what to say about it."""
+    """The children of an instance and what to print about them."""
 
     specs: Sequence[ChildSpec]
 
     ports: Sequence[tuple[str, int, str]] = ()
-    """Host, port and the option that changes it, for every port a child will take."""
+    """Host, port and command-line option of every port that a child will listen on."""
 
-    chosen: Sequence[str] = ()
-    """Lines said before the start: which programs were taken and why."""
+    notes: Sequence[str] = ()
+    """Lines to print before the start, such as which Serving was chosen and why."""
 
-    ready: Callable[[], Iterable[str]] = tuple
-    """Gives the lines to say once everything is ready."""
+    ready_lines: Callable[[], Iterable[str]] = tuple
+    """Returns the lines to print once all children are ready."""
 
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What ``status --json`` shows beside the children."""
+    """Further entries of the state file, which ``status --json`` prints."""
 
-    tend: Callable[[], None] = lambda: None
-    """Housekeeping done every few seconds while the children run."""
+    housekeep: Callable[[], None] = lambda: None
+    """Called every few seconds while the children run."""
 
     policy: RestartPolicy = DEFAULT_POLICY
 
     @property
     def stop_s(self) -> float:
-        """How long a stop may take when every child uses its whole grace time."""
-        return sum(spec.grace_s for spec in self.specs) + _SPARE_S
+        """Longest time of a stop: the grace times of all children and some more."""
+        return sum(spec.grace_s for spec in self.specs) + _EXTRA_STOP_S
 
 
 class Instance:
-    """Writes the state file, speaks, and hands the children to the loop."""
+    """One run of the children, from the check of the ports to the end of the last child."""
 
     def __init__(self, plan: Plan, run_dir: RunDir, console: Console) -> None:
         self._plan = plan
@@ -72,9 +72,9 @@ class Instance:
         self._console = console
         self._commands = CommandQueue()
         self._announced = False
-        self._tend_at = 0.0
+        self._housekeep_at = 0.0
         self._started = time.time()
-        self._log_starts: dict[str, Place] = {}
+        self._log_starts: dict[str, LogPosition] = {}
         self._supervisor = Supervisor(
             plan.specs,
             next_command=self._commands.get,
@@ -85,14 +85,15 @@ class Instance:
         )
 
     def run(self) -> int:
-        """Stay until every child has ended; return the exit code."""
-        clear_the_way(self._plan, self._run_dir, self._console)
-        for line in self._plan.chosen:
+        """Run until every child has ended; return the exit code."""
+        await_leftovers(self._plan, self._run_dir, self._console)
+        check_ports(self._plan)
+        for line in self._plan.notes:
             self._console.print(line)
         with signals_as_commands(self._commands, [spec.name for spec in self._plan.specs]):
             try:
                 self._write_state()
-                read_keyboard(self._commands, self._ask)
+                read_keyboard(self._commands, self._prompt)
                 return self._supervisor.run()
             finally:
                 self._run_dir.release()
@@ -107,7 +108,7 @@ class Instance:
         if child.state is State.FAILED:
             self._show_log(child)
         self._write_state()
-        self._ask()
+        self._prompt()
 
     def _show_log(self, child: ChildState) -> None:
         log = child.spec.log
@@ -117,9 +118,9 @@ class Instance:
             self._console.print(f"  {line}")
 
     def _on_step(self, children: Sequence[ChildState]) -> None:
-        if time.monotonic() >= self._tend_at:
-            self._tend_at = time.monotonic() + _TEND_EVERY_S
-            self._tend()
+        if time.monotonic() >= self._housekeep_at:
+            self._housekeep_at = time.monotonic() + _HOUSEKEEP_EVERY_S
+            self._housekeep()
         if self._announced or self._supervisor.stopping:
             return
         missing = "; ".join(
@@ -128,23 +129,23 @@ class Instance:
         if missing:
             self._console.progress(missing, time.time() - self._started)
         if all(child.state is State.READY for child in children):
-            self._announce()
+            self._report_ready()
 
-    def _tend(self) -> None:
+    def _housekeep(self) -> None:
         try:
-            self._plan.tend()
+            self._plan.housekeep()
         except (OSError, RunDirUnusable) as error:
             self._console.log(str(error))
 
-    def _announce(self) -> None:
+    def _report_ready(self) -> None:
         self._announced = True
         self._write_state()
         notify("READY=1")
-        for line in self._plan.ready():
+        for line in self._plan.ready_lines():
             self._console.print(line)
-        self._ask()
+        self._prompt()
 
-    def _ask(self) -> None:
+    def _prompt(self) -> None:
         if self._announced and os.isatty(0) and not self._supervisor.stopping:
             self._console.prompt(PROMPT)
 
@@ -185,19 +186,23 @@ def _record(child: ChildState) -> dict[str, Any]:
     }
 
 
-def clear_the_way(plan: Plan, run_dir: RunDir, console: Console) -> None:
-    """Wait for what an earlier run has left, then refuse to start on a port that is taken."""
-    stale = run_dir.stale()
-    if stale:
-        console.log(stale)
-        _await_leftovers(run_dir, console, plan.stop_s)
+def await_leftovers(plan: Plan, run_dir: RunDir, console: Console) -> None:
+    """Wait until the children of an earlier run that was killed have ended."""
+    notice = run_dir.stale_notice()
+    if notice:
+        console.log(notice)
+        _await_children(run_dir, console, plan.stop_s)
+
+
+def check_ports(plan: Plan) -> None:
+    """Raise PortTaken if a child could not listen on one of its ports."""
     for host, port, option in plan.ports:
         reason = problem(host, port)
         if reason:
             raise PortTaken(f"port {port} on {host} {reason}; choose another with {option}.")
 
 
-def _await_leftovers(run_dir: RunDir, console: Console, timeout_s: float) -> None:
+def _await_children(run_dir: RunDir, console: Console, timeout_s: float) -> None:
     children = list((run_dir.read() or {}).get("children", {}).values())
     started = time.monotonic()
     while any(map(is_same_process, children)) and time.monotonic() - started < timeout_s:

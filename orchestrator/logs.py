@@ -1,7 +1,7 @@
-"""Write log files that rotate, and read their ends. Bytes in, bytes out.
+"""Write rotating log files, and read their last lines.
 
-A caller can rely on one promise: writing never raises and never blocks a child. What the disk does
-not take is dropped, counted, and reported in the log itself once there is room again.
+Writing never raises, so that a full disk does not disturb a child. Output that cannot be written is
+dropped, and the log reports the number of dropped bytes once there is room again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ KEPT = 3
 
 
 class RotatingLog:
-    """An append-only file; when it is full it becomes ``.1``, that one ``.2``, up to ``kept``."""
+    """A file that becomes ``.1`` when it is full, as ``.1`` becomes ``.2``, up to ``.kept``."""
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> None:
         self.path = path
@@ -63,7 +63,7 @@ class RotatingLog:
 
 
 class LogStream:
-    """A rotating log that can stand in for standard output."""
+    """A rotating log with the methods of a text stream that ``Console`` needs."""
 
     def __init__(self, log: RotatingLog) -> None:
         self._log = log
@@ -76,32 +76,32 @@ class LogStream:
         """Do nothing: every write reaches the file at once."""
 
     def isatty(self) -> bool:
-        """Say that nobody watches."""
+        """Return False: a log is not a terminal."""
         return False
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where in which file a log ended at some time."""
+class LogPosition:
+    """A file and an offset in it."""
 
     inode: int = 0
     size: int = 0
 
 
-def end_of(path: Path) -> Place:
-    """Return where a log ends now."""
+def end_of(path: Path) -> LogPosition:
+    """Return the position at which the next line of a log will start."""
     try:
         found = path.stat()
     except FileNotFoundError:
-        return Place()
-    return Place(found.st_ino, found.st_size)
+        return LogPosition()
+    return LogPosition(found.st_ino, found.st_size)
 
 
-def last_lines(path: Path, count: int, since: Place | None = None) -> list[str]:
-    """Return the last lines of a log, of those after a place; an absent log has none."""
+def last_lines(path: Path, count: int, since: LogPosition | None = None) -> list[str]:
+    """Return up to ``count`` last lines of a log, only those after ``since`` where it is given."""
     try:
         with path.open("rb") as file:
-            # After a rotation all of the new file came later.
+            # After a rotation, the whole new file was written later.
             if since and os.fstat(file.fileno()).st_ino == since.inode:
                 file.seek(since.size)
             return [line.decode(errors="replace").rstrip("\n") for line in deque(file, count)]
@@ -110,12 +110,12 @@ def last_lines(path: Path, count: int, since: Place | None = None) -> list[str]:
 
 
 class Tail:
-    """The end of a log and whatever is added to it, across rotations."""
+    """The last lines of a log, followed by those that are added, across rotations."""
 
     def __init__(self, path: Path, count: int) -> None:
         self._path = path
         self._first = last_lines(path, count)
-        self._half = b""
+        self._incomplete = b""
         self._file = self._open()
         if self._file:
             self._file.seek(0, os.SEEK_END)
@@ -129,8 +129,8 @@ class Tail:
     def lines(self) -> list[str]:
         """Return the complete lines that are new since the last call."""
         first, self._first = self._first, []
-        data = self._half + self._read()
-        whole, _, self._half = data.rpartition(b"\n")
+        data = self._incomplete + self._read()
+        whole, _, self._incomplete = data.rpartition(b"\n")
         return first + whole.decode(errors="replace").split("\n") if whole else first
 
     def _read(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Read numbers from a command line; a bad one is refused with what is allowed."""
+"""Parse numbers of the command line; errors name the allowed values."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import argparse
 import re
 from collections.abc import Callable
 
-BIGGEST_PORT = 65535
+MAX_PORT = 65535
 
 
-def whole(least: int, most: int = 1_000_000) -> Callable[[str], int]:
-    """Return a reader of whole numbers within bounds."""
+def whole_number(least: int, most: int = 1_000_000) -> Callable[[str], int]:
+    """Return a parser of whole numbers from ``least`` to ``most``."""
 
-    def read(text: str) -> int:
+    def parse(text: str) -> int:
         if re.fullmatch(r"[0-9]{1,9}", text) and least <= int(text) <= most:
             return int(text)
         allowed = f"a whole number from {least} to {most}"
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed is {allowed}")
 
-    return read
+    return parse
 
 
 def seconds(text: str) -> float:
-    """Read a number of seconds above 0."""
+    """Parse a number of seconds above 0."""
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text) and float(text) > 0:
         return float(text)
     allowed = "a number of seconds above 0"
     raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed is {allowed}")
 
 
-port = whole(1, BIGGEST_PORT)
+port = whole_number(1, MAX_PORT)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orchestrator.processes import command
+from orchestrator.processes import command_line
 
 _LISTENING = "0A"
 _CONNECT_S = 0.5
@@ -57,7 +57,9 @@ def _taken_by(port: int) -> str:
 def owner(port: int) -> str:
     """Return who listens on the port, as PID and command line; empty when that cannot be seen."""
     pids = _owners_by_proc(port) if sys.platform.startswith("linux") else _owners_by_lsof(port)
-    return ", ".join(f"PID {pid} ({command(pid) or 'command not visible'})" for pid in sorted(pids))
+    return ", ".join(
+        f"PID {pid} ({command_line(pid) or 'command not visible'})" for pid in sorted(pids)
+    )
 
 
 def _owners_by_proc(port: int) -> set[int]:

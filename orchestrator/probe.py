@@ -47,7 +47,7 @@ def first(missing: Iterable[str]) -> str:
     return next(filter(None, missing), "")
 
 
-class Patient:
+class BackgroundProbe:
     """Asks in a thread: a hung child does not hold up the loop, a busy one may take its time.
 
     A good answer is reported once, so that an old one never passes for a new one.
@@ -78,11 +78,11 @@ class Patient:
         self._answer = ask(self._url, self._timeout_s)
 
 
-def at_all(status: int) -> bool:
+def any_status(status: int) -> bool:
     """Accept any answer."""
     return status > 0
 
 
-def ok(status: int) -> bool:
+def status_200(status: int) -> bool:
     """Accept nothing but 200."""
     return status == 200

@@ -1,4 +1,4 @@
-"""Look at processes that are not ours to wait for: by ``/proc`` on Linux, by ``ps`` elsewhere."""
+"""Look up processes of the machine: in ``/proc`` on Linux, with ``ps`` elsewhere."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ _LINUX = sys.platform.startswith("linux")
 
 
 def identity(pid: int) -> str | None:
-    """Return what tells this process from any other that ever has its PID; None when it is gone."""
+    """Return the start time, which with the PID identifies a process; None when it has ended."""
     if not _LINUX:
         return _ps(pid, "lstart=")
     stat = _stat(pid)
     return None if stat is None or stat[0] in "ZX" else stat[19]
 
 
-def command(pid: int) -> str:
-    """Return the command line of a process, empty when it is gone or not ours to see."""
+def command_line(pid: int) -> str | None:
+    """Return the command line of a process; None when it has ended or may not be read."""
     if not _LINUX:
-        return _ps(pid, "command=") or ""
+        return _ps(pid, "command=")
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        text = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     except (OSError, UnicodeDecodeError):
-        return ""
+        return None
+    return text or None
 
 
 def group_lives(group: int) -> bool:
@@ -50,7 +51,7 @@ def _stats() -> Iterator[tuple[int, list[str]]]:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Return the fields of ``/proc/PID/stat`` behind the name, state first."""
+    """Return the fields of ``/proc/PID/stat`` that follow the name, the state first."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,8 +1,8 @@
-"""Keep the folder of one running instance: its lock, its state file, its logs.
+"""The folder of one instance: its lock file, its state file and its logs.
 
-The lock is held by the running process itself and vanishes with it, however it dies; so a state
-file without a lock is stale, whatever PID it names. PIDs are used only together with the identity
-of the process, so a recycled PID is never signalled.
+The operating system releases the lock when the process that holds it ends, for whatever reason. A
+PID from a file is used only if the process also has the recorded start time (``identity``), so that
+no signal reaches another process that has got the same PID since.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import RunDirUnusable
-from orchestrator.processes import command, identity
+from orchestrator.processes import command_line, identity
 
 
 class RunDir:
-    """One folder, normally ``.run`` in the project."""
+    """The folder of one instance, by default ``.run`` in the project."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +34,7 @@ class RunDir:
         return self.logs / f"{name}.log"
 
     def acquire(self) -> bool:
-        """Take the lock, or return False when another instance has it."""
+        """Take the lock; return False when another instance holds it."""
         self.prepare()
         lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -43,11 +43,11 @@ class RunDir:
             os.close(lock)
             return False
         self._lock = lock
-        self._sign(json.dumps({"pid": os.getpid(), "identity": identity(os.getpid())}))
+        self._write_holder(json.dumps({"pid": os.getpid(), "identity": identity(os.getpid())}))
         return True
 
     def prepare(self) -> None:
-        """Make the folders, or say why they cannot be used."""
+        """Create the folders, or raise RunDirUnusable."""
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
             self._lock_file.touch()
@@ -57,26 +57,26 @@ class RunDir:
             ) from error
 
     def release(self) -> None:
-        """Forget the state and give the lock back; without the lock, leave all as it is."""
+        """Delete the state file and release the lock; do nothing without the lock."""
         if self._lock is not None:
             self._state.unlink(missing_ok=True)
-            self._sign("")
+            self._write_holder("")
             os.close(self._lock)
             self._lock = None
 
-    def _sign(self, text: str) -> None:
-        """Write into the lock file who has the lock."""
+    def _write_holder(self, text: str) -> None:
+        """Write into the lock file which process holds the lock."""
         if self._lock is not None:
-            with suppress(OSError):  # a full disk must not keep anybody from starting
+            with suppress(OSError):  # a full disk must not prevent a start
                 os.ftruncate(self._lock, 0)
                 os.pwrite(self._lock, text.encode(), 0)
 
     def write(self, state: Mapping[str, Any]) -> None:
-        """Replace the state file in one step, so that nobody reads half of it."""
+        """Replace the state file in one step, so that it is never read half written."""
         self.write_text(self._state.name, json.dumps(state, indent=2) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a file for a child, in one step and only when it differs from what is there."""
+        """Write a file that a child reads, in one step, and only if its text changes."""
         self.prepare()
         path = self.path / name
         draft = path.with_suffix(".draft")
@@ -93,29 +93,29 @@ class RunDir:
         return [child["pid"] for child in (self.running() or {"children": {}})["children"].values()]
 
     def read(self) -> dict[str, Any] | None:
-        """Return the last state written, be its writer alive or not; None when there is none."""
+        """Return the content of the state file, or None; its instance may have ended."""
         return _record(self._state)
 
     def running(self) -> dict[str, Any] | None:
-        """Return the state of the instance that runs now, if any."""
+        """Return the state of the running instance, or None."""
         state = self.read()
         return state if state and is_same_process(state) else None
 
     def starting(self) -> dict[str, Any] | None:
-        """Return ``pid`` and ``identity`` of the instance that has the lock, if any."""
+        """Return ``pid`` and ``identity`` of the instance that holds the lock, or None."""
         holder = _record(self._lock_file)
         return holder if holder and is_same_process(holder) else None
 
-    def stale(self) -> str:
-        """Say what an instance that did not clean up has left, empty when there is nothing."""
+    def stale_notice(self) -> str | None:
+        """Return a message about a state file whose instance was killed, or None."""
         state = self.read()
         if state is None or is_same_process(state):
-            return ""
+            return None
         pid = state["pid"]
-        now = f"is another program now: {command(pid)}" if identity(pid) else "is gone"
-        return (
-            f"ignoring the state file of an earlier run that did not end by itself: PID {pid} {now}"
-        )
+        now = "is gone"
+        if identity(pid):
+            now = f"is another program now: {command_line(pid) or 'command not visible'}"
+        return f"ignoring the state file of an earlier run that was killed: PID {pid} {now}"
 
 
 def _record(path: Path) -> dict[str, Any] | None:
@@ -127,6 +127,6 @@ def _record(path: Path) -> dict[str, Any] | None:
 
 
 def is_same_process(record: Mapping[str, Any]) -> bool:
-    """Tell whether the process of a record with ``pid`` and ``identity`` still lives."""
+    """Tell whether the process of a record with ``pid`` and ``identity`` still runs."""
     pid = record["pid"]
     return bool(pid) and identity(pid) is not None and identity(pid) == record.get("identity")

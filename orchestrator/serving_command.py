@@ -1,7 +1,7 @@
-"""Choose a TensorFlow Serving and write its command line. Starts nothing and knows no model.
+"""Choose the kind of Serving and return its command line; nothing is started here.
 
-Every kind takes the same flags; they differ in the program, in where it finds its files, and in
-what the genuine server needs so that it does not stand still for minutes.
+All kinds take the same flags. They differ in the program, in the paths of its files, and in one
+flag that tensorflow_model_server needs in order to pick up new models.
 """
 
 from __future__ import annotations
@@ -11,129 +11,147 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.errors import Misused
+from orchestrator.errors import UsageError
 
 NATIVE = "tensorflow_model_server"
 IMAGE = "tensorflow/serving:latest"
 KINDS = ("native", "embedded", "docker", "none")
 CONFIG = "models.config"
 BATCHING_CONFIG = "batching.config"
-COMPILED = "openvino"
+OPENVINO_CACHE = "openvino"
 BATCHING = """\
 max_batch_size {{ value: 32 }}
 batch_timeout_micros {{ value: 5000 }}
 max_enqueued_batches {{ value: 100 }}
 num_batch_threads {{ value: {threads} }}
 """
-_OPEN = "it listens on all addresses of this machine, so keep its ports behind a firewall"
-_INSIDE = Path("/config")
-_REST_INSIDE = 8501
-_GRPC_INSIDE = 8500
+_LISTENS_EVERYWHERE = (
+    "it listens on all addresses of this machine, so keep its ports behind a firewall"
+)
+_CONTAINER_FOLDER = Path("/config")
+_CONTAINER_REST_PORT = 8501
+_CONTAINER_GRPC_PORT = 8500
 
 Which = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What Serving is to do, whichever it is."""
+class ServingOptions:
+    """What a Serving of any kind is configured with."""
 
     rest_port: int
     grpc_port: int
     timeout_s: float
     threads: int
     folder: Path
-    """Where models.config lies, and batching.config when batching is wanted."""
+    """Folder of models.config and, with ``batching``, of batching.config."""
 
     python: str
-    """The interpreter of the embedded server."""
+    """Python interpreter of the embedded server."""
 
     volumes: Mapping[Path, str] = field(default_factory=dict)
-    """Folders that a container must see, and under which path."""
+    """Model folders and their paths inside a container."""
 
     batching: bool = False
-    labels: bool = False
-    """Whether versions have labels."""
+    """Whether Serving merges requests into batches."""
 
-    computing: Sequence[str] = ()
-    """Flags about how the embedded server computes."""
+    labels: bool = False
+    """Whether any model has version labels."""
+
+    engine_flags: Sequence[str] = ()
+    """Flags of the embedded server for engine, precision and streams."""
 
 
 @dataclass(frozen=True)
 class ServingCommand:
-    """How to start Serving, and what to tell a person about it."""
+    """How to start Serving; ``argv`` is empty when none is started."""
 
-    said: str
+    description: str
+    """Which Serving was chosen, for the user."""
+
     argv: Sequence[str] = ()
-    after: Sequence[str] = ()
+    cleanup: Sequence[str] = ()
+    """Command to run after Serving has ended."""
+
     warnings: Sequence[str] = ()
+    """What the user should know about this kind."""
 
 
-def settle_kind(kind: str, which: Which = shutil.which) -> str:
-    """Turn ``auto`` into what this machine has; refuse what it does not have."""
+def resolve_kind(kind: str, which: Which = shutil.which) -> str:
+    """Replace ``auto`` by a kind; raise UsageError if the machine lacks the program of the kind."""
     if kind == "auto":
         return "native" if which(NATIVE) else "embedded"
     program = {"native": NATIVE, "docker": "docker"}.get(kind)
     if program and which(program) is None:
-        raise Misused(f"--serving {kind} needs {program} on PATH, where there is none.")
+        raise UsageError(f"--serving {kind} needs {program} on PATH, and it is not there.")
     return kind
 
 
-def serving_command(kind: str, wish: Wish, which: Which = shutil.which) -> ServingCommand:
-    """Return the command line of a settled kind of Serving."""
+def serving_command(
+    kind: str, options: ServingOptions, which: Which = shutil.which
+) -> ServingCommand:
+    """Return the command line of ``native``, ``embedded`` or ``docker`` Serving."""
     program = which(NATIVE)
     if kind == "native":
-        argv = [str(program), *_flags(wish), *_genuine_flags()]
-        return ServingCommand(f"native, {program}", argv, warnings=[f"warning: {NATIVE}: {_OPEN}"])
-    if kind == "embedded":
-        argv = [wish.python, "-m", "model_server", *_flags(wish), *wish.computing]
-        argv.append(f"--openvino_cache_dir={wish.folder / COMPILED}")
-        why = "" if program else f", as no {NATIVE} is on PATH"
+        argv = [str(program), *_flags(options), *_official_flags()]
         return ServingCommand(
-            f"embedded{why}", [*argv, f"--shutdown_grace_seconds={wish.timeout_s:g}"]
+            f"native, {program}", argv, warnings=[f"warning: {NATIVE}: {_LISTENS_EVERYWHERE}"]
         )
-    return _docker(wish, str(which("docker")))
+    if kind == "embedded":
+        argv = [options.python, "-m", "model_server", *_flags(options), *options.engine_flags]
+        argv.append(f"--openvino_cache_dir={options.folder / OPENVINO_CACHE}")
+        reason = "" if program else f", as no {NATIVE} is on PATH"
+        return ServingCommand(
+            f"embedded{reason}", [*argv, f"--shutdown_grace_seconds={options.timeout_s:g}"]
+        )
+    return _docker(options, str(which("docker")))
 
 
-def _docker(wish: Wish, docker: str) -> ServingCommand:
-    name = f"auto_cmd-serving-{wish.rest_port}"
-    # --init: as process 1 of its container the server would not hear TERM.
+def _docker(options: ServingOptions, docker: str) -> ServingCommand:
+    name = f"auto_cmd-serving-{options.rest_port}"
+    # --init: process 1 of a container ignores TERM unless it handles it, which the server does not.
     argv = [docker, "run", "--rm", "--init", "--name", name, "--entrypoint", NATIVE]
-    argv += ["--publish", f"127.0.0.1:{wish.rest_port}:{_REST_INSIDE}"]
-    argv += ["--publish", f"127.0.0.1:{wish.grpc_port}:{_GRPC_INSIDE}"]
-    for outside, inside in {wish.folder: str(_INSIDE), **wish.volumes}.items():
-        argv += ["--volume", f"{outside}:{inside}:ro"]
-    flags = _flags(wish, folder=_INSIDE, rest_port=_REST_INSIDE, grpc_port=_GRPC_INSIDE)
-    after = [docker, "rm", "--force", name]
-    return ServingCommand(f"docker, {IMAGE}", [*argv, IMAGE, *flags, *_genuine_flags()], after)
+    argv += ["--publish", f"127.0.0.1:{options.rest_port}:{_CONTAINER_REST_PORT}"]
+    argv += ["--publish", f"127.0.0.1:{options.grpc_port}:{_CONTAINER_GRPC_PORT}"]
+    for path, mounted in {options.folder: str(_CONTAINER_FOLDER), **options.volumes}.items():
+        argv += ["--volume", f"{path}:{mounted}:ro"]
+    flags = _flags(
+        options,
+        folder=_CONTAINER_FOLDER,
+        rest_port=_CONTAINER_REST_PORT,
+        grpc_port=_CONTAINER_GRPC_PORT,
+    )
+    cleanup = [docker, "rm", "--force", name]
+    return ServingCommand(f"docker, {IMAGE}", [*argv, IMAGE, *flags, *_official_flags()], cleanup)
 
 
 def _flags(
-    wish: Wish,
+    options: ServingOptions,
     *,
     folder: Path | None = None,
     rest_port: int | None = None,
     grpc_port: int | None = None,
 ) -> list[str]:
-    folder = folder or wish.folder
+    folder = folder or options.folder
     flags = [
-        f"--rest_api_port={rest_port or wish.rest_port}",
-        f"--port={grpc_port or wish.grpc_port}",
+        f"--rest_api_port={rest_port or options.rest_port}",
+        f"--port={grpc_port or options.grpc_port}",
         f"--model_config_file={folder / CONFIG}",
         "--file_system_poll_wait_seconds=1",
-        f"--rest_api_timeout_in_ms={wish.timeout_s * 1000:.0f}",
-        # Not a minute: the genuine server loads nothing else while it retries a broken version.
+        f"--rest_api_timeout_in_ms={options.timeout_s * 1000:.0f}",
+        # 5 s, not the default minute: tensorflow_model_server loads nothing else meanwhile.
         "--load_retry_interval_micros=5000000",
-        f"--tensorflow_intra_op_parallelism={wish.threads}",
-        f"--tensorflow_inter_op_parallelism={wish.threads}",
+        f"--tensorflow_intra_op_parallelism={options.threads}",
+        f"--tensorflow_inter_op_parallelism={options.threads}",
     ]
-    if wish.labels:
+    if options.labels:
         flags.append("--allow_version_labels_for_unavailable_models=true")
-    if wish.batching:
+    if options.batching:
         flags.append("--enable_batching=true")
         flags.append(f"--batching_parameters_file={folder / BATCHING_CONFIG}")
     return flags
 
 
-def _genuine_flags() -> list[str]:
-    # A model that gets its first version later joins by a new config.
+def _official_flags() -> list[str]:
+    # models.config changes when a model gets its first version.
     return ["--model_config_file_poll_wait_seconds=2"]

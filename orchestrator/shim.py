@@ -160,7 +160,7 @@ def main(argv: Sequence[str]) -> int:
         return Shim(child, output, log, options.grace_s).run(wake)
     finally:
         end_group(child.pid, signal.SIGKILL)
-        clean_up(options.after, log)
+        clean_up(options.cleanup, log)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--cwd", required=True)
     parser.add_argument("--grace-s", type=float, required=True)
-    parser.add_argument("--after", type=json.loads, default=[])
+    parser.add_argument("--cleanup", type=json.loads, default=[])
     parser.add_argument("argv", nargs="+")
     return parser
 

@@ -1,4 +1,4 @@
-"""The commands of the command line, over one run folder; what to start is handed in as a plan."""
+"""The commands start, stop, restart, status and logs, for the instance of one run folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from orchestrator.console import Console
-from orchestrator.errors import CannotStop, Misused, NotRunning, RestartFailed, RestartRefused
+from orchestrator.errors import CannotStop, NotRunning, RestartFailed, RestartRefused, UsageError
 from orchestrator.instance import Instance, Plan
 from orchestrator.lifecycle import State
 from orchestrator.logs import Tail
@@ -29,7 +29,7 @@ _FOLLOW_S = 0.2
 
 
 def start(run_dir: RunDir, plan: Callable[[], Plan], console: Console) -> int:
-    """Run in the foreground; when an instance runs already, say so and be content."""
+    """Run an instance until it ends; if one runs already, report it and return 0."""
     if not run_dir.acquire():
         return already_running(run_dir, console)
     try:
@@ -39,16 +39,16 @@ def start(run_dir: RunDir, plan: Callable[[], Plan], console: Console) -> int:
 
 
 def already_running(run_dir: RunDir, console: Console) -> int:
-    """Say what runs; that is what start was asked for, so it counts as done."""
+    """Report the running instance; return 0, since the servers run as ``start`` wants."""
     console.print(f"already running: {_headline(_await_state(run_dir))}")
     return 0
 
 
 def stop(run_dir: RunDir, console: Console) -> int:
-    """Ask the running or starting instance to end and wait until it has."""
+    """Stop the running or starting instance and wait for its end."""
     state = run_dir.running() or run_dir.starting()
     if state is None:
-        console.print(run_dir.stale() or "nothing is running")
+        console.print(run_dir.stale_notice() or "nothing is running")
         return 0
     _signal(state["pid"], signal.SIGTERM)
     started = time.monotonic()
@@ -58,21 +58,21 @@ def stop(run_dir: RunDir, console: Console) -> int:
         if elapsed_s > stop_s:
             raise CannotStop(f"PID {state['pid']} has not ended after {stop_s:g} s.")
         if elapsed_s > _QUIET_S:
-            console.progress(f"PID {state['pid']} finishes its requests", elapsed_s)
+            console.progress(f"PID {state['pid']} is finishing its requests", elapsed_s)
         time.sleep(_PAUSE_S)
     console.print(f"stopped PID {state['pid']}")
     return 0
 
 
 def restart(run_dir: RunDir, name: str | None, console: Console) -> int:
-    """Restart one child or all, one after the other, and wait until each is ready again."""
+    """Restart one child, or all one after the other; wait until each is ready again."""
     state = run_dir.running()
     if state is None:
         raise NotRunning("nothing is running, so there is nothing to restart.")
     for child in list(state["children"]) if name is None else [name]:
         if child not in state["children"]:
             known = ", ".join(state["children"])
-            raise Misused(f"{child} is not one of the running children; allowed is {known}.")
+            raise UsageError(f"{child} is not one of the running children; allowed is {known}.")
         _restart(run_dir, child)
         console.print(f"{child} was restarted and is ready")
     return 0
@@ -86,24 +86,26 @@ def _restart(run_dir: RunDir, name: str) -> None:
         time.sleep(_PAUSE_S)
         now = _running_child(run_dir, name)
     if refused := now.get("refused"):
-        raise RestartRefused(f"{name} was not restarted and goes on as it was: {refused}")
+        raise RestartRefused(f"{name} was not restarted and runs on unchanged: {refused}")
 
 
 def _running_child(run_dir: RunDir, name: str) -> dict[str, Any]:
-    """Return the record of a child and, as ``of``, the PID of the instance that has it."""
+    """Return the record of a child, with the PID of its instance under the key ``of``."""
     state = run_dir.running()
     if state is None:
-        raise RestartFailed(f"{name} did not come back; the last lines of its log say why.")
+        raise RestartFailed(
+            f"{name} did not become ready again; the last lines of its log say why."
+        )
     return dict(state["children"][name]) | {"of": state["pid"]}
 
 
 def status(run_dir: RunDir, console: Console, *, as_json: bool) -> int:
-    """Say what runs: exit code 0 when all is ready, 1 when not all is, 3 if nothing."""
+    """Print what runs; return 0 if all is ready, 1 if not, 3 if nothing runs."""
     state = run_dir.running()
     if as_json:
         console.print(json.dumps({"running": state is not None} | (state or {}), indent=2))
     elif state is None:
-        console.print(run_dir.stale() or "nothing is running")
+        console.print(run_dir.stale_notice() or "nothing is running")
     else:
         _describe(state, console)
     if state is None:
@@ -112,8 +114,10 @@ def status(run_dir: RunDir, console: Console, *, as_json: bool) -> int:
 
 
 def show_logs(run_dir: RunDir, names: Sequence[str], count: int, *, follow: bool) -> int:
-    """Print the last lines of the logs, then, if asked, what is added to them until Ctrl-C."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ``logs | head`` ends like any other program
+    """Print the last lines of the logs; with ``follow`` also new lines, until Ctrl-C."""
+    signal.signal(
+        signal.SIGPIPE, signal.SIG_DFL
+    )  # so that ``logs | head`` ends without a traceback
     width = max(map(len, names)) if len(names) > 1 else 0
     with ExitStack() as stack:
         tails = {name: stack.enter_context(Tail(run_dir.log(name), count)) for name in names}
@@ -144,7 +148,7 @@ def _describe(state: dict[str, Any], console: Console) -> None:
 
 def _headline(state: dict[str, Any] | None) -> str:
     if state is None:
-        return "an instance that has not said yet what it does"
+        return "an instance that has not written its state yet"
     ready = "ready" if state["ready"] else "not ready"
     urls = ", ".join(f"{name} {child['url']}" for name, child in state["children"].items())
     return f"PID {state['pid']} since {state['started_at']}, {ready}: {urls}"

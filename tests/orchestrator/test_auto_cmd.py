@@ -460,7 +460,7 @@ def test_a_restart_that_fails_says_so(sandbox: ProjectSandbox) -> None:
     done = sandbox.call("restart", "serving")
 
     assert done.returncode == 1
-    assert "serving did not come back" in done.stderr
+    assert "serving did not become ready again" in done.stderr
 
 
 def test_a_restart_that_would_end_the_gateway_is_refused_and_it_goes_on(
@@ -473,7 +473,7 @@ def test_a_restart_that_would_end_the_gateway_is_refused_and_it_goes_on(
     refused = sandbox.call("restart", "gateway")
 
     assert refused.returncode == 1
-    assert "gateway was not restarted and goes on as it was: gateway with" in refused.stderr
+    assert "gateway was not restarted and runs on unchanged: gateway with" in refused.stderr
     assert refused.stderr.endswith("gateway does not like its flags\n")
     assert sandbox.is_ready()
     assert sandbox.pid("gateway") == gateway

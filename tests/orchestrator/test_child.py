@@ -140,7 +140,7 @@ def test_reload_sends_hup(launch: Launch, tmp_path: Path) -> None:
 def test_the_cleanup_command_runs_however_the_child_ends(
     launch: Launch, tmp_path: Path, end: str
 ) -> None:
-    child = launch(end, after=["/bin/sh", "-c", "echo cleaned up"])
+    child = launch(end, cleanup=["/bin/sh", "-c", "echo cleaned up"])
 
     ended(child)
 

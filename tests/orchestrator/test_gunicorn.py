@@ -13,7 +13,7 @@ import pytest
 from orchestrator.child import ChildSpec
 from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
-from orchestrator.probe import Patient, at_all, missing_200
+from orchestrator.probe import BackgroundProbe, any_status, missing_200
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
 from tests.orchestrator.conftest import spec_of
@@ -47,7 +47,7 @@ def gunicorn(folder: Path, port: int) -> ChildSpec:
         argv=[sys.executable, "-m", "gunicorn", *options, "tiny:app"],
         env=dict(os.environ),
         ready=lambda: missing_200(url),
-        alive=Patient(url, accept=at_all, timeout_s=30),
+        alive=BackgroundProbe(url, accept=any_status, timeout_s=30),
         reloads=True,
     )
 

@@ -14,7 +14,7 @@ import pytest
 from orchestrator.child_state import ChildState
 from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
-from orchestrator.probe import Patient, missing_200, ok
+from orchestrator.probe import BackgroundProbe, missing_200, status_200
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
 from tests.orchestrator.conftest import gone, spec_of
@@ -50,7 +50,7 @@ def test_a_hung_child_is_killed_and_started_again(
         tmp_path,
         argv=[sys.executable, "-E", "-S", str(FAKE_SERVER), "--bind", f"127.0.0.1:{port}"],
         ready=lambda: missing_200(url),
-        alive=Patient(url, accept=ok, timeout_s=5),
+        alive=BackgroundProbe(url, accept=status_200, timeout_s=5),
     )
     supervisor = Supervisor(
         [spec], next_command=next_command, on_change=lambda *_: None, policy=DEFAULT_POLICY

@@ -66,7 +66,7 @@ def plan(folder: Path, port: int) -> Plan:
     return Plan(
         specs=[serving, gateway],
         ports=[("127.0.0.1", port, "--port")],
-        ready=lambda: ["ready"],
+        ready_lines=lambda: ["ready"],
         policy=BUSY,
     )
 

@@ -56,7 +56,7 @@ def test_last_lines(tmp_path: Path, count: int, lines: list[str]) -> None:
     assert last_lines(tmp_path / "a.log", count) == lines
 
 
-def test_last_lines_since_a_place(tmp_path: Path) -> None:
+def test_last_lines_since_a_position(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     nothing = end_of(path)
     path.write_text("old\nhalf")
@@ -71,7 +71,7 @@ def test_last_lines_since_a_place(tmp_path: Path) -> None:
     assert last_lines(path, 9, nothing) == ["old", "half a line", "new"]
 
 
-def test_last_lines_since_a_place_in_a_log_that_has_rotated(tmp_path: Path) -> None:
+def test_last_lines_since_a_position_in_a_log_that_has_rotated(tmp_path: Path) -> None:
     log = RotatingLog(tmp_path / "a.log", max_bytes=8)
     log.write(b"old\n")
     here = end_of(log.path)

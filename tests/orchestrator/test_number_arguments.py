@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from orchestrator.numbers import port, seconds, whole
+from orchestrator.number_arguments import port, seconds, whole_number
 
 
 @pytest.mark.parametrize(("text", "number"), [("1", 1), ("5000", 5000), ("65535", 65535)])
@@ -31,10 +31,10 @@ def test_what_are_no_seconds(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["2", "4"])
 def test_bounds_are_inclusive(text: str) -> None:
-    assert whole(2, 4)(text) == int(text)
+    assert whole_number(2, 4)(text) == int(text)
 
 
 @pytest.mark.parametrize("text", ["1", "5"])
 def test_beyond_the_bounds_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="from 2 to 4"):
-        whole(2, 4)(text)
+        whole_number(2, 4)(text)

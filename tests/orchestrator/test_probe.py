@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from orchestrator.probe import Patient, ask, at_all, first, missing_200, ok
+from orchestrator.probe import BackgroundProbe, any_status, ask, first, missing_200, status_200
 from tests.orchestrator.conftest import eventually
 from tests.orchestrator.project_sandbox import free_port
 
@@ -88,7 +88,7 @@ def test_first_of_nothing_missing_is_empty() -> None:
 
 
 def test_a_patient_probe_does_not_wait(url: str) -> None:
-    probe = Patient(f"{url}/200?0.3", accept=ok, timeout_s=5)
+    probe = BackgroundProbe(f"{url}/200?0.3", accept=status_200, timeout_s=5)
     started = time.monotonic()
 
     probe()
@@ -99,7 +99,7 @@ def test_a_patient_probe_does_not_wait(url: str) -> None:
 
 
 def test_a_good_answer_is_reported_once(url: str) -> None:
-    probe = Patient(f"{url}/200", accept=ok, timeout_s=5)
+    probe = BackgroundProbe(f"{url}/200", accept=status_200, timeout_s=5)
     eventually(lambda: probe() == "")
 
     assert probe() != ""
@@ -107,8 +107,8 @@ def test_a_good_answer_is_reported_once(url: str) -> None:
 
 @pytest.mark.parametrize(("status", "well"), [(200, True), (204, False), (503, False)])
 def test_what_a_probe_accepts(url: str, status: int, well: bool) -> None:
-    strict = Patient(f"{url}/{status}", accept=ok, timeout_s=5)
-    lax = Patient(f"{url}/{status}", accept=at_all, timeout_s=5)
+    strict = BackgroundProbe(f"{url}/{status}", accept=status_200, timeout_s=5)
+    lax = BackgroundProbe(f"{url}/{status}", accept=any_status, timeout_s=5)
     strict()
 
     eventually(lambda: lax() == "")
@@ -117,8 +117,8 @@ def test_what_a_probe_accepts(url: str, status: int, well: bool) -> None:
 
 def test_a_silent_server_is_never_well() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        probe = Patient(
-            f"http://127.0.0.1:{listener.getsockname()[1]}/", accept=at_all, timeout_s=0.1
+        probe = BackgroundProbe(
+            f"http://127.0.0.1:{listener.getsockname()[1]}/", accept=any_status, timeout_s=0.1
         )
         probe()
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from orchestrator.processes import children, command, group_lives, identity
+from orchestrator.processes import children, command_line, group_lives, identity
 from tests.orchestrator.conftest import eventually
 
 
@@ -33,11 +33,11 @@ def test_a_zombie_is_gone() -> None:
 
 def test_command_line_of_a_process() -> None:
     with subprocess.Popen(["/bin/sleep", "60"]) as process:
-        eventually(lambda: command(process.pid) == "/bin/sleep 60")
+        eventually(lambda: command_line(process.pid) == "/bin/sleep 60")
 
         assert children(os.getpid()) >= {process.pid}
         process.kill()
-    assert command(process.pid) == ""
+    assert command_line(process.pid) is None
 
 
 def test_a_group_lives_as_long_as_any_member() -> None:

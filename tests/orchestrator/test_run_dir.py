@@ -40,7 +40,7 @@ def test_only_one_holds_the_lock(run_dir: RunDir) -> None:
     second.release()
 
 
-def test_who_holds_the_lock_is_known_before_any_state_is_written(run_dir: RunDir) -> None:
+def test_the_holder_of_the_lock_is_known_before_any_state_is_written(run_dir: RunDir) -> None:
     assert run_dir.starting() is None
     run_dir.acquire()
 
@@ -52,7 +52,7 @@ def test_who_holds_the_lock_is_known_before_any_state_is_written(run_dir: RunDir
     assert run_dir.starting() is None
 
 
-def test_a_killed_holder_gives_the_lock_back(run_dir: RunDir) -> None:
+def test_a_killed_holder_releases_the_lock(run_dir: RunDir) -> None:
     argv = [sys.executable, "-c", HOLDER, str(run_dir.path)]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -67,18 +67,18 @@ def test_a_killed_holder_gives_the_lock_back(run_dir: RunDir) -> None:
     run_dir.release()
 
 
-def test_what_was_written_is_what_runs(run_dir: RunDir) -> None:
+def test_the_written_state_is_that_of_the_running_instance(run_dir: RunDir) -> None:
     run_dir.acquire()
 
     run_dir.write(own_record())
 
     assert run_dir.running() == own_record()
-    assert run_dir.stale() == ""
+    assert run_dir.stale_notice() is None
     run_dir.release()
     assert run_dir.running() is None
 
 
-def test_who_has_given_the_lock_back_cannot_harm_the_next(run_dir: RunDir) -> None:
+def test_a_second_release_leaves_the_next_holder_alone(run_dir: RunDir) -> None:
     run_dir.acquire()
     run_dir.release()
     following = RunDir(run_dir.path)
@@ -97,7 +97,7 @@ def test_the_state_of_another_process_with_this_pid_is_stale(run_dir: RunDir) ->
     run_dir.write(own_record() | {"identity": "1"})
 
     assert run_dir.running() is None
-    assert f"PID {os.getpid()} is another program now: " in run_dir.stale()
+    assert f"PID {os.getpid()} is another program now: " in (run_dir.stale_notice() or "")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"ready": true}'])
@@ -106,7 +106,7 @@ def test_a_damaged_state_file_counts_as_none(run_dir: RunDir, text: str) -> None
     (run_dir.path / "auto_cmd.json").write_text(text)
 
     assert run_dir.running() is None
-    assert run_dir.stale() == ""
+    assert run_dir.stale_notice() is None
 
 
 def test_a_file_for_a_child_is_rewritten_only_when_it_changes(run_dir: RunDir) -> None:
@@ -120,7 +120,7 @@ def test_a_file_for_a_child_is_rewritten_only_when_it_changes(run_dir: RunDir) -
     assert (run_dir.path / "models.config").read_text() == "two"
 
 
-def test_a_folder_that_cannot_be_had_is_said_so(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(RunDirUnusable, match="cannot be used for state and logs"):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import Misused
-from orchestrator.serving_command import NATIVE, Wish, serving_command, settle_kind
+from orchestrator.errors import UsageError
+from orchestrator.serving_command import NATIVE, ServingOptions, resolve_kind, serving_command
 
-WISH = Wish(
+OPTIONS = ServingOptions(
     rest_port=9000,
     grpc_port=8500,
     timeout_s=10,
@@ -27,7 +27,7 @@ FLAGS = [
     "--tensorflow_intra_op_parallelism=4",
     "--tensorflow_inter_op_parallelism=4",
 ]
-GENUINE = ["--model_config_file_poll_wait_seconds=2"]
+OFFICIAL = ["--model_config_file_poll_wait_seconds=2"]
 
 
 def machine(*programs: str) -> dict[str, str]:
@@ -46,43 +46,43 @@ def machine(*programs: str) -> dict[str, str]:
         ("none", [], "none"),
     ],
 )
-def test_which_serving_is_taken(wanted: str, programs: list[str], kind: str) -> None:
-    assert settle_kind(wanted, machine(*programs).get) == kind
+def test_which_serving_is_chosen(wanted: str, programs: list[str], kind: str) -> None:
+    assert resolve_kind(wanted, machine(*programs).get) == kind
 
 
 @pytest.mark.parametrize(("wanted", "program"), [("native", NATIVE), ("docker", "docker")])
-def test_a_serving_that_is_not_there_is_refused(wanted: str, program: str) -> None:
-    with pytest.raises(Misused, match=f"--serving {wanted} needs {program} on PATH"):
-        settle_kind(wanted, machine().get)
+def test_a_serving_that_is_not_installed_is_refused(wanted: str, program: str) -> None:
+    with pytest.raises(UsageError, match=f"--serving {wanted} needs {program} on PATH"):
+        resolve_kind(wanted, machine().get)
 
 
 def test_native_command() -> None:
-    command = serving_command("native", WISH, machine(NATIVE).get)
+    command = serving_command("native", OPTIONS, machine(NATIVE).get)
 
-    assert command.argv == [f"/usr/bin/{NATIVE}", *FLAGS, *GENUINE]
+    assert command.argv == [f"/usr/bin/{NATIVE}", *FLAGS, *OFFICIAL]
     assert "listens on all addresses" in command.warnings[0]
 
 
 def test_embedded_command() -> None:
-    command = serving_command("embedded", WISH, machine().get)
+    command = serving_command("embedded", OPTIONS, machine().get)
 
     start = ["/project/.venv/bin/python", "-m", "model_server"]
     cache = "--openvino_cache_dir=/project/.run/openvino"
     assert command.argv == [*start, *FLAGS, cache, "--shutdown_grace_seconds=10"]
-    assert command.said == f"embedded, as no {NATIVE} is on PATH"
+    assert command.description == f"embedded, as no {NATIVE} is on PATH"
     assert command.warnings == ()
 
 
-def test_embedded_server_is_told_how_to_compute() -> None:
-    wish = replace(WISH, computing=["--engine=openvino", "--precision=bf16"])
+def test_embedded_server_gets_the_engine_flags() -> None:
+    options = replace(OPTIONS, engine_flags=["--engine=openvino", "--precision=bf16"])
 
-    argv = serving_command("embedded", wish, machine().get).argv
+    argv = serving_command("embedded", options, machine().get).argv
 
     assert {"--engine=openvino", "--precision=bf16"} <= set(argv)
 
 
 def test_docker_command() -> None:
-    command = serving_command("docker", WISH, machine("docker").get)
+    command = serving_command("docker", OPTIONS, machine("docker").get)
 
     assert command.argv == [
         "/usr/bin/docker",
@@ -93,18 +93,18 @@ def test_docker_command() -> None:
         "tensorflow/serving:latest",
         *["--rest_api_port=8501", "--port=8500", "--model_config_file=/config/models.config"],
         *FLAGS[3:],
-        *GENUINE,
+        *OFFICIAL,
     ]
-    assert command.after == ["/usr/bin/docker", "rm", "--force", "auto_cmd-serving-9000"]
+    assert command.cleanup == ["/usr/bin/docker", "rm", "--force", "auto_cmd-serving-9000"]
 
 
 @pytest.mark.parametrize("kind", ["native", "embedded"])
-def test_labels_and_batching_are_asked_for_only_when_wanted(kind: str) -> None:
+def test_labels_and_batching_need_their_options(kind: str) -> None:
     labels = "--allow_version_labels_for_unavailable_models=true"
     batching = "--batching_parameters_file=/project/.run/batching.config"
-    full = Wish(**{**vars(WISH), "labels": True, "batching": True})
+    full = ServingOptions(**{**vars(OPTIONS), "labels": True, "batching": True})
 
-    plain_argv = serving_command(kind, WISH, machine(NATIVE).get).argv
+    plain_argv = serving_command(kind, OPTIONS, machine(NATIVE).get).argv
     full_argv = serving_command(kind, full, machine(NATIVE).get).argv
 
     assert {labels, batching, "--enable_batching=true"} <= set(full_argv) - set(plain_argv)
