@@ -24,13 +24,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from model_catalog.errors import CatalogError
-from model_catalog.folders import faults, version_folders
+from model_catalog.folders import Fault, faults, version_folders
 from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
 from model_catalog.serving_config import has_version_labels, serving_config
 from orchestrator.child_specs import gateway_child, serving_child
 from orchestrator.command_line import Program, run
 from orchestrator.doctor import (
     Finding,
+    Level,
     examine_check,
     examine_disk,
     examine_ports,
@@ -40,6 +41,7 @@ from orchestrator.doctor import (
 from orchestrator.errors import UsageError
 from orchestrator.instance import Plan
 from orchestrator.probe import ask, first
+from orchestrator.problem import Problem
 from orchestrator.resolved_options import ResolvedOptions, resolve
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.run_dir import RunDir
@@ -102,30 +104,32 @@ class ServedModels:
         """Tell whether the models file has a model of this name, served here or elsewhere."""
         return any(entry.name == name for entry in self._models.entries)
 
-    def missing(self, names: Sequence[str]) -> str:
-        """Return why the models are not served yet; empty when each is available or broken.
+    def missing(self, names: Sequence[str]) -> Problem | None:
+        """Return why the models are not served yet; None when each is available or broken.
 
         If all of them are broken, that is a problem too.
         """
         missing = first(self._unavailable(name) for name in names)
         if missing or not names or set(names) - set(self.broken):
             return missing
-        return f"no model can be loaded: {self.broken[names[0]]}"
+        return Problem(f"no model can be loaded: {self.broken[names[0]]}")
 
-    def _unavailable(self, name: str) -> str:
-        """Return the states of a model's versions; empty when one is available or all failed."""
+    def _unavailable(self, name: str) -> Problem | None:
+        """Return the states of a model's versions; None when one is available or all failed."""
         answer = ask(f"{self._options.serving_url}/v1/models/{quote(name)}")
         try:
             versions = json.loads(answer.body)["model_version_status"]
             states = [version["state"] for version in versions]
         except (ValueError, KeyError, TypeError):
-            return f"model {name}: no status yet"
+            return Problem(f"model {name}: no status yet")
         if set(states) == {"END"}:
             # A single assignment, since another thread may read ``broken``.
             self.broken[name] = str(versions[0].get("status", {}).get("error_message", "END"))
-            return ""
+            return None
         self.broken.pop(name, None)
-        return "" if "AVAILABLE" in states else f"model {name}: {', '.join(states) or 'no version'}"
+        if "AVAILABLE" in states:
+            return None
+        return Problem(f"model {name}: {', '.join(states) or 'no version'}")
 
     def write_config(self) -> None:
         """Write Serving's model config file, which the servers read again when it changes."""
@@ -261,12 +265,16 @@ def examine(arguments: argparse.Namespace, run_dir: RunDir) -> list[Finding]:
     try:
         models = load_models_file(options.models_file)
     except CatalogError as error:
-        return [*findings, Finding(str(error), CORRECT_IT)]
+        return [*findings, Finding(str(error), Level.WRONG, CORRECT_IT)]
     findings.append(examine_check(gateway_child(options, tuple), CORRECT_IT))
     for entry in ServedModels(options, models).entries:
-        found = [Finding(fault.text, fault.fix, fault.grave) for fault in faults(entry)]
+        found = [_finding(fault) for fault in faults(entry)]
         findings += found or [Finding(f"model {entry.name}: {entry.base_path}")]
     return findings
+
+
+def _finding(fault: Fault) -> Finding:
+    return Finding(fault.text, Level.WRONG if fault.grave else Level.NOTE, fault.fix)
 
 
 def needed(*extras: str) -> list[list[str]]:

@@ -1,7 +1,6 @@
-"""Start one process under a shim, see whether it lives, end it.
+"""Start, poll and end one child process, which runs under a shim (see ``shim``).
 
-Nothing here knows why a child is started or ended. A caller can rely on one promise: when ``poll``
-has returned an exit code, neither the child nor its descendants in the same session are left.
+When ``poll`` has returned an exit code, the child and the other processes of its group have ended.
 """
 
 from __future__ import annotations
@@ -15,18 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.problem import Problem
 from orchestrator.processes import children
 from orchestrator.shim import end_group
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
-Probe = Callable[[], str]
-"""Asks a child how it is; the empty string means well, any other text says what is missing."""
+Probe = Callable[[], Problem | None]
+"""Returns None when the child is well, else what is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChildSpec:
-    """How to start a child and how to tell that it is up."""
+    """How to start, probe, reload and end a child."""
 
     name: str
     argv: Sequence[str]
@@ -35,33 +35,33 @@ class ChildSpec:
     log: Path
 
     ready: Probe
-    """Whether the child does its whole work; asked until it first says yes."""
+    """Called until it first finds no problem: the child can do all its work."""
 
     alive: Probe
-    """Whether the child answers at all; asked from then on."""
+    """Called from then on: the child still answers."""
 
     grace_s: float = 30.0
-    """How long the child may take to end after TERM."""
+    """Seconds between TERM and KILL."""
 
     cleanup: Sequence[str] = ()
-    """A command that cleans up once the child has ended, however it ended."""
+    """Command to run after the child has ended for whatever reason."""
 
     reloads: bool = False
     """Whether HUP makes the child replace its workers without losing a request."""
 
     check: Sequence[str] = ()
-    """A command that says, by its exit code, whether the child could start; none passes always."""
+    """Command whose exit code tells whether the child could start; without one, it could."""
 
     url: str = ""
-    """Where the child answers, for people."""
+    """Root URL of the child, for the user."""
 
 
 class Child:
-    """A running child; its shim's exit code is its own."""
+    """A running child and its shim, which passes on the exit code of the child."""
 
     def __init__(self, spec: ChildSpec) -> None:
         control, own_end = os.pipe()
-        answer, shims_end = os.pipe()
+        pid_pipe, shims_end = os.pipe()
         try:
             self._shim = subprocess.Popen(
                 [*_shim_argv(spec), "--", *spec.argv],
@@ -73,14 +73,14 @@ class Child:
             )
         except OSError:
             os.close(own_end)
-            os.close(answer)
+            os.close(pid_pipe)
             raise
         finally:
             os.close(control)
             os.close(shims_end)
         self._control: int | None = own_end
         self._old_workers: frozenset[int] = frozenset()
-        with os.fdopen(answer, "rb") as first_line:
+        with os.fdopen(pid_pipe, "rb") as first_line:
             self.pid = int(first_line.readline() or 0)
 
     def poll(self) -> int | None:
@@ -88,46 +88,46 @@ class Child:
         code = self._shim.poll()
         if code is None:
             return None
-        if code < 0 and self.pid:  # the shim was killed: its child has nobody but us
+        if code < 0 and self.pid:  # the shim itself was killed and could not end the child
             end_group(self.pid, signal.SIGKILL)
             self.pid = 0
-        self._hang_up()
+        self._close_control()
         return 128 - code if code < 0 else code
 
     def terminate(self) -> None:
-        """TERM, then KILL when the grace time is over."""
-        self._tell(b"stop\n")
+        """Send TERM to the child, and KILL to its process group after the grace time."""
+        self._send(b"stop\n")
 
     def kill(self) -> None:
-        """KILL the child and its whole process group."""
-        self._tell(b"kill\n")
+        """Send KILL to the process group of the child."""
+        self._send(b"kill\n")
 
     def reload(self) -> None:
-        """Ask the child to replace its workers."""
+        """Send HUP, upon which the child replaces its workers."""
         self._old_workers = children(self.pid)
-        self._tell(b"reload\n")
+        self._send(b"reload\n")
 
     def reloaded(self) -> bool:
         """Tell whether the last reload has replaced every worker."""
         workers = children(self.pid)
         return bool(workers) and not workers & self._old_workers
 
-    def _tell(self, word: bytes) -> None:
+    def _send(self, word: bytes) -> None:
         if self._control is None:
             return
         try:
             os.write(self._control, word)
-        except BrokenPipeError:  # it has just ended; poll will say so
+        except BrokenPipeError:  # the shim has just ended; ``poll`` will return its exit code
             return
 
-    def _hang_up(self) -> None:
+    def _close_control(self) -> None:
         if self._control is not None:
             os.close(self._control)
             self._control = None
 
 
 def _shim_argv(spec: ChildSpec) -> list[str]:
-    # Without options and the caller's PYTHON… variables: only its child has a use for them.
+    # -E -s -S: a quicker start, and no effect of the caller's PYTHON… variables on the shim.
     argv = [sys.executable, "-E", "-s", "-S", "-m", "orchestrator.shim"]
     argv += ["--log", str(spec.log), "--cwd", str(spec.cwd), "--grace-s", str(spec.grace_s)]
     return [*argv, "--cleanup", json.dumps(list(spec.cleanup))]

@@ -7,6 +7,7 @@ from typing import Protocol
 from orchestrator.check import Checking
 from orchestrator.child import ChildSpec
 from orchestrator.lifecycle import State
+from orchestrator.problem import Problem
 
 
 class ChildProcess(Protocol):
@@ -55,12 +56,12 @@ class ChildState:
         """Number of consecutive failures."""
         self.was_ready = False
         """False until the child is ready; set back when the user asks for a stop and start."""
-        self.missing = ""
-        """What the last probe found missing; empty when nothing was."""
+        self.problem: Problem | None = None
+        """What the last probe found."""
         self.note = ""
         """Reason of the change of state that is being reported."""
-        self.refused = ""
-        """Why the last reload was refused; empty when it was not."""
+        self.refused: Problem | None = None
+        """Why the last reload was refused."""
 
     @property
     def pid(self) -> int:

@@ -1,6 +1,6 @@
-"""Look for what would keep children from working: interpreter, packages, ports, disk, folders.
+"""Check what the children need: interpreter, packages, ports, disk space and settings.
 
-A finding says what was found and, where something is wrong, the exact fix.
+Each check yields a finding: what was found and, where something is wrong, how to fix it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from orchestrator.check import Check
 from orchestrator.child import ChildSpec
 from orchestrator.console import Console
-from orchestrator.ports import problem
+from orchestrator.ports import port_problem
 
-_LEAST_FREE_BYTES = 1024**3
+OLDEST_PYTHON = (3, 11)
+NEWEST_PYTHON = (3, 13)
+_MIN_FREE_BYTES = 1024**3
 _VERSIONS = """
 import importlib.metadata as m, json, sys
 found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in m.distributions()}
@@ -28,24 +30,44 @@ print(json.dumps({"python": list(sys.version_info[:3]), "packages": found}))
 """
 
 
+class Level(Enum):
+    """How a finding counts; the values are the marks in the report."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Worth knowing; the servers work."""
+
+    WRONG = "WRONG"
+    """Keeps the servers from working."""
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; ``fix`` is empty when it is well."""
+    """The result of one check."""
 
     text: str
+    level: Level = Level.OK
     fix: str = ""
-    grave: bool = True
-    """Whether it keeps the children from working; else it is worth knowing only."""
+    """What to do about it; empty when all is well."""
+
+
+@dataclass(frozen=True)
+class _Interpreter:
+    version: tuple[int, ...]
+    packages: Mapping[str, str]
+
+
+class _InterpreterError(Exception):
+    """The interpreter cannot be started or fails."""
 
 
 def report(findings: Sequence[Finding], console: Console) -> int:
-    """Say every finding with its fix; exit code 1 when one of them is grave."""
+    """Print every finding with its fix; return 1 if one of them is WRONG, else 0."""
     for finding in findings:
-        mark = "ok" if not finding.fix else "WRONG" if finding.grave else "note"
-        console.print(f"{mark:6}{finding.text}")
+        console.print(f"{finding.level.value:6}{finding.text}")
         if finding.fix:
             console.print(f"{'':6}fix: {finding.fix}")
-    wrong = [finding for finding in findings if finding.fix and finding.grave]
+    wrong = [finding for finding in findings if finding.level is Level.WRONG]
     console.print(f"{len(wrong)} of {len(findings)} checks found something wrong")
     return 1 if wrong else 0
 
@@ -53,27 +75,33 @@ def report(findings: Sequence[Finding], console: Console) -> int:
 def examine_python(
     python: str, needed: Sequence[Sequence[str]], pinned: Mapping[str, str], fix: str
 ) -> Iterator[Finding]:
-    """Check the children's Python and its packages; of each group one package is enough."""
-    found = _ask_python(python)
-    if isinstance(found, str):
-        yield Finding(f"{python} does not run: {found}", fix)
+    """Check the children's Python and its packages; one package of each group is enough."""
+    try:
+        found = _ask_interpreter(python)
+    except _InterpreterError as error:
+        yield Finding(f"{python} does not run: {error}", Level.WRONG, fix)
         return
-    version = ".".join(map(str, found["python"]))
-    fine = (3, 11) <= tuple(found["python"][:2]) <= (3, 13)
-    yield Finding(f"Python {version} ({python})", "" if fine else "use Python 3.11 to 3.13")
+    text = f"Python {'.'.join(map(str, found.version))} ({python})"
+    if OLDEST_PYTHON <= found.version[:2] <= NEWEST_PYTHON:
+        yield Finding(text)
+    else:
+        yield Finding(text, Level.WRONG, "use Python 3.11 to 3.13")
     for group in needed:
-        yield _package(group, found["packages"], pinned, fix)
+        yield _package(group, found.packages, pinned, fix)
 
 
-def _ask_python(python: str) -> dict[str, Any] | str:
-    """Return version and packages of an interpreter, or why it does not say."""
+def _ask_interpreter(python: str) -> _Interpreter:
+    """Return version and packages of an interpreter, or raise _InterpreterError."""
     try:
         done = subprocess.run(  # noqa: S603 - the project's own Python
             [python, "-c", _VERSIONS], capture_output=True, text=True, check=False
         )
-        return dict(json.loads(done.stdout)) if done.returncode == 0 else done.stderr.strip()[-300:]
+        if done.returncode:
+            raise _InterpreterError(done.stderr.strip()[-300:])
+        answer = json.loads(done.stdout)
     except (OSError, ValueError) as error:
-        return str(error)
+        raise _InterpreterError(str(error)) from error
+    return _Interpreter(tuple(answer["python"]), answer["packages"])
 
 
 def _package(
@@ -81,15 +109,16 @@ def _package(
 ) -> Finding:
     name = next((name for name in group if name in found), None)
     if name is None:
-        return Finding(f"{' or '.join(group)} is not installed", fix)
-    wanted = pinned.get(name, found[name])
-    if found[name] == wanted:
+        return Finding(f"{' or '.join(group)} is not installed", Level.WRONG, fix)
+    tested = pinned.get(name, found[name])
+    if found[name] == tested:
         return Finding(f"{name} {found[name]}")
-    return Finding(f"{name} {found[name]}, tested is {wanted}", fix, grave=False)
+    text = f"{name} {found[name]}, while the project was tested with {tested}"
+    return Finding(text, Level.NOTE, fix)
 
 
 def pinned(constraints: Path) -> dict[str, str]:
-    """Return the versions that the project was tested with, from its constraints file."""
+    """Return the package versions of a constraints file, which the project was tested with."""
     if not constraints.exists():
         return {}
     text = constraints.read_text(encoding="utf-8")
@@ -97,36 +126,38 @@ def pinned(constraints: Path) -> dict[str, str]:
     return {name.lower().replace("_", "-"): version for name, version in pins}
 
 
-def examine_ports(ports: Sequence[tuple[str, int, str]], own: Sequence[int]) -> Iterator[Finding]:
-    """Check that every port is free or taken by an instance of ours."""
+def examine_ports(
+    ports: Sequence[tuple[str, int, str]], own_pids: Sequence[int]
+) -> Iterator[Finding]:
+    """Check that every port is free or used by the running instance."""
     for host, port, option in ports:
-        reason = problem(host, port)
-        if not reason:
+        problem = port_problem(host, port)
+        if problem is None:
             yield Finding(f"port {port} on {host} is free")
-        elif any(f"PID {pid} " in reason for pid in own):
-            yield Finding(f"port {port} on {host} is ours: it {reason}")
+        elif problem.pids & set(own_pids):
+            yield Finding(f"port {port} on {host} is used by the running instance")
         else:
-            yield Finding(
-                f"port {port} on {host} {reason}", f"stop it, or choose another: {option}"
-            )
+            fix = f"stop that process, or choose another port with {option}"
+            yield Finding(f"port {port} on {host} {problem}", Level.WRONG, fix)
 
 
 def examine_check(spec: ChildSpec, fix: str) -> Finding:
-    """Check with a child's own check that it would start."""
-    said = Check(spec).wait()
-    if said:
-        return Finding(f"{spec.name} would not start: {said}", fix)
+    """Run the check of a child."""
+    problem = Check(spec).wait()
+    if problem:
+        return Finding(f"{spec.name} would not start: {problem}", Level.WRONG, fix)
     return Finding(f"{spec.name} would start with these settings")
 
 
 def examine_disk(folder: Path) -> Iterator[Finding]:
-    """Check that the folder can be written and that there is room for logs and models."""
+    """Check that the folder can be written and that the disk has room for logs and models."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
-        yield Finding(
-            f"{existing} cannot be written",
-            "chown it to this user, or choose another with --run-dir",
-        )
+        fix = "make this user its owner with chown, or choose another folder with --run-dir"
+        yield Finding(f"{existing} cannot be written", Level.WRONG, fix)
     free = shutil.disk_usage(existing).free
     text = f"{free / 1024**3:.1f} GiB free at {existing}"
-    yield Finding(text, "" if free >= _LEAST_FREE_BYTES else "free some disk space: 1 GiB at least")
+    if free >= _MIN_FREE_BYTES:
+        yield Finding(text)
+    else:
+        yield Finding(text, Level.WRONG, "free some disk space: at least 1 GiB is needed")

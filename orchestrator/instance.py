@@ -22,7 +22,7 @@ from orchestrator.errors import PortTaken, RunDirUnusable
 from orchestrator.lifecycle import State
 from orchestrator.logs import LogPosition, end_of, last_lines
 from orchestrator.notify import notify
-from orchestrator.ports import problem
+from orchestrator.ports import port_problem
 from orchestrator.processes import identity
 from orchestrator.restart_policy import DEFAULT_POLICY, RestartPolicy
 from orchestrator.run_dir import RunDir, is_same_process
@@ -124,7 +124,9 @@ class Instance:
         if self._announced or self._supervisor.stopping:
             return
         missing = "; ".join(
-            child.missing for child in children if child.state is State.STARTING and child.missing
+            str(child.problem)
+            for child in children
+            if child.state is State.STARTING and child.problem
         )
         if missing:
             self._console.progress(missing, time.time() - self._started)
@@ -182,7 +184,7 @@ def _record(child: ChildState) -> dict[str, Any]:
         "starts": child.starts,
         "generation": child.generation,
         "note": child.note,
-        "refused": child.refused,
+        "refused": str(child.refused or ""),
     }
 
 
@@ -197,9 +199,9 @@ def await_leftovers(plan: Plan, run_dir: RunDir, console: Console) -> None:
 def check_ports(plan: Plan) -> None:
     """Raise PortTaken if a child could not listen on one of its ports."""
     for host, port, option in plan.ports:
-        reason = problem(host, port)
-        if reason:
-            raise PortTaken(f"port {port} on {host} {reason}; choose another with {option}.")
+        problem = port_problem(host, port)
+        if problem:
+            raise PortTaken(f"port {port} on {host} {problem}; choose another with {option}.")
 
 
 def _await_children(run_dir: RunDir, console: Console, timeout_s: float) -> None:

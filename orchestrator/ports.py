@@ -1,4 +1,4 @@
-"""Say whether a port can be had, and who has it: by ``/proc`` on Linux, by ``lsof`` elsewhere."""
+"""Tell whether a port is free, and which processes use it: ``/proc`` on Linux, else ``lsof``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.problem import Problem
 from orchestrator.processes import command_line
 
 _LISTENING = "0A"
@@ -17,8 +19,16 @@ _CONNECT_S = 0.5
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - looked up, not bound
 
 
-def problem(host: str, port: int) -> str:
-    """Return why a child could not listen there, as a clause; empty when it could."""
+@dataclass(frozen=True)
+class PortProblem(Problem):
+    """Why a child could not listen on a port, as a clause without subject."""
+
+    pids: frozenset[int] = frozenset()
+    """The processes that listen on it, as far as this user may see them."""
+
+
+def port_problem(host: str, port: int) -> PortProblem | None:
+    """Return why a child could not listen on the port; None when it could."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -27,15 +37,17 @@ def problem(host: str, port: int) -> str:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        return _taken_by(port) if error.errno == errno.EADDRINUSE else f"cannot be had: {error}"
-    # macOS lets a narrow address be bound beside a listener on all addresses.
+        if error.errno == errno.EADDRINUSE:
+            return _taken(port)
+        return PortProblem(f"cannot be used: {error}")
+    # macOS allows binding one address while another process listens on all addresses.
     with socket.socket(family, kind, protocol) as probe:
         probe.settimeout(_CONNECT_S)
-        return "" if probe.connect_ex(address) else _taken_by(port)
+        return None if probe.connect_ex(address) else _taken(port)
 
 
-def same(one: tuple[str, int], other: tuple[str, int]) -> bool:
-    """Tell whether two addresses cannot be had at once; one of all addresses meets every other."""
+def conflict(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Tell whether two listeners would need the same port on the same address."""
     if one[1] != other[1]:
         return False
     hosts = {_resolved(host) for host, _ in (one, other)}
@@ -45,24 +57,25 @@ def same(one: tuple[str, int], other: tuple[str, int]) -> bool:
 def _resolved(host: str) -> str:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError:  # ``problem`` will say so
+    except OSError:  # ``port_problem`` reports it
         return host
     return str(found[0][4][0])
 
 
-def _taken_by(port: int) -> str:
-    return f"is taken by {owner(port) or 'a process that this user cannot see'}"
+def _taken(port: int) -> PortProblem:
+    pids = listeners(port)
+    named = [f"PID {pid} ({command_line(pid) or 'command not visible'})" for pid in sorted(pids)]
+    owners = ", ".join(named) or "a process that this user cannot see"
+    return PortProblem(f"is taken by {owners}", pids)
 
 
-def owner(port: int) -> str:
-    """Return who listens on the port, as PID and command line; empty when that cannot be seen."""
-    pids = _owners_by_proc(port) if sys.platform.startswith("linux") else _owners_by_lsof(port)
-    return ", ".join(
-        f"PID {pid} ({command_line(pid) or 'command not visible'})" for pid in sorted(pids)
-    )
+def listeners(port: int) -> frozenset[int]:
+    """Return the PIDs of the processes that listen on the port, where this user may see them."""
+    linux = sys.platform.startswith("linux")
+    return frozenset(_listeners_by_proc(port) if linux else _listeners_by_lsof(port))
 
 
-def _owners_by_proc(port: int) -> set[int]:
+def _listeners_by_proc(port: int) -> set[int]:
     wanted = {f"socket:[{inode}]" for inode in _inodes(port)}
     found = set()
     for link in Path("/proc").glob("[0-9]*/fd/*") if wanted else ():
@@ -83,7 +96,7 @@ def _inodes(port: int) -> set[str]:
     return {row[9] for row in rows if row[1].endswith(suffix) and row[3] == _LISTENING}
 
 
-def _owners_by_lsof(port: int) -> set[int]:
+def _listeners_by_lsof(port: int) -> set[int]:
     lsof = shutil.which("lsof")
     if lsof is None:
         return set()

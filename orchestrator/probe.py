@@ -1,4 +1,4 @@
-"""Ask a URL how it is. Plain sockets, no proxy: the one asked is a child on this machine."""
+"""Send GET requests to the children and judge the answers; proxies are never used."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
+from orchestrator.problem import Problem
+
 _TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; status 0 stands for no answer, then ``body`` says why."""
+    """An HTTP response, or the reason why there is none."""
 
-    status: int
-    body: bytes
+    status: int | None
+    """HTTP status; None when there was no response."""
+
+    body: bytes = b""
+    error: str = ""
+    """Why there was no response."""
 
 
 def ask(url: str, timeout_s: float = _TIMEOUT_S) -> Answer:
-    """GET the URL; never raises."""
+    """Send a GET request; network errors are part of the answer and never raised."""
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout_s)
     try:
@@ -29,60 +35,66 @@ def ask(url: str, timeout_s: float = _TIMEOUT_S) -> Answer:
         response = connection.getresponse()
         return Answer(response.status, response.read())
     except (OSError, HTTPException) as error:
-        return Answer(0, str(error).encode())
+        return Answer(None, error=str(error))
     finally:
         connection.close()
 
 
-def missing_200(url: str) -> str:
-    """Return the empty string when the URL answers 200, else what it answers instead."""
+def missing_200(url: str) -> Problem | None:
+    """Return None when the URL answers 200, else what it answers."""
     answer = ask(url)
     if answer.status == 200:
-        return ""
-    return f"{url} answers {answer.status}" if answer.status else f"{url} does not answer"
+        return None
+    if answer.status is None:
+        return Problem(f"{url} does not answer")
+    return Problem(f"{url} answers {answer.status}")
 
 
-def first(missing: Iterable[str]) -> str:
-    """Return the first text that says that something is missing, asking no further."""
-    return next(filter(None, missing), "")
+def first(problems: Iterable[Problem | None]) -> Problem | None:
+    """Return the first problem, without asking for the ones after it."""
+    return next(filter(None, problems), None)
 
 
 class BackgroundProbe:
-    """Asks in a thread: a hung child does not hold up the loop, a busy one may take its time.
+    """A probe that asks in a thread, so that a slow or hung server does not hold up the caller.
 
-    A good answer is reported once, so that an old one never passes for a new one.
+    Each call returns the answer that has arrived since the last one and starts the next request. A
+    good answer is reported once, so that an old one is never taken for a new one.
     """
 
-    def __init__(self, url: str, *, accept: Callable[[int], bool], timeout_s: float) -> None:
+    def __init__(self, url: str, *, accept: Callable[[int | None], bool], timeout_s: float) -> None:
         self._url = url
         self._accept = accept
         self._timeout_s = timeout_s
         self._asked_at = 0.0
         self._thread: threading.Thread | None = None
-        self._answer = Answer(0, b"not asked yet")
+        self._answer = Answer(None, error="not asked yet")
 
-    def __call__(self) -> str:
-        """Return the empty string when an answer has come since the last call, else what is so."""
+    def __call__(self) -> Problem | None:
+        """Return None when an accepted answer has arrived since the last call."""
         if self._thread is not None and self._thread.is_alive():
-            return f"{self._url} has been asked {time.monotonic() - self._asked_at:.0f} s ago"
+            waited_s = time.monotonic() - self._asked_at
+            return Problem(f"{self._url} has not answered for {waited_s:.0f} s")
         answer = self._answer
-        self._answer = Answer(0, b"")
+        self._answer = Answer(None, error="no answer yet")
         self._asked_at = time.monotonic()
         self._thread = threading.Thread(target=self._ask, daemon=True)
         self._thread.start()
         if self._accept(answer.status):
-            return ""
-        return f"{self._url} answers {answer.status or answer.body.decode()}"
+            return None
+        if answer.status is None:
+            return Problem(f"{self._url} does not answer: {answer.error}")
+        return Problem(f"{self._url} answers {answer.status}")
 
     def _ask(self) -> None:
         self._answer = ask(self._url, self._timeout_s)
 
 
-def any_status(status: int) -> bool:
-    """Accept any answer."""
-    return status > 0
+def any_status(status: int | None) -> bool:
+    """Accept every response."""
+    return status is not None
 
 
-def status_200(status: int) -> bool:
-    """Accept nothing but 200."""
+def status_200(status: int | None) -> bool:
+    """Accept a response with status 200 only."""
     return status == 200

@@ -18,7 +18,7 @@ from orchestrator.cpus import usable_cpus
 from orchestrator.errors import UsageError
 from orchestrator.notify import VARIABLE as NOTIFY
 from orchestrator.number_arguments import seconds
-from orchestrator.ports import same
+from orchestrator.ports import conflict
 from orchestrator.run_dir import RunDir
 from orchestrator.serving_command import resolve_kind
 from orchestrator.start_options import DEADLINE_S, LOCAL
@@ -121,7 +121,7 @@ def resolve(arguments: argparse.Namespace, run_dir: RunDir, root: Path) -> Resol
 
 def _refuse_equal_ports(options: ResolvedOptions) -> None:
     for (host, number, option), (other_host, other, other_option) in combinations(options.ports, 2):
-        if same((host, number), (other_host, other)):
+        if conflict((host, number), (other_host, other)):
             raise UsageError(
                 f"{option} and {other_option} are both {number}; choose two different ports."
             )

@@ -1,13 +1,14 @@
-"""Keep one child, so that it never outlives the supervisor. A program of its own, started by Child.
+"""A small program between the supervisor and a child: no child outlives the supervisor.
 
-    python -m orchestrator.shim --log FILE --cwd DIR --grace-s S -- ARGV…
+    python -m orchestrator.shim --log FILE --cwd DIR --grace-s S [--cleanup JSON] -- ARGV…
 
-Standard input is a pipe from the supervisor: a line ``stop`` means TERM, the grace time, KILL; a
-line ``kill`` means KILL at once; ``reload`` means HUP; the end of the pipe means that the
-supervisor is gone, however it died, and is the same as ``stop``. Standard output tells the
-supervisor the child's PID. Whatever the child prints goes to a rotating log. The child gets a
-session of its own, and what is left of its process group when it has ended is ended too. The exit
-code is the child's, or 128 plus the number of the signal that ended it.
+Standard input is a pipe from the supervisor. The line ``stop`` means TERM and, after the grace
+time, KILL; ``kill`` means KILL; ``reload`` means HUP. The end of the pipe means that the supervisor
+has ended and is the same as ``stop``. Standard output tells the supervisor the PID of the child.
+
+The output of the child goes to a rotating log. The child leads a new session. When it has
+ended, what is left of its process group is ended too, and then the cleanup command is run. The exit
+code is that of the child, or 128 plus the number of the signal that ended it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from orchestrator.processes import group_lives
 
 CANNOT_START = 127
 _LEFTOVERS_S = 2.0
-_AFTER_S = 20.0
+_CLEANUP_S = 20.0
 _STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
@@ -46,19 +47,19 @@ class Shim:
         self._selector = selectors.PollSelector()
 
     def run(self, wake: int) -> int:
-        """Serve the control pipe and the log until the child has ended; return its exit code."""
-        self._listen(wake, self._wake)
-        self._listen(sys.stdin.fileno(), self._obey)
-        self._listen(self._output, self._pump)
+        """Handle signals, commands and output until the child has ended; return its exit code."""
+        self._listen(wake, self._handle_signals)
+        self._listen(sys.stdin.fileno(), self._handle_commands)
+        self._listen(self._output, self._copy_output)
         while self._child.poll() is None:
-            self._turn()
+            self._step()
         self._end_leftovers()
         return exit_code(self._child.returncode)
 
     def _listen(self, file: int, act: Callable[[int], None]) -> None:
         self._selector.register(file, selectors.EVENT_READ, act)
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         left = None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
         self._serve(left)
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
@@ -69,18 +70,18 @@ class Shim:
         for key, _ in self._selector.select(timeout_s):
             key.data(key.fd)
 
-    def _wake(self, file: int) -> None:
+    def _handle_signals(self, file: int) -> None:
         if _STOPPING & set(os.read(file, 512)):
             self._stop()
 
-    def _obey(self, file: int) -> None:
+    def _handle_commands(self, file: int) -> None:
         received = os.read(file, 512)
         if not received:
             self._selector.unregister(file)
         for word in received.split() or [b"stop"]:
             {b"stop": self._stop, b"kill": self._kill, b"reload": self._reload}[word]()
 
-    def _pump(self, file: int) -> None:
+    def _copy_output(self, file: int) -> None:
         data = os.read(file, 65536)
         self._log.write(data)
         if not data:
@@ -89,7 +90,7 @@ class Shim:
     def _stop(self) -> None:
         if self._kill_at is None:
             self._kill_at = time.monotonic() + self._grace_s
-            # To the child alone: gunicorn's master lets its workers finish their requests.
+            # Not to the group: gunicorn's master lets its workers finish their requests.
             self._child.send_signal(signal.SIGTERM)
 
     def _kill(self) -> None:
@@ -99,7 +100,7 @@ class Shim:
         self._child.send_signal(signal.SIGHUP)
 
     def _end_leftovers(self) -> None:
-        """TERM what of the child's process group has outlived it; read the last output."""
+        """Send TERM to the rest of the child's process group; read the last output."""
         end_group(self._child.pid, signal.SIGTERM)
         deadline = time.monotonic() + _LEFTOVERS_S
         self._serve(0)
@@ -108,7 +109,7 @@ class Shim:
 
 
 def end_group(group: int, number: signal.Signals) -> None:
-    """Send a signal to a process group; one that is gone already is fine."""
+    """Send a signal to a process group, which may have ended already."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):  # macOS: EPERM when only zombies are left
@@ -116,25 +117,25 @@ def end_group(group: int, number: signal.Signals) -> None:
 
 
 def clean_up(argv: Sequence[str], log: RotatingLog) -> None:
-    """Run the command that follows the child, if there is one; its failure is only logged."""
+    """Run the cleanup command, if there is one; failures go to the log."""
     if not argv:
         return
     try:
-        done = subprocess.run(  # noqa: S603 - the supervisor says what to start
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_AFTER_S, check=False
+        done = subprocess.run(  # noqa: S603 - the command is the supervisor's
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_CLEANUP_S, check=False
         )
         log.write(done.stdout + done.stderr)
     except (OSError, subprocess.TimeoutExpired) as error:
-        log.write(f"{argv[0]} did not clean up: {error}\n".encode())
+        log.write(f"the cleanup command {argv[0]} failed: {error}\n".encode())
 
 
 def exit_code(returncode: int) -> int:
-    """Return the exit code as a shell reports it: 128 plus the signal for a killed child."""
+    """Return the exit code as a shell reports it: 128 plus the signal number after a signal."""
     return 128 - returncode if returncode < 0 else returncode
 
 
-def watch_signals() -> int:
-    """Make every signal that matters a byte in a pipe; return the end to read."""
+def signal_pipe() -> int:
+    """Write the numbers of signals to a pipe; return its end for reading."""
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -144,10 +145,10 @@ def watch_signals() -> int:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Start the child, say its PID, keep it."""
+    """Start the child, print its PID, and run until it has ended."""
     options = _parser().parse_args(argv)
     log = RotatingLog(options.log)
-    wake = watch_signals()
+    wake = signal_pipe()
     output, childs_end = os.pipe()
     try:
         child = _start(options.argv, options.cwd, childs_end)
@@ -174,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _start(argv: Sequence[str], cwd: str, output: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - the supervisor says what to start
+    return subprocess.Popen(  # noqa: S603 - the command is the supervisor's
         argv,
         cwd=cwd,
         stdin=subprocess.DEVNULL,

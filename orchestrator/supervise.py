@@ -17,6 +17,7 @@ from orchestrator.child import Child, ChildSpec
 from orchestrator.child_state import ChildProcess, ChildState
 from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import Event, State, advance
+from orchestrator.problem import Problem
 from orchestrator.restart_policy import DEFAULT_POLICY, RestartPolicy
 
 EXIT_STOPPED = 0
@@ -94,7 +95,7 @@ class Supervisor:
         ):
             return None
         child.failures = 0
-        child.refused = ""
+        child.refused = None
         child.start_at = self._clock()
         if child.spec.reloads and child.state is State.READY:
             return Event.RELOAD
@@ -138,12 +139,12 @@ class Supervisor:
 
     def _check_event(self, child: ChildState, check: Checking) -> Event | None:
         """Reload once the check has passed; refuse the reload when it has failed."""
-        said = check.said()
-        if said is None:
+        result = check.poll()
+        if result is None:
             return None
-        child.check, child.refused = None, said
-        if said:
-            child.note = f"not restarted: {said}"
+        child.check, child.refused = None, result.problem
+        if result.problem:
+            child.note = f"not restarted: {result.problem}"
             return Event.RELOAD_REFUSED
         if child.process:
             child.process.reload()
@@ -152,12 +153,12 @@ class Supervisor:
     def _probe_event(self, child: ChildState) -> Event | None:
         if self._clock() < child.probe_at:
             return None
-        child.missing = self._missing(child)
+        child.problem = self._probe(child)
         now = self._clock()
         ready = child.state is State.READY
         policy = self._policy
         child.probe_at = now + (policy.probe_every_s if ready else policy.startup_probe_every_s)
-        if child.missing:
+        if child.problem:
             return self._timeout_event(child, now)
         child.answered_at = now
         if not ready:
@@ -167,11 +168,11 @@ class Supervisor:
             child.failures = 0
         return None
 
-    def _missing(self, child: ChildState) -> str:
+    def _probe(self, child: ChildState) -> Problem | None:
         if child.state is State.READY:
             return child.spec.alive()
         if child.state is State.RELOADING and child.process and not child.process.reloaded():
-            return "workers are being replaced"
+            return Problem("workers are being replaced")
         return child.spec.ready()
 
     def _timeout_event(self, child: ChildState, now: float) -> Event | None:
@@ -186,7 +187,7 @@ class Supervisor:
 
     def _failure(self, child: ChildState, event: Event, text: str) -> Event:
         child.failures += 1
-        child.note = f"{text}: {child.missing}"
+        child.note = f"{text}: {child.problem}"
         return event
 
     def _apply(self, child: ChildState, event: Event) -> None:

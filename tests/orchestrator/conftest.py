@@ -34,8 +34,8 @@ class Launch(Protocol):
     def __call__(self, script: str, **spec: Any) -> Child: ...
 
 
-def nothing_missing() -> str:
-    return ""
+def nothing_missing() -> None:
+    return None
 
 
 def spec_of(script: str, folder: Path, **fields: Any) -> ChildSpec:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.check import CheckResult
 from orchestrator.child import ChildSpec
 from orchestrator.child_state import ChildState
 from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
+from orchestrator.problem import Problem
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
 
@@ -50,11 +52,11 @@ class FakeProcess:
 class FakeCheck:
     """A check whose result the test sets."""
 
-    answer: str | None = None
+    result: CheckResult | None = None
     ended: bool = False
 
-    def said(self) -> str | None:
-        return self.answer
+    def poll(self) -> CheckResult | None:
+        return self.result
 
     def end(self) -> None:
         self.ended = True
@@ -73,7 +75,7 @@ class Simulation:
         """Children whose process ends with code 1 at once."""
         self.processes: dict[str, FakeProcess] = {}
         """The newest process of each child."""
-        self.check = FakeCheck("")
+        self.check = FakeCheck(CheckResult())
         self.history: list[str] = []
         """Every change of state, as child and new state."""
         self.notes: list[str] = []
@@ -119,8 +121,8 @@ class Simulation:
             env={},
             cwd=Path(),
             log=Path(),
-            ready=lambda: "" if name in self.up else f"{name} is not up",
-            alive=lambda: "" if name in self.up else f"{name} is silent",
+            ready=lambda: None if name in self.up else Problem(f"{name} is not up"),
+            alive=lambda: None if name in self.up else Problem(f"{name} is silent"),
             reloads=reloads,
         )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import auto_cmd
-from orchestrator.ports import problem
+from orchestrator.ports import port_problem
 from orchestrator.probe import ask
 from orchestrator.processes import identity
 from tests.orchestrator.conftest import eventually, gone
@@ -29,8 +29,8 @@ def sandbox(tmp_path: Path) -> Iterator[ProjectSandbox]:
 
 def assert_nothing_left(sandbox: ProjectSandbox) -> None:
     assert sandbox.call("status").returncode == 3
-    assert not problem("127.0.0.1", sandbox.port)
-    assert not problem("127.0.0.1", sandbox.serving_port)
+    assert not port_problem("127.0.0.1", sandbox.port)
+    assert not port_problem("127.0.0.1", sandbox.serving_port)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -203,7 +203,7 @@ def test_the_native_server_is_used_when_it_is_on_path(sandbox: ProjectSandbox) -
 def test_a_taken_port_is_reported_with_its_process(sandbox: ProjectSandbox) -> None:
     stranger = [sys.executable, "-E", "-S", str(FAKE_SERVER), "--bind", f"127.0.0.1:{sandbox.port}"]
     with subprocess.Popen(stranger, cwd="/", stderr=subprocess.DEVNULL) as process:
-        eventually(lambda: problem("127.0.0.1", sandbox.port))
+        eventually(lambda: port_problem("127.0.0.1", sandbox.port))
 
         refused = sandbox.call("start")
         process.kill()
@@ -562,7 +562,7 @@ def test_doctor_knows_the_ports_of_the_running_instance(sandbox: ProjectSandbox)
 
     found = sandbox.call("doctor")
 
-    assert f"port {sandbox.port} on 127.0.0.1 is ours" in found.stdout
+    assert f"port {sandbox.port} on 127.0.0.1 is used by the running instance" in found.stdout
 
 
 def test_a_model_that_gets_its_first_version_is_added_to_the_native_servers_config(

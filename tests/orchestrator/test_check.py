@@ -3,20 +3,21 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from orchestrator.check import Check
+from orchestrator.check import Check, CheckResult
 from tests.orchestrator.conftest import spec_of
 
 
-def said(folder: Path, script: str, timeout_s: float = 30) -> str:
-    return Check(spec_of("", folder, check=["/bin/sh", "-c", script]), timeout_s).wait()
+def said(folder: Path, script: str, timeout_s: float = 30) -> str | None:
+    problem = Check(spec_of("", folder, check=["/bin/sh", "-c", script]), timeout_s).wait()
+    return problem.text if problem else None
 
 
 def test_a_child_without_a_check_passes_at_once(tmp_path: Path) -> None:
-    assert Check(spec_of("", tmp_path)).said() == ""
+    assert Check(spec_of("", tmp_path)).poll() == CheckResult()
 
 
-def test_a_check_that_ends_well_says_nothing_whatever_it_prints(tmp_path: Path) -> None:
-    assert said(tmp_path, "echo a warning") == ""
+def test_a_check_that_ends_well_has_no_problem_whatever_it_prints(tmp_path: Path) -> None:
+    assert said(tmp_path, "echo a warning") is None
 
 
 def test_a_check_that_fails_gives_its_last_lines(tmp_path: Path) -> None:
@@ -33,13 +34,13 @@ def test_a_check_runs_where_the_child_would_and_as_it_would(tmp_path: Path) -> N
     check = ["/bin/sh", "-c", 'pwd; echo "$COLOUR"; exit 1']
     spec = spec_of("", tmp_path, check=check, env={"COLOUR": "red"})
 
-    assert Check(spec).wait() == f"{tmp_path}\nred"
+    assert str(Check(spec).wait()) == f"{tmp_path}\nred"
 
 
 def test_a_check_that_cannot_be_started_has_not_passed(tmp_path: Path) -> None:
     spec = spec_of("", tmp_path, check=["/no/such/program"])
 
-    assert "/no/such/program" in Check(spec).wait()
+    assert "/no/such/program" in str(Check(spec).wait())
 
 
 def test_a_check_that_hangs_is_ended(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.console import Console
 from orchestrator.doctor import (
     Finding,
+    Level,
     examine_check,
     examine_disk,
     examine_ports,
@@ -30,10 +31,10 @@ def test_this_python_and_its_packages_are_well() -> None:
     assert [finding.fix for finding in findings] == ["", ""]
 
 
-def test_a_missing_package_is_grave() -> None:
+def test_a_missing_package_is_wrong() -> None:
     findings = list(examine_python(sys.executable, [["no-such-package", "nor-this"]], {}, FIX))
 
-    assert findings[1] == Finding("no-such-package or nor-this is not installed", FIX)
+    assert findings[1] == Finding("no-such-package or nor-this is not installed", Level.WRONG, FIX)
 
 
 def test_one_package_of_a_group_is_enough() -> None:
@@ -45,14 +46,15 @@ def test_one_package_of_a_group_is_enough() -> None:
 def test_an_untested_version_is_worth_knowing() -> None:
     findings = list(examine_python(sys.executable, [["pytest"]], {"pytest": "0.1"}, FIX))
 
-    assert not findings[1].grave
-    assert "tested is 0.1" in findings[1].text
+    assert findings[1].level is Level.NOTE
+    assert "tested with 0.1" in findings[1].text
 
 
-def test_a_python_that_does_not_run_is_grave() -> None:
+def test_a_python_that_does_not_run_is_wrong() -> None:
     findings = list(examine_python("/no/such/python", [["pytest"]], {}, FIX))
 
     assert len(findings) == 1
+    assert findings[0].level is Level.WRONG
     assert findings[0].fix == FIX
 
 
@@ -67,7 +69,7 @@ def test_which_pythons_are_fine(tmp_path: Path, version: list[int], fine: bool) 
 
     findings = list(examine_python(str(tmp_path / "python"), [], {}, FIX))
 
-    assert (findings[0].fix == "") == fine
+    assert (findings[0].level is Level.OK) == fine
 
 
 def test_pinned_versions_are_read_from_the_constraints(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ def test_pinned_versions_are_read_from_the_constraints(tmp_path: Path) -> None:
     assert pinned(tmp_path / "absent") == {}
 
 
-def test_a_port_of_a_stranger_is_grave_and_our_own_is_not() -> None:
+def test_a_taken_port_is_wrong_unless_the_instance_has_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ports = [("127.0.0.1", listener.getsockname()[1], "--port")]
 
@@ -99,11 +101,11 @@ def test_a_free_port_is_well() -> None:
     assert next(examine_ports([("127.0.0.1", free_port(), "--port")], [])).fix == ""
 
 
-def test_a_child_whose_check_fails_is_grave(tmp_path: Path) -> None:
+def test_a_child_whose_check_fails_is_wrong(tmp_path: Path) -> None:
     fails = spec_of("", tmp_path, name="gateway", check=["/bin/sh", "-c", "echo a typo; exit 1"])
     passes = spec_of("", tmp_path, name="gateway", check=["/bin/sh", "-c", "exit 0"])
 
-    assert examine_check(fails, FIX) == Finding("gateway would not start: a typo", FIX)
+    assert examine_check(fails, FIX) == Finding("gateway would not start: a typo", Level.WRONG, FIX)
     assert examine_check(passes, FIX).fix == ""
 
 
@@ -114,9 +116,13 @@ def test_a_folder_that_is_yet_to_be_made_is_judged_by_its_parent(tmp_path: Path)
     assert str(tmp_path) in findings[0].text
 
 
-def test_the_report_counts_what_is_grave() -> None:
+def test_the_report_counts_what_is_wrong() -> None:
     stream = io.StringIO()
-    findings = [Finding("fine"), Finding("odd", "look", grave=False), Finding("bad", "mend it")]
+    findings = [
+        Finding("fine"),
+        Finding("odd", Level.NOTE, "look"),
+        Finding("bad", Level.WRONG, "mend it"),
+    ]
 
     code = report(findings, Console(stream))
 
@@ -131,7 +137,7 @@ def test_the_report_counts_what_is_grave() -> None:
     ]
 
 
-def test_a_report_without_grave_findings_is_a_success() -> None:
-    findings = [Finding("fine"), Finding("odd", "look", grave=False)]
+def test_a_report_without_wrong_findings_is_a_success() -> None:
+    findings = [Finding("fine"), Finding("odd", Level.NOTE, "look")]
 
     assert report(findings, Console(io.StringIO())) == 0

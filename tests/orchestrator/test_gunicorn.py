@@ -14,6 +14,7 @@ from orchestrator.child import ChildSpec
 from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
 from orchestrator.probe import BackgroundProbe, any_status, missing_200
+from orchestrator.problem import Problem
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
 from tests.orchestrator.conftest import spec_of
@@ -109,7 +110,7 @@ def test_a_stop_waits_for_running_requests(tmp_path: Path) -> None:
     port = free_port()
     supervised = SupervisedGunicorn(gunicorn(tmp_path, port))
     supervised.until_ready(1)
-    answers: list[str] = []
+    answers: list[Problem | None] = []
     url = f"http://127.0.0.1:{port}/slow"
     caller = threading.Thread(target=lambda: answers.append(missing_200(url)))
     caller.start()
@@ -118,4 +119,4 @@ def test_a_stop_waits_for_running_requests(tmp_path: Path) -> None:
     assert supervised.stop() == 0
 
     caller.join()
-    assert answers == [""]
+    assert answers == [None]

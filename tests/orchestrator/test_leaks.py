@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.console import Console
 from orchestrator.instance import Plan
-from orchestrator.ports import problem
+from orchestrator.ports import port_problem
 from orchestrator.probe import missing_200
 from orchestrator.processes import children
 from orchestrator.restart_policy import RestartPolicy
@@ -84,5 +84,5 @@ def test_fifty_runs_leave_no_process_no_file_and_no_port(tmp_path: Path) -> None
 
     eventually(lambda: open_files() <= files)
     assert children(os.getpid()) == processes
-    assert problem("127.0.0.1", port) == ""
+    assert port_problem("127.0.0.1", port) is None
     assert run_dir.read() is None

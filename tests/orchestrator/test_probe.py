@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from orchestrator.probe import BackgroundProbe, any_status, ask, first, missing_200, status_200
+from orchestrator.problem import Problem
 from tests.orchestrator.conftest import eventually
 from tests.orchestrator.project_sandbox import free_port
 
@@ -42,15 +43,15 @@ def test_any_answer_is_given_back(url: str) -> None:
     assert (answer.status, answer.body) == (404, b"hi")
 
 
-def test_no_answer_is_status_0() -> None:
-    assert ask(f"http://127.0.0.1:{free_port()}/200").status == 0
+def test_no_answer_has_no_status() -> None:
+    assert ask(f"http://127.0.0.1:{free_port()}/200").status is None
 
 
-def test_nonsense_is_status_0() -> None:
+def test_an_answer_that_is_no_http_has_no_status() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=speak_another_protocol, args=(listener,)).start()
 
-        assert ask(f"http://127.0.0.1:{listener.getsockname()[1]}/").status == 0
+        assert ask(f"http://127.0.0.1:{listener.getsockname()[1]}/").status is None
 
 
 def speak_another_protocol(listener: socket.socket) -> None:
@@ -66,43 +67,43 @@ def test_a_proxy_of_the_environment_is_not_asked(url: str, monkeypatch: pytest.M
 
 
 def test_what_is_missing_is_said_with_the_url(url: str) -> None:
-    assert missing_200(f"{url}/200") == ""
-    assert missing_200(f"{url}/503") == f"{url}/503 answers 503"
-    assert "does not answer" in missing_200(f"http://127.0.0.1:{free_port()}/")
+    assert missing_200(f"{url}/200") is None
+    assert missing_200(f"{url}/503") == Problem(f"{url}/503 answers 503")
+    assert "does not answer" in str(missing_200(f"http://127.0.0.1:{free_port()}/"))
 
 
 def test_first_asks_no_further() -> None:
-    asked = []
+    asked: list[Problem | None] = []
 
-    def probes() -> Iterator[str]:
-        for text in ("", "cold", "never asked"):
-            asked.append(text)
-            yield text
+    def probes() -> Iterator[Problem | None]:
+        for problem in (None, Problem("cold"), Problem("never asked")):
+            asked.append(problem)
+            yield problem
 
-    assert first(probes()) == "cold"
-    assert asked == ["", "cold"]
-
-
-def test_first_of_nothing_missing_is_empty() -> None:
-    assert first(["", ""]) == ""
+    assert first(probes()) == Problem("cold")
+    assert asked == [None, Problem("cold")]
 
 
-def test_a_patient_probe_does_not_wait(url: str) -> None:
+def test_first_of_no_problems_is_none() -> None:
+    assert first([None, None]) is None
+
+
+def test_a_background_probe_does_not_wait(url: str) -> None:
     probe = BackgroundProbe(f"{url}/200?0.3", accept=status_200, timeout_s=5)
     started = time.monotonic()
 
     probe()
-    assert "has been asked" in probe()
+    assert "has not answered for" in str(probe())
 
     assert time.monotonic() - started < 0.2
-    eventually(lambda: probe() == "")
+    eventually(lambda: probe() is None)
 
 
 def test_a_good_answer_is_reported_once(url: str) -> None:
     probe = BackgroundProbe(f"{url}/200", accept=status_200, timeout_s=5)
-    eventually(lambda: probe() == "")
+    eventually(lambda: probe() is None)
 
-    assert probe() != ""
+    assert probe() is not None
 
 
 @pytest.mark.parametrize(("status", "well"), [(200, True), (204, False), (503, False)])
@@ -111,8 +112,8 @@ def test_what_a_probe_accepts(url: str, status: int, well: bool) -> None:
     lax = BackgroundProbe(f"{url}/{status}", accept=any_status, timeout_s=5)
     strict()
 
-    eventually(lambda: lax() == "")
-    eventually(lambda: strict() == ("" if well else f"{url}/{status} answers {status}"))
+    eventually(lambda: lax() is None)
+    eventually(lambda: strict() == (None if well else Problem(f"{url}/{status} answers {status}")))
 
 
 def test_a_silent_server_is_never_well() -> None:
@@ -122,4 +123,4 @@ def test_a_silent_server_is_never_well() -> None:
         )
         probe()
 
-        eventually(lambda: "timed out" in probe())
+        eventually(lambda: "timed out" in str(probe()))

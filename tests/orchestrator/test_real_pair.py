@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.ports import problem
+from orchestrator.ports import port_problem
 from orchestrator.probe import ask
 from tests.orchestrator.conftest import eventually, gone
 from tests.orchestrator.load import Load
@@ -107,8 +107,8 @@ def test_nothing_outlives_a_killed_auto_cmd(sandbox: ProjectSandbox) -> None:
     os.kill(status["pid"], signal.SIGKILL)
 
     eventually(lambda: all(map(gone, pids)), within_s=30)
-    assert not problem("127.0.0.1", sandbox.port)
-    assert not problem("127.0.0.1", sandbox.serving_port)
+    assert not port_problem("127.0.0.1", sandbox.port)
+    assert not port_problem("127.0.0.1", sandbox.serving_port)
 
 
 def test_three_rounds_with_a_native_server(tmp_path: Path) -> None:
@@ -125,5 +125,5 @@ def test_three_rounds_with_a_native_server(tmp_path: Path) -> None:
         assert sandbox.call("stop").returncode == 0
 
         assert all(map(gone, pids))
-        assert not problem("127.0.0.1", sandbox.port)
-        assert not problem("127.0.0.1", sandbox.serving_port)
+        assert not port_problem("127.0.0.1", sandbox.port)
+        assert not port_problem("127.0.0.1", sandbox.serving_port)

@@ -8,6 +8,7 @@ import pytest
 from orchestrator.check import Check
 from orchestrator.child_specs import gateway_child
 from orchestrator.errors import UsageError
+from orchestrator.problem import Problem
 from orchestrator.resolved_options import ResolvedOptions, resolve
 from orchestrator.run_dir import RunDir
 from orchestrator.start_options import add_start_options
@@ -80,7 +81,7 @@ def test_another_kind_of_serving_refuses_engine_options(tmp_path: Path) -> None:
         resolved(tmp_path, *words)
 
 
-def gateway_check(folder: Path, models: str) -> str:
+def gateway_check(folder: Path, models: str) -> Problem | None:
     """Return what the real gateway's check says about a models file."""
     pytest.importorskip("gunicorn")
     (folder / "models.toml").write_text(models)
@@ -93,11 +94,11 @@ def gateway_check(folder: Path, models: str) -> str:
 
 
 def test_the_gateways_check_finds_nothing_where_it_would_start(tmp_path: Path) -> None:
-    assert gateway_check(tmp_path, '[models.m]\nbase_path = "."\n') == ""
+    assert gateway_check(tmp_path, '[models.m]\nbase_path = "."\n') is None
 
 
 def test_the_gateways_check_says_why_it_would_not_start(tmp_path: Path) -> None:
-    said = gateway_check(tmp_path, '[models.m]\nbase_path = "."\ntypo = 1\n')
+    said = str(gateway_check(tmp_path, '[models.m]\nbase_path = "."\ntypo = 1\n'))
 
     assert "models.m.typo" in said
     assert "\n" not in said

@@ -4,8 +4,10 @@ from itertools import pairwise
 
 import pytest
 
+from orchestrator.check import CheckResult
 from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
+from orchestrator.problem import Problem
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import exit_text
 from tests.orchestrator.fakes import Simulation
@@ -235,14 +237,14 @@ def test_restart_of_the_gateway_replaces_its_workers_only() -> None:
 
 def test_a_reload_waits_for_its_check() -> None:
     simulation = ready_simulation()
-    simulation.check.answer = None
+    simulation.check.result = None
     gateway = simulation.processes["gateway"]
     simulation.schedule(simulation.now, lambda: Command(Action.RESTART, "gateway"))
     simulation.run(until=50)
     assert simulation.states() == [State.READY, State.RELOADING]
     assert gateway.received == []
 
-    simulation.check.answer = ""
+    simulation.check.result = CheckResult()
     simulation.run(until=52)
 
     assert gateway.received == ["reload"]
@@ -252,27 +254,27 @@ def test_a_reload_waits_for_its_check() -> None:
 def test_a_child_whose_check_fails_is_not_reloaded() -> None:
     simulation = ready_simulation()
     gateway, child = simulation.processes["gateway"], simulation.supervisor.children[1]
-    simulation.check.answer = "models.toml has a typo."
+    simulation.check.result = CheckResult(Problem("models.toml has a typo."))
     simulation.schedule(simulation.now, lambda: Command(Action.RESTART, "gateway"))
 
     simulation.run(until=5)
 
     assert simulation.states() == READY
     assert gateway.received == []
-    assert child.refused == "models.toml has a typo."
+    assert str(child.refused) == "models.toml has a typo."
     assert simulation.notes[-1] == "not restarted: models.toml has a typo."
-    simulation.check.answer = ""
+    simulation.check.result = CheckResult()
     gateway.replaced = True
     simulation.schedule(simulation.now, lambda: Command(Action.RESTART, "gateway"))
     simulation.run(until=8)
     assert gateway.received == ["reload"]
-    assert child.refused == ""
+    assert child.refused is None
     assert simulation.finish() == 0
 
 
 def test_a_stop_does_not_wait_for_a_check() -> None:
     simulation = ready_simulation()
-    simulation.check.answer = None
+    simulation.check.result = None
     simulation.schedule(simulation.now, lambda: Command(Action.RESTART, "gateway"))
     simulation.run(until=5)
 
