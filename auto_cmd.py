@@ -205,11 +205,10 @@ def _ready_paths(
 def _models(options: ResolvedOptions) -> ModelsFile:
     try:
         models = load_models_file(options.models_file)
+        if options.kind != "none":
+            models.require_folders()
     except CatalogError as error:
         raise UsageError(str(error)) from error
-    missing = None if options.kind == "none" else models.missing_folder()
-    if missing:
-        raise UsageError(str(missing))
     return models
 
 
@@ -274,7 +273,7 @@ def examine(arguments: argparse.Namespace, run_dir: RunDir) -> list[Finding]:
 
 
 def _finding(fault: Fault) -> Finding:
-    return Finding(fault.text, Level.WRONG if fault.grave else Level.NOTE, fault.fix)
+    return Finding(fault.text, Level.WRONG if fault.is_error else Level.NOTE, fault.fix)
 
 
 def needed(*extras: str) -> list[list[str]]:

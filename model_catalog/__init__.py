@@ -1,1 +1,1 @@
-"""The contracts all programs share: model spec, label lists, models file. Stdlib only."""
+"""Formats that all programs share: model spec, label files, models file. Standard library only."""

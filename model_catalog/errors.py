@@ -1,12 +1,12 @@
-"""Name everything that can be wrong with a model's description, free of HTTP and of processes."""
+"""Errors in the descriptions of models: models file, label files and model specs."""
 
 
 class CatalogError(ValueError):
-    """A description of a model cannot be used; the message names the place and what is allowed."""
+    """A description is invalid; the message names the place and the allowed values."""
 
 
 class SpecError(CatalogError):
-    """A model spec has a bad field."""
+    """A field of a model spec is invalid."""
 
     def __init__(self, field: str, received: object, allowed: str) -> None:
         self.field = field
@@ -14,14 +14,14 @@ class SpecError(CatalogError):
 
 
 class LabelsError(CatalogError):
-    """A label file cannot be read."""
+    """A label file cannot be read or is invalid."""
 
 
 class ModelsFileError(CatalogError):
-    """The models file has a bad or missing entry."""
+    """The models file cannot be read, or one of its entries is invalid or missing."""
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """Return the value as an error message quotes it: its JSON-like form, cut at ``limit``."""
+    """Return the ``repr`` of a value for an error message, cut to ``limit`` characters."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,7 +1,7 @@
-"""Look at model folders as a server will find them, and say how to repair each fault.
+"""Find faults in model folders, with a way to repair each one.
 
-Nothing is ever written. A caller can rely on one promise: a model without a grave fault has at
-least one version that a server can load, as far as that shows without loading it.
+Folders are only read, and no model is loaded. A model without an error has at least one version
+that a server should be able to load.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ _EXPORT = ".venv/bin/python scripts/export_saved_model.py --model"
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a model, and what to do about it."""
+    """Something wrong with a model; ``fix`` says how to repair it, as a command where possible."""
 
     text: str
     fix: str
-    grave: bool = True
-    """Whether something cannot be served; else it is worth knowing only."""
+    is_error: bool = True
+    """Whether a version cannot be served; otherwise the fault is a note."""
 
 
 def version_folders(base: Path) -> dict[int, Path]:
-    """Return what a server takes for versions, by number: the children with numbers for names."""
+    """Return the entries that a server takes for versions, whose names are numbers, by number."""
     found = (path for path in base.iterdir() if path.name.isascii() and path.name.isdecimal())
     return {int(path.name): path for path in sorted(found)}
 
 
 def faults(entry: ModelEntry) -> Iterator[Fault]:
-    """Find what keeps a model of the models file from being served."""
+    """Find the faults of a model of the models file."""
     base = entry.base_path
     if not base.is_dir():
         yield _no_folder(base)
@@ -58,11 +58,11 @@ def _no_folder(base: Path) -> Fault:
     if base.suffix in _KERAS and base.is_file():
         to = base.parent / base.stem
         return Fault(
-            f"{base} is a Keras file, a model's base path is a folder of SavedModels",
+            f"{base} is a Keras file, but base_path must be a folder of SavedModels",
             f"{_EXPORT} {_q(base)} --base-path {_q(to)}, and base_path = {_q(to)} in models.toml",
         )
     return Fault(
-        f"{base} is no folder", f"mkdir -p {_q(base)}, or correct base_path in models.toml"
+        f"{base} is not a folder", f"mkdir -p {_q(base)}, or correct base_path in models.toml"
     )
 
 
@@ -105,7 +105,7 @@ def _unreadable(path: Path) -> Path | None:
 
 def _unreadable_fault(path: Path, unreadable: Path) -> Fault:
     if unreadable.is_symlink() and not unreadable.exists():
-        return _copy_again(path, f"{unreadable} is a link to nothing: {unreadable.readlink()}")
+        return _copy_again(path, f"{unreadable} is a broken link to {unreadable.readlink()}")
     return Fault(f"{unreadable} cannot be read by this user", f"chmod -R a+rX {_q(path)}")
 
 
@@ -121,7 +121,7 @@ def _no_graph(path: Path) -> Fault:
         if inner.suffix in _KERAS:
             return Fault(f"{inner} is a Keras file, not a SavedModel", _export(inner, path.parent))
     return Fault(
-        f"{path} is no SavedModel: it has no {_GRAPH}",
+        f"{path} is not a SavedModel: it has no {_GRAPH}",
         f"rm -r {_q(path)}, then {_EXPORT} FILE --base-path {_q(path.parent)}",
     )
 
@@ -158,31 +158,42 @@ def _signature_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
 
 def _label_faults(path: Path, entry: ModelEntry, sizes: set[int]) -> Iterator[Fault]:
     try:
-        count, place = _labels(path, entry)
+        labels = _labels(path, entry)
     except (CatalogError, OSError) as error:
         yield Fault(
             f"{path / SPEC_FILE} cannot be used: {error}", f"{_EXPORT} FILE: export it again"
         )
         return
-    if count is None:
+    if labels is None:
         yield Fault(
-            f"{path} does not say what its classes are, nor does models.toml",
+            f"{path} has no class labels, and models.toml has none for it",
             f'labels = "FILE" and input = {{…}} under [models.{entry.name}] in models.toml',
-            grave=False,
+            is_error=False,
         )
-    elif sizes and count not in sizes:
-        answers = " or ".join(map(str, sorted(sizes)))
-        fix = f"give {place} exactly {answers} labels, in the order of the scores"
-        yield Fault(f"{path} answers {answers} scores, {place} has {count} labels", fix)
+    elif sizes and labels.count not in sizes:
+        scores = " or ".join(map(str, sorted(sizes)))
+        yield Fault(
+            f"{path} returns {scores} scores, {labels.place} has {labels.count} labels",
+            f"give {labels.place} exactly {scores} labels, in the order of the scores",
+        )
 
 
-def _labels(path: Path, entry: ModelEntry) -> tuple[int | None, str]:
-    """Return how many labels the version has, and who says so."""
+@dataclass(frozen=True)
+class _Labels:
+    """The number of labels of a version and the place that defines them."""
+
+    count: int
+    place: str
+
+
+def _labels(path: Path, entry: ModelEntry) -> _Labels | None:
+    """Return the labels of a version; None when neither spec nor models file has any."""
     if (path / SPEC_FILE).exists():
         spec = ModelSpec.from_json((path / SPEC_FILE).read_bytes())
-        return len(spec.labels), str(path / SPEC_FILE)
-    labels = entry.labels
-    return None if labels is None else len(labels), f"models.{entry.name}.labels"
+        return _Labels(len(spec.labels), str(path / SPEC_FILE))
+    if entry.labels is None:
+        return None
+    return _Labels(len(entry.labels), f"models.{entry.name}.labels")
 
 
 def _absent_versions(entry: ModelEntry, versions: dict[int, Path]) -> Iterator[Fault]:

@@ -1,7 +1,7 @@
-"""Read label lists: plain text, ``id<TAB>label`` lines, Keras class-index JSON, or ImageNet's own.
+"""Read label files: plain text, ``id<TAB>label`` lines or Keras's class-index JSON.
 
-A caller can rely on one promise: a list comes back in the order of the scores, or a ``LabelsError``
-says which line is wrong.
+The labels are returned in the order of the scores. A ``LabelsError`` names the line or key that is
+wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def imagenet_labels() -> tuple[Label, ...]:
 
 
 def numbered_labels(classes: int) -> tuple[Label, ...]:
-    """Return labels for a model of which nothing is known: the index as id and label."""
+    """Return labels for a model without label file: each index is both id and label."""
     return tuple((str(index), str(index)) for index in range(classes))
 
 
@@ -44,13 +44,13 @@ def read_labels(path: Path) -> tuple[Label, ...]:
 
 
 def parse_labels(text: str) -> tuple[Label, ...]:
-    """Turn the text of a label file into pairs; without ids the index as text is the id."""
+    """Parse the text of a label file into (id, label) pairs; the index is the id by default."""
     if text.lstrip().startswith(("{", "[")):
         return _parse_json(text)
     lines = text.removesuffix("\n").split("\n") if text else []
     labels = tuple(_parse_line(index, line.rstrip("\r")) for index, line in enumerate(lines))
     if not labels:
-        raise LabelsError("The label file is empty; one label per line is wanted.")
+        raise LabelsError("The label file is empty; it needs one label per line.")
     return labels
 
 
@@ -77,5 +77,7 @@ def _parse_json(text: str) -> tuple[Label, ...]:
 def _in_order(index: dict[str, object]) -> list[object]:
     missing = next((i for i in range(len(index)) if str(i) not in index), None)
     if missing is not None:
-        raise LabelsError(f'Key "{missing}" is missing; a class index counts up from "0".')
+        raise LabelsError(
+            f'Key "{missing}" is missing; the keys of a class index are "0", "1", "2" and so on.'
+        )
     return [index[str(i)] for i in range(len(index))]

@@ -1,8 +1,8 @@
-"""Read ``models.toml``: which models exist, where their files lie and which Serving has them.
+"""Read ``models.toml``: the models, their folders and the servers that serve them.
 
-Reading touches only the file itself and the label files that it names; whether the model folders
-exist is asked separately (``missing_folder``), since the gateway may run on another machine. Every
-failure is a ``ModelsFileError`` with the file, the key and what is allowed.
+Reading opens the file itself and the label files that it names. The model folders are checked
+separately (``require_folders``), since they need not exist on the gateway's machine. Every error is
+a ``ModelsFileError`` that names the file, the key and the allowed values.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class ModelEntry:
     name: str
 
     base_path: Path
-    """Absolute folder that holds the numbered version folders."""
+    """Absolute path of the folder with the numbered version folders."""
 
     serving_url: str | None = None
-    """Root of another Serving that has this model; None is the gateway's own."""
+    """Root URL of another Serving that serves this model; None means the gateway's default."""
 
     versions: str | tuple[int, ...] = "latest"
     """``latest``, ``all`` or the version numbers to serve."""
@@ -42,14 +42,14 @@ class ModelEntry:
     """Names for versions, such as ``{"stable": 1}``."""
 
     input: Mapping[str, Any] | None = None
-    """Fields of an InputSpec for a model that does not describe itself; what is not told, such as
-    the size, is read from its signature."""
+    """Fields of the InputSpec of a model without a spec of its own; fields that are not given, such
+    as the size, are read from the signature."""
 
     labels: tuple[Label, ...] | None = None
-    """The classes, for models that do not describe themselves."""
+    """Class ids and labels of a model without a spec of its own."""
 
     activation: str = "softmax"
-    """What the scores are, for models that do not describe themselves."""
+    """Activation of the last layer of a model without a spec of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +61,21 @@ class ModelsFile:
 
     @property
     def default(self) -> ModelEntry:
-        """The model that ``/imageclassifier/predict/`` asks."""
+        """The model that ``/imageclassifier/predict/`` uses."""
         return self.entries[0]
 
-    def missing_folder(self) -> ModelsFileError | None:
-        """Return the error for the first local model whose base path is no folder, if any."""
+    def require_folders(self) -> None:
+        """Raise ModelsFileError if the base path of a model without ``serving_url`` is missing."""
         for entry in self.entries:
             if entry.serving_url is None and not entry.base_path.is_dir():
-                return ModelsFileError(
+                raise ModelsFileError(
                     f"{self.path}: models.{entry.name}.base_path: {entry.base_path} is not a "
                     "folder; allowed is a folder with one sub-folder per version (1, 2, …)."
                 )
-        return None
 
 
 def load_models_file(path: Path) -> ModelsFile:
-    """Read and check a models file."""
+    """Read a models file, or raise ModelsFileError."""
     path = path.absolute()
     try:
         return parse_models_file(path.read_text(encoding="utf-8"), path)
@@ -85,7 +84,7 @@ def load_models_file(path: Path) -> ModelsFile:
 
 
 def parse_models_file(text: str, path: Path) -> ModelsFile:
-    """Turn the text of a models file into entries; ``path`` anchors relative paths and messages."""
+    """Parse the text of a models file; relative paths are relative to the folder of ``path``."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -102,7 +101,7 @@ def parse_models_file(text: str, path: Path) -> ModelsFile:
 
 
 def _distinct(path: Path, names: list[str]) -> None:
-    """Refuse names that differ in case only: people would mix them up."""
+    """Refuse names that differ in case only, which are easily confused."""
     seen: dict[str, str] = {}
     for name in names:
         twin = seen.setdefault(name.lower(), name)
@@ -118,7 +117,7 @@ def _bad(path: Path, key: str, received: object, allowed: str) -> ModelsFileErro
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One table while it is read: knows its place for messages."""
+    """One ``[models.<name>]`` table; its methods validate and return the values."""
 
     path: Path
     name: str
@@ -159,7 +158,7 @@ class _Table:
         if value is None:
             return None
         if isinstance(value, str) and "@" in value:
-            # It may be a password, so it is not repeated.
+            # The message must not show a password.
             value = "an address with a user name or password"
         if not isinstance(value, str) or not is_server_root(value):
             raise self.bad("serving_url", value, "a root such as http://host:8501, without /v1")
@@ -214,7 +213,7 @@ class _Table:
 
 
 def is_server_root(url: str) -> bool:
-    """Tell whether the text is an http(s) address without user, path, query and fragment."""
+    """Tell whether the text is an http(s) URL without user, path, query and fragment."""
     try:
         parts = urlsplit(url)
         port_is_fine = parts.port is None or parts.port > 0

@@ -1,4 +1,4 @@
-"""Say in numbers what each scaling of the spec does to pixels from 0 to 255. Pure data.
+"""The numbers by which each ``scale`` of a model spec turns pixels from 0 to 255 into inputs.
 
 ``(pixels / divisor - mean) / deviation``, channel by channel; ``reverses`` turns red, green, blue
 into blue, green, red before that.
@@ -12,7 +12,7 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scaling:
-    """The arithmetic between a picture's pixels and a model's input."""
+    """Divisor, mean and standard deviation, per channel or for all channels."""
 
     divisor: float = 1.0
     mean: tuple[float, ...] = (0.0,)

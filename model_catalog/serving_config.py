@@ -1,4 +1,4 @@
-"""Write TensorFlow Serving's ``--model_config_file`` for a models file. Text in, text out."""
+"""Build the text of TensorFlow Serving's ``--model_config_file`` from a models file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _policy(versions: str | tuple[int, ...]) -> Iterable[str]:
 
 
 def _quoted(text: str) -> str:
-    """Quote a text-protobuf string; bytes outside printable ASCII become octal escapes."""
+    """Return a quoted text-protobuf string, with octal escapes for all but printable ASCII."""
     escaped = "".join(
         chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{byte:03o}"
         for byte in text.encode("utf-8")

@@ -1,7 +1,7 @@
-"""Read the signatures of a SavedModel from its bytes: names, and how many scores each output has.
+"""Read the names of a SavedModel's signatures and the sizes of their outputs.
 
-Plain protobuf wire format, no library: only the fields on the way to the signatures are looked at.
-Every failure is a ``DamagedGraph``.
+The protobuf wire format is parsed here without a library, and only the fields that lead to the
+signatures are used. Every error is a ``DamagedGraph``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Field = tuple[int, "int | memoryview"]
 
 
 class DamagedGraph(CatalogError):
-    """The bytes are no SavedModel."""
+    """The bytes are not a valid ``saved_model.pb``."""
 
 
 def output_sizes(graph: bytes) -> Mapping[str, Mapping[str, int | None]]:
-    """Return, by signature and output, the size of the last dimension; None where it is open."""
+    """Return the size of the last dimension by signature and output; None where it is unknown."""
     found: dict[str, dict[str, int | None]] = {}
     for meta_graph in _messages(memoryview(graph), _META_GRAPHS):
         for name, signature in _map(meta_graph, _SIGNATURES):
@@ -45,7 +45,7 @@ def _last_dimension(tensor: memoryview) -> int | None:
         for shape in _messages(tensor, _SHAPE)
         for dimension in _messages(shape, _DIMENSIONS)
     ]
-    # An open dimension is written as -1, which a varint holds as a number of 64 bits.
+    # An unknown dimension is -1, which a varint encodes as an unsigned number of 64 bits.
     last = sizes[-1] if sizes else None
     return last if isinstance(last, int) and 0 < last < 2**63 else None
 

@@ -1,9 +1,8 @@
-"""Describe a classifier: what it wants to see and what its scores mean.
+"""The description of a classifier: its input images and the meaning of its scores.
 
-A ModelSpec travels as JSON inside the SavedModel (signature ``describe`` and
-``assets.extra/model_spec.json``). Nothing here reads files or knows an image library. A caller can
-rely on two promises: an existing ModelSpec is valid, and every failure is a ``SpecError`` that
-names the field.
+A ModelSpec is stored as JSON inside the SavedModel (signature ``describe`` and
+``assets.extra/model_spec.json``). Every ModelSpec object is valid, and every error is a
+``SpecError`` that names the field. Nothing here reads files or decodes images.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 
 from model_catalog.errors import SpecError
 
-#: Where it lies in a version folder; the genuine server ignores it.
+#: Path in a version folder; tensorflow_model_server ignores this file.
 SPEC_FILE = Path("assets.extra", "model_spec.json")
 
 FORMAT = 1
@@ -35,25 +34,25 @@ Label = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputSpec:
-    """How a picture becomes the model's input tensor."""
+    """How an image is turned into the model's input tensor."""
 
     height: int
-    """Pixels from top to bottom."""
+    """Height in pixels."""
 
     width: int
-    """Pixels from left to right."""
+    """Width in pixels."""
 
     color: str = "rgb"
     """``rgb`` (three channels) or ``grayscale`` (one)."""
 
     interpolation: str = "bilinear"
-    """How the picture is resized, by Keras's names."""
+    """Resizing method, by its name in Keras."""
 
     fit: str = "stretch"
     """``stretch`` ignores the aspect ratio, ``crop`` cuts the longer side, ``pad`` adds black."""
 
     scale: str = "tf"
-    """What arithmetic follows: a ``mode`` of keras.applications, ``unit`` (x / 255) or ``none``."""
+    """Scaling of the pixels: a ``mode`` of keras.applications, ``unit`` (x / 255) or ``none``."""
 
     def __post_init__(self) -> None:
         _whole("input.height", self.height, 1, MAX_SIDE)
@@ -67,19 +66,19 @@ class InputSpec:
 
     @property
     def channels(self) -> int:
-        """Values per pixel."""
+        """Number of channels."""
         return CHANNELS[self.color]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputSpec:
-    """What the model's scores are."""
+    """Number and kind of the model's scores."""
 
     classes: int
-    """How many scores one picture gets."""
+    """Number of scores per image."""
 
     activation: str = "softmax"
-    """What the last layer applied: ``softmax``, ``sigmoid`` or ``none``."""
+    """Activation of the last layer: ``softmax``, ``sigmoid`` or ``none``."""
 
     def __post_init__(self) -> None:
         _whole("output.classes", self.classes, 1, 10_000_000)
@@ -88,10 +87,10 @@ class OutputSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSpec:
-    """Everything a gateway must know of a model to classify pictures with it."""
+    """Everything that the gateway needs to know in order to classify images with a model."""
 
     name: str
-    """The model's name for people; the name it is served under may differ."""
+    """Display name of the model; it may be served under another name."""
 
     input: InputSpec
     output: OutputSpec
@@ -102,13 +101,13 @@ class ModelSpec:
     task: str = "classification"
 
     trained: bool = True
-    """False for random weights: every answer then carries a warning."""
+    """False for random weights; every prediction then contains a warning."""
 
     source: str = ""
-    """Where the weights come from."""
+    """Origin of the weights."""
 
     exported_at: str = ""
-    """When the SavedModel was written, ISO 8601."""
+    """Time of the export, ISO 8601."""
 
     def __post_init__(self) -> None:
         _text("name", self.name)
@@ -145,7 +144,7 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, document: object) -> ModelSpec:
-        """Build a spec from JSON values; unknown, missing and ill-typed fields are SpecErrors."""
+        """Build a spec from JSON values; raise SpecError for unknown, missing or invalid fields."""
         fields = dict(_object("spec", document))
         received = fields.pop("format", None)
         if received != FORMAT:

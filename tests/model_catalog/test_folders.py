@@ -66,7 +66,7 @@ def saved_model(folder: Path, *, classes: int = 3, labels: int | None = 3) -> Pa
 
 
 def found(base: Path, **values: object) -> list[Fault]:
-    return list(faults(ModelEntry(name="m", base_path=base, **values)))  # type: ignore[arg-type]  # tests know
+    return list(faults(ModelEntry(name="m", base_path=base, **values)))  # type: ignore[arg-type]  # keyword arguments of ModelEntry
 
 
 def only(base: Path, **values: object) -> Fault:
@@ -99,7 +99,7 @@ def test_only_numbers_are_versions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lay_out", "text", "fix"),
+    ("build", "text", "fix"),
     [
         pytest.param(
             lambda base: None, "no numbered version folder", "export_saved_model", id="empty"
@@ -169,7 +169,7 @@ def test_only_numbers_are_versions(tmp_path: Path) -> None:
         ),
         pytest.param(
             lambda base: saved_model(base / "1", classes=3, labels=2),
-            "answers 3 scores",
+            "returns 3 scores",
             "exactly 3 labels",
             id="too few labels",
         ),
@@ -182,13 +182,13 @@ def test_only_numbers_are_versions(tmp_path: Path) -> None:
     ],
 )
 def test_each_fault_is_found_with_its_fix(
-    tmp_path: Path, lay_out: Callable[[Path], object], text: str, fix: str
+    tmp_path: Path, build: Callable[[Path], object], text: str, fix: str
 ) -> None:
-    lay_out(tmp_path)
+    build(tmp_path)
 
     fault = only(tmp_path)
 
-    assert fault.grave
+    assert fault.is_error
     assert text in fault.text
     assert fix in fault.fix
 
@@ -231,10 +231,10 @@ def test_an_unreadable_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert fault.fix == f"chmod -R a+rX {tmp_path / '1'}"
 
 
-def test_a_link_to_nothing_is_found(tmp_path: Path) -> None:
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
     (saved_model(tmp_path / "1") / "variables" / "more").symlink_to("/no/such/file")
 
-    assert "is a link to nothing: /no/such/file" in only(tmp_path).text
+    assert "is a broken link to /no/such/file" in only(tmp_path).text
 
 
 def test_a_missing_folder_is_a_fault(tmp_path: Path) -> None:
@@ -250,12 +250,12 @@ def test_a_keras_file_as_base_path_is_a_fault(tmp_path: Path) -> None:
     assert f"--base-path {tmp_path / 'm'}" in fault.fix
 
 
-def test_a_model_that_nobody_describes_is_worth_knowing(tmp_path: Path) -> None:
+def test_a_model_without_labels_is_a_note(tmp_path: Path) -> None:
     saved_model(tmp_path / "1", labels=None)
 
     fault = only(tmp_path)
 
-    assert not fault.grave
+    assert not fault.is_error
     assert "labels" in fault.fix
 
 
@@ -276,7 +276,7 @@ def test_a_version_that_is_named_and_not_there_is_a_fault(
     assert "names version 7, which is not in" in only(tmp_path, **values).text
 
 
-def test_every_version_is_looked_at(tmp_path: Path) -> None:
+def test_every_version_is_checked(tmp_path: Path) -> None:
     saved_model(tmp_path / "1")
     put(tmp_path / "2" / "m.h5")
     put(tmp_path / "10" / "m.h5")

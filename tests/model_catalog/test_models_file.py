@@ -21,7 +21,7 @@ def test_the_project_s_own_file_serves_both_models() -> None:
 
     assert [e.name for e in models.entries] == ["ImageClassifier", "digits"]
     assert models.default.base_path == ROOT / "my_image_classifier"
-    assert models.missing_folder() is None
+    models.require_folders()
 
 
 def test_everything_a_table_can_say(tmp_path: Path) -> None:
@@ -119,9 +119,10 @@ def test_missing_folder_is_named_unless_it_is_elsewhere(tmp_path: Path) -> None:
     elsewhere = '[models.far]\nbase_path = "far"\nserving_url = "http://far:1"\n'
     here = f'[models.near]\nbase_path = "{tmp_path}"\n'
 
-    assert parse_models_file(elsewhere + here, PATH).missing_folder() is None
+    parse_models_file(elsewhere + here, PATH).require_folders()
     missing = parse_models_file(elsewhere + '[models.near]\nbase_path = "no"\n', PATH)
-    assert "models.near.base_path: /etc/gateway/no is not a folder" in str(missing.missing_folder())
+    with pytest.raises(ModelsFileError, match="models.near.base_path: /etc/gateway/no is not a f"):
+        missing.require_folders()
 
 
 def test_serving_config_of_all_local_models() -> None:
