@@ -29,7 +29,7 @@ def command_line(pid: int) -> str | None:
     return text or None
 
 
-def group_lives(group: int) -> bool:
+def group_is_running(group: int) -> bool:
     """Tell whether a process group has a member that is not a zombie (Linux only, else False)."""
     return any(stat[2] == str(group) and stat[0] not in "ZX" for _, stat in _stats())
 

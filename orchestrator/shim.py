@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator.logs import RotatingLog
-from orchestrator.processes import group_lives
+from orchestrator.processes import group_is_running
 
 CANNOT_START = 127
 _LEFTOVERS_S = 2.0
@@ -104,7 +104,7 @@ class Shim:
         end_group(self._child.pid, signal.SIGTERM)
         deadline = time.monotonic() + _LEFTOVERS_S
         self._serve(0)
-        while group_lives(self._child.pid) and time.monotonic() < deadline:
+        while group_is_running(self._child.pid) and time.monotonic() < deadline:
             self._serve(0.02)
 
 

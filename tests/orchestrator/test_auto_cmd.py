@@ -107,28 +107,33 @@ def test_other_words_and_the_end_of_a_pipe_do_not_stop(sandbox: ProjectSandbox) 
 
 
 def test_a_terminal_gets_a_prompt_and_its_end_stops_both(sandbox: ProjectSandbox) -> None:
-    ours, theirs = pty.openpty()
+    terminal, child_end = pty.openpty()
     auto_cmd = subprocess.Popen(
-        sandbox.argv(), stdin=theirs, stdout=theirs, stderr=theirs, env=sandbox.env, cwd="/"
+        sandbox.argv(),
+        stdin=child_end,
+        stdout=child_end,
+        stderr=child_end,
+        env=sandbox.env,
+        cwd="/",
     )
-    os.close(theirs)
+    os.close(child_end)
     said = b""
     while b"Type exit" not in said:
-        said += os.read(ours, 4096)
+        said += os.read(terminal, 4096)
 
-    os.write(ours, b"\x04")
+    os.write(terminal, b"\x04")
 
     assert auto_cmd.wait(timeout=20) == 0
-    os.close(ours)
+    os.close(terminal)
     assert b"try next" in said
 
 
 def test_a_job_in_the_background_of_a_shell_goes_on(sandbox: ProjectSandbox) -> None:
-    ours, theirs = pty.openpty()
+    terminal, child_end = pty.openpty()
     # A session leader that opens a terminal gets it; set -m puts the job into the background.
     script = 'exec <"$0"; set -m; "$@" & wait $!'
     shell = subprocess.Popen(
-        ["/bin/sh", "-c", script, os.ttyname(theirs), *sandbox.argv()],
+        ["/bin/sh", "-c", script, os.ttyname(child_end), *sandbox.argv()],
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -141,8 +146,8 @@ def test_a_job_in_the_background_of_a_shell_goes_on(sandbox: ProjectSandbox) -> 
     assert state == "S"
     sandbox.call("stop")
     shell.wait(timeout=10)
-    os.close(ours)
-    os.close(theirs)
+    os.close(terminal)
+    os.close(child_end)
 
 
 def test_start_detach_status_stop(sandbox: ProjectSandbox) -> None:
@@ -201,8 +206,8 @@ def test_the_native_server_is_used_when_it_is_on_path(sandbox: ProjectSandbox) -
 
 
 def test_a_taken_port_is_reported_with_its_process(sandbox: ProjectSandbox) -> None:
-    stranger = [sys.executable, "-E", "-S", str(FAKE_SERVER), "--bind", f"127.0.0.1:{sandbox.port}"]
-    with subprocess.Popen(stranger, cwd="/", stderr=subprocess.DEVNULL) as process:
+    other = [sys.executable, "-E", "-S", str(FAKE_SERVER), "--bind", f"127.0.0.1:{sandbox.port}"]
+    with subprocess.Popen(other, cwd="/", stderr=subprocess.DEVNULL) as process:
         eventually(lambda: port_problem("127.0.0.1", sandbox.port))
 
         refused = sandbox.call("start")
@@ -321,7 +326,7 @@ def test_a_killed_child_comes_back_and_the_other_stays(sandbox: ProjectSandbox, 
     assert "exit code 137, SIGKILL; restart 1 of 5" in sandbox.log("auto_cmd")
 
 
-def test_nothing_outlives_a_killed_auto_cmd_and_the_next_start_says_so(
+def test_nothing_outlives_a_killed_auto_cmd_and_the_next_start_reports_it(
     sandbox: ProjectSandbox,
 ) -> None:
     sandbox.call("start", "--detach")
@@ -362,14 +367,14 @@ def test_a_reused_pid_is_recognized_and_not_signalled(sandbox: ProjectSandbox) -
     old = state.read_text()
     pid = sandbox.status()["pid"]
     sandbox.call("stop")
-    with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
-        state.write_text(old.replace(f'"pid": {pid},', f'"pid": {stranger.pid},'))
+    with subprocess.Popen(["/bin/sleep", "60"]) as other:
+        state.write_text(old.replace(f'"pid": {pid},', f'"pid": {other.pid},'))
 
         stopped = sandbox.call("stop")
 
-        assert identity(stranger.pid) is not None
-        stranger.kill()
-    assert f"PID {stranger.pid} is another program now: /bin/sleep 60" in stopped.stdout
+        assert identity(other.pid) is not None
+        other.kill()
+    assert f"PID {other.pid} is another program now: /bin/sleep 60" in stopped.stdout
 
 
 def test_a_child_that_exits_at_once_ends_the_start_with_its_last_lines(
@@ -453,7 +458,7 @@ def test_restart_without_a_name_restarts_both(sandbox: ProjectSandbox) -> None:
     assert not before & {sandbox.pid("serving"), sandbox.pid("gateway")}
 
 
-def test_a_restart_that_fails_says_so(sandbox: ProjectSandbox) -> None:
+def test_a_failed_restart_is_reported(sandbox: ProjectSandbox) -> None:
     sandbox.call("start", "--detach")
     sandbox.behave(serving="exit")
 

@@ -104,7 +104,7 @@ def test_a_killed_childs_grandchild_that_ignores_term_is_ended(
     assert gone(pid)
 
 
-def test_a_program_that_does_not_exist_says_so_in_the_log(launch: Launch, tmp_path: Path) -> None:
+def test_a_missing_program_is_reported_in_the_log(launch: Launch, tmp_path: Path) -> None:
     child = launch("", argv=["/no/such/program"])
 
     assert ended(child) == 127

@@ -90,11 +90,11 @@ def test_a_taken_port_is_wrong_unless_the_instance_has_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ports = [("127.0.0.1", listener.getsockname()[1], "--port")]
 
-        strangers = list(examine_ports(ports, []))
-        ours = list(examine_ports(ports, [os.getpid()]))
+        others = list(examine_ports(ports, []))
+        own = list(examine_ports(ports, [os.getpid()]))
 
-    assert "--port" in strangers[0].fix
-    assert ours[0].fix == ""
+    assert "--port" in others[0].fix
+    assert own[0].fix == ""
 
 
 def test_a_free_port_is_well() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from orchestrator.processes import children, command_line, group_lives, identity
+from orchestrator.processes import children, command_line, group_is_running, identity
 from tests.orchestrator.conftest import eventually
 
 
@@ -40,11 +40,11 @@ def test_command_line_of_a_process() -> None:
     assert command_line(process.pid) is None
 
 
-def test_a_group_lives_as_long_as_any_member() -> None:
+def test_a_group_runs_as_long_as_any_member() -> None:
     argv = ["/bin/sh", "-c", "sleep 60 & exit 0"]
     with subprocess.Popen(argv, start_new_session=True) as leader:
         leader.wait()
 
-        assert group_lives(leader.pid)
+        assert group_is_running(leader.pid)
         os.killpg(leader.pid, 9)
-        eventually(lambda: not group_lives(leader.pid))
+        eventually(lambda: not group_is_running(leader.pid))

@@ -23,7 +23,7 @@ def ready_simulation(policy: RestartPolicy | None = None) -> Simulation:
     return simulation
 
 
-def test_gateway_drains_before_serving_is_told_to_stop() -> None:
+def test_gateway_drains_before_serving_is_asked_to_stop() -> None:
     simulation = ready_simulation()
     simulation.processes["gateway"].ignores_term = True
     simulation.schedule(simulation.now, lambda: Command(Action.STOP))
@@ -333,7 +333,7 @@ def test_a_restart_that_fails_at_once_is_not_tried_again() -> None:
     assert simulation.history.count("serving STARTING") == 2
 
 
-def test_each_change_says_why_and_a_short_silence_says_nothing() -> None:
+def test_each_change_has_a_reason_and_a_short_silence_is_no_change() -> None:
     simulation = ready_simulation(RestartPolicy(tick_s=0.5, hang_timeout_s=5))
     simulation.up.discard("serving")
     simulation.run(until=5)
