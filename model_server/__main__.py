@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NoReturn
 
 from model_server.engines.protocol import Engine
-from model_server.errors import ServingError
+from model_server.errors import ModelServerError
 from model_server.flags import Misuse, parse, usage
 from model_server.internal_errors import contained
 from model_server.server import Server
@@ -23,7 +23,7 @@ _PROGRAM = "python -m model_server"
 _FAILED = 255
 _TURN_S = 0.2
 
-Event = ServingError | int
+Event = ModelServerError | int
 
 logger = logging.getLogger("model_server")
 
@@ -57,12 +57,12 @@ def _serve(flags: Mapping[str, Any], engine: Engine | None) -> int:
         signal.signal(number, lambda received, _: events.put(received))
     try:
         server = Server(flags, engine)
-    except ServingError as error:
+    except ModelServerError as error:
         return _refused(error)
     # A load may take minutes; the main thread stays free to hear signals meanwhile.
     threading.Thread(target=_start, args=(server, events), name="start", daemon=True).start()
     event = _next(events)
-    if isinstance(event, ServingError):
+    if isinstance(event, ModelServerError):
         return _refused(event)
     logger.info("stopping on signal %d", event)
     server.stop()
@@ -82,11 +82,11 @@ def _start(server: Server, events: SimpleQueue[Event]) -> None:
     try:
         with contained("starting the server"):
             server.start()
-    except ServingError as error:
+    except ModelServerError as error:
         events.put(error)
 
 
-def _refused(error: ServingError) -> int:
+def _refused(error: ModelServerError) -> int:
     logger.error("Failed to start server. Error: %s", error)
     _say(f"Failed to start server. Error: {error}")
     return _FAILED

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from model_server.errors import Internal, ServingError
+from model_server.errors import Internal, ModelServerError
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ def contained(work: str) -> Iterator[None]:
     """Let ServingErrors out; anything else is logged with its traceback and becomes Internal."""
     try:
         yield
-    except ServingError:
+    except ModelServerError:
         raise
     except Exception as defect:
         logger.exception("a defect while %s", work)

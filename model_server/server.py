@@ -63,7 +63,7 @@ class Server:
         return self._http.port if self._http else 0
 
     def start(self) -> None:
-        """Load the models, then open the port; raise a ServingError if either cannot be."""
+        """Load the models, then open the port; raise a ModelServerError if either cannot be."""
         self._configuration.apply(self._configs)
         self._lifecycle.start()
         self._lifecycle.wait_until_ready()

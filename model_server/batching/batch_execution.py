@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_server.engines.protocol import Tensors
-from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ServingError
+from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ModelServerError
 from model_server.internal_errors import contained
 
 Run = Callable[[Tensors], Tensors]
@@ -42,7 +42,7 @@ class Task:
     inputs: Tensors
     rows: int
     outputs: Tensors | None = None
-    error: ServingError | None = None
+    error: ModelServerError | None = None
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -81,7 +81,7 @@ def _run_group(run: Run, group: list[Task], rules: Rules) -> None:
     try:
         with contained("running a batch"):
             outputs = _joined_outputs(run, group, rules)
-    except ServingError as error:
+    except ModelServerError as error:
         if len(group) == 1 or isinstance(error, DeadlineExceeded):
             for task in group:
                 task.error = error

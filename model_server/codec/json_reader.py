@@ -1,9 +1,9 @@
 """Read request bodies: fast where the body is plain, exact where there is the slightest doubt.
 
 Long lists of numbers become arrays without a Python object per number, pictures in base64 become
-bytes. Whoever works with such a reading may raise Doubt, or any ServingError: then the body is read
-again, whole and exactly, so error messages never depend on the fast way. Strings hold bytes that
-are not UTF-8 as surrogate escapes.
+bytes. Whoever works with such a reading may raise Doubt, or any ModelServerError: then the body is
+read again, whole and exactly, so error messages never depend on the fast way. Strings hold bytes
+that are not UTF-8 as surrogate escapes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from model_server.codec import exact_parser
 from model_server.codec.float_arrays import Doubt, NumberBlock, read_block
 from model_server.codec.json_writer import quote_value
 from model_server.codec.picture_bodies import read_pictures
-from model_server.errors import InvalidArgument, ServingError
+from model_server.errors import InvalidArgument, ModelServerError
 
 Result = TypeVar("Result")
 
@@ -63,7 +63,7 @@ class Document:
         if self._is_quick:
             try:
                 return work(self._value)
-            except (Doubt, ServingError):
+            except (Doubt, ModelServerError):
                 self._is_quick = False
                 self._value = read(self._body)
         return work(self._value)

@@ -16,7 +16,7 @@ from model_server.engines.openvino_engine import (
 )
 from model_server.engines.protocol import Engine, LoadedModel
 from model_server.engines.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
-from model_server.errors import InvalidArgument, ServingError
+from model_server.errors import InvalidArgument, ModelServerError
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +34,11 @@ class PreferredEngine:
         self._takes_all = flags["engine"] == "openvino"
 
     def load(self, path: Path) -> LoadedModel:
-        """Load the SavedModel in the folder, or raise a ServingError."""
+        """Load the SavedModel in the folder, or raise a ModelServerError."""
         if self._takes_all or (path / SPEC_FILE).is_file():
             try:
                 model = self._openvino.load(path)
-            except ServingError as error:
+            except ModelServerError as error:
                 logger.warning("TensorFlow serves %s instead of OpenVINO: %s", path, error.message)
             else:
                 logger.info("OpenVINO serves %s", path)
@@ -47,7 +47,7 @@ class PreferredEngine:
 
 
 def engine_for(flags: Flags) -> Engine:
-    """Return the engine, or raise a ServingError where it cannot be had."""
+    """Return the engine, or raise a ModelServerError where it cannot be had."""
     _check(flags)
     if flags["engine"] == "openvino" or (flags["engine"] == "auto" and _may_take_openvino(flags)):
         return PreferredEngine(flags)

@@ -37,7 +37,7 @@ class Runner(Protocol):
     """The compiled ``serving_default``; may be used from many threads at once."""
 
     def infer(self, images: Floats) -> Floats:
-        """Return the scores of [N, height, width, channels], or raise a ServingError."""
+        """Return the scores of [N, height, width, channels], or raise a ModelServerError."""
 
     def close(self) -> None:
         """Give the memory back."""
@@ -84,7 +84,7 @@ class ExportModel:
         return self._signatures
 
     def run(self, signature: str, inputs: Tensors) -> Tensors:
-        """Return the outputs of the signature, or raise a ServingError."""
+        """Return the outputs of the signature, or raise a ModelServerError."""
         if signature not in self._answers:
             raise InvalidArgument(
                 f'Signature "{signature}" needs operations that only TensorFlow has;'

@@ -1,7 +1,7 @@
 """Compile and run our own exports with OpenVINO. The only file here that names it.
 
 OpenVINO reads SavedModels by itself, so the serving process needs no TensorFlow; it is imported on
-the first load. Every failure is a ServingError.
+the first load. Every failure is a ModelServerError.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class OpenVINOEngine:
         self._started: _Compiler | None = None
 
     def load(self, path: Path) -> LoadedModel:
-        """Compile the export in the folder, or raise a ServingError."""
+        """Compile the export in the folder, or raise a ModelServerError."""
         spec = read_spec(path)
         if spec is None:
             raise Unimplemented("It carries no model spec.")

@@ -54,7 +54,7 @@ class LoadedModel(Protocol):
         """Every signature by its name."""
 
     def run(self, signature: str, inputs: Tensors) -> Tensors:
-        """Return all outputs of the signature by their names, or raise a ServingError."""
+        """Return all outputs of the signature by their names, or raise a ModelServerError."""
 
     def close(self) -> None:
         """Give the memory back; nobody runs the model any more."""
@@ -64,4 +64,4 @@ class Engine(Protocol):
     """Turns a version folder into a model in memory."""
 
     def load(self, path: Path) -> LoadedModel:
-        """Load the SavedModel in the folder, or raise a ServingError."""
+        """Load the SavedModel in the folder, or raise a ModelServerError."""

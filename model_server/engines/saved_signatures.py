@@ -23,7 +23,7 @@ _SHORT_NAMES: Final = dict(enumerate(ENUM_NAMES, start=1))
 
 
 def read_signatures(path: Path) -> dict[str, Signature]:
-    """Return the signatures of the meta graph for serving, or raise a ServingError."""
+    """Return the signatures of the meta graph for serving, or raise a ModelServerError."""
     file = path / FILE
     try:
         saved = message("SavedModel").FromString(file.read_bytes())

@@ -27,8 +27,8 @@ from model_server.errors import (
     DataLoss,
     FailedPrecondition,
     InvalidArgument,
+    ModelServerError,
     NotFound,
-    ServingError,
     Unknown,
 )
 
@@ -73,7 +73,7 @@ class TensorFlowEngine:
         self._options = options
 
     def load(self, path: Path) -> LoadedModel:
-        """Load the SavedModel in the folder, or raise a ServingError."""
+        """Load the SavedModel in the folder, or raise a ModelServerError."""
         if not any((path / name).is_file() for name in _FILES):
             raise NotFound(
                 "Specified file path does not appear to contain a SavedModel bundle"
@@ -102,7 +102,7 @@ class _Model:
 
     def run(self, signature: str, inputs: Tensors) -> Tensors:
         run = self._runs.get(signature) or self._prepared(signature)
-        with _as_serving_errors():
+        with _as_model_server_errors():
             return run(inputs)
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class _Model:
     def _prepared(self, name: str) -> _Run:
         with self._lock:
             if name not in self._runs:
-                with _as_serving_errors():
+                with _as_model_server_errors():
                     self._runs[name] = _Run(
                         self._session, self._signatures[name], self._options.timeout_ms
                     )
@@ -207,7 +207,7 @@ def _import() -> Any:  # noqa: ANN401 - the module
 
 
 @contextmanager
-def _as_serving_errors() -> Iterator[None]:
+def _as_model_server_errors() -> Iterator[None]:
     """Translate the errors of a run."""
     from tensorflow.errors import OpError
 
@@ -239,5 +239,5 @@ def _as_load_errors(path: Path, tags: Sequence[str]) -> Iterator[None]:
         raise kind(str(error)) from error
 
 
-def _translated(error: Any) -> ServingError:  # noqa: ANN401 - an OpError
+def _translated(error: Any) -> ModelServerError:  # noqa: ANN401 - an OpError
     return _CODES.get(error.error_code, Unknown)(error.message)

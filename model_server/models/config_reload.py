@@ -6,7 +6,7 @@ import logging
 import threading
 from pathlib import Path
 
-from model_server.errors import ServingError
+from model_server.errors import ModelServerError
 from model_server.internal_errors import contained
 from model_server.models.config_file import read_models
 from model_server.models.lifecycle import Lifecycle
@@ -51,5 +51,5 @@ class Configuration:
             try:
                 with contained(f"applying the config file {path}"):
                     self.apply(read_models(path))
-            except ServingError as error:
+            except ModelServerError as error:
                 logger.error("The config file %s is not applied: %s", path, error)

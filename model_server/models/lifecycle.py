@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from model_server.engines.protocol import LoadedModel
-from model_server.errors import ServingError, Unknown
+from model_server.errors import ModelServerError, Unknown
 from model_server.internal_errors import contained
 from model_server.models.registry import Registry, Servable, State
 from model_server.models.versions import ModelConfig, versions_on_disk
@@ -144,7 +144,7 @@ class Lifecycle:
 
     def _keep_looking(self) -> None:
         while not self._pause(self._options.poll_s, lambda: False):
-            with suppress(ServingError), contained("looking at the folders"):
+            with suppress(ModelServerError), contained("looking at the folders"):
                 self.look()
 
     def _pause(self, seconds: float, over: Callable[[], bool]) -> bool:
@@ -190,12 +190,12 @@ class Lifecycle:
         with self._changed:
             self._settle(watched)
 
-    def _try_to_load(self, servable: Servable, path: Path) -> ServingError | None:
+    def _try_to_load(self, servable: Servable, path: Path) -> ModelServerError | None:
         with self._room:
             self._registry.move(servable, State.LOADING)
             try:
                 model = self._load(servable.name, path)
-            except ServingError as error:
+            except ModelServerError as error:
                 logger.error("Servable %s cannot be loaded: %s", servable, error)
                 servable.failed_tries += 1
                 self._registry.move(servable, State.LOADING)

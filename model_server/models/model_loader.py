@@ -11,7 +11,7 @@ from model_server.batching.scheduler import BatchedModel, BatchingOptions, Batch
 from model_server.engines.declared_shapes import DeclaredShapes
 from model_server.engines.export_model import read_spec
 from model_server.engines.protocol import Engine, LoadedModel
-from model_server.errors import ServingError
+from model_server.errors import ModelServerError
 from model_server.internal_errors import contained
 from model_server.metrics import Metrics
 from model_server.models.warmup import warm_up, warm_up_pixels
@@ -43,13 +43,13 @@ class Preparation:
     warmup_iterations: int = 1
 
     def prepare(self, name: str, path: Path) -> LoadedModel:
-        """Return the version in the folder, ready to serve, or raise a ServingError."""
+        """Return the version in the folder, ready to serve, or raise a ModelServerError."""
         with contained(f"loading {path}"):
             model = self.engine.load(path)
         try:
             with contained(f"preparing {path}"):
                 return self._prepared(model, name, path)
-        except ServingError:
+        except ModelServerError:
             model.close()
             raise
 

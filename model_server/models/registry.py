@@ -16,8 +16,8 @@ from model_server.engines.protocol import LoadedModel
 from model_server.errors import (
     FailedPrecondition,
     InvalidArgument,
+    ModelServerError,
     NotFound,
-    ServingError,
     Unavailable,
 )
 from model_server.models.versions import VersionStatus
@@ -40,7 +40,7 @@ class Servable:
     name: str
     version: int
     state: State = State.START
-    error: ServingError | None = None
+    error: ModelServerError | None = None
     model: LoadedModel | None = None
     users: int = 0
     failed_tries: int = 0
@@ -104,7 +104,7 @@ class Registry:
         state: State,
         *,
         model: LoadedModel | None = None,
-        error: ServingError | None = None,
+        error: ModelServerError | None = None,
     ) -> None:
         """Set the state of a version together with all that changes with it."""
         with self._changed:

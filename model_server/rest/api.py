@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from model_server.codec.json_reader import Document
 from model_server.codec.json_writer import error_body
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
-from model_server.errors import InvalidArgument, ServingError
+from model_server.errors import InvalidArgument, ModelServerError
 from model_server.internal_errors import contained
 from model_server.metrics import Metrics
 from model_server.models.registry import Handle, Registry
@@ -95,7 +95,7 @@ class Rest:
             route = read_route(request.method, request.target)
         except NoBody:
             return Response(400, b"", self._headers)
-        except ServingError as error:
+        except ModelServerError as error:
             return self._refusal("", error)
         return self._routed(route, request)
 
@@ -108,12 +108,12 @@ class Rest:
                 self._metrics.timed("request_latency", model, api, "REST"),
             ):
                 body = self._body(route, request)
-        except ServingError as error:
+        except ModelServerError as error:
             return self._refusal(model, error)
         self._metrics.count("request_count", model, "OK")
         return Response(200, body, self._headers)
 
-    def _refusal(self, model: str, error: ServingError) -> Response:
+    def _refusal(self, model: str, error: ModelServerError) -> Response:
         self._metrics.count("request_count", model, error.code)
         return Response(STATUS[error.code], error_body(error.message), self._headers)
 

@@ -1,7 +1,7 @@
 """Turn the JSON of a predict request into tensors: row and column format. Pure.
 
 A caller can rely on two promises: the tensors have the signature's types, and every failure is a
-ServingError in the words of TensorFlow Serving.
+ModelServerError in the words of TensorFlow Serving.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from model_server.codec.exact_parser import JsonObject
 from model_server.codec.float_arrays import NumberBlock
 from model_server.codec.json_writer import members, quote_value
 from model_server.engines.protocol import TensorInfo, Tensors
-from model_server.errors import InvalidArgument, ServingError
+from model_server.errors import InvalidArgument, ModelServerError
 from model_server.rest.tensor_values import (
     MAX_RANK,
     Irregular,
@@ -93,7 +93,7 @@ def _from_rows(document: Object, inputs: Inputs) -> Tensors:
         raise InvalidArgument(f"JSON Value: {quote_value(document)} No values in 'instances' array")
     try:
         return _regular_rows(rows, inputs)
-    except (Irregular, ServingError):
+    except (Irregular, ModelServerError):
         return _checked_rows(rows, inputs)
 
 
@@ -162,7 +162,7 @@ def _add_named(row: Any, index: int, gathered: dict[str, _Gathered]) -> None:  #
 def _failing_as(text: str) -> Iterator[None]:
     try:
         yield
-    except ServingError as error:
+    except ModelServerError as error:
         raise InvalidArgument(f"{text} Error: {error}") from error
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from model_server.batching.batch_execution import Rules, Task, row_count, run_tasks
 from model_server.engines.protocol import Tensors
-from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ServingError
+from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ModelServerError
 
 
 class Recorder:
@@ -160,7 +160,7 @@ def test_outputs_must_have_a_row_per_row(output: Any, text: str) -> None:
 
     run_tasks(lambda _: {"y": output}, [single], Rules(max_rows=4))
 
-    with pytest.raises(ServingError) as caught:
+    with pytest.raises(ModelServerError) as caught:
         single.result()
     assert caught.value.message == text
 

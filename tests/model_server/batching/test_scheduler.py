@@ -12,7 +12,7 @@ import pytest
 from model_server.batching import parameters
 from model_server.batching.scheduler import BatchedModel, BatchingOptions, BatchScheduler
 from model_server.engines.protocol import Tensors
-from model_server.errors import InvalidArgument, ResourceExhausted, ServingError, Unavailable
+from model_server.errors import InvalidArgument, ModelServerError, ResourceExhausted, Unavailable
 from tests.model_server.harness import eventually, in_threads
 from tests.model_server.toy import ToyModel, half_plus, one, picky
 
@@ -48,7 +48,7 @@ def ask(model: Any, outcomes: dict[int, object], number: int, *numbers: float) -
     """Run a request and keep what came of it."""
     try:
         outcomes[number] = model.run("serving_default", rows(*numbers))["y"].tolist()
-    except ServingError as error:
+    except ModelServerError as error:
         outcomes[number] = str(error)
 
 

@@ -16,7 +16,7 @@ from model_server.codec.float_arrays import Doubt
 from model_server.codec.json_reader import Document
 from model_server.codec.picture_bodies import read_pictures
 from model_server.engines.protocol import TensorInfo
-from model_server.errors import ServingError
+from model_server.errors import ModelServerError
 from model_server.rest import predict_request
 
 INPUTS = {"pixels": TensorInfo("pixels:0", "string", None)}
@@ -117,7 +117,7 @@ def _outcome(body: bytes, inputs: predict_request.Inputs) -> object:
                 },
             )
         )
-    except ServingError as error:
+    except ModelServerError as error:
         return str(error)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from model_server.errors import InvalidArgument, ServingError
+from model_server.errors import InvalidArgument, ModelServerError
 from model_server.models.config_file import read_models
 from model_server.models.versions import All, Latest, ModelConfig, Specific
 from model_server.protos import read_message
@@ -89,7 +89,7 @@ def test_a_config_may_name_no_models(tmp_path: Path, text: str) -> None:
     ],
 )
 def test_configs_that_cannot_be_followed(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(ServingError) as caught:
+    with pytest.raises(ModelServerError) as caught:
         read_models(config(tmp_path, text))
 
     assert caught.value.message == message

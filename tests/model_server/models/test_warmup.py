@@ -13,7 +13,7 @@ from model_server.batching.adaptive import AdaptiveModel
 from model_server.batching.scheduler import BatchedModel, BatchingOptions, BatchScheduler
 from model_server.engines.export_model import read_spec
 from model_server.engines.protocol import LoadedModel, Tensors
-from model_server.errors import DataLoss, InvalidArgument, ServingError, Unimplemented
+from model_server.errors import DataLoss, InvalidArgument, ModelServerError, Unimplemented
 from model_server.metrics import Metrics
 from model_server.models.model_loader import Batching, Preparation
 from model_server.models.warmup import REQUESTS, warm_up
@@ -117,7 +117,7 @@ def test_without_a_file_nothing_happens(tmp_path: Path) -> None:
     ],
 )
 def test_a_request_that_fails_fails_the_warm_up(
-    tmp_path: Path, records: list[bytes], error: type[ServingError]
+    tmp_path: Path, records: list[bytes], error: type[ModelServerError]
 ) -> None:
     write_requests(tmp_path, *records)
 

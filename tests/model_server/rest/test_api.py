@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_server.errors import BY_CODE, ServingError
+from model_server.errors import BY_CODE, ModelServerError
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry, Servable, State
 from model_server.rest.api import STATUS, Rest, RestOptions
@@ -185,7 +185,7 @@ def test_every_code_has_its_status(client: Client, code: str) -> None:
 
 
 def test_the_status_table_is_complete() -> None:
-    assert set(STATUS) == {leaf.code for leaf in ServingError.__subclasses__()}
+    assert set(STATUS) == {leaf.code for leaf in ModelServerError.__subclasses__()}
 
 
 def test_reason_phrases_are_those_of_libevent(client: Client) -> None:

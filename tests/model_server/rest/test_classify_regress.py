@@ -8,7 +8,7 @@ import pytest
 
 from model_server.codec.json_reader import Document
 from model_server.engines.protocol import Signature, Tensors
-from model_server.errors import InvalidArgument, ServingError
+from model_server.errors import InvalidArgument, ModelServerError
 from model_server.protos import message
 from model_server.rest.classify_regress import classify, regress
 from model_server.rest.examples import serialized_examples
@@ -34,7 +34,7 @@ def _features(data: bytes) -> dict[str, Any]:
 
 
 def refusal(document: object) -> str:
-    with pytest.raises(ServingError) as caught:
+    with pytest.raises(ModelServerError) as caught:
         examples(document)
     return caught.value.message
 

@@ -8,7 +8,7 @@ import pytest
 
 from model_server.codec.json_reader import Document
 from model_server.engines.protocol import TensorInfo, Tensors
-from model_server.errors import ServingError
+from model_server.errors import ModelServerError
 from model_server.rest import predict_request
 
 INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "uint32", "uint64")
@@ -22,7 +22,7 @@ def tensors(body: str | dict[str, Any], **inputs: str) -> Tensors:
 
 
 def refusal(body: str | dict[str, Any], **inputs: str) -> str:
-    with pytest.raises(ServingError) as caught:
+    with pytest.raises(ModelServerError) as caught:
         tensors(body, **inputs)
     return str(caught.value)
 
@@ -326,7 +326,7 @@ def test_long_rows_of_different_shape_are_refused() -> None:
 def test_the_signature_name_must_be_a_string(name: object) -> None:
     document = Document(json.dumps({"signature_name": name}).encode())
 
-    with pytest.raises(ServingError, match="'signature_name' key must be a string value."):
+    with pytest.raises(ModelServerError, match="'signature_name' key must be a string value."):
         document.read(predict_request.signature_name)
 
 
