@@ -15,13 +15,13 @@ from typing import Any, NoReturn
 
 from model_server.engines.protocol import Engine
 from model_server.errors import ModelServerError
-from model_server.flags import Misuse, parse, usage
-from model_server.internal_errors import contained
+from model_server.flags import UsageError, parse, usage
+from model_server.internal_errors import as_internal_error
 from model_server.server import Server
 
 _PROGRAM = "python -m model_server"
 _FAILED = 255
-_TURN_S = 0.2
+_POLL_S = 0.2
 
 Event = ModelServerError | int
 
@@ -32,15 +32,15 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
     """Serve until SIGTERM or SIGINT; return 0 then, 255 when the start fails."""
     arguments = sys.argv[1:] if argv is None else argv
     if "--help" in arguments:
-        _say(usage(_PROGRAM))
+        _print(usage(_PROGRAM))
         return _FAILED  # as the genuine server does
     try:
         flags, ignored = parse(arguments)
-    except Misuse as error:
-        return _explain(str(error))
+    except UsageError as error:
+        return _report_usage_error(str(error))
     if flags["version"]:
-        _say(f"TensorFlow ModelServer: {_version('image-classification-gateway')} (embedded)")
-        _say(f"TensorFlow Library: {_version('tensorflow-cpu', 'tensorflow')}")
+        _print(f"TensorFlow ModelServer: {_version('image-classification-gateway')} (embedded)")
+        _print(f"TensorFlow Library: {_version('tensorflow-cpu', 'tensorflow')}")
         return 0
     logging.basicConfig(
         format="%(asctime)s %(levelname).1s %(message)s", level=logging.INFO, stream=sys.stderr
@@ -58,47 +58,47 @@ def _serve(flags: Mapping[str, Any], engine: Engine | None) -> int:
     try:
         server = Server(flags, engine)
     except ModelServerError as error:
-        return _refused(error)
+        return _report_failed_start(error)
     # A load may take minutes; the main thread stays free to hear signals meanwhile.
     threading.Thread(target=_start, args=(server, events), name="start", daemon=True).start()
-    event = _next(events)
+    event = _next_event(events)
     if isinstance(event, ModelServerError):
-        return _refused(event)
+        return _report_failed_start(event)
     logger.info("stopping on signal %d", event)
     server.stop()
     return 0
 
 
-def _next(events: SimpleQueue[Event]) -> Event:
+def _next_event(events: SimpleQueue[Event]) -> Event:
     """Wait for an event; wake up now and then, since a sleeping thread may miss a signal."""
     while True:
         try:
-            return events.get(timeout=_TURN_S)
+            return events.get(timeout=_POLL_S)
         except Empty:
             continue
 
 
 def _start(server: Server, events: SimpleQueue[Event]) -> None:
     try:
-        with contained("starting the server"):
+        with as_internal_error("starting the server"):
             server.start()
     except ModelServerError as error:
         events.put(error)
 
 
-def _refused(error: ModelServerError) -> int:
+def _report_failed_start(error: ModelServerError) -> int:
     logger.error("Failed to start server. Error: %s", error)
-    _say(f"Failed to start server. Error: {error}")
+    _print(f"Failed to start server. Error: {error}")
     return _FAILED
 
 
-def _explain(problem: str) -> int:
+def _report_usage_error(problem: str) -> int:
     logger.error("%s", problem)
-    _say(f"{problem}\n{usage(_PROGRAM)}")
+    _print(f"{problem}\n{usage(_PROGRAM)}")
     return _FAILED
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -112,7 +112,7 @@ def _version(*packages: str) -> str:
     return "unknown"
 
 
-def _end(code: int) -> NoReturn:
+def _exit(code: int) -> NoReturn:
     """End the process without taking Python down, which crashes under threads in native code.
 
     A load or a run may be in one.
@@ -125,4 +125,4 @@ def _end(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _end(main())
+    _exit(main())

@@ -13,7 +13,7 @@ _LIMITS: Final = {"int32": 2**31, "int64": 2**63}
 _COLUMN: Final = 33
 
 
-class Misuse(Exception):
+class UsageError(Exception):
     """The command line cannot be followed; the message is one sentence for the person."""
 
 
@@ -28,7 +28,7 @@ def parse(argv: Sequence[str]) -> tuple[Mapping[str, Value], list[Flag]]:
         name, equals, text = argument.removeprefix("--").partition("=")
         flag = known.get(name) if argument.startswith("--") else None
         if flag is None:
-            raise Misuse(f"unknown argument: {argument}")
+            raise UsageError(f"unknown argument: {argument}")
         values[name] = _value(flag, text if equals else None)
         given[name] = flag
     return values, [flag for flag in given.values() if flag.ignored]
@@ -38,7 +38,7 @@ def _value(flag: Flag, text: str | None) -> Value:
     if isinstance(flag.default, bool):
         return _boolean(flag, "true" if text is None else text)
     if text is None:
-        raise Misuse(f"unknown argument: --{flag.name} (write --{flag.name}=VALUE)")
+        raise UsageError(f"unknown argument: --{flag.name} (write --{flag.name}=VALUE)")
     if isinstance(flag.default, str):
         return text
     try:
@@ -57,8 +57,8 @@ def _boolean(flag: Flag, text: str) -> bool:
     return text.lower() in _TRUE
 
 
-def _uninterpretable(flag: Flag, text: str) -> Misuse:
-    return Misuse(f"Couldn't interpret value {text} for flag {flag.name}.")
+def _uninterpretable(flag: Flag, text: str) -> UsageError:
+    return UsageError(f"Couldn't interpret value {text} for flag {flag.name}.")
 
 
 def usage(program: str) -> str:

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def contained(work: str) -> Iterator[None]:
+def as_internal_error(work: str) -> Iterator[None]:
     """Let ServingErrors out; anything else is logged with its traceback and becomes Internal."""
     try:
         yield

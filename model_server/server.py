@@ -9,7 +9,7 @@ from typing import Any
 
 from model_server.batching import parameters
 from model_server.batching.scheduler import BatchScheduler
-from model_server.engines.choose import engine_for
+from model_server.engines.choose import choose_engine
 from model_server.engines.protocol import Engine
 from model_server.errors import InvalidArgument, Unavailable
 from model_server.flag_table import CPUS
@@ -17,7 +17,7 @@ from model_server.metrics import Metrics
 from model_server.models.config_file import checked, local_path, read_models
 from model_server.models.config_reload import Configuration
 from model_server.models.lifecycle import Lifecycle, LifecycleOptions
-from model_server.models.model_loader import Batching, Preparation
+from model_server.models.model_loader import Batching, ModelLoader
 from model_server.models.registry import Registry
 from model_server.models.versions import ModelConfig
 from model_server.protos import read_message
@@ -40,20 +40,20 @@ class Server:
         self._configs = configured_models(flags)
         self._metrics = Metrics()
         self._registry = Registry()
-        preparation = Preparation(
-            engine=engine or engine_for(flags),
+        loader = ModelLoader(
+            engine=engine or choose_engine(flags),
             metrics=self._metrics,
             batching=_batching(flags),
             streams=flags["streams"],
-            warms_up=flags["enable_model_warmup"],
+            runs_warmup=flags["enable_model_warmup"],
             warmup_iterations=flags["num_request_iterations_for_warmup"],
         )
         self._rest = Rest(self._registry, self._metrics, _rest_options(flags))
-        self._lifecycle = Lifecycle(self._registry, preparation.prepare, _lifecycle_options(flags))
+        self._lifecycle = Lifecycle(self._registry, loader.load, _lifecycle_options(flags))
         self._configuration = Configuration(
             self._registry,
             self._lifecycle,
-            labels_may_wait=flags["allow_version_labels_for_unavailable_models"],
+            labels_before_load=flags["allow_version_labels_for_unavailable_models"],
         )
         self._http: HttpServer | None = None
 
@@ -75,7 +75,7 @@ class Server:
             self._flags["model_config_file_poll_wait_seconds"],
         )
         if path and every_s > 0:
-            self._configuration.follow(Path(path), every_s)
+            self._configuration.watch_file(Path(path), every_s)
 
     def stop(self) -> None:
         """Let running requests end, as long as the grace time lasts."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from model_server.batching.batch_execution import Rules, Task, row_count, run_tasks
+from model_server.batching.batch_execution import BatchLimits, Task, row_count, run_tasks
 from model_server.engines.protocol import LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument
 
@@ -22,26 +22,26 @@ MAX_ROWS: Final = 16
 
 
 @dataclass(eq=False, slots=True)
-class _Waiting:
+class _QueuedRequest:
     """A request that waits for its outputs, or for its turn to run a batch."""
 
     task: Task
     signature: str
     woken: threading.Event = field(default_factory=threading.Event)
 
-    led: Sequence[_Waiting] = ()
+    batch: Sequence[_QueuedRequest] = ()
     """The batch that this request has to run, itself first; empty when another runs it."""
 
 
 class AdaptiveModel:
     """A loaded model whose simultaneous runs are joined."""
 
-    def __init__(self, model: LoadedModel, under_way: int, max_rows: int = MAX_ROWS) -> None:
+    def __init__(self, model: LoadedModel, max_in_flight: int, max_rows: int = MAX_ROWS) -> None:
         self._model = model
-        self._rules = Rules(max_rows=max_rows)
-        self._free = under_way
+        self._limits = BatchLimits(max_rows=max_rows)
+        self._free_slots = max_in_flight
         self._lock = threading.Lock()
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_QueuedRequest] = deque()
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
@@ -54,55 +54,55 @@ class AdaptiveModel:
             rows = row_count(inputs)
         except InvalidArgument:
             return self._model.run(signature, inputs)
-        if rows > self._rules.max_rows:
+        if rows > self._limits.max_rows:
             return self._model.run(signature, inputs)
-        return self._take_part(_Waiting(Task(inputs, rows), signature))
+        return self._run_batched(_QueuedRequest(Task(inputs, rows), signature))
 
     def close(self) -> None:
         """Close the model."""
         self._model.close()
 
-    def _take_part(self, own: _Waiting) -> Tensors:
+    def _run_batched(self, own: _QueuedRequest) -> Tensors:
         with self._lock:
             self._waiting.append(own)
-            self._give_turn()
+            self._start_next_batch()
         own.woken.wait()
-        if own.led:
-            self._run_batch(own.led)
+        if own.batch:
+            self._run_batch(own.batch)
         return own.task.result()
 
-    def _give_turn(self) -> None:
+    def _start_next_batch(self) -> None:
         """Let the longest waiting request run the next batch, if there may be another run."""
-        if self._free and self._waiting:
-            self._free -= 1
+        if self._free_slots and self._waiting:
+            self._free_slots -= 1
             batch = self._next_batch()
-            batch[0].led = batch
+            batch[0].batch = batch
             batch[0].woken.set()
 
-    def _run_batch(self, batch: Sequence[_Waiting]) -> None:
+    def _run_batch(self, batch: Sequence[_QueuedRequest]) -> None:
         """Run the batch, pass the turn on, and tell its members."""
         try:
             run_tasks(
                 lambda inputs: self._model.run(batch[0].signature, inputs),
                 [member.task for member in batch],
-                self._rules,
+                self._limits,
             )
         finally:
-            batch[0].led = ()  # it is in its own list: such a ring would keep all inputs
+            batch[0].batch = ()  # it is in its own list: such a ring would keep all inputs
             with self._lock:
-                self._free += 1
-                self._give_turn()
+                self._free_slots += 1
+                self._start_next_batch()
             for member in batch[1:]:
                 member.woken.set()
 
-    def _next_batch(self) -> list[_Waiting]:
+    def _next_batch(self) -> list[_QueuedRequest]:
         """Take the first waiting request and those of its signature that fit in with it."""
         signature, rows = self._waiting[0].signature, 0
-        batch: list[_Waiting] = []
-        left: deque[_Waiting] = deque()
+        batch: list[_QueuedRequest] = []
+        left: deque[_QueuedRequest] = deque()
         for waiting in self._waiting:
             fits = (
-                waiting.signature == signature and rows + waiting.task.rows <= self._rules.max_rows
+                waiting.signature == signature and rows + waiting.task.rows <= self._limits.max_rows
             )
             (batch if fits else left).append(waiting)
             rows += waiting.task.rows if fits else 0

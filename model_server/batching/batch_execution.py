@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from model_server.engines.protocol import Tensors
 from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ModelServerError
-from model_server.internal_errors import contained
+from model_server.internal_errors import as_internal_error
 
 Run = Callable[[Tensors], Tensors]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
+class BatchLimits:
     """How requests may be joined."""
 
     max_rows: int
@@ -31,7 +31,7 @@ class Rules:
     allowed_rows: Sequence[int] = ()
     """If not empty: the only numbers of rows that are run; the next bigger one is filled up."""
 
-    pads: bool = False
+    pads_inputs: bool = False
     """Joins requests of different inner shapes, filled up to the biggest."""
 
 
@@ -68,26 +68,26 @@ def row_count(inputs: Tensors) -> int:
     return counts.pop() if counts else 0
 
 
-def run_tasks(run: Run, tasks: Iterable[Task], rules: Rules) -> None:
+def run_tasks(run: Run, tasks: Iterable[Task], limits: BatchLimits) -> None:
     """Give every task its outputs or its error."""
     groups: dict[tuple[object, ...], list[Task]] = {}
     for task in tasks:
-        groups.setdefault(() if rules.pads else task.shape, []).append(task)
+        groups.setdefault(() if limits.pads_inputs else task.shape, []).append(task)
     for group in groups.values():
-        _run_group(run, group, rules)
+        _run_group(run, group, limits)
 
 
-def _run_group(run: Run, group: list[Task], rules: Rules) -> None:
+def _run_group(run: Run, group: list[Task], limits: BatchLimits) -> None:
     try:
-        with contained("running a batch"):
-            outputs = _joined_outputs(run, group, rules)
+        with as_internal_error("running a batch"):
+            outputs = _joined_outputs(run, group, limits)
     except ModelServerError as error:
         if len(group) == 1 or isinstance(error, DeadlineExceeded):
             for task in group:
                 task.error = error
             return
         for task in group:
-            _run_group(run, [task], rules)
+            _run_group(run, [task], limits)
         return
     start = 0
     for task in group:
@@ -95,14 +95,14 @@ def _run_group(run: Run, group: list[Task], rules: Rules) -> None:
         start += task.rows
 
 
-def _joined_outputs(run: Run, group: list[Task], rules: Rules) -> Tensors:
+def _joined_outputs(run: Run, group: list[Task], limits: BatchLimits) -> Tensors:
     inputs = {name: _joined([t.inputs[name] for t in group]) for name in group[0].inputs}
     rows = sum(task.rows for task in group)
     parts = [
         _sized_outputs(
-            run, inputs, slice(start, min(start + rules.max_rows, rows)), group[-1], rules
+            run, inputs, slice(start, min(start + limits.max_rows, rows)), group[-1], limits
         )
-        for start in range(0, max(rows, 1), rules.max_rows)
+        for start in range(0, max(rows, 1), limits.max_rows)
     ]
     if len(parts) == 1:
         return parts[0]
@@ -129,13 +129,15 @@ def _padded(array: NDArray[Any], sizes: list[int]) -> NDArray[Any]:
     return full
 
 
-def _sized_outputs(run: Run, inputs: Tensors, part: slice, last: Task, rules: Rules) -> Tensors:
+def _sized_outputs(
+    run: Run, inputs: Tensors, part: slice, last: Task, limits: BatchLimits
+) -> Tensors:
     """Run some of the rows, filled up with copies of the last request's first row.
 
     Where there is no row, there is nothing to fill up with.
     """
     rows = part.stop - part.start
-    missing = next((size for size in rules.allowed_rows if size >= rows > 0), rows) - rows
+    missing = next((size for size in limits.allowed_rows if size >= rows > 0), rows) - rows
     filled = {
         name: np.concatenate([array[part], *[_last_row(inputs[name], last)] * missing])
         if missing

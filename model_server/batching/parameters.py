@@ -10,7 +10,7 @@ from model_server.errors import InvalidArgument
 from model_server.flag_table import CPUS
 from model_server.protos import message, read_message
 
-PER_MODEL: Final = "batching_params.pbtxt"
+PARAMETERS_FILE: Final = "batching_params.pbtxt"
 
 
 def read_parameters(path: Path | None) -> Any:  # noqa: ANN401 - a message made at run time
@@ -36,7 +36,7 @@ def options(parameters: Any, queue_timeout_s: float) -> BatchingOptions:  # noqa
         batch_timeout_s=_value(parameters, "batch_timeout_micros", 0) / 1e6,
         max_enqueued_batches=_value(parameters, "max_enqueued_batches", 10),
         allowed_batch_sizes=tuple(parameters.allowed_batch_sizes),
-        pads=parameters.pad_variable_length_inputs,
+        pads_inputs=parameters.pad_variable_length_inputs,
         max_execution_batch_size=_value(
             parameters, "max_execution_batch_size", max_batch_size, least=1
         )

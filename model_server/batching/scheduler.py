@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from model_server.batching.batch_execution import Rules, Task, row_count, run_tasks
+from model_server.batching.batch_execution import BatchLimits, Task, row_count, run_tasks
 from model_server.engines.protocol import LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument, ResourceExhausted, Unavailable
 from model_server.flag_table import CPUS
@@ -34,7 +34,7 @@ class BatchingOptions:
     allowed_batch_sizes: tuple[int, ...] = ()
     """If not empty: the only sizes that are run; smaller batches are filled up."""
 
-    pads: bool = False
+    pads_inputs: bool = False
     """Joins requests of different inner shapes, filled up to the biggest."""
 
     max_execution_batch_size: int = 0
@@ -57,7 +57,7 @@ class BatchingOptions:
 
 
 @dataclass(eq=False, slots=True)
-class _Waiting:
+class _QueuedRequest:
     """A task in a queue."""
 
     task: Task
@@ -67,7 +67,7 @@ class _Waiting:
 
 @dataclass(eq=False, slots=True)
 class _Batch:
-    members: list[_Waiting] = field(default_factory=list)
+    members: list[_QueuedRequest] = field(default_factory=list)
     rows: int = 0
 
 
@@ -80,7 +80,7 @@ class _Queue:
         self._options = options
         self._batches: deque[_Batch] = deque([_Batch()])
 
-    def add(self, waiting: _Waiting) -> None:
+    def add(self, waiting: _QueuedRequest) -> None:
         open_batch = self._batches[-1]
         if open_batch.members and open_batch.rows + waiting.task.rows > self._options.run_rows:
             open_batch = self._open_another()
@@ -88,16 +88,16 @@ class _Queue:
         open_batch.rows += waiting.task.rows
 
     def _open_another(self) -> _Batch:
-        count, most = len(self._batches), self._options.max_enqueued_batches
-        if count >= most:
+        count, limit = len(self._batches), self._options.max_enqueued_batches
+        if count >= limit:
             raise Unavailable(
                 "The batch scheduling queue to which this task was submitted is full; currently"
-                f" {count} batches enqueued and max_enqueued_batches is {most}"
+                f" {count} batches enqueued and max_enqueued_batches is {limit}"
             )
         self._batches.append(_Batch())
         return self._batches[-1]
 
-    def due(self) -> float:
+    def due_at(self) -> float:
         """Return when the next batch may run; infinity if there is none."""
         first = self._batches[0]
         if not first.members:
@@ -106,7 +106,7 @@ class _Queue:
             return 0.0
         return first.members[0].since + self._options.batch_timeout_s
 
-    def take(self) -> _Batch:
+    def pop_batch(self) -> _Batch:
         batch = self._batches.popleft()
         if not self._batches:
             self._batches.append(_Batch())
@@ -121,13 +121,13 @@ class _Queue:
                     "Run() timeout exceeded while waiting in batching queue"
                 )
         else:
-            rules = Rules(
+            limits = BatchLimits(
                 max_rows=self._options.run_rows,
                 allowed_rows=self._options.allowed_batch_sizes,
-                pads=self._options.pads,
+                pads_inputs=self._options.pads_inputs,
             )
             tasks = [waiting.task for waiting in batch.members]
-            run_tasks(lambda inputs: self._model.run(self._signature, inputs), tasks, rules)
+            run_tasks(lambda inputs: self._model.run(self._signature, inputs), tasks, limits)
         for waiting in batch.members:
             waiting.done.set()
 
@@ -157,7 +157,7 @@ class BatchScheduler:
 
     def submit(self, queue: _Queue, task: Task) -> Tensors:
         """Wait until the task has been run as part of a batch."""
-        waiting = _Waiting(task, time.monotonic())
+        waiting = _QueuedRequest(task, time.monotonic())
         with self._changed:
             queue.add(waiting)
             self._changed.notify()
@@ -182,9 +182,9 @@ class BatchScheduler:
                 now = time.monotonic()
                 for _ in range(len(self._queues)):
                     self._queues.rotate(-1)
-                    if self._queues[-1].due() <= now:
-                        return self._queues[-1], self._queues[-1].take()
-                soonest = min((queue.due() for queue in self._queues), default=float("inf"))
+                    if self._queues[-1].due_at() <= now:
+                        return self._queues[-1], self._queues[-1].pop_batch()
+                soonest = min((queue.due_at() for queue in self._queues), default=float("inf"))
                 self._changed.wait(min(soonest - now, threading.TIMEOUT_MAX))
             return None
 

@@ -25,7 +25,7 @@ Flags = Mapping[str, Any]
 ENGINES: Final = ("auto", "tensorflow", "openvino")
 
 
-class PreferredEngine:
+class OpenVINOFirstEngine:
     """Loads with OpenVINO what it can, and the rest with TensorFlow."""
 
     def __init__(self, flags: Flags) -> None:
@@ -46,11 +46,11 @@ class PreferredEngine:
         return TensorFlowEngine(_tensorflow_options(self._flags)).load(path)
 
 
-def engine_for(flags: Flags) -> Engine:
+def choose_engine(flags: Flags) -> Engine:
     """Return the engine, or raise a ModelServerError where it cannot be had."""
     _check(flags)
     if flags["engine"] == "openvino" or (flags["engine"] == "auto" and _may_take_openvino(flags)):
-        return PreferredEngine(flags)
+        return OpenVINOFirstEngine(flags)
     return TensorFlowEngine(_tensorflow_options(flags))
 
 

@@ -13,28 +13,28 @@ from pathlib import Path
 from typing import Final
 
 #: Tells in each entry which version folder it was made for.
-_NOTE: Final = "made_for"
+_SOURCE_FILE: Final = "made_for"
 
 
-def entry(cache: Path, version: Path) -> Path:
+def folder_for(cache: Path, version: Path) -> Path:
     """Return the folder for what is compiled from a version folder, made if it is missing."""
     folder = cache / _fingerprint(version)
     folder.mkdir(parents=True, exist_ok=True)
-    note = folder / _NOTE
-    if not note.is_file():  # what came with a read-only disk is used as it is
-        note.write_text(str(version.resolve()), encoding="utf-8")
+    source = folder / _SOURCE_FILE
+    if not source.is_file():  # what came with a read-only disk is used as it is
+        source.write_text(str(version.resolve()), encoding="utf-8")
     return folder
 
 
-def sweep(cache: Path, kept: Path) -> None:
-    """Delete the entries of versions that are gone, and older contents of the kept entry's."""
+def remove_outdated(cache: Path, current: Path) -> None:
+    """Delete the entries of versions that are gone, and older contents of the current entry's."""
     with suppress(OSError):  # another server may be sweeping
-        version = (kept / _NOTE).read_text(encoding="utf-8")
-        for note in cache.glob(f"*/{_NOTE}"):
-            made_for = note.read_text(encoding="utf-8")
-            is_old = made_for == version and note.parent != kept
+        version = (current / _SOURCE_FILE).read_text(encoding="utf-8")
+        for source in cache.glob(f"*/{_SOURCE_FILE}"):
+            made_for = source.read_text(encoding="utf-8")
+            is_old = made_for == version and source.parent != current
             if is_old or not Path(made_for).is_dir():
-                shutil.rmtree(note.parent, ignore_errors=True)
+                shutil.rmtree(source.parent, ignore_errors=True)
 
 
 def _fingerprint(version: Path) -> str:

@@ -12,7 +12,7 @@ from model_server.engines.protocol import LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument
 
 
-class DeclaredShapes:
+class ShapeCheckedModel:
     """A loaded model that is run with what it declares only."""
 
     def __init__(self, model: LoadedModel) -> None:

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 MAX_ROWS: Final = 32
 
 #: The signatures that are answered, with the names of their only input and output.
-_FORM: Final = {
+_SIGNATURES: Final = {
     DEFAULT_SIGNATURE: ("input_image", "scores"),
     "pixels": ("pixels", "scores"),
     "describe": ("query", "spec"),
@@ -54,9 +54,9 @@ def read_spec(path: Path) -> ModelSpec | None:
         return None
 
 
-def check_form(signatures: Mapping[str, Signature]) -> None:
+def check_signatures(signatures: Mapping[str, Signature]) -> None:
     """Raise Unimplemented unless the signatures are those of our exports."""
-    for name, (entry, answer) in _FORM.items():
+    for name, (entry, answer) in _SIGNATURES.items():
         signature = signatures.get(name)
         if signature is None or [*signature.inputs, *signature.outputs] != [entry, answer]:
             raise Unimplemented(f"There is no signature {name} from {entry} to {answer}.")

@@ -20,7 +20,7 @@ import numpy as np
 
 from model_catalog.spec import ModelSpec
 from model_server.engines import compiled_cache
-from model_server.engines.export_model import ExportModel, check_form, read_spec
+from model_server.engines.export_model import ExportModel, check_signatures, read_spec
 from model_server.engines.protocol import LoadedModel
 from model_server.engines.raw_pixels import Floats
 from model_server.engines.saved_signatures import read_signatures
@@ -78,7 +78,7 @@ class OpenVINOEngine:
         if spec is None:
             raise Unimplemented("It carries no model spec.")
         signatures = read_signatures(path)
-        check_form(signatures)
+        check_signatures(signatures)
         with _as_load_errors():
             compiled = self._compiler().compiled(path)
         _check_sizes(compiled, spec)
@@ -110,10 +110,10 @@ class _Compiler:
 
     def compiled(self, path: Path) -> Any:  # noqa: ANN401 - a CompiledModel
         """Return the compiled ``serving_default``, from the cache where it is there."""
-        entry = None if self._cache is None else _entry(self._cache, path)
-        compiled = self._compile(path, {} if entry is None else {"CACHE_DIR": str(entry)})
-        if self._cache is not None and entry is not None:
-            compiled_cache.sweep(self._cache, entry)
+        folder = None if self._cache is None else _cache_folder(self._cache, path)
+        compiled = self._compile(path, {} if folder is None else {"CACHE_DIR": str(folder)})
+        if self._cache is not None and folder is not None:
+            compiled_cache.remove_outdated(self._cache, folder)
         return compiled
 
     def _compile(self, path: Path, config: Mapping[str, str]) -> Any:  # noqa: ANN401
@@ -121,9 +121,9 @@ class _Compiler:
         return self._core.compile_model(str(path), _DEVICE, {**self._config, **config})
 
 
-def _entry(cache: Path, path: Path) -> Path | None:
+def _cache_folder(cache: Path, path: Path) -> Path | None:
     try:
-        return compiled_cache.entry(cache, path)
+        return compiled_cache.folder_for(cache, path)
     except OSError as error:
         logger.warning("%s is compiled anew each time: %s", path, error)
         return None

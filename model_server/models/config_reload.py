@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from model_server.errors import ModelServerError
-from model_server.internal_errors import contained
+from model_server.internal_errors import as_internal_error
 from model_server.models.config_file import read_models
 from model_server.models.lifecycle import Lifecycle
 from model_server.models.registry import Registry, check_label
@@ -19,10 +19,12 @@ logger = logging.getLogger(__name__)
 class Configuration:
     """The models that the server is asked to serve, now and after each reload."""
 
-    def __init__(self, registry: Registry, lifecycle: Lifecycle, *, labels_may_wait: bool) -> None:
+    def __init__(
+        self, registry: Registry, lifecycle: Lifecycle, *, labels_before_load: bool
+    ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
-        self._labels_may_wait = labels_may_wait
+        self._labels_before_load = labels_before_load
         self._stopped = threading.Event()
 
     def apply(self, configs: list[ModelConfig]) -> None:
@@ -31,25 +33,31 @@ class Configuration:
         for config in configs:
             for label, version in (config.labels or {}).items():
                 check_label(
-                    self._registry, config.name, label, version, may_wait=self._labels_may_wait
+                    self._registry,
+                    config.name,
+                    label,
+                    version,
+                    before_load=self._labels_before_load,
                 )
         self._lifecycle.configure(configs)
         if configs:
             self._registry.set_labels({c.name: c.labels or {} for c in configs})
 
-    def follow(self, path: Path, every_s: float) -> None:
+    def watch_file(self, path: Path, every_s: float) -> None:
         """Read the file again and again, in a thread; a bad file changes nothing."""
         arguments = (path, every_s)
-        threading.Thread(target=self._follow, args=arguments, name="config", daemon=True).start()
+        threading.Thread(
+            target=self._watch_file, args=arguments, name="config", daemon=True
+        ).start()
 
     def stop(self) -> None:
         """Read the file no more."""
         self._stopped.set()
 
-    def _follow(self, path: Path, every_s: float) -> None:
+    def _watch_file(self, path: Path, every_s: float) -> None:
         while not self._stopped.wait(every_s):
             try:
-                with contained(f"applying the config file {path}"):
+                with as_internal_error(f"applying the config file {path}"):
                     self.apply(read_models(path))
             except ModelServerError as error:
                 logger.error("The config file %s is not applied: %s", path, error)

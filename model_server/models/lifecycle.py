@@ -15,7 +15,7 @@ from pathlib import Path
 
 from model_server.engines.protocol import LoadedModel
 from model_server.errors import ModelServerError, Unknown
-from model_server.internal_errors import contained
+from model_server.internal_errors import as_internal_error
 from model_server.models.registry import Registry, Servable, State
 from model_server.models.versions import ModelConfig, versions_on_disk
 
@@ -42,11 +42,11 @@ class LifecycleOptions:
 
 
 @dataclass
-class _Watched:
+class _ConfiguredModel:
     """One configured model and what is wanted of it."""
 
     config: ModelConfig
-    wanted: dict[int, Path] = field(default_factory=dict)
+    aspired: dict[int, Path] = field(default_factory=dict)
 
 
 class Lifecycle:
@@ -56,35 +56,37 @@ class Lifecycle:
         self._registry = registry
         self._load = load
         self._options = options
-        self._room = threading.Semaphore(options.load_threads)
+        self._load_slots = threading.Semaphore(options.load_threads)
         self._changed = threading.Condition()
-        self._watched: dict[str, _Watched] = {}
+        self._models: dict[str, _ConfiguredModel] = {}
         self._stopped = False
 
     def configure(self, configs: Iterable[ModelConfig]) -> None:
         """Replace the set of models; those that are left out are unloaded."""
         with self._changed:
-            before, self._watched = self._watched, {}
+            before, self._models = self._models, {}
             for config in configs:
-                watched = before.pop(config.name, None) or _Watched(config)
-                watched.config = config
-                self._watched[config.name] = watched
+                configured = before.pop(config.name, None) or _ConfiguredModel(config)
+                configured.config = config
+                self._models[config.name] = configured
             for left_out in before.values():
-                self._let_go(left_out)
+                self._unload_all(left_out)
         if self._options.poll_s >= 0:
-            self.look()
+            self.poll()
 
-    def _let_go(self, watched: _Watched) -> None:
+    def _unload_all(self, configured: _ConfiguredModel) -> None:
         """Unload a model that is configured no more; should it come back, all may be tried."""
-        watched.wanted = {}
-        self._settle(watched)
-        for servable in self._registry.servables(watched.config.name):
-            servable.is_forgiven = True
+        configured.aspired = {}
+        self._reconcile(configured)
+        for servable in self._registry.servables(configured.config.name):
+            servable.may_retry = True
 
     def start(self) -> None:
         """Look at the folders from time to time, in a thread."""
         if self._options.poll_s > 0:
-            threading.Thread(target=self._keep_looking, name="watch folders", daemon=True).start()
+            threading.Thread(
+                target=self._poll_until_stopped, name="watch folders", daemon=True
+            ).start()
 
     def stop(self) -> None:
         """Look no more and try no more."""
@@ -92,12 +94,12 @@ class Lifecycle:
             self._stopped = True
             self._changed.notify_all()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Look at every model's folder once and act on what is there."""
         with self._changed:
-            for watched in self._watched.values():
-                _look_at(watched)
-                self._settle(watched)
+            for configured in self._models.values():
+                _read_aspired(configured)
+                self._reconcile(configured)
             self._changed.notify_all()
 
     def wait_until_ready(self) -> None:
@@ -106,119 +108,121 @@ class Lifecycle:
         Models without any version folder, and models whose load is being tried again, keep nobody
         waiting as long as another model is there.
         """
-        self._registry.wait_for(self._is_settled)
-        failed = [s for watched in self._watched.values() for s in self._failures(watched)]
+        self._registry.wait_for(self._is_startup_over)
+        failed = [s for configured in self._models.values() for s in self._failures(configured)]
         if failed:
             details = "".join(f"{{{s} due to error: {s.error}}}, " for s in failed)
             raise Unknown(f"{len(failed)} servable(s) did not become available: {{{details}}}")
 
-    def _is_settled(self) -> bool:
-        if not self._watched:
+    def _is_startup_over(self) -> bool:
+        if not self._models:
             return True
-        present = [watched for watched in self._watched.values() if watched.wanted]
-        if any(self._failures(watched) for watched in present):
+        present = [configured for configured in self._models.values() if configured.aspired]
+        if any(self._failures(configured) for configured in present):
             return True
-        available = [watched for watched in present if self._has(watched, State.AVAILABLE)]
+        available = [configured for configured in present if self._has(configured, State.AVAILABLE)]
         waiting = [
-            watched
-            for watched in present
-            if watched not in available and not self._is_tried_again(watched)
+            configured
+            for configured in present
+            if configured not in available and not self._has_failed_attempts(configured)
         ]
         return bool(available) and not waiting
 
-    def _versions(self, watched: _Watched) -> list[Servable]:
-        servables = self._registry.servables(watched.config.name)
-        return [servable for servable in servables if servable.version in watched.wanted]
+    def _versions(self, configured: _ConfiguredModel) -> list[Servable]:
+        servables = self._registry.servables(configured.config.name)
+        return [servable for servable in servables if servable.version in configured.aspired]
 
-    def _has(self, watched: _Watched, state: State) -> bool:
-        return any(servable.state is state for servable in self._versions(watched))
+    def _has(self, configured: _ConfiguredModel, state: State) -> bool:
+        return any(servable.state is state for servable in self._versions(configured))
 
-    def _is_tried_again(self, watched: _Watched) -> bool:
-        return any(servable.failed_tries for servable in self._versions(watched))
+    def _has_failed_attempts(self, configured: _ConfiguredModel) -> bool:
+        return any(servable.failed_attempts for servable in self._versions(configured))
 
-    def _failures(self, watched: _Watched) -> list[Servable]:
+    def _failures(self, configured: _ConfiguredModel) -> list[Servable]:
         """Return the versions of a model, if all that are wanted have failed for good."""
-        versions = self._versions(watched)
+        versions = self._versions(configured)
         failed = [servable for servable in versions if servable.error is not None]
         return failed if versions and len(failed) == len(versions) else []
 
-    def _keep_looking(self) -> None:
-        while not self._pause(self._options.poll_s, lambda: False):
-            with suppress(ModelServerError), contained("looking at the folders"):
-                self.look()
+    def _poll_until_stopped(self) -> None:
+        while not self._wait(self._options.poll_s, lambda: False):
+            with suppress(ModelServerError), as_internal_error("looking at the folders"):
+                self.poll()
 
-    def _pause(self, seconds: float, over: Callable[[], bool]) -> bool:
+    def _wait(self, seconds: float, over: Callable[[], bool]) -> bool:
         """Wait; tell whether the wait ended before its time."""
         with self._changed:
             return self._changed.wait_for(lambda: self._stopped or over(), max(seconds, 0))
 
-    def _settle(self, watched: _Watched) -> None:
+    def _reconcile(self, configured: _ConfiguredModel) -> None:
         """Start the loads and unloads that bring a model in line with what is wanted."""
-        servables = {s.version: s for s in self._registry.servables(watched.config.name)}
-        for version, path in sorted(watched.wanted.items(), reverse=True):
+        servables = {s.version: s for s in self._registry.servables(configured.config.name)}
+        for version, path in sorted(configured.aspired.items(), reverse=True):
             if version not in servables or servables[version].may_load_again:
-                self._start_loading(Servable(watched.config.name, version), path, watched)
+                self._start_loading(Servable(configured.config.name, version), path, configured)
         ready = {v for v, s in servables.items() if s.state is State.AVAILABLE}
-        if watched.wanted and not ready & watched.wanted.keys():
+        if configured.aspired and not ready & configured.aspired.keys():
             return
-        for version in sorted(ready - watched.wanted.keys()):
+        for version in sorted(ready - configured.aspired.keys()):
             self._start_unloading(servables[version])
 
-    def _start_loading(self, servable: Servable, path: Path, watched: _Watched) -> None:
+    def _start_loading(self, servable: Servable, path: Path, configured: _ConfiguredModel) -> None:
         self._registry.add(servable)
-        _in_thread(f"load {servable}", self._bring_up, servable, path, watched)
+        _start_thread(f"load {servable}", self._load_with_retries, servable, path, configured)
 
     def _start_unloading(self, servable: Servable) -> None:
-        self._registry.move(servable, State.UNLOADING, model=servable.model)
-        _in_thread(f"unload {servable}", self._take_down, servable)
+        self._registry.set_state(servable, State.UNLOADING, model=servable.model)
+        _start_thread(f"unload {servable}", self._unload, servable)
 
-    def _bring_up(self, servable: Servable, path: Path, watched: _Watched) -> None:
+    def _load_with_retries(
+        self, servable: Servable, path: Path, configured: _ConfiguredModel
+    ) -> None:
         """Load a version, trying again as often as the options say."""
-        error = self._try_to_load(servable, path)
-        tries_left = self._options.max_retries
+        error = self._attempt_load(servable, path)
+        retries_left = self._options.max_retries
         while (
             error
-            and tries_left
-            and not self._pause(
-                self._options.retry_s, lambda: servable.version not in watched.wanted
+            and retries_left
+            and not self._wait(
+                self._options.retry_s, lambda: servable.version not in configured.aspired
             )
         ):
-            error = self._try_to_load(servable, path)
-            tries_left -= 1
+            error = self._attempt_load(servable, path)
+            retries_left -= 1
         if error:
-            self._registry.move(servable, State.END, error=error)
+            self._registry.set_state(servable, State.END, error=error)
         with self._changed:
-            self._settle(watched)
+            self._reconcile(configured)
 
-    def _try_to_load(self, servable: Servable, path: Path) -> ModelServerError | None:
-        with self._room:
-            self._registry.move(servable, State.LOADING)
+    def _attempt_load(self, servable: Servable, path: Path) -> ModelServerError | None:
+        with self._load_slots:
+            self._registry.set_state(servable, State.LOADING)
             try:
                 model = self._load(servable.name, path)
             except ModelServerError as error:
                 logger.error("Servable %s cannot be loaded: %s", servable, error)
-                servable.failed_tries += 1
-                self._registry.move(servable, State.LOADING)
+                servable.failed_attempts += 1
+                self._registry.set_state(servable, State.LOADING)
                 return error
         logger.info("Successfully loaded servable version %s", servable)
-        self._registry.move(servable, State.AVAILABLE, model=model)
+        self._registry.set_state(servable, State.AVAILABLE, model=model)
         return None
 
-    def _take_down(self, servable: Servable) -> None:
+    def _unload(self, servable: Servable) -> None:
         """Unload a version as soon as nobody uses it."""
-        model = self._registry.retire(servable)
+        model = self._registry.drain(servable)
         if model is not None:
             model.close()
-        self._registry.move(servable, State.END)
+        self._registry.set_state(servable, State.END)
         logger.info("Done unloading servable version %s", servable)
         with self._changed:
-            watched = self._watched.get(servable.name)
-            if watched is not None:
-                self._settle(watched)
+            configured = self._models.get(servable.name)
+            if configured is not None:
+                self._reconcile(configured)
 
 
-def _look_at(watched: _Watched) -> None:
-    config = watched.config
+def _read_aspired(configured: _ConfiguredModel) -> None:
+    config = configured.config
     try:
         found = versions_on_disk(config.base_path)
     except OSError as error:
@@ -231,8 +235,8 @@ def _look_at(watched: _Watched) -> None:
             config.name,
             config.base_path,
         )
-    watched.wanted = {version: found[version] for version in config.policy.choose(found)}
+    configured.aspired = {version: found[version] for version in config.policy.choose(found)}
 
 
-def _in_thread(name: str, work: Callable[..., None], *arguments: object) -> None:
+def _start_thread(name: str, work: Callable[..., None], *arguments: object) -> None:
     threading.Thread(target=work, args=arguments, name=name, daemon=True).start()

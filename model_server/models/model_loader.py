@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_server.batching.adaptive import AdaptiveModel
-from model_server.batching.parameters import PER_MODEL, options, read_parameters
+from model_server.batching.parameters import PARAMETERS_FILE, options, read_parameters
 from model_server.batching.scheduler import BatchedModel, BatchingOptions, BatchScheduler
-from model_server.engines.declared_shapes import DeclaredShapes
+from model_server.engines.declared_shapes import ShapeCheckedModel
 from model_server.engines.export_model import read_spec
 from model_server.engines.protocol import Engine, LoadedModel
 from model_server.errors import ModelServerError
-from model_server.internal_errors import contained
+from model_server.internal_errors import as_internal_error
 from model_server.metrics import Metrics
 from model_server.models.warmup import warm_up, warm_up_pixels
 
@@ -29,7 +29,7 @@ class Batching:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Preparation:
+class ModelLoader:
     """Everything between a folder and a version that may be asked."""
 
     engine: Engine
@@ -39,15 +39,15 @@ class Preparation:
     streams: int = 1
     """How many runs of a model the engine computes side by side."""
 
-    warms_up: bool = True
+    runs_warmup: bool = True
     warmup_iterations: int = 1
 
-    def prepare(self, name: str, path: Path) -> LoadedModel:
+    def load(self, name: str, path: Path) -> LoadedModel:
         """Return the version in the folder, ready to serve, or raise a ModelServerError."""
-        with contained(f"loading {path}"):
+        with as_internal_error(f"loading {path}"):
             model = self.engine.load(path)
         try:
-            with contained(f"preparing {path}"):
+            with as_internal_error(f"preparing {path}"):
                 return self._prepared(model, name, path)
         except ModelServerError:
             model.close()
@@ -55,24 +55,24 @@ class Preparation:
 
     def _prepared(self, model: LoadedModel, name: str, path: Path) -> LoadedModel:
         spec = read_spec(path)
-        if self.warms_up:
+        if self.runs_warmup:
             with self.metrics.timed("model_warmup_latency", str(path)):
                 warm_up(model, path, self.warmup_iterations)
                 if spec is not None:
                     warm_up_pixels(model, spec)
         if spec is not None:
-            model = DeclaredShapes(model)
+            model = ShapeCheckedModel(model)
         if self.batching is not None:
             return _batched(model, path, self.batching)
         if spec is None:
             return model
-        return AdaptiveModel(model, under_way=self.streams + 1)  # and one that is made ready
+        return AdaptiveModel(model, max_in_flight=self.streams + 1)  # and one that is made ready
 
 
 def _batched(model: LoadedModel, path: Path, batching: Batching) -> LoadedModel:
     if not batching.per_model:
         return BatchedModel(model, batching.scheduler, batching.options)
-    file = path / PER_MODEL
+    file = path / PARAMETERS_FILE
     if not file.is_file():
         return model
     own = options(read_parameters(file), batching.options.queue_timeout_s)

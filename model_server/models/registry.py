@@ -43,8 +43,8 @@ class Servable:
     error: ModelServerError | None = None
     model: LoadedModel | None = None
     users: int = 0
-    failed_tries: int = 0
-    is_forgiven: bool = False
+    failed_attempts: int = 0
+    may_retry: bool = False
 
     def __str__(self) -> str:
         return f"{{name: {self.name} version: {self.version}}}"
@@ -52,7 +52,7 @@ class Servable:
     @property
     def may_load_again(self) -> bool:
         """Tell whether the version was unloaded in peace; a failed one is not tried again."""
-        return self.state is State.END and (self.error is None or self.is_forgiven)
+        return self.state is State.END and (self.error is None or self.may_retry)
 
     @property
     def status(self) -> VersionStatus:
@@ -98,7 +98,7 @@ class Registry:
         with self._changed:
             self._models.setdefault(servable.name, {})[servable.version] = servable
 
-    def move(
+    def set_state(
         self,
         servable: Servable,
         state: State,
@@ -111,7 +111,7 @@ class Registry:
             servable.state, servable.model, servable.error = state, model, error
             self._changed.notify_all()
 
-    def retire(self, servable: Servable) -> LoadedModel | None:
+    def drain(self, servable: Servable) -> LoadedModel | None:
         """Hand the version out no more, wait until nobody uses it, and return its model."""
         with self._changed:
             servable.state = State.UNLOADING
@@ -149,10 +149,10 @@ class Registry:
         raise NotFound(f"Could not find version {version} of model {model}")
 
     @contextmanager
-    def acquire(self, wanted: ModelRequest) -> Iterator[Handle]:
+    def acquire(self, request: ModelRequest) -> Iterator[Handle]:
         """Hold the version that is asked for, or raise what the caller must hear."""
         with self._changed:
-            servable = self._find(wanted)
+            servable = self._find(request)
             servable.users += 1
             assert servable.model is not None  # noqa: S101 - true while AVAILABLE
             handle = Handle(servable.version, servable.model)
@@ -167,37 +167,37 @@ class Registry:
             if not servable.users and servable.state is State.UNLOADING:
                 self._changed.notify_all()
 
-    def _find(self, wanted: ModelRequest) -> Servable:
-        version = wanted.version if wanted.label is None else self._labelled(wanted)
+    def _find(self, request: ModelRequest) -> Servable:
+        version = request.version if request.label is None else self._labelled(request)
         ready = {
             number: servable
-            for number, servable in self._models.get(wanted.model, {}).items()
+            for number, servable in self._models.get(request.model, {}).items()
             if servable.state is State.AVAILABLE and version in (None, number)
         }
         if ready:
             return ready[max(ready)]
-        which = f"Latest({wanted.model})"
+        which = f"Latest({request.model})"
         if version is not None:
-            which = f"Specific({wanted.model}, {version})"
+            which = f"Specific({request.model}, {version})"
         raise NotFound(f"Servable not found for request: {which}")
 
-    def _labelled(self, wanted: ModelRequest) -> int:
+    def _labelled(self, request: ModelRequest) -> int:
         if self._labels is None:
-            raise Unavailable(f"Model labels does not init yet.{wanted.label}")
-        version = self._labels.get(wanted.model, {}).get(wanted.label or "")
+            raise Unavailable(f"Model labels does not init yet.{request.label}")
+        version = self._labels.get(request.model, {}).get(request.label or "")
         if version is None:
-            raise InvalidArgument(f"Unrecognized servable version label: {wanted.label}")
+            raise InvalidArgument(f"Unrecognized servable version label: {request.label}")
         return version
 
 
 def check_label(
-    registry: Registry, model: str, label: str, version: int, *, may_wait: bool
+    registry: Registry, model: str, label: str, version: int, *, before_load: bool
 ) -> None:
-    """Refuse a label on a version that is not available; ``may_wait`` lets new labels do so."""
+    """Refuse a label on a version that is not available; ``before_load`` lets new labels do so."""
     if registry.is_available(model, version):
         return
     known = registry.labels(model).get(label)
-    if may_wait and known in (None, version):
+    if before_load and known in (None, version):
         return
     raise FailedPrecondition(
         f"Request to assign label to version {version} of model {model},"

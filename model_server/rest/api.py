@@ -13,7 +13,7 @@ from model_server.codec.json_reader import Document
 from model_server.codec.json_writer import error_body
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument, ModelServerError
-from model_server.internal_errors import contained
+from model_server.internal_errors import as_internal_error
 from model_server.metrics import Metrics
 from model_server.models.registry import Handle, Registry
 from model_server.rest import classify_regress, predict_request, predict_response
@@ -104,7 +104,7 @@ class Rest:
         api = "" if request.method == "GET" else route.verb
         try:
             with (
-                contained(f"answering {request.method} {request.target}"),
+                as_internal_error(f"answering {request.method} {request.target}"),
                 self._metrics.timed("request_latency", model, api, "REST"),
             ):
                 body = self._body(route, request)

@@ -7,7 +7,7 @@ import pytest
 
 from model_server.errors import InvalidArgument
 from model_server.flag_table import FLAGS
-from model_server.flags import Misuse, parse, usage
+from model_server.flags import UsageError, parse, usage
 from model_server.server import check
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "model_server.md"
@@ -57,7 +57,7 @@ def test_the_last_of_equal_flags_counts_and_two_dashes_end_them() -> None:
     ],
 )
 def test_misuse(argument: str, message: str) -> None:
-    with pytest.raises(Misuse) as caught:
+    with pytest.raises(UsageError) as caught:
         parse([argument])
 
     assert str(caught.value) == message

@@ -146,7 +146,7 @@ def test_no_turn_is_lost_when_runs_end_at_the_same_time() -> None:
         with in_threads(8, work):
             pass
 
-    assert model._free == 2
+    assert model._free_slots == 2
 
 
 def test_after_a_failure_the_next_request_runs() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_server.batching.batch_execution import Rules, Task, row_count, run_tasks
+from model_server.batching.batch_execution import BatchLimits, Task, row_count, run_tasks
 from model_server.engines.protocol import Tensors
 from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ModelServerError
 
@@ -27,9 +27,9 @@ def task(*rows: object) -> Task:
     return Task({"x": np.array(rows, dtype=np.float32)}, len(rows))
 
 
-def run(*tasks: Task, **rules: Any) -> Recorder:
+def run(*tasks: Task, **limits: Any) -> Recorder:
     recorder = Recorder()
-    run_tasks(recorder, tasks, Rules(**({"max_rows": 100} | rules)))
+    run_tasks(recorder, tasks, BatchLimits(**({"max_rows": 100} | limits)))
     return recorder
 
 
@@ -70,7 +70,7 @@ def test_a_run_that_took_too_long_is_not_repeated() -> None:
         calls.append(inputs["x"].tolist())
         raise DeadlineExceeded("too slow")
 
-    run_tasks(slow, tasks, Rules(max_rows=100))
+    run_tasks(slow, tasks, BatchLimits(max_rows=100))
 
     assert calls == [[1, 2, 3]]
     for member in tasks:
@@ -84,7 +84,7 @@ def test_a_defect_reaches_its_owner_as_an_internal_error() -> None:
     def defect(_: Tensors) -> Tensors:
         raise KeyError
 
-    run_tasks(defect, [broken], Rules(max_rows=1))
+    run_tasks(defect, [broken], BatchLimits(max_rows=1))
 
     with pytest.raises(Internal):
         broken.result()
@@ -130,7 +130,7 @@ def test_more_rows_than_fit_are_run_in_parts() -> None:
 def test_with_padding_shorter_rows_are_filled_with_their_first_value() -> None:
     long, short = task([1, 2, 3]), task([7, 8])
 
-    recorder = run(long, short, pads=True)
+    recorder = run(long, short, pads_inputs=True)
 
     assert recorder.batches == [[[1, 2, 3], [7, 8, 7]]]
 
@@ -138,7 +138,7 @@ def test_with_padding_shorter_rows_are_filled_with_their_first_value() -> None:
 def test_rows_without_values_cannot_be_padded() -> None:
     empty, full = Task({"x": np.empty((1, 0), dtype=np.float32)}, 1), task([1])
 
-    run(empty, full, pads=True)
+    run(empty, full, pads_inputs=True)
 
     assert full.result()["y"].tolist() == [[2]]
     assert empty.result()["y"].shape == (1, 0)
@@ -158,7 +158,7 @@ def test_rows_without_values_cannot_be_padded() -> None:
 def test_outputs_must_have_a_row_per_row(output: Any, text: str) -> None:
     single = task(1)
 
-    run_tasks(lambda _: {"y": output}, [single], Rules(max_rows=4))
+    run_tasks(lambda _: {"y": output}, [single], BatchLimits(max_rows=4))
 
     with pytest.raises(ModelServerError) as caught:
         single.result()

@@ -217,7 +217,7 @@ def test_parameters_are_read_from_text(tmp_path: Path) -> None:
         batch_timeout_s=0.0025,
         max_enqueued_batches=3,
         allowed_batch_sizes=(2, 8),
-        pads=True,
+        pads_inputs=True,
         queue_timeout_s=30,
     )
 

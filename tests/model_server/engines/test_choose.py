@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_server.engines.choose import PreferredEngine, engine_for
+from model_server.engines.choose import OpenVINOFirstEngine, choose_engine
 from model_server.engines.tensorflow_engine import TensorFlowEngine
 from model_server.errors import FailedPrecondition, InvalidArgument
 from model_server.flags import parse
@@ -26,17 +26,17 @@ def flags(*given: str) -> Mapping[str, Any]:
 @pytest.mark.parametrize(
     ("given", "engine"),
     [
-        ([], PreferredEngine),
-        (["--engine=auto"], PreferredEngine),
-        (["--engine=auto", "--precision=bf16"], PreferredEngine),
+        ([], OpenVINOFirstEngine),
+        (["--engine=auto"], OpenVINOFirstEngine),
+        (["--engine=auto", "--precision=bf16"], OpenVINOFirstEngine),
         (["--engine=auto", "--saved_model_tags=serve,gpu"], TensorFlowEngine),
-        (["--engine=openvino"], PreferredEngine),
+        (["--engine=openvino"], OpenVINOFirstEngine),
         (["--engine=tensorflow"], TensorFlowEngine),
         (["--engine=tensorflow", "--precision=auto"], TensorFlowEngine),
     ],
 )
 def test_flags_choose_the_engine(given: list[str], engine: type) -> None:
-    assert type(engine_for(flags(*given))) is engine
+    assert type(choose_engine(flags(*given))) is engine
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_flags_choose_the_engine(given: list[str], engine: type) -> None:
 )
 def test_flags_that_cannot_be_followed_are_refused(given: list[str], complaint: str) -> None:
     with pytest.raises(InvalidArgument) as refusal:
-        engine_for(flags(*given))
+        choose_engine(flags(*given))
 
     assert complaint in refusal.value.message
 
@@ -62,14 +62,14 @@ def test_without_openvino_tensorflow_serves_unless_openvino_was_asked_for(
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
 
-    assert type(engine_for(flags())) is TensorFlowEngine
+    assert type(choose_engine(flags())) is TensorFlowEngine
     with pytest.raises(FailedPrecondition, match=r"with its extra \[openvino\]"):
-        engine_for(flags("--engine=openvino"))
+        choose_engine(flags("--engine=openvino"))
 
 
 def test_without_tensorflow_openvino_serves(monkeypatch: pytest.MonkeyPatch, exports: Path) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    engine = engine_for(flags())
+    engine = choose_engine(flags())
 
     model = engine.load(exports / "tf" / "1")
 

@@ -27,9 +27,9 @@ def version(path: Path, weights: str = "one") -> Path:
 
 def compiled(cache: Path, path: Path) -> Path:
     """Do what an engine does: take the entry, put something in, sweep."""
-    entry = compiled_cache.entry(cache, path)
+    entry = compiled_cache.folder_for(cache, path)
     (entry / "blob").touch()
-    compiled_cache.sweep(cache, entry)
+    compiled_cache.remove_outdated(cache, entry)
     return entry
 
 
@@ -88,4 +88,4 @@ def test_a_folder_that_cannot_be_made_is_an_os_error(cache: Path, tmp_path: Path
     cache.write_text("a file")
 
     with pytest.raises(OSError, match="cache"):
-        compiled_cache.entry(cache, version(tmp_path / "1"))
+        compiled_cache.folder_for(cache, version(tmp_path / "1"))

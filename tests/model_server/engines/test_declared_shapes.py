@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_server.engines.declared_shapes import DeclaredShapes
+from model_server.engines.declared_shapes import ShapeCheckedModel
 from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
 from tests.model_server.toy import ToyModel, signature
@@ -21,13 +21,13 @@ ASK = """
 import sys
 from pathlib import Path
 import numpy as np
+from model_server.engines.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
 from model_server.errors import InvalidArgument
 from model_server.metrics import Metrics
-from model_server.preparation import Preparation
-from model_server.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
+from model_server.models.model_loader import ModelLoader
 
 engine = TensorFlowEngine(TensorFlowOptions())
-model = Preparation(engine=engine, metrics=Metrics()).prepare("digits", Path(sys.argv[1]))
+model = ModelLoader(engine=engine, metrics=Metrics()).load("digits", Path(sys.argv[1]))
 for shape in [(1,), (1, 1), (), (0,), (2, 0), (1, 32, 32, 1)]:
     try:
         model.run("serving_default", {"input_image": np.zeros(shape, np.float32)})
@@ -37,12 +37,12 @@ for shape in [(1,), (1, 1), (), (0,), (2, 0), (1, 32, 32, 1)]:
 """
 
 
-def model(shape: tuple[int, ...] | None) -> DeclaredShapes:
+def model(shape: tuple[int, ...] | None) -> ShapeCheckedModel:
     def same(inputs: Tensors) -> Tensors:
         return {"y": inputs["x"]}
 
     declared = {"serving_default": signature({"x": "float"}, {"y": "float"}, shape)}
-    return DeclaredShapes(ToyModel(declared, {"serving_default": same}))
+    return ShapeCheckedModel(ToyModel(declared, {"serving_default": same}))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
-from model_server.engines.export_model import MAX_ROWS, ExportModel, check_form
+from model_server.engines.export_model import MAX_ROWS, ExportModel, check_signatures
 from model_server.engines.protocol import Signature, Tensors
 from model_server.engines.raw_pixels import Floats
 from model_server.errors import InvalidArgument, Unimplemented
@@ -140,15 +140,15 @@ def test_closing_closes_the_runner(model: ExportModel, runner: ToyRunner) -> Non
 def test_an_export_has_three_signatures_at_least(missing: str) -> None:
     known = signatures()
     del known["image"]
-    check_form(known)
+    check_signatures(known)
     del known[missing]
 
     with pytest.raises(Unimplemented, match=f"There is no signature {missing} from"):
-        check_form(known)
+        check_signatures(known)
 
 
 def test_names_of_tensors_belong_to_the_form() -> None:
     renamed = signatures() | {"pixels": signature({"raw": "string"}, {"scores": "float"})}
 
     with pytest.raises(Unimplemented, match="no signature pixels from pixels to scores"):
-        check_form(renamed)
+        check_signatures(renamed)

@@ -18,7 +18,7 @@ from tests.model_server.toy import ToyEngine, write_version
 class World:
     """A configuration over one model with two versions."""
 
-    def __init__(self, root: Path, *, labels_may_wait: bool = False) -> None:
+    def __init__(self, root: Path, *, labels_before_load: bool = False) -> None:
         self.base = root / "m"
         engine = ToyEngine()
         self.registry = Registry()
@@ -26,7 +26,7 @@ class World:
             self.registry, lambda _, path: engine.load(path), LifecycleOptions(max_retries=0)
         )
         self.configuration = Configuration(
-            self.registry, self.lifecycle, labels_may_wait=labels_may_wait
+            self.registry, self.lifecycle, labels_before_load=labels_before_load
         )
         for version in (1, 2):
             write_version(self.base, version)
@@ -71,7 +71,7 @@ def test_once_versions_are_loaded_labels_can_be_set_moved_and_dropped(world: Wor
 
 
 def test_with_leave_a_new_label_may_wait_but_a_known_one_may_not_move(tmp_path: Path) -> None:
-    world = World(tmp_path, labels_may_wait=True)
+    world = World(tmp_path, labels_before_load=True)
     world.apply(stable=1)
     world.wait()
 
@@ -89,7 +89,7 @@ FILE = """model_config_list {{ config {{ name: "{name}" base_path: "{base}"
 def followed(world: World, tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "models.config"
     path.write_text(FILE.format(name="m", base=world.base))
-    world.configuration.follow(path, 0.02)
+    world.configuration.watch_file(path, 0.02)
     yield path
     world.configuration.stop()
     world.lifecycle.stop()

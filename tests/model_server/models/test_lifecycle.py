@@ -40,8 +40,8 @@ class World:
             [ModelConfig(name, self.base(name), policy) for name in models or ("m",)]
         )
 
-    def look(self) -> None:
-        self.lifecycle.look()
+    def poll(self) -> None:
+        self.lifecycle.poll()
 
     def states(self, model: str = "m") -> dict[int, str]:
         return {s.version: s.state.value for s in self.registry.servables(model)}
@@ -67,7 +67,7 @@ def test_a_new_version_takes_over_and_the_old_one_ends(world: World) -> None:
     assert world.becomes({1: "AVAILABLE"})
 
     write_version(world.base(), 2)
-    world.look()
+    world.poll()
 
     assert world.becomes({2: "AVAILABLE", 1: "END"})
     assert world.answering() == 2
@@ -80,8 +80,8 @@ def test_the_old_version_serves_until_the_new_one_is_there(world: World) -> None
     world.engine.gate = threading.Event()
 
     write_version(world.base(), 2)
-    world.look()
-    world.look()
+    world.poll()
+    world.poll()
 
     assert world.becomes({2: "LOADING", 1: "AVAILABLE"})
     assert world.answering() == 1
@@ -96,7 +96,7 @@ def test_requests_under_way_end_on_the_old_version(world: World) -> None:
 
     with world.registry.acquire(ModelRequest("m")) as handle:
         write_version(world.base(), 2)
-        world.look()
+        world.poll()
         assert world.becomes({2: "AVAILABLE", 1: "UNLOADING"})
         assert (handle.version, getattr(handle.model, "is_closed", None)) == (1, False)
 
@@ -110,7 +110,7 @@ def test_a_broken_version_leaves_the_old_one_alone(world: World) -> None:
     assert world.becomes({1: "AVAILABLE"})
 
     write_version(world.base(), 2, fail="DATA_LOSS")
-    world.look()
+    world.poll()
 
     assert world.becomes({2: "END", 1: "AVAILABLE"})
     assert world.registry.statuses("m", 2)[0].error_code == "DATA_LOSS"
@@ -123,13 +123,13 @@ def test_a_failed_version_is_not_tried_again_but_the_next_one_is(world: World) -
     assert world.becomes({2: "END"})
 
     shutil.rmtree(broken)
-    world.look()
+    world.poll()
     assert world.becomes({2: "END", 1: "AVAILABLE"})
     write_version(world.base(), 2)
-    world.look()
+    world.poll()
     assert world.becomes({2: "END", 1: "AVAILABLE"})
     write_version(world.base(), 3)
-    world.look()
+    world.poll()
 
     assert world.becomes({3: "AVAILABLE", 2: "END", 1: "END"})
 
@@ -141,7 +141,7 @@ def test_when_the_newest_version_goes_the_one_before_comes_back(world: World) ->
     assert world.becomes({2: "AVAILABLE"})
 
     shutil.rmtree(newest)
-    world.look()
+    world.poll()
 
     assert world.becomes({2: "END", 1: "AVAILABLE"})
 
@@ -151,10 +151,10 @@ def test_a_version_that_was_unloaded_can_be_loaded_again(world: World) -> None:
     world.serve()
     for _ in range(2):
         newest = write_version(world.base(), 2)
-        world.look()
+        world.poll()
         assert world.becomes({2: "AVAILABLE", 1: "END"})
         shutil.rmtree(newest)
-        world.look()
+        world.poll()
         assert world.becomes({2: "END", 1: "AVAILABLE"})
 
 
@@ -164,7 +164,7 @@ def test_without_any_version_folder_everything_is_unloaded(world: World) -> None
     assert world.becomes({1: "AVAILABLE"})
 
     shutil.rmtree(only)
-    world.look()
+    world.poll()
 
     assert world.becomes({1: "END"})
 
@@ -175,7 +175,7 @@ def test_without_the_base_path_nothing_happens(world: World) -> None:
     assert world.becomes({1: "AVAILABLE"})
 
     shutil.rmtree(world.base())
-    world.look()
+    world.poll()
 
     assert world.answering() == 1
 
@@ -305,7 +305,7 @@ def test_a_version_that_is_gone_is_not_tried_any_more(tmp_path: Path) -> None:
     assert eventually(lambda: len(world.engine.loads) == 1)
 
     shutil.rmtree(broken)
-    world.look()
+    world.poll()
 
     assert world.becomes({2: "END"})
 
@@ -373,7 +373,7 @@ def test_with_no_version_at_all_the_start_waits_for_the_first(world: World) -> N
     assert not event.wait(0.2)
 
     write_version(world.base("b"), 1)
-    world.look()
+    world.poll()
 
     assert event.wait(5)
 
@@ -408,7 +408,7 @@ def test_one_good_version_is_enough_for_the_start(world: World) -> None:
     assert world.becomes({1: "AVAILABLE", 2: "END"})
 
 
-def test_a_model_that_is_tried_again_does_not_keep_the_others_away(tmp_path: Path) -> None:
+def test_a_model_that_has_failed_attempts_does_not_keep_the_others_away(tmp_path: Path) -> None:
     world = World(tmp_path, LifecycleOptions(max_retries=5, retry_s=60))
     write_version(world.base("good"), 1)
     write_version(world.base("bad"), 1, fail="INTERNAL")

@@ -16,7 +16,7 @@ def registry(**states: State) -> Registry:
     for name, state in states.items():
         servable = Servable("m", int(name[1:]))
         registry.add(servable)
-        registry.move(servable, state, model=half_plus(servable.version))
+        registry.set_state(servable, state, model=half_plus(servable.version))
     return registry
 
 
@@ -62,21 +62,21 @@ def test_before_any_configuration_labels_are_unavailable() -> None:
         pass
 
 
-def test_a_version_in_use_is_not_retired() -> None:
+def test_a_version_in_use_is_not_drained() -> None:
     models = registry(v1=State.AVAILABLE)
     [servable] = models.servables("m")
-    retired = threading.Event()
+    drained = threading.Event()
 
-    def retire(_: int) -> None:
-        models.retire(servable)
-        retired.set()
+    def drain(_: int) -> None:
+        models.drain(servable)
+        drained.set()
 
-    with models.acquire(ModelRequest("m")), in_threads(1, retire):
-        assert not retired.wait(0.1)
+    with models.acquire(ModelRequest("m")), in_threads(1, drain):
+        assert not drained.wait(0.1)
         with pytest.raises(NotFound), models.acquire(ModelRequest("m")):
             pass
         models._release(servable)
-        assert retired.wait(5)
+        assert drained.wait(5)
         servable.users += 1
 
 
@@ -84,7 +84,7 @@ def test_ended_versions_stay_listed_with_their_error() -> None:
     models = registry(v1=State.AVAILABLE)
     broken = Servable("m", 2)
     models.add(broken)
-    models.move(broken, State.END, error=NotFound("no files"))
+    models.set_state(broken, State.END, error=NotFound("no files"))
 
     newest, oldest = models.statuses("m")
 

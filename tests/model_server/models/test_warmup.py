@@ -15,7 +15,7 @@ from model_server.engines.export_model import read_spec
 from model_server.engines.protocol import LoadedModel, Tensors
 from model_server.errors import DataLoss, InvalidArgument, ModelServerError, Unimplemented
 from model_server.metrics import Metrics
-from model_server.models.model_loader import Batching, Preparation
+from model_server.models.model_loader import Batching, ModelLoader
 from model_server.models.warmup import REQUESTS, warm_up
 from model_server.protos import message
 from model_server.tensor_proto import to_array
@@ -173,7 +173,7 @@ class OneModel:
 
 
 def prepare(model: ToyModel, path: Path, **options: Any) -> LoadedModel:
-    return Preparation(engine=OneModel(model), metrics=Metrics(), **options).prepare("m", path)
+    return ModelLoader(engine=OneModel(model), metrics=Metrics(), **options).load("m", path)
 
 
 def pixels_model() -> ToyModel:
@@ -199,7 +199,7 @@ def test_as_many_runs_are_under_way_as_the_engine_computes_and_one_more(tmp_path
     prepared = prepare(pixels_model(), tmp_path, streams=3)
 
     assert isinstance(prepared, AdaptiveModel)
-    assert prepared._free == 4
+    assert prepared._free_slots == 4
 
 
 def test_other_savedmodels_are_neither_warmed_up_nor_batched(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_warm_up_can_be_switched_off(tmp_path: Path) -> None:
     toy = half_plus(0)
     write_requests(tmp_path, predict_log(x=tensor(FLOAT, (1,), float_val=[1])))
 
-    prepare(toy, tmp_path, warms_up=False)
+    prepare(toy, tmp_path, runs_warmup=False)
 
     assert toy.calls == []
 

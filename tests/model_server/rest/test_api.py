@@ -58,7 +58,7 @@ def registry() -> Registry:
     for (name, version), model in models().items():
         servable = Servable(name, version)
         registry.add(servable)
-        registry.move(servable, State.AVAILABLE, model=model)
+        registry.set_state(servable, State.AVAILABLE, model=model)
     registry.set_labels({"m": {"stable": 1, "gone": 9}})
     return registry
 
