@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from model_server.engines.protocol import Engine
 from model_server.errors import ModelServerError
+from model_server.flag_table import FLAGS
 from model_server.flags import UsageError, parse, usage
 from model_server.internal_errors import as_internal_error
 from model_server.server import Server
@@ -32,12 +33,13 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
     """Serve until SIGTERM or SIGINT; return 0 then, 255 when the start fails."""
     arguments = sys.argv[1:] if argv is None else argv
     if "--help" in arguments:
-        _print(usage(_PROGRAM))
+        _print(usage(_PROGRAM, FLAGS))
         return _FAILED  # as the genuine server does
     try:
-        flags, ignored = parse(arguments)
+        command_line = parse(arguments, FLAGS)
     except UsageError as error:
         return _report_usage_error(str(error))
+    flags = command_line.values
     if flags["version"]:
         _print(f"TensorFlow ModelServer: {_version('image-classification-gateway')} (embedded)")
         _print(f"TensorFlow Library: {_version('tensorflow-cpu', 'tensorflow')}")
@@ -45,7 +47,7 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
     logging.basicConfig(
         format="%(asctime)s %(levelname).1s %(message)s", level=logging.INFO, stream=sys.stderr
     )
-    for flag in ignored:
+    for flag in command_line.ignored:
         logger.warning("--%s is accepted and ignored. %s", flag.name, flag.help)
     logger.info("There is no gRPC here: nothing listens on --port=%d.", flags["port"])
     return _serve(flags, engine)
@@ -94,7 +96,7 @@ def _report_failed_start(error: ModelServerError) -> int:
 
 def _report_usage_error(problem: str) -> int:
     logger.error("%s", problem)
-    _print(f"{problem}\n{usage(_PROGRAM)}")
+    _print(f"{problem}\n{usage(_PROGRAM, FLAGS)}")
     return _FAILED
 
 

@@ -1,38 +1,14 @@
-"""List the flags: tensorflow_model_server's own, by its names and defaults, and a few of ours."""
+"""List the flags: all of tensorflow_model_server's with its names and defaults, and a few more.
+
+The help of a flag that tensorflow_model_server does not have ends with "(Ours.)".
+"""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from typing import Final
 
-Value = bool | int | float | str
-
-CPUS: Final = os.cpu_count() or 1
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One flag; the type of its default is its type."""
-
-    name: str
-    default: Value
-    help: str
-
-    ignored: bool = False
-    """Accepted for the sake of scripts that set it; a warning says that it does nothing."""
-
-    wide: bool = False
-    """An integer of 64 bits, as the usage text calls it."""
-
-    @property
-    def type_name(self) -> str:
-        """The type as the usage text calls it."""
-        if isinstance(self.default, bool):
-            return "bool"
-        if isinstance(self.default, int):
-            return "int64" if self.wide else "int32"
-        return "float" if isinstance(self.default, float) else "string"
+from model_server.cpus import CPUS
+from model_server.flags import Flag, Value
 
 
 def _ignored(name: str, default: Value, help_text: str, *, wide: bool = False) -> Flag:

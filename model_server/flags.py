@@ -1,11 +1,15 @@
-"""Read command lines as tensorflow_model_server does: ``--name=value``, nothing else. Pure."""
+"""Parse command lines as tensorflow_model_server does: only ``--name=value``. Pure.
+
+Which flags exist is the caller's business: every function takes the table of flags.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from model_server.flag_table import FLAGS, Flag, Value
+Value = bool | int | float | str
 
 _TRUE: Final = frozenset({"true", "1"})
 _FALSE: Final = frozenset({"false", "0"})
@@ -13,14 +17,49 @@ _LIMITS: Final = {"int32": 2**31, "int64": 2**63}
 _COLUMN: Final = 33
 
 
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag; its type is the type of its default."""
+
+    name: str
+    default: Value
+    help: str
+
+    ignored: bool = False
+    """True if the flag is accepted without effect; a warning says so when it is given."""
+
+    wide: bool = False
+    """True if an integer has 64 bits, false if it has 32."""
+
+    @property
+    def type_name(self) -> str:
+        """The name of the type in the usage text."""
+        if isinstance(self.default, bool):
+            return "bool"
+        if isinstance(self.default, int):
+            return "int64" if self.wide else "int32"
+        return "float" if isinstance(self.default, float) else "string"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """A parsed command line."""
+
+    values: Mapping[str, Value]
+    """The value of every flag, given or default."""
+
+    ignored: Sequence[Flag]
+    """The flags that were given but have no effect."""
+
+
 class UsageError(Exception):
-    """The command line cannot be followed; the message is one sentence for the person."""
+    """The command line is wrong; the message is one line for the person who wrote it."""
 
 
-def parse(argv: Sequence[str]) -> tuple[Mapping[str, Value], list[Flag]]:
-    """Return the value of every flag, and the flags that were given but do nothing."""
-    values = {flag.name: flag.default for flag in FLAGS}
-    known = {flag.name: flag for flag in FLAGS}
+def parse(argv: Sequence[str], flags: Sequence[Flag]) -> CommandLine:
+    """Return the value of every flag, or raise UsageError."""
+    values = {flag.name: flag.default for flag in flags}
+    known = {flag.name: flag for flag in flags}
     given: dict[str, Flag] = {}
     for argument in argv:
         if argument == "--":
@@ -31,7 +70,7 @@ def parse(argv: Sequence[str]) -> tuple[Mapping[str, Value], list[Flag]]:
             raise UsageError(f"unknown argument: {argument}")
         values[name] = _value(flag, text if equals else None)
         given[name] = flag
-    return values, [flag for flag in given.values() if flag.ignored]
+    return CommandLine(values, [flag for flag in given.values() if flag.ignored])
 
 
 def _value(flag: Flag, text: str | None) -> Value:
@@ -61,11 +100,11 @@ def _uninterpretable(flag: Flag, text: str) -> UsageError:
     return UsageError(f"Couldn't interpret value {text} for flag {flag.name}.")
 
 
-def usage(program: str) -> str:
-    """Return the list of all flags with types, defaults and meanings."""
+def usage(program: str, flags: Sequence[Flag]) -> str:
+    """Return the usage text: every flag with its default, type and help."""
     lines = "".join(
         f"\t{f'--{flag.name}={_shown(flag.default)}'.ljust(_COLUMN)}\t{flag.type_name}\t{flag.help}\n"
-        for flag in FLAGS
+        for flag in flags
     )
     return f"usage: {program}\nFlags:\n{lines}"
 

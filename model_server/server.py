@@ -9,10 +9,11 @@ from typing import Any
 
 from model_server.batching import parameters
 from model_server.batching.scheduler import BatchScheduler
+from model_server.cpus import CPUS
 from model_server.engines.choose import choose_engine
 from model_server.engines.protocol import Engine
-from model_server.errors import InvalidArgument, Unavailable
-from model_server.flag_table import CPUS
+from model_server.errors import Unavailable
+from model_server.flag_checks import check
 from model_server.metrics import Metrics
 from model_server.models.config_file import checked, local_path, read_models
 from model_server.models.config_reload import Configuration
@@ -94,53 +95,6 @@ class Server:
                 f"Failed to start HTTP Server at {host}:{port}: {error.strerror}."
                 " Choose another --rest_api_port or stop the program that listens there."
             ) from error
-
-
-def check(flags: Flags) -> None:
-    """Refuse flags that contradict each other."""
-    if not flags["port"] and not flags["grpc_socket_path"]:
-        raise InvalidArgument(
-            "At least one of server_options.grpc_port or server_options.grpc_socket_path"
-            " must be set."
-        )
-    if not flags["model_base_path"] and not flags["model_config_file"]:
-        raise InvalidArgument(
-            "Both server_options.model_base_path and server_options.model_config_file are empty!"
-        )
-    if flags["batching_parameters_file"] and not flags["enable_batching"]:
-        raise InvalidArgument(
-            "server_options.batching_parameters_file is set without setting"
-            " server_options.enable_batching to true."
-        )
-    _check_threads(flags)
-    _check_port(flags)
-
-
-def _check_threads(flags: Flags) -> None:
-    parts = ("session", "intra_op", "inter_op")
-    if all(flags[f"tensorflow_{part}_parallelism"] for part in parts):
-        raise InvalidArgument(
-            "--tensorflow_session_parallelism excludes --tensorflow_intra_op_parallelism and"
-            " --tensorflow_inter_op_parallelism: it sets both."
-        )
-    if flags["rest_api_num_threads"] < 1:
-        raise InvalidArgument(
-            f"--rest_api_num_threads is {flags['rest_api_num_threads']}; at least 1 is needed."
-        )
-
-
-def _check_port(flags: Flags) -> None:
-    port = flags["rest_api_port"]
-    if not 0 < port < 2**16:
-        raise InvalidArgument(
-            f"--rest_api_port is {port}; REST is all that this server speaks, so it needs a port"
-            " from 1 to 65535."
-        )
-    if port == flags["port"]:
-        raise InvalidArgument(
-            "server_options.http_port cannot be same as grpc_port."
-            " Please use a different port for HTTP/REST API."
-        )
 
 
 def configured_models(flags: Flags) -> list[ModelConfig]:

@@ -60,7 +60,17 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("batching",),
         ("engines",),
         ("transport", "codec"),
-        ("protos", "tensor_proto", "flags", "flag_table", "metrics", "errors", "internal_errors"),
+        (
+            "protos",
+            "tensor_proto",
+            "cpus",
+            "flags",
+            "flag_table",
+            "flag_checks",
+            "metrics",
+            "errors",
+            "internal_errors",
+        ),
     ),
 }
 FORBIDDEN: dict[str, set[str]] = {

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from model_server.batching.scheduler import BatchingOptions
+from model_server.cpus import CPUS
 from model_server.errors import InvalidArgument
-from model_server.flag_table import CPUS
 from model_server.protos import message, read_message
 
 PARAMETERS_FILE: Final = "batching_params.pbtxt"

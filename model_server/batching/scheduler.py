@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from model_server.batching.batch_execution import BatchLimits, Task, row_count, run_tasks
+from model_server.cpus import CPUS
 from model_server.engines.protocol import LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument, ResourceExhausted, Unavailable
-from model_server.flag_table import CPUS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

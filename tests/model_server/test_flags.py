@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from model_server.errors import InvalidArgument
+from model_server.flag_checks import check
 from model_server.flag_table import FLAGS
 from model_server.flags import UsageError, parse, usage
-from model_server.server import check
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "model_server.md"
 
 
 def flags(*argv: str) -> dict[str, object]:
-    return dict(parse(argv)[0])
+    return dict(parse(argv, FLAGS).values)
 
 
 @pytest.mark.parametrize(
@@ -58,22 +58,22 @@ def test_the_last_of_equal_flags_counts_and_two_dashes_end_them() -> None:
 )
 def test_misuse(argument: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse([argument])
+        parse([argument], FLAGS)
 
     assert str(caught.value) == message
 
 
 def test_flags_that_do_nothing_are_reported_when_given() -> None:
-    _, ignored = parse(["--enable_profiler=false", "--port=1"])
+    command_line = parse(["--enable_profiler=false", "--port=1"], FLAGS)
 
-    assert [flag.name for flag in ignored] == ["enable_profiler"]
+    assert [flag.name for flag in command_line.ignored] == ["enable_profiler"]
 
 
 @pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
 def test_the_usage_shows_every_flag(flag: object) -> None:
     name = getattr(flag, "name", "")
 
-    assert re.search(rf"\t--{name}=\S*\s*\t(bool|int32|int64|float|string)\t\S", usage("x"))
+    assert re.search(rf"\t--{name}=\S*\s*\t(bool|int32|int64|float|string)\t\S", usage("x", FLAGS))
 
 
 @pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)

@@ -13,6 +13,7 @@ import pytest
 from model_server.engines.choose import OpenVINOFirstEngine, choose_engine
 from model_server.engines.tensorflow_engine import TensorFlowEngine
 from model_server.errors import FailedPrecondition, InvalidArgument
+from model_server.flag_table import FLAGS
 from model_server.flags import parse
 from tests.model_server.harness import SERVER, server_process
 
@@ -20,7 +21,7 @@ pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
 
 
 def flags(*given: str) -> Mapping[str, Any]:
-    return parse(["--model_base_path=/models/m", *given])[0]
+    return parse(["--model_base_path=/models/m", *given], FLAGS).values
 
 
 @pytest.mark.parametrize(

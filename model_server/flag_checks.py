@@ -1,0 +1,60 @@
+"""Check flags that depend on each other, before anything is started. Pure.
+
+The texts with ``server_options`` are those of tensorflow_model_server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from model_server.errors import InvalidArgument
+
+Flags = Mapping[str, Any]
+
+
+def check(flags: Flags) -> None:
+    """Raise InvalidArgument if flags contradict each other or miss what the server needs."""
+    if not flags["port"] and not flags["grpc_socket_path"]:
+        raise InvalidArgument(
+            "At least one of server_options.grpc_port or server_options.grpc_socket_path"
+            " must be set."
+        )
+    if not flags["model_base_path"] and not flags["model_config_file"]:
+        raise InvalidArgument(
+            "Both server_options.model_base_path and server_options.model_config_file are empty!"
+        )
+    if flags["batching_parameters_file"] and not flags["enable_batching"]:
+        raise InvalidArgument(
+            "server_options.batching_parameters_file is set without setting"
+            " server_options.enable_batching to true."
+        )
+    _check_threads(flags)
+    _check_port(flags)
+
+
+def _check_threads(flags: Flags) -> None:
+    parts = ("session", "intra_op", "inter_op")
+    if all(flags[f"tensorflow_{part}_parallelism"] for part in parts):
+        raise InvalidArgument(
+            "--tensorflow_session_parallelism excludes --tensorflow_intra_op_parallelism and"
+            " --tensorflow_inter_op_parallelism: it sets both."
+        )
+    if flags["rest_api_num_threads"] < 1:
+        raise InvalidArgument(
+            f"--rest_api_num_threads is {flags['rest_api_num_threads']}; at least 1 is needed."
+        )
+
+
+def _check_port(flags: Flags) -> None:
+    port = flags["rest_api_port"]
+    if not 0 < port < 2**16:
+        raise InvalidArgument(
+            f"--rest_api_port is {port}; REST is all that this server speaks, so it needs a port"
+            " from 1 to 65535."
+        )
+    if port == flags["port"]:
+        raise InvalidArgument(
+            "server_options.http_port cannot be same as grpc_port."
+            " Please use a different port for HTTP/REST API."
+        )
