@@ -1,4 +1,9 @@
-"""Count and time requests; print the figures as TensorFlow Serving does for Prometheus."""
+"""Count and time requests; write the metrics as TensorFlow Serving does for Prometheus.
+
+The text is written here and not by prometheus_client, since that library writes the counter
+``request_count`` as ``request_count_total``, adds HELP lines and writes counts as floats (``3.0``),
+which would break dashboards and alerts made for TensorFlow Serving.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ _PREFIX: Final = ":tensorflow:serving:"
 _LATENCIES: Final = tuple(10 * 1.8**power for power in range(33))
 _COUNTS: Final = tuple(float(2**power) for power in range(15))
 
-#: Kind and labels of every metric; the limits of its buckets if it is a histogram.
+#: The label names of every metric, and the upper bucket limits if it is a histogram.
 _METRICS: Final[dict[str, tuple[tuple[str, ...], tuple[float, ...]]]] = {
     "model_warmup_latency": (("model_path",), _LATENCIES),
     "request_count": (("model_name", "status"), ()),
@@ -25,8 +30,8 @@ _METRICS: Final[dict[str, tuple[tuple[str, ...], tuple[float, ...]]]] = {
     "runtime_latency": (("model_name", "API", "runtime"), _LATENCIES),
 }
 
-#: Callers choose model names; more sets of labels than this are not kept.
-_MAX_SETS: Final = 10_000
+#: Callers choose the model names in labels, so the number of label sets per counter is limited.
+_MAX_LABEL_SETS: Final = 10_000
 
 Labels = tuple[str, ...]
 
@@ -38,7 +43,7 @@ class _Histogram:
 
 
 class Metrics:
-    """All figures; safe to use from many threads."""
+    """All counters and histograms of the process; safe to use from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,14 +53,14 @@ class Metrics:
         )
 
     def count(self, name: str, *values: str, by: int = 1) -> None:
-        """Raise a counter."""
+        """Add ``by`` to the counter with these label values."""
         with self._lock:
             counters = self._counters[name]
-            if values in counters or len(counters) < _MAX_SETS:
+            if values in counters or len(counters) < _MAX_LABEL_SETS:
                 counters[values] += by
 
     def observe(self, name: str, number: float, *values: str) -> None:
-        """Add a number to a histogram."""
+        """Add a number to the histogram with these label values."""
         bucket = bisect_left(_METRICS[name][1], number)
         with self._lock:
             histogram = self._histograms[name][values]
@@ -64,13 +69,13 @@ class Metrics:
 
     @contextmanager
     def timed(self, name: str, *values: str) -> Iterator[None]:
-        """Add the microseconds that the block takes to a histogram, unless it fails."""
+        """Add the duration of the block in microseconds to a histogram, unless the block raises."""
         start = time.perf_counter()
         yield
         self.observe(name, (time.perf_counter() - start) * 1e6, *values)
 
     def text(self) -> str:
-        """Return all figures in the text format of Prometheus."""
+        """Return all metrics in Prometheus's text format."""
         with self._lock:
             return "".join(line for name in sorted(_METRICS) for line in self._lines(name))
 
