@@ -63,6 +63,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         (
             "protos",
             "tensor_proto",
+            "tfrecord",
             "cpus",
             "flags",
             "flag_table",

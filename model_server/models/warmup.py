@@ -1,13 +1,13 @@
-"""Run a version before it serves, so that no caller pays for the first run.
+"""Warm a version up before it becomes available, so that the first request is not slower.
 
-Replays ``assets.extra/tf_serving_warmup_requests``; our own exports also get one run of their
-``pixels`` signature. A request that fails makes the load fail, as on the genuine server.
+Replays ``assets.extra/tf_serving_warmup_requests``; this project's own exports also get one run of
+their ``pixels`` signature. A warm-up request that fails makes the load fail, as in TensorFlow
+Serving.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,54 +16,43 @@ from google.protobuf.message import DecodeError
 
 from model_catalog.spec import ModelSpec
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel
-from model_server.errors import DataLoss, InvalidArgument
+from model_server.errors import InvalidArgument
 from model_server.protos import message
 from model_server.tensor_proto import to_array
+from model_server.tfrecord import read_records
 
 logger = logging.getLogger(__name__)
 
-REQUESTS: Final = Path("assets.extra") / "tf_serving_warmup_requests"
+REQUESTS_FILE: Final = Path("assets.extra") / "tf_serving_warmup_requests"
 PIXELS: Final = "pixels"
 _MAX_RECORDS: Final = 1000
-_HEADER: Final = 12
-_FOOTER: Final = 4
 
 
 def warm_up(model: LoadedModel, path: Path, iterations: int = 1) -> None:
-    """Replay the version's warm-up requests, each ``iterations`` times."""
-    file = path / REQUESTS
+    """Replay the version's warm-up requests, each ``iterations`` times and at least once.
+
+    Raises a ModelServerError for the first record that cannot be read or run.
+    """
+    file = path / REQUESTS_FILE
     if not file.is_file():
         return
-    for count, record in enumerate(_records(file), start=1):
+    for number, record in enumerate(read_records(file), start=1):
         log = _parsed(record, file)
         for _ in range(max(iterations, 1)):
             _replay(model, log)
-        if count > _MAX_RECORDS:
+        if number > _MAX_RECORDS:
             raise InvalidArgument(
                 f"Number of warmup records exceeds the maximum ({_MAX_RECORDS}) at {file}"
             )
 
 
 def warm_up_pixels(model: LoadedModel, spec: ModelSpec) -> None:
-    """Run the ``pixels`` signature of one of our exports on a black picture."""
+    """Run the ``pixels`` signature of one of this project's exports on a black image."""
     signature = model.signatures.get(PIXELS)
     if signature is None or set(signature.inputs) != {PIXELS}:
         return
     size = spec.input.height * spec.input.width * spec.input.channels
     model.run(PIXELS, {PIXELS: np.array([bytes(size)], dtype=object)})
-
-
-def _records(file: Path) -> Iterator[bytes]:
-    """Read a TFRecord file; checksums are not checked, lengths are."""
-    data = file.read_bytes()
-    start = 0
-    while start < len(data):
-        length = int.from_bytes(data[start : start + 8], "little")
-        end = start + _HEADER + length
-        if end + _FOOTER > len(data):
-            raise DataLoss(f"truncated record at {start} in {file}")
-        yield data[start + _HEADER : end]
-        start = end + _FOOTER
 
 
 def _parsed(record: bytes, file: Path) -> Any:  # noqa: ANN401 - a message made at run time
@@ -83,7 +72,7 @@ def _replay(model: LoadedModel, log: Any) -> None:  # noqa: ANN401 - a message m
     elif log.HasField("regress_log"):
         _replay_examples(model, log.regress_log.request)
     else:
-        logger.warning("a warm-up request is neither predict, classify nor regress: left out")
+        logger.warning("A warm-up request is skipped: only predict, classify and regress run.")
 
 
 def _replay_examples(model: LoadedModel, request: Any) -> None:  # noqa: ANN401 - a message

@@ -16,7 +16,7 @@ from model_server.engines.protocol import LoadedModel, Tensors
 from model_server.errors import DataLoss, InvalidArgument, ModelServerError, Unimplemented
 from model_server.metrics import Metrics
 from model_server.models.model_loader import Batching, ModelLoader
-from model_server.models.warmup import REQUESTS, warm_up
+from model_server.models.warmup import REQUESTS_FILE, warm_up
 from model_server.protos import message
 from model_server.tensor_proto import to_array
 from tests.model_server.toy import ToyModel, half_plus, signature
@@ -49,7 +49,7 @@ def examples_log(*examples: bytes, context: bytes = b"") -> bytes:
 
 
 def write_requests(version: Path, *records: bytes) -> None:
-    file = version / REQUESTS
+    file = version / REQUESTS_FILE
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(
         b"".join(struct.pack("<QI", len(r), 0) + r + struct.pack("<I", 0) for r in records)
@@ -127,7 +127,7 @@ def test_a_request_that_fails_fails_the_warm_up(
 
 def test_a_file_that_was_cut_is_data_loss(tmp_path: Path) -> None:
     write_requests(tmp_path, predict_log(x=tensor(FLOAT, (1,), float_val=[1])))
-    file = tmp_path / REQUESTS
+    file = tmp_path / REQUESTS_FILE
     file.write_bytes(file.read_bytes()[:-1])
 
     with pytest.raises(DataLoss):
