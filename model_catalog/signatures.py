@@ -1,7 +1,8 @@
 """Read the names of a SavedModel's signatures and the sizes of their outputs.
 
-The protobuf wire format is parsed here without a library, and only the fields that lead to the
-signatures are used. Every error is a ``DamagedGraph``.
+Decodes protobuf's wire format itself and not with the protobuf package, since the check of model
+folders runs before any package is installed. Only the fields on the way to the signatures are
+decoded. Every error is a ``DamagedGraph``.
 """
 
 from __future__ import annotations
@@ -9,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from model_catalog.errors import CatalogError
+from model_catalog.protos import number
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _WIDTH = {_FIXED64: 8, _FIXED32: 4}
 
-# Field numbers of TensorFlow's saved_model.proto, meta_graph.proto and tensor_shape.proto.
-_META_GRAPHS = 2
-_SIGNATURES = 5
-_KEY, _VALUE = 1, 2
-_OUTPUTS = 2
-_SHAPE = 3
-_DIMENSIONS = 2
-_SIZE = 1
+_META_GRAPHS = number("SavedModel", "meta_graphs")
+_SIGNATURES = number("MetaGraphDef", "signature_def")
+_KEY, _VALUE = number("SignatureDefEntry", "key"), number("SignatureDefEntry", "value")
+_OUTPUTS = number("SignatureDef", "outputs")
+_SHAPE = number("TensorInfo", "tensor_shape")
+_DIMENSIONS = number("Shape", "dim")
+_SIZE = number("ShapeDim", "size")
 
 Field = tuple[int, "int | memoryview"]
 
@@ -59,8 +60,8 @@ def _map(data: memoryview, field: int) -> Iterator[tuple[str, memoryview]]:
 
 
 def _messages(data: memoryview, field: int) -> Iterator[memoryview]:
-    for number, value in _fields(data):
-        if number == field and isinstance(value, memoryview):
+    for found, value in _fields(data):
+        if found == field and isinstance(value, memoryview):
             yield value
 
 
@@ -70,8 +71,8 @@ def _fields(data: memoryview) -> Iterator[Field]:
         tag, at = _varint(data, at)
         kind = tag & 7
         if kind == _VARINT:
-            number, at = _varint(data, at)
-            yield tag >> 3, number
+            value, at = _varint(data, at)
+            yield tag >> 3, value
             continue
         if kind == _BYTES:
             length, at = _varint(data, at)

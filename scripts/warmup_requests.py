@@ -1,9 +1,8 @@
 """Write the requests that TensorFlow Serving replays before a version becomes available.
 
-The file is a TFRecord of ``tensorflow.serving.PredictionLog``. The messages are declared here with
-the few fields in use, in a separate descriptor pool, so that ``tensorflow-serving-api`` is neither
-needed nor in conflict. A tensor is declared as bytes, which has the same encoding as an embedded
-message.
+The file is a TFRecord of ``tensorflow.serving.PredictionLog``. ``model_catalog.protos`` describes
+that message. Its class is made in a descriptor pool of its own, so that an installed
+``tensorflow-serving-api`` does not conflict with it.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model_catalog.protos import PACKAGE, file_descriptor
+
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
@@ -20,16 +21,6 @@ if TYPE_CHECKING:
 
 #: Path below the version folder, prescribed by TensorFlow Serving.
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
-
-#: Message -> field -> (number, type); a type that ends in "*" is repeated. The numbers are those of
-#: tensorflow_serving/apis/*.proto.
-_MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
-    "ModelSpec": {"name": (1, "string"), "signature_name": (3, "string")},
-    "Input": {"key": (1, "string"), "value": (2, "bytes")},
-    "PredictRequest": {"model_spec": (1, "ModelSpec"), "inputs": (2, "Input*")},
-    "PredictLog": {"request": (1, "PredictRequest")},
-    "PredictionLog": {"predict_log": (6, "PredictLog")},
-}
 
 
 def write_warmup(folder: Path, spec: ModelSpec) -> None:
@@ -54,31 +45,16 @@ def prediction_log(model: str, signature: str, inputs: Mapping[str, Message]) ->
     request.model_spec.name = model
     request.model_spec.signature_name = signature
     for key, tensor in inputs.items():
-        request.inputs.add(key=key, value=tensor.SerializeToString())
+        request.inputs.add(key=key).value.ParseFromString(tensor.SerializeToString())
     return log
 
 
 @cache
 def _prediction_log_class() -> type[Message]:
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+    from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 
-    file = descriptor_pb2.FileDescriptorProto(name="warmup.proto", package="warmup")
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind) in fields.items():
-            message.field.add(name=field, number=number, **_field_type(kind))
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    descriptor = pool.FindMessageTypeByName("warmup.PredictionLog")
+    pool.Add(json_format.ParseDict(file_descriptor(), descriptor_pb2.FileDescriptorProto()))
+    descriptor = pool.FindMessageTypeByName(f"{PACKAGE}.PredictionLog")
     message_class: type[Message] = message_factory.GetMessageClass(descriptor)
     return message_class
-
-
-def _field_type(kind: str) -> dict[str, object]:
-    from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
-
-    label = Field.LABEL_REPEATED if kind.endswith("*") else Field.LABEL_OPTIONAL
-    scalars = {"string": Field.TYPE_STRING, "bytes": Field.TYPE_BYTES}
-    if kind in scalars:
-        return {"label": label, "type": scalars[kind]}
-    return {"label": label, "type": Field.TYPE_MESSAGE, "type_name": f".warmup.{kind.rstrip('*')}"}
