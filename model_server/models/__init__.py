@@ -1,1 +1,1 @@
-"""Servables: which versions exist, loading, unloading, the model config file."""
+"""Model versions: find, load, warm up, serve and unload them; read the model config file."""

@@ -1,4 +1,4 @@
-"""Read the model config file: which models, from where, which versions, which labels."""
+"""Read the model config file: the models, their base paths, version policies and labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
 def read_models(path: Path) -> list[ModelConfig]:
-    """Read a ModelServerConfig, or raise what the start or the reload must say."""
+    """Return the models in a ModelServerConfig file, or raise a ModelServerError."""
     configs = [
         _model(config)
         for config in read_message(path, "ModelServerConfig").model_config_list.config
@@ -27,7 +27,7 @@ def read_models(path: Path) -> list[ModelConfig]:
 
 
 def checked(configs: list[ModelConfig]) -> list[ModelConfig]:
-    """Refuse a name listed twice and a base path that is not absolute or can be no path."""
+    """Return the models, or raise InvalidArgument for a repeated name or an invalid base path."""
     names: set[str] = set()
     for config in configs:
         if config.name in names:
@@ -47,7 +47,7 @@ def checked(configs: list[ModelConfig]) -> list[ModelConfig]:
 
 
 def local_path(model: str, base_path: str) -> Path:
-    """Return the folder that a base path means, or raise Unimplemented for other file systems."""
+    """Return a base path as a local folder, or raise Unimplemented for other file systems."""
     path = base_path.removeprefix("file://")
     if _URI.match(path):
         raise Unimplemented(
@@ -59,7 +59,7 @@ def local_path(model: str, base_path: str) -> Path:
 def _model(config: Any) -> ModelConfig:  # noqa: ANN401 - a message made at run time
     _check_platform(config)
     if config.HasField("logging_config"):
-        logger.warning("logging_config of model %s is ignored: requests are not kept", config.name)
+        logger.warning("logging_config of model %s is ignored: no requests are logged", config.name)
     return ModelConfig(
         name=config.name,
         base_path=local_path(config.name, config.base_path),

@@ -1,4 +1,7 @@
-"""Apply model configurations: labels are checked first, then models and labels change together."""
+"""Apply model configurations, at the start and whenever the model config file is read again.
+
+All labels are checked before anything changes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Configuration:
-    """The models that the server is asked to serve, now and after each reload."""
+    """Applies the configured models to the lifecycle and their labels to the registry."""
 
     def __init__(
         self, registry: Registry, lifecycle: Lifecycle, *, labels_before_load: bool
@@ -28,8 +31,10 @@ class Configuration:
         self._stopped = threading.Event()
 
     def apply(self, configs: list[ModelConfig]) -> None:
-        """Serve these models from now on; raise FailedPrecondition and change nothing if a label
-        points at a version that it must not point at."""
+        """Replace the configured models.
+
+        Raises FailedPrecondition and changes nothing if a label may not point at its version.
+        """
         for config in configs:
             for label, version in (config.labels or {}).items():
                 check_label(
@@ -44,14 +49,14 @@ class Configuration:
             self._registry.set_labels({c.name: c.labels or {} for c in configs})
 
     def watch_file(self, path: Path, every_s: float) -> None:
-        """Read the file again and again, in a thread; a bad file changes nothing."""
+        """Read and apply the file at this interval, in a thread; a bad file changes nothing."""
         arguments = (path, every_s)
         threading.Thread(
             target=self._watch_file, args=arguments, name="config", daemon=True
         ).start()
 
     def stop(self) -> None:
-        """Read the file no more."""
+        """Stop reading the file."""
         self._stopped.set()
 
     def _watch_file(self, path: Path, every_s: float) -> None:

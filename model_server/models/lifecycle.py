@@ -1,7 +1,8 @@
-"""Keep the right versions in memory: look at the folders, load before unloading, retry, drain.
+"""Keep the aspired versions of every model loaded: poll folders, load, retry, drain, unload.
 
-One thread looks and decides; each load and each unload runs in a thread of its own, so a slow or
-broken model never holds up another one.
+A version is aspired if it exists on disk and the model's version policy selects it. An old version
+is unloaded only after a new one has become available. One thread polls the folders; each load and
+each unload runs in a thread of its own, so a slow or broken model never delays another one.
 """
 
 from __future__ import annotations
@@ -26,31 +27,31 @@ Load = Callable[[str, Path], LoadedModel]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LifecycleOptions:
-    """How folders are watched and loads are tried."""
+    """How often folders are polled and loads are retried."""
 
     poll_s: float = 1.0
-    """Time between two looks at the folders; 0 looks once, a negative value never."""
+    """Seconds between two polls of the folders; 0 polls once, a negative value never."""
 
     max_retries: int = 5
-    """How often a failed load is tried again."""
+    """Number of retries after the first failed load."""
 
     retry_s: float = 60.0
-    """Time between two tries."""
+    """Seconds between two load attempts."""
 
     load_threads: int = 8
-    """How many versions are loaded at the same time."""
+    """Maximum number of versions that load at the same time."""
 
 
 @dataclass
 class _ConfiguredModel:
-    """One configured model and what is wanted of it."""
+    """One configured model and its aspired versions with their folders."""
 
     config: ModelConfig
     aspired: dict[int, Path] = field(default_factory=dict)
 
 
 class Lifecycle:
-    """Brings the registry in line with the configuration and the folders."""
+    """Loads and unloads versions until the registry holds the aspired ones."""
 
     def __init__(self, registry: Registry, load: Load, options: LifecycleOptions) -> None:
         self._registry = registry
@@ -62,40 +63,40 @@ class Lifecycle:
         self._stopped = False
 
     def configure(self, configs: Iterable[ModelConfig]) -> None:
-        """Replace the set of models; those that are left out are unloaded."""
+        """Replace the configured models; models that are no longer listed are unloaded."""
         with self._changed:
             before, self._models = self._models, {}
             for config in configs:
                 configured = before.pop(config.name, None) or _ConfiguredModel(config)
                 configured.config = config
                 self._models[config.name] = configured
-            for left_out in before.values():
-                self._unload_all(left_out)
+            for removed in before.values():
+                self._unload_all(removed)
         if self._options.poll_s >= 0:
             self.poll()
 
     def _unload_all(self, configured: _ConfiguredModel) -> None:
-        """Unload a model that is configured no more; should it come back, all may be tried."""
+        """Unload a removed model; if it is configured again, failed versions are loaded anew."""
         configured.aspired = {}
         self._reconcile(configured)
         for servable in self._registry.servables(configured.config.name):
             servable.may_retry = True
 
     def start(self) -> None:
-        """Look at the folders from time to time, in a thread."""
+        """Start polling the folders, in a thread."""
         if self._options.poll_s > 0:
             threading.Thread(
                 target=self._poll_until_stopped, name="watch folders", daemon=True
             ).start()
 
     def stop(self) -> None:
-        """Look no more and try no more."""
+        """Stop polling and retrying."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
     def poll(self) -> None:
-        """Look at every model's folder once and act on what is there."""
+        """Read every model's folder once, and start the loads and unloads that follow."""
         with self._changed:
             for configured in self._models.values():
                 _read_aspired(configured)
@@ -103,10 +104,10 @@ class Lifecycle:
             self._changed.notify_all()
 
     def wait_until_ready(self) -> None:
-        """Wait until the models can be asked; raise Unknown if one of them cannot be loaded.
+        """Wait until the models are available; raise Unknown if all versions of one have failed.
 
-        Models without any version folder, and models whose load is being tried again, keep nobody
-        waiting as long as another model is there.
+        Once one model is available, models without a version folder and models whose load is
+        being retried are not waited for.
         """
         self._registry.wait_for(self._is_startup_over)
         failed = [s for configured in self._models.values() for s in self._failures(configured)]
@@ -139,23 +140,23 @@ class Lifecycle:
         return any(servable.failed_attempts for servable in self._versions(configured))
 
     def _failures(self, configured: _ConfiguredModel) -> list[Servable]:
-        """Return the versions of a model, if all that are wanted have failed for good."""
+        """Return the aspired versions of a model if all of them have failed for good, else none."""
         versions = self._versions(configured)
         failed = [servable for servable in versions if servable.error is not None]
         return failed if versions and len(failed) == len(versions) else []
 
     def _poll_until_stopped(self) -> None:
         while not self._wait(self._options.poll_s, lambda: False):
-            with suppress(ModelServerError), as_internal_error("looking at the folders"):
+            with suppress(ModelServerError), as_internal_error("polling the model folders"):
                 self.poll()
 
-    def _wait(self, seconds: float, over: Callable[[], bool]) -> bool:
-        """Wait; tell whether the wait ended before its time."""
+    def _wait(self, seconds: float, is_over: Callable[[], bool]) -> bool:
+        """Wait; return True if a stop or the condition ended the wait early."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._stopped or over(), max(seconds, 0))
+            return self._changed.wait_for(lambda: self._stopped or is_over(), max(seconds, 0))
 
     def _reconcile(self, configured: _ConfiguredModel) -> None:
-        """Start the loads and unloads that bring a model in line with what is wanted."""
+        """Start the loads and unloads that a model needs to reach its aspired versions."""
         servables = {s.version: s for s in self._registry.servables(configured.config.name)}
         for version, path in sorted(configured.aspired.items(), reverse=True):
             if version not in servables or servables[version].may_load_again:
@@ -177,7 +178,7 @@ class Lifecycle:
     def _load_with_retries(
         self, servable: Servable, path: Path, configured: _ConfiguredModel
     ) -> None:
-        """Load a version, trying again as often as the options say."""
+        """Load a version, with as many retries as the options allow while it stays aspired."""
         error = self._attempt_load(servable, path)
         retries_left = self._options.max_retries
         while (
@@ -209,7 +210,7 @@ class Lifecycle:
         return None
 
     def _unload(self, servable: Servable) -> None:
-        """Unload a version as soon as nobody uses it."""
+        """Unload a version as soon as no request uses it."""
         model = self._registry.drain(servable)
         if model is not None:
             model.close()

@@ -1,4 +1,4 @@
-"""Make a version ready to serve: load it, warm it up, put the right kind of batching around it."""
+"""Load a version with the engine, warm it up and wrap it in the kind of batching that applies."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from model_server.models.warmup import warm_up, warm_up_pixels
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batching:
-    """Batching as --enable_batching asks for."""
+    """Settings of --enable_batching."""
 
     scheduler: BatchScheduler
     options: BatchingOptions
 
     per_model: bool = False
-    """Takes the options from the version folder; versions without them are not batched."""
+    """Reads the options from the version folder; versions without such a file are not batched."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelLoader:
-    """Everything between a folder and a version that may be asked."""
+    """Turns a version folder into a model that is ready to serve."""
 
     engine: Engine
     metrics: Metrics
     batching: Batching | None = None
 
     streams: int = 1
-    """How many runs of a model the engine computes side by side."""
+    """Number of runs of a model that the engine computes in parallel."""
 
     runs_warmup: bool = True
     warmup_iterations: int = 1
 
     def load(self, name: str, path: Path) -> LoadedModel:
-        """Return the version in the folder, ready to serve, or raise a ModelServerError."""
+        """Return the model in the version folder, ready to serve, or raise a ModelServerError."""
         with as_internal_error(f"loading {path}"):
             model = self.engine.load(path)
         try:
@@ -66,7 +66,8 @@ class ModelLoader:
             return _batched(model, path, self.batching)
         if spec is None:
             return model
-        return AdaptiveModel(model, max_in_flight=self.streams + 1)  # and one that is made ready
+        # One run more than the engine computes, so that its inputs are ready when a stream is free.
+        return AdaptiveModel(model, max_in_flight=self.streams + 1)
 
 
 def _batched(model: LoadedModel, path: Path, batching: Batching) -> LoadedModel:

@@ -1,7 +1,7 @@
-"""Know every version of every model and its state; hand out the one that a request asks for.
+"""Hold the state of every version of every model, and find the version that serves a request.
 
-A version that is in use is never closed: whoever acquires a handle keeps the version alive until
-the handle is given back. Nothing here loads anything.
+A version is not closed while a request holds a handle of it. Loading and unloading happen
+elsewhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from model_server.models.versions import VersionStatus
 
 
 class State(Enum):
-    """Where a version is in its life."""
+    """The lifecycle states of a version, named as TensorFlow Serving's status API does."""
 
     START = "START"
     LOADING = "LOADING"
@@ -45,18 +45,19 @@ class Servable:
     users: int = 0
     failed_attempts: int = 0
     may_retry: bool = False
+    """Lets a version that failed be loaded again, since its model was removed meanwhile."""
 
     def __str__(self) -> str:
         return f"{{name: {self.name} version: {self.version}}}"
 
     @property
     def may_load_again(self) -> bool:
-        """Tell whether the version was unloaded in peace; a failed one is not tried again."""
+        """Whether the version may be loaded again: it was unloaded without error, or may retry."""
         return self.state is State.END and (self.error is None or self.may_retry)
 
     @property
     def status(self) -> VersionStatus:
-        """What a status request learns."""
+        """The status of the version as the status API reports it."""
         if self.error is None:
             return VersionStatus(self.version, self.state.value)
         return VersionStatus(self.version, self.state.value, self.error.code, self.error.message)
@@ -64,7 +65,7 @@ class Servable:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """Which model a request is for; without version and label the newest one is meant."""
+    """The model of a request; without version and label, its highest available version."""
 
     model: str
     version: int | None = None
@@ -73,7 +74,7 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A version that stays in memory while the handle is held."""
+    """A version that stays loaded while a request holds the handle."""
 
     version: int
     model: LoadedModel
@@ -88,13 +89,13 @@ class Registry:
         self._labels: dict[str, Mapping[str, int]] | None = None
 
     def servables(self, model: str) -> list[Servable]:
-        """Return the versions of a model that were ever loaded, the highest first."""
+        """Return all versions of a model, also the failed and unloaded ones, highest first."""
         with self._changed:
             versions = self._models.get(model, {})
             return [versions[version] for version in sorted(versions, reverse=True)]
 
     def add(self, servable: Servable) -> None:
-        """Take a new version in, in place of an earlier life of the same number."""
+        """Add a version; it replaces an ended one with the same number."""
         with self._changed:
             self._models.setdefault(servable.name, {})[servable.version] = servable
 
@@ -106,13 +107,13 @@ class Registry:
         model: LoadedModel | None = None,
         error: ModelServerError | None = None,
     ) -> None:
-        """Set the state of a version together with all that changes with it."""
+        """Set state, model and error of a version together, and wake all threads that wait."""
         with self._changed:
             servable.state, servable.model, servable.error = state, model, error
             self._changed.notify_all()
 
     def drain(self, servable: Servable) -> LoadedModel | None:
-        """Hand the version out no more, wait until nobody uses it, and return its model."""
+        """Stop handing out the version, wait until no request uses it, and return its model."""
         with self._changed:
             servable.state = State.UNLOADING
             self._changed.wait_for(lambda: servable.users == 0)
@@ -134,7 +135,7 @@ class Registry:
             return (self._labels or {}).get(model, {})
 
     def is_available(self, model: str, version: int) -> bool:
-        """Tell whether a version can be asked."""
+        """Return whether a version is available for requests."""
         with self._changed:
             servable = self._models.get(model, {}).get(version)
             return servable is not None and servable.state is State.AVAILABLE
@@ -150,7 +151,11 @@ class Registry:
 
     @contextmanager
     def acquire(self, request: ModelRequest) -> Iterator[Handle]:
-        """Hold the version that is asked for, or raise what the caller must hear."""
+        """Hold the requested version for the block.
+
+        Raises NotFound, InvalidArgument for an unknown label, or Unavailable before the first
+        configuration.
+        """
         with self._changed:
             servable = self._find(request)
             servable.users += 1
@@ -193,7 +198,10 @@ class Registry:
 def check_label(
     registry: Registry, model: str, label: str, version: int, *, before_load: bool
 ) -> None:
-    """Refuse a label on a version that is not available; ``before_load`` lets new labels do so."""
+    """Raise FailedPrecondition for a label on a version that is not available.
+
+    ``before_load`` allows it for new labels, and for labels that already point at the version.
+    """
     if registry.is_available(model, version):
         return
     known = registry.labels(model).get(label)

@@ -1,4 +1,4 @@
-"""Decide which versions of a model should serve, from folder names and a policy. Pure."""
+"""Find the versions of a model in its base path, and select those to serve by a version policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BIGGEST: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """What can be said of one version of a model."""
+    """The state of one version of a model, and the error that ended it."""
 
     version: int
     state: str
@@ -23,7 +23,7 @@ class VersionStatus:
 
 
 class Policy(Protocol):
-    """Chooses among the versions on disk."""
+    """A version policy: selects the versions to serve."""
 
     def choose(self, versions: Iterable[int]) -> set[int]:
         """Return the versions that should serve."""
@@ -42,7 +42,7 @@ class Latest:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Every version there is."""
+    """Every version on disk."""
 
     def choose(self, versions: Iterable[int]) -> set[int]:
         """Return the versions that should serve."""
@@ -51,7 +51,7 @@ class All:
 
 @dataclass(frozen=True, slots=True)
 class Specific:
-    """The versions named, as far as they are there."""
+    """The listed versions that exist on disk."""
 
     versions: frozenset[int]
 
@@ -62,7 +62,7 @@ class Specific:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """One model as the configuration asks for it."""
+    """The configuration of one model."""
 
     name: str
     base_path: Path
@@ -71,7 +71,7 @@ class ModelConfig:
 
 
 def numbered(names: Iterable[str]) -> dict[int, str]:
-    """Return the version number of each name that is one; of ``1`` and ``001`` one counts."""
+    """Return the names that are version numbers, by number; of ``1`` and ``001`` only one."""
     found: dict[int, str] = {}
     for name in sorted(names):
         match = _NUMBER.fullmatch(name)
@@ -81,6 +81,6 @@ def numbered(names: Iterable[str]) -> dict[int, str]:
 
 
 def versions_on_disk(base_path: Path) -> dict[int, Path]:
-    """Return the version folders (whatever is called like one); OSError if the path is missing."""
+    """Return the children named like a version, by number; raise OSError if the path is missing."""
     names = [child.name for child in base_path.iterdir()]
     return {version: base_path / name for version, name in numbered(names).items()}
