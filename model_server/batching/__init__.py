@@ -1,1 +1,1 @@
-"""Several requests in one run of a model."""
+"""Batching: several requests in one run of a model."""

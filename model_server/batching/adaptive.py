@@ -1,8 +1,8 @@
-"""Batch requests by our own rule: what waits while the engine works becomes the next batch.
+"""Batch requests without a timer: requests that queue while the engine is busy form the next batch.
 
-An idle server adds no delay and no thread change: the request's own thread runs the model. When
-others wait, one of them is woken to run the next batch for all. No timer anywhere. One run
-more is under way than the engine computes, so that its pictures are ready when the engine is.
+An idle server adds no delay and no thread switch: the request's own thread runs the model. When
+requests are queued, the thread of the longest waiting one runs the next batch for all of its
+members.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from model_server.batching.batch_execution import BatchLimits, Task, row_count, 
 from model_server.engines.protocol import LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument
 
-#: Most rows of one joined run: on CPUs bigger ones are not faster per row, only later.
+#: Maximum rows of a batch: on CPUs, larger batches are not faster per row but take longer.
 MAX_ROWS: Final = 16
 
 
 @dataclass(eq=False, slots=True)
 class _QueuedRequest:
-    """A request that waits for its outputs, or for its turn to run a batch."""
+    """A request that waits until its batch has run, or until it has to run a batch itself."""
 
     task: Task
     signature: str
     woken: threading.Event = field(default_factory=threading.Event)
 
     batch: Sequence[_QueuedRequest] = ()
-    """The batch that this request has to run, itself first; empty when another runs it."""
+    """The batch that this request's thread has to run; empty if another thread runs it."""
 
 
 class AdaptiveModel:
-    """A loaded model whose simultaneous runs are joined."""
+    """A loaded model whose concurrent requests are batched, with at most ``max_in_flight`` runs."""
 
     def __init__(self, model: LoadedModel, max_in_flight: int, max_rows: int = MAX_ROWS) -> None:
         self._model = model
@@ -49,7 +49,7 @@ class AdaptiveModel:
         return self._model.signatures
 
     def run(self, signature: str, inputs: Tensors) -> Tensors:
-        """Run the inputs, joined with whatever else waits for the same signature."""
+        """Run the inputs in a batch with the queued requests of the same signature."""
         try:
             rows = row_count(inputs)
         except InvalidArgument:
@@ -72,7 +72,7 @@ class AdaptiveModel:
         return own.task.result()
 
     def _start_next_batch(self) -> None:
-        """Let the longest waiting request run the next batch, if there may be another run."""
+        """Wake the longest waiting request to run the next batch, if a slot is free."""
         if self._free_slots and self._waiting:
             self._free_slots -= 1
             batch = self._next_batch()
@@ -80,7 +80,7 @@ class AdaptiveModel:
             batch[0].woken.set()
 
     def _run_batch(self, batch: Sequence[_QueuedRequest]) -> None:
-        """Run the batch, pass the turn on, and tell its members."""
+        """Run the batch, start the next one, and wake the members."""
         try:
             run_tasks(
                 lambda inputs: self._model.run(batch[0].signature, inputs),
@@ -88,7 +88,7 @@ class AdaptiveModel:
                 self._limits,
             )
         finally:
-            batch[0].batch = ()  # it is in its own list: such a ring would keep all inputs
+            batch[0].batch = ()  # breaks a reference cycle that would keep all inputs in memory
             with self._lock:
                 self._free_slots += 1
                 self._start_next_batch()
@@ -96,7 +96,7 @@ class AdaptiveModel:
                 member.woken.set()
 
     def _next_batch(self) -> list[_QueuedRequest]:
-        """Take the first waiting request and those of its signature that fit in with it."""
+        """Dequeue the first request and those of its signature that fit into the same batch."""
         signature, rows = self._waiting[0].signature, 0
         batch: list[_QueuedRequest] = []
         left: deque[_QueuedRequest] = deque()

@@ -1,8 +1,8 @@
-"""Run several requests as one: join their rows, run the model once, part the outputs. Pure.
+"""Execute a batch: concatenate the inputs, run the model once, split the outputs.
 
-A caller can rely on two promises: requests of different inner shapes are joined only where padding
-is wanted, and when a joined run fails its members are run one by one, so that an error reaches
-only the request that caused it. A run that took too long is not repeated: it fails all its members.
+Requests whose shapes differ beyond the first dimension are batched only with padding. If a batch
+fails, its requests run one by one, so that an error reaches only the request that caused it. A
+batch that exceeds the deadline is not repeated: all of its requests fail.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ Run = Callable[[Tensors], Tensors]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchLimits:
-    """How requests may be joined."""
+    """The sizes and shapes that a batch may have."""
 
     max_rows: int
-    """Most rows of one run."""
+    """Maximum rows of one run."""
 
     allowed_rows: Sequence[int] = ()
-    """If not empty: the only numbers of rows that are run; the next bigger one is filled up."""
+    """If not empty: the only batch sizes to run; smaller batches are filled up to the next one."""
 
     pads_inputs: bool = False
-    """Joins requests of different inner shapes, filled up to the biggest."""
+    """Batches requests of different shapes, padded to the largest one."""
 
 
 @dataclass(eq=False, slots=True)
 class Task:
-    """One request on its way through a batch."""
+    """One request of a batch: its inputs, and its outputs or its error after the run."""
 
     inputs: Tensors
     rows: int
@@ -46,7 +46,7 @@ class Task:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What must agree between requests that are joined as they are."""
+        """The shapes and types that requests of one batch share without padding."""
         return tuple((name, a.shape[1:], a.dtype.str) for name, a in sorted(self.inputs.items()))
 
     def result(self) -> Tensors:
@@ -59,7 +59,7 @@ class Task:
 
 
 def row_count(inputs: Tensors) -> int:
-    """Return the first dimension that all inputs share, or raise InvalidArgument."""
+    """Return the batch size, the first dimension of all inputs, or raise InvalidArgument."""
     if any(array.ndim == 0 for array in inputs.values()):
         raise InvalidArgument("Batching Run() input tensors must have at least one dimension")
     counts = {array.shape[0] for array in inputs.values()}
@@ -69,7 +69,7 @@ def row_count(inputs: Tensors) -> int:
 
 
 def run_tasks(run: Run, tasks: Iterable[Task], limits: BatchLimits) -> None:
-    """Give every task its outputs or its error."""
+    """Run the tasks in as few batches as possible; set the outputs or the error of each."""
     groups: dict[tuple[object, ...], list[Task]] = {}
     for task in tasks:
         groups.setdefault(() if limits.pads_inputs else task.shape, []).append(task)
@@ -80,7 +80,7 @@ def run_tasks(run: Run, tasks: Iterable[Task], limits: BatchLimits) -> None:
 def _run_group(run: Run, group: list[Task], limits: BatchLimits) -> None:
     try:
         with as_internal_error("running a batch"):
-            outputs = _joined_outputs(run, group, limits)
+            outputs = _batch_outputs(run, group, limits)
     except ModelServerError as error:
         if len(group) == 1 or isinstance(error, DeadlineExceeded):
             for task in group:
@@ -95,11 +95,11 @@ def _run_group(run: Run, group: list[Task], limits: BatchLimits) -> None:
         start += task.rows
 
 
-def _joined_outputs(run: Run, group: list[Task], limits: BatchLimits) -> Tensors:
-    inputs = {name: _joined([t.inputs[name] for t in group]) for name in group[0].inputs}
+def _batch_outputs(run: Run, group: list[Task], limits: BatchLimits) -> Tensors:
+    inputs = {name: _concatenated([t.inputs[name] for t in group]) for name in group[0].inputs}
     rows = sum(task.rows for task in group)
     parts = [
-        _sized_outputs(
+        _part_outputs(
             run, inputs, slice(start, min(start + limits.max_rows, rows)), group[-1], limits
         )
         for start in range(0, max(rows, 1), limits.max_rows)
@@ -109,17 +109,17 @@ def _joined_outputs(run: Run, group: list[Task], limits: BatchLimits) -> Tensors
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+def _concatenated(arrays: list[NDArray[Any]]) -> NDArray[Any]:
     if len(arrays) == 1:
         return arrays[0]
     if len({array.ndim for array in arrays}) > 1:
-        raise InvalidArgument("Tensors of different ranks cannot be joined")
+        raise InvalidArgument("Tensors of different ranks cannot be batched")
     sizes = [max(sizes) for sizes in zip(*(array.shape[1:] for array in arrays), strict=True)]
     return np.concatenate([_padded(array, sizes) for array in arrays])
 
 
 def _padded(array: NDArray[Any], sizes: list[int]) -> NDArray[Any]:
-    """Fill the array up to the sizes with its own first value."""
+    """Pad the array to the sizes with its own first value."""
     if list(array.shape[1:]) == sizes:
         return array
     if array.size == 0:
@@ -129,12 +129,12 @@ def _padded(array: NDArray[Any], sizes: list[int]) -> NDArray[Any]:
     return full
 
 
-def _sized_outputs(
+def _part_outputs(
     run: Run, inputs: Tensors, part: slice, last: Task, limits: BatchLimits
 ) -> Tensors:
-    """Run some of the rows, filled up with copies of the last request's first row.
+    """Run a part of the rows, filled up to an allowed batch size, and return its outputs.
 
-    Where there is no row, there is nothing to fill up with.
+    The filling is copies of the first row of the last request; a part without rows is not filled.
     """
     rows = part.stop - part.start
     missing = next((size for size in limits.allowed_rows if size >= rows > 0), rows) - rows
@@ -151,7 +151,7 @@ def _sized_outputs(
 
 
 def _last_row(array: NDArray[Any], last: Task) -> NDArray[Any]:
-    """Return the first row of the last request in a joined array; of an empty one that before."""
+    """Return the first row of the last request; if that request is empty, the last row."""
     start = len(array) - max(last.rows, 1)
     return array[start : start + 1]
 

@@ -1,4 +1,4 @@
-"""Read batching parameters: the server's own file, and a version's ``batching_params.pbtxt``."""
+"""Read batching parameters: the server's file and a version's ``batching_params.pbtxt``."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def read_parameters(path: Path | None) -> Any:  # noqa: ANN401 - a message made 
 
 
 def thread_count(parameters: Any) -> int:  # noqa: ANN401 - a message made at run time
-    """Return how many threads run batches, or raise InvalidArgument."""
+    """Return the number of threads that run batches, or raise InvalidArgument."""
     return _value(parameters, "num_batch_threads", CPUS, least=1)
 
 
 def options(parameters: Any, queue_timeout_s: float) -> BatchingOptions:  # noqa: ANN401
-    """Return what the parameters say about queues, or raise InvalidArgument."""
+    """Return the options of the batching queues, or raise InvalidArgument."""
     max_batch_size = _value(parameters, "max_batch_size", 1000, least=1)
     splits = parameters.enable_large_batch_splitting.value
     return BatchingOptions(

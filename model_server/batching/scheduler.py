@@ -1,7 +1,7 @@
-"""Batch requests as --enable_batching asks for: queues per signature, threads shared by all.
+"""Batch requests as --enable_batching does: a queue per signature, threads shared by all queues.
 
-A queue holds batches, the last of which is still open. A batch runs when another one has been
-opened behind it, when it is full, or when its oldest request has waited long enough.
+A queue holds batches; requests are added to the last one. A batch is due when a newer batch exists
+in its queue, when it is full, or when its oldest request has waited for ``batch_timeout_s``.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from model_server.errors import InvalidArgument, ResourceExhausted, Unavailable
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchingOptions:
-    """The batching parameters, with the genuine server's defaults."""
+    """The batching parameters, with TensorFlow Serving's defaults."""
 
     max_batch_size: int = 1000
-    """Most rows of one request, and of one batch unless large requests are split."""
+    """Maximum rows of one request, and of one batch unless large requests are split."""
 
     batch_timeout_s: float = 0.0
-    """How long an open batch waits for more requests."""
+    """Seconds that a batch which is not full waits for more requests."""
 
     max_enqueued_batches: int = 10
-    """How many batches may wait; more requests are refused."""
+    """Maximum number of queued batches; requests beyond that are refused."""
 
     allowed_batch_sizes: tuple[int, ...] = ()
-    """If not empty: the only sizes that are run; smaller batches are filled up."""
+    """If not empty: the only batch sizes to run; smaller batches are filled up to the next one."""
 
     pads_inputs: bool = False
-    """Joins requests of different inner shapes, filled up to the biggest."""
+    """Batches requests of different shapes, padded to the largest one."""
 
     max_execution_batch_size: int = 0
-    """Most rows of one run when large requests are split; 0 is without splitting."""
+    """Maximum rows of one run when large requests are split; 0 means no splitting."""
 
     queue_timeout_s: float = 0.0
-    """How old a request may be when its batch runs; 0 is without limit."""
+    """Seconds after which a batch fails if all of its requests still wait; 0 means no limit."""
 
     def __post_init__(self) -> None:
         if self.allowed_batch_sizes and self.allowed_batch_sizes[-1] != self.run_rows:
@@ -52,13 +52,13 @@ class BatchingOptions:
 
     @property
     def run_rows(self) -> int:
-        """Most rows of one run."""
+        """Maximum rows of one run."""
         return self.max_execution_batch_size or self.max_batch_size
 
 
 @dataclass(eq=False, slots=True)
 class _QueuedRequest:
-    """A task in a queue."""
+    """A task in a queue, and the time when it was added."""
 
     task: Task
     since: float
@@ -98,7 +98,7 @@ class _Queue:
         return self._batches[-1]
 
     def due_at(self) -> float:
-        """Return when the next batch may run; infinity if there is none."""
+        """Return the time at which the first batch may run; infinity if it is empty."""
         first = self._batches[0]
         if not first.members:
             return float("inf")
@@ -113,7 +113,7 @@ class _Queue:
         return batch
 
     def run(self, batch: _Batch) -> None:
-        """Give every member its outputs or its error; called without the lock."""
+        """Set the outputs or the error of every member; called without the lock."""
         oldest_allowed = time.monotonic() - (self._options.queue_timeout_s or float("inf"))
         if all(waiting.since < oldest_allowed for waiting in batch.members):
             for waiting in batch.members:
@@ -133,7 +133,7 @@ class _Queue:
 
 
 class BatchScheduler:
-    """Threads that run the batches of all queues in turn."""
+    """Threads that run the batches of all queues, one queue after the other."""
 
     def __init__(self, threads: int = CPUS) -> None:
         self._changed = threading.Condition()
@@ -144,14 +144,14 @@ class BatchScheduler:
             threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def open_queue(self, model: LoadedModel, signature: str, options: BatchingOptions) -> _Queue:
-        """Return a new queue that the threads look after."""
+        """Return a new queue; the threads run its batches until it is dropped."""
         queue = _Queue(model, signature, options)
         with self._changed:
             self._queues.append(queue)
         return queue
 
     def drop(self, queues: list[_Queue]) -> None:
-        """Look after these queues no more."""
+        """Remove these queues."""
         with self._changed:
             self._queues = deque(queue for queue in self._queues if queue not in queues)
 
@@ -165,7 +165,7 @@ class BatchScheduler:
         return task.result()
 
     def close(self) -> None:
-        """End the threads once they have nothing to do."""
+        """Let the threads end after the batches that they are running."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -176,7 +176,7 @@ class BatchScheduler:
             queue.run(batch)
 
     def _next(self) -> tuple[_Queue, _Batch] | None:
-        """Wait for a batch that is due; None when the scheduler is closed."""
+        """Wait for a batch that is due and dequeue it; return None when the scheduler is closed."""
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
@@ -190,7 +190,7 @@ class BatchScheduler:
 
 
 class BatchedModel:
-    """A loaded model whose runs go through the queues of a scheduler."""
+    """A loaded model whose requests go through the queues of a scheduler."""
 
     def __init__(
         self, model: LoadedModel, scheduler: BatchScheduler, options: BatchingOptions
@@ -218,6 +218,6 @@ class BatchedModel:
         return self._scheduler.submit(self._queues[signature], Task(inputs, rows))
 
     def close(self) -> None:
-        """Close the queues and the model."""
+        """Remove the queues and close the model."""
         self._scheduler.drop(list(self._queues.values()))
         self._model.close()
