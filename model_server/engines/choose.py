@@ -1,4 +1,4 @@
-"""Choose the engine that the flags ask for, model by model where there is a choice."""
+"""Choose the engine by the flags; with ``auto`` or ``openvino``, per model."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ ENGINES: Final = ("auto", "tensorflow", "openvino")
 
 
 class OpenVINOFirstEngine:
-    """Loads with OpenVINO what it can, and the rest with TensorFlow."""
+    """Loads a model with OpenVINO if possible, else with TensorFlow."""
 
     def __init__(self, flags: Flags) -> None:
         self._flags = flags
         self._openvino = OpenVINOEngine(_openvino_options(flags))
-        self._takes_all = flags["engine"] == "openvino"
+        self._always_tries_openvino = flags["engine"] == "openvino"
 
     def load(self, path: Path) -> LoadedModel:
-        """Load the SavedModel in the folder, or raise a ModelServerError."""
-        if self._takes_all or (path / SPEC_FILE).is_file():
+        """Load the SavedModel in the folder, or raise a ModelServerError if neither engine can."""
+        if self._always_tries_openvino or (path / SPEC_FILE).is_file():
             try:
                 model = self._openvino.load(path)
             except ModelServerError as error:
@@ -47,14 +47,14 @@ class OpenVINOFirstEngine:
 
 
 def choose_engine(flags: Flags) -> Engine:
-    """Return the engine, or raise a ModelServerError where it cannot be had."""
+    """Return the engine for the flags, or raise a ModelServerError if it is not installed."""
     _check(flags)
-    if flags["engine"] == "openvino" or (flags["engine"] == "auto" and _may_take_openvino(flags)):
+    if flags["engine"] == "openvino" or (flags["engine"] == "auto" and _may_use_openvino(flags)):
         return OpenVINOFirstEngine(flags)
     return TensorFlowEngine(_tensorflow_options(flags))
 
 
-def _may_take_openvino(flags: Flags) -> bool:
+def _may_use_openvino(flags: Flags) -> bool:
     return is_installed() and flags["saved_model_tags"] == "serve"
 
 

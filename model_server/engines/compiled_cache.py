@@ -1,7 +1,8 @@
-"""Keep compiled models between starts: a folder per version folder and content, swept by itself.
+"""Manage the folders in which an engine caches compiled models between starts.
 
-Knows no engine. A caller can rely on one promise: two models never share an entry, even where one
-has taken the other's place in the same folder.
+The key of an entry is the path of the version folder and the content of its files, so two models
+never share an entry, even if one has replaced the other in the same folder. Outdated entries are
+removed. Knows no engine.
 """
 
 from __future__ import annotations
@@ -12,23 +13,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-#: Tells in each entry which version folder it was made for.
+#: The file in each entry that holds the path of its version folder.
 _SOURCE_FILE: Final = "made_for"
 
 
 def folder_for(cache: Path, version: Path) -> Path:
-    """Return the folder for what is compiled from a version folder, made if it is missing."""
+    """Return the cache folder of a version folder, created if it is missing.
+
+    Raises OSError if the cache or the version cannot be used.
+    """
     folder = cache / _fingerprint(version)
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / _SOURCE_FILE
-    if not source.is_file():  # what came with a read-only disk is used as it is
+    if not source.is_file():  # writing only when needed lets a complete cache be read-only
         source.write_text(str(version.resolve()), encoding="utf-8")
     return folder
 
 
 def remove_outdated(cache: Path, current: Path) -> None:
-    """Delete the entries of versions that are gone, and older contents of the current entry's."""
-    with suppress(OSError):  # another server may be sweeping
+    """Delete entries of deleted version folders, and older entries of the current version."""
+    with suppress(OSError):  # another server may delete at the same time
         version = (current / _SOURCE_FILE).read_text(encoding="utf-8")
         for source in cache.glob(f"*/{_SOURCE_FILE}"):
             made_for = source.read_text(encoding="utf-8")
@@ -38,7 +42,7 @@ def remove_outdated(cache: Path, current: Path) -> None:
 
 
 def _fingerprint(version: Path) -> str:
-    """Tell versions apart by all of their content: a damaged file may be mended at its place."""
+    """Hash path and content: a damaged file may have been replaced under the same name."""
     digest = hashlib.sha256(str(version.resolve()).encode())
     for path in (version / "saved_model.pb", *sorted((version / "variables").iterdir())):
         with path.open("rb") as file:

@@ -1,7 +1,7 @@
-"""Refuse inputs whose shape is not the one that the model's signature declares.
+"""Refuse inputs whose shape does not match the shape that the signature declares.
 
-An engine trusts its inputs: TensorFlow's convolutions end the process when the rank is wrong. Only
-for our own exports, which declare what they take; others may take more than they declare.
+TensorFlow's convolutions abort the process if the rank is wrong. Only for this project's own
+exports: other SavedModels may accept more shapes than they declare.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from model_server.errors import InvalidArgument
 
 
 class ShapeCheckedModel:
-    """A loaded model that is run with what it declares only."""
+    """A loaded model that checks the shapes of its inputs before a run."""
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
@@ -24,7 +24,7 @@ class ShapeCheckedModel:
         return self._model.signatures
 
     def run(self, signature: str, inputs: Tensors) -> Tensors:
-        """Run the model, or raise InvalidArgument for inputs of another shape."""
+        """Run the model, or raise InvalidArgument for an input of another shape."""
         for alias, info in self._model.signatures[signature].inputs.items():
             if info.shape is not None and not _fits(inputs[alias].shape, info.shape):
                 raise InvalidArgument(

@@ -1,7 +1,8 @@
-"""Answer the signatures of our own exports, given only the run of ``serving_default``.
+"""Implement the signatures of this project's own exports on top of ``serving_default``.
 
-For engines that have no string tensors: ``pixels`` is the spec's scaling in front of the run,
-``describe`` is the spec itself, and ``image`` is refused, for its decoders are TensorFlow's.
+For engines without string tensors: ``pixels`` scales raw pixels as the model spec says and runs
+``serving_default``, ``describe`` returns the model spec, and ``image`` is refused, since only
+TensorFlow has the operations that decode image files.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from model_server.errors import InvalidArgument, Unimplemented
 
 logger = logging.getLogger(__name__)
 
-#: Most rows of one run; bigger requests are cut, since engines keep the memory a run has taken.
+#: Maximum rows of one run. Larger requests are split: engines keep the memory of their largest run.
 MAX_ROWS: Final = 32
 
-#: The signatures that are answered, with the names of their only input and output.
+#: The supported signatures, with the names of their only input and output.
 _SIGNATURES: Final = {
     DEFAULT_SIGNATURE: ("input_image", "scores"),
     "pixels": ("pixels", "scores"),
@@ -34,36 +35,36 @@ _SIGNATURES: Final = {
 
 
 class Runner(Protocol):
-    """The compiled ``serving_default``; may be used from many threads at once."""
+    """A compiled ``serving_default``; safe to use from many threads."""
 
     def infer(self, images: Floats) -> Floats:
         """Return the scores of [N, height, width, channels], or raise a ModelServerError."""
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
 
 
 def read_spec(path: Path) -> ModelSpec | None:
-    """Return the spec that our own exports carry; None for SavedModels from elsewhere."""
+    """Return the model spec of one of this project's exports; None without a valid one."""
     try:
         return ModelSpec.from_json((path / SPEC_FILE).read_bytes())
     except OSError:
         return None
     except CatalogError as error:
-        logger.warning("%s cannot be used: %s", path / SPEC_FILE, error)
+        logger.warning("The model spec %s is ignored: %s", path / SPEC_FILE, error)
         return None
 
 
 def check_signatures(signatures: Mapping[str, Signature]) -> None:
-    """Raise Unimplemented unless the signatures are those of our exports."""
-    for name, (entry, answer) in _SIGNATURES.items():
+    """Raise Unimplemented unless the signatures are those of this project's exports."""
+    for name, (source, result) in _SIGNATURES.items():
         signature = signatures.get(name)
-        if signature is None or [*signature.inputs, *signature.outputs] != [entry, answer]:
-            raise Unimplemented(f"There is no signature {name} from {entry} to {answer}.")
+        if signature is None or [*signature.inputs, *signature.outputs] != [source, result]:
+            raise Unimplemented(f"There is no signature {name} from {source} to {result}.")
 
 
 class ExportModel:
-    """One of our exports in memory."""
+    """A loaded export of this project."""
 
     def __init__(
         self, runner: Runner, spec: ModelSpec, signatures: Mapping[str, Signature]
@@ -71,8 +72,8 @@ class ExportModel:
         self._runner = runner
         self._spec = spec
         self._signatures = signatures
-        self._scaled = scaler(spec.input)
-        self._answers = {
+        self._scale = scaler(spec.input)
+        self._handlers = {
             DEFAULT_SIGNATURE: self._from_floats,
             "pixels": self._from_pixels,
             "describe": self._description,
@@ -80,17 +81,17 @@ class ExportModel:
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
-        """All signatures of the SavedModel, also those that are refused."""
+        """All signatures of the SavedModel, also those that ``run`` refuses."""
         return self._signatures
 
     def run(self, signature: str, inputs: Tensors) -> Tensors:
         """Return the outputs of the signature, or raise a ModelServerError."""
-        if signature not in self._answers:
+        if signature not in self._handlers:
             raise InvalidArgument(
                 f'Signature "{signature}" needs operations that only TensorFlow has;'
                 " start the model server with --engine tensorflow to use it."
             )
-        return self._answers[signature](inputs)
+        return self._handlers[signature](inputs)
 
     def close(self) -> None:
         """Close the runner."""
@@ -108,7 +109,7 @@ class ExportModel:
     def _from_pixels(self, inputs: Tensors) -> Tensors:
         strings = inputs["pixels"]
         check_pixels(strings, self._spec.input)
-        return self._scores(strings, self._scaled)
+        return self._scores(strings, self._scale)
 
     def _description(self, inputs: Tensors) -> Tensors:
         text = self._spec.to_json().encode()

@@ -1,7 +1,7 @@
-"""Compile and run our own exports with OpenVINO. The only file here that names it.
+"""Compile and run this project's own exports with OpenVINO. The only module that imports OpenVINO.
 
-OpenVINO reads SavedModels by itself, so the serving process needs no TensorFlow; it is imported on
-the first load. Every failure is a ModelServerError.
+OpenVINO reads SavedModels itself, so the serving process needs no TensorFlow. OpenVINO is imported
+on the first load. Every failure is a ModelServerError.
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ logger = logging.getLogger(__name__)
 PRECISIONS: Final = ("f32", "bf16", "auto")
 
 _DEVICE: Final = "CPU"
-#: How lines of OpenVINO's messages begin that say nothing to its users.
+#: Beginnings of lines in OpenVINO's error messages that do not help its users.
 _NOISE: Final = ("Exception from", "Check '", "FrontEnd API failed", "Summary:", "To facilitate")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenVINOOptions:
-    """What flags change about compiling and running."""
+    """Options for compiling and running models."""
 
     precision: str = "f32"
-    """One of PRECISIONS; ``auto`` is bf16 where the processor has it."""
+    """One of PRECISIONS; ``auto`` is bf16 if the processor supports it, else f32."""
 
     streams: int = 1
-    """Runs that are computed side by side, each by its share of the threads."""
+    """Number of runs computed in parallel, each with its share of the threads."""
 
     threads: int = 0
-    """Threads of all streams together; 0 lets OpenVINO choose."""
+    """Number of threads for all streams together; 0 lets OpenVINO choose."""
 
     timeout_ms: int = 30_000
-    """How long one run may take; 0 or less is without limit."""
+    """Time limit of one run in milliseconds; 0 or less means no limit."""
 
     cache_dir: str = ""
-    """Where compiled models are kept between starts; empty keeps none."""
+    """Folder that caches compiled models between starts; empty means no cache."""
 
 
 def is_installed() -> bool:
-    """Tell whether OpenVINO is there."""
+    """Return whether the OpenVINO package is installed."""
     return find_spec("openvino") is not None
 
 
 class OpenVINOEngine:
-    """Compiles exports that carry a spec."""
+    """Compiles exports that have a model spec."""
 
     def __init__(self, options: OpenVINOOptions) -> None:
         if not is_installed():
@@ -76,10 +76,10 @@ class OpenVINOEngine:
         """Compile the export in the folder, or raise a ModelServerError."""
         spec = read_spec(path)
         if spec is None:
-            raise Unimplemented("It carries no model spec.")
+            raise Unimplemented("The SavedModel has no model spec.")
         signatures = read_signatures(path)
         check_signatures(signatures)
-        with _as_load_errors():
+        with _translated_load_errors():
             compiled = self._compiler().compiled(path)
         _check_sizes(compiled, spec)
         return ExportModel(_Runner(compiled, self._options.timeout_ms), spec, signatures)
@@ -92,24 +92,24 @@ class OpenVINOEngine:
 
 
 class _Compiler:
-    """OpenVINO itself, started, and what the options mean on this machine."""
+    """OpenVINO's core with the compile options for this machine."""
 
     def __init__(self, options: OpenVINOOptions) -> None:
         self._cache = Path(options.cache_dir) if options.cache_dir else None
         self._core = _core()
         capabilities = self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
         self._config = {
-            # Without the hint, processors that have bf16 would use it unasked.
+            # Without the hint, OpenVINO uses bf16 on every processor that supports it.
             "INFERENCE_PRECISION_HINT": chosen_precision(options.precision, capabilities),
             "PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT",
             "NUM_STREAMS": str(options.streams),
             "INFERENCE_NUM_THREADS": str(options.threads),
-            # The gateway works on the same cores: a thread bound to one of them waits for it.
+            # The gateway runs on the same cores; a pinned thread would wait for its core.
             "ENABLE_CPU_PINNING": "NO",
         }
 
     def compiled(self, path: Path) -> Any:  # noqa: ANN401 - a CompiledModel
-        """Return the compiled ``serving_default``, from the cache where it is there."""
+        """Return the compiled ``serving_default``, from the cache if possible."""
         folder = None if self._cache is None else _cache_folder(self._cache, path)
         compiled = self._compile(path, {} if folder is None else {"CACHE_DIR": str(folder)})
         if self._cache is not None and folder is not None:
@@ -117,7 +117,7 @@ class _Compiler:
         return compiled
 
     def _compile(self, path: Path, config: Mapping[str, str]) -> Any:  # noqa: ANN401
-        # Of a path, unlike of a model, OpenVINO reads nothing when the cache has what it needs.
+        # Given a path instead of a model, OpenVINO does not read the model if it is cached.
         return self._core.compile_model(str(path), _DEVICE, {**self._config, **config})
 
 
@@ -125,21 +125,21 @@ def _cache_folder(cache: Path, path: Path) -> Path | None:
     try:
         return compiled_cache.folder_for(cache, path)
     except OSError as error:
-        logger.warning("%s is compiled anew each time: %s", path, error)
+        logger.warning("%s is compiled anew each time; the cache cannot be used: %s", path, error)
         return None
 
 
 def chosen_precision(wanted: str, capabilities: Sequence[str]) -> str:
-    """Return ``f32`` or ``bf16``, whichever is wanted and possible."""
+    """Return ``f32`` or ``bf16``, by the option and the capabilities of the processor."""
     if wanted != "f32" and "BF16" in capabilities:
         return "bf16"
     if wanted == "bf16":
-        logger.warning("This processor has no bf16; --precision=bf16 computes in f32 here.")
+        logger.warning("This processor has no bf16, so --precision=bf16 computes in f32.")
     return "f32"
 
 
 class _Runner:
-    """A compiled model; runs that come at the same time get an infer request each."""
+    """A compiled model; each of several concurrent runs has an infer request of its own."""
 
     def __init__(self, compiled: Any, timeout_ms: int) -> None:  # noqa: ANN401 - a CompiledModel
         self._compiled = compiled
@@ -148,9 +148,9 @@ class _Runner:
         self._idle: list[Any] = []
 
     def infer(self, images: Floats) -> Floats:
-        # OpenVINO reads arrays where they are, but only those that it could write to.
+        # OpenVINO shares memory only with contiguous, writable arrays.
         images = np.require(images, requirements=["C", "W"])
-        with _as_run_errors():
+        with _translated_run_errors():
             request = self._request()
             request.set_input_tensor(self._tensor(images, shared_memory=True))
             request.start_async()
@@ -175,16 +175,16 @@ class _Runner:
         elif not request.wait_for(self._timeout_ms):
             request.cancel()
             with suppress(RuntimeError):
-                request.wait()  # until then it reads its input
+                request.wait()  # a run that is not over still reads its input
             raise DeadlineExceeded(f"The run took longer than {self._timeout_ms} ms.")
 
 
 @cache
 def _core() -> Any:  # noqa: ANN401 - openvino.Core
-    """Return the process's one core, which is never let go.
+    """Return the only core of the process, which is never freed.
 
-    Its CPU plugin gives the thread that makes it an alternate signal stack and frees it with the
-    core: a signal that this thread got later would end the process.
+    The CPU plugin sets an alternate signal stack for the thread that creates the core, and frees
+    that stack with the core: a later signal in this thread would crash the process.
     """
     return _import().Core()
 
@@ -199,20 +199,20 @@ def _check_sizes(compiled: Any, spec: ModelSpec) -> None:  # noqa: ANN401 - a Co
     wanted = [-1, spec.input.height, spec.input.width, spec.input.channels]
     sizes = [size.get_max_length() for size in compiled.input().partial_shape]
     if sizes != wanted:
-        raise Unimplemented(f"It takes pictures of {sizes}, its spec says {wanted}.")
+        raise Unimplemented(f"The input has the shape {sizes}; the model spec says {wanted}.")
 
 
 @contextmanager
-def _as_load_errors() -> Iterator[None]:
-    """Translate what OpenVINO raises while it is imported, reads or compiles."""
+def _translated_load_errors() -> Iterator[None]:
+    """Translate the errors of importing OpenVINO and of reading and compiling a model."""
     try:
         yield
     except (RuntimeError, ImportError, OSError, ValueError, TypeError) as error:
-        raise Internal(f"OpenVINO cannot compile it: {_reason(error)}") from error
+        raise Internal(f"OpenVINO cannot compile the model: {_reason(error)}") from error
 
 
 @contextmanager
-def _as_run_errors() -> Iterator[None]:
+def _translated_run_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
@@ -220,7 +220,7 @@ def _as_run_errors() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Return what happened, without the places in OpenVINO's source."""
+    """Return the error message without the places in OpenVINO's source code."""
     lines = (line.strip("- ") for line in str(error).splitlines())
     said = [line for line in lines if line and not line.startswith(_NOISE)]
     return " ".join(said) or type(error).__name__

@@ -1,7 +1,7 @@
-"""Declare what the server needs of an engine: load a version, describe it, run it, let it go.
+"""Declare the interface of an engine: load a version, list its signatures, run it, close it.
 
-The server knows models only through these types; which library does the arithmetic is the
-business of one file per engine.
+The rest of the server uses models only through these types. The library that computes is imported
+by one module per engine.
 """
 
 from __future__ import annotations
@@ -26,42 +26,42 @@ class TensorInfo:
     """The tensor's name inside the graph."""
 
     dtype: str
-    """TensorFlow's short name of the type: ``float``, ``int64``, ``string``, …"""
+    """The type by TensorFlow's short name: ``float``, ``int64``, ``string``, …"""
 
     shape: tuple[int, ...] | None
-    """The declared sizes, -1 where any size goes; None when not even the rank is known."""
+    """The declared sizes, -1 for any size; None if the rank is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One way of calling a model."""
+    """A signature: the named inputs and outputs of one function of a model."""
 
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
 
     method_name: str = "tensorflow/serving/predict"
-    """What the exporter meant the signature for."""
+    """The API that the exporter intended: predict, classify or regress."""
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Default values of inputs, as the JSON form of TensorProto; shown, never used."""
+    """Default values of inputs as TensorProto in JSON form; shown in the metadata only."""
 
 
 class LoadedModel(Protocol):
-    """One version of a model in memory; may be run from many threads at once."""
+    """A loaded version of a model; safe to run from many threads."""
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
-        """Every signature by its name."""
+        """All signatures by name."""
 
     def run(self, signature: str, inputs: Tensors) -> Tensors:
-        """Return all outputs of the signature by their names, or raise a ModelServerError."""
+        """Return all outputs of the signature by name, or raise a ModelServerError."""
 
     def close(self) -> None:
-        """Give the memory back; nobody runs the model any more."""
+        """Free the memory; the model is never run afterwards."""
 
 
 class Engine(Protocol):
-    """Turns a version folder into a model in memory."""
+    """Loads version folders."""
 
     def load(self, path: Path) -> LoadedModel:
         """Load the SavedModel in the folder, or raise a ModelServerError."""

@@ -1,6 +1,6 @@
-"""Turn strings of raw pixels into model input, as a spec says. Pure.
+"""Decode raw pixels (one byte per value) into model input, scaled as a model spec says. Pure.
 
-The arithmetic is that of the ``pixels`` signature in the graph, step by step, so both give the
+The arithmetic repeats the ``pixels`` signature of the SavedModel step by step, so both give the
 same floats.
 """
 
@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 
 
 def check_pixels(strings: NDArray[Any], spec: InputSpec) -> None:
-    """Raise InvalidArgument unless each string holds one byte per value of a picture."""
+    """Raise InvalidArgument unless each string has height x width x channels bytes."""
     if strings.ndim != 1:
         raise InvalidArgument(
             f"pixels has the shape {list(strings.shape)}; allowed is [-1], one string per picture."
@@ -35,7 +35,7 @@ def check_pixels(strings: NDArray[Any], spec: InputSpec) -> None:
 
 
 def scaler(spec: InputSpec) -> Callable[[NDArray[Any]], Floats]:
-    """Return the function that turns checked strings into the model's input."""
+    """Return a function from checked strings to floats of shape [N, height, width, channels]."""
     scaling = SCALINGS[spec.scale]
     width = spec.width * spec.channels
     steps = [
@@ -61,9 +61,9 @@ def scaler(spec: InputSpec) -> Callable[[NDArray[Any]], Floats]:
 
 
 def _operand(numbers: Sequence[float], width: int) -> Floats:
-    """Return one number for all, or one per column.
+    """Return one number for all values, or one number per column of width x channels.
 
-    Broadcasting over three channels would take ten times as long as over columns.
+    Broadcasting over the three channels would take ten times as long as over columns.
     """
     operand = np.array(numbers, np.float32)
     return operand if operand.size == 1 else np.resize(operand, width)

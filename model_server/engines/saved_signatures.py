@@ -1,6 +1,6 @@
-"""Read the signatures of a SavedModel from its file, without any engine.
+"""Read the signatures of a SavedModel from ``saved_model.pb``, without an engine.
 
-They are what TensorFlow itself shows of the model: names of tensors, types, declared shapes.
+The result equals what TensorFlow reports: tensor names, types and declared shapes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHORT_NAMES: Final = dict(enumerate(ENUM_NAMES, start=1))
 
 
 def read_signatures(path: Path) -> dict[str, Signature]:
-    """Return the signatures of the meta graph for serving, or raise a ModelServerError."""
+    """Return the signatures of the ``serve`` meta graph, or raise a ModelServerError."""
     file = path / FILE
     try:
         saved = message("SavedModel").FromString(file.read_bytes())

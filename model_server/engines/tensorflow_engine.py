@@ -1,8 +1,8 @@
-"""Load and run SavedModels with TensorFlow. The only file here that names it.
+"""Load and run SavedModels with TensorFlow. The only module that imports TensorFlow.
 
-TensorFlow is imported on the first load, inside the serving process. A version lives in a graph
-and a session of its own, as it does in TensorFlow Serving: signatures run without any Python
-between their operations, errors carry the text of the kernels, and the variables are read once.
+TensorFlow is imported on the first load. Each version has a graph and a session of its own, as in
+TensorFlow Serving: no Python runs between the operations of a signature, and error messages are
+those of the kernels.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ from model_server.errors import (
 
 _FILES = ("saved_model.pb", "saved_model.pbtxt")
 
-#: TensorFlow's codes are numbered; ours are listed in the same order, from 1 on.
+#: TensorFlow's error codes are numbered from 1 in the order in which BY_CODE lists them.
 _CODES = dict(enumerate(BY_CODE.values(), start=1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorFlowOptions:
-    """What flags change about sessions and loading."""
+    """Options for loading models and for their sessions."""
 
     tags: Sequence[str] = ("serve",)
-    """Which meta graph of a SavedModel is loaded."""
+    """Tags of the meta graph to load."""
 
     timeout_ms: int = 30_000
-    """How long one run may take; 0 or less is without limit."""
+    """Time limit of one run in milliseconds; 0 or less means no limit."""
 
     intra_op_threads: int = 0
-    """Threads inside one operation; 0 lets TensorFlow choose."""
+    """Number of threads within one operation; 0 lets TensorFlow choose."""
 
     inter_op_threads: int = 0
-    """Operations that run side by side; 0 lets TensorFlow choose."""
+    """Number of operations that run in parallel; 0 lets TensorFlow choose."""
 
     gpu_memory_fraction: float = 0.0
-    """Share of the GPU's memory to take; 0 lets TensorFlow choose."""
+    """Fraction of the GPU memory to allocate; 0 lets TensorFlow choose."""
 
     session_config_file: str = ""
-    """A ConfigProto as text, instead of the three above."""
+    """File with a ConfigProto in text format; replaces the three options above."""
 
 
 class TensorFlowEngine:
@@ -80,7 +80,7 @@ class TensorFlowEngine:
                 f" (should have a file called `saved_model.pb`)\nSpecified file path: {path}"
             )
         tf = _import()
-        with _as_load_errors(path, self._options.tags):
+        with _translated_load_errors(path, self._options.tags):
             return _Model(tf, path, self._options)
 
 
@@ -102,7 +102,7 @@ class _Model:
 
     def run(self, signature: str, inputs: Tensors) -> Tensors:
         run = self._runs.get(signature) or self._prepared(signature)
-        with _as_model_server_errors():
+        with _translated_run_errors():
             return run(inputs)
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class _Model:
     def _prepared(self, name: str) -> _Run:
         with self._lock:
             if name not in self._runs:
-                with _as_model_server_errors():
+                with _translated_run_errors():
                     self._runs[name] = _Run(
                         self._session, self._signatures[name], self._options.timeout_ms
                     )
@@ -120,7 +120,7 @@ class _Model:
 
 
 class _Run:
-    """A signature, ready to run; feeds and fetches are settled once."""
+    """A signature, ready to run; its feeds and fetches are set once."""
 
     def __init__(self, session: Any, signature: Signature, timeout_ms: int) -> None:  # noqa: ANN401
         from tensorflow.core.protobuf import config_pb2
@@ -128,7 +128,7 @@ class _Run:
         self._aliases = list(signature.inputs)
         self._outputs = {alias: info.name for alias, info in signature.outputs.items()}
         feeds = [info.name for info in signature.inputs.values()]
-        # A tensor that is fed cannot be fetched: it is handed through.
+        # A session cannot fetch a tensor that is fed, so such outputs are copied from the inputs.
         self._fed = {name: alias for alias, name in zip(self._aliases, feeds, strict=True)}
         self._fetches = sorted(set(self._outputs.values()) - self._fed.keys())
         options = config_pb2.CallableOptions(feed=feeds, fetch=self._fetches)
@@ -146,7 +146,7 @@ class _Run:
 
 
 def _array(value: Any) -> NDArray[Any]:  # noqa: ANN401 - a scalar or an array
-    """Return what a session fetched as an array; numpy would cut scalar bytes at their zeros."""
+    """Return a fetched value as an array; numpy would cut a bytes scalar at its first NUL."""
     return np.array(value, dtype=object) if isinstance(value, bytes) else np.asarray(value)
 
 
@@ -207,8 +207,8 @@ def _import() -> Any:  # noqa: ANN401 - the module
 
 
 @contextmanager
-def _as_model_server_errors() -> Iterator[None]:
-    """Translate the errors of a run."""
+def _translated_run_errors() -> Iterator[None]:
+    """Translate the errors of a run into ModelServerErrors."""
     from tensorflow.errors import OpError
 
     try:
@@ -218,8 +218,8 @@ def _as_model_server_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _as_load_errors(path: Path, tags: Sequence[str]) -> Iterator[None]:
-    """Translate the errors of a load, which TensorFlow's Python raises in its own ways."""
+def _translated_load_errors(path: Path, tags: Sequence[str]) -> Iterator[None]:
+    """Translate the errors of a load, for which TensorFlow uses several exception types."""
     from tensorflow.errors import OpError
 
     try:

@@ -241,7 +241,7 @@ def test_operations_unknown_to_openvino_are_named(exports: Path) -> None:
         loaded(exports / "strange" / "1")
 
     assert failure.value.message == (
-        "OpenVINO cannot compile it: Model wasn't fully converted."
+        "OpenVINO cannot compile the model: Model wasn't fully converted."
         " No conversion rule found for operations: Lgamma"
     )
 
@@ -250,7 +250,7 @@ def test_models_without_a_spec_are_refused(exports: Path, tmp_path: Path) -> Non
     version = Path(shutil.copytree(exports / "tf" / "1", tmp_path / "1"))
     (version / "assets.extra" / "model_spec.json").unlink()
 
-    with pytest.raises(Unimplemented, match="It carries no model spec"):
+    with pytest.raises(Unimplemented, match="The SavedModel has no model spec"):
         loaded(version)
 
 
@@ -263,7 +263,7 @@ def test_a_spec_of_another_size_is_refused(exports: Path, tmp_path: Path) -> Non
         loaded(version)
 
     assert failure.value.message == (
-        "It takes pictures of [-1, 12, 9, 3], its spec says [-1, 13, 9, 3]."
+        "The input has the shape [-1, 12, 9, 3]; the model spec says [-1, 13, 9, 3]."
     )
 
 
