@@ -24,7 +24,8 @@ _PROGRAM = "python -m model_server"
 _FAILED = 255
 _POLL_S = 0.2
 
-Event = ModelServerError | int
+#: What ends the wait of the main thread: a failed start, or the signal to stop.
+Event = ModelServerError | signal.Signals
 
 logger = logging.getLogger("model_server")
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
     arguments = sys.argv[1:] if argv is None else argv
     if "--help" in arguments:
         _print(usage(_PROGRAM, FLAGS))
-        return _FAILED  # as the genuine server does
+        return _FAILED  # as tensorflow_model_server does
     try:
         command_line = parse(arguments, FLAGS)
     except UsageError as error:
@@ -56,23 +57,23 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
 def _serve(flags: Mapping[str, Any], engine: Engine | None) -> int:
     events: SimpleQueue[Event] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: events.put(received))
+        signal.signal(number, lambda received, _: events.put(signal.Signals(received)))
     try:
         server = Server(flags, engine)
     except ModelServerError as error:
         return _report_failed_start(error)
-    # A load may take minutes; the main thread stays free to hear signals meanwhile.
+    # Loading may take minutes; the main thread has to stay free to handle signals.
     threading.Thread(target=_start, args=(server, events), name="start", daemon=True).start()
     event = _next_event(events)
     if isinstance(event, ModelServerError):
         return _report_failed_start(event)
-    logger.info("stopping on signal %d", event)
+    logger.info("Stopping on %s.", event.name)
     server.stop()
     return 0
 
 
 def _next_event(events: SimpleQueue[Event]) -> Event:
-    """Wait for an event; wake up now and then, since a sleeping thread may miss a signal."""
+    """Wait for an event, with a timeout, as a thread that waits without one may miss a signal."""
     while True:
         try:
             return events.get(timeout=_POLL_S)
@@ -115,13 +116,13 @@ def _version(*packages: str) -> str:
 
 
 def _exit(code: int) -> NoReturn:
-    """End the process without taking Python down, which crashes under threads in native code.
+    """Exit without the shutdown of the Python interpreter.
 
-    A load or a run may be in one.
+    That shutdown may crash while other threads run native code, such as a load or a model run.
     """
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # nobody reads any more
+        with suppress(OSError):  # the reader of the pipe has gone
             stream.flush()
     os._exit(code)
 

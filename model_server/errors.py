@@ -14,13 +14,13 @@ from typing import ClassVar
 
 
 class ModelServerError(Exception):
-    """A request, a load or a start failed; ``code`` is the name TensorFlow gives the failure."""
+    """A request, a load or a start has failed; ``code`` is TensorFlow's status code."""
 
     code: ClassVar[str] = "UNKNOWN"
 
     @property
     def message(self) -> str:
-        """The text without its code."""
+        """The text without the code."""
         return str(self.args[0])
 
     def __str__(self) -> str:
@@ -28,25 +28,25 @@ class ModelServerError(Exception):
 
 
 class Cancelled(ModelServerError):
-    """The work was given up before it ended."""
+    """The operation was cancelled."""
 
     code = "CANCELLED"
 
 
 class Unknown(ModelServerError):
-    """Something failed that has no code of its own."""
+    """A failure for which no other code fits."""
 
     code = "UNKNOWN"
 
 
 class InvalidArgument(ModelServerError):
-    """What the caller sent can never work."""
+    """The request is invalid, whatever the state of the server."""
 
     code = "INVALID_ARGUMENT"
 
 
 class DeadlineExceeded(ModelServerError):
-    """The model run took longer than it may."""
+    """The model run exceeded its time limit."""
 
     code = "DEADLINE_EXCEEDED"
 
@@ -58,7 +58,7 @@ class NotFound(ModelServerError):
 
 
 class AlreadyExists(ModelServerError):
-    """Something is there that should not be."""
+    """The resource to create already exists."""
 
     code = "ALREADY_EXISTS"
 
@@ -70,43 +70,43 @@ class PermissionDenied(ModelServerError):
 
 
 class ResourceExhausted(ModelServerError):
-    """Memory, room in a queue or time in a queue ran out."""
+    """Memory, queue space or the time limit in a queue is exhausted."""
 
     code = "RESOURCE_EXHAUSTED"
 
 
 class FailedPrecondition(ModelServerError):
-    """The server is not in the state that the request needs."""
+    """The server is not in the state that the operation requires."""
 
     code = "FAILED_PRECONDITION"
 
 
 class Aborted(ModelServerError):
-    """The work was stopped by other work."""
+    """The operation was aborted by a conflicting one."""
 
     code = "ABORTED"
 
 
 class OutOfRange(ModelServerError):
-    """A value lies beyond the end of what is there."""
+    """A value is outside the valid range."""
 
     code = "OUT_OF_RANGE"
 
 
 class Unimplemented(ModelServerError):
-    """The server cannot do this at all."""
+    """The server does not support this operation."""
 
     code = "UNIMPLEMENTED"
 
 
 class Internal(ModelServerError):
-    """A defect of the server or of the engine."""
+    """An unexpected failure (a bug) in the server or the engine."""
 
     code = "INTERNAL"
 
 
 class Unavailable(ModelServerError):
-    """The server cannot take the request now; later it may."""
+    """The server cannot handle the request now; a retry may succeed."""
 
     code = "UNAVAILABLE"
 
@@ -118,12 +118,12 @@ class DataLoss(ModelServerError):
 
 
 class Unauthenticated(ModelServerError):
-    """The caller did not say who they are."""
+    """The caller has not been identified."""
 
     code = "UNAUTHENTICATED"
 
 
-#: Every leaf by its code, for engines that report codes.
+#: Each error class by its code, in the order of TensorFlow's error numbers from 1 on.
 BY_CODE: dict[str, type[ModelServerError]] = {
     leaf.code: leaf for leaf in ModelServerError.__subclasses__()
 }

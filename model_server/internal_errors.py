@@ -1,4 +1,4 @@
-"""Keep a defect of ours, or of a library, from ending more than the work it happened in."""
+"""Turn unexpected exceptions into an Internal error, so that only one operation fails."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def as_internal_error(work: str) -> Iterator[None]:
-    """Let ServingErrors out; anything else is logged with its traceback and becomes Internal."""
+    """Pass ModelServerErrors on; log any other exception with its traceback and raise Internal.
+
+    ``work`` names the operation in the log and in the error, for example ``loading /models/m/1``.
+    """
     try:
         yield
     except ModelServerError:
         raise
-    except Exception as defect:
-        logger.exception("a defect while %s", work)
-        raise Internal(f"Internal error: {type(defect).__name__} while {work}") from defect
+    except Exception as error:
+        logger.exception("Unexpected error while %s", work)
+        raise Internal(f"Internal error: {type(error).__name__} while {work}") from error

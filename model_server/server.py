@@ -1,4 +1,4 @@
-"""Put the parts together: configuration, life cycle, REST, HTTP; start and stop them in order."""
+"""Build the server from its flags (models, lifecycle, REST, HTTP), start it and stop it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
 class Server:
-    """A model server as the flags describe it."""
+    """The whole model server, configured by flags."""
 
     def __init__(self, flags: Flags, engine: Engine | None = None) -> None:
         check(flags)
@@ -60,11 +60,11 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port that is listened on, 0 before."""
+        """The port of the REST API; 0 until it is open."""
         return self._http.port if self._http else 0
 
     def start(self) -> None:
-        """Load the models, then open the port; raise a ModelServerError if either cannot be."""
+        """Load the models, then open the port; raise a ModelServerError if either fails."""
         self._configuration.apply(self._configs)
         self._lifecycle.start()
         self._lifecycle.wait_until_ready()
@@ -79,11 +79,11 @@ class Server:
             self._configuration.watch_file(Path(path), every_s)
 
     def stop(self) -> None:
-        """Let running requests end, as long as the grace time lasts."""
+        """Stop accepting requests and wait for running ones, at most for the grace time."""
         self._configuration.stop()
         self._lifecycle.stop()
         if self._http is not None and not self._http.drain(self._flags["shutdown_grace_seconds"]):
-            logger.warning("The grace time is over; requests under way are cut off.")
+            logger.warning("The grace time is over; requests in flight are aborted.")
 
     def _listen(self) -> HttpServer:
         host, port = self._flags["rest_api_host"], self._flags["rest_api_port"]
@@ -98,7 +98,7 @@ class Server:
 
 
 def configured_models(flags: Flags) -> list[ModelConfig]:
-    """Return the models that the flags or the config file name."""
+    """Return the models in the config file, or else the one that the flags name."""
     if flags["model_config_file"]:
         return read_models(Path(flags["model_config_file"]))
     name = flags["model_name"]

@@ -1,4 +1,4 @@
-"""Read TensorProtos, as warm-up files carry them, into arrays. Pure."""
+"""Convert TensorProtos, for example those of warm-up files, to numpy arrays. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model_server.errors import InvalidArgument, Unimplemented
 
-#: The number of a type in TensorProto: numpy's type, and the field that holds its values.
+#: DataType number to the numpy type and the TensorProto field that holds the values.
 _TYPES: Final = {
     1: ("<f4", "float_val"),
     2: ("<f8", "double_val"),
@@ -26,7 +26,10 @@ _STRING: Final = 7
 
 
 def to_array(proto: Any) -> NDArray[Any]:  # noqa: ANN401 - a message made at run time
-    """Return the tensor; like TensorFlow, repeat the last value where values are missing."""
+    """Return the tensor; as in TensorFlow, the last value is repeated for missing values.
+
+    Raises Unimplemented for unknown types, and InvalidArgument for a wrong number of values.
+    """
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.dtype == _STRING:
         return _filled(np.array(list(proto.string_val) + [b""], dtype=object)[:-1], shape)
