@@ -110,10 +110,10 @@ def _batching(flags: Flags) -> Batching | None:
         return None
     file = flags["batching_parameters_file"]
     read = parameters.read_parameters(Path(file) if file else None)
-    timeout_s = max(flags["rest_api_timeout_in_ms"], 0) / 1000
+    timeout_ms = flags["rest_api_timeout_in_ms"]
     return Batching(
         scheduler=BatchScheduler(parameters.thread_count(read)),
-        options=parameters.options(read, timeout_s),
+        options=parameters.options(read, timeout_ms / 1000 if timeout_ms > 0 else None),
         per_model=flags["enable_per_model_batching_parameters"],
     )
 

@@ -27,7 +27,7 @@ def thread_count(parameters: Any) -> int:  # noqa: ANN401 - a message made at ru
     return _value(parameters, "num_batch_threads", CPUS, least=1)
 
 
-def options(parameters: Any, queue_timeout_s: float) -> BatchingOptions:  # noqa: ANN401
+def options(parameters: Any, queue_timeout_s: float | None) -> BatchingOptions:  # noqa: ANN401
     """Return the options of the batching queues, or raise InvalidArgument."""
     max_batch_size = _value(parameters, "max_batch_size", 1000, least=1)
     splits = parameters.enable_large_batch_splitting.value
@@ -41,7 +41,7 @@ def options(parameters: Any, queue_timeout_s: float) -> BatchingOptions:  # noqa
             parameters, "max_execution_batch_size", max_batch_size, least=1
         )
         if splits
-        else 0,
+        else None,
         queue_timeout_s=queue_timeout_s,
     )
 

@@ -37,11 +37,11 @@ class BatchingOptions:
     pads_inputs: bool = False
     """Batches requests of different shapes, padded to the largest one."""
 
-    max_execution_batch_size: int = 0
-    """Maximum rows of one run when large requests are split; 0 means no splitting."""
+    max_execution_batch_size: int | None = None
+    """Maximum rows of one run when large requests are split; None means no splitting."""
 
-    queue_timeout_s: float = 0.0
-    """Seconds after which a batch fails if all of its requests still wait; 0 means no limit."""
+    queue_timeout_s: float | None = None
+    """Seconds after which a batch fails if all of its requests still wait; None means no limit."""
 
     def __post_init__(self) -> None:
         if self.allowed_batch_sizes and self.allowed_batch_sizes[-1] != self.run_rows:

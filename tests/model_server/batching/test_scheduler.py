@@ -225,7 +225,7 @@ def test_parameters_are_read_from_text(tmp_path: Path) -> None:
 def test_without_a_file_the_defaults_of_the_genuine_server_hold() -> None:
     read = parameters.read_parameters(None)
 
-    assert parameters.options(read, 0) == BatchingOptions()
+    assert parameters.options(read, None) == BatchingOptions()
     assert BatchingOptions().max_batch_size == 1000
 
 
@@ -236,7 +236,7 @@ def test_splitting_needs_its_own_field(tmp_path: Path) -> None:
         " enable_large_batch_splitting { value: true }"
     )
 
-    assert parameters.options(parameters.read_parameters(file), 0).run_rows == 4
+    assert parameters.options(parameters.read_parameters(file), None).run_rows == 4
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_numbers_that_no_request_could_live_with_are_refused(
     file.write_text(text)
 
     with pytest.raises(InvalidArgument) as caught:
-        parameters.options(parameters.read_parameters(file), 0)
+        parameters.options(parameters.read_parameters(file), None)
 
     assert caught.value.message == message
 
