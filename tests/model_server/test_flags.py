@@ -56,7 +56,7 @@ def test_the_last_of_equal_flags_counts_and_two_dashes_end_them() -> None:
         ("--enable_batching=", "Couldn't interpret value  for flag enable_batching."),
     ],
 )
-def test_misuse(argument: str, message: str) -> None:
+def test_invalid_arguments(argument: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse([argument], FLAGS)
 
@@ -136,5 +136,5 @@ def test_flags_that_contradict_each_other(argv: tuple[str, ...], message: str) -
     "argv",
     [GOOD, (*GOOD, "--port=0", "--grpc_socket_path=/s"), (*GOOD, "--rest_api_num_threads=1")],
 )
-def test_flags_that_go_together(argv: tuple[str, ...]) -> None:
+def test_flags_that_fit_together(argv: tuple[str, ...]) -> None:
     check(flags(*argv))

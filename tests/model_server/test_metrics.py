@@ -40,7 +40,7 @@ def test_histograms_count_what_lies_at_or_below_each_limit() -> None:
     assert f'{name}_sum{{model="m"}} 100006\n' in text
 
 
-def test_latencies_have_the_limits_of_the_genuine_server() -> None:
+def test_latencies_have_the_buckets_of_tensorflow_serving() -> None:
     metrics = Metrics()
 
     with metrics.timed("request_latency", "m", "predict", "REST"):
@@ -61,7 +61,7 @@ def test_failures_are_not_timed() -> None:
     assert ":request_latency_count{" not in metrics.text()
 
 
-def test_callers_cannot_fill_the_memory_with_names() -> None:
+def test_the_number_of_label_sets_is_limited() -> None:
     metrics = Metrics()
 
     for number in range(10_001):

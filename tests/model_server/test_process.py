@@ -59,7 +59,7 @@ def entry(name: str, base: Path, more: str = "") -> str:
     return f'config {{ name: "{name}" base_path: "{base}" model_platform: "tensorflow" {more} }}'
 
 
-def test_an_open_port_means_that_the_model_is_there(base: Path, log: Path) -> None:
+def test_the_port_opens_once_the_model_is_available(base: Path, log: Path) -> None:
     with server_process(TOY_SERVER, log, *model_flags(base)) as process:
         reply = process.client.predict("m", {"instances": [1.0]})
         text = log.read_text()
@@ -70,7 +70,7 @@ def test_an_open_port_means_that_the_model_is_there(base: Path, log: Path) -> No
     assert "Running gRPC ModelServer" not in text
 
 
-def test_only_this_machine_is_listened_to(base: Path, log: Path) -> None:
+def test_the_default_address_is_the_loopback_one(base: Path, log: Path) -> None:
     with server_process(TOY_SERVER, log, *model_flags(base)) as process:
         listening = Path("/proc/net/tcp").read_text().split()
 
@@ -87,7 +87,7 @@ def test_the_version_is_printed() -> None:
     assert second.startswith("TensorFlow Library: ")
 
 
-def test_the_end_says_all_and_does_not_take_python_down() -> None:
+def test_the_exit_flushes_output_and_skips_the_shutdown_of_python() -> None:
     script = (
         "import atexit, runpy, sys; atexit.register(print, 'taken down');"
         " sys.argv[1:] = ['--help']; runpy.run_module('model_server', run_name='__main__')"
@@ -125,7 +125,7 @@ def test_the_end_says_all_and_does_not_take_python_down() -> None:
         ),
     ],
 )
-def test_what_cannot_be_started_says_why_and_ends_with_255(argv: list[str], out: str) -> None:
+def test_a_failed_start_prints_the_reason_and_exits_with_255(argv: list[str], out: str) -> None:
     result = run(*argv)
 
     assert result.returncode == 255
@@ -173,7 +173,7 @@ def test_a_label_on_a_version_that_is_not_loaded_ends_the_start(tmp_path: Path, 
     )
 
 
-def test_with_leave_labels_may_stand_in_the_first_configuration(
+def test_with_the_flag_the_first_configuration_may_have_labels(
     tmp_path: Path, base: Path, log: Path
 ) -> None:
     label = 'version_labels { key: "stable" value: 1 }'
@@ -205,7 +205,7 @@ def test_ignored_flags_are_named_once(base: Path, log: Path) -> None:
     assert text.count("--mixed_precision is accepted and ignored.") == 1
 
 
-def test_one_missing_base_path_does_not_keep_the_others_away(
+def test_one_missing_base_path_does_not_delay_the_other_models(
     tmp_path: Path, base: Path, log: Path
 ) -> None:
     late = tmp_path / "late"
@@ -233,7 +233,7 @@ def test_without_any_version_the_port_stays_closed_until_there_is_one(
         process.wait_until_open()
 
 
-def test_a_new_version_is_noticed_and_no_request_fails_meanwhile(base: Path, log: Path) -> None:
+def test_no_request_fails_while_a_new_version_takes_over(base: Path, log: Path) -> None:
     replies: list[Reply] = []
     done = threading.Event()
 
@@ -254,7 +254,7 @@ def test_a_new_version_is_noticed_and_no_request_fails_meanwhile(base: Path, log
     assert {tuple(reply.json["predictions"]) for reply in replies} == {(2.5,), (3.5,)}
 
 
-def test_a_changed_config_file_is_followed(tmp_path: Path, base: Path, log: Path) -> None:
+def test_a_changed_config_file_is_applied(tmp_path: Path, base: Path, log: Path) -> None:
     config = config_file(tmp_path, f"model_config_list {{ {entry('m', base)} }}")
     flags = (config, "--model_config_file_poll_wait_seconds=1")
 
@@ -267,7 +267,7 @@ def test_a_changed_config_file_is_followed(tmp_path: Path, base: Path, log: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_the_running_request_end(
+def test_on_a_signal_the_running_request_is_completed(
     tmp_path: Path, log: Path, number: signal.Signals
 ) -> None:
     write_version(tmp_path / "m", 1, delay_s=0.7)
@@ -283,7 +283,7 @@ def test_a_signal_lets_the_running_request_end(
     assert (replies[0].status, code) == (200, 0)
 
 
-def test_the_grace_time_ends(tmp_path: Path, log: Path) -> None:
+def test_after_the_grace_time_running_requests_are_aborted(tmp_path: Path, log: Path) -> None:
     write_version(tmp_path / "m", 1, delay_s=60)
     flags = model_flags(tmp_path / "m", "--shutdown_grace_seconds=0.2")
 
@@ -302,7 +302,7 @@ def _broken_off(client: Client) -> None:
         client.predict("m", {"instances": [1]})
 
 
-def test_a_signal_ends_a_start_that_is_still_loading(tmp_path: Path, log: Path) -> None:
+def test_a_signal_stops_a_server_that_is_still_loading(tmp_path: Path, log: Path) -> None:
     write_version(tmp_path / "m", 1, load_s=60)
 
     with server_process(TOY_SERVER, log, *model_flags(tmp_path / "m"), opens=False) as process:

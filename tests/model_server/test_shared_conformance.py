@@ -1,4 +1,4 @@
-"""The sample of the genuine server's answers, where it lies beside the project."""
+"""Compare responses with recorded ones of TensorFlow Serving, if these lie beside the project."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLE = SHARED / "conformance"
 @pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="no ../shared/conformance beside the project")
-def test_the_recorded_answers_are_given(tmp_path: Path) -> None:
+def test_the_responses_equal_the_recorded_ones(tmp_path: Path) -> None:
     make = [sys.executable, str(SAMPLE / "make_models.py"), str(tmp_path)]
     subprocess.run(make, check=True, capture_output=True, timeout=120)
 

@@ -13,7 +13,7 @@ from tests.model_server.harness import eventually, in_threads
 from tests.model_server.toy import ToyModel, half_plus, picky, signature
 
 
-def test_a_lonely_request_runs_in_its_own_thread() -> None:
+def test_a_single_request_runs_in_its_own_thread() -> None:
     threads = []
 
     def function(inputs: Tensors) -> Tensors:
@@ -28,7 +28,7 @@ def test_a_lonely_request_runs_in_its_own_thread() -> None:
     assert threads == [threading.current_thread()]
 
 
-def test_what_waits_while_the_engine_works_becomes_the_next_batch() -> None:
+def test_requests_queued_while_the_engine_works_become_the_next_batch() -> None:
     gate = Gate()
     model = AdaptiveModel(gate.model, 1)
     outcomes: dict[int, object] = {}
@@ -60,7 +60,7 @@ def test_one_run_is_prepared_while_another_computes() -> None:
     assert outcomes == {n: [n] for n in range(5)}
 
 
-def test_an_error_reaches_only_its_owner() -> None:
+def test_an_error_reaches_only_the_request_that_caused_it() -> None:
     gate = Gate()
     model = AdaptiveModel(gate.model, 1)
     outcomes: dict[int, object] = {}
@@ -74,7 +74,7 @@ def test_an_error_reaches_only_its_owner() -> None:
     assert outcomes == {0: [0], 10: [1], 11: "INVALID_ARGUMENT: x must not be negative"}
 
 
-def test_a_batch_has_a_most_of_rows() -> None:
+def test_a_batch_has_a_maximum_of_rows() -> None:
     gate = Gate()
     model = AdaptiveModel(gate.model, 1, max_rows=3)
     outcomes: dict[int, object] = {}
@@ -112,7 +112,7 @@ def test_signatures_are_never_mixed() -> None:
 
 
 @pytest.mark.parametrize("inputs", [{"x": np.array(2, dtype=np.float32)}, rows(*range(40))])
-def test_what_cannot_be_joined_is_run_as_it_is(inputs: Tensors) -> None:
+def test_requests_that_cannot_be_batched_run_alone(inputs: Tensors) -> None:
     toy = half_plus(0)
 
     outputs = AdaptiveModel(toy, 2, max_rows=32).run("serving_default", inputs)
@@ -135,7 +135,7 @@ def test_many_threads_all_get_their_own_answer() -> None:
     assert outcomes == {n * 100 + turn: [n / 2, turn / 2] for n in range(16) for turn in range(20)}
 
 
-def test_no_turn_is_lost_when_runs_end_at_the_same_time() -> None:
+def test_no_slot_is_lost_when_runs_end_at_the_same_time() -> None:
     model = AdaptiveModel(half_plus(0), 2)
 
     def work(number: int) -> None:

@@ -51,7 +51,7 @@ def test_shapes_and_types_are_never_mixed() -> None:
     assert recorder.batches == [[1, 2], [[1, 2]], [4]]
 
 
-def test_an_error_reaches_only_its_owner() -> None:
+def test_an_error_reaches_only_the_request_that_caused_it() -> None:
     good, bad, also_good = task(1), task(-1), task(2)
 
     recorder = run(good, bad, also_good)
@@ -63,7 +63,7 @@ def test_an_error_reaches_only_its_owner() -> None:
         bad.result()
 
 
-def test_a_run_that_took_too_long_is_not_repeated() -> None:
+def test_a_run_that_exceeded_the_deadline_is_not_repeated() -> None:
     tasks, calls = [task(1), task(2), task(3)], []
 
     def slow(inputs: Tensors) -> Tensors:
@@ -78,7 +78,7 @@ def test_a_run_that_took_too_long_is_not_repeated() -> None:
             member.result()
 
 
-def test_a_defect_reaches_its_owner_as_an_internal_error() -> None:
+def test_an_unexpected_error_reaches_its_request_as_an_internal_error() -> None:
     broken = task(1)
 
     def defect(_: Tensors) -> Tensors:

@@ -61,13 +61,13 @@ def batched(model: ToyModel, scheduler: BatchScheduler, **options: Any) -> Batch
     return BatchedModel(model, scheduler, BatchingOptions(**options))
 
 
-def test_a_lonely_request_does_not_wait_without_a_timeout(scheduler: BatchScheduler) -> None:
+def test_without_a_batch_timeout_a_single_request_does_not_wait(scheduler: BatchScheduler) -> None:
     model = batched(half_plus(2), scheduler)
 
     assert model.run("serving_default", rows(1, 2))["y"].tolist() == [2.5, 3.0]
 
 
-def test_what_waits_is_run_together(scheduler: BatchScheduler) -> None:
+def test_queued_requests_run_together(scheduler: BatchScheduler) -> None:
     gate = Gate()
     model = batched(gate.model, scheduler)
     outcomes: dict[int, object] = {}
@@ -146,7 +146,7 @@ def test_a_full_queue_refuses(scheduler: BatchScheduler) -> None:
     assert outcomes == {0: [0], 10: [1]}
 
 
-def test_a_request_that_waited_too_long_is_given_up(scheduler: BatchScheduler) -> None:
+def test_a_request_that_waited_too_long_fails(scheduler: BatchScheduler) -> None:
     gate = Gate()
     model = batched(gate.model, scheduler, queue_timeout_s=0.05)
     outcomes: dict[int, object] = {}
@@ -222,7 +222,7 @@ def test_parameters_are_read_from_text(tmp_path: Path) -> None:
     )
 
 
-def test_without_a_file_the_defaults_of_the_genuine_server_hold() -> None:
+def test_without_a_file_the_defaults_are_those_of_tensorflow_serving() -> None:
     read = parameters.read_parameters(None)
 
     assert parameters.options(read, None) == BatchingOptions()
@@ -252,9 +252,7 @@ def test_splitting_needs_its_own_field(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_numbers_that_no_request_could_live_with_are_refused(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_numbers_out_of_range_are_refused(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "batching.config"
     file.write_text(text)
 

@@ -1,4 +1,4 @@
-"""Which engine serves what."""
+"""Which flags choose which engine, and which engine serves which model."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_flags_choose_the_engine(given: list[str], engine: type) -> None:
         (["--engine=openvino", "--saved_model_tags=gpu"], "gpu needs --engine=tensorflow"),
     ],
 )
-def test_flags_that_cannot_be_followed_are_refused(given: list[str], complaint: str) -> None:
+def test_invalid_flags_are_refused(given: list[str], complaint: str) -> None:
     with pytest.raises(InvalidArgument) as refusal:
         choose_engine(flags(*given))
 

@@ -74,7 +74,7 @@ def test_versions_that_are_gone_lose_their_entries(cache: Path, tmp_path: Path) 
     assert list(cache.iterdir()) == [second]
 
 
-def test_what_is_no_entry_is_left_alone(cache: Path, tmp_path: Path) -> None:
+def test_folders_that_are_no_entries_are_left_alone(cache: Path, tmp_path: Path) -> None:
     cache.mkdir()
     (cache / "notes.txt").touch()
     (cache / "folder").mkdir()

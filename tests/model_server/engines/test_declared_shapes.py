@@ -49,7 +49,9 @@ def model(shape: tuple[int, ...] | None) -> ShapeCheckedModel:
     ("declared", "shape"),
     [((-1, 2), (0, 2)), ((-1, 2), (5, 2)), ((-1, -1), (1, 9)), (None, (3, 4, 5)), ((), ())],
 )
-def test_what_is_declared_is_run(declared: tuple[int, ...] | None, shape: tuple[int, ...]) -> None:
+def test_inputs_of_the_declared_shape_are_run(
+    declared: tuple[int, ...] | None, shape: tuple[int, ...]
+) -> None:
     inputs = {"x": np.zeros(shape, np.float32)}
 
     assert model(declared).run("serving_default", inputs)["y"].shape == shape
@@ -58,7 +60,9 @@ def test_what_is_declared_is_run(declared: tuple[int, ...] | None, shape: tuple[
 @pytest.mark.parametrize(
     ("declared", "shape"), [((-1, 2), (2,)), ((-1, 2), (1, 3)), ((-1,), ()), ((-1, 2), (1, 2, 1))]
 )
-def test_what_is_not_declared_is_refused(declared: tuple[int, ...], shape: tuple[int, ...]) -> None:
+def test_inputs_of_another_shape_are_refused(
+    declared: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
     with pytest.raises(InvalidArgument) as caught:
         model(declared).run("serving_default", {"x": np.zeros(shape, np.float32)})
 
@@ -66,7 +70,7 @@ def test_what_is_not_declared_is_refused(declared: tuple[int, ...], shape: tuple
 
 
 @pytest.mark.slow
-def test_no_shape_ends_the_process_with_tensorflow() -> None:
+def test_with_tensorflow_no_shape_aborts_the_process() -> None:
     command = [sys.executable, "-c", ASK, str(ROOT / "my_digit_classifier" / "1")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 

@@ -87,7 +87,7 @@ def test_describe_answers_the_spec_for_each_query(model: ExportModel) -> None:
     assert [ModelSpec.from_json(text) for text in outputs["spec"]] == [SPEC, SPEC]
 
 
-def test_picture_files_need_tensorflow(model: ExportModel) -> None:
+def test_image_files_need_tensorflow(model: ExportModel) -> None:
     with pytest.raises(InvalidArgument) as refusal:
         model.run("image", strings("image_bytes", b"GIF89a"))
 
@@ -99,7 +99,7 @@ def test_picture_files_need_tensorflow(model: ExportModel) -> None:
     ("rows", "batches"),
     [(1, [1]), (MAX_ROWS, [MAX_ROWS]), (MAX_ROWS + 1, [MAX_ROWS, 1]), (70, [32, 32, 6])],
 )
-def test_big_requests_are_cut(
+def test_large_requests_are_split(
     model: ExportModel, runner: ToyRunner, rows: int, batches: list[int]
 ) -> None:
     scores = model.run("serving_default", floats(rows))["scores"]
@@ -147,7 +147,7 @@ def test_an_export_has_three_signatures_at_least(missing: str) -> None:
         check_signatures(known)
 
 
-def test_names_of_tensors_belong_to_the_form() -> None:
+def test_the_names_of_inputs_and_outputs_are_checked() -> None:
     renamed = signatures() | {"pixels": signature({"raw": "string"}, {"scores": "float"})}
 
     with pytest.raises(Unimplemented, match="no signature pixels from pixels to scores"):

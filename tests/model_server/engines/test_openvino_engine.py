@@ -216,7 +216,7 @@ def test_arrays_that_are_read_only_or_scattered_are_run(exports: Path) -> None:
         np.testing.assert_allclose(answer, rows, atol=1e-4)
 
 
-def test_a_run_that_takes_too_long_is_given_up_and_the_next_one_is_right(exports: Path) -> None:
+def test_a_run_over_the_time_limit_is_cancelled_and_the_next_one_is_right(exports: Path) -> None:
     levels = np.random.default_rng(1).integers(0, 256, (32, 128, 128, 3), dtype=np.uint8)
     right = scores(loaded(exports / "heavy" / "1", timeout_ms=0), levels[:1])
     hasty = loaded(exports / "heavy" / "1", timeout_ms=60)
@@ -303,7 +303,9 @@ def test_another_model_in_the_same_folder_is_not_taken_for_the_old_one(
 
 
 @pytest.mark.parametrize("length", [0, 100, 5000])
-def test_half_a_compiled_model_is_compiled_anew(exports: Path, tmp_path: Path, length: int) -> None:
+def test_a_truncated_cache_entry_is_compiled_anew(
+    exports: Path, tmp_path: Path, length: int
+) -> None:
     truth, cache = expected(exports / "tf"), tmp_path / "cache"
     loaded(exports / "tf" / "1", cache_dir=str(cache))
     (blob,) = blobs(cache)

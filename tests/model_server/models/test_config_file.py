@@ -23,7 +23,7 @@ def one(fields: str) -> str:
 GOOD = "name: 'm' base_path: '/m' model_platform: 'tensorflow'"
 
 
-def test_everything_that_a_model_can_say(tmp_path: Path) -> None:
+def test_every_field_of_a_model_config_is_read(tmp_path: Path) -> None:
     text = """
     # two models
     model_config_list: {
@@ -88,7 +88,7 @@ def test_a_config_may_name_no_models(tmp_path: Path, text: str) -> None:
         ),
     ],
 )
-def test_configs_that_cannot_be_followed(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_configs_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ModelServerError) as caught:
         read_models(config(tmp_path, text))
 
@@ -114,7 +114,7 @@ def test_an_empty_file_and_a_missing_one_are_refused(tmp_path: Path) -> None:
         read_models(missing)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_utf_8_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"\xff\xfe")
 

@@ -70,7 +70,9 @@ def test_once_versions_are_loaded_labels_can_be_set_moved_and_dropped(world: Wor
     assert world.registry.labels("m") == {"stable": 2}
 
 
-def test_with_leave_a_new_label_may_wait_but_a_known_one_may_not_move(tmp_path: Path) -> None:
+def test_with_the_flag_only_new_labels_may_point_at_versions_that_are_not_loaded(
+    tmp_path: Path,
+) -> None:
     world = World(tmp_path, labels_before_load=True)
     world.apply(stable=1)
     world.wait()
@@ -95,7 +97,7 @@ def followed(world: World, tmp_path: Path) -> Iterator[Path]:
     world.lifecycle.stop()
 
 
-def test_a_changed_file_is_followed(world: World, followed: Path) -> None:
+def test_a_changed_file_is_applied(world: World, followed: Path) -> None:
     assert eventually(lambda: world.registry.is_available("m", 2))
 
     followed.write_text(FILE.format(name="other", base=world.base))
@@ -122,7 +124,7 @@ def test_a_bad_file_changes_nothing(world: World, followed: Path, text: str) -> 
 
 
 @pytest.mark.parametrize("text", ["nonsense {", FILE.format(name="m", base=r"/a\000b")])
-def test_after_a_bad_file_a_good_one_is_followed(
+def test_after_a_bad_file_a_good_one_is_applied(
     world: World, followed: Path, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
     followed.write_text(text)
@@ -133,7 +135,7 @@ def test_after_a_bad_file_a_good_one_is_followed(
     assert eventually(lambda: world.registry.is_available("other", 2))
 
 
-def test_a_defect_does_not_end_the_following(
+def test_an_unexpected_error_does_not_end_the_polling_of_the_file(
     world: World, followed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = threading.Event()

@@ -1,4 +1,4 @@
-"""Stories of versions: real folders, a toy engine, looks at the folders whenever the test says."""
+"""The lifecycle of versions in real folders, with a toy engine; each test polls when it wants."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.model_server.toy import ToyEngine, write_version
 
 @dataclass
 class World:
-    """A life cycle over one folder per model, in a temporary place."""
+    """A lifecycle over one folder per model, in a temporary folder."""
 
     root: Path
     options: LifecycleOptions = field(default_factory=lambda: LifecycleOptions(max_retries=0))
@@ -73,7 +73,7 @@ def test_a_new_version_takes_over_and_the_old_one_ends(world: World) -> None:
     assert world.answering() == 2
 
 
-def test_the_old_version_serves_until_the_new_one_is_there(world: World) -> None:
+def test_the_old_version_serves_until_the_new_one_is_available(world: World) -> None:
     write_version(world.base(), 1)
     world.serve()
     assert world.becomes({1: "AVAILABLE"})
@@ -89,7 +89,7 @@ def test_the_old_version_serves_until_the_new_one_is_there(world: World) -> None
     assert world.becomes({2: "AVAILABLE", 1: "END"})
 
 
-def test_requests_under_way_end_on_the_old_version(world: World) -> None:
+def test_requests_in_flight_end_on_the_old_version(world: World) -> None:
     write_version(world.base(), 1)
     world.serve()
     assert world.becomes({1: "AVAILABLE"})
@@ -134,7 +134,7 @@ def test_a_failed_version_is_not_tried_again_but_the_next_one_is(world: World) -
     assert world.becomes({3: "AVAILABLE", 2: "END", 1: "END"})
 
 
-def test_when_the_newest_version_goes_the_one_before_comes_back(world: World) -> None:
+def test_when_the_newest_version_is_deleted_the_one_before_is_loaded(world: World) -> None:
     write_version(world.base(), 1)
     newest = write_version(world.base(), 2)
     world.serve()
@@ -223,7 +223,7 @@ class Moody:
         return set(versions)
 
 
-def test_a_look_that_fails_is_not_the_last(tmp_path: Path) -> None:
+def test_a_failed_poll_does_not_end_the_polling(tmp_path: Path) -> None:
     world, policy = World(tmp_path, LifecycleOptions(poll_s=0.01, max_retries=0)), Moody()
     world.base().mkdir()
     world.serve(policy)
@@ -236,7 +236,7 @@ def test_a_look_that_fails_is_not_the_last(tmp_path: Path) -> None:
     world.lifecycle.stop()
 
 
-def test_models_come_and_go_with_the_configuration(world: World) -> None:
+def test_models_are_loaded_and_unloaded_with_the_configuration(world: World) -> None:
     for model in ("a", "b"):
         write_version(world.base(model), 1)
     world.serve(Latest(), "a")
@@ -248,7 +248,7 @@ def test_models_come_and_go_with_the_configuration(world: World) -> None:
     assert world.becomes({1: "AVAILABLE"}, "b")
 
 
-def test_a_model_that_comes_back_may_try_its_failed_version_again(world: World) -> None:
+def test_a_model_that_is_configured_again_retries_its_failed_version(world: World) -> None:
     broken = write_version(world.base(), 1, fail="INTERNAL")
     world.serve()
     assert world.becomes({1: "END"})
@@ -285,7 +285,7 @@ def test_failed_loads_are_tried_again_as_often_as_asked(
     assert len(world.engine.loads) == loads
 
 
-def test_a_repaired_version_is_saved_by_a_retry(tmp_path: Path) -> None:
+def test_a_retry_loads_a_version_that_was_repaired(tmp_path: Path) -> None:
     world = World(tmp_path, LifecycleOptions(max_retries=500, retry_s=0.01))
     half = world.base() / "1"
     half.mkdir(parents=True)
@@ -298,7 +298,7 @@ def test_a_repaired_version_is_saved_by_a_retry(tmp_path: Path) -> None:
     assert world.becomes({1: "AVAILABLE"})
 
 
-def test_a_version_that_is_gone_is_not_tried_any_more(tmp_path: Path) -> None:
+def test_a_deleted_version_is_not_retried(tmp_path: Path) -> None:
     world = World(tmp_path, LifecycleOptions(max_retries=5, retry_s=60))
     broken = write_version(world.base(), 2, fail="INTERNAL")
     world.serve()
@@ -310,7 +310,7 @@ def test_a_version_that_is_gone_is_not_tried_any_more(tmp_path: Path) -> None:
     assert world.becomes({2: "END"})
 
 
-def test_folders_are_watched_in_the_background(tmp_path: Path) -> None:
+def test_folders_are_polled_in_the_background(tmp_path: Path) -> None:
     world = World(tmp_path, LifecycleOptions(poll_s=0.02, max_retries=0))
     world.serve()
     world.lifecycle.start()
@@ -359,7 +359,7 @@ def test_the_start_waits_for_every_model(world: World) -> None:
     assert (world.states("a"), world.states("b")) == ({1: "AVAILABLE"}, {1: "AVAILABLE"})
 
 
-def test_a_model_without_versions_keeps_nobody_waiting(world: World) -> None:
+def test_the_start_does_not_wait_for_a_model_without_versions(world: World) -> None:
     write_version(world.base("a"), 1)
 
     world.serve(Latest(), "a", "nowhere")
@@ -408,7 +408,7 @@ def test_one_good_version_is_enough_for_the_start(world: World) -> None:
     assert world.becomes({1: "AVAILABLE", 2: "END"})
 
 
-def test_a_model_that_has_failed_attempts_does_not_keep_the_others_away(tmp_path: Path) -> None:
+def test_the_start_does_not_wait_for_a_model_that_is_being_retried(tmp_path: Path) -> None:
     world = World(tmp_path, LifecycleOptions(max_retries=5, retry_s=60))
     write_version(world.base("good"), 1)
     write_version(world.base("bad"), 1, fail="INTERNAL")

@@ -20,7 +20,7 @@ def registry(**states: State) -> Registry:
     return registry
 
 
-def test_without_a_version_the_highest_available_one_is_meant() -> None:
+def test_without_a_version_the_highest_available_one_is_used() -> None:
     models = registry(v1=State.AVAILABLE, v2=State.AVAILABLE, v3=State.LOADING)
 
     with models.acquire(ModelRequest("m")) as handle:
@@ -28,7 +28,7 @@ def test_without_a_version_the_highest_available_one_is_meant() -> None:
 
 
 @pytest.mark.parametrize("state", [s for s in State if s is not State.AVAILABLE])
-def test_only_available_versions_can_be_asked(state: State) -> None:
+def test_only_available_versions_serve(state: State) -> None:
     with (
         pytest.raises(NotFound, match=r"request: Specific\(m, 1\)$"),
         registry(v1=state).acquire(ModelRequest("m", 1)),

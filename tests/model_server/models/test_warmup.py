@@ -125,7 +125,7 @@ def test_a_request_that_fails_fails_the_warm_up(
         warm_up(half_plus(0), tmp_path)
 
 
-def test_a_file_that_was_cut_is_data_loss(tmp_path: Path) -> None:
+def test_a_truncated_file_is_data_loss(tmp_path: Path) -> None:
     write_requests(tmp_path, predict_log(x=tensor(FLOAT, (1,), float_val=[1])))
     file = tmp_path / REQUESTS_FILE
     file.write_bytes(file.read_bytes()[:-1])
@@ -193,7 +193,7 @@ def test_our_exports_are_warmed_up_with_a_black_picture_and_batched(tmp_path: Pa
     assert isinstance(prepared, AdaptiveModel)
 
 
-def test_as_many_runs_are_under_way_as_the_engine_computes_and_one_more(tmp_path: Path) -> None:
+def test_one_run_more_than_the_engine_has_streams_may_be_in_flight(tmp_path: Path) -> None:
     write_spec(tmp_path)
 
     prepared = prepare(pixels_model(), tmp_path, streams=3)
@@ -228,7 +228,7 @@ def test_a_version_that_fails_its_warm_up_is_closed(tmp_path: Path) -> None:
     assert toy.is_closed
 
 
-def test_a_spec_that_cannot_be_read_makes_a_version_a_common_one(tmp_path: Path) -> None:
+def test_a_version_with_an_invalid_spec_is_loaded_as_one_without(tmp_path: Path) -> None:
     (tmp_path / SPEC_FILE).parent.mkdir()
     (tmp_path / SPEC_FILE).write_text("{}")
     toy = half_plus(0)
