@@ -50,7 +50,7 @@ class LiveModel:
         """Return the scores of each picture, asked for together with what else waits."""
         if self.batcher is None:
             return self._ask(pictures, deadline)
-        return self.batcher.ask(self.version, pictures, self._ask, deadline)
+        return self.batcher.predict(self.version, pictures, self._ask, deadline)
 
     def _ask(self, pictures: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
         rows = self.serving.predict(self.name, self.version, self.encode(pictures), deadline)

@@ -1,12 +1,12 @@
-"""Put pictures that wait for the same model version into one call to Serving.
+"""Batch the images of concurrent requests for one model version into one call to Serving.
 
-A call costs time beyond the arithmetic, and engines do several pictures faster than one at a time.
-So while a worker has a call for a model under way, what comes in waits, until that is answered or
-enough has come for another. Where nothing is under way nothing waits. There is no timer and no
-thread of its own: a caller whose turn it is sends for all that wait with it.
+A call has a fixed cost, and engines compute a batch faster than single images. While a worker has a
+call for a model in flight, further requests are queued; they form the next call as soon as that one
+ends or enough images are queued for a concurrent call. Without a call in flight nothing is queued.
+There is no timer and no thread: the thread of the first request of a batch sends the call for all.
 
-An error of Serving about a merged call is settled one by one, so it reaches only its owner; so is a
-call that ran out of the time of whoever sent it.
+If Serving refuses a batch, each of its requests is sent again alone, so that an error reaches only
+the request that causes it. The same happens when the deadline of the sending request ends the call.
 """
 
 from __future__ import annotations
@@ -22,134 +22,151 @@ from flask_server.imaging.preprocessing import Pixels
 from flask_server.serving.client import ServableGone
 from flask_server.serving.scores import Scores
 
-#: Pictures that are waited for while other calls are under way, as many as may be together; see
-#: ``RequestBatcher._may_send``. Two calls then have six each at least, three have four.
+#: Minimum number of queued images, divided by the number of concurrent calls, before another call
+#: is sent beside those in flight; see ``RequestBatcher._may_send``. With two concurrent calls that
+#: is six images, with three it is four.
 MIN_QUEUED = 12
-#: Most pictures in one call; a single request may bring more and then goes alone. Engines gain
-#: little beyond that, and with fewer the worker decodes some while Serving has the others.
+#: Maximum number of images in one call. A request with more images is sent alone. Engines gain
+#: little from larger batches, and with smaller ones the worker decodes while Serving computes.
 MAX_BATCH = 8
 
-Pictures = Sequence[Pixels]
-#: Asks Serving for the scores of some pictures.
-Ask = Callable[[Pictures, Deadline], list[Scores]]
+Images = Sequence[Pixels]
+#: Sends one predict call to Serving and returns the scores of each image.
+PredictCall = Callable[[Images, Deadline], list[Scores]]
 
 
 @dataclass(eq=False, slots=True)
-class _Job:
-    """One caller's pictures, and what became of them."""
+class _QueuedRequest:
+    """The images of one request, and the result of the call that they were part of."""
 
     version: int
-    pictures: Pictures
-    turn: threading.Event = field(default_factory=threading.Event)
+    images: Images
 
-    batch: Sequence[_Job] = ()
-    """What this caller has to send for, itself first; empty when another did it."""
+    wake: threading.Event = field(default_factory=threading.Event)
+    """Set when this request has to send ``batch``, or when its call has ended."""
+
+    batch: Sequence[_QueuedRequest] = ()
+    """The requests to send a call for, this one first; empty if another request sends it."""
 
     alone: bool = True
+    """Whether the call has the images of this request only."""
+
     cancelled: bool = False
-    """Whether its caller has given up, so that nobody would take a turn."""
+    """Whether the deadline has passed, so that this request would never send a call."""
 
     scores: list[Scores] | None = None
     error: Exception | None = None
 
 
 class RequestBatcher:
-    """Merges the calls of one worker for one model; safe to use from several threads."""
+    """Batches the requests of one worker for one model; safe to use from several threads."""
 
-    def __init__(self, under_way: int, most: int = MAX_BATCH) -> None:
-        self._under_way = under_way
-        self._enough = max(1, MIN_QUEUED // under_way)
-        self._most = most
+    def __init__(self, max_inflight_calls: int, max_batch: int = MAX_BATCH) -> None:
+        self._max_inflight_calls = max_inflight_calls
+        self._min_queued = max(1, MIN_QUEUED // max_inflight_calls)
+        self._max_batch = max_batch
         self._lock = threading.Lock()
-        self._waiting: list[_Job] = []
-        self._in_flight: list[Sequence[_Job]] = []
+        self._queue: list[_QueuedRequest] = []
+        self._in_flight: list[Sequence[_QueuedRequest]] = []
 
-    def ask(self, version: int, pictures: Pictures, ask: Ask, deadline: Deadline) -> list[Scores]:
-        """Return the scores of the pictures, asked for together with whoever waits as well."""
-        left = deadline.left()  # may raise, so not once there is a turn to pass on
-        job = _Job(version, pictures)
+    def predict(
+        self, version: int, images: Images, call: PredictCall, deadline: Deadline
+    ) -> list[Scores]:
+        """Return the scores of each image; the call may be shared with other requests.
+
+        Raises what ``call`` raises, and ServingTimeout at the deadline.
+        """
+        left = deadline.left()  # raises if there is no time, so it has to come before queueing
+        request = _QueuedRequest(version, images)
         with self._lock:
-            self._waiting.append(job)
-            self._give_turns()
-        if not job.turn.wait(left):
-            self._give_up(job)
+            self._queue.append(request)
+            self._start_calls()
+        if not request.wake.wait(left):
+            self._cancel(request)
             raise deadline.passed()
-        if job.batch:
-            self._send(job.batch, ask, deadline)
-        if job.scores is None:
-            return self._settle(job, ask, deadline)
-        return job.scores
+        if request.batch:
+            self._send(request.batch, call, deadline)
+        if request.scores is None:
+            return self._retry_alone(request, call, deadline)
+        return request.scores
 
-    def _give_turns(self) -> None:
-        """Let the next callers send, as many as may be under way."""
-        while self._waiting and self._may_send():
-            batch = self._next()
+    def _start_calls(self) -> None:
+        """Form batches and wake the first request of each, as long as a call may be sent."""
+        while self._queue and self._may_send():
+            batch = self._take_batch()
             self._in_flight.append(batch)
-            for job in batch:
-                job.alone = len(batch) == 1
+            for request in batch:
+                request.alone = len(batch) == 1
             batch[0].batch = batch
-            batch[0].turn.set()
+            batch[0].wake.set()
 
     def _may_send(self) -> bool:
         """Tell whether a call now is better than a larger one later.
 
-        Beside another call it is when it has as many pictures as that one, or enough: so a few
-        callers take turns in being decoded and being computed, and many share calls.
+        Beside calls in flight, another one is sent when as many images are queued as are in flight,
+        or ``_min_queued``. Few clients then alternate between decoding here and computing in
+        Serving, and many clients share calls.
         """
-        in_flight, waiting = sum(map(_count, self._in_flight)), _count(self._waiting)
-        return len(self._in_flight) < self._under_way and waiting >= min(self._enough, in_flight)
+        in_flight, queued = sum(map(_image_count, self._in_flight)), _image_count(self._queue)
+        free = len(self._in_flight) < self._max_inflight_calls
+        return free and queued >= min(self._min_queued, in_flight)
 
-    def _next(self) -> list[_Job]:
-        """Take the longest waiting jobs of one version that fit into one call, at least one."""
-        room = self._most
-        batch: list[_Job] = []
-        for job in self._waiting:
-            room -= len(job.pictures)
-            if batch and (room < 0 or job.version != batch[0].version):
+    def _take_batch(self) -> list[_QueuedRequest]:
+        """Remove the oldest requests of one version that fit into one call, at least one."""
+        room = self._max_batch
+        batch: list[_QueuedRequest] = []
+        for request in self._queue:
+            room -= len(request.images)
+            if batch and (room < 0 or request.version != batch[0].version):
                 break
-            batch.append(job)
-        del self._waiting[: len(batch)]
+            batch.append(request)
+        del self._queue[: len(batch)]
         return batch
 
-    def _send(self, batch: Sequence[_Job], ask: Ask, deadline: Deadline) -> None:
-        """Ask for all led jobs, pass the turn on, and hand out what came back."""
+    def _send(self, batch: Sequence[_QueuedRequest], call: PredictCall, deadline: Deadline) -> None:
+        """Send one call for the batch, give each request its result, and start the next calls."""
         try:
-            scores = iter(ask([p for job in batch for p in job.pictures], deadline))
-            for job in batch:
-                job.scores = list(islice(scores, len(job.pictures)))
+            scores = iter(call([image for request in batch for image in request.images], deadline))
+            for request in batch:
+                request.scores = list(islice(scores, len(request.images)))
         except (GatewayError, ServableGone) as error:
-            for job in batch:
-                job.error = error
+            for request in batch:
+                request.error = error
         finally:
-            self._pass_on(batch)
-            for job in batch[1:]:
-                job.turn.set()
+            self._end_call(batch)
+            for request in batch[1:]:
+                request.wake.set()
 
-    def _pass_on(self, batch: Sequence[_Job]) -> None:
-        # The first is in its own list: such a ring would keep all pictures for a while.
+    def _end_call(self, batch: Sequence[_QueuedRequest]) -> None:
+        # The first request refers to the batch that contains it. Without breaking this cycle, all
+        # images would stay in memory until the next garbage collection.
         batch[0].batch = ()
         with self._lock:
             self._in_flight.remove(batch)
-            self._give_turns()
+            self._start_calls()
 
-    def _settle(self, job: _Job, ask: Ask, deadline: Deadline) -> list[Scores]:
-        """Raise what Serving said, or ask alone where another's picture or time may be why."""
-        if isinstance(job.error, ServingError | ServingTimeout) and not job.alone:
-            return ask(job.pictures, deadline)
-        raise job.error or RuntimeError("the caller that asked for this job ended by a defect")
+    def _retry_alone(
+        self, request: _QueuedRequest, call: PredictCall, deadline: Deadline
+    ) -> list[Scores]:
+        """Send the request alone if another one may have failed the batch, else raise its error."""
+        if isinstance(request.error, ServingError | ServingTimeout) and not request.alone:
+            return call(request.images, deadline)
+        raise request.error or RuntimeError("the call of this batch ended with an internal error")
 
-    def _give_up(self, job: _Job) -> None:
-        """Leave the queue; a turn that came at the last moment goes to those behind."""
+    def _cancel(self, request: _QueuedRequest) -> None:
+        """Take the request out of the queue.
+
+        If it was woken to send a batch just now, the other requests of that batch are queued again.
+        """
         with self._lock:
-            job.cancelled = True
-            if job in self._waiting:
-                self._waiting.remove(job)
+            request.cancelled = True
+            if request in self._queue:
+                self._queue.remove(request)
                 return
-            self._waiting[:0] = [behind for behind in job.batch[1:] if not behind.cancelled]
-        if job.batch:
-            self._pass_on(job.batch)
+            self._queue[:0] = [other for other in request.batch[1:] if not other.cancelled]
+        if request.batch:
+            self._end_call(request.batch)
 
 
-def _count(jobs: Sequence[_Job]) -> int:
-    """Return how many pictures the jobs have."""
-    return sum(len(job.pictures) for job in jobs)
+def _image_count(requests: Sequence[_QueuedRequest]) -> int:
+    return sum(len(request.images) for request in requests)

@@ -15,7 +15,7 @@ import pytest
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError, ServingTimeout, ServingUnavailable
 from flask_server.serving.client import ServableGone
-from flask_server.serving.request_batching import MIN_QUEUED, Pictures, RequestBatcher
+from flask_server.serving.request_batching import MIN_QUEUED, Images, RequestBatcher
 from flask_server.serving.scores import Scores
 from tests.flask_server.conftest import MakeApp
 from tests.flask_server.serving.test_serving_faults import ask as ask_gateway
@@ -35,7 +35,7 @@ class Engine:
         self.first = threading.Event()
         self.refuse = refuse
 
-    def ask(self, pictures: Pictures, _: Deadline) -> list[Scores]:
+    def ask(self, pictures: Images, _: Deadline) -> list[Scores]:
         values = [int(p[0, 0, 0]) for p in pictures]
         self.calls.append(values)
         if len(self.calls) == 1:
@@ -50,46 +50,46 @@ Asked = Callable[..., "Future[list[int]]"]
 
 
 @contextmanager
-def waiting_behind(
+def queued_behind(
     engine: Engine, first: Sequence[int] = (0,), **options: int
 ) -> Iterator[tuple[RequestBatcher, Asked]]:
-    """A coalescer with one call under way; what is asked in the block waits behind it."""
-    coalescer = RequestBatcher(**{"under_way": 1} | options)
+    """A batcher with one call in flight; requests made in the block are queued behind it."""
+    batcher = RequestBatcher(**{"max_inflight_calls": 1} | options)
     with ThreadPoolExecutor(16) as pool:
 
         def asked(*values: int, version: int = 1, seconds: float = 10) -> Future[list[int]]:
             pictures = [picture(value) for value in values]
-            before = len(coalescer._waiting)
+            before = len(batcher._queue)
             deadline = Deadline(seconds)
 
             def run() -> list[int]:
-                scores = coalescer.ask(version, pictures, engine.ask, deadline)
+                scores = batcher.predict(version, pictures, engine.ask, deadline)
                 return [int(row[0]) for row in scores]
 
             future = pool.submit(run)
-            assert eventually(lambda: engine.calls and len(coalescer._waiting) in {0, before + 1})
+            assert eventually(lambda: engine.calls and len(batcher._queue) in {0, before + 1})
             return future
 
         try:
             asked(*first)
-            yield coalescer, asked
+            yield batcher, asked
         finally:
             engine.first.set()
 
 
-def test_an_idle_serving_is_asked_at_once() -> None:
+def test_an_idle_serving_is_called_at_once() -> None:
     engine = Engine()
     engine.first.set()
 
-    scores = RequestBatcher(2).ask(1, [picture(7)], engine.ask, Deadline(5))
+    scores = RequestBatcher(2).predict(1, [picture(7)], engine.ask, Deadline(5))
 
     assert scores == [np.array([7.0])]
     assert engine.calls == [[7]]
 
 
-def test_what_waits_becomes_one_call_and_everybody_gets_their_own() -> None:
+def test_queued_requests_become_one_call_and_each_gets_its_own_scores() -> None:
     engine = Engine()
-    with waiting_behind(engine) as (_, asked):
+    with queued_behind(engine) as (_, asked):
         futures = [asked(1), asked(2, 3), asked(4)]
         engine.first.set()
 
@@ -100,7 +100,7 @@ def test_what_waits_becomes_one_call_and_everybody_gets_their_own() -> None:
 
 def test_a_call_is_never_larger_than_allowed_unless_one_request_is() -> None:
     engine = Engine()
-    with waiting_behind(engine, most=3) as (_, asked):
+    with queued_behind(engine, max_batch=3) as (_, asked):
         futures = [asked(1, 2), asked(3), asked(4, 5, 6, 7), asked(8)]
         engine.first.set()
         for future in futures:
@@ -111,21 +111,21 @@ def test_a_call_is_never_larger_than_allowed_unless_one_request_is() -> None:
 
 @pytest.mark.parametrize("calls", [2, 3])
 @pytest.mark.parametrize("size", [1, 3, MIN_QUEUED // 3, MIN_QUEUED // 2, MIN_QUEUED])
-def test_another_call_goes_when_it_is_as_large_as_the_first_or_large_enough(
+def test_another_call_is_sent_when_it_is_as_large_as_the_first_or_large_enough(
     size: int, calls: int
 ) -> None:
     engine = Engine()
     enough = list(range(1, min(size, MIN_QUEUED // calls) + 1))
-    with waiting_behind(engine, [0] * size, under_way=calls) as (_, asked):
+    with queued_behind(engine, [0] * size, max_inflight_calls=calls) as (_, asked):
         futures = [asked(number) for number in enough]
 
         assert [future.result(5) for future in futures] == [[number] for number in enough]
         assert engine.calls == [[0] * size, enough]
 
 
-def test_too_few_for_a_second_call_go_after_the_first() -> None:
+def test_too_few_images_for_a_second_call_are_sent_after_the_first() -> None:
     engine = Engine()
-    with waiting_behind(engine, [0, 0, 0], under_way=2) as (_, asked):
+    with queued_behind(engine, [0, 0, 0], max_inflight_calls=2) as (_, asked):
         futures = [asked(1), asked(2)]
         engine.first.set()
         for future in futures:
@@ -141,7 +141,7 @@ def test_pictures_are_let_go_as_soon_as_they_are_answered() -> None:
     seen = weakref.ref(pictures[0])
     gc.disable()
     try:
-        RequestBatcher(2).ask(1, pictures, engine.ask, Deadline(5))
+        RequestBatcher(2).predict(1, pictures, engine.ask, Deadline(5))
         del pictures
         assert seen() is None
     finally:
@@ -150,7 +150,7 @@ def test_pictures_are_let_go_as_soon_as_they_are_answered() -> None:
 
 def test_versions_are_never_mixed() -> None:
     engine = Engine()
-    with waiting_behind(engine) as (_, asked):
+    with queued_behind(engine) as (_, asked):
         futures = [asked(1, version=1), asked(2, version=2), asked(3, version=2)]
         engine.first.set()
         for future in futures:
@@ -159,9 +159,9 @@ def test_versions_are_never_mixed() -> None:
     assert engine.calls == [[0], [1], [2, 3]]
 
 
-def test_an_error_about_one_picture_reaches_only_its_owner() -> None:
+def test_an_error_about_one_image_reaches_only_its_request() -> None:
     engine = Engine(lambda values: ServingError("bad 2") if 2 in values else None)
-    with waiting_behind(engine) as (_, asked):
+    with queued_behind(engine) as (_, asked):
         good, bad, other = asked(1), asked(2), asked(3)
         engine.first.set()
 
@@ -171,22 +171,22 @@ def test_an_error_about_one_picture_reaches_only_its_owner() -> None:
             bad.result(5)
 
 
-def test_a_call_that_ran_out_of_its_senders_time_is_asked_again_by_those_who_have_some() -> None:
+def test_a_call_that_ends_at_its_senders_deadline_is_repeated_by_requests_with_time_left() -> None:
     engine = Engine(lambda values: ServingTimeout("late") if len(values) > 1 else None)
-    with waiting_behind(engine) as (_, asked):
-        hasty, allow_unavailable = asked(1), asked(2)
+    with queued_behind(engine) as (_, asked):
+        hasty, patient = asked(1), asked(2)
         engine.first.set()
 
-        assert [hasty.result(5), allow_unavailable.result(5)] == [[1], [2]]
+        assert [hasty.result(5), patient.result(5)] == [[1], [2]]
 
     assert engine.calls[:2] == [[0], [1, 2]]
     assert sorted(engine.calls[2:]) == [[1], [2]]
 
 
 @pytest.mark.parametrize("error", [ServingUnavailable("away"), ServableGone("gone")])
-def test_an_error_about_serving_itself_reaches_all_and_asks_nothing_more(error: Exception) -> None:
+def test_an_error_about_serving_itself_reaches_all_and_is_not_retried(error: Exception) -> None:
     engine = Engine(lambda values: error if 1 in values else None)
-    with waiting_behind(engine) as (_, asked):
+    with queued_behind(engine) as (_, asked):
         futures = [asked(1), asked(2)]
         engine.first.set()
 
@@ -197,78 +197,80 @@ def test_an_error_about_serving_itself_reaches_all_and_asks_nothing_more(error: 
     assert engine.calls == [[0], [1, 2]]
 
 
-def test_who_waits_too_long_leaves_and_the_others_go_on() -> None:
+def test_a_request_whose_deadline_passes_leaves_the_queue_and_the_others_go_on() -> None:
     engine = Engine()
-    with waiting_behind(engine) as (_, asked):
-        hasty, allow_unavailable = asked(1, seconds=0.2), asked(2)
+    with queued_behind(engine) as (_, asked):
+        hasty, patient = asked(1, seconds=0.2), asked(2)
 
         with pytest.raises(ServingTimeout):
             hasty.result(5)
         engine.first.set()
 
-        assert allow_unavailable.result(5) == [2]
+        assert patient.result(5) == [2]
 
     assert engine.calls == [[0], [2]]
 
 
-class SlowToLeave(RequestBatcher):
-    """Lets the test say when each caller whose time is over leaves."""
+class SlowToCancel(RequestBatcher):
+    """Lets the test decide when each request whose deadline passed is cancelled."""
 
     def __init__(self) -> None:
-        super().__init__(under_way=1)
-        self.leave = {1: threading.Event(), 2: threading.Event()}
+        super().__init__(max_inflight_calls=1)
+        self.may_cancel = {1: threading.Event(), 2: threading.Event()}
 
-    def _give_up(self, job: Any) -> None:
-        self.leave[int(job.pictures[0][0, 0, 0])].wait(10)
-        super()._give_up(job)
+    def _cancel(self, request: Any) -> None:
+        self.may_cancel[int(request.images[0][0, 0, 0])].wait(10)
+        super()._cancel(request)
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
-def test_a_turn_that_comes_too_late_for_all_is_not_lost(order: tuple[int, int]) -> None:
-    engine, coalescer = Engine(), SlowToLeave()
+def test_a_batch_that_is_formed_too_late_for_all_does_not_block_the_next(
+    order: tuple[int, int],
+) -> None:
+    engine, batcher = Engine(), SlowToCancel()
     with ThreadPoolExecutor(3) as pool:
 
         def asked(value: int, seconds: float) -> Future[list[Scores]]:
             deadline = Deadline(seconds)
-            return pool.submit(coalescer.ask, 1, [picture(value)], engine.ask, deadline)
+            return pool.submit(batcher.predict, 1, [picture(value)], engine.ask, deadline)
 
         first = asked(0, 10)
         assert eventually(lambda: engine.calls)
         late = {value: asked(value, 0.05) for value in (1, 2)}
-        assert eventually(lambda: len(coalescer._waiting) == 2)
-        time.sleep(0.1)  # both are about to leave, and now get their turn
+        assert eventually(lambda: len(batcher._queue) == 2)
+        time.sleep(0.1)  # both are about to be cancelled, and are woken now
         engine.first.set()
         first.result(5)
         for value in order:
-            coalescer.leave[value].set()
+            batcher.may_cancel[value].set()
             with pytest.raises(ServingTimeout):
                 late[value].result(5)
 
-    assert coalescer.ask(1, [picture(3)], engine.ask, Deadline(1)) == [np.array([3.0])]
+    assert batcher.predict(1, [picture(3)], engine.ask, Deadline(1)) == [np.array([3.0])]
 
 
-def test_the_turn_is_passed_on_after_every_kind_of_end() -> None:
+def test_a_call_makes_room_for_the_next_after_every_kind_of_end() -> None:
     engine = Engine(lambda values: ServingUnavailable("away") if 5 in values else None)
     engine.first.set()
-    coalescer = RequestBatcher(2)
+    batcher = RequestBatcher(2)
     with pytest.raises(ServingUnavailable):
-        coalescer.ask(1, [picture(5)], engine.ask, Deadline(5))
+        batcher.predict(1, [picture(5)], engine.ask, Deadline(5))
     with pytest.raises(ZeroDivisionError):
-        coalescer.ask(1, [picture(5)], lambda *_: [1 / 0], Deadline(5))
+        batcher.predict(1, [picture(5)], lambda *_: [1 / 0], Deadline(5))
 
-    assert coalescer.ask(1, [picture(6)], engine.ask, Deadline(1)) == [np.array([6.0])]
+    assert batcher.predict(1, [picture(6)], engine.ask, Deadline(1)) == [np.array([6.0])]
 
 
 @pytest.mark.parametrize("size", [1, 32])
-def test_who_comes_without_time_does_not_keep_the_turn(size: int) -> None:
+def test_a_request_without_time_does_not_block_the_next(size: int) -> None:
     engine = Engine()
     engine.first.set()
-    coalescer = RequestBatcher(2)
+    batcher = RequestBatcher(2)
     for _ in range(3):
         with pytest.raises(ServingTimeout):
-            coalescer.ask(1, [picture(1)] * size, engine.ask, Deadline(0))
+            batcher.predict(1, [picture(1)] * size, engine.ask, Deadline(0))
 
-    assert coalescer.ask(1, [picture(2)], engine.ask, Deadline(1)) == [np.array([2.0])]
+    assert batcher.predict(1, [picture(2)], engine.ask, Deadline(1)) == [np.array([2.0])]
     assert engine.calls == [[2]]
 
 
@@ -291,7 +293,9 @@ def test_requests_of_one_worker_share_calls(make_app: MakeApp, serving: StubServ
     assert together(make_app, serving, 5) == [1, 1, 3]
 
 
-def test_foreign_models_are_asked_one_by_one(make_app: MakeApp, serving: StubServing) -> None:
+def test_requests_for_foreign_models_are_not_batched(
+    make_app: MakeApp, serving: StubServing
+) -> None:
     serving.models["toy"] = {1: Servable(None)}
     app = make_app('[models.toy]\nbase_path="f"\ninput = { scale = "unit" }\n')
     app.test_client().get("/models")
