@@ -14,7 +14,7 @@ from flask_server.access import authentication
 from flask_server.inference.predict import Gateway
 from flask_server.runtime import preload
 from flask_server.serving.client import Serving
-from flask_server.serving.model_watch import Models
+from flask_server.serving.models import Models
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
 from flask_server.telemetry import access_log, logs, metrics, metrics_directory, request_log

@@ -29,7 +29,7 @@ from flask_server.inference.ranking import (
 )
 from flask_server.serving.client import ServableGone
 from flask_server.serving.live_model import LiveModel
-from flask_server.serving.model_watch import Models
+from flask_server.serving.models import Models
 from flask_server.serving.request_batching import MAX_BATCH
 from flask_server.serving.scores import Scores
 from flask_server.settings import Settings

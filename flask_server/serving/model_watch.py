@@ -1,215 +1,176 @@
-"""Know which models and versions are live and what they say of themselves.
+"""Watch one model: which versions Serving has, and the spec and encoder of each.
 
-A background thread asks each Serving about once a second; requests read what it found. Specs belong
-to one version of a model and never change, so each is asked for once and labels always fit the
-scores they are put on. Knows nothing about HTTP requests and pictures.
+``ModelWatch.poll`` asks Serving; requests read the state of the last poll. The spec of a version
+never changes, so it is read once. Knows nothing about HTTP requests and images.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flask_server.deadline import Deadline
-from flask_server.errors import ModelNotReady, ServingFault, UnknownModel, UnknownVersion
+from flask_server.errors import ModelNotReady, ServingFault, UnknownVersion
 from flask_server.serving.client import AVAILABLE, ServableGone, Serving, VersionStatus
 from flask_server.serving.live_model import LiveModel, read_live_model
 from flask_server.serving.request_batching import RequestBatcher
-from model_catalog.errors import shown
 from model_catalog.models_file import BIGGEST_VERSION, ModelEntry
 
 log = logging.getLogger(__name__)
 
-#: Seconds that one look of the background thread may take.
+#: Maximum duration of one poll in seconds.
 POLL_TIMEOUT_S = 5.0
+#: How often a poll is repeated when the newest version is unloaded while its spec is read.
+POLL_ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """What the last look at a model showed."""
+    """The result of the last poll of a model."""
 
     versions: tuple[VersionStatus, ...] = ()
     newest: LiveModel | None = None
+    """The newest available version; after a failed poll the one from before."""
+
     problem: ServingFault | None = None
+    """Why the last poll failed."""
 
     @property
     def ready(self) -> bool:
-        """Whether the newest version can be asked and Serving answered the last look."""
+        """Whether a version is available and the last poll succeeded."""
         return self.newest is not None and self.problem is None
 
 
-class Models:
-    """All configured models, kept up to date."""
+class ModelWatch:
+    """The versions of one model at its Serving; safe to use from several threads."""
 
-    def __init__(
-        self,
-        entries: tuple[ModelEntry, ...],
-        serving_at: Callable[[str | None], Serving],
-        max_inflight_calls: int,
-    ) -> None:
-        self._entries = {entry.name: entry for entry in entries}
-        self._servings = {entry.name: serving_at(entry.serving_url) for entry in entries}
-        # Models never share a call, so neither do they share a queue.
-        self._batchers = {entry.name: RequestBatcher(max_inflight_calls) for entry in entries}
-        self._states: dict[str, ModelState] = {}
-        self._specs: dict[tuple[str, int], LiveModel] = {}
-        self._polling = {entry.name: threading.Lock() for entry in entries}
-        self._stop = threading.Event()
+    def __init__(self, entry: ModelEntry, serving: Serving, max_inflight_calls: int) -> None:
+        self.name = entry.name
+        self.serving = serving
+        self._entry = entry
+        self._batcher = RequestBatcher(max_inflight_calls)
+        self._state: ModelState | None = None
+        self._live_models: dict[int, LiveModel] = {}
+        self._polling = threading.Lock()
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The models in the order of the models file."""
-        return tuple(self._entries)
+    def state(self, deadline: Deadline | None = None) -> ModelState:
+        """Return the result of the last poll; the first call polls."""
+        return self._state or self.poll(deadline)
 
-    @property
-    def default(self) -> str:
-        """The model for callers that name none."""
-        return self.names[0]
-
-    def start(self, interval_s: float) -> None:
-        """Look at all models now and then, in the background, until ``stop``.
-
-        Each Serving has its own thread, so that one that hangs hides no other.
-        """
-        for serving in set(self._servings.values()):
-            names = [name for name in self.names if self._servings[name] is serving]
-            threading.Thread(
-                target=self._watch, args=(names, interval_s), name="model-watch", daemon=True
-            ).start()
-
-    def stop(self) -> None:
-        """End the background thread at its next turn and close the connections."""
-        self._stop.set()
-        for serving in self._servings.values():
-            serving.close()
-
-    def state(self, name: str) -> ModelState:
-        """Return what is known of the model; the first question looks at once."""
-        self._known(name)
-        return self._states.get(name) or self.poll(name)
-
-    def newest(self, name: str, deadline: Deadline) -> LiveModel:
-        """Return the newest available version, or raise why there is none."""
-        self._known(name)
-        state = self._states.get(name) or self.poll(name, deadline)
+    def newest(self, deadline: Deadline) -> LiveModel:
+        """Return the newest available version, or raise the ServingFault of its absence."""
+        state = self.state(deadline)
         if state.newest is None:
-            raise state.problem or ModelNotReady(_not_ready(name, state.versions))
+            raise state.problem or ModelNotReady(_not_ready(self.name, state.versions))
         return state.newest
 
-    def pinned(self, name: str, version: int, deadline: Deadline) -> LiveModel:
-        """Return a version that the caller chose, or raise UnknownVersion."""
-        self._known(name)
+    def pinned(self, version: int, deadline: Deadline) -> LiveModel:
+        """Return the version with this number, or raise UnknownVersion."""
         try:
             if version > BIGGEST_VERSION:
-                raise ServableGone("Version numbers have 63 bits.")
-            return self._live(name, version, deadline)
+                raise ServableGone("Version numbers have at most 63 bits.")
+            return self._live_model(version, deadline)
         except ServableGone as error:
-            raise UnknownVersion(f"Model {name} has no available version {version}.") from error
+            raise UnknownVersion(
+                f"Model {self.name} has no available version {version}."
+            ) from error
 
-    def labelled(self, name: str, label: str, deadline: Deadline) -> LiveModel:
-        """Return the version that a version label points at, or raise UnknownVersion."""
-        self._known(name)
+    def labelled(self, label: str, deadline: Deadline) -> LiveModel:
+        """Return the version that has this version label at Serving, or raise UnknownVersion."""
         try:
-            version = self._servings[name].label_version(name, label, deadline)
-            return self._live(name, version, deadline)
+            version = self.serving.label_version(self.name, label, deadline)
+            return self._live_model(version, deadline)
         except ServableGone as error:
-            raise UnknownVersion(f"Model {name} has no version labelled {label!r}.") from error
+            raise UnknownVersion(f"Model {self.name} has no version labelled {label!r}.") from error
 
-    def poll(self, name: str, deadline: Deadline | None = None) -> ModelState:
-        """Ask Serving for the model's versions now and remember the answer.
+    def poll(self, deadline: Deadline | None = None) -> ModelState:
+        """Ask Serving for the versions now, and store and return the new state.
 
-        Who waits while another asks takes the other's answer: nobody queues behind a slow Serving.
+        Concurrent callers share one poll (single flight), so that none queues behind a slow Serving
+        more than once. Failures of Serving become part of the state; without a deadline nothing is
+        raised, with one a ServingTimeout where it passes before the poll begins.
         """
-        before = self._states.get(name)
-        with self._turn_to_poll(name, deadline):
-            since = self._states.get(name)
-            if since is not None and since is not before:
-                return since
+        before = self._state
+        with self._poll_lock(deadline):
+            current = self._state
+            if current is not None and current is not before:
+                return current
             limit = (
                 Deadline(POLL_TIMEOUT_S) if deadline is None else deadline.within(POLL_TIMEOUT_S)
             )
-            state = self._poll(name, limit) or self._poll(name, limit) or ModelState()
-            _log_change(name, self._states.get(name), state)
-            self._states[name] = state
+            state = self._query(limit)
+            _log_change(self.name, current, state)
+            self._state = state
             return state
 
     @contextmanager
-    def _turn_to_poll(self, name: str, deadline: Deadline | None) -> Iterator[None]:
-        looking = self._polling[name]
+    def _poll_lock(self, deadline: Deadline | None) -> Iterator[None]:
         if deadline is None:
-            looking.acquire()
-        elif not looking.acquire(timeout=deadline.left()):
+            self._polling.acquire()
+        elif not self._polling.acquire(timeout=deadline.left()):
             raise deadline.passed()
         try:
             yield
         finally:
-            looking.release()
+            self._polling.release()
 
-    def _watch(self, names: list[str], interval_s: float) -> None:
-        while not self._stop.is_set():
-            for name in names:
-                try:
-                    self.poll(name)
-                except Exception:  # a defect must not end the watch over all models
-                    log.exception("model %s: looking for its versions failed", name)
-            self._stop.wait(interval_s)
+    def _query(self, deadline: Deadline) -> ModelState:
+        for _ in range(POLL_ATTEMPTS):
+            try:
+                return self._query_once(deadline)
+            except ServableGone:
+                continue
+        return ModelState()
 
-    def _poll(self, name: str, deadline: Deadline) -> ModelState | None:
-        """Return what Serving says now; None when a version went while it was being asked."""
+    def _query_once(self, deadline: Deadline) -> ModelState:
+        """Return Serving's state, or raise ServableGone if the newest version is unloaded."""
         try:
-            versions = tuple(self._servings[name].status(name, deadline))
+            versions = tuple(self.serving.status(self.name, deadline))
         except ServableGone:
             versions = ()
         except ServingFault as error:
-            return self._trouble(name, error)
+            return self._unreachable(error)
         available = [status.version for status in versions if status.state == AVAILABLE]
-        self._forget(name, set(available))
+        self._keep_only(available)
         try:
-            newest = self._live(name, max(available), deadline) if available else None
-        except ServableGone:
-            return None
+            newest = self._live_model(max(available), deadline) if available else None
         except ServingFault as error:
             return ModelState(versions, problem=error)
         return ModelState(versions, newest)
 
-    def _trouble(self, name: str, problem: ServingFault) -> ModelState:
-        """Keep what was live, since a busy Serving may still answer, but ask for specs again."""
-        before = self._states.get(name, ModelState())
-        self._forget(name, set())
+    def _unreachable(self, problem: ServingFault) -> ModelState:
+        """Keep the last known version, since a busy Serving may still predict.
+
+        Its spec is read again by the next poll: Serving may come back with another model.
+        """
+        self._keep_only(())
+        before = self._state or ModelState()
         return ModelState(before.versions, before.newest, problem)
 
-    def _live(self, name: str, version: int, deadline: Deadline) -> LiveModel:
-        live = self._specs.get((name, version))
+    def _live_model(self, version: int, deadline: Deadline) -> LiveModel:
+        live = self._live_models.get(version)
         if live is None:
-            batcher = self._batchers[name]
-            live = read_live_model(
-                self._entries[name], version, self._servings[name], batcher, deadline
-            )
-            self._specs[name, version] = live
+            live = read_live_model(self._entry, version, self.serving, self._batcher, deadline)
+            self._live_models[version] = live
         return live
 
-    def _forget(self, name: str, available: set[int]) -> None:
-        """Drop specs of versions that are gone: their number may come back with another model."""
-        for key in [k for k in list(self._specs) if k[0] == name and k[1] not in available]:
-            self._specs.pop(key, None)
-
-    def _known(self, name: str) -> None:
-        if name not in self._entries:
-            known = ", ".join(self.names)
-            raise UnknownModel(f"There is no model {shown(name)}; known are {known}.")
+    def _keep_only(self, available: Iterable[int]) -> None:
+        """Forget unloaded versions: their numbers may come back with another model."""
+        for version in set(self._live_models).difference(available):
+            self._live_models.pop(version, None)
 
 
 def _log_change(name: str, before: ModelState | None, after: ModelState) -> None:
-    """Log what an operator must know, once."""
-    if before is None or _brief(before) != _brief(after):
+    """Log each change once."""
+    if before is None or _summary(before) != _summary(after):
         level = logging.INFO if after.ready else logging.WARNING
-        log.log(level, "model %s: %s", name, _brief(after))
+        log.log(level, "model %s: %s", name, _summary(after))
 
 
-def _brief(state: ModelState) -> str:
+def _summary(state: ModelState) -> str:
     if state.problem is not None:
         return f"{state.problem.code}: {state.problem}"
     return f"version {state.newest.version} is live" if state.newest else "no available version"

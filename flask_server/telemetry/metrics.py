@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from flask_server.errors import GatewayError, Overloaded, ServingTimeout, ServingUnavailable
-from flask_server.serving.model_watch import Models
+from flask_server.serving.models import Models
 from flask_server.telemetry.request_log import Entry, add_writer
 
 EXTENSION = "gateway_metrics"

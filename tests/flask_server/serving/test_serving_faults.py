@@ -154,7 +154,7 @@ def test_labels_do_not_wait_again_and_again_for_a_hanging_serving_either(
     assert time.monotonic() - start < 1
 
 
-def test_the_first_look_ends_at_the_deadline(make_app: MakeApp, serving: StubServing) -> None:
+def test_the_first_poll_ends_at_the_deadline(make_app: MakeApp, serving: StubServing) -> None:
     serving.get_delay_s = 2
     client = make_app(deadline_s=0.3).test_client()
 
@@ -188,7 +188,7 @@ def test_an_answer_that_stops_halfway_ends_at_the_deadline(
     ],
     ids=["signature", "deep"],
 )
-def test_the_watch_outlives_nonsense(
+def test_polling_goes_on_after_nonsense(
     make_app: MakeApp, serving: StubServing, nonsense: tuple[int, Any]
 ) -> None:
     serving.models["toy"] = {1: Servable(None)}
@@ -201,22 +201,22 @@ def test_the_watch_outlives_nonsense(
     assert eventually(lambda: ask(client).status_code == 200)
 
 
-def test_the_watch_outlives_a_defect(
+def test_polling_goes_on_after_an_internal_error(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    looked = threading.Event()
+    polled = threading.Event()
 
     def broken(_: object, name: str) -> None:
-        looked.set()
+        polled.set()
         raise ZeroDivisionError(name)
 
     with monkeypatch.context() as patch:
-        patch.setattr("flask_server.serving.model_watch.Models.poll", broken)
+        patch.setattr("flask_server.serving.models.Models.poll", broken)
         app = make_app()
-        assert looked.wait(5)
+        assert polled.wait(5)
 
     assert eventually(lambda: app.test_client().get("/readyz").status_code == 200)
-    assert "looking for its versions failed" in caplog.text
+    assert "polling its versions failed" in caplog.text
 
 
 def test_requests_that_took_all_their_time_themselves_do_not_open_the_circuit(
@@ -309,7 +309,7 @@ def test_health_is_not_readiness(make_app: MakeApp, serving: StubServing) -> Non
     assert eventually(lambda: client.get("/readyz").status_code == 200)
 
 
-def test_swap_between_look_and_predict_costs_no_request(
+def test_swap_between_poll_and_predict_costs_no_request(
     client: FlaskClient, serving: StubServing
 ) -> None:
     ask(client)
