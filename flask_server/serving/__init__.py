@@ -1,1 +1,1 @@
-"""TensorFlow Serving: its REST client, the state of its models, batched calls."""
+"""TensorFlow Serving: REST client, state of the models, batching of requests."""

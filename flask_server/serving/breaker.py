@@ -1,7 +1,8 @@
-"""Stop asking a Serving that does not answer, and find out when it does again.
+"""A circuit breaker: refuse calls to a server that does not answer, until a probe succeeds.
 
-After some failures in a row the circuit is open: calls fail at once instead of waiting. Now and
-then one call is let through as a probe (half-open); its success closes the circuit.
+After ``FAILURES`` failures in a row the circuit is open: calls fail at once instead of waiting for
+a timeout. Every ``PROBE_S`` seconds one call is let through as a probe (half-open); its success
+closes the circuit.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 
+#: Failures in a row that open the circuit.
 FAILURES = 5
+#: Seconds between two probes while the circuit is open.
 PROBE_S = 0.5
 
 
 class Breaker:
-    """The circuit to one Serving; safe to use from several threads."""
+    """The circuit to one server; safe to use from several threads."""
 
     def __init__(
         self,
@@ -23,7 +26,7 @@ class Breaker:
         probe_s: float = PROBE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._most = failures
+        self._max_failures = failures
         self._probe_s = probe_s
         self._clock = clock
         self._lock = threading.Lock()
@@ -31,9 +34,9 @@ class Breaker:
         self._next_probe = 0.0
 
     def allows(self) -> bool:
-        """Tell whether a call may go out now; an open circuit lets one through per probe time."""
+        """Tell whether a call may be sent now; True on an open circuit is a probe."""
         with self._lock:
-            if self._failures < self._most:
+            if self._failures < self._max_failures:
                 return True
             now = self._clock()
             if now < self._next_probe:
@@ -47,7 +50,7 @@ class Breaker:
             self._failures = 0
 
     def failed(self) -> None:
-        """Count a failure; enough of them in a row open the circuit."""
+        """Count a failure, and open the circuit after enough of them in a row."""
         with self._lock:
             self._failures += 1
             self._next_probe = self._clock() + self._probe_s
@@ -55,4 +58,4 @@ class Breaker:
     @property
     def open(self) -> bool:
         """Whether calls fail at once."""
-        return self._failures >= self._most
+        return self._failures >= self._max_failures

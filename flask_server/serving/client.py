@@ -1,7 +1,7 @@
-"""Speak TensorFlow Serving's REST API: bodies out, plain JSON values in.
+"""The client of TensorFlow Serving's REST API: sends request bodies, returns JSON values.
 
-Knows nothing about pictures. Every failure is a ``ServingFault``, or ``ServableGone`` where the
-version that was asked is not loaded (any more): the one answer a caller can act upon.
+Knows nothing about images. Every failure is a ``ServingFault``, or ``ServableGone`` if the model,
+version or label is not loaded: the request can then be repeated with another version.
 """
 
 from __future__ import annotations
@@ -35,31 +35,33 @@ from flask_server.errors import (
 from flask_server.json_reader import read_json
 from flask_server.serving.breaker import Breaker
 
+#: The state of a version that can be called.
 AVAILABLE = "AVAILABLE"
 
-#: A peer that does not take a connection within this time is not there.
+#: Maximum seconds to wait for a connection.
 CONNECT_S = 2.0
 
+#: Bytes read at a time.
 _CHUNK = 64 * 1024
 
 
 class BrokenConnection(ServingUnavailable):
-    """An open connection broke before the whole answer was there."""
+    """An open connection broke before the whole response had arrived."""
 
 
 class ServableGone(Exception):
     """Serving does not have the model, version or label that the path names."""
 
 
-#: First match wins, so the narrow classes stand above the wide ones.
-_MEANING: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
+#: The errors of urllib3, ours, and our text. First match wins: subclasses stand above their bases.
+_ERRORS: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
     (NewConnectionError, ServingUnavailable, "Serving at {root} cannot be reached."),
-    (ConnectTimeoutError, ServingUnavailable, "Serving at {root} does not take connections."),
+    (ConnectTimeoutError, ServingUnavailable, "Serving at {root} accepted no connection in time."),
     (ReadTimeoutError, ServingTimeout, "Serving at {root} did not answer in time."),
     (ProtocolError, BrokenConnection, "The connection to Serving at {root} broke."),
-    (HTTPError, ServingError, "Serving at {root} gave no readable answer."),
+    (HTTPError, ServingError, "Serving at {root} sent an invalid HTTP response."),
 )
-_STATUS_MEANING: dict[int, type[ServingFault]] = {
+_STATUS_ERRORS: dict[int, type[ServingFault]] = {
     HTTPStatus.TOO_MANY_REQUESTS: Overloaded,
     HTTPStatus.SERVICE_UNAVAILABLE: Overloaded,
     HTTPStatus.GATEWAY_TIMEOUT: ServingTimeout,
@@ -68,7 +70,7 @@ _STATUS_MEANING: dict[int, type[ServingFault]] = {
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """What Serving says of one version."""
+    """The state that Serving reports for one version."""
 
     version: int
     state: str
@@ -76,7 +78,7 @@ class VersionStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _HttpResponse:
     status: int
     body: bytes
 
@@ -92,9 +94,9 @@ class _SecureConnection(HTTPSConnection):
 
 
 def _connect(connection: HTTPConnection, connect: Callable[[], None]) -> None:
-    """Bound the wait for the connection alone; what is then sent has all the time that is left.
+    """Limit the time for connecting to ``CONNECT_S``, and not the time for sending the body.
 
-    urllib3 itself knows no time-out for sending and takes that for connecting.
+    urllib3 has no timeout for sending: it would apply the one for connecting to both.
     """
     left = connection.timeout
     connection.timeout = min(left or CONNECT_S, CONNECT_S)
@@ -117,54 +119,57 @@ class Serving:
         self._pool.close()
 
     def status(self, model: str, deadline: Deadline) -> list[VersionStatus]:
-        """Return all versions Serving knows of the model, newest first."""
-        answer = self._ask("GET", _path(model), None, deadline)
+        """Return the state of each version of the model, newest first."""
+        document = self._call("GET", _path(model), None, deadline)
         try:
-            return [_version_status(entry) for entry in answer["model_version_status"]]
+            return [_version_status(entry) for entry in document["model_version_status"]]
         except (KeyError, TypeError, ValueError) as error:
-            raise self._nonsense("status") from error
+            raise self._unexpected("status") from error
 
     def label_version(self, model: str, label: str, deadline: Deadline) -> int:
-        """Return the version that a version label points at."""
+        """Return the number of the version that has this version label."""
         path = f"{_path(model)}/labels/{quote(label, safe='')}/metadata"
         with self._guarded(deadline):
-            answer = self._ask("GET", path, None, deadline)
+            document = self._call("GET", path, None, deadline)
         try:
-            return int(answer["model_spec"]["version"])
+            return int(document["model_spec"]["version"])
         except (KeyError, TypeError, ValueError) as error:
-            raise self._nonsense("metadata") from error
+            raise self._unexpected("metadata") from error
 
     def signatures(self, model: str, version: int, deadline: Deadline) -> Mapping[str, Any]:
-        """Return the SavedModel's signatures as the metadata call shows them."""
+        """Return ``signature_def`` of the version's metadata, by signature name."""
         with self._guarded(deadline):
-            answer = self._ask("GET", f"{_path(model, version)}/metadata", None, deadline)
+            document = self._call("GET", f"{_path(model, version)}/metadata", None, deadline)
         try:
-            return dict(answer["metadata"]["signature_def"]["signature_def"])
+            return dict(document["metadata"]["signature_def"]["signature_def"])
         except (KeyError, TypeError, ValueError) as error:
-            raise self._nonsense("metadata") from error
+            raise self._unexpected("metadata") from error
 
     def predict(self, model: str, version: int, body: bytes, deadline: Deadline) -> object:
-        """Return ``predictions`` of a row-format predict call.
+        """Send a predict call in row format and return ``predictions`` of its response.
 
-        A prediction changes nothing, so it is asked once more when the connection breaks.
+        Predict calls are idempotent, so the call is repeated once if the connection breaks.
         """
         path = f"{_path(model, version)}:predict"
         with self._guarded(deadline):
             try:
-                answer = self._ask("POST", path, body, deadline)
+                document = self._call("POST", path, body, deadline)
             except BrokenConnection:
-                answer = self._ask("POST", path, body, deadline)
+                document = self._call("POST", path, body, deadline)
         try:
-            return answer["predictions"]
+            return document["predictions"]
         except (KeyError, TypeError) as error:
-            raise self._nonsense("predict") from error
+            raise self._unexpected("predict") from error
 
     @contextmanager
     def _guarded(self, deadline: Deadline) -> Iterator[None]:
-        """Fail at once while Serving is known to be away, and learn from each call."""
-        deadline.left()  # a request without time says nothing about Serving
+        """Refuse the call while the circuit is open, else report its outcome to the breaker."""
+        deadline.left()  # a request without time left is no failure of Serving
         if not self.breaker.allows():
-            raise ServingUnavailable(f"Serving at {self.root} does not answer; it is being probed.")
+            raise ServingUnavailable(
+                f"Serving at {self.root} did not answer the last calls; calls are refused until a"
+                " probe succeeds."
+            )
         try:
             yield
         except (ServingUnavailable, ServingTimeout):
@@ -175,18 +180,20 @@ class Serving:
             raise
         self.breaker.succeeded()
 
-    def _ask(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> Any:  # noqa: ANN401 (JSON)
-        answer = self._exchange(method, path, body, deadline)
-        if answer.status != HTTPStatus.OK:
-            raise self._refusal(answer)
+    def _call(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> Any:  # noqa: ANN401 (JSON)
+        response = self._exchange(method, path, body, deadline)
+        if response.status != HTTPStatus.OK:
+            raise self._error_of(response)
         try:
-            return read_json(answer.body)
+            return read_json(response.body)
         except (ValueError, RecursionError) as error:
-            raise self._nonsense("JSON") from error
+            raise ServingError(f"The response of Serving at {self.root} is not JSON.") from error
 
-    def _exchange(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> _Answer:
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, deadline: Deadline
+    ) -> _HttpResponse:
         left = deadline.left()
-        with self._translated():
+        with self._translated_errors():
             response = self._pool.urlopen(
                 method,
                 path,
@@ -197,7 +204,7 @@ class Serving:
                 preload_content=False,
             )
             try:
-                return _Answer(response.status, _whole_body(response, deadline))
+                return _HttpResponse(response.status, _whole_body(response, deadline))
             except BaseException:
                 # A half-read connection must not be used again.
                 response.close()
@@ -206,29 +213,31 @@ class Serving:
                 response.release_conn()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except HTTPError as error:
-            ours, sentence = next(
-                (ours, sentence) for theirs, ours, sentence in _MEANING if isinstance(error, theirs)
+            ours, text = next(
+                (ours, text) for theirs, ours, text in _ERRORS if isinstance(error, theirs)
             )
-            raise ours(sentence.format(root=self.root)) from error
+            raise ours(text.format(root=self.root)) from error
 
-    def _refusal(self, answer: _Answer) -> Exception:
-        """Turn an answer that is not 200 into the error it means."""
-        said = _error_text(answer)
-        if answer.status == HTTPStatus.NOT_FOUND or "Unrecognized servable version" in said:
-            return ServableGone(said)
-        meaning = _STATUS_MEANING.get(answer.status, ServingError)
-        return meaning(f"Serving at {self.root} answered {answer.status}: {said}")
+    def _error_of(self, response: _HttpResponse) -> Exception:
+        """Return the error for a response whose status is not 200."""
+        text = _error_text(response)
+        if response.status == HTTPStatus.NOT_FOUND or "Unrecognized servable version" in text:
+            return ServableGone(text)
+        error = _STATUS_ERRORS.get(response.status, ServingError)
+        return error(f"Serving at {self.root} answered {response.status}: {text}")
 
-    def _nonsense(self, what: str) -> ServingError:
-        return ServingError(f"Serving at {self.root} answered something else than a {what} answer.")
+    def _unexpected(self, call: str) -> ServingError:
+        return ServingError(
+            f"The response of Serving at {self.root} to a {call} call lacks the expected fields."
+        )
 
 
 def _whole_body(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> bytes:
-    """Read the answer, however slowly it drips, within the deadline."""
+    """Read the body before the deadline, even if it arrives byte by byte."""
     parts = []
     while part := response.read1(_CHUNK):
         parts.append(part)
@@ -248,10 +257,10 @@ def _version_status(entry: Mapping[str, Any]) -> VersionStatus:
     return VersionStatus(int(entry["version"]), entry["state"], entry["status"]["error_message"])
 
 
-def _error_text(answer: _Answer) -> str:
-    """Return what Serving said, cut to a length that fits into an error sentence."""
+def _error_text(response: _HttpResponse) -> str:
+    """Return Serving's error message, shortened to 300 characters."""
     try:
-        said = str(json.loads(answer.body)["error"])
+        text = str(json.loads(response.body)["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        said = "no reason"
-    return said[:300]
+        text = "no error message"
+    return text[:300]

@@ -1,8 +1,8 @@
-"""Choose how pictures travel to Serving and write the request bodies.
+"""Encode preprocessed images as the JSON bodies of predict calls.
 
-The cheapest encoding that the model's signature allows: raw pixels in base64 (the ``pixels``
-signature of our exports), picture files in base64 where the input is a string, whole numbers for
-integer inputs, rounded floats for the rest. Pure: specs and signatures in, bytes out.
+The model's signatures decide: raw pixels in base64 for the ``pixels`` signature of our exports,
+PNG files in base64 for a string input, integers for an integer input, and rounded floats for a
+float input. Pure: specs and signatures in, bytes out.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from flask_server.imaging.preprocessing import Pixels, scale
 from flask_server.serving.signatures import (
     FLOATS,
     Signatures,
+    image_input,
     is_channels_first,
     is_our_export,
-    picture_input,
 )
 from model_catalog.spec import InputSpec
 
+#: Returns the body of a predict call for some images.
 Encoder = Callable[[Sequence[Pixels]], bytes]
 
 _DESCRIBE = {"signature_name": "describe", "instances": ["spec"]}
@@ -38,7 +39,7 @@ _DECIMALS = 6
 
 
 def describe_request() -> bytes:
-    """Return the body that asks an export of ours for its spec."""
+    """Return the body of the predict call that reads the spec of our exports."""
     return json.dumps(_DESCRIBE).encode()
 
 
@@ -46,42 +47,44 @@ def choose_encoder(signatures: Signatures, spec: InputSpec) -> Encoder:
     """Return the encoder for a model with these signatures, or raise ServingError."""
     if is_our_export(signatures):
         return encode_raw
-    tensor = picture_input(signatures)
+    tensor = image_input(signatures)
     arrange = _arrangement(tensor.shape, spec)
     if tensor.dtype == "DT_STRING":
         return encode_files
     if tensor.dtype in _INTEGERS:
-        return lambda pictures: _rows([arrange(pixels) for pixels in pictures])
+        return lambda images: _rows([arrange(pixels) for pixels in images])
     if tensor.dtype in FLOATS:
-        return lambda pictures: _rows([arrange(_rounded(p, spec.scale)) for p in pictures])
-    known = ", ".join(("DT_STRING", *_INTEGERS, *FLOATS))
-    raise ServingError(f"The model's input {tensor.name} is {tensor.dtype}; known are {known}.")
+        return lambda images: _rows([arrange(_rounded(p, spec.scale)) for p in images])
+    supported = ", ".join(("DT_STRING", *_INTEGERS, *FLOATS))
+    raise ServingError(
+        f"The model's input {tensor.name} is {tensor.dtype}; supported are {supported}."
+    )
 
 
-def encode_raw(pictures: Sequence[Pixels]) -> bytes:
-    """Write pictures as raw bytes in base64, for the ``pixels`` signature."""
-    texts = [pybase64.b64encode(np.ascontiguousarray(pixels).data) for pixels in pictures]
-    # Joined once: a body of eight pictures has a megabyte, and each copy touches fresh memory.
-    between = [piece for text in texts for piece in (b'"},{"b64":"', text)][1:]
-    return b"".join((b'{"signature_name":"pixels","instances":[{"b64":"', *between, b'"}]}'))
+def encode_raw(images: Sequence[Pixels]) -> bytes:
+    """Encode images as raw bytes in base64, for the ``pixels`` signature."""
+    texts = [pybase64.b64encode(np.ascontiguousarray(pixels).data) for pixels in images]
+    # One join: the body of eight images has a megabyte, and each copy would touch new memory.
+    rest = [piece for text in texts for piece in (b'"},{"b64":"', text)][1:]
+    return b"".join((b'{"signature_name":"pixels","instances":[{"b64":"', *rest, b'"}]}'))
 
 
-def encode_files(pictures: Sequence[Pixels]) -> bytes:
-    """Write pictures as PNG files in base64, for graphs that decode pictures themselves."""
-    rows = b",".join(b'{"b64":"%b"}' % pybase64.b64encode(_png(pixels)) for pixels in pictures)
+def encode_files(images: Sequence[Pixels]) -> bytes:
+    """Encode images as PNG files in base64, for graphs that decode files themselves."""
+    rows = b",".join(b'{"b64":"%b"}' % pybase64.b64encode(_png(pixels)) for pixels in images)
     return b'{"instances":[%b]}' % rows
 
 
 def _png(pixels: Pixels) -> bytes:
     file = io.BytesIO()
     flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
-    # A picture of the model's size is small: speed counts more than bytes.
+    # An image of the model's input size is small: speed matters more than bytes.
     Image.fromarray(flat).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
 def _arrangement(shape: tuple[int, ...], spec: InputSpec) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Return how [height, width, channels] becomes what the declared shape wants."""
+    """Return the function from [height, width, channels] to the declared shape of one image."""
     if is_channels_first(shape):
         return lambda array: array.transpose(2, 0, 1)
     if len(shape) == 3 and spec.channels == 1:

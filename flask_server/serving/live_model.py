@@ -1,7 +1,7 @@
-"""Describe one available version of a model, and ask it for scores.
+"""One available version of a model: its spec, and the predict call for its scores.
 
-What the SavedModel says of itself counts; for one that says nothing the models file and the
-signature are put together. Labels and scores always come from the same version.
+Our exports carry their spec. For other SavedModels the spec is built from the signature and the
+models file. Labels and scores always come from the same version.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from flask_server.serving.request_batching import RequestBatcher
 from flask_server.serving.scores import Scores, read_scores
 from flask_server.serving.signatures import (
     Signatures,
-    declared_picture,
+    declared_input,
+    image_input,
     is_our_export,
-    picture_input,
     scores_output,
 )
 from model_catalog.errors import SpecError
@@ -31,7 +31,7 @@ from model_catalog.spec import ModelSpec, OutputSpec, input_from_dict
 
 @dataclass(frozen=True, slots=True)
 class LiveModel:
-    """One available version of a model with everything needed to ask it."""
+    """One available version of a model with everything that a predict call needs."""
 
     name: str
     version: int
@@ -39,72 +39,83 @@ class LiveModel:
     encode: Encoder
 
     output: str | None
-    """Which output has the scores; None where the signature has only one."""
+    """Name of the output with the scores; None if the signature has only one output."""
 
     serving: Serving
 
     batcher: RequestBatcher | None
-    """Puts pictures of several requests into one call; None where that may change answers."""
+    """Batches concurrent requests; None if batching could change the scores."""
 
-    def scores(self, pictures: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
-        """Return the scores of each picture, asked for together with what else waits."""
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings that accompany every response of this model."""
+        if self.spec.trained:
+            return ()
+        return (
+            f"Model {self.name} has untrained random weights: its labels and scores mean nothing.",
+        )
+
+    def scores(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
+        """Return the scores of each image, in a call that may be shared with other requests."""
         if self.batcher is None:
-            return self._ask(pictures, deadline)
-        return self.batcher.predict(self.version, pictures, self._ask, deadline)
+            return self._predict(images, deadline)
+        return self.batcher.predict(self.version, images, self._predict, deadline)
 
-    def _ask(self, pictures: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
-        rows = self.serving.predict(self.name, self.version, self.encode(pictures), deadline)
+    def _predict(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
+        rows = self.serving.predict(self.name, self.version, self.encode(images), deadline)
         classes = self.spec.output.classes
-        return read_scores(rows, count=len(pictures), classes=classes, output=self.output)
+        return read_scores(rows, count=len(images), classes=classes, output=self.output)
 
 
 def read_live_model(
     entry: ModelEntry, version: int, serving: Serving, batcher: RequestBatcher, deadline: Deadline
 ) -> LiveModel:
-    """Ask Serving what the version is, and put together what is needed to ask it for scores."""
+    """Read signatures and spec of the version; raise ServingError if they do not fit."""
     signatures = serving.signatures(entry.name, version, deadline)
     output = None
     ours = is_our_export(signatures)
     if ours:
         rows = serving.predict(entry.name, version, describe_request(), deadline)
-        spec = _described(entry.name, rows)
+        spec = _spec_of_export(entry.name, rows)
     else:
-        output, spec = _configured(entry, signatures)
+        output, spec = _spec_of_foreign(entry, signatures)
     encode = choose_encoder(signatures, spec.input)
-    # Nobody knows whether the rows of a foreign graph are independent of each other.
+    # In a foreign graph, the scores of one image may depend on the others in its batch.
     return LiveModel(entry.name, version, spec, encode, output, serving, batcher if ours else None)
 
 
-def _described(name: str, rows: object) -> ModelSpec:
-    """Read the spec that an export of ours carries."""
+def _spec_of_export(name: str, rows: object) -> ModelSpec:
+    """Parse the response of the ``describe`` signature."""
     if not isinstance(rows, list) or len(rows) != 1 or not isinstance(rows[0], str):
-        raise ServingError(f"The describe signature of model {name} did not answer one text.")
+        raise ServingError(f"The describe signature of model {name} did not return one string.")
     try:
         return ModelSpec.from_json(rows[0])
     except SpecError as error:
-        raise ServingError(f"Model {name} describes itself wrongly: {error}") from error
+        raise ServingError(
+            f"The spec in the SavedModel of model {name} is invalid: {error}"
+        ) from error
 
 
-def _configured(entry: ModelEntry, signatures: Signatures) -> tuple[str | None, ModelSpec]:
-    """Return scores output and spec of a foreign SavedModel: signature first, then models file."""
+def _spec_of_foreign(entry: ModelEntry, signatures: Signatures) -> tuple[str | None, ModelSpec]:
+    """Return name of the scores output, and spec; the models file overrules the signature."""
     classes = len(entry.labels) if entry.labels else None
-    output, declared = scores_output(signatures, classes)
-    classes = classes or declared
+    output = scores_output(signatures, classes)
+    classes = classes or output.classes
     if classes is None or entry.input is None:
         missing = "input" if entry.input is None else "labels"
         raise ServingError(
-            f"Model {entry.name} does not describe itself, and the models file does not say its "
-            f"{missing}. At least input = {{ scale = … }} is needed, and labels where the "
-            "signature does not declare how many classes there are."
+            f"The SavedModel of model {entry.name} has no spec, and the models file does not set "
+            f"its {missing}. Needed are input = {{ scale = … }} and, unless the signature declares "
+            "the number of classes, labels."
         )
     try:
-        told = declared_picture(picture_input(signatures)) | dict(entry.input)
+        fields = declared_input(image_input(signatures)) | dict(entry.input)
         spec = ModelSpec(
             name=entry.name,
-            input=input_from_dict(told),
+            input=input_from_dict(fields),
             output=OutputSpec(classes=classes, activation=entry.activation),
             labels=entry.labels or numbered_labels(classes),
         )
     except SpecError as error:
-        raise ServingError(f"Model {entry.name} cannot be described: {error}") from error
-    return output, spec
+        raise ServingError(f"The spec of model {entry.name} is invalid: {error}") from error
+    return output.name, spec

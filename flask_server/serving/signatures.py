@@ -1,7 +1,7 @@
-"""Read what Serving's metadata says of a SavedModel that does not describe itself. Pure.
+"""Find image input and scores output in the signatures of a SavedModel without a spec. Pure.
 
-A caller can rely on one promise: what cannot be used is a ``ServingError`` whose sentence says what
-the signature has and what is needed.
+A signature that cannot be used raises a ``ServingError``, whose text says what the signature has
+and what is needed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any
 from flask_server.errors import ServingError
 from model_catalog.spec import CHANNELS
 
+#: Signatures by name, as Serving's metadata call returns them.
 Signatures = Mapping[str, Any]
 
+#: Name of the signature that Serving uses unless a request names one.
 DEFAULT = "serving_default"
 
 FLOATS = ("DT_FLOAT", "DT_DOUBLE")
@@ -29,28 +31,40 @@ class TensorInfo:
     dtype: str
 
     shape: tuple[int, ...]
-    """-1 where a dimension is open; empty where even the rank is."""
+    """-1 for a dimension of any size; empty if the rank is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresOutput:
+    """The output of the default signature that has the scores."""
+
+    name: str | None
+    """None if it is the only output: the rows of Serving's response are then the scores."""
+
+    classes: int | None
+    """The declared number of scores; None if the signature leaves it open."""
 
 
 def is_our_export(signatures: Signatures) -> bool:
-    """Tell whether the SavedModel has the signatures of our export script."""
+    """Tell whether the SavedModel was written by this project's export script."""
     return {"describe", "pixels"} <= set(signatures)
 
 
-def picture_input(signatures: Signatures) -> TensorInfo:
-    """Return the only input of the default signature."""
+def image_input(signatures: Signatures) -> TensorInfo:
+    """Return the only input of the default signature, or raise ServingError."""
     inputs = _tensors(signatures, "inputs")
     if len(inputs) != 1:
         names = ", ".join(tensor.name for tensor in inputs) or "none"
-        raise ServingError(f"The {DEFAULT} signature has the inputs {names}; one is needed.")
+        raise ServingError(
+            f"The {DEFAULT} signature has the inputs {names}; exactly one is needed."
+        )
     return inputs[0]
 
 
-def scores_output(signatures: Signatures, classes: int | None) -> tuple[str | None, int | None]:
-    """Return which output has the scores, and how many it declares.
+def scores_output(signatures: Signatures, classes: int | None) -> ScoresOutput:
+    """Return the output with the scores, or raise ServingError.
 
-    The name is None where there is only one output, since Serving then answers bare rows. Of
-    several the float one counts, of several floats the one with as many values as labels.
+    That is the only output with floats; of several, the one with ``classes`` values.
     """
     outputs = _tensors(signatures, "outputs")
     floats = [tensor for tensor in outputs if tensor.dtype in FLOATS]
@@ -59,15 +73,18 @@ def scores_output(signatures: Signatures, classes: int | None) -> tuple[str | No
     if len(floats) != 1:
         names = ", ".join(f"{tensor.name} {tensor.dtype}" for tensor in outputs) or "none"
         raise ServingError(
-            f"The {DEFAULT} signature has the outputs {names}; one with floats, of as "
-            "many values as there are labels, is needed."
+            f"The {DEFAULT} signature has the outputs {names}; exactly one with floats"
+            " is needed, or one with as many floats as there are labels."
         )
     declared = floats[0].shape[-1] if len(floats[0].shape) > 1 else -1
-    return floats[0].name if len(outputs) > 1 else None, declared if declared > 0 else None
+    return ScoresOutput(
+        name=floats[0].name if len(outputs) > 1 else None,
+        classes=declared if declared > 0 else None,
+    )
 
 
-def declared_picture(tensor: TensorInfo) -> dict[str, Any]:
-    """Return height, width and colour as far as the input's shape tells them."""
+def declared_input(tensor: TensorInfo) -> dict[str, Any]:
+    """Return the fields height, width and color of a spec that the input's shape declares."""
     if len(tensor.shape) != 4:
         return {}
     order = (2, 3, 1) if is_channels_first(tensor.shape) else (1, 2, 3)

@@ -10,7 +10,12 @@ import pytest
 
 from flask_server.errors import ServingError
 from flask_server.serving.encoding import choose_encoder
-from flask_server.serving.signatures import declared_picture, picture_input, scores_output
+from flask_server.serving.signatures import (
+    ScoresOutput,
+    declared_input,
+    image_input,
+    scores_output,
+)
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.stub_serving import Servable, StubServing, tensor
@@ -34,7 +39,7 @@ def signatures(
 
 
 @pytest.mark.parametrize(
-    ("shape", "told"),
+    ("shape", "declared"),
     [
         ((-1, 4, 5, 3), {"height": 4, "width": 5, "color": "rgb"}),
         ((-1, 4, 5, 1), {"height": 4, "width": 5, "color": "grayscale"}),
@@ -45,8 +50,8 @@ def signatures(
         ((), {}),
     ],
 )
-def test_shape_tells_size_and_colour(shape: tuple[int, ...], told: dict[str, Any]) -> None:
-    assert declared_picture(picture_input(signatures(shape))) == told
+def test_shape_tells_size_and_colour(shape: tuple[int, ...], declared: dict[str, Any]) -> None:
+    assert declared_input(image_input(signatures(shape))) == declared
 
 
 @pytest.mark.parametrize(
@@ -63,7 +68,7 @@ def test_the_output_with_the_scores_is_found(
     classes: int | None,
     found: tuple[str | None, int | None],
 ) -> None:
-    assert scores_output(signatures(outputs=outputs), classes) == found
+    assert scores_output(signatures(outputs=outputs), classes) == ScoresOutput(*found)
 
 
 @pytest.mark.parametrize(
@@ -83,10 +88,10 @@ def test_scores_that_cannot_be_told_apart_are_an_error(
 
 def test_signature_that_cannot_be_used_is_named() -> None:
     with pytest.raises(ServingError, match="the signatures other; serving_default is needed"):
-        picture_input({"other": {}})
-    with pytest.raises(ServingError, match="has the inputs a, b; one is needed"):
-        picture_input({"serving_default": {"inputs": {"a": {}, "b": {}}}})
-    with pytest.raises(ServingError, match="is DT_HALF; known are DT_STRING"):
+        image_input({"other": {}})
+    with pytest.raises(ServingError, match="has the inputs a, b; exactly one is needed"):
+        image_input({"serving_default": {"inputs": {"a": {}, "b": {}}}})
+    with pytest.raises(ServingError, match="is DT_HALF; supported are DT_STRING"):
         choose_encoder(signatures(dtype="DT_HALF"), InputSpec(height=4, width=5))
 
 
@@ -167,8 +172,8 @@ def test_scores_beside_other_outputs(make_app: MakeApp, serving: StubServing) ->
 @pytest.mark.parametrize(
     ("models", "servable", "said"),
     [
-        ('[models.foreign]\nbase_path="f"\n', Servable(None), "does not say its input"),
-        (MODELS, Servable(None, outputs={"y": ("DT_FLOAT", -1)}), "does not say its labels"),
+        ('[models.foreign]\nbase_path="f"\n', Servable(None), "does not set its input"),
+        (MODELS, Servable(None, outputs={"y": ("DT_FLOAT", -1)}), "does not set its labels"),
         (MODELS, Servable(None, shape=(-1, -1, -1, 3)), "input.height"),
         (MODELS, Servable(None, dtype="DT_COMPLEX64"), "DT_COMPLEX64"),
     ],
