@@ -47,7 +47,7 @@ def color_of(share: float) -> Color:
 def overlaid(image: Image.Image, explanation: Explanation) -> Image.Image:
     """Return the picture under its heat, with a legend below it."""
     picture = shown(image)
-    shares, seen = _maps(explanation.heat, picture.size, explanation.view)
+    shares, seen = _maps(explanation.heat, picture.size, explanation.input_spec)
     alpha = (_OPACITY * shares)[..., None]
     ground = _dimmed(picture) * np.where(seen, 1, _UNSEEN)[..., None]
     mixed = ground * (1 - alpha) + _colors(shares) * alpha

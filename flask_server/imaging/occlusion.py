@@ -28,7 +28,7 @@ _BLUR = 1.5
 _GREY_SHARE, _GREY = 0.25, 127.5
 
 
-def hidden(pixels: Pixels, cells: int) -> Iterator[Pixels]:
+def occlude_cells(pixels: Pixels, cells: int) -> Iterator[Pixels]:
     """Give the picture with each cell of a square grid hidden, row by row."""
     height, width, _ = pixels.shape
     picture, fill = pixels.astype(np.float32), _fill(pixels, cells)

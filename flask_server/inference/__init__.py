@@ -1,1 +1,1 @@
-"""The use cases: classify pictures, explain a classification. No HTTP."""
+"""The use cases: classify images, explain a classification. No HTTP."""

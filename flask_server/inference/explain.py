@@ -1,11 +1,11 @@
-"""The use case: which places of a picture made the model say what it said.
+"""The use case: how much each area of an image contributes to the score of a class (occlusion).
 
-Each place is hidden in turn, the model is asked again, and what the score loses is the heat of that
-place. That needs nothing but plain predict, so it works for any classifier behind any Serving.
+The cells of a grid are occluded one after the other; the drop of the score is the heat of the cell.
+This needs only predict calls, so it works for any classifier behind any Serving.
 
-Knows nothing about HTTP. What a caller can rely on: all numbers come from one version; Serving is
-asked for at most ``MOST_PICTURES`` pictures; calls are short, so that predictions find their way in
-between; and the deadline covers all of it.
+Knows nothing about HTTP. All scores come from one version, Serving gets at most
+``MAX_OCCLUSION_IMAGES`` images per explanation, its calls are short so that predictions are not
+delayed, and the deadline covers the whole request.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ from numpy.typing import NDArray
 
 from flask_server.deadline import Deadline
 from flask_server.errors import InvalidParameter, ServingTimeout
-from flask_server.imaging.occlusion import hidden
+from flask_server.imaging.occlusion import occlude_cells
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.imaging.reports import Report
 from flask_server.inference.predict import (
     Gateway,
     PredictRequest,
-    Prepared,
-    ask_scores,
-    warnings_of,
+    timed_scores,
 )
+from flask_server.inference.preparation import PreparedImage
 from flask_server.inference.ranking import Prediction, RankingOptions, activated, resolve
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.scores import Scores
@@ -38,146 +37,151 @@ from flask_server.stopwatch import Stopwatch
 from model_catalog.errors import shown
 from model_catalog.spec import InputSpec, ModelSpec
 
+#: The drop of the score when a cell is occluded, shape (rows, columns) of the grid.
 Heat = NDArray[np.float64]
 
-#: The picture itself and one per cell of the largest grid.
-MOST_PICTURES = 128
-MOST_CELLS = math.isqrt(MOST_PICTURES - 1)
-LEAST_CELLS = 2
-#: Cells per side where the caller names no number, and how far a slow model may bring that down.
-USUAL_CELLS = 8
-COARSE_CELLS = 4
-#: Patches of fewer pixels hide nothing that a model needs: usually the grid is coarser instead.
-CELL_PIXELS = 6
-#: How much of the time that is left the cells may be expected to take.
+#: Maximum number of images per explanation: the image itself and one per cell.
+MAX_OCCLUSION_IMAGES = 128
+#: Limits of the cells per side that a request may ask for.
+MIN_GRID = 2
+MAX_GRID = math.isqrt(MAX_OCCLUSION_IMAGES - 1)
+#: Cells per side if the request names no number, and the least to which a slow model reduces them.
+DEFAULT_GRID = 8
+MIN_DEFAULT_GRID = 4
+#: Minimum size of a cell in the default grid, in pixels: smaller ones hardly change a score.
+MIN_CELL_PIXELS = 6
+#: Share of the remaining time that the default grid is expected to take.
 TIME_SHARE = 0.7
 
-#: How many pictures and seconds one call may hold Serving: a prediction may wait behind it.
-BATCH = 16
-BATCH_S = 0.1
+#: Limits of one call, in images and seconds: a prediction may have to wait for it.
+MAX_CALL_IMAGES = 16
+MAX_CALL_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExplainRequest:
-    """What a caller wants explained."""
+    """The image and the class to explain."""
 
-    question: PredictRequest
-    """With one upload; its labels narrow the classes to choose from."""
+    predict_request: PredictRequest
+    """With one upload; its labels limit the classes to choose from."""
 
-    wanted: str | None = None
-    """A class id or label; None is the best class."""
+    target_class: str | None = None
+    """Class id or label; None means the class with the highest score."""
 
-    cells: int | None = None
-    """Cells per side; None is as many as time and pixels allow, up to ``USUAL_CELLS``."""
+    grid: int | None = None
+    """Cells per side; None means as many as time and pixels allow, up to ``DEFAULT_GRID``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """How much of one class's score each place of the picture carries."""
+    """How much each area of the image contributes to the score of one class."""
 
     model: str
     version: int
     prediction: Prediction
     heat: Heat
-    """By rows of what the model sees: the score that is lost when this cell is hidden."""
 
-    view: InputSpec
+    input_spec: InputSpec
+    """Of the model: the grid covers its input, which may be a part of the image."""
+
     report: Report
     warnings: tuple[str, ...]
 
 
 def explain(
-    gateway: Gateway, inquiry: ExplainRequest, deadline: Deadline, watch: Stopwatch
+    gateway: Gateway, request: ExplainRequest, deadline: Deadline, watch: Stopwatch
 ) -> Explanation:
-    """Answer the inquiry, or raise the GatewayError that fails it."""
+    """Return the explanation, or raise the GatewayError that fails the request."""
 
-    def ask(live: LiveModel) -> Explanation:
-        (upload,) = inquiry.question.uploads
-        _check(inquiry, live.spec)
-        prepared = gateway.prepared(upload, live.spec.input, watch)
-        return _OcclusionRun(live, deadline, watch).explanation(inquiry, prepared)
+    def run(live: LiveModel) -> Explanation:
+        (upload,) = request.predict_request.uploads
+        _check(request, live.spec)
+        prepared = gateway.preparation.prepare(upload, live.spec.input, watch)
+        return _OcclusionRun(live, deadline, watch).explanation(request, prepared)
 
-    return gateway.attempt(inquiry.question, deadline, ask)
+    return gateway.attempt(request.predict_request, deadline, run)
 
 
-def _check(inquiry: ExplainRequest, spec: ModelSpec) -> None:
-    """Refuse what cannot be explained before any picture is decoded."""
+def _check(request: ExplainRequest, spec: ModelSpec) -> None:
+    """Raise InvalidParameter for options that the model does not allow, before decoding."""
     names = {name for pair in spec.labels for name in pair}
-    if inquiry.wanted is not None and inquiry.wanted not in names:
-        raise InvalidParameter(f"class is {shown(inquiry.wanted)}; the model has no such class.")
-    most = _most_cells(spec.input)
-    if inquiry.cells is not None and not LEAST_CELLS <= inquiry.cells <= most:
-        raise InvalidParameter(f"grid is {inquiry.cells}; allowed is {LEAST_CELLS} to {most}.")
-    resolve(inquiry.question.options, spec)
+    target = request.target_class
+    if target is not None and target not in names:
+        raise InvalidParameter(f"class is {shown(target)}; the model has no such class.")
+    limit = _max_grid(spec.input)
+    if request.grid is not None and not MIN_GRID <= request.grid <= limit:
+        raise InvalidParameter(f"grid is {request.grid}; allowed is {MIN_GRID} to {limit}.")
+    resolve(request.predict_request.options, spec)
 
 
-def _most_cells(view: InputSpec) -> int:
-    """A cell is at least a pixel of the model's."""
-    return max(LEAST_CELLS, min(MOST_CELLS, view.height, view.width))
+def _max_grid(spec: InputSpec) -> int:
+    """Return the maximum of cells per side: a cell has at least one pixel of the model's input."""
+    return max(MIN_GRID, min(MAX_GRID, spec.height, spec.width))
 
 
 class _OcclusionRun:
-    """One picture before one version of a model."""
+    """The occlusion of one image, scored by one version of a model."""
 
     def __init__(self, live: LiveModel, deadline: Deadline, watch: Stopwatch) -> None:
         self.live = live
         self.deadline = deadline
         self.watch = watch
 
-    def explanation(self, inquiry: ExplainRequest, prepared: Prepared) -> Explanation:
-        """Ask for the picture as it is, then with each place hidden."""
+    def explanation(self, request: ExplainRequest, prepared: PreparedImage) -> Explanation:
+        """Score the image itself, then with each cell occluded."""
         live, start = self.live, time.monotonic()
-        (scores,) = self._ask([prepared.pixels])
-        picture_s = time.monotonic() - start
-        target = _target(inquiry, scores, live.spec)
-        cells = inquiry.cells or self._affordable(picture_s)
-        kept = [row[target] for row in self._with_hidden(prepared.pixels, cells, picture_s)]
+        (scores,) = self._scores([prepared.pixels])
+        image_s = time.monotonic() - start
+        target = _target(request, scores, live.spec)
+        grid = request.grid or self._default_grid(image_s)
+        occluded = [row[target] for row in self._occluded_scores(prepared.pixels, grid, image_s)]
         class_id, label = live.spec.labels[target]
         return Explanation(
             model=live.name,
             version=live.version,
             prediction=Prediction(class_id, label, float(scores[target])),
-            heat=(scores[target] - np.array(kept)).reshape(cells, cells),
-            view=live.spec.input,
+            heat=(scores[target] - np.array(occluded)).reshape(grid, grid),
+            input_spec=live.spec.input,
             report=prepared.report,
-            warnings=warnings_of(live.name, live.spec),
+            warnings=live.warnings,
         )
 
-    def _affordable(self, picture_s: float) -> int:
-        """Return a number of cells that a model of this speed can answer in time."""
-        view = self.live.spec.input
-        pictures = TIME_SHARE * self.deadline.left() / picture_s
-        pixels = min(view.height, view.width)
-        cells = min(math.isqrt(int(pictures)), pixels // CELL_PIXELS, USUAL_CELLS)
-        return min(max(cells, COARSE_CELLS), _most_cells(view))
+    def _default_grid(self, image_s: float) -> int:
+        """Return the cells per side that a model with this time per image can score in time."""
+        spec = self.live.spec.input
+        images = TIME_SHARE * self.deadline.left() / image_s
+        pixels = min(spec.height, spec.width)
+        grid = min(math.isqrt(int(images)), pixels // MIN_CELL_PIXELS, DEFAULT_GRID)
+        return min(max(grid, MIN_DEFAULT_GRID), _max_grid(spec))
 
-    def _with_hidden(self, pixels: Pixels, cells: int, picture_s: float) -> Iterator[Scores]:
-        """Give the scores of the picture with each cell hidden."""
-        pictures, longest_s = hidden(pixels, cells), picture_s
-        size = min(max(int(BATCH_S / picture_s), 1), BATCH)
-        for done in range(0, cells * cells, size):
+    def _occluded_scores(self, pixels: Pixels, grid: int, image_s: float) -> Iterator[Scores]:
+        """Yield the scores of the image with each cell occluded, row by row."""
+        images, longest_s = occlude_cells(pixels, grid), image_s
+        size = min(max(int(MAX_CALL_S / image_s), 1), MAX_CALL_IMAGES)
+        for done in range(0, grid * grid, size):
             if self.deadline.left() < longest_s:
-                # A call that cannot end in time would only look like a Serving that hangs.
-                raise self._too_slow(done, cells)
+                # A call that cannot end in time would count as a timeout of Serving.
+                raise self._too_slow(done, grid)
             start = time.monotonic()
             with self.watch.stage("preprocess"):
-                batch = list(islice(pictures, size))
-            yield from self._ask(batch)
+                batch = list(islice(images, size))
+            yield from self._scores(batch)
             longest_s = max(longest_s, time.monotonic() - start)
 
-    def _ask(self, pictures: Sequence[Pixels]) -> list[Scores]:
-        rows = ask_scores(self.live, pictures, self.deadline, self.watch)
+    def _scores(self, images: Sequence[Pixels]) -> list[Scores]:
+        rows = timed_scores(self.live, images, self.deadline, self.watch)
         return [activated(row, self.live.spec) for row in rows]
 
-    def _too_slow(self, done: int, cells: int) -> ServingTimeout:
+    def _too_slow(self, done: int, grid: int) -> ServingTimeout:
         return ServingTimeout(
-            f"Serving answered for {done} of {cells * cells} places, and the deadline of "
-            f"{self.deadline.seconds:g} s is near; a smaller grid needs less time."
+            f"Serving scored {done} of {grid * grid} cells, and the next call would end after the "
+            f"deadline of {self.deadline.seconds:g} s; a smaller grid needs less time."
         )
 
 
-def _target(inquiry: ExplainRequest, scores: Scores, spec: ModelSpec) -> int:
-    """Return the index of the class to explain: of several that are meant, the likeliest."""
-    labels = inquiry.question.options.labels if inquiry.wanted is None else [inquiry.wanted]
+def _target(request: ExplainRequest, scores: Scores, spec: ModelSpec) -> int:
+    """Return the index of the class to explain: of several, the one with the highest score."""
+    target = request.target_class
+    labels = request.predict_request.options.labels if target is None else [target]
     classes = resolve(RankingOptions(labels=labels), spec).classes
     return int(classes[np.argmax(scores[classes])])

@@ -1,6 +1,6 @@
-"""Work on several pictures of one request at the same time.
+"""Process several images of one request in parallel.
 
-Only the work that leaves the interpreter gains: Pillow decodes and resizes without holding it.
+Threads help here because Pillow decodes and resizes without holding the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -11,52 +11,54 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-#: Pictures of one request that are worked on at the same time. Each may need as much memory as the
-#: largest picture that is let in.
+#: Maximum number of images of one request that are processed in parallel. Each of them may need as
+#: much memory as the largest allowed image.
 MAX_PARALLEL_IMAGES = 4
 
 Item = TypeVar("Item")
-Done = TypeVar("Done")
+Result = TypeVar("Result")
 
 
 class ImagePool:
-    """The caller's own thread, and helpers that all callers of a worker share.
+    """The thread of each request, and helper threads that all requests of a worker share.
 
-    A caller never waits for a helper to become free: it does what no helper takes from it.
+    A request never waits for a helper thread: its own thread processes what no helper has taken.
     """
 
-    def __init__(self, count: int | None = None) -> None:
-        self._helpers = (
-            min(MAX_PARALLEL_IMAGES, os.cpu_count() or 1) - 1 if count is None else count - 1
-        )
-        self._pool = ThreadPoolExecutor(max(1, self._helpers), "lane")
+    def __init__(self, parallel: int | None = None) -> None:
+        """Use ``parallel`` threads per request, by default one per processor up to the maximum."""
+        if parallel is None:
+            parallel = min(MAX_PARALLEL_IMAGES, os.cpu_count() or 1)
+        self._helpers = parallel - 1
+        self._executor = ThreadPoolExecutor(max(1, self._helpers), "image-pool")
 
-    def map(self, work: Callable[[Item], Done], items: Sequence[Item]) -> list[Done]:
-        """Return what ``work`` makes of each item, in their order, or raise what it raises.
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Return the function's result for each item, in their order, or raise what it raises.
 
-        The first item is always the caller's own.
+        The first item is always processed by the calling thread.
         """
         if not items:
             return []
-        todo = deque(enumerate(items[1:], 1))
-        done: dict[int, Done] = {}
+        remaining = deque(enumerate(items[1:], 1))
+        results: dict[int, Result] = {}
 
-        def work_off() -> None:
-            while todo:
+        def process_remaining() -> None:
+            while remaining:
                 try:
-                    at, item = todo.popleft()
-                except IndexError:  # another lane took the last one
+                    index, item = remaining.popleft()
+                except IndexError:  # another thread took the last one
                     return
-                done[at] = work(item)
+                results[index] = function(item)
 
-        helpers = [self._pool.submit(work_off) for _ in range(min(self._helpers, len(todo)))]
+        helpers = min(self._helpers, len(remaining))
+        futures = [self._executor.submit(process_remaining) for _ in range(helpers)]
         try:
-            done[0] = work(items[0])
-            work_off()
+            results[0] = function(items[0])
+            process_remaining()
         except BaseException:
-            todo.clear()  # nobody waits for the rest
+            remaining.clear()  # the other results are not needed any more
             raise
-        for helper in helpers:
-            if not helper.cancel():
-                helper.result()
-        return [done.pop(at) for at in range(len(items))]
+        for future in futures:
+            if not future.cancel():
+                future.result()
+        return [results.pop(index) for index in range(len(items))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask_server.inference.explain import LEAST_CELLS, MOST_CELLS
+from flask_server.inference.explain import MAX_GRID, MIN_GRID
 from flask_server.openapi.schemas import listing
 from flask_server.settings import Settings
 
@@ -64,8 +64,8 @@ EXPLAIN_PARAMETERS: dict[str, Schema] = PARAMETERS | {
     },
     "grid": {
         "type": "integer",
-        "minimum": LEAST_CELLS,
-        "maximum": MOST_CELLS,
+        "minimum": MIN_GRID,
+        "maximum": MAX_GRID,
         "description": "Cells per side, instead of as many as time allows.",
         "examples": [4],
     },

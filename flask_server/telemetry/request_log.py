@@ -14,7 +14,7 @@ from http import HTTPStatus
 from flask import Flask, Response, g, json, request
 
 from flask_server.deadline import Deadline
-from flask_server.inference.predict import Gateway, PredictRequest, PredictResponse, Said
+from flask_server.inference.predict import Gateway, Outcome, PredictRequest, PredictResponse
 from flask_server.serving.live_model import LiveModel
 from flask_server.stopwatch import Stopwatch
 from flask_server.web.problem_documents import PROBLEM_JSON
@@ -74,11 +74,11 @@ class NotingGateway(Gateway):
     """A gateway that leaves each answer, and its version, where the request's entry finds it."""
 
     def attempt(
-        self, question: PredictRequest, deadline: Deadline, ask: Callable[[LiveModel], Said]
-    ) -> Said:
+        self, question: PredictRequest, deadline: Deadline, ask: Callable[[LiveModel], Outcome]
+    ) -> Outcome:
         """Ask the version that the question means and note which it was."""
 
-        def noting(live: LiveModel) -> Said:
+        def noting(live: LiveModel) -> Outcome:
             said = ask(live)
             g.version = live.version
             return said

@@ -48,9 +48,9 @@ def heat(name: str) -> Response:
     submission = read_submission(request, 1, EXPLAIN_PARAMETERS)
     form, report = _form(submission), flag(submission.parameters, "report")
     explain_request = ExplainRequest(
-        question=predict_request_of(name, submission),
-        wanted=text(submission.parameters, "class"),
-        cells=whole_number(submission.parameters, "grid", least=explain.LEAST_CELLS),
+        predict_request=predict_request_of(name, submission),
+        target_class=text(submission.parameters, "class"),
+        grid=whole_number(submission.parameters, "grid", least=explain.MIN_GRID),
     )
     with _place():
         deadline = Deadline(gateway().settings.deadline_s)
@@ -89,7 +89,7 @@ def _body(explanation: Explanation, *, report: bool) -> dict[str, Any]:
         "label": explanation.prediction.label,
         "score": explanation.prediction.score,
         "grid": explanation.heat.round(_DECIMALS).tolist(),
-        "box": list(seen_box((width, height), explanation.view)),
+        "box": list(seen_box((width, height), explanation.input_spec)),
     }
     if report:
         body["report"] = explanation.report

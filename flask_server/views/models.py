@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from flask_server.inference.predict import warnings_of
 from flask_server.serving.model_watch import ModelState
 from flask_server.web.problem_documents import problem
 from flask_server.web.request_context import gateway
@@ -42,7 +41,7 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
     if state.newest:
         spec = state.newest.spec.to_dict()
         summary |= {key: spec[key] for key in ("trained", "input", "output", "source")}
-        summary["warnings"] = list(warnings_of(name, state.newest.spec))
+        summary["warnings"] = list(state.newest.warnings)
     if state.problem:
         # Without the request id, so that the ETag stays the same as long as the problem lasts.
         summary["error"] = {k: v for k, v in problem(state.problem).items() if k != "request_id"}

@@ -9,7 +9,7 @@ from PIL import Image
 
 from flask_server.drawing import annotate
 from flask_server.imaging import decoding
-from flask_server.inference.predict import Upload
+from flask_server.inference.preparation import Upload
 from flask_server.web.negotiation import JPEG, PNG
 from flask_server.web.request_context import gateway
 

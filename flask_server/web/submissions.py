@@ -21,7 +21,7 @@ from flask_server.errors import (
     TooManyImages,
     UnsupportedMediaType,
 )
-from flask_server.inference.predict import Upload
+from flask_server.inference.preparation import Upload
 from flask_server.json_reader import read_json
 from flask_server.web.base64_text import decode_base64
 from flask_server.web.parameters import IMAGE, IMAGES, PARAMETERS, check_names, single_values

@@ -36,7 +36,7 @@ def explained(
         version=1,
         prediction=Prediction("7", "cat", 0.75),
         heat=grid,
-        view=view,
+        input_spec=view,
         report=report_of(picture, view),
         warnings=warnings,
     )

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from flask_server.imaging import decoding
-from flask_server.inference.predict import most_decoded
+from flask_server.inference.decode_limit import max_decoded_requests
 from flask_server.settings import Settings
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_serving_faults import ask, eventually
 from tests.flask_server.views.test_model_views import URL, code
 
-DECODED = most_decoded(Settings().max_inflight_calls)
+DECODED = max_decoded_requests(Settings().max_inflight_calls)
 
 
 class Slow:
@@ -40,7 +40,7 @@ class Slow:
         return self._decode(*args, **options)
 
 
-def test_others_wait_for_a_place_and_all_are_answered(
+def test_further_requests_wait_for_a_slot_and_all_are_answered(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, slow = make_app(), Slow(monkeypatch)
@@ -55,7 +55,7 @@ def test_others_wait_for_a_place_and_all_are_answered(
     assert slow.most == DECODED
 
 
-def test_who_waits_until_the_deadline_is_told_that_others_were_busy(
+def test_a_request_that_waits_until_its_deadline_is_told_that_others_were_busy(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, slow = make_app(deadline_s=0.3, max_in_flight=DECODED + 1), Slow(monkeypatch)
@@ -67,10 +67,10 @@ def test_who_waits_until_the_deadline_is_told_that_others_were_busy(
         slow.go.set()
 
     assert code(refused) == (503, "overloaded")
-    assert "took all of the 0.3 s that this one had" in refused.text
+    assert "kept this one waiting for its whole deadline of 0.3 s" in refused.text
 
 
-def test_pictures_that_cannot_be_decoded_give_their_place_back(make_app: MakeApp) -> None:
+def test_images_that_cannot_be_decoded_release_their_slot(make_app: MakeApp) -> None:
     client = make_app().test_client()
 
     for _ in range(DECODED + 1):

@@ -195,7 +195,7 @@ def test_serving_is_asked_at_most_128_times_in_batches(
     query: str,
     cells: int,
 ) -> None:
-    monkeypatch.setattr(explain, "BATCH_S", 60)
+    monkeypatch.setattr(explain, "MAX_CALL_S", 60)
 
     grid = grid_of(client, query=query)
 
@@ -240,7 +240,10 @@ def test_a_grid_that_takes_too_long_is_a_timeout_that_says_so(
     response = client.post(f"{URL}?grid=11", data=WHITE)
 
     assert code(response) == (504, "serving_timeout")
-    assert "0 of 121 places, and the deadline of 1.5 s" in json.loads(response.data)["detail"]
+    assert (
+        "0 of 121 cells, and the next call would end after the deadline of 1.5 s"
+        in json.loads(response.data)["detail"]
+    )
 
 
 class Swapping:

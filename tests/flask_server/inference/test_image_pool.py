@@ -34,7 +34,7 @@ def test_items_are_worked_on_at_the_same_time() -> None:
     assert sorted(ImagePool(2).map(work, [1, 2])) == [0, 1]
 
 
-def test_a_single_item_and_a_single_lane_stay_with_the_caller() -> None:
+def test_a_single_item_and_a_single_thread_stay_with_the_caller() -> None:
     def work(_: int) -> int:
         return threading.get_ident()
 
@@ -43,13 +43,13 @@ def test_a_single_item_and_a_single_lane_stay_with_the_caller() -> None:
 
 
 def test_the_first_item_is_the_callers_own() -> None:
-    lanes = ImagePool(4)
+    image_pool = ImagePool(4)
     for _ in range(50):
-        assert lanes.map(lambda _: threading.get_ident(), range(4))[0] == threading.get_ident()
+        assert image_pool.map(lambda _: threading.get_ident(), range(4))[0] == threading.get_ident()
 
 
-def test_who_finds_all_helpers_busy_does_it_alone() -> None:
-    lanes, busy, go = ImagePool(2), threading.Event(), threading.Event()
+def test_a_caller_that_finds_all_helpers_busy_works_alone() -> None:
+    image_pool, busy, go = ImagePool(2), threading.Event(), threading.Event()
     meet = threading.Barrier(2, timeout=10)
 
     def slow(_: int) -> None:
@@ -58,10 +58,10 @@ def test_who_finds_all_helpers_busy_does_it_alone() -> None:
         go.wait(10)
 
     with ThreadPoolExecutor(1) as other:
-        waiting = other.submit(lanes.map, slow, [1, 2])
+        waiting = other.submit(image_pool.map, slow, [1, 2])
         assert busy.wait(10)
 
-        assert lanes.map(str, [1, 2, 3]) == ["1", "2", "3"]
+        assert image_pool.map(str, [1, 2, 3]) == ["1", "2", "3"]
 
         assert not waiting.done()
         go.set()
@@ -80,16 +80,16 @@ def test_helpers_do_not_go_on_for_a_caller_that_failed() -> None:
         failed.wait(10)
 
     failed = threading.Event()
-    lanes = ImagePool(2)
+    image_pool = ImagePool(2)
     with pytest.raises(ZeroDivisionError):
-        lanes.map(work, range(100))
+        image_pool.map(work, range(100))
     failed.set()
-    lanes.map(str, range(2))
+    image_pool.map(str, range(2))
 
     assert sorted(worked_on) == [0, 1]
 
 
-def test_what_a_helper_meets_reaches_the_caller() -> None:
+def test_an_error_in_a_helper_reaches_the_caller() -> None:
     here, meet = threading.get_ident(), threading.Barrier(2, timeout=10)
 
     def work(_: int) -> None:

@@ -1,0 +1,42 @@
+"""Limit how many requests for one model hold decoded images at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from flask_server.deadline import Deadline
+from flask_server.errors import Overloaded
+from flask_server.serving.request_batching import MAX_BATCH
+
+
+def max_decoded_requests(max_inflight_calls: int) -> int:
+    """Return for how many requests for one model a worker holds decoded images at once.
+
+    Those are the requests of the calls in flight and of the next call. The others wait with their
+    files, since a decoded image takes many times the memory of its file.
+    """
+    return (max_inflight_calls + 1) * MAX_BATCH
+
+
+class DecodeLimit:
+    """The slots for decoded images, per model; safe to use from several threads."""
+
+    def __init__(self, models: Sequence[str], max_inflight_calls: int) -> None:
+        slots = max_decoded_requests(max_inflight_calls)
+        self._slots = {name: threading.BoundedSemaphore(slots) for name in models}
+
+    @contextmanager
+    def slot(self, model: str, deadline: Deadline) -> Iterator[None]:
+        """Hold one slot of the model; raise Overloaded if none becomes free before the deadline."""
+        slots = self._slots[model]
+        if not slots.acquire(timeout=deadline.left()):
+            raise Overloaded(
+                f"Other requests for model {model} kept this one waiting for its whole deadline of"
+                f" {deadline.seconds:g} s; try again."
+            )
+        try:
+            yield
+        finally:
+            slots.release()
