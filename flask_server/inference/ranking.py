@@ -1,4 +1,4 @@
-"""Turn scores into labelled predictions, best first. Pure."""
+"""Rank the classes of a model by score (top-k). Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from flask_server.serving.scores import Scores
 from model_catalog.errors import shown
 from model_catalog.spec import ModelSpec
 
+#: Number of predictions unless the request asks for another one or for certain labels.
 DEFAULT_TOP_K = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One class and how much the model believes in it."""
+    """One class and its score."""
 
     class_id: str
     label: str
@@ -27,16 +28,16 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RankingOptions:
-    """Which of the classes a caller wants to hear of."""
+    """Which of the classes a request asks for; not checked against a model yet."""
 
     top_k: int | None = None
-    """How many; None is five, or all of the chosen labels."""
+    """Maximum number of predictions; None means five, or all of ``labels`` if those are given."""
 
     threshold: float | None = None
-    """The least score that counts; None counts all, below zero, too."""
+    """Minimum score of a prediction; None means no minimum, so that negative scores count."""
 
     labels: Sequence[str] | None = None
-    """Class ids or labels to choose from; None is all."""
+    """Class ids or labels to rank; None means all classes."""
 
 
 DEFAULT_OPTIONS = RankingOptions()
@@ -44,55 +45,59 @@ DEFAULT_OPTIONS = RankingOptions()
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Ranking options that were checked against the classes of a model."""
+    """Ranking options, checked and resolved to the classes of a model."""
 
     top_k: int
     threshold: float
     classes: NDArray[np.intp]
-    """Indices of the classes to choose from, ascending."""
+    """Indices of the classes to rank, ascending."""
 
 
 def resolve(options: RankingOptions, spec: ModelSpec) -> Selection:
-    """Return the options as this model's classes and limits, or raise InvalidParameter."""
-    classes = _chosen_classes(options.labels, spec)
-    usual = DEFAULT_TOP_K if options.labels is None else len(classes)
-    top_k = min(usual, len(classes)) if options.top_k is None else options.top_k
+    """Return the options with this model's class indices, or raise InvalidParameter."""
+    classes = _class_indices(options.labels, spec)
+    default = DEFAULT_TOP_K if options.labels is None else len(classes)
+    top_k = min(default, len(classes)) if options.top_k is None else options.top_k
     if not 1 <= top_k <= spec.output.classes:
         raise InvalidParameter(
-            f"top_k is {top_k}; allowed is 1 to {spec.output.classes}, the model's classes."
+            f"top_k is {top_k}; allowed is 1 to {spec.output.classes}, the number of classes."
         )
-    least = -np.inf if options.threshold is None else options.threshold
-    return Selection(top_k, least, classes)
+    threshold = -np.inf if options.threshold is None else options.threshold
+    return Selection(top_k, threshold, classes)
 
 
-def rank(scores: Scores, spec: ModelSpec, choice: Selection) -> list[Prediction]:
-    """Return the chosen classes, best first; equal scores keep the classes' order."""
+def rank(scores: Scores, spec: ModelSpec, selection: Selection) -> list[Prediction]:
+    """Return the selected classes, best first; equal scores keep the order of the classes."""
     values = activated(scores, spec)
-    best = choice.classes[_highest(values[choice.classes], choice.top_k)].tolist()
-    return [_prediction(spec, i, float(values[i])) for i in best if values[i] >= choice.threshold]
+    best = selection.classes[_highest(values[selection.classes], selection.top_k)].tolist()
+    return [
+        _prediction(spec, index, float(values[index]))
+        for index in best
+        if values[index] >= selection.threshold
+    ]
 
 
 def _highest(values: Scores, count: int) -> NDArray[np.intp]:
-    """Return where the highest values are, best first; equal ones keep their order."""
-    # Finding the least of them first spares the sorting of all the others.
-    least = np.partition(values, -count)[-count] if count < values.size else -np.inf
-    candidates = np.flatnonzero(values >= least)
+    """Return the indices of the highest values, best first; equal values keep their order."""
+    # Finding the k-th highest value first avoids sorting all the others.
+    lowest = np.partition(values, -count)[-count] if count < values.size else -np.inf
+    candidates = np.flatnonzero(values >= lowest)
     return candidates[np.argsort(-values[candidates], kind="stable")[:count]]
 
 
 def activated(scores: Scores, spec: ModelSpec) -> Scores:
-    """Return the scores; those of a model without activation (logits) become probabilities."""
+    """Return the scores; logits (of a model without activation) become probabilities."""
     return softmax(scores) if spec.output.activation == "none" else scores
 
 
-def _chosen_classes(labels: Sequence[str] | None, spec: ModelSpec) -> NDArray[np.intp]:
+def _class_indices(labels: Sequence[str] | None, spec: ModelSpec) -> NDArray[np.intp]:
     if labels is None:
         return np.arange(spec.output.classes)
     wanted, known = set(labels), {name for pair in spec.labels for name in pair}
     for label in labels:
         if label not in known:
             raise InvalidParameter(
-                f"labels has {shown(label)}, which is no class id or label here."
+                f"labels has {shown(label)}, which is no class id or label of this model."
             )
     return np.array([i for i, pair in enumerate(spec.labels) if wanted & set(pair)], np.intp)
 
@@ -103,7 +108,7 @@ def _prediction(spec: ModelSpec, index: int, score: float) -> Prediction:
 
 
 def softmax(scores: Scores) -> Scores:
-    """Turn logits into probabilities that add up to 1; a single logit into its sigmoid."""
+    """Return probabilities that add up to 1; for a single logit, its sigmoid."""
     if scores.size == 1:
         return np.asarray((1 + np.tanh(scores / 2)) / 2)
     powers = np.exp(scores - scores.max())
