@@ -24,7 +24,7 @@ from benchmarks.system_under_test import FORMS
 from benchmarks.zero_serving import canned_responses
 from flask_server.deadline import Deadline
 from flask_server.imaging import decoding
-from flask_server.imaging.preprocessing import decoding_bound, to_pixels
+from flask_server.imaging.preprocessing import min_decoded_size, to_pixels
 from flask_server.inference.ranking import DEFAULT_OPTIONS, rank, resolve
 from flask_server.serving.client import Serving
 from flask_server.serving.encoding import encode_raw
@@ -87,7 +87,7 @@ def _gateway_steps(fixture: Fixture) -> dict[str, Step]:
     body = FORMS["image"].body(data, fixture).encode()
     text = json.loads(body)["image"]
     decode = partial(
-        decoding.decode, data, max_pixels=10**8, bound=partial(decoding_bound, spec.input)
+        decoding.decode, data, max_pixels=10**8, bound=partial(min_decoded_size, spec.input)
     )
     picture = decode().image
     pixels = to_pixels(picture, spec.input)

@@ -15,7 +15,7 @@ from PIL import Image
 from flask_server.drawing import caption
 from flask_server.drawing.annotate import in_words, prediction_row, shown
 from flask_server.drawing.caption import MUTED, WARNING, Color, Row
-from flask_server.imaging.occlusion import seen_box
+from flask_server.imaging.geometry import seen_box
 from flask_server.inference.explain import Explanation, Heat
 from model_catalog.spec import InputSpec
 

@@ -1,1 +1,1 @@
-"""Pictures: bytes in, the pixels that a model expects out. No HTTP, no models."""
+"""Images: from the bytes of a file to the pixels of a model's input. No HTTP, no models."""

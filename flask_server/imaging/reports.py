@@ -1,46 +1,49 @@
-"""Tell a caller what was done to a picture before the model saw it. Pure."""
+"""Report how an image was decoded and preprocessed. Pure."""
 
 from __future__ import annotations
 
 from typing import TypedDict
 
 from flask_server.imaging.decoding import Picture
-from flask_server.imaging.preprocessing import MODES, crop_box, inside
+from flask_server.imaging.geometry import crop_box, fitted_size
+from flask_server.imaging.preprocessing import MODES
 from model_catalog.spec import InputSpec
-
-Size = list[int]
 
 
 class Report(TypedDict):
-    """Sizes are [width, height] of the upright picture; null means that it was not done."""
+    """The JSON object ``report`` of a response.
+
+    Sizes are [width, height] of the upright image, ``cropped`` is [left, top, right, bottom]; None
+    means that the step was not needed.
+    """
 
     format: str
-    size: Size
+    size: list[int]
     orientation: int
     alpha_flattened: bool
     converted_from: str | None
-    shrunk_while_decoding_to: Size | None
+    shrunk_while_decoding_to: list[int] | None
     cropped: list[int] | None
-    resized_from: Size | None
-    resized_to: Size | None
+    resized_from: list[int] | None
+    resized_to: list[int] | None
     padded: bool
 
 
 def report_of(picture: Picture, spec: InputSpec) -> Report:
-    """Return what decoding did and what preprocessing with this spec does."""
+    """Return the report of a decoded image that is preprocessed with this spec."""
     upright, decoded = picture.upright_size, picture.image.size
     source, box = decoded, None
     if spec.fit == "crop" and decoded != (spec.width, spec.height):
         box = crop_box(decoded, spec)
         source = box[2] - box[0], box[3] - box[1]
-    target = inside(decoded, spec) if spec.fit == "pad" else (spec.width, spec.height)
+    target = fitted_size(decoded, spec) if spec.fit == "pad" else (spec.width, spec.height)
     cropped = box is not None and source != decoded
     return Report(
         format=picture.format,
         size=list(upright),
         orientation=picture.orientation,
         alpha_flattened=picture.flattened,
-        converted_from=_other(picture.stored_mode, MODES[spec.color]),
+        converted_from=_if_other(picture.stored_mode, MODES[spec.color]),
         shrunk_while_decoding_to=None if decoded == upright else list(decoded),
         cropped=list(box) if box is not None and cropped else None,
         resized_from=None if source == target else list(source),
@@ -49,5 +52,5 @@ def report_of(picture: Picture, spec: InputSpec) -> Report:
     )
 
 
-def _other(stored: str, wanted: str) -> str | None:
-    return None if stored == wanted else stored
+def _if_other(stored_mode: str, mode: str) -> str | None:
+    return None if stored_mode == mode else stored_mode

@@ -1,7 +1,4 @@
-"""Resize a picture: as Pillow does, to the last bit, or nearly so in a third of the time.
-
-No request, no network. Sizes are ``(width, height)`` in pixels.
-"""
+"""Resize an image: exactly as Pillow does, or almost so in a third of the time."""
 
 from __future__ import annotations
 
@@ -9,14 +6,13 @@ from collections.abc import Callable
 
 from PIL import Image
 
+from flask_server.imaging.geometry import Box, Size
 from flask_server.settings import SettingsError
 
-Size = tuple[int, int]
-#: Left, top, right and bottom.
-Box = tuple[int, int, int, int]
-#: Takes a picture, the wanted size, Keras's name of the interpolation, and the part to resize.
+#: Takes an image, the target size, Keras's name of the interpolation, and the box to resize.
 Resize = Callable[[Image.Image, Size, str, Box], Image.Image]
 
+#: Pillow's filters by Keras's names.
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -28,7 +24,7 @@ _FILTERS = {
 
 
 def by_pillow(image: Image.Image, size: Size, interpolation: str, box: Box) -> Image.Image:
-    """Return the part of the picture in the wanted size, as Keras makes it."""
+    """Return the box of the image in the target size, as Keras does."""
     return image.resize(size, _FILTERS[interpolation], box)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from flask_server.errors import GatewayError
 from flask_server.imaging import decoding
-from flask_server.imaging.preprocessing import Pixels, decoding_bound, to_pixels
+from flask_server.imaging.preprocessing import Pixels, min_decoded_size, to_pixels
 from flask_server.imaging.reports import Report, report_of
 from flask_server.imaging.resizing import resizer
 from flask_server.settings import Settings
@@ -38,7 +38,7 @@ class ImagePreparation:
         """Return the image in the model's input size, or raise the GatewayError of the upload."""
         if isinstance(upload, GatewayError):
             raise upload
-        bound = partial(decoding_bound, spec) if self._fast_jpeg else None
+        bound = partial(min_decoded_size, spec) if self._fast_jpeg else None
         with watch.stage("decode"):
             picture = decoding.decode(upload, max_pixels=self._max_pixels, bound=bound)
         with watch.stage("preprocess"):

@@ -12,7 +12,7 @@ from flask.blueprints import BlueprintSetupState
 from flask_server.deadline import Deadline
 from flask_server.drawing.heatmap import overlaid
 from flask_server.errors import InvalidParameter, Overloaded
-from flask_server.imaging.occlusion import seen_box
+from flask_server.imaging.geometry import seen_box
 from flask_server.inference import explain
 from flask_server.inference.explain import ExplainRequest, Explanation
 from flask_server.views.pictures import picture_answer, upright

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from flask_server.imaging.occlusion import occlude_cells, seen_box
-from flask_server.imaging.preprocessing import Pixels, to_pixels
-from model_catalog.spec import InputSpec
+from flask_server.imaging.occlusion import occlude_cells
+from flask_server.imaging.preprocessing import Pixels
 
 NOISE: Pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
@@ -56,43 +54,3 @@ def test_patches_take_shape_and_some_colour_but_add_no_hard_edge() -> None:
 
     assert 200 < middle.min() < 255
     assert max(np.abs(np.diff(middle, axis=axis)).max() for axis in (0, 1)) <= 8
-
-
-@pytest.mark.parametrize(
-    ("fit", "size", "box"),
-    [
-        ("stretch", (200, 100), (0, 0, 200, 100)),
-        ("crop", (200, 100), (50, 0, 150, 100)),
-        ("crop", (100, 100), (0, 0, 100, 100)),
-        ("crop", (100, 300), (0, 100, 100, 200)),
-        ("pad", (200, 100), (0, -48, 200, 152)),
-        ("pad", (100, 200), (-48, 0, 152, 200)),
-        ("pad", (100, 100), (0, 0, 100, 100)),
-        ("pad", (1000, 1), (0, -24, 1000, 26)),
-    ],
-)
-def test_what_the_model_sees(
-    fit: str, size: tuple[int, int], box: tuple[int, int, int, int]
-) -> None:
-    view = InputSpec(height=50, width=50, fit=fit)
-
-    found = seen_box(size, view)
-
-    # A padded picture starts at a whole pixel of the model's.
-    assert found == pytest.approx(box, abs=2)
-
-
-@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
-@pytest.mark.parametrize("size", [(90, 60), (60, 90)])
-def test_box_agrees_with_preprocessing(fit: str, size: tuple[int, int]) -> None:
-    """A bright spot lies at the same share of the box and of the model's pixels."""
-    view = InputSpec(height=30, width=30, color="grayscale", fit=fit)
-    image = Image.new("L", size)
-    image.paste(255, (40, 35, 46, 41))
-
-    pixels = to_pixels(image, view)[..., 0]
-
-    left, top, right, bottom = seen_box(size, view)
-    rows, columns = np.nonzero(pixels > 127)
-    assert (columns.mean() + 0.5) / 30 == pytest.approx((43 - left) / (right - left), abs=0.03)
-    assert (rows.mean() + 0.5) / 30 == pytest.approx((38 - top) / (bottom - top), abs=0.03)

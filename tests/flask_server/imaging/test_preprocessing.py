@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from flask_server.imaging.decoding import decode
-from flask_server.imaging.preprocessing import decoding_bound, scale, to_pixels
+from flask_server.imaging.preprocessing import min_decoded_size, scale, to_pixels
 from model_catalog.spec import SCALES, InputSpec
 from tests.flask_server.conftest import draw, flat, saved
 
@@ -83,7 +83,7 @@ def test_fast_jpeg_stays_within_half_a_level(interpolation: str, fit: str) -> No
     data = saved(large, "JPEG", quality=90)
 
     slow = to_pixels(decode(data, max_pixels=10**9).image, spec)
-    small = decode(data, max_pixels=10**9, bound=lambda size: decoding_bound(spec, size)).image
+    small = decode(data, max_pixels=10**9, bound=lambda size: min_decoded_size(spec, size)).image
     fast = to_pixels(small, spec)
 
     assert small.width < 1600
@@ -94,10 +94,10 @@ def test_fast_jpeg_stays_within_half_a_level(interpolation: str, fit: str) -> No
 def test_filters_with_hard_edges_never_shrink_while_decoding(interpolation: str) -> None:
     spec = InputSpec(height=8, width=8, interpolation=interpolation)
 
-    assert decoding_bound(spec, (8000, 8000)) is None
+    assert min_decoded_size(spec, (8000, 8000)) is None
 
 
 def test_pad_shrinks_to_twice_the_picture_inside() -> None:
     spec = InputSpec(height=100, width=100, fit="pad")
 
-    assert decoding_bound(spec, (4000, 1000)) == (200, 50)
+    assert min_decoded_size(spec, (4000, 1000)) == (200, 50)

@@ -5,7 +5,7 @@ from functools import partial
 from PIL import Image
 
 from flask_server.imaging.decoding import decode
-from flask_server.imaging.preprocessing import decoding_bound
+from flask_server.imaging.preprocessing import min_decoded_size
 from flask_server.imaging.reports import Report, report_of
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import draw
@@ -13,7 +13,7 @@ from tests.flask_server.conftest import draw
 
 def report(data: bytes, **fields: str | int) -> Report:
     spec = InputSpec(**({"height": 10, "width": 10} | fields))  # type: ignore[arg-type]
-    bound = partial(decoding_bound, spec)
+    bound = partial(min_decoded_size, spec)
     return report_of(decode(data, max_pixels=10**9, bound=bound), spec)
 
 

@@ -1,0 +1,43 @@
+"""Sizes and boxes in pixels, and which part of an image a model's input shows. Pure."""
+
+from __future__ import annotations
+
+from model_catalog.spec import InputSpec
+
+#: (width, height), as in Pillow.
+Size = tuple[int, int]
+#: (left, top, right, bottom), as in Pillow: right and bottom are just outside.
+Box = tuple[int, int, int, int]
+
+
+def crop_box(size: Size, spec: InputSpec) -> Box:
+    """Return the largest centred box with the aspect ratio of the model's input."""
+    width, height = size
+    part_width = max(1, min(width, height * spec.width // spec.height))
+    part_height = max(1, min(height, width * spec.height // spec.width))
+    left, top = (width - part_width) // 2, (height - part_height) // 2
+    return left, top, left + part_width, top + part_height
+
+
+def fitted_size(size: Size, spec: InputSpec) -> Size:
+    """Return the largest size with the image's aspect ratio inside the model's input."""
+    factor = min(spec.width / size[0], spec.height / size[1])
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def seen_box(size: Size, spec: InputSpec) -> Box:
+    """Return the box of an upright image that the model's input shows.
+
+    It extends beyond the image if the spec pads it.
+    """
+    width, height = size
+    if spec.fit == "crop":
+        return crop_box(size, spec)
+    if spec.fit == "stretch":
+        return 0, 0, width, height
+    fitted_width, fitted_height = fitted_size(size, spec)
+    across = width * spec.width / fitted_width
+    down = height * spec.height / fitted_height
+    left = -((spec.width - fitted_width) // 2) * width / fitted_width
+    top = -((spec.height - fitted_height) // 2) * height / fitted_height
+    return round(left), round(top), round(left + across), round(top + down)
