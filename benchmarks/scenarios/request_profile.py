@@ -87,7 +87,7 @@ def _gateway_steps(fixture: Fixture) -> dict[str, Step]:
     body = FORMS["image"].body(data, fixture).encode()
     text = json.loads(body)["image"]
     decode = partial(
-        decoding.decode, data, max_pixels=10**8, bound=partial(min_decoded_size, spec.input)
+        decoding.decode, data, max_pixels=10**8, min_size=partial(min_decoded_size, spec.input)
     )
     picture = decode().image
     pixels = to_pixels(picture, spec.input)

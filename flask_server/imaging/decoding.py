@@ -1,8 +1,7 @@
-"""Decode bytes into an upright 8-bit picture.
+"""Decode the bytes of an image file.
 
-Bytes in, picture out: no request, no settings object, no network. A caller can rely on two
-promises: the picture is upright, has 8 bits per channel and no transparency, and every failure is
-an ``ImageError``.
+The decoded image is upright, has 8 bits per channel and no transparency. Every failure is an
+``ImageError``. No request, no settings object, no network.
 """
 
 from __future__ import annotations
@@ -18,28 +17,30 @@ import numpy as np
 from PIL import Image, features
 
 from flask_server.errors import CorruptImage, ImageTooLarge, UnsupportedImage
+from flask_server.imaging.geometry import Size
 
 try:  # the extra "heif"
     from pillow_heif import register_heif_opener
 except ImportError:
-    _EXTRAS: tuple[str, ...] = ()
+    _EXTRA_FORMATS: tuple[str, ...] = ()
 else:
     register_heif_opener()
-    _EXTRAS = ("HEIF",)
+    _EXTRA_FORMATS = ("HEIF",)
 
-#: Formats by Pillow's names; what is not listed is refused before its parser sees a byte.
+#: Allowed formats by Pillow's names; any other is refused before a parser reads it.
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"),
     *(("AVIF",) if features.check("avif") else ()),
-    *_EXTRAS,
+    *_EXTRA_FORMATS,
 )
 
-# ``max_pixels`` is the limit; Pillow's own would raise outside our error tree.
+# ``decode`` checks ``max_pixels``; Pillow's own limit would raise an error of another kind.
 Image.MAX_IMAGE_PIXELS = None
-# A damaged EXIF block is no reason to write to the log: the picture decides.
+# A damaged EXIF block must not fill the log: it does not matter if the image is readable.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-_SIGNATURES = (
+#: Formats by the first bytes of a file.
+_MAGIC_BYTES = (
     ("JPEG", b"\xff\xd8"),
     ("PNG", b"\x89PNG\r\n\x1a\n"),
     ("GIF", b"GIF87a"),
@@ -50,16 +51,16 @@ _SIGNATURES = (
     ("TIFF", b"MM\x00+"),
     ("BMP", b"BM"),
 )
-#: What an ISO media file (its bytes 4 to 8 are "ftyp") calls itself, in words of four letters.
+#: Formats by the brands of an ISO media file: codes of four letters after "ftyp".
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis"), "HEIF"),
 }
-#: Brands of any picture or sequence; what stands beside them tells more.
+#: Brands of any image or sequence; another brand of the file may be more specific.
 _GENERAL_BRANDS = (b"mif1", b"msf1")
 
-#: What Pillow's parsers raise on damaged files, found by mutating good ones.
-_DAMAGE = (
+#: What Pillow's parsers raise for damaged files, found by fuzzing.
+_DAMAGE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -74,11 +75,13 @@ _DAMAGE = (
 )
 
 _START_OF_SCAN = b"\xff\xda"
-#: Progressive JPEGs have about ten, and a picture in their EXIF may have as many.
-MOST_SCANS = 50
+#: Maximum number of scans in a JPEG file. A progressive JPEG has about ten, and the thumbnail in
+#: its EXIF block may have as many.
+MAX_SCANS = 50
 
-_ORIENTATION = 0x0112
-_TURNS = {
+#: The EXIF tag of the orientation, and how each of its values is turned upright.
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -87,51 +90,49 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-#: Colour modes that Pillow turns into grey by way of RGB only.
+#: Colour modes that Pillow converts to RGB, but not directly to grey.
 _ONLY_TO_RGB = ("LAB",)
 #: Orientations that swap width and height.
 _SIDEWAYS = range(5, 9)
 
-Size = tuple[int, int]
+#: Returns for an upright size the minimum size that decoding must keep; None means full size.
+MinSize = Callable[[Size], Size | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A decoded picture and what was done to it."""
+class DecodedImage:
+    """A decoded image, and what decoding did."""
 
     image: Image.Image
-    """Upright, 8 bits per channel, no transparency; any of Pillow's colour modes."""
+    """Upright, 8 bits per channel, no transparency, in any of Pillow's colour modes."""
 
     format: str
     """The file's format by Pillow's name."""
 
-    stored_size: tuple[int, int]
-    """Width and height in the file, before turning and shrinking; a TIFF's are upright already."""
+    stored_size: Size
+    """Size in the file, before turning and shrinking; for a TIFF, after turning."""
 
     stored_mode: str
-    """Pillow's mode of the file, for example ``RGBA`` or ``CMYK``."""
+    """Pillow's colour mode of the file, for example ``RGBA`` or ``CMYK``."""
 
     orientation: int
-    """The EXIF orientation that was applied, 1 for none and for every TIFF."""
+    """The EXIF orientation that was applied; 1 means none, and is used for every TIFF."""
 
     flattened: bool
-    """Whether transparency was laid on white."""
+    """Whether transparency was composed with white."""
 
     @property
     def upright_size(self) -> Size:
-        """Width and height in the file, after turning."""
+        """Size in the file, after turning."""
         width, height = self.stored_size
         return (height, width) if self.orientation in _SIDEWAYS else (width, height)
 
 
-def decode(
-    data: bytes, *, max_pixels: int, bound: Callable[[Size], Size | None] | None = None
-) -> Picture:
-    """Return the first picture in ``data``.
+def decode(data: bytes, *, max_pixels: int, min_size: MinSize | None = None) -> DecodedImage:
+    """Return the first image in ``data``, or raise an ImageError.
 
-    The pixel limit is checked on the header, before any pixel is decoded. ``bound`` tells for the
-    picture's upright size how large a JPEG must at least stay while it is decoded at a half, a
-    quarter or an eighth of its size; without it, or when it says None, nothing shrinks.
+    The pixel limit is checked on the header, before any pixel is decoded. With ``min_size``, a JPEG
+    is decoded at a half, a quarter or an eighth of its size, if that is at least ``min_size``.
     """
     found = sniff(data)
     if found is None or found not in FORMATS:
@@ -142,21 +143,21 @@ def decode(
     try:
         with Image.open(io.BytesIO(data), formats=(found,)) as image:
             _check_size(image, max_pixels)
-            return _upright(image, found, bound)
-    except _DAMAGE as error:
+            return _upright(image, found, min_size)
+    except _DAMAGE_ERRORS as error:
         raise CorruptImage(f"The {found} picture is damaged.") from error
 
 
 def sniff(data: bytes) -> str | None:
-    """Return the format that the first bytes announce, or None."""
+    """Return the format that the first bytes declare, or None."""
     if data[4:8] == b"ftyp":
-        return _branded([data[i : i + 4] for i in range(8, min(data[3], 64), 4)])
+        return _format_of_brands([data[i : i + 4] for i in range(8, min(data[3], 64), 4)])
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    return next((name for name, start in _SIGNATURES if data.startswith(start)), None)
+    return next((name for name, start in _MAGIC_BYTES if data.startswith(start)), None)
 
 
-def _branded(brands: list[bytes]) -> str | None:
+def _format_of_brands(brands: list[bytes]) -> str | None:
     known = next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
     return known or ("HEIF" if brands and brands[0] in _GENERAL_BRANDS else None)
 
@@ -170,47 +171,47 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
 
 
 def _check_scans(data: bytes) -> None:
-    """Refuse a JPEG of many scans: each costs the time of a picture, in a dozen bytes."""
+    """Refuse a JPEG with many scans: a scan has a dozen bytes and takes as long as an image."""
     scans = data.count(_START_OF_SCAN)
-    if scans > MOST_SCANS:
-        raise ImageTooLarge(f"The JPEG picture has {scans} scans; at most {MOST_SCANS} are read.")
+    if scans > MAX_SCANS:
+        raise ImageTooLarge(f"The JPEG picture has {scans} scans; at most {MAX_SCANS} are allowed.")
 
 
-def _upright(image: Image.Image, name: str, bound: Callable[[Size], Size | None] | None) -> Picture:
+def _upright(image: Image.Image, format_name: str, min_size: MinSize | None) -> DecodedImage:
     mode = image.mode
-    if name != "JPEG":
-        # First, since the orientation may stand behind the pixels, and Pillow turns a TIFF itself.
+    if format_name != "JPEG":
+        # Before the orientation is read: it may follow the pixels, and Pillow turns a TIFF itself.
         image.load()
     size, orientation = image.size, _orientation(image)
-    if name == "JPEG" and bound is not None:
-        _shrink(image, bound, sideways=orientation in _SIDEWAYS)
+    if format_name == "JPEG" and min_size is not None:
+        _shrink(image, min_size, sideways=orientation in _SIDEWAYS)
     image.load()
     flat = _flat(image)
-    turn = _TURNS.get(orientation)
-    upright = flat if turn is None else flat.transpose(turn)
+    transposition = _TRANSPOSITIONS.get(orientation)
+    upright = flat if transposition is None else flat.transpose(transposition)
     flattened = flat is not image and image.has_transparency_data and not mode.startswith("I")
-    return Picture(upright, name, size, mode, orientation, flattened)
+    return DecodedImage(upright, format_name, size, mode, orientation, flattened)
 
 
-def _shrink(image: Image.Image, bound: Callable[[Size], Size | None], *, sideways: bool) -> None:
-    """Let the JPEG decoder skip detail that the resize would drop."""
+def _shrink(image: Image.Image, min_size: MinSize, *, sideways: bool) -> None:
+    """Configure the JPEG decoder to decode a smaller image, which is faster."""
     width, height = image.size
-    least = bound((height, width) if sideways else (width, height))
-    if least is not None:
-        image.draft(None, (least[1], least[0]) if sideways else least)
+    size = min_size((height, width) if sideways else (width, height))
+    if size is not None:
+        image.draft(None, (size[1], size[0]) if sideways else size)
 
 
 def _orientation(image: Image.Image) -> int:
-    """Read the EXIF orientation; a damaged or senseless one counts as none."""
+    """Return the EXIF orientation; 1 if it is missing, damaged or invalid."""
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except _DAMAGE:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except _DAMAGE_ERRORS:
         return 1
     return value if value in range(1, 9) else 1
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """Return the picture itself where it has 8 bits and no transparency, else one that has."""
+    """Return the image with 8 bits per channel and without transparency."""
     if image.mode.startswith("I"):
         return _eight_bit(image)
     if image.mode in _ONLY_TO_RGB:
@@ -219,7 +220,7 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey values to 8 bits; Pillow's own conversion would clip them."""
+    """Scale 16-bit levels to 8 bits; Pillow's own conversion would clip them."""
     values = np.asarray(image) >> 8
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 

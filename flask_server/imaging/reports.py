@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from flask_server.imaging.decoding import Picture
+from flask_server.imaging.decoding import DecodedImage
 from flask_server.imaging.geometry import crop_box, fitted_size
 from flask_server.imaging.preprocessing import MODES
 from model_catalog.spec import InputSpec
@@ -29,22 +29,22 @@ class Report(TypedDict):
     padded: bool
 
 
-def report_of(picture: Picture, spec: InputSpec) -> Report:
+def report_of(image: DecodedImage, spec: InputSpec) -> Report:
     """Return the report of a decoded image that is preprocessed with this spec."""
-    upright, decoded = picture.upright_size, picture.image.size
-    source, box = decoded, None
-    if spec.fit == "crop" and decoded != (spec.width, spec.height):
-        box = crop_box(decoded, spec)
+    upright, size = image.upright_size, image.image.size
+    source, box = size, None
+    if spec.fit == "crop" and size != (spec.width, spec.height):
+        box = crop_box(size, spec)
         source = box[2] - box[0], box[3] - box[1]
-    target = fitted_size(decoded, spec) if spec.fit == "pad" else (spec.width, spec.height)
-    cropped = box is not None and source != decoded
+    target = fitted_size(size, spec) if spec.fit == "pad" else (spec.width, spec.height)
+    cropped = box is not None and source != size
     return Report(
-        format=picture.format,
+        format=image.format,
         size=list(upright),
-        orientation=picture.orientation,
-        alpha_flattened=picture.flattened,
-        converted_from=_if_other(picture.stored_mode, MODES[spec.color]),
-        shrunk_while_decoding_to=None if decoded == upright else list(decoded),
+        orientation=image.orientation,
+        alpha_flattened=image.flattened,
+        converted_from=_if_other(image.stored_mode, MODES[spec.color]),
+        shrunk_while_decoding_to=None if size == upright else list(size),
         cropped=list(box) if box is not None and cropped else None,
         resized_from=None if source == target else list(source),
         resized_to=None if source == target else list(target),

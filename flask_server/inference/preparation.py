@@ -38,9 +38,9 @@ class ImagePreparation:
         """Return the image in the model's input size, or raise the GatewayError of the upload."""
         if isinstance(upload, GatewayError):
             raise upload
-        bound = partial(min_decoded_size, spec) if self._fast_jpeg else None
+        min_size = partial(min_decoded_size, spec) if self._fast_jpeg else None
         with watch.stage("decode"):
-            picture = decoding.decode(upload, max_pixels=self._max_pixels, bound=bound)
+            decoded = decoding.decode(upload, max_pixels=self._max_pixels, min_size=min_size)
         with watch.stage("preprocess"):
-            pixels = to_pixels(picture.image, spec, self._resize)
-            return PreparedImage(pixels, report_of(picture, spec))
+            pixels = to_pixels(decoded.image, spec, self._resize)
+            return PreparedImage(pixels, report_of(decoded, spec))

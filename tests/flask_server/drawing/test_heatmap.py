@@ -8,7 +8,7 @@ from PIL import Image
 
 from flask_server.drawing.annotate import LONGEST
 from flask_server.drawing.heatmap import color_of, overlaid
-from flask_server.imaging.decoding import Picture
+from flask_server.imaging.decoding import DecodedImage
 from flask_server.imaging.reports import report_of
 from flask_server.inference.explain import Explanation
 from flask_server.inference.ranking import Prediction
@@ -30,7 +30,7 @@ def explained(
     grid = np.full((4, 4), -0.1)
     for row, column in hot:
         grid[row, column] = heat
-    picture = Picture(GREY, "PNG", GREY.size, "RGB", 1, flattened=False)
+    picture = DecodedImage(GREY, "PNG", GREY.size, "RGB", 1, flattened=False)
     return Explanation(
         model="toy",
         version=1,

@@ -15,7 +15,7 @@ from flask_server.errors import (
     ImageTooLarge,
     UnsupportedImage,
 )
-from flask_server.imaging.decoding import FORMATS, MOST_SCANS, decode, sniff
+from flask_server.imaging.decoding import FORMATS, MAX_SCANS, decode, sniff
 from flask_server.imaging.preprocessing import to_pixels
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import draw, flat, saved
@@ -131,7 +131,7 @@ def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
 def test_the_thumbnail_in_a_heic_is_not_the_picture() -> None:
     data = draw("HEIF", (800, 800), thumbnails=[128])
 
-    assert decode(data, max_pixels=ALL, bound=lambda _: (100, 100)).image.size == (800, 800)
+    assert decode(data, max_pixels=ALL, min_size=lambda _: (100, 100)).image.size == (800, 800)
 
 
 def with_scans(count: int) -> bytes:
@@ -143,10 +143,10 @@ def with_scans(count: int) -> bytes:
 
 
 def test_a_jpeg_has_a_bounded_number_of_scans() -> None:
-    decode(with_scans(MOST_SCANS), max_pixels=ALL)
+    decode(with_scans(MAX_SCANS), max_pixels=ALL)
 
-    with pytest.raises(ImageTooLarge, match=f"has {MOST_SCANS + 1} scans; at most {MOST_SCANS}"):
-        decode(with_scans(MOST_SCANS + 1), max_pixels=ALL)
+    with pytest.raises(ImageTooLarge, match=f"has {MAX_SCANS + 1} scans; at most {MAX_SCANS}"):
+        decode(with_scans(MAX_SCANS + 1), max_pixels=ALL)
 
 
 def test_senseless_orientation_counts_as_none() -> None:
@@ -203,7 +203,7 @@ def test_first_frame_of_an_animation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bound", "size"),
+    ("min_size", "size"),
     [
         pytest.param((100, 100), (100, 100), id="an eighth fits exactly"),
         pytest.param((101, 100), (200, 200), id="one pixel more needs a quarter"),
@@ -211,27 +211,27 @@ def test_first_frame_of_an_animation() -> None:
         pytest.param(None, (800, 800), id="must not shrink"),
     ],
 )
-def test_large_jpegs_shrink_down_to_the_bound(
-    bound: tuple[int, int] | None, size: tuple[int, int]
+def test_large_jpegs_shrink_down_to_the_minimum_size(
+    min_size: tuple[int, int] | None, size: tuple[int, int]
 ) -> None:
     data = draw("JPEG", (800, 800))
 
-    picture = decode(data, max_pixels=ALL, bound=lambda _: bound)
+    picture = decode(data, max_pixels=ALL, min_size=lambda _: min_size)
 
     assert picture.image.size == size
     assert picture.stored_size == (800, 800)
 
 
-def test_bound_is_asked_for_the_upright_size() -> None:
+def test_the_minimum_size_is_that_of_the_upright_image() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     asked: list[tuple[int, int]] = []
 
-    def bound(size: tuple[int, int]) -> tuple[int, int]:
+    def min_size(size: tuple[int, int]) -> tuple[int, int]:
         asked.append(size)
         return 50, 100
 
-    picture = decode(draw("JPEG", (800, 400), exif=exif), max_pixels=ALL, bound=bound)
+    picture = decode(draw("JPEG", (800, 400), exif=exif), max_pixels=ALL, min_size=min_size)
 
     assert asked == [(400, 800)]
     assert picture.image.size == (50, 100)

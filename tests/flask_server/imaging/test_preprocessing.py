@@ -83,7 +83,7 @@ def test_fast_jpeg_stays_within_half_a_level(interpolation: str, fit: str) -> No
     data = saved(large, "JPEG", quality=90)
 
     slow = to_pixels(decode(data, max_pixels=10**9).image, spec)
-    small = decode(data, max_pixels=10**9, bound=lambda size: min_decoded_size(spec, size)).image
+    small = decode(data, max_pixels=10**9, min_size=lambda size: min_decoded_size(spec, size)).image
     fast = to_pixels(small, spec)
 
     assert small.width < 1600

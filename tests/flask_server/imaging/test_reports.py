@@ -13,8 +13,8 @@ from tests.flask_server.conftest import draw
 
 def report(data: bytes, **fields: str | int) -> Report:
     spec = InputSpec(**({"height": 10, "width": 10} | fields))  # type: ignore[arg-type]
-    bound = partial(min_decoded_size, spec)
-    return report_of(decode(data, max_pixels=10**9, bound=bound), spec)
+    min_size = partial(min_decoded_size, spec)
+    return report_of(decode(data, max_pixels=10**9, min_size=min_size), spec)
 
 
 def test_nothing_to_do_is_told_as_nothing() -> None:

@@ -30,7 +30,7 @@ class Slow:
         self._decode = decoding.decode
         monkeypatch.setattr(decoding, "decode", self)
 
-    def __call__(self, *args: Any, **options: Any) -> decoding.Picture:
+    def __call__(self, *args: Any, **options: Any) -> decoding.DecodedImage:
         with self._lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
@@ -85,7 +85,7 @@ def test_a_request_whose_pictures_take_too_long_ends_and_the_next_is_answered(
     client = make_app(deadline_s=0.3).test_client()
     decode, decoded = decoding.decode, []
 
-    def slowly(*args: Any, **options: Any) -> decoding.Picture:
+    def slowly(*args: Any, **options: Any) -> decoding.DecodedImage:
         decoded.append(1)
         time.sleep(0.1)
         return decode(*args, **options)
