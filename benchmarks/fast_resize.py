@@ -22,6 +22,7 @@ from benchmarks.table import MODELS, grid
 from flask_server.imaging.decoding import decode
 from flask_server.imaging.preprocessing import Pixels, scale, to_pixels
 from flask_server.imaging.resizing import Resize, by_pillow, resizer
+from flask_server.settings import FastResize
 from model_catalog.spec import InputSpec
 
 REPEATS = 5
@@ -53,7 +54,7 @@ def resized_both_ways(model: str) -> ResizedPictures:
     fixture = fixtures.load(model)
     spec = InputSpec(height=fixture.side, width=fixture.side)
     pictures = [decode(data, max_pixels=sys.maxsize).image for data in fixture.pictures]
-    ways = (by_pillow, resizer(fast=True))
+    ways = (by_pillow, resizer(FastResize.ON))
     times = [[_resize_ms(pictures, spec, way) for way in ways] for _ in range(REPEATS)]
     pillow_ms, fast_ms = (statistics.median(column) for column in zip(*times, strict=True))
     pillow, fast = ([to_pixels(picture, spec, way) for picture in pictures] for way in ways)

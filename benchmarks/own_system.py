@@ -11,6 +11,7 @@ from benchmarks.fixtures import FOLDER, Fixture
 from benchmarks.processes import free_port, running
 from benchmarks.system_under_test import SystemUnderTest
 from flask_server.imaging.resizing import Resize, resizer
+from flask_server.settings import FastResize
 
 CPUS = len(os.sched_getaffinity(0))
 CACHE = FOLDER / "openvino"
@@ -58,7 +59,7 @@ class Layout:
     @property
     def resize(self) -> Resize:
         """The gateway's resize function."""
-        return resizer(fast=None if self.fast_resize else False)
+        return resizer(FastResize.AUTO if self.fast_resize else FastResize.OFF)
 
 
 ENGINES = (

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from enum import Enum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,6 +36,15 @@ _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 class SettingsError(ValueError):
     """The environment holds a setting that cannot be used."""
+
+
+class FastResize(Enum):
+    """Whether images are resized with SIMD instructions, by an optional package."""
+
+    OFF = "false"
+    ON = "true"
+    AUTO = "auto"
+    """If the package is installed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,9 +86,8 @@ class Settings:
     fast_jpeg: bool = True
     """Shrink large JPEGs while decoding, never below twice the model's input size."""
 
-    fast_resize: bool | None = False
-    """Resize with SIMD instructions, to within one level of what Keras gives; None is where the
-    package for it is installed."""
+    fast_resize: FastResize = FastResize.OFF
+    """Resize with SIMD instructions, to within one level of what Keras gives."""
 
     workers: int = 2
     """Processes that gunicorn starts."""
@@ -157,8 +166,10 @@ def _flag(variable: str, text: str) -> bool:
         raise _refused(variable, text, "true or false") from None
 
 
-def _flag_or_auto(variable: str, text: str) -> bool | None:
-    return None if text.strip().lower() == "auto" else _flag(variable, text)
+def _fast_resize(variable: str, text: str) -> FastResize:
+    if text.strip().lower() == FastResize.AUTO.value:
+        return FastResize.AUTO
+    return FastResize.ON if _flag(variable, text) else FastResize.OFF
 
 
 def _root(variable: str, text: str) -> str:
@@ -231,7 +242,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "deadline_s": _seconds,
     "poll_interval_s": _seconds,
     "fast_jpeg": _flag,
-    "fast_resize": _flag_or_auto,
+    "fast_resize": _fast_resize,
     "workers": _whole(1),
     "api_keys_file": _file,
     "rate_limit": _rate,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.peers.pictures import image_array
 from benchmarks.peers.saved_model import classifier
 from flask_server.imaging.resizing import resizer
+from flask_server.settings import FastResize
 
 Floats = NDArray[np.float32]
 
@@ -30,7 +31,7 @@ class LitServeClassifier(litserve.LitAPI):  # type: ignore[misc,unused-ignore]
     def setup(self, device: str) -> None:
         """Load the model in the worker."""
         self.classify = classifier(self.folder)
-        self.resize = resizer(fast=self.fast)
+        self.resize = resizer(FastResize.ON if self.fast else FastResize.OFF)
 
     def decode_request(self, request):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
         """Return one picture; without annotations, since LitServe derives a schema from them."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from flask_server.imaging.geometry import Box, Size
-from flask_server.settings import SettingsError
+from flask_server.settings import FastResize, SettingsError
 
 #: Takes an image, the target size, Keras's name of the interpolation, and the box to resize.
 Resize = Callable[[Image.Image, Size, str, Box], Image.Image]
@@ -28,20 +28,18 @@ def by_pillow(image: Image.Image, size: Size, interpolation: str, box: Box) -> I
     return image.resize(size, _FILTERS[interpolation], box)
 
 
-def resizer(*, fast: bool | None) -> Resize:
-    """Return how to resize; a fast way that is not installed is a ``SettingsError``.
+def resizer(fast: FastResize) -> Resize:
+    """Return the resize function; raise SettingsError if it is ON without its package.
 
-    None is the fast way where it is installed, else Pillow's.
-
-    The fast way treats ``bilinear`` alone: its levels are those of Pillow or one beside them. With
-    ``bicubic``, ``lanczos`` and ``box`` some were more than 20 away, and it has no ``hamming``.
+    The fast function is used for ``bilinear`` only: its levels differ from Pillow's by at most one.
+    With ``bicubic``, ``lanczos`` and ``box`` some differ by more than 20; ``hamming`` is missing.
     """
-    if fast is False:
+    if fast is FastResize.OFF:
         return by_pillow
     try:  # the extra "fast"
         from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
     except ImportError:
-        if fast is None:
+        if fast is FastResize.AUTO:
             return by_pillow
         raise SettingsError(
             "GATEWAY_FAST_RESIZE is on, but cykooz.resizer is not installed; switch it off, or run "
@@ -55,8 +53,8 @@ def resizer(*, fast: bool | None) -> Resize:
         left, top, right, bottom = box
         across = CropBox(left, 0, right - left, image.height)
         down = CropBox(0, top, size[0], bottom - top)
-        work = Resizer()  # one for several threads would let them wait for each other
-        # First across, then down, as Pillow does: the other way round rounds other levels.
+        work = Resizer()  # threads that share one would wait for each other
+        # First across, then down, as Pillow does: the other order rounds to other levels.
         narrow = Image.new(image.mode, (size[0], image.height))
         work.resize_pil(image, narrow, ResizeOptions(bilinear, crop_box=across))
         small = Image.new(image.mode, size)

@@ -32,7 +32,7 @@ class ImagePreparation:
     def __init__(self, settings: Settings) -> None:
         self._max_pixels = settings.max_pixels
         self._fast_jpeg = settings.fast_jpeg
-        self._resize = resizer(fast=settings.fast_resize)
+        self._resize = resizer(settings.fast_resize)
 
     def prepare(self, upload: Upload, spec: InputSpec, watch: Stopwatch) -> PreparedImage:
         """Return the image in the model's input size, or raise the GatewayError of the upload."""

@@ -25,7 +25,7 @@ def start(settings: Settings) -> None:
     global _models_file
     models_file = load_models_file(settings.models_file)
     authentication.check(settings)
-    resizing.resizer(fast=settings.fast_resize)
+    resizing.resizer(settings.fast_resize)
     _models_file = models_file
 
 

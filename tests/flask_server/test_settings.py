@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_server.settings import PREFIX, Settings, SettingsError
+from flask_server.settings import PREFIX, FastResize, Settings, SettingsError
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -34,7 +34,7 @@ def test_values_are_read_by_their_type() -> None:
     assert settings.max_inflight_calls == 3
     assert settings.deadline_s == 2.5
     assert not settings.fast_jpeg
-    assert settings.fast_resize
+    assert settings.fast_resize is FastResize.ON
     assert settings.models_file == Path("/etc/models.toml")
 
 
@@ -61,7 +61,7 @@ def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
 
 
 def test_a_fast_resizer_may_be_used_where_there_is_one() -> None:
-    assert Settings.from_env({"GATEWAY_FAST_RESIZE": "auto"}).fast_resize is None
+    assert Settings.from_env({"GATEWAY_FAST_RESIZE": "auto"}).fast_resize is FastResize.AUTO
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from flask_server.imaging.preprocessing import Pixels, to_pixels
 from flask_server.imaging.resizing import Resize, by_pillow, resizer
-from flask_server.settings import SettingsError
+from flask_server.settings import FastResize, SettingsError
 from model_catalog.spec import INTERPOLATIONS, InputSpec
 from tests.flask_server.conftest import MakeApp, saved
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
@@ -22,7 +22,7 @@ PHOTO = Path(__file__).parents[3] / "test_images" / "cat.jpg"
 @pytest.fixture
 def fast() -> Resize:
     pytest.importorskip("cykooz_resizer", reason="the extra `fast` is not installed")
-    return resizer(fast=True)
+    return resizer(FastResize.ON)
 
 
 def noise(size: tuple[int, int]) -> Image.Image:
@@ -89,29 +89,29 @@ def test_threads_resize_at_the_same_time_without_mixing_their_pictures(fast: Res
 
 
 def test_pillow_resizes_unless_the_setting_says_otherwise() -> None:
-    assert resizer(fast=False) is by_pillow
+    assert resizer(FastResize.OFF) is by_pillow
 
 
 def test_auto_is_the_fast_way_where_it_is_installed(
     monkeypatch: pytest.MonkeyPatch, fast: Resize
 ) -> None:
-    assert resizer(fast=None) is not by_pillow
+    assert resizer(FastResize.AUTO) is not by_pillow
 
     monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
 
-    assert resizer(fast=None) is by_pillow
+    assert resizer(FastResize.AUTO) is by_pillow
 
 
 def test_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
 
     with pytest.raises(SettingsError, match=r"not installed.*pip install cykooz\.resizer"):
-        resizer(fast=True)
+        resizer(FastResize.ON)
 
 
-@pytest.mark.parametrize("chosen", [False, True])
+@pytest.mark.parametrize("chosen", [FastResize.OFF, FastResize.ON])
 def test_serving_gets_the_pixels_of_the_chosen_way(
-    chosen: bool, serving: StubServing, make_app: MakeApp, fast: Resize
+    chosen: FastResize, serving: StubServing, make_app: MakeApp, fast: Resize
 ) -> None:
     spec = InputSpec(height=96, width=96)
     serving.models["toy"] = {1: Servable(spec=make_spec(input=spec))}
@@ -125,4 +125,4 @@ def test_serving_gets_the_pixels_of_the_chosen_way(
     sent = base64.b64decode(serving.predicts[-1]["instances"][0]["b64"])
     assert answer.status_code == 200
     assert (exact != quick).any()
-    assert sent == (quick if chosen else exact).tobytes()
+    assert sent == (quick if chosen is FastResize.ON else exact).tobytes()
