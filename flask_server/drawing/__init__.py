@@ -1,1 +1,1 @@
-"""Pictures for people: labels below a picture, heat maps over it."""
+"""Images for people: predictions below an image, heatmaps over it."""

@@ -1,7 +1,7 @@
-"""Draw what a model said below the picture it said it of.
+"""Draw the predictions for an image below it.
 
-Picture and predictions in, picture out: no request, no network. A caller can rely on two promises:
-all of the picture is there, and the result is at most ``LONGEST`` pixels long and wide.
+The whole image is shown, and the result has at most ``MAX_SIDE`` pixels per side. Image and
+predictions in, image out: no request, no network.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from PIL import Image
 
 from flask_server.drawing import caption
 from flask_server.drawing.caption import MUTED, WARNING, Row
+from flask_server.imaging.geometry import Size
 from flask_server.inference.ranking import Prediction
 
-LONGEST = 1600
-#: Pictures below this size are magnified, so that there is something to see.
-LEAST = 480
-#: More classes than these are only counted.
-MOST_CLASSES = 8
+#: Maximum width and height of the result in pixels.
+MAX_SIDE = 1600
+#: Smaller images are magnified by a whole number, as long as they stay below this size.
+MAX_MAGNIFIED_SIDE = 480
+#: Maximum number of classes that are listed; the others are counted.
+MAX_CLASSES = 8
 
-Size = tuple[int, int]
 
-
-def shown_size(size: Size) -> Size:
-    """Return the size in which a picture of this size is shown."""
+def display_size(size: Size) -> Size:
+    """Return the size at which an image of this size is drawn, without the caption."""
     width, height = size
-    shrink = min(LONGEST / width, (LONGEST - caption.MOST_HEIGHT) / height)
-    factor = shrink if shrink < 1 else max(1, LEAST // max(size))
+    shrinking = min(MAX_SIDE / width, (MAX_SIDE - caption.MAX_HEIGHT) / height)
+    factor = shrinking if shrinking < 1 else max(1, MAX_MAGNIFIED_SIDE // max(size))
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
-def shown(image: Image.Image) -> Image.Image:
-    """Return the picture in the size in which it is shown; small ones keep their hard pixels."""
-    size = shown_size(image.size)
+def display_image(image: Image.Image) -> Image.Image:
+    """Return the image at its display size in RGB; magnified pixels stay sharp squares."""
+    size = display_size(image.size)
     if size[0] > image.width or size[1] > image.height:
         return image.convert("RGB").resize(size, Image.Resampling.NEAREST)
     if image.mode in {"1", "P"}:
@@ -45,36 +45,36 @@ def shown(image: Image.Image) -> Image.Image:
 def annotated(
     image: Image.Image, predictions: Sequence[Prediction], *, title: str, notices: Sequence[str]
 ) -> Image.Image:
-    """Return the picture with its labels and scores, best first."""
+    """Return the image with a caption of title, notices, and labels with scores, best first."""
     rows = [Row(left=(title,), ink=MUTED)]
     rows += [Row(left=(notice,), ink=WARNING, wrapped=True) for notice in notices]
-    rows += [prediction_row(p) for p in predictions[:MOST_CLASSES]]
+    rows += [prediction_row(prediction) for prediction in predictions[:MAX_CLASSES]]
     if not predictions:
-        rows.append(Row(left=("no class is likely enough",)))
-    if len(predictions) > MOST_CLASSES:
-        rows.append(Row(left=(f"and {len(predictions) - MOST_CLASSES} more",), ink=MUTED))
-    return caption.below(shown(image), rows)
+        rows.append(Row(left=("no class reaches the threshold",)))
+    if len(predictions) > MAX_CLASSES:
+        rows.append(Row(left=(f"and {len(predictions) - MAX_CLASSES} more",), ink=MUTED))
+    return caption.with_caption(display_image(image), rows)
 
 
 def prediction_row(prediction: Prediction) -> Row:
-    """Return the row of one class: its label, its score in words, its score as a bar."""
+    """Return the row of one class: its label, and its score as text and as a bar."""
     return Row(
         left=(prediction.label, prediction.class_id),
-        right=in_words(prediction.score),
-        paint=caption.bar(prediction.score),
+        right=format_score(prediction.score),
+        background=caption.bar(prediction.score),
     )
 
 
-def in_words(score: float) -> str:
-    """Return the score as a person reads it; one outside 0 to 1 is no share of anything."""
+def format_score(score: float) -> str:
+    """Return the score in percent; one outside 0 to 1 is no probability and stays a number."""
     if not 0 <= score <= 1:
         return f"{score:.3g}"
     return "<0.1 %" if 0 < score < 0.0005 else f"{score:.1%}".replace("%", " %")
 
 
-def to_file(image: Image.Image, kind: str) -> bytes:
-    """Return the picture as a file, ``PNG`` or ``JPEG``."""
+def to_file(image: Image.Image, file_format: str) -> bytes:
+    """Return the bytes of an image file; ``file_format`` is ``PNG`` or ``JPEG``."""
     file = io.BytesIO()
-    # Pictures go out once: speed counts more than the last percent of a PNG's bytes.
-    image.save(file, kind, quality=90, compress_level=3)
+    # The file is sent once: speed matters more than the smallest PNG.
+    image.save(file, file_format, quality=90, compress_level=3)
     return file.getvalue()

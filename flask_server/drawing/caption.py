@@ -1,8 +1,7 @@
-"""Draw rows of text on a ground of their own below a picture, so that they hide nothing of it.
+"""Draw a caption below an image: rows of text on a plain background.
 
-Knows neither models nor classes. A caller can rely on three promises: every text has enough
-contrast, whatever the picture; no row is wider than the picture's canvas; and the sizes are bounded
-by ``MOST_HEIGHT``.
+Every text has enough contrast, no row is wider than the canvas, and the caption is at most
+``MAX_HEIGHT`` pixels high. Knows neither models nor classes.
 """
 
 from __future__ import annotations
@@ -13,13 +12,15 @@ from dataclasses import dataclass, replace
 
 from PIL import Image, ImageDraw
 
-from flask_server.drawing.fonts import words
+from flask_server.drawing.fonts import drawable_text
+from flask_server.imaging.geometry import Box
 
+#: (red, green, blue), 0 to 255.
 Color = tuple[int, int, int]
-Box = tuple[int, int, int, int]
+#: Draws the background of a row into its box.
 Painter = Callable[[ImageDraw.ImageDraw, Box], None]
 
-GROUND: Color = (21, 25, 32)
+BACKGROUND: Color = (21, 25, 32)
 EDGE: Color = (94, 104, 120)
 TRACK: Color = (43, 50, 61)
 BAR: Color = (30, 94, 178)
@@ -27,35 +28,36 @@ INK: Color = (255, 255, 255)
 MUTED: Color = (176, 184, 196)
 WARNING: Color = (255, 199, 92)
 
-#: Narrower pictures stand in the middle of a canvas of this width: text needs room.
-LEAST_WIDTH = 320
-#: How much the rows may add to a picture's height.
-MOST_ROWS = 12
-MOST_HEIGHT = 540
-#: Sizes of letters in pixels, and how wide the average letter is for its size.
-LETTERS = range(14, 29)
-LETTER_WIDTH = 0.5
+#: Minimum width of the canvas; narrower images are centred on it.
+MIN_WIDTH = 320
+MAX_ROWS = 12
+#: Height of a caption with ``MAX_ROWS`` rows in the largest font, in pixels, rounded up.
+MAX_HEIGHT = 540
+#: Font sizes in pixels, and the mean width of a character as a share of the font size.
+FONT_SIZES = range(14, 29)
+CHARACTER_WIDTH = 0.5
 
-_WRAPPED_LINES = 3
+#: Maximum number of rows of one wrapped text.
+_MAX_WRAPPED_ROWS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One line of text, something to the right of it, something behind it."""
+    """One line of the caption: a text on the left, one on the right, and a background."""
 
     left: tuple[str, ...] = ("",)
-    """Wordings, the best one first; the first that can be drawn is taken."""
+    """Alternative texts; the first that a font can draw is used."""
 
     right: str = ""
     ink: Color = INK
-    paint: Painter | None = None
+    background: Painter | None = None
 
     wrapped: bool = False
-    """Whether a long text goes on in further rows instead of being shortened."""
+    """Whether a long text is continued in further rows instead of being shortened."""
 
 
 def bar(share: float) -> Painter:
-    """Return the painter of a bar that fills this share of its row."""
+    """Return the painter of a bar that fills this share, 0 to 1, of its row."""
 
     def paint(draw: ImageDraw.ImageDraw, box: Box) -> None:
         left, top, right, bottom = box
@@ -68,7 +70,7 @@ def bar(share: float) -> Painter:
 
 
 def ramp(colors: Callable[[float], Color]) -> Painter:
-    """Return the painter of a strip that shows the colours from 0 on the left to 1 on the right."""
+    """Return the painter of a colour scale from 0 on the left to 1 on the right."""
 
     def paint(draw: ImageDraw.ImageDraw, box: Box) -> None:
         left, top, right, bottom = box
@@ -79,45 +81,45 @@ def ramp(colors: Callable[[float], Color]) -> Painter:
     return paint
 
 
-def below(picture: Image.Image, rows: Sequence[Row]) -> Image.Image:
-    """Return the picture with the rows below it."""
-    width = max(LEAST_WIDTH, picture.width)
-    letters = min(max(width // 40, LETTERS.start), LETTERS.stop - 1)
-    step, margin = round(letters * 1.45), round(letters * 0.6)
-    lines = _lines(rows, (width - 4 * margin) / (letters * LETTER_WIDTH))
-    height = picture.height + len(lines) * step + 2 * margin
-    canvas = Image.new("RGB", (width, height), GROUND)
-    canvas.paste(picture, ((width - picture.width) // 2, 0))
+def with_caption(image: Image.Image, rows: Sequence[Row]) -> Image.Image:
+    """Return the image with the rows below it."""
+    width = max(MIN_WIDTH, image.width)
+    font_size = min(max(width // 40, FONT_SIZES.start), FONT_SIZES.stop - 1)
+    step, margin = round(font_size * 1.45), round(font_size * 0.6)
+    lines = _lines(rows, (width - 4 * margin) / (font_size * CHARACTER_WIDTH))
+    height = image.height + len(lines) * step + 2 * margin
+    canvas = Image.new("RGB", (width, height), BACKGROUND)
+    canvas.paste(image, ((width - image.width) // 2, 0))
     draw = ImageDraw.Draw(canvas)
-    # A dark picture must not flow into the ground.
-    draw.line((0, picture.height, width, picture.height), fill=EDGE)
+    # This line separates a dark image from the background.
+    draw.line((0, image.height, width, image.height), fill=EDGE)
     for number, row in enumerate(lines):
-        top = picture.height + margin + number * step
-        _draw_row(draw, row, (margin, top, width - margin - 1, top + step - 1), letters)
+        top = image.height + margin + number * step
+        _draw_row(draw, row, (margin, top, width - margin - 1, top + step - 1), font_size)
     return canvas
 
 
 def _lines(rows: Sequence[Row], columns: float) -> list[Row]:
-    """Give wrapped rows as many lines as they need."""
+    """Split wrapped rows into several, and limit the number of rows."""
     lines: list[Row] = []
     for row in rows:
         parts = textwrap.wrap(row.left[0], int(columns)) if row.wrapped else []
-        cut = [replace(row, left=(part,)) for part in parts[:_WRAPPED_LINES]]
+        cut = [replace(row, left=(part,)) for part in parts[:_MAX_WRAPPED_ROWS]]
         lines += cut or [row]
-    return lines[:MOST_ROWS]
+    return lines[:MAX_ROWS]
 
 
-def _draw_row(draw: ImageDraw.ImageDraw, row: Row, box: Box, letters: int) -> None:
+def _draw_row(draw: ImageDraw.ImageDraw, row: Row, box: Box, font_size: int) -> None:
     left, top, right, bottom = box
-    gap = letters // 2
-    if row.paint is not None:
-        # A hair of ground between two rows keeps their bars apart.
-        row.paint(draw, (left, top + 1, right, bottom - 2))
+    gap = font_size // 2
+    if row.background is not None:
+        # A gap of one or two pixels keeps the bars of two rows apart.
+        row.background(draw, (left, top + 1, right, bottom - 2))
     middle = (top + bottom) // 2
-    number = words(letters, row.right) if row.right else None
-    if number is not None:
-        draw.text((right - gap, middle), number.text, row.ink, number.font, "rm")
-    room = right - left - 2 * gap - (number.width + gap if number else 0)
+    right_text = drawable_text(font_size, row.right) if row.right else None
+    if right_text is not None:
+        draw.text((right - gap, middle), right_text.text, row.ink, right_text.font, "rm")
+    room = right - left - 2 * gap - (right_text.width + gap if right_text else 0)
     if any(row.left):
-        text = words(letters, *row.left).shortened(room)
-        draw.text((left + gap, middle), text.text, row.ink, text.font, "lm")
+        left_text = drawable_text(font_size, *row.left).shortened(room)
+        draw.text((left + gap, middle), left_text.text, row.ink, left_text.font, "lm")

@@ -1,8 +1,8 @@
-"""Find letters for a text: a font that has them all, or else other words for the same thing.
+"""Choose a font that can draw a text, or an alternative text that a font can draw.
 
-Pillow brings one font along, which knows little more than ASCII; what it lacks is looked for among
-the fonts of the machine. A caller can rely on one promise: whatever a label holds, there is
-something to draw, on one line and without empty boxes.
+The font that comes with Pillow has little more than ASCII; other characters need a font of the
+system. For every label there is a text to draw, on one line and without boxes for missing
+characters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import cast
 
 from PIL import ImageFont
 
-#: Fonts that common systems have, those with the most scripts first.
+from flask_server.imaging.geometry import Size
+
+#: Fonts of common systems, those with the most scripts first.
 SYSTEM_FONTS = (
     "DejaVuSans.ttf",
     "NotoSans-Regular.ttf",
@@ -29,66 +31,77 @@ SYSTEM_FONTS = (
     "malgun.ttf",
     "Nirmala.ttf",
 )
+#: Stands for Pillow's own font in a list of font files.
 BUNDLED = ""
 
-#: More letters than any line has room for; a label may have millions.
-_MOST_LETTERS = 200
+#: More characters than any line has room for; a label may have millions.
+_MAX_CHARACTERS = 200
 _ELLIPSIS = "..."
-#: A code point that no font has.
-_NOBODY = "\U0010ffff"
+#: A code point that no font has; its shape is that of a missing character.
+_MISSING = "\U0010ffff"
+#: Font size at which shapes are compared.
 _PROBE_SIZE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """A text and the font to draw it with."""
+class DrawableText:
+    """A text and a font that has all its characters."""
 
     text: str
     font: ImageFont.FreeTypeFont
 
     @property
     def width(self) -> float:
-        """How many pixels the text is wide."""
+        """The width of the text in pixels."""
         return self.font.getlength(self.text)
 
-    def shortened(self, width: float) -> Words:
-        """Return as much of the text as fits, with an ellipsis where it was cut."""
+    def shortened(self, width: float) -> DrawableText:
+        """Return as much of the text as fits into the width, with an ellipsis if it is cut."""
         if self.width <= width:
             return self
-        least, most = 0, len(self.text)
-        while least < most:
-            middle = (least + most + 1) // 2
+        low, high = 0, len(self.text)
+        while low < high:
+            middle = (low + high + 1) // 2
             if self._cut(middle).width <= width:
-                least = middle
+                low = middle
             else:
-                most = middle - 1
-        return self._cut(least)
+                high = middle - 1
+        return self._cut(low)
 
-    def _cut(self, length: int) -> Words:
+    def _cut(self, length: int) -> DrawableText:
         return replace(self, text=self.text[:length].rstrip() + _ELLIPSIS)
 
 
-def words(size: int, *wordings: str, fonts: Sequence[str] = SYSTEM_FONTS) -> Words:
-    """Return the first wording that can be drawn in this size; without accents if need be."""
-    for text, names in _attempts(wordings, fonts):
+def drawable_text(
+    size: int, *alternatives: str, fonts: Sequence[str] = SYSTEM_FONTS
+) -> DrawableText:
+    """Return the first alternative that a font can draw in this size, if need be without accents.
+
+    If there is none, the first alternative with question marks.
+    """
+    for text, names in _candidates(alternatives, fonts):
         for name in names:
             font = _font(name, size)
-            if text and font is not None and all(_has(name, letter) for letter in text):
-                return Words(text, font)
-    known = (letter if _has(BUNDLED, letter) else "?" for letter in _line(wordings[0]))
-    return Words("".join(known) or "?", _bundled(size))
+            if text and font is not None and all(_has(name, character) for character in text):
+                return DrawableText(text, font)
+    line = _line(alternatives[0])
+    replaced = (character if _has(BUNDLED, character) else "?" for character in line)
+    return DrawableText("".join(replaced) or "?", _bundled(size))
 
 
-def _attempts(wordings: Sequence[str], fonts: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    for wording in wordings:
-        line = _line(wording)
+def _candidates(
+    alternatives: Sequence[str], fonts: Sequence[str]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield each text to try with the fonts to try it with."""
+    for alternative in alternatives:
+        line = _line(alternative)
         yield line, (BUNDLED, *fonts)
         yield _without_accents(line), (BUNDLED,)
 
 
 def _line(text: str) -> str:
-    """Return the start of the text on one line, without what is not there to be seen."""
-    line = " ".join(text[:_MOST_LETTERS].split())
+    """Return the start of the text on one line, without invisible characters."""
+    line = " ".join(text[:_MAX_CHARACTERS].split())
     return unicodedata.normalize("NFC", "".join(filter(str.isprintable, line)))
 
 
@@ -109,19 +122,19 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont | None:
 
 @lru_cache(maxsize=64)
 def _bundled(size: int) -> ImageFont.FreeTypeFont:
-    # With a size it is never the bitmap font.
+    # With a size, Pillow never returns its bitmap font.
     return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
 
 
 @lru_cache(maxsize=4096)
-def _has(name: str, letter: str) -> bool:
-    return letter == " " or _shape(name, letter) != _shape(name, _NOBODY)
+def _has(name: str, character: str) -> bool:
+    return character == " " or _shape(name, character) != _shape(name, _MISSING)
 
 
-def _shape(name: str, letter: str) -> tuple[tuple[int, int], bytes] | None:
-    """Return what the font draws; Pillow does not tell which letters a font has."""
+def _shape(name: str, character: str) -> tuple[Size, bytes] | None:
+    """Return the drawn shape: Pillow cannot tell which characters a font has."""
     font = _font(name, _PROBE_SIZE)
     if font is None:
         return None
-    mask = font.getmask(letter)
+    mask = font.getmask(character)
     return mask.size, bytes(mask)

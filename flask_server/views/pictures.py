@@ -25,7 +25,7 @@ def upright(upload: Upload) -> Image.Image:
         raise upload
     max_pixels = gateway().settings.max_pixels
     with g.stopwatch.stage("decode"):
-        return decoding.decode(upload, max_pixels=max_pixels, min_size=annotate.shown_size).image
+        return decoding.decode(upload, max_pixels=max_pixels, min_size=annotate.display_size).image
 
 
 def picture_answer(image: Image.Image, media_type: str, warnings: Sequence[str]) -> Response:

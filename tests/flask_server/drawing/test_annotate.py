@@ -8,7 +8,14 @@ import pytest
 from PIL import Image
 
 from flask_server.drawing import caption
-from flask_server.drawing.annotate import LONGEST, annotated, in_words, shown, shown_size, to_file
+from flask_server.drawing.annotate import (
+    MAX_SIDE,
+    annotated,
+    display_image,
+    display_size,
+    format_score,
+    to_file,
+)
 from flask_server.inference.ranking import Prediction
 from tests.flask_server.conftest import draw
 
@@ -34,7 +41,7 @@ def test_nothing_of_the_picture_is_hidden(size: tuple[int, int]) -> None:
 
     result = drawn(image, CAT)
 
-    picture = shown(image)
+    picture = display_image(image)
     left = (result.width - picture.width) // 2
     part = result.crop((left, 0, left + picture.width, picture.height))
     assert part.tobytes() == picture.tobytes()
@@ -65,8 +72,8 @@ def luminance(color: caption.Color) -> float:
 @pytest.mark.parametrize(
     ("ink", "ground"),
     [
-        *product([caption.INK], [caption.GROUND, caption.TRACK, caption.BAR]),
-        *product([caption.MUTED, caption.WARNING], [caption.GROUND]),
+        *product([caption.INK], [caption.BACKGROUND, caption.TRACK, caption.BAR]),
+        *product([caption.MUTED, caption.WARNING], [caption.BACKGROUND]),
     ],
 )
 def test_text_has_contrast(ink: caption.Color, ground: caption.Color) -> None:
@@ -88,8 +95,8 @@ def test_text_has_contrast(ink: caption.Color, ground: caption.Color) -> None:
         pytest.param((10_000, 10_000), (1060, 1060), id="100 megapixels"),
     ],
 )
-def test_shown_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert shown_size(size) == expected
+def test_display_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert display_size(size) == expected
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9000), (9000, 1), (2000, 2000), (10_000, 10_000)])
@@ -98,14 +105,14 @@ def test_the_whole_answer_is_bounded(size: tuple[int, int]) -> None:
 
     result = drawn(Image.new("L", size), *many, notices=("a long warning " * 100,) * 3)
 
-    assert max(result.size) <= LONGEST
-    assert result.width >= caption.LEAST_WIDTH
+    assert max(result.size) <= MAX_SIDE
+    assert result.width >= caption.MIN_WIDTH
 
 
 def test_tiny_pictures_keep_their_hard_pixels() -> None:
     image = Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8))
 
-    colors = shown(image).getcolors()
+    colors = display_image(image).getcolors()
 
     assert colors is not None
     assert sorted(colors) == [(240 * 480, (0, 0, 0)), (240 * 480, (255, 255, 255))]
@@ -114,7 +121,11 @@ def test_tiny_pictures_keep_their_hard_pixels() -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
 @pytest.mark.parametrize("size", [(8, 8), (2000, 20)])
 def test_every_colour_mode_is_shown(mode: str, size: tuple[int, int]) -> None:
-    assert shown(Image.new("RGB", size, "white").convert(mode)).getpixel((5, 5)) == (255, 255, 255)
+    assert display_image(Image.new("RGB", size, "white").convert(mode)).getpixel((5, 5)) == (
+        255,
+        255,
+        255,
+    )
 
 
 def test_a_long_label_leaves_the_score_its_place() -> None:
@@ -139,7 +150,7 @@ def test_only_the_best_classes_are_drawn_and_the_rest_is_counted() -> None:
     assert below(NOISE, *many) == below(NOISE, *many[:9], last)
 
 
-def test_no_prediction_is_said_in_words() -> None:
+def test_no_prediction_is_said_format_score() -> None:
     assert below(NOISE) != below(NOISE, CAT)
 
 
@@ -161,8 +172,8 @@ def test_long_warnings_are_wrapped() -> None:
         (1234.5, "1.23e+03"),
     ],
 )
-def test_score_in_words(score: float, said: str) -> None:
-    assert in_words(score) == said
+def test_score_format_score(score: float, said: str) -> None:
+    assert format_score(score) == said
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from flask_server.drawing.fonts import Words, words
+from flask_server.drawing.fonts import DrawableText, drawable_text
 
 #: A machine without any font of its own.
 BARE: tuple[str, ...] = ()
 
 
 @pytest.mark.parametrize(
-    ("wordings", "drawn"),
+    ("alternatives", "drawn"),
     [
         pytest.param(("sports_car",), "sports_car", id="ASCII"),
         pytest.param(("gâteau à la crème", "7"), "gateau a la creme", id="without accents"),
@@ -21,14 +21,16 @@ BARE: tuple[str, ...] = ()
         pytest.param(("a\u202eb\u200bc\x00",), "abc", id="invisible characters"),
     ],
 )
-def test_a_machine_without_fonts_draws_the_next_best(wordings: tuple[str, ...], drawn: str) -> None:
-    assert words(20, *wordings, fonts=BARE).text == drawn
+def test_a_machine_without_fonts_draws_the_next_best(
+    alternatives: tuple[str, ...], drawn: str
+) -> None:
+    assert drawable_text(20, *alternatives, fonts=BARE).text == drawn
 
 
 def test_a_font_of_the_machine_draws_what_the_bundled_one_lacks() -> None:
     fonts = ("no-such-font.ttf", "DejaVuSans.ttf")
 
-    found = words(20, "gâteau", "7", fonts=fonts)
+    found = drawable_text(20, "gâteau", "7", fonts=fonts)
 
     if found.font.getname()[0] != "DejaVu Sans":
         pytest.skip("needs the font DejaVu Sans")
@@ -36,26 +38,29 @@ def test_a_font_of_the_machine_draws_what_the_bundled_one_lacks() -> None:
 
 
 def test_the_bundled_font_comes_first() -> None:
-    assert words(20, "cat").font.getname() == words(20, "cat", fonts=BARE).font.getname()
+    assert (
+        drawable_text(20, "cat").font.getname()
+        == drawable_text(20, "cat", fonts=BARE).font.getname()
+    )
 
 
 def test_short_text_stays_whole() -> None:
-    cat = words(20, "cat")
+    cat = drawable_text(20, "cat")
 
     assert cat.shortened(cat.width) is cat
 
 
 @pytest.mark.parametrize("width", [30, 60, 119, 300])
 def test_long_text_is_cut_to_the_width(width: int) -> None:
-    long = words(20, "a label that goes on " * 5)
+    long = drawable_text(20, "a label that goes on " * 5)
 
     cut = long.shortened(width)
 
     assert cut.text.endswith("...")
     assert long.text.startswith(cut.text.removesuffix("..."))
-    one_letter_more = Words(long.text[: len(cut.text) - 3 + 2] + "...", long.font)
+    one_letter_more = DrawableText(long.text[: len(cut.text) - 3 + 2] + "...", long.font)
     assert cut.width <= width < one_letter_more.width
 
 
 def test_endless_labels_cost_no_time() -> None:
-    assert len(words(20, "a" * 10_000_000).text) == 200
+    assert len(drawable_text(20, "a" * 10_000_000).text) == 200

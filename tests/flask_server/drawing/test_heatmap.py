@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flask_server.drawing.annotate import LONGEST
+from flask_server.drawing.annotate import MAX_SIDE
 from flask_server.drawing.heatmap import color_of, overlaid
 from flask_server.imaging.decoding import DecodedImage
 from flask_server.imaging.reports import report_of
@@ -127,7 +127,7 @@ def test_every_size_is_drawn_within_bounds(size: tuple[int, int], fit: str) -> N
 
     result = overlaid(Image.new("L", size), explained((0, 0), view=view))
 
-    assert max(result.size) <= LONGEST
+    assert max(result.size) <= MAX_SIDE
 
 
 def test_the_picture_shows_through() -> None:
