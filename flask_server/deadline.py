@@ -1,4 +1,4 @@
-"""Know how much time a request has left."""
+"""The deadline of a request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flask_server.errors import ServingTimeout
 
 
 class Deadline:
-    """A point in time that everything done for one request shares."""
+    """A point in time that all steps of one request share."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -24,9 +24,9 @@ class Deadline:
         return remaining
 
     def within(self, seconds: float) -> Deadline:
-        """Return a deadline that is no later, and at most ``seconds`` away; raise as ``left``."""
+        """Return the earlier one of this deadline and ``seconds`` from now; raise as ``left``."""
         return Deadline(min(seconds, self.left()), self._clock)
 
     def passed(self) -> ServingTimeout:
-        """Return the error to raise when the time is over."""
+        """Return the error to raise once the deadline has passed."""
         return ServingTimeout(f"The deadline of {self.seconds:g} s passed without an answer.")

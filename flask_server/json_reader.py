@@ -1,4 +1,7 @@
-"""Read JSON fast, as forgiving as the standard library: pictures in base64 are long texts."""
+"""Parse JSON fast, and accept all that the standard library accepts.
+
+Speed matters because images in base64 are long strings.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ import orjson
 
 
 def read_json(body: bytes) -> Any:  # noqa: ANN401 (JSON)
-    """Return the document, or raise the standard library's ValueError or RecursionError.
+    """Return the parsed document, or raise the standard library's ValueError or RecursionError.
 
-    NaN and Infinity (which Serving writes), UTF-16 and lone surrogates are read as well; whole
-    numbers beyond 64 bits come as floats.
+    NaN and Infinity (which Serving writes), UTF-16 and lone surrogates are accepted. Integers of
+    more than 64 bits become floats.
     """
     try:
         return orjson.loads(body)

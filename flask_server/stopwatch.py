@@ -1,4 +1,4 @@
-"""Measure where the milliseconds of one request go, for the ``Server-Timing`` header."""
+"""Measure how long each stage of a request takes, for ``Server-Timing`` and the metrics."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Every stage, in the order in which a request passes them.
+#: All stages in the order of a request.
 STAGES = ("decode", "preprocess", "serving", "postprocess")
 
 
 class Stopwatch:
-    """Adds up the seconds spent in each stage, and in all since it was made.
+    """Adds up the seconds of each stage, and the seconds since its creation.
 
-    Only the thread that made it counts: what others do for the request passes at the same time.
+    Only the thread that created it counts: the other threads work for the request in parallel, so
+    that their time would be counted twice.
     """
 
     def __init__(self) -> None:
@@ -24,7 +25,7 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count the time inside the ``with`` block for this stage."""
+        """Add the duration of the ``with`` block to this stage."""
         start = time.perf_counter()
         try:
             yield
@@ -34,6 +35,6 @@ class Stopwatch:
 
     def header(self) -> str:
         """Return the value of a ``Server-Timing`` header, in milliseconds."""
-        passed = {name: self.seconds[name] for name in STAGES if name in self.seconds}
-        passed["total"] = time.perf_counter() - self._start
-        return ", ".join(f"{name};dur={spent * 1000:.2f}" for name, spent in passed.items())
+        durations = {name: self.seconds[name] for name in STAGES if name in self.seconds}
+        durations["total"] = time.perf_counter() - self._start
+        return ", ".join(f"{name};dur={spent * 1000:.2f}" for name, spent in durations.items())
