@@ -137,7 +137,7 @@ def decode(data: bytes, *, max_pixels: int, min_size: MinSize | None = None) -> 
     found = sniff(data)
     if found is None or found not in FORMATS:
         received = "of no known format" if found is None else found
-        raise UnsupportedImage(f"The picture is {received}; allowed are {', '.join(FORMATS)}.")
+        raise UnsupportedImage(f"The image is {received}; allowed are {', '.join(FORMATS)}.")
     if found == "JPEG":
         _check_scans(data)
     try:
@@ -145,7 +145,7 @@ def decode(data: bytes, *, max_pixels: int, min_size: MinSize | None = None) -> 
             _check_size(image, max_pixels)
             return _upright(image, found, min_size)
     except _DAMAGE_ERRORS as error:
-        raise CorruptImage(f"The {found} picture is damaged.") from error
+        raise CorruptImage(f"The {found} image is damaged.") from error
 
 
 def sniff(data: bytes) -> str | None:
@@ -174,7 +174,7 @@ def _check_scans(data: bytes) -> None:
     """Refuse a JPEG with many scans: a scan has a dozen bytes and takes as long as an image."""
     scans = data.count(_START_OF_SCAN)
     if scans > MAX_SCANS:
-        raise ImageTooLarge(f"The JPEG picture has {scans} scans; at most {MAX_SCANS} are allowed.")
+        raise ImageTooLarge(f"The JPEG image has {scans} scans; at most {MAX_SCANS} are allowed.")
 
 
 def _upright(image: Image.Image, format_name: str, min_size: MinSize | None) -> DecodedImage:
