@@ -22,7 +22,8 @@ pytestmark = [
     ),
 ]
 
-Box = tuple[float, float, float, float]
+#: (left, top, right, bottom) as shares of the width and height of an image.
+RelativeBox = tuple[float, float, float, float]
 
 URL = "/models/ImageClassifier/explain"
 #: Left, top, right and bottom of the car, in the 2208 x 1000 pixels of its picture.
@@ -50,8 +51,8 @@ def explained(client: FlaskClient, data: bytes, query: str = "") -> dict[str, An
     return body
 
 
-def heat_inside(body: dict[str, Any], box: Box) -> float:
-    """Which share of the positive heat lies inside a box, given in shares of the picture."""
+def heat_inside(body: dict[str, Any], box: RelativeBox) -> float:
+    """Return the share of the positive heat that lies inside the box."""
     left, top, right, bottom = (round(part * 800) for part in box)
     grid = np.clip(np.array(body["grid"], np.float32), 0, None)
     fine = np.asarray(Image.fromarray(grid).resize((800, 800), Image.Resampling.BOX))
@@ -75,7 +76,7 @@ def test_the_car_has_more_heat_than_its_surroundings(client: FlaskClient) -> Non
     assert inside / area > 2 * (1 - inside) / (1 - area), "heat per pixel"
 
 
-def drive_to(place: tuple[int, int], color: str) -> tuple[bytes, Box]:
+def drive_to(place: tuple[int, int], color: str) -> tuple[bytes, RelativeBox]:
     """The car, at a sixth of the picture's area, and the box in which it stands."""
     car = Image.open(io.BytesIO(photo())).resize((1000, 453))
     street = Image.new("RGB", (1600, 1200), color)
