@@ -11,7 +11,15 @@ import math
 import re
 from typing import Any, Final
 
-from model_server.codec.json_numbers import NUMBER, RUN, double, integer, read_run
+from model_server.codec.json_numbers import (
+    LIST_RUN,
+    NUMBER,
+    RUN,
+    double,
+    integer,
+    read_list_run,
+    read_run,
+)
 from model_server.errors import InvalidArgument
 
 _BYTE_ORDER_MARK: Final = re.compile(rb"\xef?\xbb?\xbf?")
@@ -67,6 +75,7 @@ class _Parser:
     def __init__(self, text: bytes) -> None:
         self.text = text
         self.values = 0
+        self.faulty_until = 0
         self.at = _matched(_BYTE_ORDER_MARK, text, 0).end()
 
     def document(self) -> Any:  # noqa: ANN401 - any JSON value
@@ -86,10 +95,10 @@ class _Parser:
                 stack.pop()
                 fresh = False
                 continue
-            value = self.item(stack[-1])
-            fresh = isinstance(value, list | JsonObject)
-            if fresh:
-                stack.append(value)
+            opened = self.item(stack[-1])
+            fresh = opened is not None
+            if opened is not None:
+                stack.append(opened)
 
     def closes(self, container: list[Any] | JsonObject, fresh: bool) -> bool:
         """Step over the closing bracket, or over the comma that is due."""
@@ -104,20 +113,45 @@ class _Parser:
             self.at += 1
         return False
 
-    def item(self, container: list[Any] | JsonObject) -> Any:  # noqa: ANN401 - any JSON value
-        if isinstance(container, list):
-            self.next()
-            run = RUN.match(self.text, self.at)
-            if run:
-                self.at = run.end()
-                container += read_run(run[0])
-            else:
-                container.append(self.value())
-            return container[-1]
-        name = self.name()
-        value = self.value()
-        container.add(name, value)
-        return value
+    def item(self, container: list[Any] | JsonObject) -> list[Any] | JsonObject | None:
+        """Read the next member, or several; return the container that the member opens, if any."""
+        if isinstance(container, JsonObject):
+            name = self.name()
+            value = self.value()
+            container.add(name, value)
+        elif self.run(container):
+            return None
+        else:
+            value = self.value()
+            container.append(value)
+        return value if isinstance(value, list | JsonObject) else None
+
+    def run(self, items: list[Any]) -> bool:
+        """Append the run of numbers, or of short lists of numbers, that starts here, if any."""
+        self.next()
+        match = RUN.match(self.text, self.at)
+        if match is None:
+            return self.list_run(items)
+        self.at = match.end()
+        items += read_run(match[0])
+        return True
+
+    def list_run(self, items: list[Any]) -> bool:
+        """Append the run of short lists that starts here; False if there is none without fault.
+
+        The text of a run that has a fault is not tried again, so time grows with the text only.
+        """
+        match = LIST_RUN.match(self.text, self.at) if self.at >= self.faulty_until else None
+        if match is None:
+            return False
+        lists = read_list_run(match[0])
+        if lists is None or self.values + len(lists) > MAX_VALUES:
+            self.faulty_until = match.end()
+            return False
+        self.at = match.end()
+        self.values += len(lists)
+        items += lists
+        return True
 
     def name(self) -> str:
         if self.next() != b'"':

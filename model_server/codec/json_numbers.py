@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any, Final
+
+import orjson
 
 #: A number: sign, whole part, fraction and exponent; the last two may lack their digits.
 NUMBER: Final = re.compile(rb"(-?)(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]*)?")
 
 _BIGGEST_EXPONENT: Final = 308
-#: Up to some thousand common numbers with commas between; they are left to the standard library,
-#: in pieces, so that other threads go on meanwhile. Not possessive: in Python 3.11.2, as Debian has
-#: it, such a repetition may end inside of a round.
+#: Up to some thousand common numbers with commas between them. The bound is there because other
+#: threads wait while a regular expression or orjson runs. The repetition is not possessive: Python
+#: 3.11.2, which Debian ships, can end a possessive repetition within a number.
 _PLAIN_NUMBER: Final = (
     rb"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,60})?(?:[eE][+-]?[0-9]{1,2})?(?=[ \t\r\n,\]])"
 )
 RUN: Final = re.compile(rb"%b(?:[ \t\r\n]*,[ \t\r\n]*%b){0,4000}" % (_PLAIN_NUMBER, _PLAIN_NUMBER))
+#: Up to some hundred short lists, such as pixels, of characters that numbers consist of.
+_SHORT_LIST: Final = rb"\[[-+.0-9eE, \t\r\n]{0,1000}\]"
+LIST_RUN: Final = re.compile(rb"%b(?:[ \t\r\n]*,[ \t\r\n]*%b){0,300}" % (_SHORT_LIST, _SHORT_LIST))
 
 
 def read_run(text: bytes) -> list[Any]:
-    """Return the numbers of a run."""
-    numbers: list[Any] = json.loads(b"[%b]" % text)
+    """Return the numbers of a text that RUN matches."""
+    numbers: list[Any] = orjson.loads(b"[%b]" % text)
     return numbers
+
+
+def read_list_run(text: bytes) -> list[Any] | None:
+    """Return the lists of a text that LIST_RUN matches; None if they may hold a mistake."""
+    if may_have_zero_with_exponent(text):
+        return None
+    try:
+        lists: list[Any] = orjson.loads(b"[%b]" % text)
+    except orjson.JSONDecodeError:
+        return None
+    return lists
+
+
+def may_have_zero_with_exponent(text: bytes) -> bool:
+    """Tell whether there may be a number such as ``0e400``: an error, but 0 for orjson."""
+    return any(
+        head.endswith(b"0")
+        for mark in (b"e", b"E")
+        if mark in text
+        for head in text.split(mark)[:-1]
+    )
 
 
 def integer(digits: bytes) -> int | float | None:

@@ -11,7 +11,10 @@ from typing import Any, Final
 
 import pybase64
 
-from model_server.codec.float_arrays import Doubt
+
+class FastPathMiss(Exception):
+    """A fast reader does not apply to this body; the exact parser must read it."""
+
 
 #: As much as any indentation; megabytes of it would keep other threads waiting.
 _SPACE: Final = rb"[ \t\r\n]{0,64}"
@@ -32,21 +35,21 @@ _MANY: Final = 1 << 10
 
 
 def read_pictures(body: bytes) -> dict[str, Any]:
-    """Return the document with bytes in place of each ``{"b64": "…"}``, or raise Doubt."""
+    """Return the document with bytes in place of each ``{"b64": "…"}``, or raise FastPathMiss."""
     head = _HEAD.match(body)
     if head is None:
-        raise Doubt
+        raise FastPathMiss
     pictures: list[bytes] = []
     before: re.Match[bytes] | None = head
     while before is not None:
         start = before.end()
         end = body.find(b'"', start)
         if end < 0 or len(pictures) == _MANY:
-            raise Doubt
+            raise FastPathMiss
         pictures.append(_decoded(memoryview(body)[start:end]))
         before = _BETWEEN.match(body, end)
     if not _TAIL.match(body, end):
-        raise Doubt
+        raise FastPathMiss
     return {"signature_name": (head[1] or b"").decode("ascii"), "instances": pictures}
 
 
@@ -54,4 +57,4 @@ def _decoded(text: memoryview) -> bytes:
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError as error:
-        raise Doubt from error
+        raise FastPathMiss from error

@@ -14,7 +14,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from model_server.codec.exact_parser import JsonObject
-from model_server.codec.float_arrays import NumberBlock
 from model_server.codec.json_writer import members, quote_value
 from model_server.engines.protocol import TensorInfo, Tensors
 from model_server.errors import InvalidArgument, ModelServerError
@@ -83,8 +82,6 @@ def _column(value: Object, name: str, info: TensorInfo) -> NDArray[Any]:
 
 def _from_rows(document: Object, inputs: Inputs) -> Tensors:
     rows = document["instances"]
-    if isinstance(rows, NumberBlock) and len(inputs) == 1:
-        return {name: tensor(rows, info.dtype) for name, info in inputs.items()}
     if not isinstance(rows, list):
         raise InvalidArgument(
             f"JSON Value: {quote_value(document)} Expecting 'instances' to be an list/array"

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from model_server.codec.base64_text import decode
 from model_server.codec.dtypes import numpy_dtype
-from model_server.codec.float_arrays import Doubt, NumberBlock
 from model_server.codec.json_writer import quote_value, type_name
 from model_server.errors import InvalidArgument, Unimplemented
 
@@ -68,13 +67,9 @@ def tensor(value: Json, dtype: str) -> NDArray[Any]:
 
 def regular(value: Json, dtype: str) -> NDArray[Any]:
     """Convert a value whose lists are all of equal length, or raise Irregular."""
-    if isinstance(value, NumberBlock):
-        return _from_block(value, dtype)
     shape = shape_of(value)
     if len(shape) > MAX_RANK:
         raise Irregular
-    if shape and value and all(isinstance(item, NumberBlock) for item in value):
-        return _stacked([_from_block(item, dtype) for item in value])
     flat = [value]
     for size in shape:
         if set(map(type, flat)) != {list} or set(map(len, flat)) != {size}:
@@ -83,24 +78,6 @@ def regular(value: Json, dtype: str) -> NDArray[Any]:
     if not _all_fit(flat, dtype):
         raise Irregular
     return build([_converted(leaf) for leaf in flat] if dtype == "string" else flat, shape, dtype)
-
-
-def _from_block(block: NumberBlock, dtype: str) -> NDArray[Any]:
-    if dtype == "float":
-        return narrowed(block.values, dtype)
-    if dtype not in _RANGES or not block.whole:
-        raise Doubt
-    integers = block.values.astype(np.int64)
-    least, most = _RANGES[dtype]
-    if integers.min() < least or integers.max() > most:
-        raise Doubt
-    return integers.astype(numpy_dtype(dtype))
-
-
-def _stacked(arrays: list[NDArray[Any]]) -> NDArray[Any]:
-    if len({array.shape for array in arrays}) > 1:
-        raise Doubt
-    return np.stack(arrays)
 
 
 def _all_fit(flat: list[Json], dtype: str) -> bool:

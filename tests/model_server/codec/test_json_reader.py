@@ -1,20 +1,28 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+from unittest import mock
 
-import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_server.codec import exact_parser
+from model_server.codec import exact_parser, json_reader
 from model_server.codec.exact_parser import JsonObject
-from model_server.codec.float_arrays import Doubt, NumberBlock
 from model_server.codec.json_reader import Document, read
-from model_server.errors import InvalidArgument
+from model_server.codec.json_writer import members
+from model_server.codec.picture_bodies import FastPathMiss
+from model_server.engines.protocol import TensorInfo
+from model_server.errors import InvalidArgument, ModelServerError
+from model_server.rest import predict_request
 
 LONG = list(range(3000))
+NEVER = re.compile(rb"(?!)")
 
 
 def as_is(document: dict[str, Any]) -> dict[str, Any]:
@@ -95,44 +103,38 @@ def test_what_python_would_accept_is_refused(body: bytes) -> None:
         Document(body)
 
 
-def test_a_long_list_of_numbers_becomes_an_array() -> None:
-    body = json.dumps({"name": "x", "list": LONG, "more": [{"y": [[0.5] * 3000]}]}).encode()
-
-    document = Document(body).read(as_is)
-
-    assert isinstance(document["list"], NumberBlock)
-    assert document["list"].values.tolist() == LONG
-    assert document["more"][0]["y"].values.shape == (1, 3000)
-    assert document["name"] == "x"
-
-
 @pytest.mark.parametrize(
     "body",
     [
         pytest.param(json.dumps({"list": [*LONG, [1]]}).encode(), id="ragged"),
         pytest.param(json.dumps({"list": [LONG, "x"]}).encode(), id="a string in a list"),
         pytest.param(json.dumps({"text": str(LONG)}).encode(), id="numbers in a string"),
-        pytest.param(json.dumps({"a": "\1", "list": LONG}).encode(), id="the mark itself"),
         pytest.param(json.dumps({"a": '"', "text": str(LONG)}).encode(), id="an escaped quote"),
+        pytest.param(json.dumps({"a": [[[0.5, 1, -2e-5]] * 700] * 2}).encode(), id="pixels"),
+        pytest.param(b'{"a":[' + b"1," * 3000 + b"1]" + b" " * 5000 + b"}", id="spaces at the end"),
     ],
 )
-def test_other_long_bodies_are_read_in_the_common_way(body: bytes) -> None:
+def test_long_bodies_are_read_as_python_reads_them(body: bytes) -> None:
     assert Document(body).read(as_is) == json.loads(body)
+    assert exact_parser.parse(body) == json.loads(body)
 
 
-@pytest.mark.parametrize("failure", [Doubt(), InvalidArgument("not with blocks")])
-def test_work_that_fails_on_arrays_is_done_again_on_lists(failure: Exception) -> None:
-    document = Document(json.dumps({"list": LONG}).encode())
+@pytest.mark.parametrize("work_fails_on", [bytes, dict])
+def test_work_that_fails_on_image_bytes_is_done_again_on_json(work_fails_on: type) -> None:
+    document = Document(b'{"instances": [{"b64": "YWJj"}]}')
     seen = []
 
     def work(reading: dict[str, Any]) -> object:
-        seen.append(type(reading["list"]))
-        if isinstance(reading["list"], NumberBlock):
-            raise failure
-        return reading["list"]
+        [instance] = reading["instances"]
+        seen.append(type(instance))
+        if isinstance(instance, work_fails_on):
+            raise InvalidArgument("not this one")
+        return instance
 
-    assert document.read(work) == LONG
-    assert seen == [NumberBlock, list]
+    with suppress(InvalidArgument):
+        document.read(work)
+
+    assert seen == ([bytes, dict] if work_fails_on is bytes else [bytes])
 
 
 def test_a_mistake_behind_a_long_list_is_found_at_its_offset() -> None:
@@ -144,10 +146,97 @@ def test_a_mistake_behind_a_long_list_is_found_at_its_offset() -> None:
     assert caught.value.message.endswith(f"at offset: {len(body) - 2}")
 
 
-def test_arrays_hold_what_lists_would_hold() -> None:
-    pixels = np.random.default_rng(7).normal(size=(40, 40, 3)).round(4)
-    body = json.dumps({"x": pixels.tolist()}).encode()
+NUMBERS = st.sampled_from(
+    ["0", "-0", "-0.0", "1.5", "1.", "0e5", "0.0e400", "1e400", "9" * 20, "01", "NaN", "2e-05"]
+)
+SCALARS = NUMBERS | st.sampled_from(['"x"', '"\\""', '""', "null", "true", "{}", "[]"])
+JSON_TEXTS = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.tuples(inner, st.sampled_from([2, 40])).map(
+            lambda pair: f"[{','.join([pair[0]] * pair[1])}]"
+        )
+        | st.tuples(inner, inner).map(lambda pair: f'{{"a": {pair[0]}, "b":\n{pair[1]}}}')
+        | st.tuples(inner, inner).map(lambda pair: f'{{"a": {pair[0]}, "a":{pair[1]}}}')
+    ),
+    max_leaves=6,
+)
+INSERTED = st.text('0.eE-+,:[]{}" \n\\x', max_size=2)
 
-    block = Document(body).read(as_is)["x"]
 
-    assert (block.values.astype(np.float32) == pixels.astype(np.float32)).all()
+@st.composite
+def damaged_bodies(draw: st.DrawFn) -> bytes:
+    """Return a predict body with a few bytes replaced, and perhaps without its end."""
+    name = draw(st.sampled_from(["instances", "inputs", "signature_name"]))
+    body = f'{{"{name}": {draw(JSON_TEXTS)}}}'
+    start = draw(st.integers(0, len(body)))
+    end = draw(st.integers(start, min(start + 2, len(body))))
+    body = body[:start] + draw(INSERTED) + body[end:] + draw(st.sampled_from(["", " " * 99, "x"]))
+    return body[: draw(st.just(len(body)) | st.integers(0, len(body)))].encode()
+
+
+@settings(deadline=None)
+@given(damaged_bodies())
+def test_the_readers_agree(body: bytes) -> None:
+    with mock.patch.multiple(exact_parser, RUN=NEVER, LIST_RUN=NEVER):
+        exact = outcome(exact_parser.parse, body)
+
+    assert outcome(exact_parser.parse, body) == exact
+    assert outcome(read, body) == exact
+
+
+@settings(deadline=None)
+@given(damaged_bodies(), st.sampled_from(["float", "double", "int32", "uint8", "bool", "string"]))
+def test_tensors_do_not_depend_on_the_reader(body: bytes, dtype: str) -> None:
+    inputs = {"x": TensorInfo("x:0", dtype, None)}
+
+    fast = outcome(lambda body: tensors(Document(body), inputs), body)
+    with (
+        mock.patch.multiple(exact_parser, RUN=NEVER, LIST_RUN=NEVER),
+        mock.patch.object(json_reader, "read_pictures", side_effect=FastPathMiss),
+        mock.patch.object(json_reader, "_read_common", side_effect=FastPathMiss),
+    ):
+        assert fast == outcome(lambda body: tensors(Document(body), inputs), body)
+
+
+@settings(deadline=None)
+@given(damaged_bodies())
+def test_the_number_of_steps_is_bounded_by_the_size_of_the_body(body: bytes) -> None:
+    steps = 0
+
+    def count(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+        assert steps < 100 * (len(body) + 10)
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        outcome(Document, body)
+    finally:
+        sys.setprofile(before)
+
+
+def tensors(document: Document, inputs: predict_request.Inputs) -> object:
+    """Return type, shape and bytes of each tensor."""
+    arrays = document.read(lambda reading: predict_request.tensors(reading, inputs))
+    return {name: (array.dtype, array.shape, array.tolist()) for name, array in arrays.items()}
+
+
+def outcome(work: Callable[[bytes], object], body: bytes) -> str:
+    """Return the result, members with repeated names included, or the error."""
+    try:
+        value = work(body)
+    except ModelServerError as error:
+        return str(error)
+    return f"{value!r} {quote_all(value)}"
+
+
+def quote_all(value: object) -> list[object]:
+    """Return the members of all objects in order."""
+    if isinstance(value, list):
+        return [quote_all(item) for item in value]
+    if isinstance(value, dict):
+        return [(name, quote_all(item)) for name, item in members(value)]
+    return []

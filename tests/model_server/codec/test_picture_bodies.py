@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_server.codec import exact_parser, json_reader
-from model_server.codec.float_arrays import Doubt
 from model_server.codec.json_reader import Document
-from model_server.codec.picture_bodies import read_pictures
+from model_server.codec.picture_bodies import FastPathMiss, read_pictures
 from model_server.engines.protocol import TensorInfo
 from model_server.errors import ModelServerError
 from model_server.rest import predict_request
@@ -65,7 +64,7 @@ def test_pictures_become_bytes(
     ],
 )
 def test_all_else_is_left_to_others(body: bytes) -> None:
-    with pytest.raises(Doubt):
+    with pytest.raises(FastPathMiss):
         read_pictures(body)
 
 
@@ -123,5 +122,5 @@ def _outcome(body: bytes, inputs: predict_request.Inputs) -> object:
 
 def _outcome_without(body: bytes, inputs: predict_request.Inputs) -> object:
     """Return the same, read as other bodies are."""
-    with mock.patch.object(json_reader, "read_pictures", side_effect=Doubt):
+    with mock.patch.object(json_reader, "read_pictures", side_effect=FastPathMiss):
         return _outcome(body, inputs)
