@@ -26,7 +26,7 @@ from benchmarks.processes import ROOT, free_port
 from model_server.codec.json_reader import Document
 from model_server.engines.protocol import TensorInfo
 from model_server.rest import predict_request
-from model_server.rest.predict_response import row_answer
+from model_server.rest.predict_response import row_body
 
 SHAPES = ((1, 299, 299, 3), (8, 299, 299, 3), (1, 192, 192, 3), (1, 1000))
 INPUTS = {"x": TensorInfo("x:0", "float", None)}
@@ -97,7 +97,7 @@ def read(body: bytes) -> object:
 def measure_writing(turns: int) -> None:
     """Time the answer for the scores of 1000 classes."""
     scores = np.random.default_rng(0).dirichlet(np.ones(1000)).astype(np.float32)[None]
-    milliseconds = best_ms(lambda: row_answer({"scores": scores}), turns * 20)
+    milliseconds = best_ms(lambda: row_body({"scores": scores}), turns * 20)
     print(f"write 1000 floats: {milliseconds:.3f} ms")
 
 

@@ -89,7 +89,7 @@ class Server:
         host, port = self._flags["rest_api_host"], self._flags["rest_api_port"]
         threads = self._flags["rest_api_num_threads"]
         try:
-            return HttpServer(host, port, self._rest.answer, threads=threads)
+            return HttpServer(host, port, self._rest.respond, threads=threads)
         except OSError as error:
             raise Unavailable(
                 f"Failed to start HTTP Server at {host}:{port}: {error.strerror}."

@@ -36,7 +36,7 @@ from model_server.codec.json_reader import Document
 from model_server.engines.protocol import TensorInfo
 from model_server.engines.raw_pixels import check_pixels, scaler
 from model_server.rest import predict_request
-from model_server.rest.predict_response import row_answer
+from model_server.rest.predict_response import row_body
 
 Step = Callable[[], object]
 _REPEATS = 5
@@ -91,7 +91,7 @@ def _gateway_steps(fixture: Fixture) -> dict[str, Step]:
     )
     picture = decode().image
     pixels = to_pixels(picture, spec.input)
-    reply = row_answer({"scores": _scores(spec)})
+    reply = row_body({"scores": _scores(spec)})
     rows = json.loads(reply)["predictions"]
     [scores] = read_scores(rows, count=1, classes=spec.output.classes)
     ranked = rank(scores, spec, resolve(DEFAULT_OPTIONS, spec))
@@ -125,7 +125,7 @@ def _server_steps(fixture: Fixture) -> dict[str, Step]:
             lambda reading: predict_request.tensors(reading, inputs)
         ),
         "scale": lambda: scaled(strings),
-        "write the scores' JSON": lambda: row_answer(outputs),
+        "write the scores' JSON": lambda: row_body(outputs),
     }
 
 

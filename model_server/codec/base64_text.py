@@ -10,7 +10,7 @@ import pybase64
 from model_server.errors import InvalidArgument
 
 _SPACE: Final = re.compile(r"[ \t\n\v\f\r]+")
-_SHAPE: Final = re.compile(r"([A-Za-z0-9+/]*)([=.]*)")
+_DIGITS_AND_PADDING: Final = re.compile(r"([A-Za-z0-9+/]*)([=.]*)")
 
 
 def decode(text: str) -> bytes:
@@ -18,19 +18,19 @@ def decode(text: str) -> bytes:
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError:
-        return _decode_patiently(text)
+        return _decode_tolerantly(text)
 
 
-def _decode_patiently(text: str) -> bytes:
-    match = _SHAPE.fullmatch(_SPACE.sub("", text))
+def _decode_tolerantly(text: str) -> bytes:
+    match = _DIGITS_AND_PADDING.fullmatch(_SPACE.sub("", text))
     if match is None:
-        raise _undecodable()
+        raise _decode_error()
     digits, padding = match.groups()
     missing = -len(digits) % 4
     if missing == 3 or len(padding) not in (0, missing):
-        raise _undecodable()
+        raise _decode_error()
     return pybase64.b64decode(digits + "=" * missing)
 
 
-def _undecodable() -> InvalidArgument:
+def _decode_error() -> InvalidArgument:
     return InvalidArgument("Unable to base64 decode")

@@ -24,7 +24,7 @@ from model_server.errors import InvalidArgument
 
 _BYTE_ORDER_MARK: Final = re.compile(rb"\xef?\xbb?\xbf?")
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
-_PLAIN: Final = re.compile(rb'[^"\\\x00-\x1f]*')
+_UNESCAPED: Final = re.compile(rb'[^"\\\x00-\x1f]*')
 _HEX4: Final = re.compile(rb"[0-9a-fA-F]{4}")
 _ESCAPES: Final = {
     ord(escape): plain for escape, plain in zip('"/\\bfnrt', b'"/\\\b\f\n\r\t', strict=True)
@@ -34,7 +34,7 @@ _LITERALS: Final = {b"n": (b"null", None), b"t": (b"true", True), b"f": (b"false
 #: Each costs microseconds and up to some hundred bytes; numbers in runs cost next to nothing.
 MAX_VALUES: Final = 4_000_000
 
-_EMPTY = "The document is empty."
+_NO_DOCUMENT = "The document is empty."
 _INVALID = "Invalid value."
 _NO_NAME = "Missing a name for object member."
 _NO_COLON = "Missing a colon after a name of object member."
@@ -76,11 +76,11 @@ class _Parser:
         self.text = text
         self.values = 0
         self.faulty_until = 0
-        self.at = _matched(_BYTE_ORDER_MARK, text, 0).end()
+        self.offset = _match(_BYTE_ORDER_MARK, text, 0).end()
 
     def document(self) -> Any:  # noqa: ANN401 - any JSON value
-        if self.next() in (b"", b"\0", b"]", b"}", b",", b":"):
-            raise self.error(_EMPTY)
+        if self.peek() in (b"", b"\0", b"]", b"}", b",", b":"):
+            raise self.error(_NO_DOCUMENT)
         value = self.value()
         if isinstance(value, list | JsonObject):
             self.fill(value)
@@ -103,14 +103,14 @@ class _Parser:
     def closes(self, container: list[Any] | JsonObject, fresh: bool) -> bool:
         """Step over the closing bracket, or over the comma that is due."""
         is_list = isinstance(container, list)
-        character = self.next()
+        character = self.peek()
         if character == (b"]" if is_list else b"}"):
-            self.at += 1
+            self.offset += 1
             return True
         if not fresh:
             if character != b",":
                 raise self.error(_NO_SQUARE if is_list else _NO_CURLY)
-            self.at += 1
+            self.offset += 1
         return False
 
     def item(self, container: list[Any] | JsonObject) -> list[Any] | JsonObject | None:
@@ -128,11 +128,11 @@ class _Parser:
 
     def run(self, items: list[Any]) -> bool:
         """Append the run of numbers, or of short lists of numbers, that starts here, if any."""
-        self.next()
-        match = RUN.match(self.text, self.at)
+        self.peek()
+        match = RUN.match(self.text, self.offset)
         if match is None:
             return self.list_run(items)
-        self.at = match.end()
+        self.offset = match.end()
         items += read_run(match[0])
         return True
 
@@ -141,39 +141,39 @@ class _Parser:
 
         The text of a run that has a fault is not tried again, so time grows with the text only.
         """
-        match = LIST_RUN.match(self.text, self.at) if self.at >= self.faulty_until else None
+        match = LIST_RUN.match(self.text, self.offset) if self.offset >= self.faulty_until else None
         if match is None:
             return False
         lists = read_list_run(match[0])
         if lists is None or self.values + len(lists) > MAX_VALUES:
             self.faulty_until = match.end()
             return False
-        self.at = match.end()
+        self.offset = match.end()
         self.values += len(lists)
         items += lists
         return True
 
     def name(self) -> str:
-        if self.next() != b'"':
+        if self.peek() != b'"':
             raise self.error(_NO_NAME)
         name = self.string()
-        if self.next() != b":":
+        if self.peek() != b":":
             raise self.error(_NO_COLON)
-        self.at += 1
-        self.next()
+        self.offset += 1
+        self.peek()
         return name
 
     def value(self) -> Any:  # noqa: ANN401 - any JSON value
         self.count_value()
-        character = self.text[self.at : self.at + 1]
+        character = self.text[self.offset : self.offset + 1]
         if character == b'"':
             return self.string()
         if character in (b"[", b"{"):
-            self.at += 1
+            self.offset += 1
             return [] if character == b"[" else JsonObject()
         if character in _LITERALS:
-            word, value = _LITERALS[character]
-            self.word(word)
+            literal, value = _LITERALS[character]
+            self.literal(literal)
             return value
         return self.number()
 
@@ -182,15 +182,15 @@ class _Parser:
         if self.values > MAX_VALUES:
             raise self.error(f"More than {MAX_VALUES} values besides runs of numbers.")
 
-    def word(self, word: bytes) -> None:
-        """Step over a word letter by letter; the error points at the first letter that differs."""
-        for letter in word:
-            if self.text[self.at : self.at + 1] != bytes((letter,)):
+    def literal(self, literal: bytes) -> None:
+        """Step over a literal; an error points at the first letter that differs."""
+        for letter in literal:
+            if self.text[self.offset : self.offset + 1] != bytes((letter,)):
                 raise self.error(_INVALID)
-            self.at += 1
+            self.offset += 1
 
     def number(self) -> float | int:
-        start = self.at
+        start = self.offset
         match = NUMBER.match(self.text, start)
         if match is None:
             return self.not_finite()
@@ -199,44 +199,44 @@ class _Parser:
             raise self.error(_NO_FRACTION, match.end(3))
         if exponent is not None and not exponent[-1:].isdigit():
             raise self.error(_NO_EXPONENT, match.end(4))
-        self.at = match.end()
+        self.offset = match.end()
         number = double(match) if fraction or exponent else integer(sign + whole)
         if number is None:
             raise self.error(_TOO_BIG, start)
         return number
 
     def not_finite(self) -> float:
-        minus = self.text[self.at : self.at + 1] == b"-"
-        self.at += minus
-        character = self.text[self.at : self.at + 1]
+        minus = self.text[self.offset : self.offset + 1] == b"-"
+        self.offset += minus
+        character = self.text[self.offset : self.offset + 1]
         if character == b"N":
-            self.word(b"NaN")
+            self.literal(b"NaN")
             return math.nan
         if character != b"I":
             raise self.error(_INVALID)
-        self.word(b"Inf")
-        if self.text[self.at : self.at + 1] == b"i":
-            self.word(b"inity")
+        self.literal(b"Inf")
+        if self.text[self.offset : self.offset + 1] == b"i":
+            self.literal(b"inity")
         return -math.inf if minus else math.inf
 
     def string(self) -> str:
-        self.at += 1
+        self.offset += 1
         pieces = []
         while True:
-            match = _matched(_PLAIN, self.text, self.at)
-            self.at = match.end()
+            match = _match(_UNESCAPED, self.text, self.offset)
+            self.offset = match.end()
             pieces.append(match[0])
-            character = self.text[self.at : self.at + 1]
+            character = self.text[self.offset : self.offset + 1]
             if character == b'"':
-                self.at += 1
+                self.offset += 1
                 return b"".join(pieces).decode("utf-8", "surrogateescape")
             if character != b"\\":
                 raise self.error(_NO_QUOTE if character in (b"", b"\0") else _BAD_ESCAPE)
             pieces.append(self.escape())
 
     def escape(self) -> bytes:
-        start = self.at
-        self.at += 2
+        start = self.offset
+        self.offset += 2
         character = self.text[start + 1 : start + 2]
         if character == b"u":
             return chr(self.code_point(start)).encode("utf-8", "surrogatepass")
@@ -248,32 +248,32 @@ class _Parser:
         high = self.hex4(start)
         if not 0xD800 <= high <= 0xDBFF:
             return high
-        if self.text[self.at : self.at + 2] != b"\\u":
+        if self.text[self.offset : self.offset + 2] != b"\\u":
             raise self.error(_BAD_SURROGATE, start)
-        self.at += 2
+        self.offset += 2
         low = self.hex4(start)
         if not 0xDC00 <= low <= 0xDFFF:
             raise self.error(_BAD_SURROGATE, start)
         return ((high - 0xD800) << 10 | (low - 0xDC00)) + 0x10000
 
     def hex4(self, start: int) -> int:
-        match = _HEX4.match(self.text, self.at)
+        match = _HEX4.match(self.text, self.offset)
         if match is None:
             raise self.error(_BAD_HEX, start)
-        self.at += 4
+        self.offset += 4
         return int(match[0], 16)
 
-    def next(self) -> bytes:
+    def peek(self) -> bytes:
         """Step over white space and return the character there, empty at the end."""
-        self.at = _matched(_SPACE, self.text, self.at).end()
-        return self.text[self.at : self.at + 1]
+        self.offset = _match(_SPACE, self.text, self.offset).end()
+        return self.text[self.offset : self.offset + 1]
 
-    def error(self, text: str, at: int | None = None) -> InvalidArgument:
-        offset = self.at if at is None else at
+    def error(self, text: str, offset: int | None = None) -> InvalidArgument:
+        offset = self.offset if offset is None else offset
         return InvalidArgument(f"JSON Parse error: {text} at offset: {offset}")
 
 
-def _matched(pattern: re.Pattern[bytes], text: bytes, at: int) -> re.Match[bytes]:
+def _match(pattern: re.Pattern[bytes], text: bytes, at: int) -> re.Match[bytes]:
     match = pattern.match(text, at)
     assert match is not None  # noqa: S101 - these patterns match the empty string
     return match

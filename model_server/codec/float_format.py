@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from model_server.codec import float32_format
 
 _SHORT: Final = "%g"
-_SHORT_END: Final = 1e6  # from here on the short form has an exponent
+_SHORT_LIMIT: Final = 1e6  # from here on the short form has an exponent
 _WHOLE: Final = "%.1f"
 _FULL: Final = {"float32": ("%.9g", 1e9), "float64": ("%.17g", 1e17)}
-_WORDS: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "-nan": "NaN"}
+_NON_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "-nan": "NaN"}
 
 #: Numbers that are written at a time; between pieces, other threads go on.
-_PIECE: Final = 1 << 15
+_CHUNK: Final = 1 << 15
 
 Mask = NDArray[np.bool_]
 
@@ -27,19 +27,19 @@ Mask = NDArray[np.bool_]
 def decimals(flat: NDArray[Any]) -> list[str]:
     """Return the text of each number of a one-dimensional float32 or float64 array."""
     with np.errstate(all="ignore"):
-        starts = range(0, len(flat), _PIECE)
-        return [text for start in starts for text in _piece(flat[start : start + _PIECE])]
+        starts = range(0, len(flat), _CHUNK)
+        return [text for start in starts for text in _format_chunk(flat[start : start + _CHUNK])]
 
 
 def decimal_lists(rows: NDArray[Any]) -> list[str]:
     """Return the text of each row of a two-dimensional float array, with ``, `` in between."""
-    step = max(1, _PIECE // max(1, rows.shape[1]))
+    step = max(1, _CHUNK // max(1, rows.shape[1]))
     starts = range(0, len(rows), step)
-    return [text for start in starts for text in _lists(rows[start : start + step])]
+    return [text for start in starts for text in _format_rows(rows[start : start + step])]
 
 
-def _lists(rows: NDArray[Any]) -> list[str]:
-    if rows.dtype == np.float32 and 0 < rows.size <= _PIECE:
+def _format_rows(rows: NDArray[Any]) -> list[str]:
+    if rows.dtype == np.float32 and 0 < rows.size <= _CHUNK:
         with np.errstate(all="ignore"):
             lists = float32_format.lists(rows)
         if lists is not None:
@@ -47,48 +47,48 @@ def _lists(rows: NDArray[Any]) -> list[str]:
     return [", ".join(decimals(row)) for row in rows]
 
 
-def _piece(flat: NDArray[Any]) -> list[str]:
+def _format_chunk(flat: NDArray[Any]) -> list[str]:
     if flat.dtype != np.float32:
-        return _decimals(flat)
-    texts, sure = float32_format.texts(flat)
-    left = np.flatnonzero(~sure)
-    for index, text in zip(left.tolist(), _decimals(flat[left]), strict=True):
+        return _format_numbers(flat)
+    texts, is_exact = float32_format.texts(flat)
+    remaining = np.flatnonzero(~is_exact)
+    for index, text in zip(remaining.tolist(), _format_numbers(flat[remaining]), strict=True):
         texts[index] = text
     return texts
 
 
-def _decimals(flat: NDArray[Any]) -> list[str]:
-    full, full_end = _FULL[flat.dtype.name]
+def _format_numbers(flat: NDArray[Any]) -> list[str]:
+    full, full_limit = _FULL[flat.dtype.name]
     size = np.abs(flat)
     is_whole = np.rint(flat) == flat
-    is_small = is_whole & (size < _SHORT_END)
+    is_small = is_whole & (size < _SHORT_LIMIT)
     texts = np.empty(len(flat), dtype=object)
     _write(texts, flat, is_small, _WHOLE)
-    left = ~is_small
-    left &= ~_write_short(texts, flat, left & _maybe_short(flat))
-    is_big = is_whole & (size < full_end) & left
+    remaining = ~is_small
+    remaining &= ~_write_short(texts, flat, remaining & _may_be_short(flat))
+    is_big = is_whole & (size < full_limit) & remaining
     _write(texts, flat, is_big, _WHOLE)
-    _write(texts, flat, left & ~is_big, full)
+    _write(texts, flat, remaining & ~is_big, full)
     for index in np.flatnonzero(~np.isfinite(flat)).tolist():
-        texts[index] = _WORDS[texts[index]]
+        texts[index] = _NON_FINITE[texts[index]]
     listed: list[str] = texts.tolist()
     return listed
 
 
-def _formatted(values: NDArray[Any], form: str) -> list[str]:
+def _formatted_with(values: NDArray[Any], form: str) -> list[str]:
     return ("\n".join([form] * len(values)) % tuple(values.tolist())).split("\n")
 
 
 def _write(texts: NDArray[Any], flat: NDArray[Any], where: Mask, form: str) -> None:
     if where.any():
-        texts[where] = _formatted(flat[where], form)
+        texts[where] = _formatted_with(flat[where], form)
 
 
 def _write_short(texts: NDArray[Any], flat: NDArray[Any], where: Mask) -> Mask:
     """Write six digits where they give the same number back; return where they do."""
     indexes = np.flatnonzero(where)
     values = flat[indexes]
-    short = _formatted(values, _SHORT) if len(indexes) else []
+    short = _formatted_with(values, _SHORT) if len(indexes) else []
     same = np.array(list(map(float, short)), dtype=np.float64).astype(flat.dtype) == values
     texts[indexes] = short
     written = np.zeros(len(flat), dtype=np.bool_)
@@ -96,7 +96,7 @@ def _write_short(texts: NDArray[Any], flat: NDArray[Any], where: Mask) -> Mask:
     return written
 
 
-def _maybe_short(flat: NDArray[Any]) -> Mask:
+def _may_be_short(flat: NDArray[Any]) -> Mask:
     """Tell which numbers six digits may give back; a wrong yes costs time, a wrong no digits."""
     wide = flat.astype(np.float64)
     places = 5 - np.floor(np.log10(np.abs(wide)))

@@ -11,7 +11,7 @@ import orjson
 #: A number: sign, whole part, fraction and exponent; the last two may lack their digits.
 NUMBER: Final = re.compile(rb"(-?)(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]*)?")
 
-_BIGGEST_EXPONENT: Final = 308
+_MAX_EXPONENT: Final = 308
 #: Up to some thousand common numbers with commas between them. The bound is there because other
 #: threads wait while a regular expression or orjson runs. The repetition is not possessive: Python
 #: 3.11.2, which Debian ships, can end a possessive repetition within a number.
@@ -65,7 +65,7 @@ def integer(digits: bytes) -> int | float | None:
 def double(match: re.Match[bytes]) -> float | None:
     """Return the float that a NUMBER with fraction or exponent means; None if it is too big."""
     fraction, exponent = match[3] or b".", match[4] or b"e0"
-    if float(exponent[1:]) > _BIGGEST_EXPONENT + len(fraction) - 1:
+    if float(exponent[1:]) > _MAX_EXPONENT + len(fraction) - 1:
         return None
     number = float(match[0])
     return None if math.isinf(number) else number

@@ -1,6 +1,6 @@
 """Read request bodies: with fast readers where they apply, else with the exact parser.
 
-There are two fast readers. ``picture_bodies`` turns base64 images into bytes; orjson reads common
+There are two fast readers. ``image_bodies`` turns base64 images into bytes; orjson reads common
 JSON. Both refuse any body on which they could differ from the exact parser, so tensors and error
 messages never depend on the reader. Strings hold bytes that are not UTF-8 as surrogate escapes.
 """
@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from model_server.codec import exact_parser
+from model_server.codec.image_bodies import FastPathMiss, read_images
 from model_server.codec.json_numbers import may_have_zero_with_exponent
 from model_server.codec.json_writer import quote_value
-from model_server.codec.picture_bodies import FastPathMiss, read_pictures
 from model_server.errors import InvalidArgument, ModelServerError
 
 Result = TypeVar("Result")
@@ -36,7 +36,7 @@ class Document:
         self._body = body
         self._has_image_bytes = True
         try:
-            self._value: Any = read_pictures(body)
+            self._value: Any = read_images(body)
         except FastPathMiss:
             self._has_image_bytes = False
             self._value = read(body)

@@ -27,19 +27,19 @@ _ESCAPES: Final = {code: f"\\u{code:04X}" for code in range(32)} | {
 }
 
 
-def quoted(text: str) -> str:
+def json_string(text: str) -> str:
     """Return the text as a JSON string; only quotes, backslashes and control codes are escaped."""
     return f'"{text.translate(_ESCAPES)}"'
 
 
-def quoted_bytes(data: bytes) -> str:
+def json_string_of_bytes(data: bytes) -> str:
     """Return the bytes as a JSON string; what is not UTF-8 stays in as surrogate escapes."""
-    return quoted(data.decode("utf-8", "surrogateescape"))
+    return json_string(data.decode("utf-8", "surrogateescape"))
 
 
 def error_body(message: str) -> bytes:
     """Return the JSON object that carries an error message."""
-    return f'{{\n    "error": {quoted(message)}\n}}'.encode("utf-8", "surrogateescape")
+    return f'{{\n    "error": {json_string(message)}\n}}'.encode("utf-8", "surrogateescape")
 
 
 def type_name(value: object) -> str:
@@ -95,20 +95,20 @@ def _children(
         return ((", " if index else "", child) for index, child in enumerate(value)), "]"
     line = "\n" + _INDENT * depth
     parts = (
-        (f"{',' if index else ''}{line}{_short(name)}: ", child)
+        (f"{',' if index else ''}{line}{_truncated_string(name)}: ", child)
         for index, (name, child) in enumerate(members(value))
     )
     return parts, f"\n{_INDENT * (depth - 1)}}}"
 
 
-def _short(text: str) -> str:
+def _truncated_string(text: str) -> str:
     """Return the text as a JSON string; a very long one is cut, as whatever follows it will be."""
-    return quoted(text) if len(text) <= QUOTE_LIMIT else quoted(text[:QUOTE_LIMIT])[:-1]
+    return json_string(text) if len(text) <= QUOTE_LIMIT else json_string(text[:QUOTE_LIMIT])[:-1]
 
 
 def _leaf(value: object) -> str:
     if isinstance(value, str):
-        return _short(value)
+        return _truncated_string(value)
     if isinstance(value, float):
         return _double(value)
     words = {None: "null", True: "true", False: "false"}

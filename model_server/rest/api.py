@@ -19,11 +19,11 @@ from model_server.models.registry import Handle, Registry
 from model_server.rest import classify_regress, predict_request, predict_response
 from model_server.rest.examples import serialized_examples
 from model_server.rest.metadata import metadata_body, status_body
-from model_server.rest.routes import NoBody, Route, is_api, read_route
-from model_server.transport.http_messages import JSON, Request, Response, page
+from model_server.rest.routes import BadRequestWithoutBody, Route, is_api, read_route
+from model_server.transport.http_messages import JSON, Request, Response, error_page
 
-_MAX_UNZIPPED: Final = 100 * 1024 * 1024
-_TEXT: Final = (("Content-Type", "text/plain"),)
+_MAX_DECOMPRESSED_BYTES: Final = 100 * 1024 * 1024
+_PLAIN_TEXT: Final = (("Content-Type", "text/plain"),)
 _CORS: Final = (
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Allow-Methods", "POST, GET"),
@@ -56,7 +56,7 @@ class RestOptions:
     """What flags change about the REST interface."""
 
     cors: bool = False
-    """Adds the CORS headers to every answer under /v1/."""
+    """Adds the CORS headers to every response under /v1/."""
 
     metrics_path: str | None = None
     """Where Prometheus finds the metrics; None switches them off."""
@@ -65,13 +65,13 @@ class RestOptions:
     """Lets classify and regress run only signatures that were exported for them."""
 
 
-class Inference(Protocol):
+class ExampleMethod(Protocol):
     """Answers a classify or regress request."""
 
     def __call__(
         self, model: LoadedModel, name: str, examples: list[bytes], *, strict: bool
     ) -> bytes:
-        """Return the body of the answer."""
+        """Return the body of the response."""
 
 
 class Rest:
@@ -83,24 +83,24 @@ class Rest:
         self._options = options
         self._headers = JSON + _CORS if options.cors else JSON
 
-    def answer(self, request: Request) -> Response:
-        """Return the answer to any request."""
+    def respond(self, request: Request) -> Response:
+        """Return the response to any request."""
         if request.path == self._options.metrics_path:
-            return self._figures(request)
+            return self._metrics_response(request)
         if not is_api(request.target):
-            return page(404)
+            return error_page(404)
         if request.method == "OPTIONS":
             return self._preflight(request)
         try:
             route = read_route(request.method, request.target)
-        except NoBody:
+        except BadRequestWithoutBody:
             return Response(400, b"", self._headers)
         except ModelServerError as error:
-            return self._refusal("", error)
-        return self._routed(route, request)
+            return self._error_response("", error)
+        return self._route_response(route, request)
 
-    def _routed(self, route: Route, request: Request) -> Response:
-        model = route.wanted.model
+    def _route_response(self, route: Route, request: Request) -> Response:
+        model = route.servable.model
         api = "" if request.method == "GET" else route.verb
         try:
             with (
@@ -109,20 +109,20 @@ class Rest:
             ):
                 body = self._body(route, request)
         except ModelServerError as error:
-            return self._refusal(model, error)
+            return self._error_response(model, error)
         self._metrics.count("request_count", model, "OK")
         return Response(200, body, self._headers)
 
-    def _refusal(self, model: str, error: ModelServerError) -> Response:
+    def _error_response(self, model: str, error: ModelServerError) -> Response:
         self._metrics.count("request_count", model, error.code)
         return Response(STATUS[error.code], error_body(error.message), self._headers)
 
-    def _figures(self, request: Request) -> Response:
+    def _metrics_response(self, request: Request) -> Response:
         path = self._options.metrics_path
         if request.target != path:
             text = f"Unexpected path: {request.target}. Should be {path}"
-            return Response(400, text.encode(), _TEXT)
-        return Response(200, self._metrics.text().encode("utf-8", "replace"), _TEXT)
+            return Response(400, text.encode(), _PLAIN_TEXT)
+        return Response(200, self._metrics.text().encode("utf-8", "replace"), _PLAIN_TEXT)
 
     def _preflight(self, request: Request) -> Response:
         origin = request.headers.get("origin", "")
@@ -131,41 +131,45 @@ class Rest:
 
     def _body(self, route: Route, request: Request) -> bytes:
         if route.verb == "predict":
-            return self._predict(route, Document(_unzipped(request)))
+            return self._predict(route, Document(_decompressed(request)))
         if route.verb == "classify":
-            return self._infer(route, Document(_unzipped(request)), classify_regress.classify)
+            return self._run_examples(
+                route, Document(_decompressed(request)), classify_regress.classify
+            )
         if route.verb == "regress":
-            return self._infer(route, Document(_unzipped(request)), classify_regress.regress)
+            return self._run_examples(
+                route, Document(_decompressed(request)), classify_regress.regress
+            )
         if route.verb == "status":
-            return status_body(self._registry.statuses(route.wanted.model, route.wanted.version))
-        with self._registry.acquire(route.wanted) as handle:
-            return metadata_body(route.wanted.model, handle.version, handle.model.signatures)
+            return status_body(
+                self._registry.statuses(route.servable.model, route.servable.version)
+            )
+        with self._registry.acquire(route.servable) as handle:
+            return metadata_body(route.servable.model, handle.version, handle.model.signatures)
 
     def _predict(self, route: Route, document: Document) -> bytes:
         name = document.read(predict_request.signature_name)
-        with self._registry.acquire(route.wanted) as handle:
+        with self._registry.acquire(route.servable) as handle:
             signature = _signature(handle, name)
             inputs = document.read(
                 lambda reading: predict_request.tensors(reading, signature.inputs)
             )
             outputs = self._run(route, handle, name or DEFAULT_SIGNATURE, inputs)
         row = document.read(predict_request.is_row)
-        return (
-            predict_response.row_answer(outputs) if row else predict_response.column_answer(outputs)
-        )
+        return predict_response.row_body(outputs) if row else predict_response.column_body(outputs)
 
     def _run(self, route: Route, handle: Handle, signature: str, inputs: Tensors) -> Tensors:
-        model = route.wanted.model
+        model = route.servable.model
         first = next(iter(inputs.values()))
         self._count_examples(model, len(first) if first.ndim else 1)
         with self._metrics.timed("runtime_latency", model, "Predict", "TF1"):
             return handle.model.run(signature, inputs)
 
-    def _infer(self, route: Route, document: Document, run: Inference) -> bytes:
+    def _run_examples(self, route: Route, document: Document, run: ExampleMethod) -> bytes:
         name = document.read(predict_request.signature_name)
         examples = document.read(serialized_examples)
-        with self._registry.acquire(route.wanted) as handle:
-            self._count_examples(route.wanted.model, len(examples))
+        with self._registry.acquire(route.servable) as handle:
+            self._count_examples(route.servable.model, len(examples))
             return run(handle.model, name, examples, strict=self._options.strict_methods)
 
     def _count_examples(self, model: str, count: int) -> None:
@@ -183,13 +187,13 @@ def _signature(handle: Handle, name: str) -> Signature:
     return signature
 
 
-def _unzipped(request: Request) -> bytes:
+def _decompressed(request: Request) -> bytes:
     """Return the body, unzipped if need be; one that cannot be unzipped counts as empty."""
     if "gzip" not in request.headers.get("content-encoding", ""):
         return request.body
-    unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
-        body = unzip.decompress(request.body, _MAX_UNZIPPED + 1)
+        body = decompressor.decompress(request.body, _MAX_DECOMPRESSED_BYTES + 1)
     except zlib.error:
         return b""
-    return body if unzip.eof and len(body) <= _MAX_UNZIPPED else b""
+    return body if decompressor.eof and len(body) <= _MAX_DECOMPRESSED_BYTES else b""

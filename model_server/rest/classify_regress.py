@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model_server.codec.dtypes import ENUM_NAMES, short_name
 from model_server.codec.float_format import decimals
-from model_server.codec.json_writer import quoted_bytes
+from model_server.codec.json_writer import json_string_of_bytes
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument
 from model_server.rest.metadata import signature_text
@@ -26,8 +26,8 @@ _OUTPUTS: Final = "outputs"
 
 def classify(model: LoadedModel, name: str, examples: list[bytes], *, strict: bool) -> bytes:
     """Return the JSON of a classify answer; ``strict`` checks the signature's method name."""
-    signature = _found(model, name)
-    _check(signature, "classification", "classify" if strict else None)
+    signature = _find_signature(model, name)
+    _check_signature(signature, "classification", "classify" if strict else None)
     if len(signature.outputs) not in (1, 2):
         raise InvalidArgument(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     _check_inputs(signature, "classification")
@@ -42,8 +42,8 @@ def classify(model: LoadedModel, name: str, examples: list[bytes], *, strict: bo
 
 def regress(model: LoadedModel, name: str, examples: list[bytes], *, strict: bool) -> bytes:
     """Return the JSON of a regress answer; ``strict`` checks the signature's method name."""
-    signature = _found(model, name)
-    _check(signature, "regression", "regress" if strict else None)
+    signature = _find_signature(model, name)
+    _check_signature(signature, "regression", "regress" if strict else None)
     if len(signature.outputs) != 1:
         raise InvalidArgument("Expected one output Tensor.")
     _check_inputs(signature, "regression")
@@ -56,14 +56,14 @@ def regress(model: LoadedModel, name: str, examples: list[bytes], *, strict: boo
     return f'{{\n    "results": [{", ".join(decimals(output.reshape(-1)))}]\n}}'.encode()
 
 
-def _found(model: LoadedModel, name: str) -> Signature:
+def _find_signature(model: LoadedModel, name: str) -> Signature:
     wanted = name or DEFAULT_SIGNATURE
     if wanted not in model.signatures:
         raise InvalidArgument(f"No signature was found with the name: {wanted}")
     return model.signatures[wanted]
 
 
-def _check(signature: Signature, kind: str, method: str | None) -> None:
+def _check_signature(signature: Signature, kind: str, method: str | None) -> None:
     expected = f"tensorflow/serving/{method}"
     if method and signature.method_name != expected:
         raise InvalidArgument(
@@ -96,16 +96,16 @@ def _classifications(outputs: Tensors, count: int) -> bytes:
             "Tensors class and score should match in dim_size(1). Got"
             f" {labels.shape[1]} vs. {scores.shape[1]}"
         )
-    texts = _pairs(labels, scores)
+    texts = _class_texts(labels, scores)
     width = len(texts) // count
     rows = (f"[{', '.join(texts[at * width : (at + 1) * width])}]" for at in range(count))
     return f'{{\n    "results": [{", ".join(rows)}\n    ]\n}}'.encode("utf-8", "surrogateescape")
 
 
-def _pairs(labels: NDArray[Any] | None, scores: NDArray[Any] | None) -> list[str]:
+def _class_texts(labels: NDArray[Any] | None, scores: NDArray[Any] | None) -> list[str]:
     """Return ``["label", score]`` for each class of each example; what is missing is neutral."""
     size = (labels if labels is not None else scores if scores is not None else np.empty(0)).size
-    names = ['""'] * size if labels is None else list(map(quoted_bytes, labels.reshape(-1)))
+    names = ['""'] * size if labels is None else list(map(json_string_of_bytes, labels.reshape(-1)))
     numbers = ["0.0"] * size if scores is None else decimals(scores.reshape(-1))
     return [f"[{name}, {number}]" for name, number in zip(names, numbers, strict=True)]
 
@@ -113,7 +113,7 @@ def _pairs(labels: NDArray[Any] | None, scores: NDArray[Any] | None) -> list[str
 def _check_classes(name: str, array: NDArray[Any], dtype: str, count: int) -> None:
     if array.ndim != 2:
         raise InvalidArgument(
-            f"Expected Tensor shape: [batch_size num_classes] but got {_shape(array)}"
+            f"Expected Tensor shape: [batch_size num_classes] but got {_shape_text(array)}"
         )
     if short_name(array) != dtype:
         raise InvalidArgument(
@@ -129,7 +129,7 @@ def _check_regression(output: NDArray[Any], count: int) -> None:
     if not (output.ndim == 1 or (output.ndim == 2 and output.shape[1] == 1)):
         raise InvalidArgument(
             "Expected output Tensor shape to be either [batch_size] or [batch_size, 1]"
-            f" but got {_shape(output)}"
+            f" but got {_shape_text(output)}"
         )
     if output.shape[0] != count:
         raise InvalidArgument(
@@ -139,7 +139,7 @@ def _check_regression(output: NDArray[Any], count: int) -> None:
         raise InvalidArgument(f"Expected output Tensor of DT_FLOAT.  Got: {_enum_name(output)}")
 
 
-def _shape(array: NDArray[Any]) -> str:
+def _shape_text(array: NDArray[Any]) -> str:
     return f"[{','.join(map(str, array.shape))}]"
 
 

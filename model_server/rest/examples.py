@@ -14,7 +14,7 @@ from model_server.errors import InvalidArgument
 from model_server.protos import message
 from model_server.rest.tensor_values import is_base64
 
-_BIGGEST_INT64: Final = 2**63 - 1
+_MAX_INT64: Final = 2**63 - 1
 _KINDS: Final = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
 
@@ -22,18 +22,18 @@ def serialized_examples(document: dict[str, Any]) -> list[bytes]:
     """Return one serialized tf.Example per example, the context joined in front of each."""
     context = _example(document["context"]) if "context" in document else b""
     if "examples" not in document:
-        raise _misplaced(
+        raise _document_error(
             document, "When method is classify, key 'examples' is expected and was not found"
         )
     examples = document["examples"]
     if not isinstance(examples, list):
-        raise _misplaced(document, "Expecting 'examples' value to be an list/array")
+        raise _document_error(document, "Expecting 'examples' value to be an list/array")
     if not examples:
-        raise _misplaced(document, "'examples' value is an empty array")
+        raise _document_error(document, "'examples' value is an empty array")
     return [context + _example(example) for example in examples]
 
 
-def _misplaced(document: dict[str, Any], text: str) -> InvalidArgument:
+def _document_error(document: dict[str, Any], text: str) -> InvalidArgument:
     return InvalidArgument(f"JSON Value: {quote_value(document)} {text}")
 
 
@@ -73,6 +73,6 @@ def _converted(name: str, value: Any) -> tuple[str, bytes | float | int]:  # noq
         raise InvalidArgument(
             f"Feature: {name} has element with unexpected JSON type: {type_name(value)}"
         )
-    if value > _BIGGEST_INT64:
+    if value > _MAX_INT64:
         raise InvalidArgument(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
     return "int64_list", int(value)

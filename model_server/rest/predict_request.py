@@ -19,11 +19,11 @@ from model_server.engines.protocol import TensorInfo, Tensors
 from model_server.errors import InvalidArgument, ModelServerError
 from model_server.rest.tensor_values import (
     MAX_RANK,
-    Irregular,
-    build,
+    Ragged,
+    build_tensor,
+    checked_values,
     is_base64,
-    leaves,
-    regular,
+    rectangular,
     shape_of,
     tensor,
 )
@@ -89,20 +89,22 @@ def _from_rows(document: Object, inputs: Inputs) -> Tensors:
     if not rows:
         raise InvalidArgument(f"JSON Value: {quote_value(document)} No values in 'instances' array")
     try:
-        return _regular_rows(rows, inputs)
-    except (Irregular, ModelServerError):
-        return _checked_rows(rows, inputs)
+        return _rectangular_rows(rows, inputs)
+    except (Ragged, ModelServerError):
+        return _tensors_row_by_row(rows, inputs)
 
 
-def _regular_rows(rows: list[Any], inputs: Inputs) -> Tensors:
+def _rectangular_rows(rows: list[Any], inputs: Inputs) -> Tensors:
     """Convert all rows at once; anything odd is left to the patient way."""
-    if not _is_named(rows[0]):
+    if not _is_named_row(rows[0]):
         if len(inputs) > 1:
-            raise Irregular
-        return {name: regular(rows, info.dtype) for name, info in inputs.items()}
+            raise Ragged
+        return {name: rectangular(rows, info.dtype) for name, info in inputs.items()}
     if not all(_has_each_once(row, inputs) for row in rows):
-        raise Irregular
-    return {name: regular([row[name] for row in rows], info.dtype) for name, info in inputs.items()}
+        raise Ragged
+    return {
+        name: rectangular([row[name] for row in rows], info.dtype) for name, info in inputs.items()
+    }
 
 
 def _has_each_once(row: Any, inputs: Inputs) -> bool:  # noqa: ANN401 - any JSON value
@@ -111,19 +113,19 @@ def _has_each_once(row: Any, inputs: Inputs) -> bool:  # noqa: ANN401 - any JSON
     return not isinstance(row, JsonObject) or len(row.pairs) == len(row)
 
 
-def _is_named(row: object) -> bool:
+def _is_named_row(row: object) -> bool:
     return isinstance(row, dict) and not is_base64(row)
 
 
-def _checked_rows(rows: list[Any], inputs: Inputs) -> Tensors:
+def _tensors_row_by_row(rows: list[Any], inputs: Inputs) -> Tensors:
     """Convert row by row, so that the first mistake is the one that is reported."""
-    named = _is_named(rows[0])
+    named = _is_named_row(rows[0])
     if not named and len(inputs) > 1:
         raise InvalidArgument(
             "instances is a plain list, but expecting list of objects as multiple input tensors"
             " required as per tensorinfo_map"
         )
-    gathered = {name: _Gathered(info.dtype) for name, info in inputs.items()}
+    gathered = {name: _InputRows(info.dtype) for name, info in inputs.items()}
     for index, row in enumerate(rows):
         if named:
             _add_named(row, index, gathered)
@@ -132,19 +134,21 @@ def _checked_rows(rows: list[Any], inputs: Inputs) -> Tensors:
     return {name: values.tensor(len(rows)) for name, values in gathered.items()}
 
 
-def _add_plain(row: Any, index: int, gathered: dict[str, _Gathered]) -> None:  # noqa: ANN401
-    if _is_named(row):
+def _add_plain(row: Any, index: int, gathered: dict[str, _InputRows]) -> None:  # noqa: ANN401
+    if _is_named_row(row):
         raise InvalidArgument(f"Expecting value/list but got object at item {index} of input list")
     [values] = gathered.values()
-    with _failing_as(f"Failed to process element: {index} of 'instances' list."):
+    with _errors_prefixed(f"Failed to process element: {index} of 'instances' list."):
         values.add(row)
 
 
-def _add_named(row: Any, index: int, gathered: dict[str, _Gathered]) -> None:  # noqa: ANN401
-    if not _is_named(row):
+def _add_named(row: Any, index: int, gathered: dict[str, _InputRows]) -> None:  # noqa: ANN401
+    if not _is_named_row(row):
         raise InvalidArgument(f"Expecting object but got list at item {index} of input list")
     for name, item in members(row):
-        with _failing_as(f"Failed to process element: {index} key: {name} of 'instances' list."):
+        with _errors_prefixed(
+            f"Failed to process element: {index} key: {name} of 'instances' list."
+        ):
             if name not in gathered:
                 raise InvalidArgument(f"JSON object: does not have named input: {name}")
             gathered[name].add(item)
@@ -156,7 +160,7 @@ def _add_named(row: Any, index: int, gathered: dict[str, _Gathered]) -> None:  #
 
 
 @contextmanager
-def _failing_as(text: str) -> Iterator[None]:
+def _errors_prefixed(text: str) -> Iterator[None]:
     try:
         yield
     except ModelServerError as error:
@@ -164,7 +168,7 @@ def _failing_as(text: str) -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class _Gathered:
+class _InputRows:
     """The values of one input while rows are read one by one."""
 
     dtype: str
@@ -174,20 +178,22 @@ class _Gathered:
 
     def add(self, item: Any) -> None:  # noqa: ANN401 - any JSON value
         shape = shape_of(item)
-        values = leaves(item, self.dtype, MAX_RANK - 1)  # the rows are one more
+        values = checked_values(item, self.dtype, MAX_RANK - 1)  # the rows are one more
         if self.shape is None:
             self.size, self.shape = len(values), shape
         elif len(values) != self.size:
             raise InvalidArgument(f"Expecting tensor size: {self.size} but got: {len(values)}")
         elif shape != self.shape:
-            raise InvalidArgument(f"Expecting shape {_shown(self.shape)} but got: {_shown(shape)}")
+            raise InvalidArgument(
+                f"Expecting shape {_shape_text(self.shape)} but got: {_shape_text(shape)}"
+            )
         self.values += values
 
     def tensor(self, rows: int) -> NDArray[Any]:
         """Return the tensor; a name repeated within a row has given too many values."""
         shape = self.shape or ()
-        return build(self.values[: rows * self.size], (rows, *shape), self.dtype)
+        return build_tensor(self.values[: rows * self.size], (rows, *shape), self.dtype)
 
 
-def _shown(shape: tuple[int, ...]) -> str:
+def _shape_text(shape: tuple[int, ...]) -> str:
     return f"[{','.join(map(str, shape))}]"

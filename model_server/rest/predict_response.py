@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model_server.codec.dtypes import short_name
 from model_server.codec.float_format import decimal_lists, decimals
-from model_server.codec.json_writer import quoted, quoted_bytes
+from model_server.codec.json_writer import json_string, json_string_of_bytes
 from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
 
@@ -19,7 +19,7 @@ _INTEGERS: Final = frozenset({"int32", "int16", "int8", "uint8", "int64", "uint3
 _BYTES_SUFFIX: Final = "_bytes"
 
 
-def row_answer(outputs: Tensors) -> bytes:
+def row_body(outputs: Tensors) -> bytes:
     """Return ``{"predictions": [...]}``: one entry per row, an object if outputs are several."""
     batch = _batch_size(outputs)
     if len(outputs) == 1:
@@ -33,7 +33,7 @@ def row_answer(outputs: Tensors) -> bytes:
     return _document("predictions", rows if batch else "[]")
 
 
-def column_answer(outputs: Tensors) -> bytes:
+def column_body(outputs: Tensors) -> bytes:
     """Return ``{"outputs": ...}``: the bare tensor of a single output, else an object."""
     if not outputs:
         raise _nothing_to_write()
@@ -41,7 +41,7 @@ def column_answer(outputs: Tensors) -> bytes:
         [(name, array)] = outputs.items()
         return _document("outputs", _column_text(name, array, depth=1))
     parts = (
-        f"\n{_indent(2)}{quoted(name)}: {_column_text(name, outputs[name], depth=2)}"
+        f"\n{_indent(2)}{json_string(name)}: {_column_text(name, outputs[name], depth=2)}"
         for name in sorted(outputs)
     )
     return _document("outputs", f"{{{','.join(parts)}\n{_indent(1)}}}")
@@ -72,7 +72,7 @@ def _batch_size(outputs: Tensors) -> int:
 
 
 def _row_object(columns: list[tuple[str, list[str]]], row: int) -> str:
-    parts = (f"\n{_indent(3)}{quoted(name)}: {texts[row]}" for name, texts in columns)
+    parts = (f"\n{_indent(3)}{json_string(name)}: {texts[row]}" for name, texts in columns)
     return f"\n{_indent(2)}{{{','.join(parts)}\n{_indent(2)}}}"
 
 
@@ -125,7 +125,7 @@ def _leaf_texts(name: str, array: NDArray[Any], depth: int) -> list[str]:
         raise InvalidArgument(f"Failed to write JSON value for tensor type: {dtype}")
     if name.endswith(_BYTES_SUFFIX):
         return [_base64_object(value, depth) for value in flat.tolist()]
-    return [quoted_bytes(value) for value in flat.tolist()]
+    return [json_string_of_bytes(value) for value in flat.tolist()]
 
 
 def _base64_object(value: bytes, depth: int) -> str:

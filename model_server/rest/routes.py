@@ -15,21 +15,21 @@ from model_server.errors import InvalidArgument
 from model_server.models.registry import ModelRequest
 
 _API: Final = re.compile(r"/v1/.*", re.IGNORECASE)
-_CHOICE: Final = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_VERSION_OR_LABEL: Final = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _INFERENCE: Final = re.compile(
-    rf"/v1/models/(?P<model>[^/:]+){_CHOICE}:(?P<verb>classify|regress|predict)",
+    rf"/v1/models/(?P<model>[^/:]+){_VERSION_OR_LABEL}:(?P<verb>classify|regress|predict)",
     re.IGNORECASE | re.ASCII,
 )
-_INFORMATION: Final = re.compile(
-    rf"/v1/models(?:/(?P<model>[^/:]+))?{_CHOICE}(?:/(?P<verb>metadata))?",
+_MODEL_INFO: Final = re.compile(
+    rf"/v1/models(?:/(?P<model>[^/:]+))?{_VERSION_OR_LABEL}(?:/(?P<verb>metadata))?",
     re.IGNORECASE | re.ASCII,
 )
-_PATTERNS: Final = {"POST": _INFERENCE, "GET": _INFORMATION}
+_PATTERNS: Final = {"POST": _INFERENCE, "GET": _MODEL_INFO}
 _VERBS: Final = frozenset({"predict", "classify", "regress", "metadata"})
-_BIGGEST_VERSION: Final = 2**63 - 1
+_MAX_VERSION: Final = 2**63 - 1
 
 
-class NoBody(Exception):
+class BadRequestWithoutBody(Exception):
     """The genuine server gives up before it writes a body; the status is 400."""
 
 
@@ -40,7 +40,7 @@ class Route:
     verb: str
     """``predict``, ``classify``, ``regress``, ``metadata`` or ``status``."""
 
-    wanted: ModelRequest
+    servable: ModelRequest
 
 
 def is_api(target: str) -> bool:
@@ -49,7 +49,7 @@ def is_api(target: str) -> bool:
 
 
 def read_route(method: str, target: str) -> Route:
-    """Return what a path under /v1/ asks for, or raise InvalidArgument or NoBody."""
+    """Return what a path under /v1/ asks for, or raise InvalidArgument or BadRequestWithoutBody."""
     pattern = _PATTERNS.get(method)
     match = pattern.fullmatch(target) if pattern else None
     if match is None or (method == "POST" and match["verb"] not in _VERBS):
@@ -57,17 +57,17 @@ def read_route(method: str, target: str) -> Route:
     version = None if match["version"] is None else _version(match["version"])
     if match["model"] is None:
         raise InvalidArgument("Missing model name in request.")
-    label = None if match["label"] is None else _unquoted(match["label"])
+    label = None if match["label"] is None else _percent_decoded(match["label"])
     verb = match["verb"] if match["verb"] in _VERBS else "status"
-    return Route(verb, ModelRequest(_unquoted(match["model"]), version, label))
+    return Route(verb, ModelRequest(_percent_decoded(match["model"]), version, label))
 
 
 def _version(digits: str) -> int:
     significant = digits.lstrip("0") or "0"
-    if len(significant) > len(str(_BIGGEST_VERSION)) or int(significant) > _BIGGEST_VERSION:
-        raise NoBody
+    if len(significant) > len(str(_MAX_VERSION)) or int(significant) > _MAX_VERSION:
+        raise BadRequestWithoutBody
     return int(significant)
 
 
-def _unquoted(text: str) -> str:
+def _percent_decoded(text: str) -> str:
     return unquote_to_bytes(text).decode("utf-8", "surrogateescape")

@@ -39,8 +39,8 @@ _FLOATS: Final = frozenset({"float", "double"})
 _READABLE: Final = _FLOATS | set(_RANGES) | {"bool", "string"}
 
 
-class Irregular(Exception):
-    """The value is not a plain regular list; it must be walked."""
+class Ragged(Exception):
+    """The value is not a plain rectangular list; it must be walked."""
 
 
 def is_base64(value: Json) -> bool:
@@ -60,27 +60,29 @@ def shape_of(value: Json) -> Shape:
 def tensor(value: Json, dtype: str) -> NDArray[Any]:
     """Return the tensor that the value stands for."""
     try:
-        return regular(value, dtype)
-    except Irregular:
-        return build(leaves(value, dtype), shape_of(value), dtype)
+        return rectangular(value, dtype)
+    except Ragged:
+        return build_tensor(checked_values(value, dtype), shape_of(value), dtype)
 
 
-def regular(value: Json, dtype: str) -> NDArray[Any]:
-    """Convert a value whose lists are all of equal length, or raise Irregular."""
+def rectangular(value: Json, dtype: str) -> NDArray[Any]:
+    """Convert a value whose lists are all of equal length, or raise Ragged."""
     shape = shape_of(value)
     if len(shape) > MAX_RANK:
-        raise Irregular
+        raise Ragged
     flat = [value]
     for size in shape:
         if set(map(type, flat)) != {list} or set(map(len, flat)) != {size}:
-            raise Irregular
+            raise Ragged
         flat = list(chain.from_iterable(flat))
-    if not _all_fit(flat, dtype):
-        raise Irregular
-    return build([_converted(leaf) for leaf in flat] if dtype == "string" else flat, shape, dtype)
+    if not _all_have_type(flat, dtype):
+        raise Ragged
+    return build_tensor(
+        [_to_bytes(leaf) for leaf in flat] if dtype == "string" else flat, shape, dtype
+    )
 
 
-def _all_fit(flat: list[Json], dtype: str) -> bool:
+def _all_have_type(flat: list[Json], dtype: str) -> bool:
     kinds = set(map(type, flat))
     if dtype in _FLOATS:
         return kinds <= {int, float}
@@ -90,19 +92,19 @@ def _all_fit(flat: list[Json], dtype: str) -> bool:
         return all(map(_is_stringlike, flat))
     if dtype not in _RANGES:
         return False
-    least, most = _RANGES[dtype]
-    return kinds <= {int} and (not flat or (least <= min(flat) and max(flat) <= most))
+    least, max_rank = _RANGES[dtype]
+    return kinds <= {int} and (not flat or (least <= min(flat) and max(flat) <= max_rank))
 
 
-def leaves(value: Json, dtype: str, most: int = MAX_RANK) -> list[Any]:
+def checked_values(value: Json, dtype: str, max_rank: int = MAX_RANK) -> list[Any]:
     """Return the converted innermost values, or raise for the first that does not fit.
 
-    ``most`` is how many levels of lists there may be.
+    ``max_rank`` is how many levels of lists there may be.
     """
     shape = shape_of(value)
-    if len(shape) > most:
+    if len(shape) > max_rank:
         raise InvalidArgument(
-            f"Encountered {len(shape)} levels of lists; at most {most} are allowed"
+            f"Encountered {len(shape)} levels of lists; at most {max_rank} are allowed"
         )
     return list(_walk(value, 0, shape, dtype))
 
@@ -129,34 +131,34 @@ def _walk(value: Json, level: int, shape: Shape, dtype: str) -> Iterator[Any]:
         yield from _walk(item, level + 1, shape, dtype)
 
 
-def _leaf(value: Json, dtype: str) -> Any:  # noqa: ANN401 - what build takes
+def _leaf(value: Json, dtype: str) -> Any:  # noqa: ANN401 - what build_tensor takes
     if isinstance(value, dict) and dtype == "string" and not is_base64(value):
         raise InvalidArgument(
             f"JSON Value: {quote_value(value)} not formatted correctly for base64 data"
         )
     if dtype not in _READABLE and not isinstance(value, dict):
         raise Unimplemented(f"Conversion of JSON Value: {quote_value(value)} to type: {dtype}")
-    if not _all_fit([value], dtype):
+    if not _all_have_type([value], dtype):
         raise InvalidArgument(
             f"JSON Value: {quote_value(value)} Type: {type_name(value)}"
             f" is not of expected type: {dtype}"
         )
-    return _converted(value) if dtype == "string" else value
+    return _to_bytes(value) if dtype == "string" else value
 
 
 def _is_stringlike(value: Json) -> bool:
     return isinstance(value, str | bytes) or is_base64(value)
 
 
-def _converted(value: str | bytes | dict[str, str]) -> bytes:
-    if isinstance(value, bytes):  # a picture, see picture_bodies
+def _to_bytes(value: str | bytes | dict[str, str]) -> bytes:
+    if isinstance(value, bytes):  # a picture, see image_bodies
         return value
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")
     return decode(value["b64"])
 
 
-def build(flat: list[Any], shape: Shape, dtype: str) -> NDArray[Any]:
+def build_tensor(flat: list[Any], shape: Shape, dtype: str) -> NDArray[Any]:
     """Return the tensor of the given shape; small integers wrap, floats overflow to infinity."""
     if dtype == "string":
         strings = np.empty(len(flat), dtype=object)

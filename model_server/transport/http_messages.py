@@ -29,11 +29,11 @@ _REASONS: Final = {
     504: "Gateway Time-out",
 }
 _VERSION: Final = re.compile(r"HTTP/(\d{1,9})\.(\d{1,9})", re.ASCII)
-_PART: Final = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/{}]|%[0-9A-Fa-f]{{2}})*"
+_URI_CHARACTERS: Final = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/{}]|%[0-9A-Fa-f]{{2}})*"
 #: Scheme and authority are allowed and ignored; path, query and fragment are what counts.
 _URI: Final = re.compile(
     rf"(?:[A-Za-z][A-Za-z0-9+.\-]*:)?(?://[^/?#]*)?"
-    rf"({_PART.format('')})((?:\?{_PART.format('?')})?(?:#{_PART.format('?')})?)"
+    rf"({_URI_CHARACTERS.format('')})((?:\?{_URI_CHARACTERS.format('?')})?(?:#{_URI_CHARACTERS.format('?')})?)"
 )
 
 JSON: Final = (("Content-Type", "application/json"),)
@@ -55,8 +55,8 @@ class Head:
     @property
     def keeps_alive(self) -> bool:
         """Tell whether the caller wants to use the connection again."""
-        wish = self.headers.get("connection", "").lower()
-        return wish != "close" and (self.minor >= 1 or wish.startswith("keep-alive"))
+        connection = self.headers.get("connection", "").lower()
+        return connection != "close" and (self.minor >= 1 or connection.startswith("keep-alive"))
 
     @property
     def is_chunked(self) -> bool:
@@ -100,7 +100,7 @@ class Response:
     closes: bool = False
 
 
-def page(status: int) -> Response:
+def error_page(status: int) -> Response:
     """Return libevent's own HTML page for an error, after which the connection ends."""
     reason = _REASONS[status]
     body = (
@@ -152,14 +152,14 @@ def write_response(response: Response, head: Head | None) -> tuple[bytes, bool]:
     """Return the bytes of an answer, and whether the connection stays open after it."""
     minor = 1 if head is None else head.minor
     asked_to_close = head is not None and head.headers.get("connection", "").lower() == "close"
-    stays = head is not None and head.keeps_alive and not response.closes
+    stays_open = head is not None and head.keeps_alive and not response.closes
     headers = [*response.headers]
     if minor >= 1:
         headers.append(("Date", formatdate(usegmt=True)))
-    elif stays:
+    elif stays_open:
         headers.append(("Connection", "keep-alive"))
     if head is None or head.method != "HEAD":
-        if minor >= 1 or stays:
+        if minor >= 1 or stays_open:
             headers.append(("Content-Length", str(len(response.body))))
         if not any(name == "Content-Type" for name, _ in headers):
             headers.append(("Content-Type", "text/html; charset=ISO-8859-1"))
@@ -169,4 +169,4 @@ def write_response(response: Response, head: Head | None) -> tuple[bytes, bool]:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     reason = _REASONS.get(response.status, "Client Error")
     start = f"HTTP/1.{minor} {response.status} {reason}\r\n"
-    return f"{start}{lines}\r\n".encode("latin-1") + response.body, stays
+    return f"{start}{lines}\r\n".encode("latin-1") + response.body, stays_open

@@ -2,7 +2,7 @@
 
 One thread per connection; at most ``threads`` requests are worked on at once, the others wait.
 A caller can rely on two promises: whatever a client sends, the other connections go on; and each
-answer leaves in one piece, without waiting for the client's acknowledgement of the one before.
+response leaves in one piece, without waiting for the client's acknowledgement of the one before.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from model_server.transport.http_messages import (
     Head,
     Request,
     Response,
-    page,
+    error_page,
     read_head,
     read_target,
     write_response,
 )
 
-Answer = Callable[[Request], Response]
+Handler = Callable[[Request], Response]
 
 #: Idle connections are closed after this time; pools of HTTP clients keep theirs for minutes.
 IDLE_S: Final = 900.0
 #: How long nothing is accepted once the process has no file descriptor left for a connection.
-_FULL_S: Final = 0.1
-_FULL: Final = frozenset({errno.EMFILE, errno.ENFILE})
-_PIECE: Final = 1 << 20
-_MAX_HEAD: Final = 1 << 20
+_ACCEPT_PAUSE_S: Final = 0.1
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
+_RECEIVE_BYTES: Final = 1 << 20
+_MAX_HEAD_BYTES: Final = 1 << 20
 _LINE_END: Final = re.compile(rb"\r?\n")
 _BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
 #: What follows the digits is an extension; blanks before it are allowed.
 _CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;|\Z)")
-_LONGEST_END: Final = 4
+_MAX_END_BYTES: Final = 4
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +57,11 @@ class HttpServer(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 1024
 
-    def __init__(self, host: str, port: int, answer: Answer, *, threads: int) -> None:
+    def __init__(self, host: str, port: int, respond: Handler, *, threads: int) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._answer = answer
-        self._room = threading.BoundedSemaphore(threads)
-        self._busy = 0
+        self._handler = respond
+        self._slots = threading.BoundedSemaphore(threads)
+        self._in_progress = 0
         self._is_draining = False
         self._changed = threading.Condition()
         super().__init__((host, port), _Connection)
@@ -77,8 +77,8 @@ class HttpServer(socketserver.ThreadingTCPServer):
         try:
             return super().get_request()
         except OSError as error:
-            if error.errno in _FULL:
-                sleep(_FULL_S)
+            if error.errno in _NO_DESCRIPTOR:
+                sleep(_ACCEPT_PAUSE_S)
             raise
 
     @property
@@ -86,25 +86,25 @@ class HttpServer(socketserver.ThreadingTCPServer):
         """The port that is really listened on."""
         return int(self.server_address[1])
 
-    def answer(self, request: Request) -> Response:
+    def respond(self, request: Request) -> Response:
         """Work on a request as soon as there is room."""
-        with self._room:
-            response = self._answer(request)
+        with self._slots:
+            response = self._handler(request)
         if self._is_draining:
             headers = (*response.headers, ("Connection", "close"))
             return replace(response, headers=headers, closes=True)
         return response
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Keep the server from being drained while an answer is on its way."""
+    def response_in_progress(self) -> Iterator[None]:
+        """Keep the server from being drained while a response is on its way."""
         with self._changed:
-            self._busy += 1
+            self._in_progress += 1
         try:
             yield
         finally:
             with self._changed:
-                self._busy -= 1
+                self._in_progress -= 1
                 self._changed.notify_all()
 
     def drain(self, grace_s: float) -> bool:
@@ -113,7 +113,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
         self.shutdown()
         self.server_close()
         with self._changed:
-            return self._changed.wait_for(lambda: self._busy == 0, grace_s)
+            return self._changed.wait_for(lambda: self._in_progress == 0, grace_s)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Log what went wrong on a connection; the others do not notice."""
@@ -128,78 +128,78 @@ class _Connection(socketserver.BaseRequestHandler):
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.request.settimeout(IDLE_S)
         self.buffer = bytearray()  # of which the front is cut off without a copy of the rest
-        while self.exchange():
+        while self.serve_request():
             pass
 
-    def exchange(self) -> bool:
+    def serve_request(self) -> bool:
         """Serve one request; tell whether another may follow."""
         head = None
         try:
-            head = read_head(self.until(_BLANK_LINE))
-            request = self.whole(head)
+            head = read_head(self.read_until(_BLANK_LINE))
+            request = self.read_request(head)
         except EOFError:
             return False
         except BadRequest:
-            return self.send(page(400), None)
+            return self.send(error_page(400), None)
         if isinstance(request, Response):
             return self.send(request, head)
-        with self.server.at_work():
-            return self.send(self.server.answer(request), head)
+        with self.server.response_in_progress():
+            return self.send(self.server.respond(request), head)
 
-    def whole(self, head: Head) -> Request | Response:
+    def read_request(self, head: Head) -> Request | Response:
         """Read the rest of a request, or return the page that refuses it."""
         if head.method not in METHODS:
-            return page(501)
+            return error_page(501)
         expectation = head.headers.get("expect", "").lower()
         if expectation and expectation != "100-continue":
-            return page(417)
+            return error_page(417)
         path, target = read_target(head.target)
-        return Request(head.method, path, target, head.headers, self.body(head))
+        return Request(head.method, path, target, head.headers, self.read_body(head))
 
-    def body(self, head: Head) -> bytes:
+    def read_body(self, head: Head) -> bytes:
         length = head.length
         if not length and not head.is_chunked:
             return b""
         if "expect" in head.headers and head.minor >= 1 and not self.buffer:
             self.request.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return self.chunks() if head.is_chunked else self.exactly(length)
+        return self.read_chunks() if head.is_chunked else self.read_exactly(length)
 
-    def chunks(self) -> bytes:
+    def read_chunks(self) -> bytes:
         """Read a chunked body and the trailer behind it."""
         pieces = []
         while True:
-            size_line = _CHUNK_SIZE.match(self.until(_LINE_END))
+            size_line = _CHUNK_SIZE.match(self.read_until(_LINE_END))
             if size_line is None:
                 raise BadRequest
             size = int(size_line[1], 16)
             if size == 0:
                 break
-            pieces.append(self.exactly(size))
-            if self.until(_LINE_END):
+            pieces.append(self.read_exactly(size))
+            if self.read_until(_LINE_END):
                 raise BadRequest
-        while self.until(_LINE_END):
+        while self.read_until(_LINE_END):
             pass
         return b"".join(pieces)
 
-    def until(self, end: re.Pattern[bytes]) -> bytes:
+    def read_until(self, end: re.Pattern[bytes]) -> bytes:
         """Return what comes before ``end`` and step over both."""
         searched = 0
-        while (match := end.search(self.buffer, max(0, searched - _LONGEST_END))) is None:
+        while (match := end.search(self.buffer, max(0, searched - _MAX_END_BYTES))) is None:
             searched = len(self.buffer)
-            if searched > _MAX_HEAD:
+            if searched > _MAX_HEAD_BYTES:
                 raise BadRequest
-            self.buffer += self.receive(_PIECE)
+            self.buffer += self.receive(_RECEIVE_BYTES)
         data = bytes(self.buffer[: match.start()])
         del self.buffer[: match.end()]
         return data
 
-    def exactly(self, size: int) -> bytes:
+    def read_exactly(self, size: int) -> bytes:
         """Return the next ``size`` bytes."""
         pieces: list[bytes | bytearray] = [self.buffer[:size]]
         del self.buffer[:size]
         missing = size - len(pieces[0])
         while missing:
-            pieces.append(self.receive(min(missing, _PIECE)))
+            pieces.append(self.receive(min(missing, _RECEIVE_BYTES)))
             missing -= len(pieces[-1])
         return b"".join(pieces)
 

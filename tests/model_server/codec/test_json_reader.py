@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from model_server.codec import exact_parser, json_reader
 from model_server.codec.exact_parser import JsonObject
+from model_server.codec.image_bodies import FastPathMiss
 from model_server.codec.json_reader import Document, read
 from model_server.codec.json_writer import members
-from model_server.codec.picture_bodies import FastPathMiss
 from model_server.engines.protocol import TensorInfo
 from model_server.errors import InvalidArgument, ModelServerError
 from model_server.rest import predict_request
@@ -194,7 +194,7 @@ def test_tensors_do_not_depend_on_the_reader(body: bytes, dtype: str) -> None:
     fast = outcome(lambda body: tensors(Document(body), inputs), body)
     with (
         mock.patch.multiple(exact_parser, RUN=NEVER, LIST_RUN=NEVER),
-        mock.patch.object(json_reader, "read_pictures", side_effect=FastPathMiss),
+        mock.patch.object(json_reader, "read_images", side_effect=FastPathMiss),
         mock.patch.object(json_reader, "_read_common", side_effect=FastPathMiss),
     ):
         assert fast == outcome(lambda body: tensors(Document(body), inputs), body)

@@ -8,8 +8,8 @@ from model_server.codec.exact_parser import parse
 from model_server.codec.json_writer import (
     QUOTE_LIMIT,
     error_body,
+    json_string_of_bytes,
     quote_value,
-    quoted_bytes,
     type_name,
 )
 
@@ -85,7 +85,7 @@ def test_a_deep_value_can_be_quoted() -> None:
     ],
 )
 def test_string_escapes(data: bytes, shown: str) -> None:
-    assert quoted_bytes(data) == shown
+    assert json_string_of_bytes(data) == shown
 
 
 def test_the_layout_of_an_error() -> None:

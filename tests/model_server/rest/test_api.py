@@ -69,7 +69,7 @@ def rest(**options: Any) -> Rest:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with http_server(rest().answer) as client:
+    with http_server(rest().respond) as client:
         yield client
 
 
@@ -322,14 +322,14 @@ CORS = {
     ],
 )
 def test_with_cors_every_answer_carries_the_headers(method: str, path: str) -> None:
-    with http_server(rest(cors=True).answer) as client:
+    with http_server(rest(cors=True).respond) as client:
         reply = client.call(method, path)
 
     assert CORS.items() <= reply.headers.items()
 
 
 def test_metrics_count_answers_by_model_and_code() -> None:
-    with http_server(rest(metrics_path="/metrics").answer) as client:
+    with http_server(rest(metrics_path="/metrics").respond) as client:
         client.predict("m", {"instances": [1, 2]})
         client.predict("m", {})
         client.get("/v1/models/nope")

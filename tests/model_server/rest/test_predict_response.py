@@ -7,7 +7,7 @@ import pytest
 
 from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
-from model_server.rest.predict_response import column_answer, row_answer
+from model_server.rest.predict_response import column_body, row_body
 
 
 def floats(*numbers: object) -> Any:
@@ -50,7 +50,7 @@ def strings(*values: bytes) -> Any:
     ],
 )
 def test_row_layout(outputs: Tensors, text: str) -> None:
-    assert row_answer(outputs).decode() == f'{{\n    "predictions": {text}\n}}'
+    assert row_body(outputs).decode() == f'{{\n    "predictions": {text}\n}}'
 
 
 @pytest.mark.parametrize(
@@ -71,19 +71,19 @@ def test_row_layout(outputs: Tensors, text: str) -> None:
     ],
 )
 def test_column_layout(outputs: Tensors, text: str) -> None:
-    assert column_answer(outputs).decode() == f'{{\n    "outputs": {text}\n}}'
+    assert column_body(outputs).decode() == f'{{\n    "outputs": {text}\n}}'
 
 
 def test_numbers_that_json_lacks_are_bare_words() -> None:
-    assert b"[NaN, Infinity, -Infinity\n" in row_answer({"y": floats(np.nan, np.inf, -np.inf)})
+    assert b"[NaN, Infinity, -Infinity\n" in row_body({"y": floats(np.nan, np.inf, -np.inf)})
 
 
 def test_strings_that_are_not_utf8_go_out_as_they_are() -> None:
-    assert row_answer({"y": strings(b"\xff\xfe")}) == b'{\n    "predictions": ["\xff\xfe"\n    ]\n}'
+    assert row_body({"y": strings(b"\xff\xfe")}) == b'{\n    "predictions": ["\xff\xfe"\n    ]\n}'
 
 
 def test_the_bytes_suffix_counts_for_strings_only() -> None:
-    assert b"[1.0\n" in row_answer({"y_bytes": floats(1)})
+    assert b"[1.0\n" in row_body({"y_bytes": floats(1)})
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_the_bytes_suffix_counts_for_strings_only() -> None:
 )
 def test_outputs_that_rows_cannot_show(outputs: Tensors, text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        row_answer(outputs)
+        row_body(outputs)
 
     assert caught.value.message == text
 
@@ -111,9 +111,9 @@ def test_outputs_that_rows_cannot_show(outputs: Tensors, text: str) -> None:
 def test_columns_show_what_rows_cannot() -> None:
     outputs = {"sum": np.array(3, dtype=np.float32), "all": floats(1, 2)}
 
-    assert b'"sum": 3.0' in column_answer(outputs)
+    assert b'"sum": 3.0' in column_body(outputs)
 
 
 def test_a_column_answer_needs_outputs() -> None:
     with pytest.raises(InvalidArgument, match="empty tensor map"):
-        column_answer({})
+        column_body({})

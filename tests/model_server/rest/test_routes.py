@@ -4,11 +4,11 @@ import pytest
 
 from model_server.errors import InvalidArgument
 from model_server.models.registry import ModelRequest
-from model_server.rest.routes import NoBody, Route, is_api, read_route
+from model_server.rest.routes import BadRequestWithoutBody, Route, is_api, read_route
 
 
 @pytest.mark.parametrize(
-    ("method", "target", "verb", "wanted"),
+    ("method", "target", "verb", "servable"),
     [
         ("POST", "/v1/models/m:predict", "predict", ModelRequest("m")),
         ("POST", "/V1/Models/m:classify", "classify", ModelRequest("m")),
@@ -31,8 +31,8 @@ from model_server.rest.routes import NoBody, Route, is_api, read_route
         ),
     ],
 )
-def test_routes(method: str, target: str, verb: str, wanted: ModelRequest) -> None:
-    assert read_route(method, target) == Route(verb, wanted)
+def test_routes(method: str, target: str, verb: str, servable: ModelRequest) -> None:
+    assert read_route(method, target) == Route(verb, servable)
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_a_version_beyond_64_bits_gets_no_body(method: str) -> None:
     verb = ":predict" if method == "POST" else ""
 
     for version in (2**63, "9" * 5000):
-        with pytest.raises(NoBody):
+        with pytest.raises(BadRequestWithoutBody):
             read_route(method, f"/v1/models/m/versions/{version}{verb}")
 
 
 def test_zeros_in_front_of_a_version_mean_nothing() -> None:
     for digits, version in [("0" * 5000 + "1", 1), ("0" * 5000, 0)]:
-        assert read_route("GET", f"/v1/models/m/versions/{digits}").wanted.version == version
+        assert read_route("GET", f"/v1/models/m/versions/{digits}").servable.version == version
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from model_server.transport.http_messages import (
     BadRequest,
     Response,
-    page,
+    error_page,
     read_head,
     read_target,
     write_response,
@@ -87,7 +87,7 @@ def test_targets_that_are_no_uri(target: str) -> None:
 
 
 def test_a_page_looks_like_that_of_libevent() -> None:
-    assert page(501).body == (
+    assert error_page(501).body == (
         b"<HTML><HEAD>\n<TITLE>501 Not Implemented</TITLE>\n</HEAD><BODY>\n"
         b"<H1>Not Implemented</H1>\n</BODY></HTML>\n"
     )

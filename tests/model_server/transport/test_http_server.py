@@ -223,6 +223,6 @@ def test_small_chunks_do_not_move_what_lies_behind_them() -> None:
     connection = _Connection.__new__(_Connection)
     connection.buffer = CountingBuffer(body)
 
-    assert connection.chunks() == b"x" * 1000
+    assert connection.read_chunks() == b"x" * 1000
 
     assert CountingBuffer.copied < len(body)

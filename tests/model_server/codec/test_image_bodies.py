@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_server.codec import exact_parser, json_reader
+from model_server.codec.image_bodies import FastPathMiss, read_images
 from model_server.codec.json_reader import Document
-from model_server.codec.picture_bodies import FastPathMiss, read_pictures
 from model_server.engines.protocol import TensorInfo
 from model_server.errors import ModelServerError
 from model_server.rest import predict_request
@@ -30,7 +30,7 @@ def test_pictures_become_bytes(
 ) -> None:
     body = json.dumps(name | TWO, separators=separators, indent=indent).encode()
 
-    assert read_pictures(body) == {
+    assert read_images(body) == {
         "signature_name": name.get("signature_name", ""),
         "instances": [b"abc", b"\xff\xef"],
     }
@@ -65,7 +65,7 @@ def test_pictures_become_bytes(
 )
 def test_all_else_is_left_to_others(body: bytes) -> None:
     with pytest.raises(FastPathMiss):
-        read_pictures(body)
+        read_images(body)
 
 
 @given(
@@ -80,7 +80,7 @@ def test_what_is_read_is_what_an_exact_reader_reads(pictures: list[bytes], gaps:
 
     exact = exact_parser.parse(body)
 
-    assert read_pictures(body) == exact | {"instances": pictures}
+    assert read_images(body) == exact | {"instances": pictures}
     assert [item["b64"] for item in exact["instances"]] == [
         b64encode(data).decode() for data in pictures
     ]
@@ -122,5 +122,5 @@ def _outcome(body: bytes, inputs: predict_request.Inputs) -> object:
 
 def _outcome_without(body: bytes, inputs: predict_request.Inputs) -> object:
     """Return the same, read as other bodies are."""
-    with mock.patch.object(json_reader, "read_pictures", side_effect=FastPathMiss):
+    with mock.patch.object(json_reader, "read_images", side_effect=FastPathMiss):
         return _outcome(body, inputs)
