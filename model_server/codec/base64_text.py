@@ -1,4 +1,4 @@
-"""Decode base64 as TensorFlow Serving does: padding optional, white space skipped."""
+"""Decode base64 as TensorFlow Serving does: padding is optional and white space is ignored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DIGITS_AND_PADDING: Final = re.compile(r"([A-Za-z0-9+/]*)([=.]*)")
 
 
 def decode(text: str) -> bytes:
-    """Return the bytes behind the text, or raise InvalidArgument."""
+    """Return the decoded bytes, or raise InvalidArgument."""
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError:

@@ -1,6 +1,6 @@
-"""Know TensorFlow's tensor types by all their names: short, DT_ and numpy's.
+"""Map the names of tensor types: short names, TensorFlow's ``DT_`` names, numpy's names.
 
-Pure data. String tensors are numpy arrays of ``bytes`` objects.
+String tensors are numpy arrays of ``bytes`` objects.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-#: Short name (as error messages print it) to the name of the enum value (as metadata prints it).
+#: Short names, used in error messages, to names of the enum values, used in model metadata.
 ENUM_NAMES: Final = {
     "float": "DT_FLOAT",
     "double": "DT_DOUBLE",
@@ -53,6 +53,6 @@ def short_name(array: NDArray[Any]) -> str:
 
 
 def numpy_dtype(short: str) -> np.dtype[Any]:
-    """Return numpy's type for a short name of a type that REST reads."""
+    """Return numpy's type for a short name; only types that REST requests can carry have one."""
     names = {tensorflow: numpy for numpy, tensorflow in _NUMPY_NAMES.items()}
     return np.dtype(names.get(short, short))

@@ -1,8 +1,8 @@
-"""Read JSON in exactly the dialect of TensorFlow Serving's parser, errors and offsets included.
+"""Read JSON exactly as TensorFlow Serving's parser does, error messages and offsets included.
 
-Slow and patient: the fast reader hands over whatever it is not sure of. A caller can rely on two
-promises: nesting depth is limited by memory only, and every failure is an InvalidArgument that
-names the byte offset. Strings hold bytes that are not UTF-8 as surrogate escapes.
+``json_reader`` calls this parser for bodies that no faster reader accepts. Nesting depth is limited
+by memory only. Every failure is an InvalidArgument, and those of a text that is not empty name the
+byte offset. Strings hold bytes that are not UTF-8 as surrogate escapes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _ESCAPES: Final = {
 }
 _LITERALS: Final = {b"n": (b"null", None), b"t": (b"true", True), b"f": (b"false", False)}
 
-#: Each costs microseconds and up to some hundred bytes; numbers in runs cost next to nothing.
+#: A value costs microseconds and up to some hundred bytes. Numbers in runs cost far less and do not
+#: count; each list counts.
 MAX_VALUES: Final = 4_000_000
 
 _NO_DOCUMENT = "The document is empty."
@@ -50,7 +51,10 @@ _NO_EXPONENT = "Miss exponent in number."
 
 
 class JsonObject(dict[str, Any]):
-    """An object whose names may repeat: as a dict the first counts, ``pairs`` has them all."""
+    """A JSON object whose names may repeat.
+
+    The dict has the first member of each name; ``pairs`` has all members in order.
+    """
 
     __slots__ = ("pairs",)
 
@@ -65,7 +69,7 @@ class JsonObject(dict[str, Any]):
 
 
 def parse(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the first JSON value in the text; what follows it is ignored."""
+    """Return the first JSON value in the text; the text after it is ignored."""
     if not text:
         raise InvalidArgument("JSON Parse error: The document is empty")
     return _Parser(text).document()
@@ -101,7 +105,10 @@ class _Parser:
                 stack.append(opened)
 
     def closes(self, container: list[Any] | JsonObject, fresh: bool) -> bool:
-        """Step over the closing bracket, or over the comma that is due."""
+        """Step over a closing bracket, or else over the comma; tell whether the container ends.
+
+        ``fresh`` tells that the container has no members yet, so that no comma is due.
+        """
         is_list = isinstance(container, list)
         character = self.peek()
         if character == (b"]" if is_list else b"}"):
@@ -114,7 +121,7 @@ class _Parser:
         return False
 
     def item(self, container: list[Any] | JsonObject) -> list[Any] | JsonObject | None:
-        """Read the next member, or several; return the container that the member opens, if any."""
+        """Read the next member or run of members; return the container that it opens, if any."""
         if isinstance(container, JsonObject):
             name = self.name()
             value = self.value()
@@ -127,7 +134,7 @@ class _Parser:
         return value if isinstance(value, list | JsonObject) else None
 
     def run(self, items: list[Any]) -> bool:
-        """Append the run of numbers, or of short lists of numbers, that starts here, if any."""
+        """Append a run of numbers or of short lists; tell whether one starts here."""
         self.peek()
         match = RUN.match(self.text, self.offset)
         if match is None:
@@ -137,9 +144,9 @@ class _Parser:
         return True
 
     def list_run(self, items: list[Any]) -> bool:
-        """Append the run of short lists that starts here; False if there is none without fault.
+        """Append the run of short lists that starts here; tell whether there is a valid one.
 
-        The text of a run that has a fault is not tried again, so time grows with the text only.
+        The text of an invalid run is not tried as a run again, so that parsing takes linear time.
         """
         match = LIST_RUN.match(self.text, self.offset) if self.offset >= self.faulty_until else None
         if match is None:
@@ -264,7 +271,7 @@ class _Parser:
         return int(match[0], 16)
 
     def peek(self) -> bytes:
-        """Step over white space and return the character there, empty at the end."""
+        """Step over white space and return the next character, or ``b""`` at the end."""
         self.offset = _match(_SPACE, self.text, self.offset).end()
         return self.text[self.offset : self.offset + 1]
 

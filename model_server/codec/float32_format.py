@@ -1,9 +1,10 @@
-"""Write float32 numbers in TensorFlow Serving's digits, all of an array at once. Pure.
+"""Write whole float32 arrays with the digits that TensorFlow Serving writes. Pure.
 
-A number with at most nine digits is the shortest text of the double next to it. So numbers are
-rounded here, as doubles, to the digits they shall have, and orjson writes those doubles. Those that
-have an exponent are all given the same one, for which powers of ten are exact, and the text gets
-the true one. Of numbers that cannot be rounded surely nothing is claimed.
+orjson writes the shortest text of a double. A decimal number of at most nine digits is the shortest
+text of the nearest double. So each number is rounded to the wanted digits as a double, and orjson
+writes these doubles. Numbers that need an exponent are all scaled to one placeholder exponent,
+for which powers of ten are exact; the true exponent then replaces it in the text. Numbers whose
+rounding is uncertain are marked as not exact, and ``float_format`` writes them.
 """
 
 from __future__ import annotations
@@ -18,38 +19,38 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: Zero, and what lies between these, is written here.
+#: Only zero and numbers whose absolute value lies between these limits are written here.
 _MIN_SIZE: Final = float(np.finfo(np.float32).tiny)
 _SIZE_LIMIT: Final = 1e6
 _FULL_DIGITS: Final = 9
 _SHORT_DIGITS: Final = 6
-#: Each is the double next to the power; up to 1e22 it is the power itself. Beyond, a quotient can
-#: miss the next double, but none of six digits lies where that would change its float32.
+#: Up to 1e22 these doubles equal the powers of ten. For larger powers a quotient can be one double
+#: off, but no number of six digits is so close to a tie that its float32 would change.
 _POWERS_OF_TEN: Final = np.array([float(f"1e{power}") for power in range(_FULL_DIGITS + 38)])
-#: Nearer to the middle between two texts than that, a double cannot tell which is nearer.
+#: Beyond this distance from a whole number, a double cannot tell which of two texts is nearer.
 _MAX_ROUNDING_ERROR: Final = 0.5 - 1e-6
 
-#: Below that, numbers have an exponent.
+#: Numbers with a smaller decimal exponent are written with an exponent.
 _MIN_PLAIN_EXPONENT: Final = -4
-#: The one that orjson is given; it is as long as any here.
+#: The exponent in orjson's text; it has two digits, as all exponents here.
 _PLACEHOLDER_EXPONENT: Final = -10
 _ZERO: Final = ord("0")
 
 
 def texts(flat: Floats) -> tuple[list[str], Mask]:
-    """Return a text for each number, and which of them can be relied on."""
+    """Return a text for each number, and a mask of the texts that are exact."""
     written, is_exact = _written(flat)
     return written[1:-1].split(","), is_exact
 
 
 def lists(rows: Floats) -> list[str] | None:
-    """Return the text of each row without brackets, or None if a number cannot be relied on."""
+    """Return the text of each row without brackets, or None if any number is not exact."""
     written, is_exact = _written(rows)
     return written[2:-2].replace(",", ", ").split("], [") if is_exact.all() else None
 
 
 def _written(numbers: Floats) -> tuple[str, Mask]:
-    """Return the JSON of an array without spaces, and which numbers can be relied on."""
+    """Return the JSON of an array without spaces, and a mask of the numbers that are exact."""
     rounded, exponents, is_exact = _rounded(numbers)
     json = orjson.dumps(rounded, option=orjson.OPT_SERIALIZE_NUMPY)
     chars = np.frombuffer(json, np.uint8).copy()
@@ -59,9 +60,11 @@ def _written(numbers: Floats) -> tuple[str, Mask]:
 
 
 def _rounded(numbers: Floats) -> tuple[Doubles, NDArray[np.intp], Mask]:
-    """Return each number with six digits if they give it back, else with nine.
+    """Return the rounded numbers, the exponents to write, and a mask of the exact numbers.
 
-    The second result are the exponents, less their sign, of those that have the stand-in.
+    A number is rounded to six digits if they read back as the same float32, else to nine. The
+    exponents belong to the numbers that have the placeholder exponent; all are negative, and the
+    result is without the sign.
     """
     wide = numbers.astype(np.float64)
     size = np.abs(wide)
@@ -80,7 +83,7 @@ def _rounded(numbers: Floats) -> tuple[Doubles, NDArray[np.intp], Mask]:
     digits = np.where(short_is_exact, short, full)
     count = np.where(short_is_exact, _SHORT_DIGITS, _FULL_DIGITS)
     places = count - 1 - exponent
-    exponent += digits == _POWERS_OF_TEN[count]  # 9.9999… has become 10
+    exponent += digits == _POWERS_OF_TEN[count]  # 9.9999… was rounded up to 10
     has_exponent = exponent < _MIN_PLAIN_EXPONENT
     exponents = exponent[has_exponent]
     places[has_exponent] += exponents - _PLACEHOLDER_EXPONENT

@@ -1,6 +1,7 @@
 """Write floats as TensorFlow Serving does: six digits where they suffice, else nine or seventeen.
 
-Pure. A whole number gets ``.0`` unless it has an exponent; NaN and the infinities are bare words.
+A text is short enough if it reads back as the same number. A whole number gets ``.0`` unless it has
+an exponent; NaN and the infinities are bare words.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from numpy.typing import NDArray
 from model_server.codec import float32_format
 
 _SHORT: Final = "%g"
-_SHORT_LIMIT: Final = 1e6  # from here on the short form has an exponent
+_SHORT_LIMIT: Final = 1e6  # larger numbers have an exponent in the short form
 _WHOLE: Final = "%.1f"
 _FULL: Final = {"float32": ("%.9g", 1e9), "float64": ("%.17g", 1e17)}
 _NON_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "-nan": "NaN"}
 
-#: Numbers that are written at a time; between pieces, other threads go on.
+#: Numbers per chunk. Other threads can run between chunks.
 _CHUNK: Final = 1 << 15
 
 Mask = NDArray[np.bool_]
@@ -32,7 +33,7 @@ def decimals(flat: NDArray[Any]) -> list[str]:
 
 
 def decimal_lists(rows: NDArray[Any]) -> list[str]:
-    """Return the text of each row of a two-dimensional float array, with ``, `` in between."""
+    """Return the text of each row of a two-dimensional float array, separated by ``, ``."""
     step = max(1, _CHUNK // max(1, rows.shape[1]))
     starts = range(0, len(rows), step)
     return [text for start in starts for text in _format_rows(rows[start : start + step])]
@@ -85,7 +86,7 @@ def _write(texts: NDArray[Any], flat: NDArray[Any], where: Mask, form: str) -> N
 
 
 def _write_short(texts: NDArray[Any], flat: NDArray[Any], where: Mask) -> Mask:
-    """Write six digits where they give the same number back; return where they do."""
+    """Write six digits where they read back as the same number; return a mask of these."""
     indexes = np.flatnonzero(where)
     values = flat[indexes]
     short = _formatted_with(values, _SHORT) if len(indexes) else []
@@ -97,7 +98,11 @@ def _write_short(texts: NDArray[Any], flat: NDArray[Any], where: Mask) -> Mask:
 
 
 def _may_be_short(flat: NDArray[Any]) -> Mask:
-    """Tell which numbers six digits may give back; a wrong yes costs time, a wrong no digits."""
+    """Return a mask of the numbers that six digits may be enough for.
+
+    A number that is wrongly in the mask costs time; one that is wrongly missing would be written
+    with too many digits.
+    """
     wide = flat.astype(np.float64)
     places = 5 - np.floor(np.log10(np.abs(wide)))
     up, down = 10.0 ** np.maximum(places, 0), 10.0 ** np.maximum(-places, 0)

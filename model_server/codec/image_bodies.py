@@ -1,7 +1,8 @@
-"""Read the bodies that images come in straight into bytes, without a string for each. Pure.
+"""Read request bodies of base64 images without a JSON parser. Pure.
 
-That is a list of nothing but ``{"b64": "…"}``, as our gateway sends it and most callers do.
-Whatever is not plainly such a body raises FastPathMiss; nothing is ever guessed.
+Such a body has an optional ``signature_name`` and then ``instances``, a list of nothing but
+``{"b64": "…"}``. The gateway and most other clients send images this way. Any other body raises
+FastPathMiss.
 """
 
 from __future__ import annotations
@@ -13,29 +14,29 @@ import pybase64
 
 
 class FastPathMiss(Exception):
-    """A fast reader does not apply to this body; the exact parser must read it."""
+    """This fast reader does not accept the body; another reader must read it."""
 
 
-#: As much as any indentation; megabytes of it would keep other threads waiting.
+#: Enough for any usual indentation. The bound keeps a match short, as other threads wait for it.
 _SPACE: Final = rb"[ \t\r\n]{0,64}"
 
 
 def _pattern(*parts: bytes) -> re.Pattern[bytes]:
-    """Return the pattern of parts that may have white space between them."""
+    """Return a pattern of the parts with optional white space between them."""
     return re.compile(_SPACE.join(parts))
 
 
 _NAME: Final = _SPACE.join((rb'(?:"signature_name"', b":", rb'"(\w*)"', b",", b")?"))
-#: Up to the text of the first picture, from one to the next, and behind the last.
+#: The text before the first image, between two images, and after the last.
 _HEAD: Final = _pattern(b"", b"{", _NAME + b'"instances"', b":", rb"\[", b"{", b'"b64"', b":", b'"')
 _BETWEEN: Final = _pattern(b'"', b"}", b",", b"{", b'"b64"', b":", b'"')
 _TAIL: Final = _pattern(b'"', b"}", rb"\]", b"}", rb"\Z")
-#: Most images; many tiny ones would do that, too.
+#: Most images per body; other threads wait while many tiny ones are read.
 _MAX_IMAGES: Final = 1 << 10
 
 
 def read_images(body: bytes) -> dict[str, Any]:
-    """Return the document with bytes in place of each ``{"b64": "…"}``, or raise FastPathMiss."""
+    """Return the JSON object with each ``{"b64": "…"}`` decoded, or raise FastPathMiss."""
     head = _HEAD.match(body)
     if head is None:
         raise FastPathMiss

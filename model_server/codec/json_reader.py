@@ -1,4 +1,4 @@
-"""Read request bodies: with fast readers where they apply, else with the exact parser.
+"""Read request bodies with a fast reader if one accepts them, else with the exact parser.
 
 There are two fast readers. ``image_bodies`` turns base64 images into bytes; orjson reads common
 JSON. Both refuse any body on which they could differ from the exact parser, so tensors and error

@@ -1,7 +1,7 @@
 """Write JSON as TensorFlow Serving does: string escapes, and values quoted in error messages.
 
-Pure. A quoted value stops soon after 256 bytes, and before the first NaN or infinity, as the
-genuine server's writer does; the result need not be valid JSON.
+As in the genuine server, a quoted value is cut soon after 256 bytes and before the first NaN or
+infinity. So it need not be valid JSON.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ def json_string(text: str) -> str:
 
 
 def json_string_of_bytes(data: bytes) -> str:
-    """Return the bytes as a JSON string; what is not UTF-8 stays in as surrogate escapes."""
+    """Return the bytes as a JSON string; bytes that are not UTF-8 become surrogate escapes."""
     return json_string(data.decode("utf-8", "surrogateescape"))
 
 
 def error_body(message: str) -> bytes:
-    """Return the JSON object that carries an error message."""
+    """Return the response body of an error: a JSON object with the message."""
     return f'{{\n    "error": {json_string(message)}\n}}'.encode("utf-8", "surrogateescape")
 
 
 def type_name(value: object) -> str:
-    """Return the name by which error messages call the JSON type of a value."""
+    """Return the name of the value's JSON type for error messages."""
     if isinstance(value, bool):
         return "True" if value else "False"
     kinds = {type(None): "Null", str: "String", int: "Number", float: "Number", list: "Array"}
@@ -90,7 +90,7 @@ def _pieces(root: object) -> Iterator[str]:
 def _children(
     value: list[Any] | dict[str, Any], depth: int
 ) -> tuple[Iterator[tuple[str, object]], str]:
-    """Return what to write before each child, the children, and what closes their parent."""
+    """Return each child with the text before it, and the text that closes the parent."""
     if isinstance(value, list):
         return ((", " if index else "", child) for index, child in enumerate(value)), "]"
     line = "\n" + _INDENT * depth
@@ -102,7 +102,7 @@ def _children(
 
 
 def _truncated_string(text: str) -> str:
-    """Return the text as a JSON string; a very long one is cut, as whatever follows it will be."""
+    """Return the text as a JSON string; one over QUOTE_LIMIT is cut and stays open."""
     return json_string(text) if len(text) <= QUOTE_LIMIT else json_string(text[:QUOTE_LIMIT])[:-1]
 
 
@@ -120,7 +120,7 @@ def _leaf(value: object) -> str:
 
 
 def _double(value: float) -> str:
-    """Return the shortest digits that read back equal, in the layout of RapidJSON's writer."""
+    """Return the shortest text that reads back as the same double, as RapidJSON writes it."""
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
     text = "".join(map(str, digits))
     minus = "-" * sign

@@ -1,4 +1,4 @@
-"""Answer TensorFlow Serving's REST requests: which status and body belong to which request.
+"""Handle the requests of TensorFlow Serving's REST API: choose the status and write the body.
 
 Knows routes, statuses and the order of checks; knows neither sockets nor engines.
 """
@@ -30,7 +30,7 @@ _CORS: Final = (
     ("Access-Control-Allow-Headers", "Content-Type"),
 )
 
-#: The HTTP status of each of TensorFlow's codes.
+#: The HTTP status of each TensorFlow status code.
 STATUS: Final = {
     "CANCELLED": 499,
     "UNKNOWN": 500,
@@ -53,29 +53,29 @@ STATUS: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RestOptions:
-    """What flags change about the REST interface."""
+    """Options of the REST API that command-line flags set."""
 
     cors: bool = False
-    """Adds the CORS headers to every response under /v1/."""
+    """Whether responses under /v1/ have CORS headers."""
 
     metrics_path: str | None = None
-    """Where Prometheus finds the metrics; None switches them off."""
+    """The path of the Prometheus metrics, or None for no metrics."""
 
     strict_methods: bool = False
-    """Lets classify and regress run only signatures that were exported for them."""
+    """Whether classify and regress accept only signatures with their own method name."""
 
 
 class ExampleMethod(Protocol):
-    """Answers a classify or regress request."""
+    """A function that runs a classify or regress request."""
 
     def __call__(
         self, model: LoadedModel, name: str, examples: list[bytes], *, strict: bool
     ) -> bytes:
-        """Return the body of the response."""
+        """Run the signature ``name`` on serialized tf.Examples and return the response body."""
 
 
 class Rest:
-    """The REST interface over a registry of models."""
+    """The REST API of the models in a registry."""
 
     def __init__(self, registry: Registry, metrics: Metrics, options: RestOptions) -> None:
         self._registry = registry
@@ -84,7 +84,7 @@ class Rest:
         self._headers = JSON + _CORS if options.cors else JSON
 
     def respond(self, request: Request) -> Response:
-        """Return the response to any request."""
+        """Return the response to a request; never raises a ModelServerError."""
         if request.path == self._options.metrics_path:
             return self._metrics_response(request)
         if not is_api(request.target):
@@ -188,7 +188,7 @@ def _signature(handle: Handle, name: str) -> Signature:
 
 
 def _decompressed(request: Request) -> bytes:
-    """Return the body, unzipped if need be; one that cannot be unzipped counts as empty."""
+    """Return the body, decompressed if gzipped; a damaged or too large one counts as empty."""
     if "gzip" not in request.headers.get("content-encoding", ""):
         return request.body
     decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)

@@ -1,7 +1,7 @@
-"""Run classify and regress signatures: which tensors they need, and what their answers must be.
+"""Run classify and regress requests: check the signature, run it, check and write the outputs.
 
-Knows models only as signatures and tensors; every failure is an InvalidArgument in the words of
-TensorFlow Serving.
+Models appear here only as signatures and tensors. Every check that fails raises InvalidArgument
+with TensorFlow Serving's message.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OUTPUTS: Final = "outputs"
 
 
 def classify(model: LoadedModel, name: str, examples: list[bytes], *, strict: bool) -> bytes:
-    """Return the JSON of a classify answer; ``strict`` checks the signature's method name."""
+    """Return the body of a classify response; ``strict`` checks the signature's method name."""
     signature = _find_signature(model, name)
     _check_signature(signature, "classification", "classify" if strict else None)
     if len(signature.outputs) not in (1, 2):
@@ -41,7 +41,7 @@ def classify(model: LoadedModel, name: str, examples: list[bytes], *, strict: bo
 
 
 def regress(model: LoadedModel, name: str, examples: list[bytes], *, strict: bool) -> bytes:
-    """Return the JSON of a regress answer; ``strict`` checks the signature's method name."""
+    """Return the body of a regress response; ``strict`` checks the signature's method name."""
     signature = _find_signature(model, name)
     _check_signature(signature, "regression", "regress" if strict else None)
     if len(signature.outputs) != 1:
@@ -103,7 +103,10 @@ def _classifications(outputs: Tensors, count: int) -> bytes:
 
 
 def _class_texts(labels: NDArray[Any] | None, scores: NDArray[Any] | None) -> list[str]:
-    """Return ``["label", score]`` for each class of each example; what is missing is neutral."""
+    """Return ``["label", score]`` for each class of each example.
+
+    Without labels each label is empty; without scores each score is 0.0.
+    """
     size = (labels if labels is not None else scores if scores is not None else np.empty(0)).size
     names = ['""'] * size if labels is None else list(map(json_string_of_bytes, labels.reshape(-1)))
     numbers = ["0.0"] * size if scores is None else decimals(scores.reshape(-1))

@@ -1,7 +1,7 @@
 """Turn the JSON of a classify or regress request into serialized tf.Examples. Pure.
 
-The kind of a feature comes from its JSON values, not from the model: whole numbers and booleans
-are int64, other numbers float, strings and base64 bytes.
+The JSON values decide the type of a feature, not the model: whole numbers and booleans become
+int64, other numbers float, strings and base64 bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KINDS: Final = {"bytes_list": "bytes", "float_list": "float", "int64_list": "in
 
 
 def serialized_examples(document: dict[str, Any]) -> list[bytes]:
-    """Return one serialized tf.Example per example, the context joined in front of each."""
+    """Return one serialized tf.Example per example, each starting with the context's features."""
     context = _example(document["context"]) if "context" in document else b""
     if "examples" not in document:
         raise _document_error(

@@ -1,4 +1,4 @@
-"""Write the JSON of model status and model metadata, laid out as protobuf's printer does. Pure."""
+"""Write the bodies of model status and metadata responses as protobuf's JSON printer does. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model_server.models.versions import VersionStatus
 
 
 def status_body(statuses: Iterable[VersionStatus]) -> bytes:
-    """Return the answer to a status request, in the order given."""
+    """Return the body of a status response, with the versions in the given order."""
     entries = [
         {
             "version": str(status.version),
@@ -28,7 +28,7 @@ def status_body(statuses: Iterable[VersionStatus]) -> bytes:
 
 
 def metadata_body(model: str, version: int, signatures: Mapping[str, Signature]) -> bytes:
-    """Return the answer to a metadata request; ``signature_def`` stands there twice, nested."""
+    """Return the body of a metadata response; ``signature_def`` contains ``signature_def``."""
     spec = _printed({"name": model, "version": str(version), "signature_name": ""})
     described = {name: _signature(signatures[name]) for name in sorted(signatures)}
     signature_def = _printed({"signature_def": described})
@@ -38,7 +38,7 @@ def metadata_body(model: str, version: int, signatures: Mapping[str, Signature])
 
 
 def signature_text(signature: Signature) -> str:
-    """Return a signature as protobuf's debug text, which some error messages quote."""
+    """Return a signature as protobuf's debug text, as some error messages quote it."""
     return "".join(
         (
             "goo.gle/debugonly   \n",

@@ -1,7 +1,8 @@
-"""Turn the JSON of a predict request into tensors: row and column format. Pure.
+"""Turn the JSON of a predict request into tensors. Pure.
 
-A caller can rely on two promises: the tensors have the signature's types, and every failure is a
-ModelServerError in the words of TensorFlow Serving.
+The row format has ``instances``, one item per row; the column format has ``inputs``, one tensor per
+input. The tensors have the types of the signature. Every failure is a ModelServerError with
+TensorFlow Serving's message.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Object = dict[str, Any]
 
 
 def signature_name(document: Object) -> str:
-    """Return the signature the request asks for, empty for the default one."""
+    """Return the name of the signature, ``""`` for the default one."""
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise InvalidArgument(
@@ -44,7 +45,7 @@ def signature_name(document: Object) -> str:
 
 
 def is_row(document: Object) -> bool:
-    """Tell the row format (``instances``) from the column format (``inputs``)."""
+    """Tell whether the request has the row format, or raise InvalidArgument if it has none."""
     if "instances" not in document and "inputs" not in document:
         raise InvalidArgument("Missing 'inputs' or 'instances' key")
     if "instances" in document and "inputs" in document:
@@ -95,7 +96,7 @@ def _from_rows(document: Object, inputs: Inputs) -> Tensors:
 
 
 def _rectangular_rows(rows: list[Any], inputs: Inputs) -> Tensors:
-    """Convert all rows at once; anything odd is left to the patient way."""
+    """Convert all rows at once, or raise Ragged or the error of any invalid row."""
     if not _is_named_row(rows[0]):
         if len(inputs) > 1:
             raise Ragged
@@ -118,7 +119,7 @@ def _is_named_row(row: object) -> bool:
 
 
 def _tensors_row_by_row(rows: list[Any], inputs: Inputs) -> Tensors:
-    """Convert row by row, so that the first mistake is the one that is reported."""
+    """Convert row by row, so that the first invalid row is the one that is reported."""
     named = _is_named_row(rows[0])
     if not named and len(inputs) > 1:
         raise InvalidArgument(
@@ -169,7 +170,7 @@ def _errors_prefixed(text: str) -> Iterator[None]:
 
 @dataclass(slots=True)
 class _InputRows:
-    """The values of one input while rows are read one by one."""
+    """The values of one input, collected row by row."""
 
     dtype: str
     size: int = 0
@@ -178,7 +179,9 @@ class _InputRows:
 
     def add(self, item: Any) -> None:  # noqa: ANN401 - any JSON value
         shape = shape_of(item)
-        values = checked_values(item, self.dtype, MAX_RANK - 1)  # the rows are one more
+        values = checked_values(
+            item, self.dtype, MAX_RANK - 1
+        )  # the list of rows is one level more
         if self.shape is None:
             self.size, self.shape = len(values), shape
         elif len(values) != self.size:
@@ -190,7 +193,7 @@ class _InputRows:
         self.values += values
 
     def tensor(self, rows: int) -> NDArray[Any]:
-        """Return the tensor; a name repeated within a row has given too many values."""
+        """Return the tensor; surplus values of names repeated within a row are dropped."""
         shape = self.shape or ()
         return build_tensor(self.values[: rows * self.size], (rows, *shape), self.dtype)
 

@@ -1,4 +1,4 @@
-"""Write the JSON of a predict answer, byte for byte as TensorFlow Serving lays it out. Pure."""
+"""Write the body of a predict response, byte for byte as TensorFlow Serving does. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BYTES_SUFFIX: Final = "_bytes"
 
 
 def row_body(outputs: Tensors) -> bytes:
-    """Return ``{"predictions": [...]}``: one entry per row, an object if outputs are several."""
+    """Return ``{"predictions": [...]}``: one entry per row, an object for several outputs."""
     batch = _batch_size(outputs)
     if len(outputs) == 1:
         [(name, array)] = outputs.items()

@@ -1,7 +1,7 @@
-"""Read request paths: which model, which version, and what to do with it. Pure.
+"""Read request paths: the model, its version or label, and the verb. Pure.
 
-As on the genuine server, the path that is matched includes the query; case does not matter, except
-in the verb and the word ``metadata``.
+As in TensorFlow Serving, the query is part of the path that is matched. Upper and lower case are
+equal, except in the verb and the word ``metadata``.
 """
 
 from __future__ import annotations
@@ -30,26 +30,27 @@ _MAX_VERSION: Final = 2**63 - 1
 
 
 class BadRequestWithoutBody(Exception):
-    """The genuine server gives up before it writes a body; the status is 400."""
+    """The response is a 400 without a body, as TensorFlow Serving sends it for such a path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a request asks for."""
+    """The meaning of a request path."""
 
     verb: str
     """``predict``, ``classify``, ``regress``, ``metadata`` or ``status``."""
 
     servable: ModelRequest
+    """The model, and its version or label if the path has one."""
 
 
 def is_api(target: str) -> bool:
-    """Tell whether a path belongs to the REST interface at all."""
+    """Tell whether a path belongs to the REST API."""
     return _API.fullmatch(target) is not None
 
 
 def read_route(method: str, target: str) -> Route:
-    """Return what a path under /v1/ asks for, or raise InvalidArgument or BadRequestWithoutBody."""
+    """Return the route of a path under /v1/, or raise InvalidArgument or BadRequestWithoutBody."""
     pattern = _PATTERNS.get(method)
     match = pattern.fullmatch(target) if pattern else None
     if match is None or (method == "POST" and match["verb"] not in _VERBS):

@@ -1,7 +1,7 @@
 """Turn one JSON value, nested lists included, into a tensor of a given type. Pure.
 
-Regular input is converted as a whole. Everything else is walked value by value, in the order of
-TensorFlow Serving, so that the first mistake is the one that is reported.
+Rectangular lists of the expected type are converted as a whole. Other values are checked one by one
+in TensorFlow Serving's order, so that the first invalid value is the one that is reported.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from model_server.codec.dtypes import numpy_dtype
 from model_server.codec.json_writer import quote_value, type_name
 from model_server.errors import InvalidArgument, Unimplemented
 
-#: numpy arrays have no more dimensions.
+#: The most dimensions that a numpy array can have.
 MAX_RANK: Final = 64
 
 Json = Any
 Shape = tuple[int, ...]
 
 _INT32: Final = (-(2**31), 2**31 - 1)
-#: TensorFlow Serving checks small integers as int32 and lets them wrap around.
+#: TensorFlow Serving checks 8- and 16-bit integers as int32 and lets them wrap around.
 _RANGES: Final = {
     "int8": _INT32,
     "uint8": _INT32,
@@ -40,7 +40,7 @@ _READABLE: Final = _FLOATS | set(_RANGES) | {"bool", "string"}
 
 
 class Ragged(Exception):
-    """The value is not a plain rectangular list; it must be walked."""
+    """The value is not a rectangular list of the expected type, so each value must be checked."""
 
 
 def is_base64(value: Json) -> bool:
@@ -49,7 +49,7 @@ def is_base64(value: Json) -> bool:
 
 
 def shape_of(value: Json) -> Shape:
-    """Return the shape that the first elements on each level suggest."""
+    """Return the shape according to the first item on each level of lists."""
     shape = []
     while isinstance(value, list):
         shape.append(len(value))
@@ -58,7 +58,7 @@ def shape_of(value: Json) -> Shape:
 
 
 def tensor(value: Json, dtype: str) -> NDArray[Any]:
-    """Return the tensor that the value stands for."""
+    """Return the value as a tensor of the type, or raise a ModelServerError."""
     try:
         return rectangular(value, dtype)
     except Ragged:
@@ -66,7 +66,7 @@ def tensor(value: Json, dtype: str) -> NDArray[Any]:
 
 
 def rectangular(value: Json, dtype: str) -> NDArray[Any]:
-    """Convert a value whose lists are all of equal length, or raise Ragged."""
+    """Convert a value whose lists are of equal length on each level, or raise Ragged."""
     shape = shape_of(value)
     if len(shape) > MAX_RANK:
         raise Ragged
@@ -97,9 +97,9 @@ def _all_have_type(flat: list[Json], dtype: str) -> bool:
 
 
 def checked_values(value: Json, dtype: str, max_rank: int = MAX_RANK) -> list[Any]:
-    """Return the converted innermost values, or raise for the first that does not fit.
+    """Return the innermost values in order, or raise a ModelServerError for the first invalid one.
 
-    ``max_rank`` is how many levels of lists there may be.
+    ``max_rank`` is the most levels of lists.
     """
     shape = shape_of(value)
     if len(shape) > max_rank:
@@ -151,7 +151,7 @@ def _is_stringlike(value: Json) -> bool:
 
 
 def _to_bytes(value: str | bytes | dict[str, str]) -> bytes:
-    if isinstance(value, bytes):  # a picture, see image_bodies
+    if isinstance(value, bytes):  # image_bodies has decoded it
         return value
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")
@@ -173,7 +173,7 @@ def build_tensor(flat: list[Any], shape: Shape, dtype: str) -> NDArray[Any]:
 
 
 def narrowed(values: NDArray[np.float64], dtype: str) -> NDArray[Any]:
-    """Return the numbers in a float type; subnormals become zero, as in TensorFlow's threads."""
+    """Return the numbers in a float type; subnormals become zero, as in TensorFlow."""
     target = numpy_dtype(dtype)
     with np.errstate(over="ignore", under="ignore"):
         floats = values.astype(target)

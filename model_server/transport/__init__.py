@@ -1,1 +1,1 @@
-"""HTTP on sockets: connections, request heads, responses. Knows no models."""
+"""Serve HTTP on sockets: connections, request heads, responses. Knows no models."""

@@ -1,7 +1,6 @@
-"""Read request heads and write answers, in the manner of libevent's HTTP server. Pure.
+"""Read request heads and write responses as libevent's HTTP server does. Pure.
 
-TensorFlow Serving speaks HTTP through libevent, so its pages, reason phrases and header order are
-part of the contract. Nothing here touches a socket.
+TensorFlow Serving uses libevent, so clients see its error pages, reason phrases and header order.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _REASONS: Final = {
 }
 _VERSION: Final = re.compile(r"HTTP/(\d{1,9})\.(\d{1,9})", re.ASCII)
 _URI_CHARACTERS: Final = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/{}]|%[0-9A-Fa-f]{{2}})*"
-#: Scheme and authority are allowed and ignored; path, query and fragment are what counts.
+#: Groups: the path; query and fragment. A scheme and an authority are allowed and ignored.
 _URI: Final = re.compile(
     rf"(?:[A-Za-z][A-Za-z0-9+.\-]*:)?(?://[^/?#]*)?"
     rf"({_URI_CHARACTERS.format('')})((?:\?{_URI_CHARACTERS.format('?')})?(?:#{_URI_CHARACTERS.format('?')})?)"
@@ -40,12 +39,12 @@ JSON: Final = (("Content-Type", "application/json"),)
 
 
 class BadRequest(Exception):
-    """The head of a request cannot be understood; the connection is of no use any more."""
+    """The request is malformed, so the connection must be closed after the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first line and the headers of a request; header names are in lower case."""
+    """The request line and headers of a request; header names are in lower case."""
 
     method: str
     target: str
@@ -54,7 +53,7 @@ class Head:
 
     @property
     def keeps_alive(self) -> bool:
-        """Tell whether the caller wants to use the connection again."""
+        """Tell whether the client wants to use the connection again."""
         connection = self.headers.get("connection", "").lower()
         return connection != "close" and (self.minor >= 1 or connection.startswith("keep-alive"))
 
@@ -65,7 +64,7 @@ class Head:
 
     @property
     def length(self) -> int:
-        """The announced length of the body, 0 without announcement, or raise BadRequest."""
+        """The content length, 0 without the header; raises BadRequest if it is malformed."""
         text = self.headers.get("content-length")
         if text is None:
             return 0
@@ -76,15 +75,15 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A whole request."""
+    """A complete HTTP request."""
 
     method: str
 
     path: str
-    """The path alone."""
+    """The path without query and fragment."""
 
     target: str
-    """Path, query and fragment: what TensorFlow Serving matches its routes against."""
+    """Path, query and fragment; TensorFlow Serving matches its routes against all of it."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -92,7 +91,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer; headers that the protocol needs are added when it is written."""
+    """An HTTP response; ``write_response`` adds the headers that HTTP needs."""
 
     status: int
     body: bytes = b""
@@ -101,7 +100,7 @@ class Response:
 
 
 def error_page(status: int) -> Response:
-    """Return libevent's own HTML page for an error, after which the connection ends."""
+    """Return libevent's HTML page for an error; the connection is closed after it."""
     reason = _REASONS[status]
     body = (
         f"<HTML><HEAD>\n<TITLE>{status} {reason}</TITLE>\n</HEAD><BODY>\n"
@@ -112,7 +111,7 @@ def error_page(status: int) -> Response:
 
 
 def read_head(data: bytes) -> Head:
-    """Read a request head without its last blank line, or raise BadRequest."""
+    """Parse a request head that comes without its final blank line, or raise BadRequest."""
     first, *lines = data.decode("latin-1").replace("\r\n", "\n").split("\n")
     method, _, rest = first.rstrip(" ").partition(" ")
     target, blank, version = rest.rpartition(" ")
@@ -141,7 +140,7 @@ def _unfolded(lines: list[str]) -> list[str]:
 
 
 def read_target(target: str) -> tuple[str, str]:
-    """Return the path, and the path with query and fragment; raise BadRequest if it is no URI."""
+    """Return the path, and the path with query and fragment, or raise BadRequest."""
     match = _URI.fullmatch(target)
     if match is None:
         raise BadRequest
@@ -149,7 +148,7 @@ def read_target(target: str) -> tuple[str, str]:
 
 
 def write_response(response: Response, head: Head | None) -> tuple[bytes, bool]:
-    """Return the bytes of an answer, and whether the connection stays open after it."""
+    """Return the bytes of a response, and whether the connection stays open after it."""
     minor = 1 if head is None else head.minor
     asked_to_close = head is not None and head.headers.get("connection", "").lower() == "close"
     stays_open = head is not None and head.keeps_alive and not response.closes

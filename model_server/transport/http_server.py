@@ -1,8 +1,9 @@
-"""Listen, read requests, send answers: the only file that touches sockets.
+"""Listen on a port, read HTTP requests and send the responses of a handler.
 
-One thread per connection; at most ``threads`` requests are worked on at once, the others wait.
-A caller can rely on two promises: whatever a client sends, the other connections go on; and each
-response leaves in one piece, without waiting for the client's acknowledgement of the one before.
+This is the only module that uses sockets. Each connection has a thread. At most ``threads``
+requests are handled at once; the others wait. Whatever a client sends, other connections are not
+affected. Each response is sent at once; it does not wait until the client has acknowledged the
+previous one.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ from model_server.transport.http_messages import (
 
 Handler = Callable[[Request], Response]
 
-#: Idle connections are closed after this time; pools of HTTP clients keep theirs for minutes.
+#: Idle connections are closed after this time. It is long because HTTP clients pool connections.
 IDLE_S: Final = 900.0
-#: How long nothing is accepted once the process has no file descriptor left for a connection.
+#: Pause before the next accept when the process has no file descriptor left.
 _ACCEPT_PAUSE_S: Final = 0.1
 _NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _RECEIVE_BYTES: Final = 1 << 20
 _MAX_HEAD_BYTES: Final = 1 << 20
 _LINE_END: Final = re.compile(rb"\r?\n")
 _BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
-#: What follows the digits is an extension; blanks before it are allowed.
+#: A chunk extension may follow the digits, after optional blanks.
 _CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;|\Z)")
 _MAX_END_BYTES: Final = 4
 
@@ -50,16 +51,16 @@ logger = logging.getLogger(__name__)
 
 
 class HttpServer(socketserver.ThreadingTCPServer):
-    """An HTTP server that hands every request to one function."""
+    """An HTTP server that calls one handler for every request."""
 
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = 1024
 
-    def __init__(self, host: str, port: int, respond: Handler, *, threads: int) -> None:
+    def __init__(self, host: str, port: int, handler: Handler, *, threads: int) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._handler = respond
+        self._handler = handler
         self._slots = threading.BoundedSemaphore(threads)
         self._in_progress = 0
         self._is_draining = False
@@ -67,13 +68,13 @@ class HttpServer(socketserver.ThreadingTCPServer):
         super().__init__((host, port), _Connection)
 
     def server_bind(self) -> None:
-        """Bind the address; an IPv6 one takes IPv4 callers too."""
+        """Bind the address; an IPv6 address also accepts IPv4 clients."""
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
 
     def get_request(self) -> tuple[socket.socket, object]:
-        """Accept a connection; where that cannot be, do not try again at once."""
+        """Accept a connection; pause if no file descriptor is left."""
         try:
             return super().get_request()
         except OSError as error:
@@ -83,11 +84,11 @@ class HttpServer(socketserver.ThreadingTCPServer):
 
     @property
     def port(self) -> int:
-        """The port that is really listened on."""
+        """The port that the server listens on, also if port 0 was asked for."""
         return int(self.server_address[1])
 
     def respond(self, request: Request) -> Response:
-        """Work on a request as soon as there is room."""
+        """Call the handler as soon as fewer than ``threads`` requests are being handled."""
         with self._slots:
             response = self._handler(request)
         if self._is_draining:
@@ -97,7 +98,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
 
     @contextmanager
     def response_in_progress(self) -> Iterator[None]:
-        """Keep the server from being drained while a response is on its way."""
+        """Make ``drain`` wait for the response that is made and sent in this context."""
         with self._changed:
             self._in_progress += 1
         try:
@@ -108,7 +109,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
                 self._changed.notify_all()
 
     def drain(self, grace_s: float) -> bool:
-        """Stop listening and wait for the answers under way; False when the time did not do."""
+        """Stop listening and wait for open responses; False if ``grace_s`` was too short."""
         self._is_draining = True
         self.shutdown()
         self.server_close()
@@ -116,7 +117,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
             return self._changed.wait_for(lambda: self._in_progress == 0, grace_s)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Log what went wrong on a connection; the others do not notice."""
+        """Log the exception that ended a connection."""
         logger.debug("connection from %s ended", client_address, exc_info=True)
 
 
@@ -127,12 +128,12 @@ class _Connection(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.request.settimeout(IDLE_S)
-        self.buffer = bytearray()  # of which the front is cut off without a copy of the rest
+        self.buffer = bytearray()  # removing bytes at its front does not copy the rest
         while self.serve_request():
             pass
 
     def serve_request(self) -> bool:
-        """Serve one request; tell whether another may follow."""
+        """Read and answer one request; tell whether the connection stays open."""
         head = None
         try:
             head = read_head(self.read_until(_BLANK_LINE))
@@ -147,7 +148,7 @@ class _Connection(socketserver.BaseRequestHandler):
             return self.send(self.server.respond(request), head)
 
     def read_request(self, head: Head) -> Request | Response:
-        """Read the rest of a request, or return the page that refuses it."""
+        """Return the complete request, or an error response if it is refused."""
         if head.method not in METHODS:
             return error_page(501)
         expectation = head.headers.get("expect", "").lower()
@@ -165,7 +166,7 @@ class _Connection(socketserver.BaseRequestHandler):
         return self.read_chunks() if head.is_chunked else self.read_exactly(length)
 
     def read_chunks(self) -> bytes:
-        """Read a chunked body and the trailer behind it."""
+        """Return a chunked body; the trailer is read and dropped."""
         pieces = []
         while True:
             size_line = _CHUNK_SIZE.match(self.read_until(_LINE_END))
@@ -182,7 +183,7 @@ class _Connection(socketserver.BaseRequestHandler):
         return b"".join(pieces)
 
     def read_until(self, end: re.Pattern[bytes]) -> bytes:
-        """Return what comes before ``end`` and step over both."""
+        """Return the bytes before the next match of ``end``, and remove both from the buffer."""
         searched = 0
         while (match := end.search(self.buffer, max(0, searched - _MAX_END_BYTES))) is None:
             searched = len(self.buffer)
@@ -222,7 +223,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
 
 def serve(server: HttpServer) -> threading.Thread:
-    """Accept connections in a thread of its own until the server is drained."""
+    """Accept connections in a separate thread until the server is drained."""
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="http", daemon=True)
     thread.start()
     return thread
