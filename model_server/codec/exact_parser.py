@@ -68,7 +68,7 @@ class JsonObject(dict[str, Any]):
         self.setdefault(name, value)
 
 
-def parse(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def parse_json(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
     """Return the first JSON value in the text; the text after it is ignored."""
     if not text:
         raise InvalidArgument("JSON Parse error: The document is empty")

@@ -15,8 +15,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 #: Only zero and numbers whose absolute value lies between these limits are written here.
@@ -37,19 +37,19 @@ _PLACEHOLDER_EXPONENT: Final = -10
 _ZERO: Final = ord("0")
 
 
-def texts(flat: Floats) -> tuple[list[str], Mask]:
+def texts(flat: Float32Array) -> tuple[list[str], Mask]:
     """Return a text for each number, and a mask of the texts that are exact."""
     written, is_exact = _written(flat)
     return written[1:-1].split(","), is_exact
 
 
-def lists(rows: Floats) -> list[str] | None:
+def lists(rows: Float32Array) -> list[str] | None:
     """Return the text of each row without brackets, or None if any number is not exact."""
     written, is_exact = _written(rows)
     return written[2:-2].replace(",", ", ").split("], [") if is_exact.all() else None
 
 
-def _written(numbers: Floats) -> tuple[str, Mask]:
+def _written(numbers: Float32Array) -> tuple[str, Mask]:
     """Return the JSON of an array without spaces, and a mask of the numbers that are exact."""
     rounded, exponents, is_exact = _rounded(numbers)
     json = orjson.dumps(rounded, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -59,7 +59,7 @@ def _written(numbers: Floats) -> tuple[str, Mask]:
     return chars.tobytes().decode("ascii"), is_exact
 
 
-def _rounded(numbers: Floats) -> tuple[Doubles, NDArray[np.intp], Mask]:
+def _rounded(numbers: Float32Array) -> tuple[Float64Array, NDArray[np.intp], Mask]:
     """Return the rounded numbers, the exponents to write, and a mask of the exact numbers.
 
     A number is rounded to six digits if they read back as the same float32, else to nine. The

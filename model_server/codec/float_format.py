@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_server.codec import float32_format
+from model_server.codec.float32_format import Mask
 
 _SHORT: Final = "%g"
 _SHORT_LIMIT: Final = 1e6  # larger numbers have an exponent in the short form
@@ -21,8 +22,6 @@ _NON_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "-na
 
 #: Numbers per chunk. Other threads can run between chunks.
 _CHUNK: Final = 1 << 15
-
-Mask = NDArray[np.bool_]
 
 
 def decimals(flat: NDArray[Any]) -> list[str]:

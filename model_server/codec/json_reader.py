@@ -39,7 +39,7 @@ class Document:
             self._value: Any = read_images(body)
         except FastPathMiss:
             self._has_image_bytes = False
-            self._value = read(body)
+            self._value = read_json(body)
         if not isinstance(self._value, dict):
             raise InvalidArgument(f"JSON Value: {quote_value(self._value)} Is not object")
 
@@ -54,15 +54,15 @@ class Document:
                 return work(self._value)
             except ModelServerError:
                 self._has_image_bytes = False
-                self._value = read(self._body)
+                self._value = read_json(self._body)
         return work(self._value)
 
 
-def read(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def read_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     """Return the first JSON value of the body, or raise InvalidArgument."""
     with suppress(FastPathMiss):
         return _read_common(body)
-    return exact_parser.parse(body)
+    return exact_parser.parse_json(body)
 
 
 def _read_common(body: bytes) -> Any:  # noqa: ANN401 - any JSON value

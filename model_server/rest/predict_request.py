@@ -179,9 +179,8 @@ class _InputRows:
 
     def add(self, item: Any) -> None:  # noqa: ANN401 - any JSON value
         shape = shape_of(item)
-        values = checked_values(
-            item, self.dtype, MAX_RANK - 1
-        )  # the list of rows is one level more
+        # The list of rows is one level more.
+        values = checked_values(item, self.dtype, MAX_RANK - 1)
         if self.shape is None:
             self.size, self.shape = len(values), shape
         elif len(values) != self.size:

@@ -92,8 +92,8 @@ def _all_have_type(flat: list[Json], dtype: str) -> bool:
         return all(map(_is_stringlike, flat))
     if dtype not in _RANGES:
         return False
-    least, max_rank = _RANGES[dtype]
-    return kinds <= {int} and (not flat or (least <= min(flat) and max(flat) <= max_rank))
+    low, high = _RANGES[dtype]
+    return kinds <= {int} and (not flat or (low <= min(flat) and max(flat) <= high))
 
 
 def checked_values(value: Json, dtype: str, max_rank: int = MAX_RANK) -> list[Any]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_server.codec import exact_parser
-from model_server.codec.exact_parser import JsonObject, parse
+from model_server.codec.exact_parser import JsonObject, parse_json
 from model_server.errors import InvalidArgument
 
 
@@ -32,18 +32,18 @@ from model_server.errors import InvalidArgument
     ],
 )
 def test_values(text: bytes, value: object) -> None:
-    assert parse(text) == value
+    assert parse_json(text) == value
 
 
 @pytest.mark.parametrize("text", [b"[NaN]", b"[-NaN]"])
 def test_nan_is_a_number(text: bytes) -> None:
-    [value] = parse(text)
+    [value] = parse_json(text)
 
     assert math.isnan(value)
 
 
 def test_negative_zero_keeps_its_sign_only_with_a_point() -> None:
-    whole, double = parse(b"[-0, -0.0]")
+    whole, double = parse_json(b"[-0, -0.0]")
 
     assert (type(whole), math.copysign(1, double)) == (int, -1)
 
@@ -88,20 +88,20 @@ def test_negative_zero_keeps_its_sign_only_with_a_point() -> None:
 )
 def test_mistakes_name_their_offset(text: bytes, message: str, offset: int) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        parse(text)
+        parse_json(text)
 
     assert caught.value.message == f"JSON Parse error: {message} at offset: {offset}"
 
 
 def test_an_empty_body_has_no_offset() -> None:
     with pytest.raises(InvalidArgument) as caught:
-        parse(b"")
+        parse_json(b"")
 
     assert caught.value.message == "JSON Parse error: The document is empty"
 
 
 def test_the_first_of_equal_names_counts_and_all_are_kept() -> None:
-    value = parse(b'{"a": 1, "b": 2, "a": 3}')
+    value = parse_json(b'{"a": 1, "b": 2, "a": 3}')
 
     assert isinstance(value, JsonObject)
     assert value == {"a": 1, "b": 2}
@@ -110,7 +110,7 @@ def test_the_first_of_equal_names_counts_and_all_are_kept() -> None:
 
 @pytest.mark.parametrize("depth", [1_000, 100_000])
 def test_depth_is_not_limited(depth: int) -> None:
-    value = parse(b"[" * depth + b"]" * depth)
+    value = parse_json(b"[" * depth + b"]" * depth)
 
     for _ in range(depth - 1):
         [value] = value
@@ -118,7 +118,7 @@ def test_depth_is_not_limited(depth: int) -> None:
 
 
 def test_bytes_that_are_not_utf8_survive() -> None:
-    [raw, lone] = parse(b'["\xff\xfe", "\\udc80"]')
+    [raw, lone] = parse_json(b'["\xff\xfe", "\\udc80"]')
 
     assert raw.encode("utf-8", "surrogateescape") == b"\xff\xfe"
     assert lone.encode("utf-8", "surrogateescape") == b"\xed\xb2\x80"
@@ -129,18 +129,18 @@ def test_bytes_that_are_not_utf8_survive() -> None:
 )
 def test_values_are_counted(monkeypatch: pytest.MonkeyPatch, text: bytes, offset: int) -> None:
     monkeypatch.setattr(exact_parser, "MAX_VALUES", 4)
-    assert len(parse(text)) == 3
+    assert len(parse_json(text)) == 3
 
     monkeypatch.setattr(exact_parser, "MAX_VALUES", 3)
     said = f"More than 3 values besides runs of numbers. at offset: {offset}$"
     with pytest.raises(InvalidArgument, match=said):
-        parse(text)
+        parse_json(text)
 
 
 def test_runs_of_numbers_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact_parser, "MAX_VALUES", 1)
 
-    assert parse(b"[1, 2,0.5,1e-05,-2.5E+10]") == [1, 2, 0.5, 1e-05, -2.5e10]
+    assert parse_json(b"[1, 2,0.5,1e-05,-2.5E+10]") == [1, 2, 0.5, 1e-05, -2.5e10]
 
 
 @given(
@@ -154,4 +154,4 @@ def test_runs_of_numbers_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_whatever_python_writes_is_read_back(value: object, indent: int | None) -> None:
     text = json.dumps(value, indent=indent)
 
-    assert json.dumps(parse(text.encode())) == json.dumps(value)
+    assert json.dumps(parse_json(text.encode())) == json.dumps(value)

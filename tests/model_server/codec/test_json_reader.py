@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from model_server.codec import exact_parser, json_reader
 from model_server.codec.exact_parser import JsonObject
 from model_server.codec.image_bodies import FastPathMiss
-from model_server.codec.json_reader import Document, read
+from model_server.codec.json_reader import Document, read_json
 from model_server.codec.json_writer import members
 from model_server.engines.protocol import TensorInfo
 from model_server.errors import InvalidArgument, ModelServerError
@@ -45,7 +45,7 @@ def as_is(document: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_odd_bodies_are_read_exactly(body: bytes) -> None:
-    assert read(body) == Document(body).read(as_is)
+    assert read_json(body) == Document(body).read(as_is)
 
 
 def test_the_first_of_equal_names_counts() -> None:
@@ -84,7 +84,7 @@ def body_of(value: object) -> str:
 def test_bodies_of_strings_are_read_as_the_exact_reader_does(value: object) -> None:
     body = body_of(value).encode()
 
-    assert read(body) == exact_parser.parse(body)
+    assert read_json(body) == exact_parser.parse_json(body)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_python_would_accept_is_refused(body: bytes) -> None:
 )
 def test_long_bodies_are_read_as_python_reads_them(body: bytes) -> None:
     assert Document(body).read(as_is) == json.loads(body)
-    assert exact_parser.parse(body) == json.loads(body)
+    assert exact_parser.parse_json(body) == json.loads(body)
 
 
 @pytest.mark.parametrize("work_fails_on", [bytes, dict])
@@ -180,10 +180,10 @@ def damaged_bodies(draw: st.DrawFn) -> bytes:
 @given(damaged_bodies())
 def test_the_readers_agree(body: bytes) -> None:
     with mock.patch.multiple(exact_parser, RUN=NEVER, LIST_RUN=NEVER):
-        exact = outcome(exact_parser.parse, body)
+        exact = outcome(exact_parser.parse_json, body)
 
-    assert outcome(exact_parser.parse, body) == exact
-    assert outcome(read, body) == exact
+    assert outcome(exact_parser.parse_json, body) == exact
+    assert outcome(read_json, body) == exact
 
 
 @settings(deadline=None)

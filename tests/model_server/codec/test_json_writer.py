@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from model_server.codec.exact_parser import parse
+from model_server.codec.exact_parser import parse_json
 from model_server.codec.json_writer import (
     QUOTE_LIMIT,
     error_body,
@@ -30,7 +30,7 @@ from model_server.codec.json_writer import (
     ],
 )
 def test_quoted_values(text: bytes, shown: str) -> None:
-    assert quote_value(parse(text)) == shown
+    assert quote_value(parse_json(text)) == shown
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_long_string_is_cut(length: int, end: str) -> None:
 
 
 def test_a_deep_value_can_be_quoted() -> None:
-    assert quote_value(parse(b"[" * 50_000 + b"]" * 50_000)).startswith("[[[[")
+    assert quote_value(parse_json(b"[" * 50_000 + b"]" * 50_000)).startswith("[[[[")
 
 
 @pytest.mark.parametrize(
