@@ -19,7 +19,7 @@ from model_server.models.registry import Handle, Registry
 from model_server.rest import classify_regress, predict_request, predict_response
 from model_server.rest.examples import serialized_examples
 from model_server.rest.metadata import metadata_body, status_body
-from model_server.rest.routes import BadRequestWithoutBody, Route, is_api, read_route
+from model_server.rest.routes import BadRequestWithoutBody, Route, Verb, is_api, read_route
 from model_server.transport.http_messages import JSON, Request, Response, error_page
 
 _MAX_DECOMPRESSED_BYTES: Final = 100 * 1024 * 1024
@@ -130,17 +130,17 @@ class Rest:
         return Response(200 if known else 400, b"", _CORS if self._options.cors else ())
 
     def _body(self, route: Route, request: Request) -> bytes:
-        if route.verb == "predict":
+        if route.verb is Verb.PREDICT:
             return self._predict(route, Document(_decompressed(request)))
-        if route.verb == "classify":
+        if route.verb is Verb.CLASSIFY:
             return self._run_examples(
                 route, Document(_decompressed(request)), classify_regress.classify
             )
-        if route.verb == "regress":
+        if route.verb is Verb.REGRESS:
             return self._run_examples(
                 route, Document(_decompressed(request)), classify_regress.regress
             )
-        if route.verb == "status":
+        if route.verb is Verb.STATUS:
             return status_body(
                 self._registry.statuses(route.servable.model, route.servable.version)
             )

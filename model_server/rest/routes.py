@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -25,7 +26,6 @@ _MODEL_INFO: Final = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _PATTERNS: Final = {"POST": _INFERENCE, "GET": _MODEL_INFO}
-_VERBS: Final = frozenset({"predict", "classify", "regress", "metadata"})
 _MAX_VERSION: Final = 2**63 - 1
 
 
@@ -33,12 +33,21 @@ class BadRequestWithoutBody(Exception):
     """The response is a 400 without a body, as TensorFlow Serving sends it for such a path."""
 
 
+class Verb(StrEnum):
+    """The kinds of requests."""
+
+    PREDICT = "predict"
+    CLASSIFY = "classify"
+    REGRESS = "regress"
+    METADATA = "metadata"
+    STATUS = "status"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """The meaning of a request path."""
 
-    verb: str
-    """``predict``, ``classify``, ``regress``, ``metadata`` or ``status``."""
+    verb: Verb
 
     servable: ModelRequest
     """The model, and its version or label if the path has one."""
@@ -53,13 +62,13 @@ def read_route(method: str, target: str) -> Route:
     """Return the route of a path under /v1/, or raise InvalidArgument or BadRequestWithoutBody."""
     pattern = _PATTERNS.get(method)
     match = pattern.fullmatch(target) if pattern else None
-    if match is None or (method == "POST" and match["verb"] not in _VERBS):
+    if match is None or (method == "POST" and match["verb"] not in set(Verb)):
         raise InvalidArgument(f"Malformed request: {method} {target}")
     version = None if match["version"] is None else _version(match["version"])
     if match["model"] is None:
         raise InvalidArgument("Missing model name in request.")
     label = None if match["label"] is None else _percent_decoded(match["label"])
-    verb = match["verb"] if match["verb"] in _VERBS else "status"
+    verb = Verb(match["verb"]) if match["verb"] in set(Verb) else Verb.STATUS
     return Route(verb, ModelRequest(_percent_decoded(match["model"]), version, label))
 
 

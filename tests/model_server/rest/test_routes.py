@@ -4,7 +4,7 @@ import pytest
 
 from model_server.errors import InvalidArgument
 from model_server.models.registry import ModelRequest
-from model_server.rest.routes import BadRequestWithoutBody, Route, is_api, read_route
+from model_server.rest.routes import BadRequestWithoutBody, Route, Verb, is_api, read_route
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from model_server.rest.routes import BadRequestWithoutBody, Route, is_api, read_
     ],
 )
 def test_routes(method: str, target: str, verb: str, servable: ModelRequest) -> None:
-    assert read_route(method, target) == Route(verb, servable)
+    assert read_route(method, target) == Route(Verb(verb), servable)
 
 
 @pytest.mark.parametrize(
