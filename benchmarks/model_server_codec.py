@@ -62,7 +62,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def measure_reading(turns: int) -> None:
-    """Compare both ways of turning a request body into a tensor."""
+    """Compare the reader of the server with orjson and numpy."""
     for shape in SHAPES:
         numbers = np.random.default_rng(0).random(shape, dtype=np.float32) * 2 - 1
         full = numbers.astype(np.float64)
@@ -85,7 +85,7 @@ def compare_reading(name: str, body: bytes, turns: int) -> None:
 
 
 def read_plainly(body: bytes) -> object:
-    """Read a predict body with orjson and numpy, unchecked."""
+    """Read a predict body with orjson and numpy, without checks."""
     return np.array(orjson.loads(body)["instances"], np.float32)
 
 
@@ -95,7 +95,7 @@ def read(body: bytes) -> object:
 
 
 def measure_writing(turns: int) -> None:
-    """Time the answer for the scores of 1000 classes."""
+    """Time the response body for the scores of 1000 classes."""
     scores = np.random.default_rng(0).dirichlet(np.ones(1000)).astype(np.float32)[None]
     milliseconds = best_ms(lambda: row_body({"scores": scores}), turns * 20)
     print(f"write 1000 floats: {milliseconds:.3f} ms")
