@@ -1,6 +1,11 @@
 """Every way the gateway can fail, as one tree.
 
 * GatewayError
+  + FrameworkError      the web framework refuses the request, or a view has a defect
+    - MalformedRequest
+    - PageNotFound
+    - MethodNotAllowed
+    - InternalError
   + BadRequest          the caller's request is wrong
     - InvalidJson
     - MissingImage
@@ -29,17 +34,88 @@
     - ModelNotReady
     - ServingTimeout
 
-Nothing here knows about HTTP; ``http_errors`` gives each leaf its status. A ``code`` is public and
-frozen once released; the sentence may be reworded any day.
+A class with a ``code`` says all that is public about it: code, HTTP status, which operations may
+answer it, and in its docstring when it happens. Problem documents, the OpenAPI document and the
+README's table read it from there, so a new error is a new class in this file and nothing else.
+
+A ``code`` is public and frozen once released; the sentences may be reworded any day. Of HTTP this
+file knows the numbers of the statuses and no more.
 """
 
 from __future__ import annotations
+
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class Scope(Enum):
+    """Which operations of the API may answer an error, for the OpenAPI document."""
+
+    ANY = auto()
+    """Every operation."""
+
+    API_KEY = auto()
+    """Every operation that needs an API key."""
+
+    IMAGES = auto()
+    """Every operation that takes images."""
+
+    MODEL_IMAGES = auto()
+    """Every operation that takes images for a model that the path names."""
+
+    LISTED = auto()
+    """Only operations that list the code themselves."""
 
 
 class GatewayError(Exception):
     """Anything the gateway refuses or fails to do, with a sentence for the caller."""
 
-    code: str
+    code: ClassVar[str]
+    status: ClassVar[HTTPStatus]
+    scope: ClassVar[Scope] = Scope.LISTED
+    when: ClassVar[str]
+    """When the error happens: the docstring of the class that has the code."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "code" in vars(cls):
+            # Python drops docstrings when it is started with -OO.
+            cls.when = " ".join((cls.__doc__ or cls.__name__).split())
+
+
+class FrameworkError(GatewayError):
+    """What the web framework answers without a view of ours, or for one that has a defect."""
+
+
+class MalformedRequest(FrameworkError):
+    """The request is not valid HTTP, or breaks a rule of HTTP that no other code is about."""
+
+    code = "bad_request"
+    status = HTTPStatus.BAD_REQUEST
+    scope = Scope.ANY
+
+
+class PageNotFound(FrameworkError):
+    """The path matches no route."""
+
+    code = "not_found"
+    status = HTTPStatus.NOT_FOUND
+
+
+class MethodNotAllowed(FrameworkError):
+    """The route does not support the method."""
+
+    code = "method_not_allowed"
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+
+class InternalError(FrameworkError):
+    """The gateway has a defect; its log has the details under the request id."""
+
+    code = "internal_error"
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    scope = Scope.ANY
 
 
 class BadRequest(GatewayError):
@@ -50,48 +126,64 @@ class InvalidJson(BadRequest):
     """The body is not JSON, or not a JSON object."""
 
     code = "invalid_json"
+    status = HTTPStatus.BAD_REQUEST
+    scope = Scope.MODEL_IMAGES
 
 
 class MissingImage(BadRequest):
-    """No picture came with the request, or an empty one."""
+    """The request has no image, or an empty one."""
 
     code = "missing_image"
+    status = HTTPStatus.BAD_REQUEST
+    scope = Scope.IMAGES
 
 
 class InvalidBase64(BadRequest):
-    """The text is not base64."""
+    """The text of an image is not base64."""
 
     code = "invalid_base64"
+    status = HTTPStatus.BAD_REQUEST
+    scope = Scope.IMAGES
 
 
 class InvalidParameter(BadRequest):
-    """A parameter has a value that is not allowed."""
+    """A parameter is unknown or has a value that is not allowed."""
 
     code = "invalid_parameter"
+    status = HTTPStatus.BAD_REQUEST
+    scope = Scope.MODEL_IMAGES
 
 
 class BodyTooLarge(BadRequest):
-    """The body has more bytes than the gateway takes."""
+    """The body has more bytes than `GATEWAY_MAX_BODY_BYTES`."""
 
     code = "body_too_large"
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    scope = Scope.ANY
 
 
 class TooManyImages(BadRequest):
-    """One request brings more pictures than the gateway takes."""
+    """The request has more images than `GATEWAY_MAX_IMAGES`."""
 
     code = "too_many_images"
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    scope = Scope.MODEL_IMAGES
 
 
 class UnsupportedMediaType(BadRequest):
-    """The body's content type is none the route reads."""
+    """The route does not read bodies of this content type."""
 
     code = "unsupported_media_type"
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    scope = Scope.MODEL_IMAGES
 
 
 class NotAcceptable(BadRequest):
-    """The caller accepts no form in which the route can answer."""
+    """The `Accept` header allows no media type that the route can answer."""
 
     code = "not_acceptable"
+    status = HTTPStatus.NOT_ACCEPTABLE
+    scope = Scope.MODEL_IMAGES
 
 
 class AccessRefused(GatewayError):
@@ -99,21 +191,27 @@ class AccessRefused(GatewayError):
 
 
 class MissingApiKey(AccessRefused):
-    """The route needs an API key and none came."""
+    """The route needs an API key and the request has none."""
 
     code = "missing_api_key"
+    status = HTTPStatus.UNAUTHORIZED
+    scope = Scope.API_KEY
 
 
 class InvalidApiKey(AccessRefused):
     """The API key is unknown or revoked."""
 
     code = "invalid_api_key"
+    status = HTTPStatus.UNAUTHORIZED
+    scope = Scope.API_KEY
 
 
 class RateLimited(AccessRefused):
-    """The quota of the caller's key is used up for now."""
+    """The API key has used up its quota for now."""
 
     code = "rate_limited"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    scope = Scope.API_KEY
 
     def __init__(self, sentence: str, retry_after_s: int) -> None:
         super().__init__(sentence)
@@ -121,9 +219,11 @@ class RateLimited(AccessRefused):
 
 
 class KeysUnavailable(AccessRefused):
-    """The file of API keys has not been readable since this process began."""
+    """The file of API keys has not been readable since the process started."""
 
     code = "keys_unavailable"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    scope = Scope.API_KEY
 
 
 class NotHere(GatewayError):
@@ -134,12 +234,16 @@ class UnknownModel(NotHere):
     """The models file has no such model."""
 
     code = "unknown_model"
+    status = HTTPStatus.NOT_FOUND
+    scope = Scope.MODEL_IMAGES
 
 
 class UnknownVersion(NotHere):
     """The model has no such version or version label."""
 
     code = "unknown_version"
+    status = HTTPStatus.NOT_FOUND
+    scope = Scope.MODEL_IMAGES
 
 
 class ImageError(GatewayError):
@@ -147,21 +251,27 @@ class ImageError(GatewayError):
 
 
 class ImageTooLarge(ImageError):
-    """Decoding would cost more pixels than the gateway allows."""
+    """The image has more pixels than `GATEWAY_MAX_PIXELS`."""
 
     code = "image_too_large"
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    scope = Scope.IMAGES
 
 
 class UnsupportedImage(ImageError):
-    """The bytes are none of the accepted picture formats."""
+    """The bytes are none of the accepted image formats."""
 
     code = "unsupported_image"
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    scope = Scope.IMAGES
 
 
 class CorruptImage(ImageError):
-    """The bytes begin like a picture but are damaged."""
+    """The bytes begin like an accepted image format but are damaged."""
 
     code = "corrupt_image"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    scope = Scope.IMAGES
 
 
 class ServingFault(GatewayError):
@@ -169,30 +279,50 @@ class ServingFault(GatewayError):
 
 
 class ServingError(ServingFault):
-    """Serving answered nonsense, or an error that is not the caller's."""
+    """The model server answered an error that is not the caller's, or an invalid response."""
 
     code = "serving_error"
+    status = HTTPStatus.BAD_GATEWAY
+    scope = Scope.IMAGES
 
 
 class Overloaded(ServingFault):
-    """More work is waiting than can be done in time."""
+    """More requests are in progress than the gateway or the model server can finish in time."""
 
     code = "overloaded"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    scope = Scope.IMAGES
 
 
 class ServingUnavailable(ServingFault):
-    """Serving cannot be reached, or the connection broke before the whole answer was there."""
+    """The model server cannot be reached, or the connection broke during its response."""
 
     code = "serving_unavailable"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    scope = Scope.IMAGES
 
 
 class ModelNotReady(ServingFault):
-    """Serving has no available version of the model yet."""
+    """The model server has no available version of the model yet."""
 
     code = "model_not_ready"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    scope = Scope.IMAGES
 
 
 class ServingTimeout(ServingFault):
-    """The deadline of the request passed before there was an answer."""
+    """The deadline of the request passed before there was a response."""
 
     code = "serving_timeout"
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    scope = Scope.IMAGES
+
+
+def kinds(branch: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:
+    """Return the classes of a branch that have a code, by status, then as they stand here."""
+    return sorted(_with_code(branch), key=lambda kind: kind.status)
+
+
+def _with_code(branch: type[GatewayError]) -> list[type[GatewayError]]:
+    own = [branch] if "code" in vars(branch) else []
+    return own + [kind for child in branch.__subclasses__() for kind in _with_code(child)]

@@ -76,7 +76,8 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 FORBIDDEN: dict[str, set[str]] = {
     "flask_server": ENGINES | PROGRAMS - {"flask_server"},
-    "flask_server.errors": WEB | {"PIL", "numpy"},
+    # An error says its HTTP status, which http.HTTPStatus names; the rest of HTTP is not for it.
+    "flask_server.errors": WEB - {"http"} | {"http.client", "http.server", "PIL", "numpy"},
     "flask_server.stopwatch": WEB | {"PIL", "numpy"},
     "flask_server.imaging": WEB,
     "flask_server.drawing": WEB,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_server.access.authentication import is_open
+from flask_server.errors import Scope
 from flask_server.openapi import problems as problems
 from flask_server.openapi.operations import operations
 from flask_server.openapi.schemas import SCHEMAS
@@ -86,8 +87,8 @@ def _guarded(path: str, operation: Schema, settings: Settings) -> Schema:
     """Add what keys mean for the operation, where there are keys and it needs one."""
     if settings.api_keys_file is None or is_open(path):
         return operation
-    refusals = problems.answers(problems.WITH_KEYS)
+    refusals = problems.in_scope(Scope.API_KEY)
     return operation | {
         "security": [{scheme: []} for scheme in _SECURITY],
-        "responses": operation["responses"] | refusals,
+        "responses": problems.with_codes(operation["responses"], refusals),
     }

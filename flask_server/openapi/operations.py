@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from flask_server.errors import ModelNotReady, PageNotFound, Scope, UnknownModel
 from flask_server.openapi import problems as problems
 from flask_server.openapi import requests as requests
 from flask_server.openapi.schemas import ref
@@ -42,7 +43,7 @@ def _predict(settings: Settings, model: str) -> Schema:
         parameters=[requests.model_name(model), *requests.queries(requests.PARAMETERS)],
         body=requests.pictures_body(settings),
         answers={"200": _or_drawn(classes)},
-        codes=(*problems.PICTURE, *problems.QUESTION),
+        codes=problems.in_scope(Scope.IMAGES, Scope.MODEL_IMAGES),
     )
 
 
@@ -55,7 +56,7 @@ def _explain(settings: Settings, model: str) -> Schema:
         parameters=[requests.model_name(model), *parameters],
         body=requests.picture_body(settings),
         answers={"200": _or_drawn(_json("The heat.", ref("Heat"), "X-Model-Warning"))},
-        codes=(*problems.PICTURE, *problems.QUESTION),
+        codes=problems.in_scope(Scope.IMAGES, Scope.MODEL_IMAGES),
     )
 
 
@@ -65,7 +66,7 @@ def _original() -> Schema:
         "The contract of the original project. It never changes.",
         body=requests.original_body(),
         answers={"200": _json("The five best classes.", ref("Triples"), "X-Model-Warning")},
-        codes=problems.PICTURE,
+        codes=problems.in_scope(Scope.IMAGES),
     )
 
 
@@ -84,7 +85,7 @@ def _model(model: str) -> Schema:
         "With its labels and with what it wants to see.",
         parameters=[requests.model_name(model), requests.UNLESS_CHANGED],
         answers=_kept(_json("The model.", ref("Model"), "ETag")),
-        codes=("unknown_model",),
+        codes=(UnknownModel.code,),
     )
 
 
@@ -102,7 +103,7 @@ def _readyz() -> Schema:
         "An error names the models that cannot.",
         parameters=[requests.READY_MODEL],
         answers={"200": _json("They all can.", ref("Ready"))},
-        codes=("unknown_model", "model_not_ready"),
+        codes=(UnknownModel.code, ModelNotReady.code),
     )
 
 
@@ -111,7 +112,7 @@ def _metrics() -> Schema:
         *("metrics", "health", "Give the numbers for Prometheus"),
         "All worker processes together. Not found where metrics are turned off.",
         answers={"200": _text("The numbers.", "text/plain")},
-        codes=("not_found",),
+        codes=(PageNotFound.code,),
     )
 
 
@@ -158,7 +159,7 @@ def _operation(
         "summary": summary,
         "description": description,
         "parameters": list(parameters),
-        "responses": answers | problems.answers((*codes, *problems.ANYWHERE)),
+        "responses": answers | problems.answers((*codes, *problems.in_scope(Scope.ANY))),
     }
     return operation | ({"requestBody": body} if body else {})
 

@@ -1,62 +1,18 @@
-"""Describe every error for the OpenAPI document: its code, its status and when it happens."""
+"""Describe every error for the OpenAPI document, as its class in ``errors`` says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
-from flask_server.web.problem_documents import PROBLEM_JSON
+from flask_server.errors import GatewayError, Scope, kinds
+from flask_server.web.problem_documents import HEADERS, PROBLEM_JSON
 
 Schema = dict[str, Any]
 
-
-class Case(NamedTuple):
-    """One code of the problem documents."""
-
-    status: int
-    when: str
-
-
-CASES: dict[str, Case] = {
-    "bad_request": Case(400, "the request is not HTTP as it should be"),
-    "invalid_json": Case(400, "the body is not JSON, or not an object"),
-    "missing_image": Case(400, "there is no picture, or an empty one"),
-    "invalid_base64": Case(400, "the text is not base64"),
-    "invalid_parameter": Case(400, "a parameter is unknown or has a value that is not allowed"),
-    "missing_api_key": Case(401, "keys are asked for and none came"),
-    "invalid_api_key": Case(401, "the key is unknown or revoked"),
-    "not_found": Case(404, "there is no such page"),
-    "unknown_model": Case(404, "there is no such model"),
-    "unknown_version": Case(404, "the model has no such version or version label"),
-    "method_not_allowed": Case(405, "the route does not know the method"),
-    "not_acceptable": Case(406, "no form of the answer is one that the caller takes"),
-    "body_too_large": Case(413, "the body has more bytes than are read"),
-    "image_too_large": Case(413, "the picture has more pixels than are decoded"),
-    "too_many_images": Case(413, "the request has more pictures than are taken at once"),
-    "unsupported_media_type": Case(415, "bodies of this type are not read"),
-    "unsupported_image": Case(415, "the bytes are none of the picture formats"),
-    "corrupt_image": Case(422, "the bytes begin like a picture but are damaged"),
-    "rate_limited": Case(429, "the key has asked as much as it may for now"),
-    "internal_error": Case(500, "a defect of the gateway; its log has it under the request id"),
-    "serving_error": Case(502, "Serving answered an error or nonsense"),
-    "keys_unavailable": Case(503, "the API keys cannot be read at the moment"),
-    "overloaded": Case(503, "more is at work than can be done in time"),
-    "serving_unavailable": Case(503, "Serving cannot be reached"),
-    "model_not_ready": Case(503, "no version of the model is available yet"),
-    "serving_timeout": Case(504, "the deadline passed before there was an answer"),
-}
-
-ANYWHERE = ("bad_request", "body_too_large", "internal_error")
-WITH_KEYS = ("missing_api_key", "invalid_api_key", "rate_limited", "keys_unavailable")
-PICTURE = (
-    *("missing_image", "invalid_base64", "image_too_large", "unsupported_image", "corrupt_image"),
-    *("serving_error", "overloaded", "serving_unavailable", "model_not_ready", "serving_timeout"),
-)
-QUESTION = (
-    *("invalid_json", "invalid_parameter", "unknown_model", "unknown_version"),
-    *("not_acceptable", "too_many_images", "unsupported_media_type"),
-)
+#: Every error that has a code, by its code.
+BY_CODE: dict[str, type[GatewayError]] = {kind.code: kind for kind in kinds()}
 
 PROBLEM: Schema = {
     "type": "object",
@@ -69,9 +25,9 @@ PROBLEM: Schema = {
         "detail": {"type": "string", "description": "What was received and what is allowed."},
         "code": {
             "type": "string",
-            "enum": list(CASES),
+            "enum": list(BY_CODE),
             "description": "What programs may rely on:\n"
-            + "\n".join(f"- `{code}` ({case.status}): {case.when}" for code, case in CASES.items()),
+            + "\n".join(f"- `{kind.code}` ({kind.status:d}): {kind.when}" for kind in kinds()),
         },
         "request_id": {
             "type": "string",
@@ -91,28 +47,41 @@ PROBLEM: Schema = {
 }
 
 
+def in_scope(*scopes: Scope) -> list[str]:
+    """Return the codes of the errors with one of these scopes."""
+    return [kind.code for kind in kinds() if kind.scope in scopes]
+
+
 def answers(codes: Iterable[str]) -> dict[str, Schema]:
     """Return the response objects of these codes, by status."""
-    by_status: dict[int, list[str]] = {}
+    by_status: dict[HTTPStatus, list[str]] = {}
     for code in codes:
-        by_status.setdefault(CASES[code].status, []).append(code)
-    return {str(status): _answer(status, by_status[status]) for status in sorted(by_status)}
+        by_status.setdefault(BY_CODE[code].status, []).append(code)
+    return {str(status.value): _answer(status, by_status[status]) for status in sorted(by_status)}
 
 
-def _answer(status: int, codes: list[str]) -> Schema:
-    narrowed = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
+def with_codes(responses: dict[str, Schema], codes: Iterable[str]) -> dict[str, Schema]:
+    """Return the responses of an operation that may answer these codes, too."""
+    known = [code for response in responses.values() for code in _codes(response)]
+    return responses | answers((*known, *codes))
+
+
+def _codes(response: Schema) -> list[str]:
+    """Return the codes of one response object, none where it is no error."""
+    problem = response.get("content", {}).get(PROBLEM_JSON)
+    return list(problem["schema"]["allOf"][1]["properties"]["code"]["enum"]) if problem else []
+
+
+def _answer(status: HTTPStatus, codes: list[str]) -> Schema:
+    narrowed = {"properties": {"status": {"const": status.value}, "code": {"enum": codes}}}
     schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, narrowed]}
     return {
-        "description": "\n".join(f"- `{code}`: {CASES[code].when}" for code in codes),
+        "description": "\n".join(f"- `{code}`: {BY_CODE[code].when}" for code in codes),
         "headers": _headers(status),
         "content": {PROBLEM_JSON: {"schema": schema}},
     }
 
 
-def _headers(status: int) -> Schema:
-    names = ["X-Request-ID"]
-    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
-        names.append("Retry-After")
-    if status == HTTPStatus.UNAUTHORIZED:
-        names.append("WWW-Authenticate")
+def _headers(status: HTTPStatus) -> Schema:
+    names = ["X-Request-ID", *([HEADERS[status]] if status in HEADERS else [])]
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -16,14 +16,14 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.test import TestResponse
 
 from flask_server.access import authentication, key_writer
+from flask_server.errors import kinds
 from flask_server.imaging.reports import Report
+from flask_server.openapi import problems
 from flask_server.openapi.document import document as describe
-from flask_server.openapi.problems import CASES
 from flask_server.openapi.requests import EXAMPLE_IMAGE, EXPLAIN_PARAMETERS, PARAMETERS
 from flask_server.settings import Settings
 from flask_server.views.explain import EXPLAIN_PARAMETERS as EXPLAINING
-from flask_server.web import parameters, problem_documents
-from flask_server.web.problem_documents import STATUS
+from flask_server.web import parameters
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.stub_serving import Servable, StubServing
 
@@ -110,13 +110,25 @@ def test_path_parameters_are_those_of_the_path(document: Schema) -> None:
 
 
 def test_every_code_is_described_with_its_status(document: Schema) -> None:
-    ours = {leaf.code: status for leaf, status in STATUS.items()}
-    theirs = {code: status for status, code in problem_documents._HTTP_CODES.items()}
+    described = document["components"]["schemas"]["Problem"]["properties"]["code"]
 
-    described = {code: case.status for code, case in CASES.items()}
+    assert described["enum"] == [kind.code for kind in kinds()]
+    for kind in kinds():
+        assert f"- `{kind.code}` ({kind.status:d}): {kind.when}" in described["description"]
 
-    assert described == theirs | ours | {"bad_request": 400}
-    assert document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] == list(CASES)
+
+def test_every_code_is_an_answer_of_some_operation(guarded: FlaskClient) -> None:
+    document = guarded.get("/openapi.json").json
+    assert document is not None
+    told = {
+        code
+        for _, _, operation in operations(document)
+        for answer in operation["responses"].values()
+        for code in problems._codes(answer)
+    }
+
+    # Documented operations know their methods.
+    assert told == {kind.code for kind in kinds()} - {"method_not_allowed"}
 
 
 @pytest.mark.parametrize(
