@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 #: Old names of settings, which still work in this release, and their new names.
 RENAMED = {"GATEWAY_CALLS_UNDER_WAY": "GATEWAY_MAX_INFLIGHT_CALLS"}
 
-#: Spare threads beyond the in-flight bound, so that a request over the bound finds a thread to
-#: refuse it and health checks are answered under full load.
+#: Threads beyond ``max_in_flight``, so that a request over the limit finds a thread to refuse it
+#: and health checks are answered under full load.
 SPARE_THREADS = 8
 
 #: Kubernetes injects such names for a Service called "gateway".
@@ -49,28 +49,32 @@ class FastResize(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """One field per knob; ``serving_url`` is read from ``GATEWAY_SERVING_URL``."""
+    """One field per setting; ``serving_url`` is read from ``GATEWAY_SERVING_URL``.
+
+    The README's table is made of the fields, their defaults and their docstrings.
+    """
 
     serving_url: str = "http://127.0.0.1:9000"
-    """Root of the model server, without ``/v1``."""
+    """Root of the model server's REST API, without ``/v1``."""
 
     models_file: Path = Path(__file__).parent.parent / "models.toml"
-    """Which models exist."""
+    """File that names the models."""
 
     cors_origins: tuple[str, ...] = ("*",)
-    """Origins whose pages may call the gateway, separated by commas; ``*`` is everybody."""
+    """Origins whose pages may call the gateway, separated by commas; ``*`` allows all."""
 
     max_body_bytes: int = 32 * 1024 * 1024
-    """Largest request body that is read, base64 included."""
+    """Largest request body in bytes, base64 included."""
 
     max_pixels: int = 100_000_000
-    """Largest width x height that is decoded at all."""
+    """Largest width x height of an image that is decoded."""
 
     max_images: int = 32
-    """Most pictures in one request."""
+    """Maximum number of images in one request."""
 
     max_in_flight: int = 32
-    """Most predictions at work in one worker process."""
+    """Maximum number of prediction requests in progress per worker; gunicorn gets 8 threads
+    more."""
 
     max_inflight_calls: int = 2
     """Maximum concurrent calls to Serving per model and worker; images that arrive meanwhile are
@@ -78,28 +82,31 @@ class Settings:
     runs two."""
 
     deadline_s: float = 10.0
-    """Seconds a request may take before the caller gets a 504."""
+    """Seconds a request may take, once its body has arrived, before it is answered with 504."""
 
     poll_interval_s: float = 1.0
-    """Seconds between two looks at which versions Serving has."""
+    """Seconds between two polls of the model versions that Serving has."""
 
     fast_jpeg: bool = True
     """Shrink large JPEGs while decoding, never below twice the model's input size."""
 
     fast_resize: FastResize = FastResize.OFF
-    """Resize with SIMD instructions, to within one level of what Keras gives."""
+    """Resize with SIMD instructions; pixels differ from those of Keras by at most one level of 255.
+    ``auto`` does so where the package for it is installed, as ``auto_cmd.py`` asks for with
+    ``--precision bf16`` (docs/gateway.md#fast-resizing)."""
 
     workers: int = 2
-    """Processes that gunicorn starts."""
+    """Number of gunicorn's worker processes."""
 
     api_keys_file: Path | None = None
     """File of hashed API keys; naming one turns authentication on."""
 
     rate_limit: str = "600 per minute"
-    """How much one API key may ask, where its own entry says nothing else."""
+    """Quota of an API key that has no limit of its own."""
 
     limits_url: str = "memory://"
-    """Where quotas are counted: ``memory://`` (per worker) or ``redis://host:port/db``."""
+    """Where quotas are counted: ``memory://`` (in each worker) or ``redis://host:port/db`` (for all
+    workers together)."""
 
     metrics: bool = True
     """Answer ``/metrics``."""

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from flask_server.settings import PREFIX, FastResize, Settings, SettingsError
-
-README = Path(__file__).parents[2] / "README.md"
+from flask_server.settings import FastResize, Settings, SettingsError
 
 
 def test_defaults_need_no_environment() -> None:
@@ -118,11 +115,6 @@ def test_names_that_kubernetes_injects_are_ignored(variable: str) -> None:
 
 def test_threads_are_the_bound_and_some_to_refuse_with() -> None:
     assert Settings(max_in_flight=4).threads == 12
-
-
-@pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
-def test_readme_names_every_setting(name: str) -> None:
-    assert f"`{PREFIX}{name.upper()}`" in README.read_text(encoding="utf-8")
 
 
 def test_an_old_name_still_works_and_names_the_new_one(caplog: pytest.LogCaptureFixture) -> None:
