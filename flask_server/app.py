@@ -11,7 +11,6 @@ from flask import Flask, Response, g, request
 from flask_cors import CORS
 
 from flask_server.access import authentication
-from flask_server.inference.predict import Gateway
 from flask_server.runtime import preload
 from flask_server.serving.client import Serving
 from flask_server.serving.models import Models
@@ -29,8 +28,9 @@ from flask_server.web import (
     problem_documents,
     security_headers,
 )
+from flask_server.web.admission import InFlight
 from flask_server.web.json_writer import JsonWriter
-from flask_server.web.request_context import EXTENSION
+from flask_server.web.services import Services, install, services_of
 
 EXPOSED = ("X-Request-ID", "Server-Timing", "Retry-After", "X-Model-Warning", "ETag")
 PREFLIGHT_AGE_S = 600
@@ -48,7 +48,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__)
     app.json = JsonWriter(app)
     watched = _models(settings)
-    app.extensions[EXTENSION] = NotingGateway(settings, watched)
+    numbers = _metrics(settings, watched) if settings.metrics else None
+    services = Services(
+        gateway=NotingGateway(settings, watched),
+        explanations=InFlight(explain.AT_ONCE),
+        metrics_text=numbers.text if numbers else None,
+    )
+    install(app, services)
     request_log.init_app(app)
     access_log.init_app(app)
     app.before_request(_begin)
@@ -56,8 +62,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     body_draining.init_app(app)
     authentication.init_app(app, settings, allow_unavailable=preload.has_started())
     admission.init_app(app, settings.max_in_flight)
-    if settings.metrics:
-        metrics.init_app(app, _metrics(settings, watched))
+    if numbers:
+        metrics.init_app(app, numbers)
     problem_documents.init_app(app)
     caching.init_app(app)
     security_headers.init_app(app)
@@ -83,8 +89,7 @@ def _literally(origin: str) -> str | re.Pattern[str]:
 
 def close_app(app: Flask) -> None:
     """End the app's background thread and connections."""
-    gateway: Gateway = app.extensions[EXTENSION]
-    gateway.models.stop()
+    services_of(app).gateway.models.stop()
 
 
 def _models(settings: Settings) -> Models:

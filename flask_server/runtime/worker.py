@@ -21,7 +21,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from flask_server.runtime import bad_request_page
 from flask_server.runtime.paced_socket import STALL_S, PacedSocket, set_io_timeout
-from flask_server.web.request_context import EXTENSION
+from flask_server.web.services import services_of
 
 #: Milliseconds that a thread waits for the next request; busy callers send theirs sooner.
 STAY_MS: Final = 5
@@ -58,7 +58,7 @@ class StayingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.log.warning(
             "refused bytes that are not an HTTP request: %s (%s)", type(exc).__name__, request_id
         )
-        origins = self.wsgi.extensions[EXTENSION].settings.cors_origins
+        origins = services_of(self.wsgi).gateway.settings.cors_origins
         allowed_origin = "*" if "*" in origins else None
         with suppress(OSError):
             client.sendall(bad_request_page.response(exc, request_id, allowed_origin))

@@ -19,7 +19,6 @@ from flask_server.errors import GatewayError, Overloaded, ServingTimeout, Servin
 from flask_server.serving.models import Models
 from flask_server.telemetry.request_log import Entry, add_writer
 
-EXTENSION = "gateway_metrics"
 PREFIX = "gateway_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -130,7 +129,6 @@ class ModelStates(Collector):
 
 def init_app(app: Flask, metrics: Metrics) -> None:
     """Count the requests of the app. Has to come after admission, which says what is work."""
-    app.extensions[EXTENSION] = metrics
     add_writer(app, metrics.write)
     app.before_request(metrics.enter)
     app.teardown_request(lambda _: metrics.leave())

@@ -18,9 +18,9 @@ from flask_server.inference.predict import Gateway, Outcome, PredictRequest, Pre
 from flask_server.serving.live_model import LiveModel
 from flask_server.stopwatch import Stopwatch
 from flask_server.web.problem_documents import PROBLEM_JSON
-from flask_server.web.request_context import gateway
+from flask_server.web.services import gateway
 
-EXTENSION = "request_ledger"
+WRITERS = "request_log_writers"
 UNMATCHED = "(unmatched)"
 OTHER_METHOD = "OTHER"
 
@@ -100,15 +100,15 @@ def init_app(app: Flask) -> None:
     Has to come before everything else that looks at requests: only then it sees the first moment
     and the final answer.
     """
-    app.extensions[EXTENSION] = []
+    app.extensions[WRITERS] = []
     app.before_request(_open)
     app.after_request(_note)
-    app.teardown_request(lambda _: _close(app.extensions[EXTENSION]))
+    app.teardown_request(lambda _: _close(app.extensions[WRITERS]))
 
 
 def add_writer(app: Flask, write: Writer) -> None:
     """Give the writer every entry from now on."""
-    app.extensions[EXTENSION].append(write)
+    app.extensions[WRITERS].append(write)
 
 
 def _open() -> None:

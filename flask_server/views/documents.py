@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from flask import Blueprint, Response, current_app, jsonify, render_template
 from werkzeug.exceptions import NotFound
 
 from flask_server.openapi.document import document
-from flask_server.telemetry.metrics import CONTENT_TYPE, EXTENSION, Metrics
-from flask_server.web.request_context import gateway
+from flask_server.telemetry.metrics import CONTENT_TYPE
+from flask_server.web.services import gateway, services_of
 
 bp = Blueprint("documents", __name__)
 
@@ -17,10 +15,10 @@ bp = Blueprint("documents", __name__)
 @bp.get("/metrics")
 def metrics() -> Response:
     """Return the metrics in Prometheus's text format."""
-    counted = current_app.extensions.get(EXTENSION)
-    if counted is None:
+    metrics_text = services_of(current_app).metrics_text
+    if metrics_text is None:
         raise NotFound("Metrics are turned off here.")
-    return Response(cast(Metrics, counted).text(), content_type=CONTENT_TYPE)
+    return Response(metrics_text(), content_type=CONTENT_TYPE)
 
 
 @bp.get("/openapi.json")

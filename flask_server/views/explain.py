@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from flask import Blueprint, Response, current_app, g, jsonify, request
-from flask.blueprints import BlueprintSetupState
 
 from flask_server.deadline import Deadline
 from flask_server.drawing.heatmap import overlaid
@@ -17,16 +16,15 @@ from flask_server.inference import explain
 from flask_server.inference.explain import ExplainRequest, Explanation
 from flask_server.views.pictures import picture_answer, upright
 from flask_server.views.predict import predict_request_of
-from flask_server.web.admission import InFlight, counted
+from flask_server.web.admission import counted
 from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
 from flask_server.web.parameters import PARAMETERS, flag, text, whole_number
-from flask_server.web.request_context import gateway
+from flask_server.web.services import gateway, services_of
 from flask_server.web.submissions import Submission, read_submission
 from model_catalog.errors import shown
 
 bp = Blueprint("explain", __name__)
 
-EXTENSION = "explanations"
 #: Maximum concurrent explanations per worker; each costs as much as dozens of predictions.
 AT_ONCE = 2
 
@@ -34,11 +32,6 @@ EXPLAIN_PARAMETERS = (*PARAMETERS, "class", "grid", "format")
 _FORMATS = {"png": PNG, "jpeg": JPEG, "json": JSON}
 #: Six decimals are more than a float32 score has.
 _DECIMALS = 6
-
-
-@bp.record
-def _bound(state: BlueprintSetupState) -> None:
-    state.app.extensions[EXTENSION] = InFlight(AT_ONCE)
 
 
 @bp.post("/models/<name>/explain")
@@ -62,7 +55,7 @@ def heat(name: str) -> Response:
 
 @contextmanager
 def _place() -> Iterator[None]:
-    places = cast(InFlight, current_app.extensions[EXTENSION])
+    places = services_of(current_app).explanations
     if not places.enter():
         raise Overloaded(f"{places.limit} explanations are running already; try again soon.")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from flask_server.errors import ModelNotReady
-from flask_server.web.request_context import gateway
+from flask_server.web.services import gateway
 
 bp = Blueprint("health", __name__)
 

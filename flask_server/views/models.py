@@ -8,7 +8,7 @@ from flask import Blueprint, Response, jsonify
 
 from flask_server.serving.model_watch import ModelState
 from flask_server.web.problem_documents import problem
-from flask_server.web.request_context import gateway
+from flask_server.web.services import gateway
 
 bp = Blueprint("models", __name__)
 

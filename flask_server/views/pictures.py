@@ -11,7 +11,7 @@ from flask_server.drawing import annotate
 from flask_server.imaging import decoding
 from flask_server.inference.preparation import Upload
 from flask_server.web.negotiation import JPEG, PNG
-from flask_server.web.request_context import gateway
+from flask_server.web.services import gateway
 
 _KINDS = {PNG: "PNG", JPEG: "JPEG"}
 

@@ -15,7 +15,8 @@ from flask_server.web.admission import counted
 from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
 from flask_server.web.parameters import flag, fraction, texts, version_label, whole_number
 from flask_server.web.problem_documents import problem
-from flask_server.web.request_context import ask, gateway, only
+from flask_server.web.request_context import ask, only
+from flask_server.web.services import gateway
 from flask_server.web.submissions import Submission, read_submission
 
 bp = Blueprint("predict", __name__)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from flask import current_app, g
+from flask import g
 
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError
-from flask_server.inference.predict import Gateway, ImageResult, PredictRequest, PredictResponse
-
-EXTENSION = "image_gateway"
-
-
-def gateway() -> Gateway:
-    """Return the app's gateway."""
-    return cast(Gateway, current_app.extensions[EXTENSION])
+from flask_server.inference.predict import ImageResult, PredictRequest, PredictResponse
+from flask_server.web.services import gateway
 
 
 def ask(question: PredictRequest) -> PredictResponse:

@@ -18,7 +18,8 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from flask_server.inference import explain
-from flask_server.views.explain import AT_ONCE, EXPLAIN_PARAMETERS, EXTENSION
+from flask_server.views.explain import AT_ONCE, EXPLAIN_PARAMETERS
+from flask_server.web.services import services_of
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.stub_serving import Row, Scorer, Servable, StubServing, make_spec
@@ -480,7 +481,7 @@ def ask(app: Flask, url: str) -> TestResponse:
 
 def wait_until_at_work(app: Flask, count: int) -> None:
     end = time.monotonic() + 10
-    while app.extensions[EXTENSION].count < count:
+    while services_of(app).explanations.count < count:
         assert time.monotonic() < end
         time.sleep(0.01)
 

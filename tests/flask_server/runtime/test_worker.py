@@ -16,7 +16,7 @@ gthread = pytest.importorskip("gunicorn.workers.gthread", reason="gunicorn needs
 from gunicorn.http.errors import InvalidHeader  # noqa: E402
 
 from flask_server.runtime.worker import StayingWorker  # noqa: E402 (imports gunicorn)
-from flask_server.web.request_context import EXTENSION  # noqa: E402
+from tests.flask_server.conftest import MakeApp  # noqa: E402
 
 
 class Connection:
@@ -139,13 +139,13 @@ def test_a_caller_that_does_not_close_is_not_waited_for_in_the_thread_that_serve
 )
 def test_the_log_names_what_is_no_http_but_does_not_quote_it(
     connection: Connection,
+    make_app: MakeApp,
     caplog: pytest.LogCaptureFixture,
     origins: tuple[str, ...],
     allowed: bytes,
 ) -> None:
     busy = worker()
-    settings = SimpleNamespace(cors_origins=origins)
-    busy.wsgi = SimpleNamespace(extensions={EXTENSION: SimpleNamespace(settings=settings)})
+    busy.wsgi = make_app(cors_origins=origins)
     busy.log = logging.getLogger("refusals")
 
     busy.handle_error(None, connection.sock, ("127.0.0.1", 1), InvalidHeader("X-API-Key secret"))
