@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import uuid
+from collections.abc import Sequence
 from functools import cache
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from flask_cors import CORS
 
 from flask_server.access import authentication
+from flask_server.inference.predict import Gateway
 from flask_server.runtime import preload
 from flask_server.serving.client import Serving
 from flask_server.serving.models import Models
 from flask_server.settings import Settings
-from flask_server.stopwatch import Stopwatch
-from flask_server.telemetry import access_log, logs, metrics, metrics_directory, request_log
+from flask_server.telemetry import access_log, logs, metrics_directory, request_log
 from flask_server.telemetry.metrics import Metrics
-from flask_server.telemetry.request_log import NotingGateway
+from flask_server.telemetry.request_log import Writer
 from flask_server.views import documents, explain, health, models, original, page, predict
 from flask_server.web import (
     admission,
@@ -26,6 +26,7 @@ from flask_server.web import (
     body_limits,
     caching,
     problem_documents,
+    request_context,
     security_headers,
 )
 from flask_server.web.admission import InFlight
@@ -34,8 +35,6 @@ from flask_server.web.services import Services, install, services_of
 
 EXPOSED = ("X-Request-ID", "Server-Timing", "Retry-After", "X-Model-Warning", "ETag")
 PREFLIGHT_AGE_S = 600
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -48,48 +47,80 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__)
     app.json = JsonWriter(app)
     watched = _models(settings)
-    numbers = _metrics(settings, watched) if settings.metrics else None
+    metrics = _metrics(settings, watched) if settings.metrics else None
     services = Services(
-        gateway=NotingGateway(settings, watched),
+        gateway=Gateway(settings, watched),
+        predictions=_limit(settings, metrics),
         explanations=InFlight(explain.AT_ONCE),
-        metrics_text=numbers.text if numbers else None,
+        metrics_text=metrics.text if metrics else None,
     )
     install(app, services)
-    request_log.init_app(app)
-    access_log.init_app(app)
-    app.before_request(_begin)
-    body_limits.init_app(app, settings.max_body_bytes)
-    body_draining.init_app(app)
-    authentication.init_app(app, settings, allow_unavailable=preload.has_started())
-    admission.init_app(app, settings.max_in_flight)
-    if numbers:
-        metrics.init_app(app, numbers)
+    body_limits.configure(app, settings.max_body_bytes)
     problem_documents.init_app(app)
-    caching.init_app(app)
-    security_headers.init_app(app)
+    writers = (access_log.write, *([metrics.write] if metrics else []))
+    _register_hooks(app, settings, services.predictions, writers)
     for view in (original, models, predict, explain, health, documents, page):
         app.register_blueprint(view.bp)
-    app.after_request(_finish)
-    CORS(
-        app,
-        origins=[_literally(origin) for origin in settings.cors_origins],
-        send_wildcard="*" in settings.cors_origins,
-        expose_headers=EXPOSED,
-        max_age=PREFLIGHT_AGE_S,
-    )
-    app.before_request(_preflight_of_nothing)
     watched.start(settings.poll_interval_s)
     return app
-
-
-def _literally(origin: str) -> str | re.Pattern[str]:
-    """Return what Flask-CORS takes for this origin alone; it reads brackets as a pattern."""
-    return re.compile(re.escape(origin) + r"\Z", re.IGNORECASE) if "[" in origin else origin
 
 
 def close_app(app: Flask) -> None:
     """End the app's background thread and connections."""
     services_of(app).gateway.models.stop()
+
+
+def _register_hooks(
+    app: Flask, settings: Settings, predictions: InFlight, writers: Sequence[Writer]
+) -> None:
+    """Register all that happens around a request, in the one order in which it works.
+
+    Flask calls the functions before a request in the order of their registration. Those after it
+    and at its end it calls in reverse order: read these two blocks from the bottom up.
+    """
+    # First, because everything below reads or writes the request context.
+    app.before_request(request_context.begin)
+    # Before any refusal, because drain_body reads what a refused caller still sends.
+    app.before_request(lambda: body_limits.bound_body(settings.max_body_bytes))
+    # Before admission, so that callers without a key take no place. First the key, then its quota.
+    authentication.init_app(app, settings, allow_unavailable=preload.has_started())
+    # After all that refuses a request cheaply.
+    app.before_request(lambda: admission.admit(predictions))
+    # Last, because it answers.
+    app.before_request(_answer_preflight_for_unknown_path)
+
+    # Last, because the log tells the response as it is sent.
+    app.after_request(request_log.note_outcome)
+    # After the response is made: all that the caller still sends is read before it goes out.
+    app.after_request(body_draining.drain_body)
+    # After all that writes headers, because an unchanged answer becomes a 304.
+    app.after_request(caching.add_headers)
+    # After CORS, whose headers stay as they are.
+    app.after_request(security_headers.add_headers)
+    # After CORS, because Timing-Allow-Origin repeats the origin that CORS allows.
+    app.after_request(_add_id_and_timing)
+    # First. Flask-CORS registers its own function.
+    _allow_origins(app, settings.cors_origins)
+
+    # Last, because the entry tells all that happened.
+    app.teardown_request(lambda _: request_log.write_entry(writers))
+    # First, so that the place is free as early as can be.
+    app.teardown_request(lambda _: admission.release(predictions))
+
+
+def _allow_origins(app: Flask, origins: Sequence[str]) -> None:
+    CORS(
+        app,
+        origins=[_literally(origin) for origin in origins],
+        send_wildcard="*" in origins,
+        expose_headers=EXPOSED,
+        max_age=PREFLIGHT_AGE_S,
+    )
+
+
+def _literally(origin: str) -> str | re.Pattern[str]:
+    """Return what Flask-CORS takes for this origin alone; it reads brackets as a pattern."""
+    return re.compile(re.escape(origin) + r"\Z", re.IGNORECASE) if "[" in origin else origin
 
 
 def _models(settings: Settings) -> Models:
@@ -103,26 +134,27 @@ def _models(settings: Settings) -> Models:
     )
 
 
+def _limit(settings: Settings, metrics: Metrics | None) -> InFlight:
+    limit = settings.max_in_flight
+    return InFlight(limit, metrics.count_in_flight) if metrics else InFlight(limit)
+
+
 def _metrics(settings: Settings, models: Models) -> Metrics:
     shared = metrics_directory.shared(os.environ)
     return Metrics(models, max_in_flight=settings.max_in_flight, shared=shared)
 
 
-def _begin() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-    g.stopwatch = Stopwatch()
-
-
-def _preflight_of_nothing() -> Response | None:
-    """Let a page ask for what is not there: its browser shows it the 404 only after a preflight."""
+def _answer_preflight_for_unknown_path() -> Response | None:
+    """Answer preflights for unknown paths, so that browsers can read the 404."""
     asks = "Access-Control-Request-Method" in request.headers
     return Response() if asks and request.method == "OPTIONS" and not request.url_rule else None
 
 
-def _finish(response: Response) -> Response:
-    response.headers["X-Request-ID"] = g.request_id
-    response.headers["Server-Timing"] = g.stopwatch.header()
+def _add_id_and_timing(response: Response) -> Response:
+    """Add request id and ``Server-Timing`` from the request context."""
+    context = request_context.current()
+    response.headers["X-Request-ID"] = context.request_id
+    response.headers["Server-Timing"] = context.stopwatch.header()
     allowed = response.headers.get("Access-Control-Allow-Origin")
     if allowed:
         response.headers["Timing-Allow-Origin"] = allowed

@@ -33,8 +33,12 @@ class Stopwatch:
             if threading.get_ident() == self._thread:
                 self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
+    def total(self) -> float:
+        """Return the seconds since the stopwatch was made."""
+        return time.perf_counter() - self._start
+
     def header(self) -> str:
         """Return the value of a ``Server-Timing`` header, in milliseconds."""
         durations = {name: self.seconds[name] for name in STAGES if name in self.seconds}
-        durations["total"] = time.perf_counter() - self._start
+        durations["total"] = self.total()
         return ", ".join(f"{name};dur={spent * 1000:.2f}" for name, spent in durations.items())

@@ -6,12 +6,13 @@ a new route needs one by default. CORS preflights carry no key and always pass.
 
 from __future__ import annotations
 
-from flask import Flask, g, request
+from flask import Flask, request
 
 from flask_server.access.key_file import read_keys
 from flask_server.access.key_store import KeyStore
 from flask_server.errors import InvalidApiKey, MissingApiKey
 from flask_server.settings import Settings
+from flask_server.web import request_context
 
 #: Open paths, without a slash at the end, and prefixes of open paths.
 OPEN = frozenset({"", "/hello", "/healthz", "/readyz", "/openapi.json", "/docs", "/metrics"})
@@ -42,7 +43,7 @@ def per_worker_warning(settings: Settings, workers: int) -> str | None:
 
 
 def init_app(app: Flask, settings: Settings, *, allow_unavailable: bool = False) -> None:
-    """Require keys when a key file is configured; ``g.api_key`` is then set in each request.
+    """Require keys when a key file is configured; the request context then has a caller.
 
     Raises KeyFileError when the file cannot be read. With ``allow_unavailable`` the app starts all
     the same and refuses every key until the file can be read.
@@ -73,7 +74,7 @@ def _authenticate(store: KeyStore) -> None:
     key = store.find(presented)
     if key is None:
         raise InvalidApiKey("The API key is unknown or revoked.")
-    g.api_key = key
+    request_context.current().caller = key
 
 
 def _presented_key() -> str | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import time
 
-from flask import Flask, Response, g
+from flask import Flask, Response
 from flask_limiter import Limiter, RateLimitExceeded
 
 from flask_server.access import shared_counts
 from flask_server.errors import RateLimited
 from flask_server.settings import Settings
+from flask_server.web import request_context
 from flask_server.web.problem_documents import answer_gateway_error
+from flask_server.web.request_context import Caller
 
 MEMORY = "memory://"
 
@@ -23,18 +25,24 @@ def check(limits_url: str) -> None:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Count each request that has a ``g.api_key`` and refuse those over its limit."""
+    """Count each request that has a caller and refuse those over the limit of their key."""
     url = settings.limits_url
     limiter = Limiter(
-        lambda: str(g.api_key.id),
+        lambda: _caller().id,
         app=app,
-        application_limits=[lambda: g.api_key.limit or settings.rate_limit],
+        application_limits=[lambda: _caller().limit or settings.rate_limit],
         storage_uri=url if url == MEMORY else shared_counts.storage_uri(url),
         strategy="fixed-window",
         key_prefix="image-gateway",
     )
-    limiter.request_filter(lambda: "api_key" not in g)
+    limiter.request_filter(lambda: request_context.current().caller is None)
     app.register_error_handler(RateLimitExceeded, lambda _: _refuse(limiter))
+
+
+def _caller() -> Caller:
+    caller = request_context.current().caller
+    assert caller is not None  # noqa: S101 - requests without a caller are not counted
+    return caller
 
 
 def _refuse(limiter: Limiter) -> Response:
@@ -43,5 +51,5 @@ def _refuse(limiter: Limiter) -> Response:
     # Rounded up, so that no caller retries too early, but never longer than a whole window.
     left_s = math.ceil(breached.reset_at - time.time())
     wait_s = min(max(1, left_s), breached.limit.get_expiry())
-    sentence = f"Key {g.api_key.name!r} is limited to {breached.limit}; try again in {wait_s} s."
+    sentence = f"Key {_caller().name!r} is limited to {breached.limit}; try again in {wait_s} s."
     return answer_gateway_error(RateLimited(sentence, wait_s))

@@ -1,6 +1,6 @@
 """Write one log line per finished request.
 
-Nothing in it can be a secret or a picture: an entry of the ledger holds neither.
+Nothing in it can be a secret or a picture: a request log entry holds neither.
 """
 
 from __future__ import annotations
@@ -8,19 +8,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from flask import Flask
-
-from flask_server.telemetry.request_log import Entry, add_writer
+from flask_server.telemetry.request_log import Entry
 
 log = logging.getLogger(__name__)
 
 #: Asked every few seconds by machines; a line each would bury the rest.
 HEALTH = {"/healthz", "/readyz", "/metrics"}
-
-
-def init_app(app: Flask) -> None:
-    """Log every request of the app."""
-    add_writer(app, write)
 
 
 def write(entry: Entry) -> None:

@@ -13,7 +13,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import g, has_app_context
+from flask_server.web import request_context
 
 ROOM = "flask_server"
 
@@ -124,4 +124,5 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _request_id() -> str | None:
-    return g.get("request_id") if has_app_context() else None
+    context = request_context.current_or_none()
+    return context.request_id if context else None

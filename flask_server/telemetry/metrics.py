@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flask import Flask, g
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from flask_server.errors import GatewayError, Overloaded, ServingTimeout, ServingUnavailable
+from flask_server.errors import Overloaded, ServingTimeout, ServingUnavailable
 from flask_server.serving.models import Models
-from flask_server.telemetry.request_log import Entry, add_writer
+from flask_server.telemetry.request_log import Entry
 
 PREFIX = "gateway_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -73,16 +72,9 @@ class Metrics:
         for labels in _outcomes(entry):
             self._predictions.labels(*labels).inc()
 
-    def enter(self) -> None:
-        """Count the request as at work, if it has been admitted as such."""
-        if "at_work" in g:
-            self._in_flight.inc()
-            g.in_flight = True
-
-    def leave(self) -> None:
-        """Count the request as done."""
-        if g.pop("in_flight", False):
-            self._in_flight.dec()
+    def count_in_flight(self, change: int) -> None:
+        """Count prediction requests that begin (1) or end (-1)."""
+        self._in_flight.inc(change)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus's text format."""
@@ -127,13 +119,6 @@ class ModelStates(Collector):
         yield from (up, ready, version)
 
 
-def init_app(app: Flask, metrics: Metrics) -> None:
-    """Count the requests of the app. Has to come after admission, which says what is work."""
-    add_writer(app, metrics.write)
-    app.before_request(metrics.enter)
-    app.teardown_request(lambda _: metrics.leave())
-
-
 def _per_model(name: str, text: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(PREFIX + name, text, labels=["model"])
 
@@ -142,10 +127,9 @@ def _outcomes(entry: Entry) -> Iterator[tuple[str, str, str]]:
     """Yield model, version and outcome of each picture the request asked about."""
     if not entry.predicts or entry.model is None:
         return
+    version = NO_VERSION if entry.version is None else str(entry.version)
     if entry.code is not None:
-        version = str(entry.answer.version) if entry.answer else NO_VERSION
         yield entry.model, version, entry.code
-    elif entry.answer is not None:
-        for result in entry.answer.results:
-            outcome = result.code if isinstance(result, GatewayError) else OK
-            yield entry.model, str(entry.answer.version), outcome
+        return
+    for code in entry.image_codes:
+        yield entry.model, version, code or OK

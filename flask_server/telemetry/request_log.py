@@ -1,32 +1,32 @@
-"""Note what became of each request, once, and hand it to those who write it down.
+"""Make one log entry for each finished request and give it to the writers.
 
-Knows neither log nor metrics. A reader can rely on two promises: every request that reaches the app
-gives exactly one entry, and no text in an entry is the caller's own.
+Knows neither the access log nor metrics, which are writers. A writer can rely on two promises:
+every request that reaches the app gives exactly one entry, and no text in an entry is the caller's
+own.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from flask import Flask, Response, g, json, request
+from flask import Response, json, request
 
-from flask_server.deadline import Deadline
-from flask_server.inference.predict import Gateway, Outcome, PredictRequest, PredictResponse
-from flask_server.serving.live_model import LiveModel
-from flask_server.stopwatch import Stopwatch
+from flask_server.errors import InternalError
+from flask_server.web import request_context
 from flask_server.web.problem_documents import PROBLEM_JSON
+from flask_server.web.request_context import Outcome, RequestContext
 from flask_server.web.services import gateway
 
-WRITERS = "request_log_writers"
 UNMATCHED = "(unmatched)"
 OTHER_METHOD = "OTHER"
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
 _PREDICTING = {"predict.predict", "original.predict"}
 _EMPTY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+#: Without a response: the web framework's own error handling has failed or lets errors through.
+_DEFECT = Outcome(status=InternalError.status.value, code=InternalError.code, bytes_out=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,13 +42,13 @@ class Entry:
     """The code of a problem answer."""
 
     seconds: float
-    """From the first look at the request until its answer was ready to be sent."""
+    """From the first hook of the request until its response was ready to be sent."""
 
     stages: Mapping[str, float]
     """Seconds by stage of the stopwatch."""
 
     bytes_in: int | None
-    """What the caller said the body has; None for bodies without a length."""
+    """The ``Content-Length`` of the request; None for bodies without one."""
 
     bytes_out: int | None
     client: str | None
@@ -64,88 +64,47 @@ class Entry:
     version: int | None
     """The model's version that answered."""
 
-    answer: PredictResponse | None
+    image_codes: Sequence[str | None]
+    """The error code of each image of a prediction, None for one with predictions."""
 
 
 Writer = Callable[[Entry], None]
 
 
-class NotingGateway(Gateway):
-    """A gateway that leaves each answer, and its version, where the request's entry finds it."""
-
-    def attempt(
-        self, question: PredictRequest, deadline: Deadline, ask: Callable[[LiveModel], Outcome]
-    ) -> Outcome:
-        """Ask the version that the question means and note which it was."""
-
-        def noting(live: LiveModel) -> Outcome:
-            said = ask(live)
-            g.version = live.version
-            return said
-
-        return super().attempt(question, deadline, noting)
-
-    def classify(
-        self, question: PredictRequest, deadline: Deadline, watch: Stopwatch
-    ) -> PredictResponse:
-        """Answer the question and note the answer."""
-        answer = super().classify(question, deadline, watch)
-        g.answer = answer
-        return answer
-
-
-def init_app(app: Flask) -> None:
-    """Make an entry per request.
-
-    Has to come before everything else that looks at requests: only then it sees the first moment
-    and the final answer.
-    """
-    app.extensions[WRITERS] = []
-    app.before_request(_open)
-    app.after_request(_note)
-    app.teardown_request(lambda _: _close(app.extensions[WRITERS]))
-
-
-def add_writer(app: Flask, write: Writer) -> None:
-    """Give the writer every entry from now on."""
-    app.extensions[WRITERS].append(write)
-
-
-def _open() -> None:
-    g.opened = time.perf_counter()
-
-
-def _note(response: Response) -> Response:
-    g.noted = response.status_code, _code(response), _body_bytes(response)
+def note_outcome(response: Response) -> Response:
+    """Write the outcome into the request context; has to see the final response."""
+    request_context.current().outcome = Outcome(
+        status=response.status_code, code=_code(response), bytes_out=_body_bytes(response)
+    )
     return response
 
 
-def _close(writers: Sequence[Writer]) -> None:
-    if "opened" not in g:
-        return
-    entry = _entry()
-    for write in writers:
-        write(entry)
+def write_entry(writers: Sequence[Writer]) -> None:
+    """Make the entry of the request that ends, from its context, and give it to each writer."""
+    context = request_context.current_or_none()
+    if context is not None:
+        entry = _entry(context)
+        for write in writers:
+            write(entry)
 
 
-def _entry() -> Entry:
-    # Nothing is noted when the web framework's own error handling fails or lets errors through.
-    status, code, bytes_out = g.get("noted", (500, "internal_error", None))
+def _entry(context: RequestContext) -> Entry:
+    outcome = context.outcome or _DEFECT
     return Entry(
         method=request.method if request.method in _METHODS else OTHER_METHOD,
         route=request.url_rule.rule if request.url_rule else UNMATCHED,
-        status=status,
-        code=code,
-        seconds=time.perf_counter() - g.opened,
-        stages=g.stopwatch.seconds if "stopwatch" in g else {},
+        status=outcome.status,
+        code=outcome.code,
+        seconds=context.stopwatch.total(),
+        stages=context.stopwatch.seconds,
         bytes_in=request.content_length,
-        bytes_out=bytes_out,
+        bytes_out=outcome.bytes_out,
         client=request.remote_addr,
-        api_key=g.api_key.id if "api_key" in g else None,
+        api_key=context.caller.id if context.caller else None,
         model=_model(),
         predicts=request.endpoint in _PREDICTING and request.method == "POST",
-        version=g.get("version"),
-        answer=g.get("answer"),
+        version=context.version,
+        image_codes=context.image_codes,
     )
 
 

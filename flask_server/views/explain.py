@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask import Blueprint, Response, current_app, g, jsonify, request
+from flask import Blueprint, Response, current_app, jsonify, request
 
 from flask_server.deadline import Deadline
 from flask_server.drawing.heatmap import overlaid
@@ -16,6 +16,7 @@ from flask_server.inference import explain
 from flask_server.inference.explain import ExplainRequest, Explanation
 from flask_server.views.pictures import picture_answer, upright
 from flask_server.views.predict import predict_request_of
+from flask_server.web import request_context
 from flask_server.web.admission import counted
 from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
 from flask_server.web.parameters import PARAMETERS, flag, text, whole_number
@@ -47,7 +48,9 @@ def heat(name: str) -> Response:
     )
     with _place():
         deadline = Deadline(gateway().settings.deadline_s)
-        explanation = explain.explain(gateway(), explain_request, deadline, g.stopwatch)
+        context = request_context.current()
+        explanation = explain.explain(gateway(), explain_request, deadline, context.stopwatch)
+        context.version = explanation.version
         if form == JSON:
             return jsonify(_body(explanation, report=report))
         return _drawn(submission, explanation, form)
@@ -93,6 +96,6 @@ def _body(explanation: Explanation, *, report: bool) -> dict[str, Any]:
 
 def _drawn(submission: Submission, explanation: Explanation, media_type: str) -> Response:
     picture = upright(submission.uploads[0])
-    with g.stopwatch.stage("postprocess"):
+    with request_context.current().stopwatch.stage("postprocess"):
         drawn = overlaid(picture, explanation)
         return picture_answer(drawn, media_type, explanation.warnings)

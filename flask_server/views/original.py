@@ -6,8 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from flask_server.inference.predict import PredictRequest
 from flask_server.web.admission import counted
-from flask_server.web.request_context import ask, only
-from flask_server.web.services import gateway
+from flask_server.web.services import ask, gateway, only
 from flask_server.web.submissions import form_base64
 
 bp = Blueprint("original", __name__)

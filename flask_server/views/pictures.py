@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flask import Response, g
+from flask import Response
 from PIL import Image
 
 from flask_server.drawing import annotate
 from flask_server.imaging import decoding
 from flask_server.inference.preparation import Upload
+from flask_server.web import request_context
 from flask_server.web.negotiation import JPEG, PNG
 from flask_server.web.services import gateway
 
@@ -24,7 +25,7 @@ def upright(upload: Upload) -> Image.Image:
     if not isinstance(upload, bytes):
         raise upload
     max_pixels = gateway().settings.max_pixels
-    with g.stopwatch.stage("decode"):
+    with request_context.current().stopwatch.stage("decode"):
         return decoding.decode(upload, max_pixels=max_pixels, min_size=annotate.display_size).image
 
 

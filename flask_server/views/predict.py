@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 
 from flask_server.drawing import annotate
 from flask_server.errors import GatewayError, InvalidParameter
 from flask_server.inference.predict import ImageResult, PredictRequest, PredictResponse
 from flask_server.inference.ranking import Prediction, RankingOptions
 from flask_server.views.pictures import picture_answer, upright
+from flask_server.web import request_context
 from flask_server.web.admission import counted
 from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
 from flask_server.web.parameters import flag, fraction, texts, version_label, whole_number
 from flask_server.web.problem_documents import problem
-from flask_server.web.request_context import ask, only
-from flask_server.web.services import gateway
+from flask_server.web.services import ask, gateway, only
 from flask_server.web.submissions import Submission, read_submission
 
 bp = Blueprint("predict", __name__)
@@ -57,7 +57,7 @@ def _body(response: PredictResponse, *, several: bool, report: bool) -> dict[str
 def _annotated(submission: Submission, response: PredictResponse, media_type: str) -> Response:
     predictions = only(response).predictions
     picture = upright(submission.uploads[0])
-    with g.stopwatch.stage("postprocess"):
+    with request_context.current().stopwatch.stage("postprocess"):
         title = f"{response.model}, version {response.version}"
         drawn = annotate.annotated(picture, predictions, title=title, notices=response.warnings)
         return picture_answer(drawn, media_type, response.warnings)

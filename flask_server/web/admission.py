@@ -1,7 +1,7 @@
-"""Bound how many predictions one worker has at work; refuse the next one at once.
+"""Limit the prediction requests that one worker has in progress; refuse the next one at once.
 
-A queue without end makes every caller wait for the deadline; a refusal lets a load balancer, or the
-caller's own retry, find a free worker. Health routes do not count.
+An unbounded queue makes every caller wait until the deadline; a refusal lets a load balancer, or
+the caller's own retry, find a free worker. Health routes do not count.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from flask import Flask, current_app, g, request
+from flask import current_app, request
 
 from flask_server.errors import Overloaded
+from flask_server.web import request_context
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -25,12 +26,18 @@ def counted(view: View) -> View:
     return view
 
 
-class InFlight:
-    """Counts what is at work, up to a limit."""
+def _ignore(change: int) -> None:
+    pass
 
-    def __init__(self, limit: int) -> None:
+
+class InFlight:
+    """Counts requests in progress, up to a limit."""
+
+    def __init__(self, limit: int, observe: Callable[[int], None] = _ignore) -> None:
+        """``observe`` is called with 1 for each request that begins and -1 for each that ends."""
         self.limit = limit
         self.count = 0
+        self._observe = observe
         self._lock = threading.Lock()
 
     def enter(self) -> bool:
@@ -38,31 +45,30 @@ class InFlight:
         with self._lock:
             if self.count >= self.limit:
                 return False
+            self._observe(1)
             self.count += 1
-            return True
+        return True
 
     def leave(self) -> None:
         """Give the place back."""
         with self._lock:
             self.count -= 1
+            self._observe(-1)
 
 
-def init_app(app: Flask, limit: int) -> None:
-    """Bound the counted views of the app."""
-    in_flight = InFlight(limit)
-    app.before_request(lambda: _enter(in_flight))
-    app.teardown_request(lambda _: _leave(in_flight))
-
-
-def _enter(in_flight: InFlight) -> None:
+def admit(in_flight: InFlight) -> None:
+    """Take a place for a counted view and note that in the request context, or raise Overloaded."""
     view = current_app.view_functions.get(request.endpoint or "")
     if request.method == "OPTIONS" or not getattr(view, _COUNTED, False):
         return
     if not in_flight.enter():
         raise Overloaded(f"{in_flight.limit} predictions are at work already; try again soon.")
-    g.at_work = True
+    request_context.current().admitted = True
 
 
-def _leave(in_flight: InFlight) -> None:
-    if g.pop("at_work", False):
+def release(in_flight: InFlight) -> None:
+    """Give back the place of a request that has been admitted, as its context says."""
+    context = request_context.current_or_none()
+    if context is not None and context.admitted:
+        context.admitted = False
         in_flight.leave()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import cast
 
-from flask import Flask, Response, request
+from flask import Response, request
 from werkzeug.exceptions import ClientDisconnected
 
 from flask_server.web.body_limits import BoundedStream
@@ -19,11 +19,6 @@ DRAIN_BYTES = 256 * 1024 * 1024
 DRAIN_S = 10.0
 
 _CHUNK = 64 * 1024
-
-
-def init_app(app: Flask) -> None:
-    """Drain the body of every request; ``body_limits.init_app`` comes first."""
-    app.after_request(_drain_body)
 
 
 def drain(body: BoundedStream) -> bool:
@@ -39,7 +34,8 @@ def drain(body: BoundedStream) -> bool:
     return True
 
 
-def _drain_body(response: Response) -> Response:
+def drain_body(response: Response) -> Response:
+    """Drain the body of the request, whose stream ``body_limits.bound_body`` has replaced."""
     if not drain(cast(BoundedStream, request.environ["wsgi.input"])):
         response.headers["Connection"] = "close"
     return response

@@ -84,15 +84,14 @@ class BoundedRequest(Request):
     form_data_parser_class = BoundedForms
 
 
-def init_app(app: Flask, max_body_bytes: int) -> None:
-    """Refuse larger bodies on every route."""
+def configure(app: Flask, max_body_bytes: int) -> None:
+    """Let the app read forms with bounds of its own instead of Flask's."""
     app.request_class = BoundedRequest
     # Flask's default limit for one form field is 500 kB, too small for an image in base64.
     app.config["MAX_FORM_MEMORY_SIZE"] = max_body_bytes
-    app.before_request(lambda: _bound_body(max_body_bytes))
 
 
-def _bound_body(limit: int) -> None:
+def bound_body(limit: int) -> None:
     """Replace the input stream by a limited one that ends with the body under every WSGI server."""
     environ = request.environ
     environ[_INPUT] = BoundedStream(get_input_stream(environ), limit)

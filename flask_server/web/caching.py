@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from flask import Flask, Response, g, request
+from flask import Response, request
+
+from flask_server.web import request_context
 
 #: Endpoints whose answers change rarely. Flask gives static files their ETag itself.
 REVALIDATED = frozenset(
@@ -19,17 +21,13 @@ REVALIDATED = frozenset(
 )
 
 
-def init_app(app: Flask) -> None:
-    """Give every answer its ``Cache-Control``, and revalidated ones their ETag."""
-    app.after_request(_label)
-
-
-def _label(response: Response) -> Response:
+def add_headers(response: Response) -> Response:
+    """Give an answer its ``Cache-Control``, and a revalidated one its ETag."""
     if not _keepable(response):
         response.headers["Cache-Control"] = "no-store"
         return response
     response.headers["Cache-Control"] = "no-cache"
-    if "api_key" in g:
+    if request_context.current().caller is not None:
         # What one key may see is for its owner, not for whoever shares a cache with them.
         response.headers["Cache-Control"] = "private, no-cache"
         response.vary.update(("X-API-Key", "Authorization"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, current_app, g, json
+from flask import Flask, Response, current_app, json
 from werkzeug.exceptions import HTTPException
 
 from flask_server.errors import (
@@ -18,6 +18,7 @@ from flask_server.errors import (
     ServingError,
     kinds,
 )
+from flask_server.web import request_context
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -46,8 +47,8 @@ def init_app(app: Flask) -> None:
 
 
 def problem(error: GatewayError) -> dict[str, Any]:
-    """Return the problem document of one error."""
-    return document(error.status, error.code, str(error), g.request_id)
+    """Return the problem document of one error, with the id of the current request."""
+    return document(error.status, error.code, str(error), request_context.current().request_id)
 
 
 def answer_gateway_error(error: GatewayError) -> Response:
@@ -67,7 +68,9 @@ def answer_http_error(error: HTTPException) -> Response:
     """Answer what Flask refuses by itself, and defects of ours, in the same form."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     code = _FRAMEWORK_CODES.get(status, MalformedRequest.code)
-    response = problem_response(document(status, code, _sentence(error, status), g.request_id))
+    request_id = request_context.current().request_id
+    detail = _sentence(error, status, request_id)
+    response = problem_response(document(status, code, detail, request_id))
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
             response.headers[name] = value
@@ -94,7 +97,7 @@ def document(status: HTTPStatus, code: str, detail: str, request_id: str) -> dic
     }
 
 
-def _sentence(error: HTTPException, status: HTTPStatus) -> str:
+def _sentence(error: HTTPException, status: HTTPStatus, request_id: str) -> str:
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        return f"A defect of the gateway; its log tells more under request id {g.request_id}."
+        return f"A defect of the gateway; its log tells more under request id {request_id}."
     return error.description or status.phrase

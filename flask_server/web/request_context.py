@@ -1,24 +1,91 @@
-"""What a view needs of its app and its request."""
+"""All that the gateway notes about the request it answers, in one typed object.
+
+The first hook of a request makes it; each function that writes to it says so. Nothing else about a
+request is kept in ``flask.g``.
+"""
 
 from __future__ import annotations
 
-from flask import g
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
 
-from flask_server.deadline import Deadline
-from flask_server.errors import GatewayError
-from flask_server.inference.predict import ImageResult, PredictRequest, PredictResponse
-from flask_server.web.services import gateway
+from flask import g, has_app_context, request
+
+from flask_server.stopwatch import Stopwatch
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
-def ask(question: PredictRequest) -> PredictResponse:
-    """Put the question to the gateway; its deadline begins now, when the body has arrived."""
-    deadline = Deadline(gateway().settings.deadline_s)
-    return gateway().classify(question, deadline, g.stopwatch)
+class Caller(Protocol):
+    """The owner of the API key that came with a request."""
+
+    @property
+    def id(self) -> str:
+        """The public id of the key."""
+
+    @property
+    def name(self) -> str:
+        """The name of the key."""
+
+    @property
+    def limit(self) -> str | None:
+        """The quota of the key; None where it has the gateway's default."""
 
 
-def only(answer: PredictResponse) -> ImageResult:
-    """Return the result of a question with one picture, or raise its error."""
-    (result,) = answer.results
-    if isinstance(result, GatewayError):
-        raise result
-    return result
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a request was answered."""
+
+    status: int
+    code: str | None
+    """The code of a problem document."""
+
+    bytes_out: int | None
+
+
+@dataclass(kw_only=True, slots=True)
+class RequestContext:
+    """One request; fields that no hook or view has written yet have their default."""
+
+    request_id: str
+    """The caller's own ``X-Request-ID`` if it is well-formed, else a new one."""
+
+    stopwatch: Stopwatch
+    """Runs since the request was first seen."""
+
+    caller: Caller | None = None
+    """Written by ``authentication``; None where no key is needed."""
+
+    admitted: bool = False
+    """Written by ``admission``: whether the request holds one of the places for predictions."""
+
+    version: int | None = None
+    """Written by the views: the model version that answered."""
+
+    image_codes: Sequence[str | None] = ()
+    """Written by the views: the error code of each image, None for one with predictions."""
+
+    outcome: Outcome | None = None
+    """Written by ``request_log`` when the response is complete."""
+
+
+def begin() -> None:
+    """Make the context of a new request; the first hook."""
+    given = request.headers.get("X-Request-ID", "")
+    g.request_context = RequestContext(
+        request_id=given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex,
+        stopwatch=Stopwatch(),
+    )
+
+
+def current() -> RequestContext:
+    """Return the context of the current request."""
+    return cast(RequestContext, g.request_context)
+
+
+def current_or_none() -> RequestContext | None:
+    """Return the context, None outside of requests and before the first hook."""
+    return g.get("request_context") if has_app_context() else None

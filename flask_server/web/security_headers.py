@@ -6,7 +6,7 @@ API may be read by other origins (CORS decides which) but never rendered, framed
 
 from __future__ import annotations
 
-from flask import Flask, Response, request
+from flask import Response, request
 
 EVERYWHERE = {
     "X-Content-Type-Options": "nosniff",
@@ -25,12 +25,8 @@ API = {
 }
 
 
-def init_app(app: Flask) -> None:
-    """Put the headers on every answer; what a view has set itself stays."""
-    app.after_request(_protect)
-
-
-def _protect(response: Response) -> Response:
+def add_headers(response: Response) -> Response:
+    """Put the headers on an answer; what a view has set itself stays."""
     ours = PAGE if _belongs_to_a_page(response) else API
     present = {name.lower() for name, _ in response.headers}
     for name, value in (EVERYWHERE | ours).items():

@@ -8,7 +8,10 @@ from typing import cast
 
 from flask import Flask, current_app
 
-from flask_server.inference.predict import Gateway
+from flask_server.deadline import Deadline
+from flask_server.errors import GatewayError
+from flask_server.inference.predict import Gateway, ImageResult, PredictRequest, PredictResponse
+from flask_server.web import request_context
 from flask_server.web.admission import InFlight
 
 _KEY = "image_gateway"
@@ -19,6 +22,9 @@ class Services:
     """What one app has in ``app.extensions``."""
 
     gateway: Gateway
+
+    predictions: InFlight
+    """The requests in progress for predictions and explanations."""
 
     explanations: InFlight
     """The explanations in progress, which have a limit of their own."""
@@ -40,3 +46,26 @@ def services_of(app: Flask) -> Services:
 def gateway() -> Gateway:
     """Return the gateway of the app that answers the current request."""
     return services_of(current_app).gateway
+
+
+def ask(question: PredictRequest) -> PredictResponse:
+    """Put the question to the gateway, and note version and outcomes in the request context.
+
+    The deadline begins now, when the body has arrived.
+    """
+    context = request_context.current()
+    deadline = Deadline(gateway().settings.deadline_s)
+    answer = gateway().classify(question, deadline, context.stopwatch)
+    context.version = answer.version
+    context.image_codes = [
+        result.code if isinstance(result, GatewayError) else None for result in answer.results
+    ]
+    return answer
+
+
+def only(answer: PredictResponse) -> ImageResult:
+    """Return the result of a question with one picture, or raise its error."""
+    (result,) = answer.results
+    if isinstance(result, GatewayError):
+        raise result
+    return result
