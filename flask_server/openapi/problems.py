@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -47,9 +48,10 @@ PROBLEM: Schema = {
 }
 
 
-def in_scope(*scopes: Scope) -> list[str]:
+@cache
+def in_scope(*scopes: Scope) -> tuple[str, ...]:
     """Return the codes of the errors with one of these scopes."""
-    return [kind.code for kind in kinds() if kind.scope in scopes]
+    return tuple(kind.code for kind in BY_CODE.values() if kind.scope in scopes)
 
 
 def answers(codes: Iterable[str]) -> dict[str, Schema]:
