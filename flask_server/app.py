@@ -31,6 +31,7 @@ from flask_server.web import (
 )
 from flask_server.web.admission import InFlight
 from flask_server.web.json_writer import JsonWriter
+from flask_server.web.route_traits import traits
 from flask_server.web.services import Services, install, services_of
 
 EXPOSED = ("X-Request-ID", "Server-Timing", "Retry-After", "X-Model-Warning", "ETag")
@@ -59,6 +60,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     problem_documents.init_app(app)
     writers = (access_log.write, *([metrics.write] if metrics else []))
     _register_hooks(app, settings, services.predictions, writers)
+    # Flask's own view for the files of pages.
+    traits(revalidated=True, page_file=True)(app.view_functions["static"])
     for view in (original, models, predict, explain, health, documents, page):
         app.register_blueprint(view.bp)
     watched.start(settings.poll_interval_s)

@@ -12,13 +12,11 @@ from flask_server.telemetry.request_log import Entry
 
 log = logging.getLogger(__name__)
 
-#: Asked every few seconds by machines; a line each would bury the rest.
-HEALTH = {"/healthz", "/readyz", "/metrics"}
-
 
 def write(entry: Entry) -> None:
     """Log one finished request."""
-    level = logging.DEBUG if entry.route in HEALTH else logging.INFO
+    # Health checks come every few seconds: at INFO they would be most of the log.
+    level = logging.DEBUG if entry.health_check else logging.INFO
     if log.isEnabledFor(level):
         extra = {"fields": _fields(entry)}
         log.log(level, "%s %s %d", entry.method, entry.route, entry.status, extra=extra)

@@ -17,13 +17,13 @@ from flask_server.errors import InternalError
 from flask_server.web import request_context
 from flask_server.web.problem_documents import PROBLEM_JSON
 from flask_server.web.request_context import Outcome, RequestContext
+from flask_server.web.route_traits import RouteTraits
 from flask_server.web.services import gateway
 
 UNMATCHED = "(unmatched)"
 OTHER_METHOD = "OTHER"
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
-_PREDICTING = {"predict.predict", "original.predict"}
 _EMPTY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 #: Without a response: the web framework's own error handling has failed or lets errors through.
 _DEFECT = Outcome(status=InternalError.status.value, code=InternalError.code, bytes_out=None)
@@ -57,6 +57,9 @@ class Entry:
 
     model: str | None
     """The configured model that the route names."""
+
+    health_check: bool
+    """Whether machines ask the route every few seconds."""
 
     predicts: bool
     """Whether the route answers predictions."""
@@ -101,18 +104,18 @@ def _entry(context: RequestContext) -> Entry:
         bytes_out=outcome.bytes_out,
         client=request.remote_addr,
         api_key=context.caller.id if context.caller else None,
-        model=_model(),
-        predicts=request.endpoint in _PREDICTING and request.method == "POST",
+        model=_model(context.route),
+        health_check=context.route.health_check,
+        predicts=context.route.predicts and request.method == "POST",
         version=context.version,
         image_codes=context.image_codes,
     )
 
 
-def _model() -> str | None:
+def _model(route: RouteTraits) -> str | None:
+    """Return the configured model of the route; one that names none predicts with the default."""
     models = gateway().models
-    if request.endpoint == "original.predict":
-        return models.default
-    name = (request.view_args or {}).get("name")
+    name = (request.view_args or {}).get("name", models.default if route.predicts else None)
     return name if name in models.names else None
 
 

@@ -7,12 +7,14 @@ from werkzeug.exceptions import NotFound
 
 from flask_server.openapi.document import document
 from flask_server.telemetry.metrics import CONTENT_TYPE
+from flask_server.web.route_traits import traits
 from flask_server.web.services import gateway, services_of
 
 bp = Blueprint("documents", __name__)
 
 
 @bp.get("/metrics")
+@traits(health_check=True)
 def metrics() -> Response:
     """Return the metrics in Prometheus's text format."""
     metrics_text = services_of(current_app).metrics_text
@@ -22,12 +24,14 @@ def metrics() -> Response:
 
 
 @bp.get("/openapi.json")
+@traits(revalidated=True)
 def openapi() -> Response:
     """Return the OpenAPI document."""
     return jsonify(document(gateway().settings, gateway().models.default))
 
 
 @bp.get("/docs")
+@traits(revalidated=True)
 def docs() -> str:
     """Return the page that shows the OpenAPI document."""
     return render_template("docs.html")

@@ -17,9 +17,9 @@ from flask_server.inference.explain import ExplainRequest, Explanation
 from flask_server.views.pictures import picture_answer, upright
 from flask_server.views.predict import predict_request_of
 from flask_server.web import request_context
-from flask_server.web.admission import counted
 from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
 from flask_server.web.parameters import PARAMETERS, flag, text, whole_number
+from flask_server.web.route_traits import traits
 from flask_server.web.services import gateway, services_of
 from flask_server.web.submissions import Submission, read_submission
 from model_catalog.errors import shown
@@ -36,7 +36,7 @@ _DECIMALS = 6
 
 
 @bp.post("/models/<name>/explain")
-@counted
+@traits(limited=True)
 def heat(name: str) -> Response:
     """Return the heat map of one class, drawn over the image or as numbers."""
     submission = read_submission(request, 1, EXPLAIN_PARAMETERS)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from flask_server.errors import ModelNotReady
+from flask_server.web.route_traits import traits
 from flask_server.web.services import gateway
 
 bp = Blueprint("health", __name__)
 
 
 @bp.get("/healthz")
+@traits(health_check=True)
 def alive() -> Response:
     """Return 200 as long as this process serves requests."""
     return jsonify(status="ok")
 
 
 @bp.get("/readyz")
+@traits(health_check=True)
 def ready() -> Response:
     """Return 200 when all configured models, or the one in ``?model=``, are ready."""
     models = gateway().models

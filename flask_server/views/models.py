@@ -8,12 +8,14 @@ from flask import Blueprint, Response, jsonify
 
 from flask_server.serving.model_watch import ModelState
 from flask_server.web.problem_documents import problem
+from flask_server.web.route_traits import traits
 from flask_server.web.services import gateway
 
 bp = Blueprint("models", __name__)
 
 
 @bp.get("/models")
+@traits(revalidated=True)
 def index() -> Response:
     """Return all models without their labels, the default model first."""
     models = gateway().models
@@ -21,6 +23,7 @@ def index() -> Response:
 
 
 @bp.get("/models/<name>")
+@traits(revalidated=True)
 def show(name: str) -> Response:
     """Return one model with its whole spec."""
     state = gateway().models.state(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from flask_server.inference.predict import PredictRequest
-from flask_server.web.admission import counted
+from flask_server.web.route_traits import traits
 from flask_server.web.services import ask, gateway, only
 from flask_server.web.submissions import form_base64
 
@@ -13,7 +13,7 @@ bp = Blueprint("original", __name__)
 
 
 @bp.post("/imageclassifier/predict/")
-@counted
+@traits(limited=True, predicts=True)
 def predict() -> Response:
     """Return the five best classes of the image in the form field ``b64`` as triples."""
     upload = form_base64(request.form.get("b64"))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
+from flask_server.web.route_traits import traits
+
 bp = Blueprint("page", __name__)
 
 
 @bp.get("/")
+@traits(revalidated=True)
 def index() -> str:
     """Return the page."""
     return render_template("index.html")

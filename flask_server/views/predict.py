@@ -12,10 +12,10 @@ from flask_server.inference.predict import ImageResult, PredictRequest, PredictR
 from flask_server.inference.ranking import Prediction, RankingOptions
 from flask_server.views.pictures import picture_answer, upright
 from flask_server.web import request_context
-from flask_server.web.admission import counted
 from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
 from flask_server.web.parameters import flag, fraction, texts, version_label, whole_number
 from flask_server.web.problem_documents import problem
+from flask_server.web.route_traits import traits
 from flask_server.web.services import ask, gateway, only
 from flask_server.web.submissions import Submission, read_submission
 
@@ -23,7 +23,7 @@ bp = Blueprint("predict", __name__)
 
 
 @bp.post("/models/<name>/predict")
-@counted
+@traits(limited=True, predicts=True)
 def predict(name: str) -> Response:
     """Return the best classes of one or several images; for one image also drawn below it."""
     submission = read_submission(request, gateway().settings.max_images)

@@ -8,22 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TypeVar
 
-from flask import current_app, request
+from flask import request
 
 from flask_server.errors import Overloaded
 from flask_server.web import request_context
-
-View = TypeVar("View", bound=Callable[..., object])
-
-_COUNTED = "counts_as_work"
-
-
-def counted(view: View) -> View:
-    """Mark a view whose requests count as work."""
-    setattr(view, _COUNTED, True)
-    return view
 
 
 def _ignore(change: int) -> None:
@@ -57,13 +46,13 @@ class InFlight:
 
 
 def admit(in_flight: InFlight) -> None:
-    """Take a place for a counted view and note that in the request context, or raise Overloaded."""
-    view = current_app.view_functions.get(request.endpoint or "")
-    if request.method == "OPTIONS" or not getattr(view, _COUNTED, False):
+    """Take a place for a limited route and write that into the context, or raise Overloaded."""
+    context = request_context.current()
+    if request.method == "OPTIONS" or not context.route.limited:
         return
     if not in_flight.enter():
         raise Overloaded(f"{in_flight.limit} predictions are at work already; try again soon.")
-    request_context.current().admitted = True
+    context.admitted = True
 
 
 def release(in_flight: InFlight) -> None:

@@ -1,7 +1,7 @@
 """Say of every answer how long it may be kept: not at all, or as long as asking again says so.
 
-Descriptions (models, documents, pages) carry an ETag and are revalidated, so an unchanged one costs
-a 304 without a body. What belongs to one moment or one picture is never stored.
+Descriptions (models, documents, pages; each view says so) carry an ETag and are revalidated, so an
+unchanged one costs a 304 without a body. What belongs to one moment or one picture is never stored.
 """
 
 from __future__ import annotations
@@ -11,14 +11,6 @@ from http import HTTPStatus
 from flask import Response, request
 
 from flask_server.web import request_context
-
-#: Endpoints whose answers change rarely. Flask gives static files their ETag itself.
-REVALIDATED = frozenset(
-    {
-        *("models.index", "models.show", "documents.openapi", "documents.docs", "page.index"),
-        "static",
-    }
-)
 
 
 def add_headers(response: Response) -> Response:
@@ -31,6 +23,7 @@ def add_headers(response: Response) -> Response:
         # What one key may see is for its owner, not for whoever shares a cache with them.
         response.headers["Cache-Control"] = "private, no-cache"
         response.vary.update(("X-API-Key", "Authorization"))
+    # Flask gives static files their ETag itself.
     if not response.direct_passthrough:
         response.add_etag()
         response.make_conditional(request)
@@ -41,7 +34,7 @@ def add_headers(response: Response) -> Response:
 
 def _keepable(response: Response) -> bool:
     return (
-        request.endpoint in REVALIDATED
+        request_context.current().route.revalidated
         and request.method in {"GET", "HEAD"}
         and response.status_code in {HTTPStatus.OK, HTTPStatus.NOT_MODIFIED}
     )

@@ -15,6 +15,7 @@ from typing import Protocol, cast
 from flask import g, has_app_context, request
 
 from flask_server.stopwatch import Stopwatch
+from flask_server.web.route_traits import RouteTraits, traits_of_request
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -56,6 +57,9 @@ class RequestContext:
     stopwatch: Stopwatch
     """Runs since the request was first seen."""
 
+    route: RouteTraits
+    """How hooks treat the request, as its view says."""
+
     caller: Caller | None = None
     """Written by ``authentication``; None where no key is needed."""
 
@@ -78,6 +82,7 @@ def begin() -> None:
     g.request_context = RequestContext(
         request_id=given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex,
         stopwatch=Stopwatch(),
+        route=traits_of_request(),
     )
 
 

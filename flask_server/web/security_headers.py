@@ -6,7 +6,9 @@ API may be read by other origins (CORS decides which) but never rendered, framed
 
 from __future__ import annotations
 
-from flask import Response, request
+from flask import Response
+
+from flask_server.web import request_context
 
 EVERYWHERE = {
     "X-Content-Type-Options": "nosniff",
@@ -36,4 +38,4 @@ def add_headers(response: Response) -> Response:
 
 
 def _belongs_to_a_page(response: Response) -> bool:
-    return response.mimetype == "text/html" or request.endpoint == "static"
+    return response.mimetype == "text/html" or request_context.current().route.page_file
