@@ -6,6 +6,8 @@ document. The tests hold it against the routes and validate real answers with it
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 from flask_server.access.authentication import is_open
@@ -17,7 +19,7 @@ from flask_server.settings import Settings
 
 Schema = dict[str, Any]
 
-VERSION = "1.0.0"
+DISTRIBUTION = "image-classification-gateway"
 
 _DESCRIPTION = """\
 Pictures go in, labels come out. Every error is an RFC 9457 problem document whose `code` never
@@ -65,7 +67,7 @@ def document(settings: Settings, model: str) -> Schema:
         "openapi": "3.1.0",
         "info": {
             "title": "Image classification gateway",
-            "version": VERSION,
+            "version": version_of(DISTRIBUTION),
             "description": _DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -81,6 +83,15 @@ def document(settings: Settings, model: str) -> Schema:
             "securitySchemes": _SECURITY,
         },
     }
+
+
+@cache
+def version_of(distribution: str) -> str:
+    """Return the version of an installed distribution; ``0`` where only its files are there."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "0"
 
 
 def _guarded(path: str, operation: Schema, settings: Settings) -> Schema:
