@@ -1,7 +1,7 @@
 """Describe the gateway's HTTP API as an OpenAPI 3.1 document.
 
-Plain data, made from the settings: what a deployment does not do (keys that are off) is not in its
-document. The tests hold it against the routes and validate real answers with it.
+Plain data, made from the settings: what is turned off (API keys) is not in the document. Tests
+compare it with the routes and validate real responses with it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Schema = dict[str, Any]
 DISTRIBUTION = "image-classification-gateway"
 
 _DESCRIPTION = """\
-Pictures go in, labels come out. Every error is an RFC 9457 problem document whose `code` never
-changes once released. Every answer carries `X-Request-ID` (yours, if you sent one) and
+Classifies images. Every error is an RFC 9457 problem document whose `code` never changes once
+released. Every response has the headers `X-Request-ID` (yours, if you sent one) and
 `Server-Timing`."""
 
 _TAGS = {
-    "predictions": "What a picture shows.",
-    "models": "Which models there are and what they want.",
-    "health": "For orchestrators, load balancers and monitoring.",
-    "pages": "What people look at, and this description.",
+    "predictions": "Classify images and explain the result.",
+    "models": "List the models and describe their input and labels.",
+    "health": "Health checks and metrics for orchestrators, load balancers and monitoring.",
+    "pages": "Web pages, and this document.",
 }
 
 _SECURITY: Schema = {
@@ -40,29 +40,29 @@ _SECURITY: Schema = {
 
 _HEADERS: dict[str, Schema] = {
     "X-Request-ID": {
-        "description": "Names the request in the log.",
+        "description": "The id of the request, also in the gateway's log.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
     },
     "Server-Timing": {
         "description": "Milliseconds by stage: decode, preprocess, serving, postprocess, total."
-        " Several pictures are prepared side by side; one thread's share of them counts.",
+        " Several images are prepared in parallel; only the time of one thread counts.",
         "schema": {"type": "string"},
     },
-    "ETag": {"description": "Names this state of the answer.", "schema": {"type": "string"}},
+    "ETag": {"description": "Identifies this state of the response.", "schema": {"type": "string"}},
     "Retry-After": {
         "description": "Seconds after which to try again.",
         "schema": {"type": "integer", "minimum": 1},
     },
-    "WWW-Authenticate": {"description": "How to present a key.", "schema": {"type": "string"}},
+    "WWW-Authenticate": {"description": "How to send an API key.", "schema": {"type": "string"}},
     "X-Model-Warning": {
-        "description": "What the answer must be read with, where there is something.",
+        "description": "Warnings about the model, if there are any.",
         "schema": {"type": "string"},
     },
 }
 
 
 def document(settings: Settings, model: str) -> Schema:
-    """Return the document of a gateway with these settings; ``model`` is one to try."""
+    """Return the document of a gateway with these settings; ``model`` is the name in examples."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -95,7 +95,7 @@ def version_of(distribution: str) -> str:
 
 
 def _guarded(path: str, operation: Schema, settings: Settings) -> Schema:
-    """Add what keys mean for the operation, where there are keys and it needs one."""
+    """Add API keys and their errors to the operation if it needs one."""
     if settings.api_keys_file is None or is_open(path):
         return operation
     refusals = problems.in_scope(Scope.API_KEY)

@@ -15,7 +15,7 @@ Schema = dict[str, Any]
 
 
 def operations(settings: Settings, model: str) -> dict[str, dict[str, Schema]]:
-    """Return every operation by path and method, keys apart; ``model`` is one to try."""
+    """Return every operation by path and method, without API keys; ``model`` is for examples."""
     return {
         "/models/{name}/predict": {"post": _predict(settings, model)},
         "/models/{name}/explain": {"post": _explain(settings, model)},
@@ -27,19 +27,23 @@ def operations(settings: Settings, model: str) -> dict[str, dict[str, Schema]]:
         "/metrics": {"get": _metrics()},
         "/hello/": {method: _hello(method) for method in ("get", "post")},
         "/openapi.json": {"get": _openapi()},
-        "/docs": {"get": _page("docs", "Describe the API for people", "It shows this document.")},
-        "/": {"get": _page("page", "Classify in the browser", "Drop a picture, see the bars.")},
+        "/docs": {
+            "get": _page("docs", "Show the API documentation", "A page that shows this document.")
+        },
+        "/": {"get": _page("page", "Classify in the browser", "A page that classifies images.")},
     }
 
 
 def _predict(settings: Settings, model: str) -> Schema:
-    classes = _json("The classes.", {"oneOf": [ref("Answer"), ref("Answers")]}, "X-Model-Warning")
+    classes = _json(
+        "The predictions.", {"oneOf": [ref("Answer"), ref("Answers")]}, "X-Model-Warning"
+    )
     return _operation(
-        *("predict", "predictions", "Classify one picture or several"),
-        "One picture is answered with its predictions, or with `Accept: image/png` drawn on a "
-        "picture. Several (`images`, or several files) are always answered with 200 and a result "
-        "or an error for each, in their order. Parameters stand in the body or in the query; an "
-        "unknown one is refused.",
+        *("predict", "predictions", "Classify one image or several"),
+        "One image is answered with its predictions; with `Accept: image/png` or `image/jpeg` the "
+        "response is the image with the predictions drawn below. Several images (`images`, or "
+        "several files) are always answered with 200 and a result or an error for each, in their "
+        "order. Parameters may be in the body or in the query; an unknown one is an error.",
         parameters=[requests.model_name(model), *requests.queries(requests.PARAMETERS)],
         body=requests.pictures_body(settings),
         answers={"200": _or_drawn(classes)},
@@ -50,20 +54,21 @@ def _predict(settings: Settings, model: str) -> Schema:
 def _explain(settings: Settings, model: str) -> Schema:
     parameters = requests.queries(requests.EXPLAIN_PARAMETERS)
     return _operation(
-        *("explain", "predictions", "Show what the model looked at"),
-        "Each place of the picture is hidden in turn; what the score of the class loses is the "
-        "heat of that place. It comes drawn or, with `Accept: application/json`, in numbers.",
+        *("explain", "predictions", "Show which regions of an image the prediction depends on"),
+        "Each region of the image is hidden in turn; the heat of a region is the loss of the "
+        "class's score. The response is a heat map drawn on the image or, with `Accept: "
+        "application/json`, the numbers.",
         parameters=[requests.model_name(model), *parameters],
         body=requests.picture_body(settings),
-        answers={"200": _or_drawn(_json("The heat.", ref("Heat"), "X-Model-Warning"))},
+        answers={"200": _or_drawn(_json("The heat map.", ref("Heat"), "X-Model-Warning"))},
         codes=problems.in_scope(Scope.IMAGES, Scope.MODEL_IMAGES),
     )
 
 
 def _original() -> Schema:
     return _operation(
-        *("predictOriginal", "predictions", "Classify one picture for the first model"),
-        "The contract of the original project. It never changes.",
+        *("predictOriginal", "predictions", "Classify one image with the default model"),
+        "The interface of the original project. It never changes.",
         body=requests.original_body(),
         answers={"200": _json("The five best classes.", ref("Triples"), "X-Model-Warning")},
         codes=problems.in_scope(Scope.IMAGES),
@@ -73,7 +78,7 @@ def _original() -> Schema:
 def _models() -> Schema:
     return _operation(
         *("listModels", "models", "List the models"),
-        "Without their labels, the default model first.",
+        "Without labels; the default model comes first.",
         parameters=[requests.UNLESS_CHANGED],
         answers=_kept(_json("All models.", ref("Models"), "ETag")),
     )
@@ -82,7 +87,7 @@ def _models() -> Schema:
 def _model(model: str) -> Schema:
     return _operation(
         *("showModel", "models", "Show one model"),
-        "With its labels and with what it wants to see.",
+        "With its labels and the description of its input.",
         parameters=[requests.model_name(model), requests.UNLESS_CHANGED],
         answers=_kept(_json("The model.", ref("Model"), "ETag")),
         codes=(UnknownModel.code,),
@@ -91,27 +96,27 @@ def _model(model: str) -> Schema:
 
 def _healthz() -> Schema:
     return _operation(
-        *("alive", "health", "Tell that the process answers"),
-        "Whatever state the models are in.",
-        answers={"200": _json("It does.", ref("Alive"))},
+        *("alive", "health", "Check that the process is alive"),
+        "Independent of the state of the models.",
+        answers={"200": _json("The process is alive.", ref("Alive"))},
     )
 
 
 def _readyz() -> Schema:
     return _operation(
-        *("ready", "health", "Tell whether every model can be asked"),
-        "An error names the models that cannot.",
+        *("ready", "health", "Check that every model is ready"),
+        "The error names the models that are not ready.",
         parameters=[requests.READY_MODEL],
-        answers={"200": _json("They all can.", ref("Ready"))},
+        answers={"200": _json("All are ready.", ref("Ready"))},
         codes=(UnknownModel.code, ModelNotReady.code),
     )
 
 
 def _metrics() -> Schema:
     return _operation(
-        *("metrics", "health", "Give the numbers for Prometheus"),
-        "All worker processes together. Not found where metrics are turned off.",
-        answers={"200": _text("The numbers.", "text/plain")},
+        *("metrics", "health", "Return metrics for Prometheus"),
+        "The sum of all worker processes. 404 if metrics are turned off.",
+        answers={"200": _text("The metrics.", "text/plain")},
         codes=(PageNotFound.code,),
     )
 
@@ -126,7 +131,7 @@ def _hello(method: str) -> Schema:
 
 def _openapi() -> Schema:
     return _operation(
-        *("openapi", "pages", "Describe the API for programs"),
+        *("openapi", "pages", "Return this document"),
         "OpenAPI 3.1.",
         parameters=[requests.UNLESS_CHANGED],
         answers=_kept(_json("The document.", {"type": "object"}, "ETag")),
@@ -169,7 +174,7 @@ def _json(description: str, schema: Schema, *headers: str) -> Schema:
 
 
 def _or_drawn(answer: Schema) -> Schema:
-    """Return the answer in its own form or as a picture."""
+    """Return the response as it is, or as an image."""
     pictures = {kind: {"schema": requests.FILE} for kind in ("image/png", "image/jpeg")}
     return answer | {"content": answer["content"] | pictures}
 
@@ -188,6 +193,9 @@ def _answer(description: str, content: Schema, *headers: str) -> Schema:
 
 
 def _kept(answer: Schema) -> Schema:
-    """Return the answers of what callers may keep until it changes."""
-    unchanged = {"description": "What the caller has still holds.", "headers": answer["headers"]}
+    """Return the responses of an operation that callers may cache and revalidate."""
+    unchanged = {
+        "description": "Unchanged since the `ETag` that the caller sent.",
+        "headers": answer["headers"],
+    }
     return {"200": answer, "304": unchanged}

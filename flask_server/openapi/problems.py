@@ -17,17 +17,17 @@ BY_CODE: dict[str, type[GatewayError]] = {kind.code: kind for kind in kinds()}
 
 PROBLEM: Schema = {
     "type": "object",
-    "description": "What went wrong, after RFC 9457.",
+    "description": "An error as in RFC 9457.",
     "required": ["type", "title", "status", "detail", "code"],
     "properties": {
         "type": {"const": "about:blank"},
-        "title": {"type": "string", "description": "The status in words."},
+        "title": {"type": "string", "description": "The reason phrase of the status."},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": {"type": "string", "description": "What was received and what is allowed."},
+        "detail": {"type": "string", "description": "A sentence about the error; it may change."},
         "code": {
             "type": "string",
             "enum": list(BY_CODE),
-            "description": "What programs may rely on:\n"
+            "description": "The kind of error; it never changes:\n"
             + "\n".join(f"- `{kind.code}` ({kind.status:d}): {kind.when}" for kind in kinds()),
         },
         "request_id": {

@@ -1,4 +1,4 @@
-"""Describe what callers send, for the OpenAPI document: parameters and request bodies."""
+"""Describe parameters and request bodies for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 RAW = ("image/*", "application/octet-stream")
 
-#: A whole picture of 8 x 8 pixels: the digit seven.
+#: A PNG file of 8 x 8 pixels that shows the digit seven.
 EXAMPLE_IMAGE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAIAQAAAADsdIMmAAAAGElEQVR42mNgYKhjYGFiYWJg4mBiYGAAAAcmAJcQdAeG"
     "AAAAAElFTkSuQmCC"
 )
 
-#: What every prediction may be asked with; each stands in the body or in the query.
+#: Parameters of predictions; each may be in the body or in the query.
 PARAMETERS: dict[str, Schema] = {
     "top_k": {
         "type": "integer",
         "minimum": 1,
-        "description": "How many classes to answer, at most as many as the model has.",
+        "description": "Maximum number of predictions; all classes if the model has fewer.",
         "examples": [3],
     },
     "threshold": {
         "type": "number",
         "minimum": 0,
         "maximum": 1,
-        "description": "The least score that is answered.",
+        "description": "Minimum score of a prediction.",
         "examples": [0.05],
     },
     "labels": listing({"type": "string"}, minItems=1)
-    | {"description": "Class ids or labels to choose from. As one text they are split at commas."},
+    | {"description": "Class ids or labels to rank, as a list or separated by commas."},
     "version": {
         "type": "integer",
         "minimum": 0,
-        "description": "The servable version to ask, instead of the newest.",
+        "description": "The model version to use, instead of the newest.",
     },
     "label": {
         "type": "string",
         "minLength": 1,
-        "description": "The version label to ask, such as canary; not together with version.",
+        "description": "The version label to use, such as canary; not together with `version`.",
     },
     "report": {
         "type": "boolean",
-        "description": "Whether to tell what was done to the picture before the model saw it.",
+        "description": "Whether to add a report of how the image was preprocessed.",
     },
 }
 
-#: What an explanation may be asked with besides.
+#: Parameters of explanations.
 EXPLAIN_PARAMETERS: dict[str, Schema] = PARAMETERS | {
     "class": {
         "type": "string",
@@ -66,34 +66,34 @@ EXPLAIN_PARAMETERS: dict[str, Schema] = PARAMETERS | {
         "type": "integer",
         "minimum": MIN_GRID,
         "maximum": MAX_GRID,
-        "description": "Cells per side, instead of as many as time allows.",
+        "description": "Cells per side of the heat map, instead of as many as the deadline allows.",
         "examples": [4],
     },
     "format": {
         "enum": ["png", "jpeg", "json"],
-        "description": "The form of the answer, instead of what `Accept` says.",
+        "description": "The format of the response; takes precedence over `Accept`.",
     },
 }
 
 _BASE64 = {
     "type": "string",
     "contentEncoding": "base64",
-    "description": "A picture file in base64 (standard or URL-safe, padded or not) or a data URL.",
+    "description": "An image file in base64 (standard or URL-safe, padded or not) or a data URL.",
     "examples": [EXAMPLE_IMAGE],
 }
-#: The bytes of a picture.
-FILE = {"type": "string", "format": "binary", "description": "A picture file as it is."}
+#: The bytes of an image file.
+FILE = {"type": "string", "format": "binary", "description": "The bytes of an image file."}
 
 READY_MODEL: Schema = {
     "name": "model",
     "in": "query",
-    "description": "Ask about this model only.",
+    "description": "Check this model only.",
     "schema": {"type": "string"},
 }
 UNLESS_CHANGED: Schema = {
     "name": "If-None-Match",
     "in": "header",
-    "description": "The `ETag` of an earlier answer; where it still holds, the answer is a 304.",
+    "description": "The `ETag` of an earlier response; a 304 says that it is unchanged.",
     "schema": {"type": "string"},
 }
 
@@ -104,14 +104,14 @@ def model_name(example: str) -> Schema:
         "name": "name",
         "in": "path",
         "required": True,
-        "description": "A model's name as `/models` lists it.",
+        "description": "The name of a model as in `/models`.",
         "schema": {"type": "string", "minLength": 1},
         "example": example,
     }
 
 
 def queries(parameters: Mapping[str, Schema]) -> list[Schema]:
-    """Return parameters as they stand in the query."""
+    """Return the parameters as parts of the query."""
     return [
         {"name": name, "in": "query", "schema": schema, "style": "form", "explode": False}
         for name, schema in parameters.items()
@@ -119,7 +119,7 @@ def queries(parameters: Mapping[str, Schema]) -> list[Schema]:
 
 
 def pictures_body(settings: Settings) -> Schema:
-    """Return every form in which pictures come to be classified."""
+    """Return the body of a prediction request in every media type."""
     json = _json(PARAMETERS, {"images": listing(_BASE64, minItems=1, maxItems=settings.max_images)})
     json["oneOf"] = [{"required": ["image"]}, {"required": ["images"]}]
     files = listing(FILE, minItems=1, maxItems=settings.max_images)
@@ -127,7 +127,7 @@ def pictures_body(settings: Settings) -> Schema:
 
 
 def picture_body(settings: Settings) -> Schema:
-    """Return every form in which one picture comes to be explained."""
+    """Return the body of an explanation request in every media type."""
     json = _json(EXPLAIN_PARAMETERS, {}) | {"required": ["image"]}
     form = _form(FILE, EXPLAIN_PARAMETERS)
     return _body(settings, json, _EXPLAINED, form, EXPLAIN_PARAMETERS)
@@ -141,9 +141,9 @@ def original_body() -> Schema:
 
 
 _CLASSIFIED: Schema = {
-    "one": {"summary": "One picture", "value": {"image": EXAMPLE_IMAGE, "top_k": 2}},
+    "one": {"summary": "One image", "value": {"image": EXAMPLE_IMAGE, "top_k": 2}},
     "several": {
-        "summary": "Several pictures, one of them no picture",
+        "summary": "Several images, one of them invalid",
         "value": {"images": [EXAMPLE_IMAGE, "bm8gcGljdHVyZQ=="], "top_k": 1, "report": True},
     },
 }
@@ -170,7 +170,7 @@ def _body(
     }
     return {
         "required": True,
-        "description": f"At most {settings.max_body_bytes:,} bytes, {settings.max_images} pictures "
+        "description": f"At most {settings.max_body_bytes:,} bytes, {settings.max_images} images "
         f"and {settings.max_pixels:,} pixels each.",
         "content": forms | {kind: {"schema": FILE} for kind in RAW},
     }

@@ -36,11 +36,15 @@ def maybe(schema: Schema) -> Schema:
 
 
 def text(description: str) -> Schema:
-    """Return the schema of a text."""
+    """Return the schema of a string."""
     return {"type": "string", "description": description}
 
 
-_VERSION = {"type": "integer", "minimum": 0, "description": "The servable version that answered."}
+_VERSION = {
+    "type": "integer",
+    "minimum": 0,
+    "description": "The model version that made the predictions.",
+}
 _SIZE = listing({"type": "integer", "minimum": 0}, minItems=2, maxItems=2) | {
     "description": "Width and height in pixels."
 }
@@ -48,42 +52,50 @@ _BOX = listing({"type": "integer", "minimum": 0}, minItems=4, maxItems=4) | {
     "description": "Left, top, right and bottom in pixels."
 }
 _SIDE = {"type": "integer", "minimum": 1, "maximum": MAX_SIDE}
-_WARNINGS = listing({"type": "string"}) | {"description": "What the answer must be read with."}
+_WARNINGS = listing({"type": "string"}) | {
+    "description": "Warnings about the model, such as untrained weights."
+}
 
 _PREDICTION = record(
-    "One class and how much the model believes in it.",
+    "One class and its score.",
     {
-        "class_id": text("The class, for programs."),
-        "label": text("The class, for people."),
+        "class_id": text("The id of the class."),
+        "label": text("The name of the class."),
         "score": {"type": "number"},
     },
 ) | {"examples": [{"class_id": "n02123045", "label": "tabby", "score": 0.93}]}
 
 _REPORT = record(
-    "What was done to the picture before the model saw it; null means that it was not done.",
+    "How the image was preprocessed; null means that the step was not needed.",
     {
         "format": text("The file format."),
         "size": _SIZE,
-        "orientation": {"type": "integer", "description": "EXIF orientation that was undone."},
-        "alpha_flattened": {"type": "boolean", "description": "Transparency was laid on white."},
-        "converted_from": maybe(text("The colour mode that the file had.")),
+        "orientation": {
+            "type": "integer",
+            "description": "The EXIF orientation that was corrected.",
+        },
+        "alpha_flattened": {
+            "type": "boolean",
+            "description": "Whether transparency was replaced by white.",
+        },
+        "converted_from": maybe(text("The colour mode of the file.")),
         "shrunk_while_decoding_to": maybe(_SIZE),
         "cropped": maybe(_BOX),
         "resized_from": maybe(_SIZE),
         "resized_to": maybe(_SIZE),
-        "padded": {"type": "boolean", "description": "Black was added at the sides."},
+        "padded": {"type": "boolean", "description": "Whether black borders were added."},
     },
 )
 
 _RESULT = record(
-    "What one picture shows.",
+    "The predictions for one image.",
     {"predictions": listing(ref("Prediction"))},
     {"report": ref("Report")},
 )
-_ERROR = record("Why one picture has no result.", {"error": ref("Problem")})
+_ERROR = record("The error of one image.", {"error": ref("Problem")})
 
 _INPUT = record(
-    "How a picture becomes the model's input.",
+    "How an image is turned into the model's input.",
     {
         "height": _SIDE,
         "width": _SIDE,
@@ -94,24 +106,27 @@ _INPUT = record(
     },
 )
 _OUTPUT = record(
-    "What the model's scores are.",
+    "The number and the activation of the model's scores.",
     {"classes": {"type": "integer", "minimum": 1}, "activation": {"enum": list(ACTIVATIONS)}},
 )
 _STATUS = record(
-    "One version as Serving has it.",
-    {"version": {"type": "integer", "minimum": 0}, "state": text("AVAILABLE if it can be asked.")}
-    | {"error": text("Empty where there is none.")},
+    "The state of one version in the model server.",
+    {
+        "version": {"type": "integer", "minimum": 0},
+        "state": text("AVAILABLE if the version answers requests."),
+    }
+    | {"error": text("Empty if there is no error.")},
 )
-_TRAINED = {"type": "boolean", "description": "False for random weights."}
-_SOURCE = text("Where the weights come from.")
+_TRAINED = {"type": "boolean", "description": "False if the weights are random."}
+_SOURCE = text("The origin of the weights.")
 _LABELS = listing(listing({"type": "string"}, minItems=2, maxItems=2)) | {
     "description": "Class id and label of each score, in the order of the scores."
 }
 
 _MODEL = {
-    "name": text("What the model is called in paths."),
-    "default": {"type": "boolean", "description": "Whether the original route asks it."},
-    "ready": {"type": "boolean", "description": "Whether it can be asked."},
+    "name": text("The name of the model in paths."),
+    "default": {"type": "boolean", "description": "Whether the original route uses the model."},
+    "ready": {"type": "boolean", "description": "Whether the model answers requests."},
     "version": maybe(_VERSION | {"description": "The newest available version."}),
     "versions": listing(ref("Version")),
 }
@@ -124,10 +139,10 @@ _LIVE_MODEL = {
     "error": ref("Problem"),
 }
 _SPEC = record(
-    "Everything that a model says of itself.",
+    "The specification of a model, from its files.",
     {
         "format": {"const": FORMAT},
-        "name": text("The model's name for people."),
+        "name": text("The display name of the model."),
         "task": {"const": "classification"},
         "trained": _TRAINED,
         "input": ref("Input"),
@@ -138,7 +153,7 @@ _SPEC = record(
     },
 )
 
-_ANSWERED = {"model": text("The model that answered."), "version": _VERSION}
+_ANSWERED = {"model": text("The model that made the predictions."), "version": _VERSION}
 _SOME_ANSWER = {"warnings": _WARNINGS}
 
 SCHEMAS: dict[str, Schema] = {
@@ -148,23 +163,23 @@ SCHEMAS: dict[str, Schema] = {
     "Result": _RESULT,
     "Error": _ERROR,
     "Answer": record(
-        "The best classes of one picture, best first.",
+        "The best classes of one image, best first.",
         _ANSWERED | {"predictions": listing(ref("Prediction"))},
         {"report": ref("Report")} | _SOME_ANSWER,
     ),
     "Answers": record(
-        "A result or an error per picture, in their order.",
+        "A result or an error for each image, in their order.",
         _ANSWERED | {"results": listing({"oneOf": [ref("Result"), ref("Error")]}, minItems=1)},
         _SOME_ANSWER,
     ),
     "Heat": record(
-        "How much of the score each place of the picture carries.",
+        "A heat map: how much of the class's score depends on each cell of the image.",
         _ANSWERED
         | _PREDICTION["properties"]
         | {
             "grid": listing(listing({"type": "number"}, minItems=1), minItems=1)
-            | {"description": "By rows: the score that is lost when this cell is hidden."},
-            "box": _BOX | {"description": "Where the grid lies: left, top, right, bottom."},
+            | {"description": "By rows: the loss of the score when the cell is hidden."},
+            "box": _BOX | {"description": "Area of the grid: left, top, right, bottom in pixels."},
         },
         {"report": ref("Report")} | _SOME_ANSWER,
     ),
@@ -186,12 +201,12 @@ SCHEMAS: dict[str, Schema] = {
     "Spec": _SPEC,
     "Summary": record("One model without its labels.", _MODEL, _LIVE_MODEL),
     "Model": record(
-        "One model with its whole spec.", _MODEL | {"spec": maybe(ref("Spec"))}, _LIVE_MODEL
+        "One model with its specification.", _MODEL | {"spec": maybe(ref("Spec"))}, _LIVE_MODEL
     ),
     "Models": record("All models, the default first.", {"models": listing(ref("Summary"))}),
-    "Alive": record("The process answers.", {"status": {"const": "ok"}}),
+    "Alive": record("The process is alive.", {"status": {"const": "ok"}}),
     "Ready": record(
-        "Every model that was asked for can be asked.",
+        "The named models are ready.",
         {"status": {"const": "ready"}, "models": listing({"type": "string"})},
     ),
 }

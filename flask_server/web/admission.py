@@ -51,7 +51,10 @@ def admit(in_flight: InFlight) -> None:
     if request.method == "OPTIONS" or not context.route.limited:
         return
     if not in_flight.enter():
-        raise Overloaded(f"{in_flight.limit} predictions are at work already; try again soon.")
+        raise Overloaded(
+            f"The limit of {in_flight.limit} prediction requests in progress is reached;"
+            " try again soon."
+        )
     context.admitted = True
 
 

@@ -99,5 +99,5 @@ def document(status: HTTPStatus, code: str, detail: str, request_id: str) -> dic
 
 def _sentence(error: HTTPException, status: HTTPStatus, request_id: str) -> str:
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        return f"A defect of the gateway; its log tells more under request id {request_id}."
+        return f"The gateway has a defect; its log has the details under request id {request_id}."
     return error.description or status.phrase
