@@ -287,7 +287,7 @@ class ServingError(ServingFault):
 
 
 class Overloaded(ServingFault):
-    """More requests are in progress than the gateway or the model server can finish in time."""
+    """More requests are in flight than the gateway or the model server can finish in time."""
 
     code = "overloaded"
     status = HTTPStatus.SERVICE_UNAVAILABLE

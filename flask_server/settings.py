@@ -73,7 +73,7 @@ class Settings:
     """Maximum number of images in one request."""
 
     max_in_flight: int = 32
-    """Maximum number of prediction requests in progress per worker; gunicorn gets 8 threads
+    """Maximum number of prediction requests in flight per worker; gunicorn gets 8 threads
     more."""
 
     max_inflight_calls: int = 2

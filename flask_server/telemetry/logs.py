@@ -1,7 +1,7 @@
 """Write log lines, one per event: a JSON object each, or plain text for people.
 
-Knows nothing of requests but their id. A reader of the log can rely on two promises: one event is
-one line (in text a traceback follows it, indented), and no text that is logged can forge another.
+Of a request it knows only the id. A reader of the log can rely on two promises: one event is one
+line (in text a traceback follows it, indented), and no logged text can imitate another line.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class TextFormatter(logging.Formatter):
 
 
 class NoRequestLines(logging.Filter):
-    """Drops the line per request of Flask's development server: ours says more."""
+    """Drops the access lines of Flask's development server; the access log has its own."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether the record stays."""
@@ -99,9 +99,9 @@ def config(log_format: str) -> dict[str, Any]:
 
 
 def configure(log_format: str) -> None:
-    """Set up logging, unless the process that hosts the app (gunicorn, a test) already has.
+    """Set up logging unless the process (gunicorn, a test) has done so already.
 
-    The gateway's own loggers pass INFO in any case: that is how changes of models are told.
+    The gateway's own loggers have level INFO in any case, because changes of models are logged so.
     """
     if not logging.getLogger().handlers:
         logging.config.dictConfig(config(log_format))

@@ -1,8 +1,8 @@
-"""Count what the gateway does, for Prometheus.
+"""Count requests, errors and predictions for Prometheus.
 
 Every label has a bounded set of values: routes by their rule, models by the models file, codes by
-the error tables. With several worker processes each writes its own files, and a scrape of any of
-them adds all up; what Serving has is not added but told by the worker that is asked.
+the error classes. Each worker process writes its own files, and a scrape of any worker adds all of
+them up. The state of the models is not added up: it comes from the worker that is scraped.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OK = "ok"
 #: The version of predictions that failed before one was chosen.
 NO_VERSION = ""
 
-_AWAY = (ServingUnavailable, ServingTimeout)
+_UNREACHABLE = (ServingUnavailable, ServingTimeout)
 
 
 class Metrics:
@@ -42,22 +42,25 @@ class Metrics:
             "requests", "Requests answered.", "route", "method", "status"
         )
         self._problems = self._counter("problems", "Requests answered with an error.", "code")
-        self._shed = self._counter("shed", "Requests refused because too many are at work.")
+        self._shed = self._counter("shed", "Requests refused because too many are in flight.")
         self._predictions = self._counter(
             "predictions",
-            "Pictures by outcome, ok or an error code; a request that fails as a whole counts one.",
+            "Images by outcome, ok or an error code; a request that fails as a whole is one.",
             *("model", "version", "outcome"),
         )
         self._seconds = self._histogram(
-            "request_seconds", "From a request until its answer is ready.", REQUEST_BUCKETS, "route"
+            "request_seconds",
+            "Seconds from the start of a request until its response is ready.",
+            REQUEST_BUCKETS,
+            "route",
         )
         self._stages = self._histogram(
-            "stage_seconds", "Time of a request in one stage.", STAGE_BUCKETS, "stage"
+            "stage_seconds", "Seconds of a request in one stage.", STAGE_BUCKETS, "stage"
         )
-        self._in_flight = self._gauge("predictions_in_flight", "Predictions at work.")
-        self._gauge(
-            "predictions_in_flight_limit", "How many may be at work before more are refused."
-        ).set(max_in_flight)
+        self._in_flight = self._gauge("predictions_in_flight", "Prediction requests in flight.")
+        self._gauge("predictions_in_flight_limit", "Limit of prediction requests in flight.").set(
+            max_in_flight
+        )
 
     def write(self, entry: Entry) -> None:
         """Count one finished request."""
@@ -78,7 +81,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus's text format."""
-        # A registry of this moment: a lasting one would show the files of one moment only.
+        # prometheus_client asks for a new registry per scrape when processes share metrics.
         registry = CollectorRegistry()
         registry.register(self._states)
         if self._shared:
@@ -95,24 +98,24 @@ class Metrics:
         return Histogram(PREFIX + name, text, labels, buckets=buckets, registry=self._own)
 
     def _gauge(self, name: str, text: str) -> Gauge:
-        """A gauge that adds up the processes that live."""
+        """Return a gauge whose value is the sum of the running processes."""
         return Gauge(PREFIX + name, text, multiprocess_mode="livesum", registry=self._own)
 
 
 class ModelStates(Collector):
-    """Tells what the last look at each model showed, whichever worker is asked."""
+    """The state of each model at the last poll of the worker that is scraped."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges of all models."""
-        up = _per_model("serving_up", "Whether the model's Serving answered the last look.")
-        ready = _per_model("model_ready", "Whether the model can be asked.")
-        version = _per_model("model_version", "The newest available version, where there is one.")
+        up = _per_model("serving_up", "Whether the model's Serving answered the last poll.")
+        ready = _per_model("model_ready", "Whether the model answers requests.")
+        version = _per_model("model_version", "The newest available version.")
         for name in self._models.names:
             state = self._models.state(name)
-            up.add_metric([name], not isinstance(state.problem, _AWAY))
+            up.add_metric([name], not isinstance(state.problem, _UNREACHABLE))
             ready.add_metric([name], state.ready)
             if state.newest is not None:
                 version.add_metric([name], state.newest.version)
@@ -124,7 +127,7 @@ def _per_model(name: str, text: str) -> GaugeMetricFamily:
 
 
 def _outcomes(entry: Entry) -> Iterator[tuple[str, str, str]]:
-    """Yield model, version and outcome of each picture the request asked about."""
+    """Yield model, version and outcome of each image in the request."""
     if not entry.predicts or entry.model is None:
         return
     version = NO_VERSION if entry.version is None else str(entry.version)

@@ -1,9 +1,9 @@
-"""Keep the directory through which the worker processes share their metrics.
+"""Make and remove the directory in which the worker processes share their metrics.
 
-prometheus_client reads its place from the environment when it is imported, so gunicorn's master
-makes the directory before anything else. It is new for every master (numbers of another run would
-be added to ours), the same after a reload, and gone when the master ends; that of a master that was
-killed goes when the next one starts.
+prometheus_client reads the path from the environment when it is imported, so gunicorn's master
+makes the directory first. Every master has a new one, because the numbers of another run would be
+added up with its own; a reload keeps it. It is removed when the master ends; the directory of a
+master that was killed is removed when the next one starts.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from pathlib import Path
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _PREFIX = "gateway-metrics-"
-#: Locked as long as the master or one of its workers lives.
+#: A file that is locked as long as the master or one of its workers runs.
 _LOCK = "lock"
 
 
 def make(environ: MutableMapping[str, str]) -> Path:
-    """Return this process's directory, named in ``environ``; the first call makes it."""
+    """Return the directory of this process; the first call makes it and writes its path into
+    ``environ``."""
     master = os.getpid()
     prefix = f"{_PREFIX}{master}-"
     before = Path(environ.get(VARIABLE, ""))
@@ -37,12 +38,12 @@ def make(environ: MutableMapping[str, str]) -> Path:
 
 
 def shared(environ: MutableMapping[str, str]) -> bool:
-    """Tell whether metrics are shared between processes here."""
+    """Tell whether the processes share their metrics."""
     return bool(environ.get(VARIABLE))
 
 
 def _locked(prefix: str) -> Path:
-    """Return a new directory that nobody can see before it is locked."""
+    """Return a new directory; it has its final name only once it is locked."""
     made = Path(tempfile.mkdtemp(prefix=f"new-{prefix}"))
     # Never closed: the system does that when the last process that has it ends, however it ends.
     _lock(os.open(made / _LOCK, os.O_CREAT | os.O_RDWR, 0o600))
@@ -50,7 +51,7 @@ def _locked(prefix: str) -> Path:
 
 
 def _lock(descriptor: int) -> bool:
-    """Return False where somebody else has the lock or the file system knows none."""
+    """Return False if another process has the lock or the file system supports none."""
     # Not on Windows, and neither is gunicorn.
     import fcntl
 

@@ -1,4 +1,4 @@
-"""Limit the prediction requests that one worker has in progress; refuse the next one at once.
+"""Limit the prediction requests that one worker has in flight; refuse the next one at once.
 
 An unbounded queue makes every caller wait until the deadline; a refusal lets a load balancer, or
 the caller's own retry, find a free worker. Health routes do not count.
@@ -20,7 +20,7 @@ def _ignore(change: int) -> None:
 
 
 class InFlight:
-    """Counts requests in progress, up to a limit."""
+    """Counts requests in flight, up to a limit."""
 
     def __init__(self, limit: int, observe: Callable[[int], None] = _ignore) -> None:
         """``observe`` is called with 1 for each request that begins and -1 for each that ends."""
@@ -52,7 +52,7 @@ def admit(in_flight: InFlight) -> None:
         return
     if not in_flight.enter():
         raise Overloaded(
-            f"The limit of {in_flight.limit} prediction requests in progress is reached;"
+            f"The limit of {in_flight.limit} prediction requests in flight is reached;"
             " try again soon."
         )
     context.admitted = True

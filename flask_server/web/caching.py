@@ -1,7 +1,7 @@
-"""Say of every answer how long it may be kept: not at all, or as long as asking again says so.
+"""Add the headers that control caching: no store at all, or revalidation with an ETag.
 
 Descriptions (models, documents, pages; each view says so) carry an ETag and are revalidated, so an
-unchanged one costs a 304 without a body. What belongs to one moment or one picture is never stored.
+unchanged one costs a 304 without a body. All other responses are never stored.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ def add_headers(response: Response) -> Response:
         return response
     response.headers["Cache-Control"] = "no-cache"
     if request_context.current().caller is not None:
-        # What one key may see is for its owner, not for whoever shares a cache with them.
+        # A shared cache must not give the response to callers with another key.
         response.headers["Cache-Control"] = "private, no-cache"
         response.vary.update(("X-API-Key", "Authorization"))
     # Flask gives static files their ETag itself.
     if not response.direct_passthrough:
         response.add_etag()
         response.make_conditional(request)
-    # The server in front of the app dates every answer itself; twice would be wrong.
+    # The WSGI server adds the Date header; a second one would be wrong.
     response.headers.pop("Date", None)
     return response
 

@@ -18,7 +18,7 @@ class RouteTraits:
     """How hooks treat the requests of one view; a view that says nothing has the defaults."""
 
     limited: bool = False
-    """Whether ``admission`` counts the request as one of the predictions in progress."""
+    """Whether ``admission`` counts the request as one of the predictions in flight."""
 
     predicts: bool = False
     """Whether metrics count the images of the request by outcome."""

@@ -1,7 +1,7 @@
-"""Tell browsers what a page and an API answer may not be used for.
+"""Add the headers that restrict what browsers do with pages and API responses.
 
-Pages may load their own files and show pictures that the person chose, nothing else; answers of the
-API may be read by other origins (CORS decides which) but never rendered, framed or sniffed.
+Pages may load only their own files and show images that the user chose. Other origins may read
+responses of the API (CORS decides which), but browsers never render, frame or sniff them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ API = {
 
 
 def add_headers(response: Response) -> Response:
-    """Put the headers on an answer; what a view has set itself stays."""
-    ours = PAGE if _belongs_to_a_page(response) else API
+    """Add the headers to a response; headers that a view has set stay."""
+    added = PAGE if _belongs_to_a_page(response) else API
     present = {name.lower() for name, _ in response.headers}
-    for name, value in (EVERYWHERE | ours).items():
+    for name, value in (EVERYWHERE | added).items():
         if name.lower() not in present:
             response.headers.add(name, value)
     return response

@@ -24,10 +24,10 @@ class Services:
     gateway: Gateway
 
     predictions: InFlight
-    """The requests in progress for predictions and explanations."""
+    """The requests in flight for predictions and explanations."""
 
     explanations: InFlight
-    """The explanations in progress, which have a limit of their own."""
+    """The explanations in flight, which have a limit of their own."""
 
     metrics_text: Callable[[], bytes] | None
     """Gives all metrics in Prometheus's text format; None where metrics are turned off."""

@@ -41,7 +41,7 @@ def test_a_full_worker_refuses_at_once_and_stays_healthy(
         done = busy.result().status_code
 
     assert code(refused) == (503, "overloaded")
-    assert "limit of 1 prediction requests in progress" in refused.text
+    assert "limit of 1 prediction requests in flight" in refused.text
     assert refused.headers["Retry-After"] == "1"
     assert (health.status_code, models.status_code) == (200, 200)
     assert elapsed < 1
