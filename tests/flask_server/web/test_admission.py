@@ -3,8 +3,11 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from flask_server.access import key_writer
 from flask_server.web.admission import InFlight
+from flask_server.web.services import services_of
 from tests.flask_server.conftest import MakeApp
 from tests.flask_server.serving.test_serving_faults import ask, eventually
 from tests.flask_server.stub_serving import StubServing
@@ -19,6 +22,31 @@ def test_places_are_taken_and_given_back() -> None:
     in_flight.leave()
 
     assert in_flight.enter()
+
+
+def test_each_change_is_told_to_the_observer() -> None:
+    changes: list[int] = []
+    in_flight = InFlight(1, changes.append)
+
+    in_flight.enter()
+    in_flight.enter()
+    in_flight.leave()
+
+    assert changes == [1, -1]
+
+
+def test_callers_without_a_key_are_refused_before_they_take_a_place(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    key = key_writer.create(tmp_path / "keys.json", "web")
+    app = make_app(api_keys_file=tmp_path / "keys.json", max_in_flight=1)
+    services_of(app).predictions.enter()
+
+    without = app.test_client().post("/models/toy/predict")
+    with_key = app.test_client().post("/models/toy/predict", headers={"X-API-Key": key})
+
+    assert code(without) == (401, "missing_api_key")
+    assert code(with_key) == (503, "overloaded")
 
 
 def test_a_full_worker_refuses_at_once_and_stays_healthy(
