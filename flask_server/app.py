@@ -59,11 +59,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     body_limits.configure(app, settings.max_body_bytes)
     problem_documents.init_app(app)
     writers = (access_log.write, *([metrics.write] if metrics else []))
-    _register_hooks(app, settings, services.predictions, writers)
     # Flask's own view for the files of pages.
     traits(revalidated=True, page_file=True)(app.view_functions["static"])
     for view in (original, models, predict, explain, health, documents, page):
         app.register_blueprint(view.bp)
+    _register_hooks(app, settings, services.predictions, writers)
     watched.start(settings.poll_interval_s)
     return app
 
@@ -89,7 +89,7 @@ def _register_hooks(
     authentication.init_app(app, settings, allow_unavailable=preload.has_started())
     # After all that refuses a request cheaply.
     app.before_request(lambda: admission.admit(predictions))
-    # Last, because it answers.
+    # Last, because its response ends the hooks before a request.
     app.before_request(_answer_preflight_for_unknown_path)
 
     # Last, because the log tells the response as it is sent.

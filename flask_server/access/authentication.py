@@ -1,10 +1,13 @@
 """Require a known API key, and hold each key to its limit.
 
-Off until a key file is configured. Then every path needs a key except the open ones listed here, so
-a new route needs one by default. CORS preflights carry no key and always pass.
+Off until a key file is configured. Then every path needs a key, except those of views whose traits
+say that they need none, and those below two folders; so a new route needs one by default. CORS
+preflights carry no key and always pass.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from flask import Flask, request
 
@@ -13,9 +16,9 @@ from flask_server.access.key_store import KeyStore
 from flask_server.errors import InvalidApiKey, MissingApiKey
 from flask_server.settings import Settings
 from flask_server.web import request_context
+from flask_server.web.route_traits import traits_of
 
-#: Open paths, without a slash at the end, and prefixes of open paths.
-OPEN = frozenset({"", "/hello", "/healthz", "/readyz", "/openapi.json", "/docs", "/metrics"})
+#: Prefixes of open paths.
 OPEN_BELOW = ("/static/", "/docs/")
 
 PER_WORKER = (
@@ -45,6 +48,8 @@ def per_worker_warning(settings: Settings, workers: int) -> str | None:
 def init_app(app: Flask, settings: Settings, *, allow_unavailable: bool = False) -> None:
     """Require keys when a key file is configured; the request context then has a caller.
 
+    The app must have all of its views before, because their traits say which paths are open.
+
     Raises KeyFileError when the file cannot be read. With ``allow_unavailable`` the app starts all
     the same and refuses every key until the file can be read.
     """
@@ -54,17 +59,29 @@ def init_app(app: Flask, settings: Settings, *, allow_unavailable: bool = False)
     from flask_server.access import quotas
 
     store = KeyStore(settings.api_keys_file, allow_unavailable=allow_unavailable)
-    app.before_request(lambda: _authenticate(store))
+    known = open_paths(app)
+    app.before_request(lambda: _authenticate(store, known))
     quotas.init_app(app, settings)
 
 
-def is_open(path: str) -> bool:
-    """Return whether a path needs no key."""
-    return path.rstrip("/") in OPEN or path.startswith(OPEN_BELOW)
+def open_paths(app: Flask) -> frozenset[str]:
+    """Return the paths of the views that need no key, without a slash at the end."""
+    rules = app.url_map.iter_rules()
+    return frozenset(
+        rule.rule.rstrip("/") for rule in rules if not traits_of(app, rule.endpoint).needs_key
+    )
 
 
-def _authenticate(store: KeyStore) -> None:
-    if request.method == "OPTIONS" or is_open(request.path):
+def is_open(path: str, known: Collection[str]) -> bool:
+    """Return whether a path needs no key; ``known`` are the ``open_paths``.
+
+    The path decides, not the view: a redirect and a refused method have no view.
+    """
+    return path.rstrip("/") in known or path.startswith(OPEN_BELOW)
+
+
+def _authenticate(store: KeyStore, known: Collection[str]) -> None:
+    if request.method == "OPTIONS" or is_open(request.path, known):
         return
     presented = _presented_key()
     if presented is None:

@@ -6,6 +6,7 @@ compare it with the routes and validate real responses with it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -61,8 +62,11 @@ _HEADERS: dict[str, Schema] = {
 }
 
 
-def document(settings: Settings, model: str) -> Schema:
-    """Return the document of a gateway with these settings; ``model`` is the name in examples."""
+def document(settings: Settings, model: str, open_paths: Collection[str] = ()) -> Schema:
+    """Return the document of a gateway with these settings.
+
+    ``model`` is the name in examples, ``open_paths`` are those that need no key.
+    """
     return {
         "openapi": "3.1.0",
         "info": {
@@ -74,7 +78,7 @@ def document(settings: Settings, model: str) -> Schema:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": {
-            path: {method: _guarded(path, op, settings) for method, op in item.items()}
+            path: {method: _guarded(path, op, settings, open_paths) for method, op in item.items()}
             for path, item in operations(settings, model).items()
         },
         "components": {
@@ -94,9 +98,11 @@ def version_of(distribution: str) -> str:
         return "0"
 
 
-def _guarded(path: str, operation: Schema, settings: Settings) -> Schema:
+def _guarded(
+    path: str, operation: Schema, settings: Settings, open_paths: Collection[str]
+) -> Schema:
     """Add API keys and their errors to the operation if it needs one."""
-    if settings.api_keys_file is None or is_open(path):
+    if settings.api_keys_file is None or is_open(path, open_paths):
         return operation
     refusals = problems.in_scope(Scope.API_KEY)
     return operation | {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, current_app, jsonify, render_template
 from werkzeug.exceptions import NotFound
 
+from flask_server.access.authentication import open_paths
 from flask_server.openapi.document import document
 from flask_server.telemetry.metrics import CONTENT_TYPE
 from flask_server.web.route_traits import traits
@@ -14,7 +15,7 @@ bp = Blueprint("documents", __name__)
 
 
 @bp.get("/metrics")
-@traits(health_check=True)
+@traits(needs_key=False, health_check=True)
 def metrics() -> Response:
     """Return the metrics in Prometheus's text format."""
     metrics_text = services_of(current_app).metrics_text
@@ -24,14 +25,14 @@ def metrics() -> Response:
 
 
 @bp.get("/openapi.json")
-@traits(revalidated=True)
+@traits(needs_key=False, revalidated=True)
 def openapi() -> Response:
     """Return the OpenAPI document."""
-    return jsonify(document(gateway().settings, gateway().models.default))
+    return jsonify(document(gateway().settings, gateway().models.default, open_paths(current_app)))
 
 
 @bp.get("/docs")
-@traits(revalidated=True)
+@traits(needs_key=False, revalidated=True)
 def docs() -> str:
     """Return the page that shows the OpenAPI document."""
     return render_template("docs.html")

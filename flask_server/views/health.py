@@ -12,14 +12,14 @@ bp = Blueprint("health", __name__)
 
 
 @bp.get("/healthz")
-@traits(health_check=True)
+@traits(needs_key=False, health_check=True)
 def alive() -> Response:
     """Return 200 as long as this process serves requests."""
     return jsonify(status="ok")
 
 
 @bp.get("/readyz")
-@traits(health_check=True)
+@traits(needs_key=False, health_check=True)
 def ready() -> Response:
     """Return 200 when all configured models, or the one in ``?model=``, are ready."""
     models = gateway().models

@@ -25,6 +25,7 @@ def predict() -> Response:
 
 
 @bp.route("/hello/", methods=["GET", "POST"])
+@traits(needs_key=False)
 def hello() -> str:
     """Return the greeting that clients of the original use as a ping."""
     return "Hello, World!"

@@ -10,7 +10,7 @@ bp = Blueprint("page", __name__)
 
 
 @bp.get("/")
-@traits(revalidated=True)
+@traits(needs_key=False, revalidated=True)
 def index() -> str:
     """Return the page."""
     return render_template("index.html")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from flask import current_app, request
+from flask import Flask, current_app, request
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -16,6 +16,9 @@ _ATTRIBUTE = "route_traits"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RouteTraits:
     """How hooks treat the requests of one view; a view that says nothing has the defaults."""
+
+    needs_key: bool = True
+    """Whether callers need an API key where keys are turned on."""
 
     limited: bool = False
     """Whether ``admission`` counts the request as one of the predictions in flight."""
@@ -50,6 +53,11 @@ def traits(**given: bool) -> Callable[[View], View]:
 
 def traits_of_request() -> RouteTraits:
     """Return the traits of the view that the current request has matched, if any."""
-    view = current_app.view_functions.get(request.endpoint or "")
+    return traits_of(current_app, request.endpoint)
+
+
+def traits_of(app: Flask, endpoint: str | None) -> RouteTraits:
+    """Return the traits of an endpoint's view."""
+    view = app.view_functions.get(endpoint or "")
     found: RouteTraits = getattr(view, _ATTRIBUTE, DEFAULT)
     return found

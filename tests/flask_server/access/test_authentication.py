@@ -23,6 +23,9 @@ from tests.flask_server.stub_serving import StubServing
 
 URL = "/models/toy/predict"
 ORIGIN = "http://localhost:4200"
+#: The paths of the views that need no key, without a slash at the end.
+OPEN = {"", "/hello", "/healthz", "/readyz", "/openapi.json", "/docs", "/metrics"}
+
 MANUAL = Path(__file__).parents[3] / "docs" / "access.md"
 
 Guarded = Callable[..., Flask]
@@ -63,7 +66,8 @@ def test_without_a_key_file_nobody_is_asked(make_app: MakeApp) -> None:
 
 def test_every_route_that_is_not_known_to_be_open_needs_a_key(guarded: Guarded) -> None:
     app = guarded()
-    rules = [rule for rule in app.url_map.iter_rules() if not authentication.is_open(rule.rule)]
+    known = authentication.open_paths(app)
+    rules = [r for r in app.url_map.iter_rules() if not authentication.is_open(r.rule, known)]
     methods = [(rule.rule, m) for rule in rules for m in (rule.methods or set()) - {"OPTIONS"}]
     assert {"/models", URL.replace("toy", "<name>"), "/imageclassifier/predict/"} <= {
         rule for rule, _ in methods
@@ -84,7 +88,18 @@ def test_open_paths_need_no_key(client: FlaskClient, path: str) -> None:
     assert client.get(path).status_code not in {401, 429}
 
 
-@pytest.mark.parametrize("path", sorted({path or "/" for path in authentication.OPEN}))
+def test_open_views_are_these_and_no_others(guarded: Guarded) -> None:
+    assert authentication.open_paths(guarded()) == OPEN
+
+
+def test_a_view_that_says_nothing_needs_a_key(guarded: Guarded) -> None:
+    app = guarded()
+    app.add_url_rule("/new", "new", lambda: "secret")
+
+    assert app.test_client().get("/new").status_code == 401
+
+
+@pytest.mark.parametrize("path", sorted({path or "/" for path in OPEN}))
 def test_manual_names_every_open_path(path: str) -> None:
     assert f"`{path}" in MANUAL.read_text(encoding="utf-8")
 
