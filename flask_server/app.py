@@ -47,23 +47,24 @@ def create_app(settings: Settings | None = None) -> Flask:
     logs.configure(settings.log_format)
     app = Flask(__name__)
     app.json = JsonWriter(app)
+    # Flask's own view for the files of pages.
+    traits(revalidated=True, page_file=True)(app.view_functions["static"])
+    for view in (original, models, predict, explain, health, documents, page):
+        app.register_blueprint(view.bp)
     watched = _models(settings)
     metrics = _metrics(settings, watched) if settings.metrics else None
     services = Services(
         gateway=Gateway(settings, watched),
         predictions=_limit(settings, metrics),
         explanations=InFlight(explain.AT_ONCE),
+        open_paths=authentication.open_paths(app),
         metrics_text=metrics.text if metrics else None,
     )
     install(app, services)
     body_limits.configure(app, settings.max_body_bytes)
     problem_documents.init_app(app)
     writers = (access_log.write, *([metrics.write] if metrics else []))
-    # Flask's own view for the files of pages.
-    traits(revalidated=True, page_file=True)(app.view_functions["static"])
-    for view in (original, models, predict, explain, health, documents, page):
-        app.register_blueprint(view.bp)
-    _register_hooks(app, settings, services.predictions, writers)
+    _register_hooks(app, services, writers)
     watched.start(settings.poll_interval_s)
     return app
 
@@ -73,20 +74,21 @@ def close_app(app: Flask) -> None:
     services_of(app).gateway.models.stop()
 
 
-def _register_hooks(
-    app: Flask, settings: Settings, predictions: InFlight, writers: Sequence[Writer]
-) -> None:
+def _register_hooks(app: Flask, services: Services, writers: Sequence[Writer]) -> None:
     """Register all that happens around a request, in the one order in which it works.
 
     Flask calls the functions before a request in the order of their registration. Those after it
     and at its end it calls in reverse order: read these two blocks from the bottom up.
     """
+    settings, predictions = services.gateway.settings, services.predictions
     # First, because everything below reads or writes the request context.
     app.before_request(request_context.begin)
     # Before any refusal, because drain_body reads what a refused caller still sends.
     app.before_request(lambda: body_limits.bound_body(settings.max_body_bytes))
     # Before admission, so that callers without a key take no place. First the key, then its quota.
-    authentication.init_app(app, settings, allow_unavailable=preload.has_started())
+    authentication.init_app(
+        app, settings, services.open_paths, allow_unavailable=preload.has_started()
+    )
     # After all that refuses a request cheaply.
     app.before_request(lambda: admission.admit(predictions))
     # Last, because its response ends the hooks before a request.

@@ -45,10 +45,16 @@ def per_worker_warning(settings: Settings, workers: int) -> str | None:
     return PER_WORKER.format(workers) if settings.limits_url == quotas.MEMORY else None
 
 
-def init_app(app: Flask, settings: Settings, *, allow_unavailable: bool = False) -> None:
+def init_app(
+    app: Flask,
+    settings: Settings,
+    known: Collection[str],
+    *,
+    allow_unavailable: bool = False,
+) -> None:
     """Require keys when a key file is configured; the request context then has a caller.
 
-    The app must have all of its views before, because their traits say which paths are open.
+    ``known`` are the ``open_paths`` of the app.
 
     Raises KeyFileError when the file cannot be read. With ``allow_unavailable`` the app starts all
     the same and refuses every key until the file can be read.
@@ -59,7 +65,6 @@ def init_app(app: Flask, settings: Settings, *, allow_unavailable: bool = False)
     from flask_server.access import quotas
 
     store = KeyStore(settings.api_keys_file, allow_unavailable=allow_unavailable)
-    known = open_paths(app)
     app.before_request(lambda: _authenticate(store, known))
     quotas.init_app(app, settings)
 

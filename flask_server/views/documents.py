@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import Blueprint, Response, current_app, jsonify, render_template
 from werkzeug.exceptions import NotFound
 
-from flask_server.access.authentication import open_paths
 from flask_server.openapi.document import document
 from flask_server.telemetry.metrics import CONTENT_TYPE
 from flask_server.web.route_traits import traits
@@ -28,7 +27,9 @@ def metrics() -> Response:
 @traits(needs_key=False, revalidated=True)
 def openapi() -> Response:
     """Return the OpenAPI document."""
-    return jsonify(document(gateway().settings, gateway().models.default, open_paths(current_app)))
+    return jsonify(
+        document(gateway().settings, gateway().models.default, services_of(current_app).open_paths)
+    )
 
 
 @bp.get("/docs")

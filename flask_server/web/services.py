@@ -29,6 +29,9 @@ class Services:
     explanations: InFlight
     """The explanations in flight, which have a limit of their own."""
 
+    open_paths: frozenset[str]
+    """The paths of the views that need no API key."""
+
     metrics_text: Callable[[], bytes] | None
     """Gives all metrics in Prometheus's text format; None where metrics are turned off."""
 
