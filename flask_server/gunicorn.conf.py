@@ -31,7 +31,7 @@ malloc_tuning.share()
 
 wsgi_app = "flask_server.app:create_app()"
 bind = "127.0.0.1:5000"
-worker_class = "flask_server.runtime.worker.StayingWorker"
+worker_class = "flask_server.runtime.worker.GatewayWorker"
 workers = _settings.workers
 threads = _settings.threads
 limit_request_line = limit_request_field_size = bad_request_page.LONGEST_LINE
@@ -60,7 +60,7 @@ class logger_class(glogging.Logger):  # type: ignore[misc]  # gunicorn has no ty
         logging.getLogger(logs.ROOM).setLevel(self.loglevel)
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (as gunicorn)
-        """Log a traceback; only at debug level when a caller stalled (runtime.paced_socket)."""
+        """Log a traceback; only at debug level when a caller stalled (runtime.worker)."""
         stalled = isinstance(sys.exc_info()[1], BlockingIOError)
         (super().debug if stalled else super().exception)(msg, *args, **kwargs)
 

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 #: Old names of settings, which still work in this release, and their new names.
 RENAMED = {"GATEWAY_CALLS_UNDER_WAY": "GATEWAY_MAX_INFLIGHT_CALLS"}
 
+#: How often the bytes of a body are in memory at most: as received, as read, and decoded.
+BODY_COPIES = 3
+
 #: Threads beyond ``max_in_flight``, so that a request over the limit finds a thread to refuse it
 #: and health checks are answered under full load.
 SPARE_THREADS = 8
@@ -68,6 +71,10 @@ class Settings:
 
     max_pixels: int = 100_000_000
     """Largest width x height of an image that is decoded."""
+
+    max_memory: int = 320 * 1024 * 1024
+    """Bytes that the bodies, images and answers of one worker may take together; with the default,
+    two workers fit into a container of 1 GB."""
 
     max_images: int = 32
     """Maximum number of images in one request."""
@@ -130,7 +137,14 @@ class Settings:
             elif variable.startswith(PREFIX) and not _INJECTED.fullmatch(variable):
                 known = ", ".join(sorted(readers))
                 raise SettingsError(f"{variable} is no setting; known are {known}.")
-        return cls(**values)
+        settings = cls(**values)
+        least = settings.max_body_bytes * BODY_COPIES
+        if settings.max_memory < least:
+            raise SettingsError(
+                f"GATEWAY_MAX_MEMORY={settings.max_memory} is not allowed; allowed is {least} or"
+                f" more, {BODY_COPIES} times GATEWAY_MAX_BODY_BYTES."
+            )
+        return settings
 
 
 def _with_new_names(environ: Mapping[str, str]) -> dict[str, str]:
@@ -243,6 +257,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "cors_origins": _origins,
     "max_body_bytes": _whole(1),
     "max_pixels": _whole(1),
+    "max_memory": _whole(1),
     "max_images": _whole(1),
     "max_in_flight": _whole(1),
     "max_inflight_calls": _whole(1),

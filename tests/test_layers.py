@@ -50,7 +50,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("inference",),
         ("serving",),
         ("imaging",),
-        ("deadline", "stopwatch", "settings", "errors", "json_reader"),
+        ("deadline", "stopwatch", "settings", "errors", "json_reader", "memory_budget"),
     ),
     "model_server": (
         ("__main__",),

@@ -25,6 +25,7 @@ from flask_server.inference.ranking import (
     rank,
     resolve,
 )
+from flask_server.memory_budget import MemoryBudget
 from flask_server.serving.client import ServableGone
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.models import Models
@@ -79,6 +80,7 @@ class Gateway:
     def __init__(self, settings: Settings, models: Models) -> None:
         self.settings = settings
         self.models = models
+        self.memory = MemoryBudget(settings.max_memory)
         self.preparation = ImagePreparation(settings)
         self._image_pool = ImagePool()
         self._decode_limit = DecodeLimit(models.names, settings.max_inflight_calls)

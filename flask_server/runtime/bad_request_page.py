@@ -1,4 +1,4 @@
-"""Build the problem+json response to bytes that gunicorn cannot parse as an HTTP request.
+"""Build the problem+json responses that need no Flask: to invalid HTTP, and of a full worker.
 
 gunicorn's own error page and log line quote the request, which may contain an API key or an image.
 No I/O: an error of gunicorn's parser in, the bytes of a response out.
@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 from gunicorn.http import errors
 
+from flask_server.errors import Overloaded
 from flask_server.web.problem_documents import PROBLEM_JSON, document
 
 #: Maximum bytes of the request line and of each header; the line may list labels to choose from.
@@ -39,14 +40,27 @@ def response(error: Exception, request_id: str, allowed_origin: str | None) -> b
     """Return the bytes of the response, which announces that the connection is closed."""
     status = next((s for cls, s in _STATUS if isinstance(error, cls)), HTTPStatus.BAD_REQUEST)
     usual = f"The request is not valid HTTP ({type(error).__name__})."
-    problem = document(status, "bad_request", _DETAIL.get(status, usual), request_id)
-    body = json.dumps(problem).encode("ascii")
+    return _page(status, "bad_request", _DETAIL.get(status, usual), request_id, allowed_origin)
+
+
+def overloaded(request_id: str, allowed_origin: str | None) -> bytes:
+    """Return the response to a request for which the worker has no room."""
+    detail = "The gateway has no room for the request at the moment; try again soon."
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    return _page(status, Overloaded.code, detail, request_id, allowed_origin)
+
+
+def _page(
+    status: HTTPStatus, code: str, detail: str, request_id: str, allowed_origin: str | None
+) -> bytes:
+    body = json.dumps(document(status, code, detail, request_id)).encode("ascii")
     head = [
         f"HTTP/1.1 {status.value} {status.phrase}",
         "Connection: close",
         f"Content-Type: {PROBLEM_JSON}",
         f"Content-Length: {len(body)}",
         f"X-Request-ID: {request_id}",
+        *(["Retry-After: 1"] if status is HTTPStatus.SERVICE_UNAVAILABLE else []),
         *([f"Access-Control-Allow-Origin: {allowed_origin}"] if allowed_origin else []),
     ]
     return "\r\n".join([*head, "", ""]).encode("ascii") + body

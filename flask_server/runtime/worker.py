@@ -1,84 +1,343 @@
-"""gunicorn's threaded worker, with threads that wait briefly for the next request.
+"""gunicorn's threaded worker, whose threads only see requests that have arrived whole.
 
-After every response gunicorn hands the connection back to its main thread, which hands it to a
-thread again when the next request arrives. This costs time for a caller that sends one request
-after another, and holds the interpreter lock that all other threads need.
+gunicorn gives a connection to a thread as soon as it is accepted, so a few dozen callers that send
+half a request hold all threads. Here the main thread of the worker reads the sockets, all of them
+at once and without waiting, and hands a request to a thread when its last byte is there. It also
+waits for callers to close their end. Health checks have threads of their own, and a worker whose
+queue is full refuses in the main thread, so both are answered under any load.
 
-A request holds a thread while it arrives; ``paced_socket`` limits for how long.
+After an answer a thread waits for the next request of its connection for a moment: a caller that
+sends one request after the other is served without a change of threads.
 """
 
 from __future__ import annotations
 
+import errno
 import select
+import selectors
 import socket
+import struct
+import time
 import uuid
+from concurrent import futures
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from gunicorn.http.errors import ParseException
-from gunicorn.util import close_graceful
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from flask_server.inference.predict import Gateway
 from flask_server.runtime import bad_request_page
-from flask_server.runtime.paced_socket import STALL_S, PacedSocket, set_io_timeout
+from flask_server.runtime.arrival import Arrival
+from flask_server.settings import BODY_COPIES
 from flask_server.web.services import services_of
 
-#: Milliseconds that a thread waits for the next request; busy callers send theirs sooner.
+#: How long a thread waits for the next request; callers under load take far less.
 STAY_MS: Final = 5
+#: Bytes that are read from a socket before the next socket has its turn.
+READ_BYTES: Final = 256 * 1024
+#: Seconds that a caller may take nothing of an answer.
+STALL_S: Final = 10.0
+#: Seconds that an answered caller may take to close its end, and to send what is thrown away.
+LINGER_S: Final = 2.0
+MAX_LINGER_S: Final = 10.0
+#: Requests that may wait for a thread, for each thread.
+QUEUED_PER_THREAD: Final = 2
+HEALTH_THREADS: Final = 2
+
+_HEALTH: Final = (b"GET /healthz", b"GET /readyz", b"HEAD /healthz", b"HEAD /readyz")
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class StayingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A threaded worker that serves successive requests of a connection in one thread."""
+class ArrivedSocket(socket.socket):
+    """A caller's socket from which a thread reads only the request that has arrived."""
+
+    _arrived: bytearray | bytes = b""
+    _at = 0
+
+    def load(self, arrived: bytearray) -> None:
+        """Give the bytes of the next request to the parser."""
+        self._arrived, self._at = arrived, 0
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Return what has arrived; behind it the request has ended, whatever its head says."""
+        with memoryview(self._arrived) as arrived:
+            data = bytes(arrived[self._at : self._at + size])
+        self._at += len(data)
+        if self._at >= len(self._arrived):
+            self._arrived, self._at = b"", 0
+        return data
+
+    def take_rest(self) -> bytes:
+        """Return what the parser has not read: the beginning of the next request."""
+        rest = bytes(self._arrived[self._at :])
+        self._arrived, self._at = b"", 0
+        return rest
+
+    def receive_now(self) -> bytes | None:
+        """Return what the caller has sent, nothing at its end; None where nothing is there now."""
+        try:
+            return super().recv(READ_BYTES, socket.MSG_DONTWAIT)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:  # reset, or closed
+            return b""
+
+    def send_now(self, data: bytes) -> None:
+        """Send a short answer where the caller takes it at once."""
+        with suppress(OSError):
+            self.send(data, socket.MSG_DONTWAIT)
+
+
+class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
+    """A caller's connection, with the request that is arriving on it."""
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:  # noqa: ANN401
+        _limit_stalled_writes(sock)
+        super().__init__(cfg, ArrivedSocket(fileno=sock.detach()), client, server)
+        self.data_ready = True  # gunicorn would wait for data in the thread
+        self.arrival: Arrival | None = None
+        self.reserved = 0
+        """Bytes of the memory budget that its request holds."""
+
+        self.discard_until = 0.0
+        """Until when what it sends is thrown away, once it has been answered."""
+
+
+class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """A threaded worker that reads requests in its main thread."""
+
+    def init_process(self) -> None:
+        """Make room for connections, then let gunicorn load the app and run."""
+        self._waiting: dict[Connection, None] = {}
+        """Connections whose next request has not arrived whole, in the order of their last one."""
+
+        self._parting: dict[Connection, None] = {}
+        """Answered connections that the caller has not closed, the oldest first."""
+
+        self._queued = 0
+        """Requests that have been given to a thread and are not finished."""
+
+        self._health_pool = futures.ThreadPoolExecutor(HEALTH_THREADS, "health")
+        super().init_process()
+
+    @property
+    def _gateway(self) -> Gateway:
+        return services_of(self.wsgi).gateway
+
+    def accept(self, listener: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
+        """Accept a connection and read what it has brought."""
+        if self.cfg.is_ssl:  # the handshake is left to gunicorn and its threads
+            super().accept(listener)
+            return
+        try:
+            sock, client = listener.accept()
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                self._drop_oldest()
+            return  # another worker took it, or the caller has gone
+        self.nr_conns += 1
+        if self.nr_conns >= self.worker_connections:
+            self._drop_oldest()
+        self._expect_request(Connection(self.cfg, sock, client, listener.getsockname()))
 
     def handle(self, conn: Any) -> Any:  # noqa: ANN401 (gunicorn has no types)
-        """Serve a request and those that follow within STAY_MS.
-
-        Returns gunicorn's value: True keeps the connection, False closes it, any other value
-        defers it until data arrives.
-        """
-        if type(conn.sock) is socket.socket:  # new, and not TLS
-            conn.sock = PacedSocket(fileno=conn.sock.detach())
-            set_io_timeout(conn.sock, STALL_S)
+        """Answer a request, and those that follow at once; return what gunicorn's method does."""
+        if not isinstance(conn, Connection):
+            return super().handle(conn)
         while True:
-            if isinstance(conn.sock, PacedSocket):
-                conn.sock.begin()
             kept = super().handle(conn)
-            if not kept:
-                _part(conn.sock)
-            if kept is not True or not self._may_stay() or not _asks_again(conn.sock):
+            if kept is not True:  # the connection ends
                 return kept
+            conn.arrival = self._next_arrival(conn)
+            if not conn.arrival.complete or not self._may_stay() or conn.reserved:
+                return True
+            conn.sock.load(conn.arrival.buffer)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ANN401
-        """Respond to bytes that are not an HTTP request; leave any other error to gunicorn."""
+        """Refuse what is no HTTP request; all else is a defect, which gunicorn logs and answers."""
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
         request_id = uuid.uuid4().hex
-        # Only the class: the error quotes the received bytes, which may contain a key or an image.
-        self.log.warning(
-            "refused bytes that are not an HTTP request: %s (%s)", type(exc).__name__, request_id
-        )
-        origins = services_of(self.wsgi).gateway.settings.cors_origins
-        allowed_origin = "*" if "*" in origins else None
+        # The class alone: the error itself quotes what came, which may be a key or a picture.
+        self.log.warning("refused what is no HTTP request: %s (%s)", type(exc).__name__, request_id)
         with suppress(OSError):
-            client.sendall(bad_request_page.response(exc, request_id, allowed_origin))
+            client.sendall(bad_request_page.response(exc, request_id, self._any_origin()))
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close connections that idle or bring a request too slowly, or all of them."""
+        super().murder_keepalived(force)
+        now = time.monotonic()
+        late = [conn for conn in self._waiting if force or _is_late(conn, now)]
+        late += [conn for conn in self._parting if force or now > conn.timeout]
+        for conn in late:
+            self._close(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Close connections without a request by this time at the latest; the worker stops."""
+        super()._cap_keepalive(deadline)
+        for conn in self._waiting:
+            conn.timeout = min(conn.timeout, deadline)
 
     def _may_stay(self) -> bool:
-        """Return whether there are enough threads for all connections, so that none has to wait."""
+        """Tell whether every connection can have a thread, so that nobody waits for this one."""
         return bool(self.alive and self.nr_conns <= self.cfg.threads)
 
+    def _any_origin(self) -> str | None:
+        return "*" if "*" in self._gateway.settings.cors_origins else None
 
-def _asks_again(sock: Any) -> bool:  # noqa: ANN401 (a socket, or TLS around one)
+    def _drop_oldest(self) -> None:
+        """Close the connection that is worth least: one that was answered, or the latest to ask."""
+        for connections in (self._parting, self._waiting):
+            if connections:
+                self._close(next(iter(connections)))
+                return
+
+    def _new_arrival(self) -> Arrival:
+        return Arrival(self._gateway.settings.max_body_bytes, time.monotonic())
+
+    def _next_arrival(self, conn: Connection) -> Arrival:
+        """Return what there is of the next request; in a thread, so it is waited for briefly."""
+        arrival = self._new_arrival()
+        arrival.feed(conn.parser.unreader.take_buffered() + conn.sock.take_rest())
+        if arrival.complete or not self._may_stay() or not _has_data(conn.sock, STAY_MS):
+            return arrival
+        arrival.feed(conn.sock.receive_now() or b"")
+        return arrival
+
+    def _expect_request(self, conn: Connection) -> None:
+        """Wait in the main thread for a request, of which some may be there already."""
+        if conn.arrival is None:
+            conn.arrival = self._new_arrival()
+        conn.set_timeout()
+        if not self.alive:
+            conn.timeout = min(conn.timeout, time.monotonic() + LINGER_S)
+        self._waiting[conn] = None
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
+        self._read(conn)
+
+    def _read(self, conn: Connection, _sock: object = None) -> None:
+        """Read what is there of a request; give it to a thread when it is whole."""
+        arrival = conn.arrival or self._new_arrival()
+        conn.arrival = arrival
+        if not arrival.complete:
+            data = conn.sock.receive_now()
+            if data is None:
+                return
+            if not data:
+                self._close(conn)
+                return
+            if not self._reserve(conn, len(data)):
+                self._refuse(conn)
+                return
+            arrival.feed(data)
+            if arrival.take_expectation():
+                conn.sock.send_now(_CONTINUE)
+        if arrival.complete:
+            self._give_to_thread(conn, arrival)
+
+    def _give_to_thread(self, conn: Connection, arrival: Arrival) -> None:
+        is_health = arrival.buffer.startswith(_HEALTH)
+        most = self.cfg.threads * (1 + QUEUED_PER_THREAD)
+        copies = (BODY_COPIES - 1) * len(arrival.buffer)
+        if not is_health and (self._queued >= most or not self._reserve(conn, copies)):
+            self._refuse(conn)
+            return
+        self._leave_poller(conn)
+        conn.arrival = None
+        conn.sock.load(arrival.buffer)
+        self._queued += not is_health
+        pool = self._health_pool if is_health else self.tpool
+        pool.submit(self.handle, conn).add_done_callback(
+            lambda done: self.method_queue.defer(self._take_back, conn, done, not is_health)
+        )
+
+    def _take_back(self, conn: Connection, done: Any, queued: bool) -> None:  # noqa: ANN401
+        """Take a connection back from its thread."""
+        self._queued -= queued
+        self._release(conn)
+        if not done.cancelled() and done.exception() is None and done.result() is True:
+            self._expect_request(conn)
+        else:
+            self._part(conn)
+
+    def _refuse(self, conn: Connection) -> None:
+        """Answer that the worker has no room for the request; no thread is needed."""
+        self._leave_poller(conn)
+        request_id = uuid.uuid4().hex
+        self.log.warning("refused a request: the worker has no room for it (%s)", request_id)
+        conn.sock.send_now(bad_request_page.overloaded(request_id, self._any_origin()))
+        self._part(conn)
+
+    def _part(self, conn: Connection) -> None:
+        """End an answered connection: it closes when the caller has read the answer.
+
+        A socket that is closed while the caller still sends is reset, and the answer is lost.
+        """
+        conn.arrival = None
+        self._release(conn)
+        with suppress(OSError):
+            conn.sock.shutdown(socket.SHUT_WR)
+        now = time.monotonic()
+        conn.timeout, conn.discard_until = now + LINGER_S, now + MAX_LINGER_S
+        self._parting[conn] = None
+        try:
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._discard, conn))
+        except (OSError, ValueError):  # gunicorn has closed it after a defect
+            self._close(conn)
+            return
+        self._discard(conn)
+
+    def _discard(self, conn: Connection, _sock: object = None) -> None:
+        """Throw away what an answered caller still sends."""
+        data = conn.sock.receive_now()
+        if data == b"":
+            self._close(conn)
+        elif data:
+            conn.timeout = min(time.monotonic() + LINGER_S, conn.discard_until)
+
+    def _leave_poller(self, conn: Connection) -> None:
+        self._waiting.pop(conn, None)
+        self._parting.pop(conn, None)
+        with suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(conn.sock)
+
+    def _close(self, conn: Connection) -> None:
+        self._leave_poller(conn)
+        self._release(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def _reserve(self, conn: Connection, count: int) -> bool:
+        """Take bytes of the memory budget for the request of a connection."""
+        if not self._gateway.memory.reserve(count):
+            return False
+        conn.reserved += count
+        return True
+
+    def _release(self, conn: Connection) -> None:
+        self._gateway.memory.release(conn.reserved)
+        conn.reserved = 0
+
+
+def _is_late(conn: Connection, now: float) -> bool:
+    arrival = conn.arrival
+    begun = arrival is not None and bool(arrival.buffer)
+    return arrival.overdue(now) if begun and arrival else now > conn.timeout
+
+
+def _has_data(sock: socket.socket, milliseconds: int) -> bool:
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(STAY_MS))
+    return bool(poll.poll(milliseconds))
 
 
-def _part(sock: Any) -> None:  # noqa: ANN401 (a socket, or TLS around one)
-    """Wait briefly until the caller has closed its end, so that gunicorn need not wait.
+def _limit_stalled_writes(sock: socket.socket) -> None:
+    """Let the system end a write that the caller does not take.
 
-    gunicorn would do so in its main thread, which serves all connections of the worker.
+    A timeout of Python's own costs one more turn of the interpreter per write.
     """
-    with suppress(OSError, NotImplementedError):  # closed already, or TLS
-        close_graceful(sock.dup())
-        sock.shutdown(socket.SHUT_RD)
+    timeout = struct.pack("ll", *divmod(int(STALL_S * 1_000_000), 1_000_000))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)

@@ -129,3 +129,10 @@ def test_an_old_and_a_new_name_together_are_refused() -> None:
 
     with pytest.raises(SettingsError, match="only one of them is allowed"):
         Settings.from_env(both)
+
+
+def test_memory_has_room_for_the_largest_body() -> None:
+    sizes = {"GATEWAY_MAX_BODY_BYTES": "1000", "GATEWAY_MAX_MEMORY": "2999"}
+
+    with pytest.raises(SettingsError, match="allowed is 3000 or more, 3 times GATEWAY_MAX_BODY"):
+        Settings.from_env(sizes)

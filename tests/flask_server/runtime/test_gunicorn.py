@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import runpy
-import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,34 +18,11 @@ import pytest
 
 from flask_server import flask_sample_request
 from tests.flask_server.conftest import draw, flat
+from tests.flask_server.gunicorn_process import running_gateway, start
 from tests.flask_server.stub_serving import StubServing
+from tests.running import ROOT, free_port
 
-ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-def start(port: int, environ: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "gunicorn", "-c", "flask_server/gunicorn.conf.py"]
-    return subprocess.Popen(
-        [*command, "--bind", f"127.0.0.1:{port}"],
-        cwd=ROOT,
-        env=os.environ | environ,
-        stderr=subprocess.PIPE,
-    )
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -59,24 +33,8 @@ def stub() -> Iterator[StubServing]:
 
 @pytest.fixture(scope="module")
 def gateway(stub: StubServing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    models = tmp_path_factory.mktemp("gateway") / "models.toml"
-    models.write_text('[models.toy]\nbase_path = "toy"\n')
-    port = free_port()
-    environ = {
-        "GATEWAY_SERVING_URL": stub.url,
-        "GATEWAY_MODELS_FILE": str(models),
-        "GATEWAY_WORKERS": "1",
-    }
-    url = f"http://127.0.0.1:{port}"
-    with start(port, environ) as process:
-        end = time.monotonic() + 20
-        while not answers(url) and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.05)
-        try:
-            yield url
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=20)
+    with running_gateway(tmp_path_factory.mktemp("gateway"), stub.url) as url:
+        yield url
 
 
 @pytest.mark.parametrize(("error", "lines"), [(BlockingIOError(11, "stalled"), 0), (OSError(), 1)])

@@ -1,167 +1,145 @@
+"""The worker reads requests without a thread for each, so that no caller keeps others out."""
+
 from __future__ import annotations
 
+import json
 import logging
 import socket
-import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
-from types import SimpleNamespace
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 
-gthread = pytest.importorskip("gunicorn.workers.gthread", reason="gunicorn needs a Unix system")
+pytest.importorskip("gunicorn.workers.gthread", reason="gunicorn needs a Unix system")
 
-from gunicorn.http.errors import InvalidHeader  # noqa: E402
+from gunicorn.http.errors import InvalidHeader
 
-from flask_server.runtime.worker import StayingWorker  # noqa: E402 (imports gunicorn)
-from tests.flask_server.conftest import MakeApp  # noqa: E402
+from flask_server.runtime.worker import GatewayWorker
+from tests.flask_server.conftest import MakeApp, flat
+from tests.flask_server.gunicorn_process import running_gateway
+from tests.flask_server.stub_serving import StubServing
 
-
-class Connection:
-    """One end of a pair of sockets; gunicorn's part reads one byte per request."""
-
-    def __init__(self) -> None:
-        self.sock, self.caller = socket.socketpair()
-        self.answered: list[bytes] = []
+#: More than the threads of the worker, and than it lets wait for one.
+MANY = 120
+PREDICT = b"POST /models/toy/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 
 
-@pytest.fixture
-def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
-    connection = Connection()
-
-    def handle(_: Any, conn: Connection) -> bool:
-        conn.answered.append(conn.sock.recv(1))
-        return True
-
-    monkeypatch.setattr(gthread.ThreadWorker, "handle", handle)
-    yield connection
-    connection.sock.close()
-    connection.caller.close()
-
-
-def worker(connections: int = 1, *, alive: bool = True) -> StayingWorker:
-    worker = StayingWorker.__new__(StayingWorker)
-    worker.alive, worker.nr_conns, worker.cfg = alive, connections, SimpleNamespace(threads=2)
-    return worker
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A gateway of one worker with few threads and little memory."""
+    settings = {
+        "GATEWAY_MAX_IN_FLIGHT": "4",
+        "GATEWAY_MAX_BODY_BYTES": "1000000",
+        "GATEWAY_MAX_MEMORY": "4000000",
+    }
+    folder = tmp_path_factory.mktemp("gateway")
+    with StubServing().running() as stub, running_gateway(folder, stub.url, **settings) as url:
+        yield url
 
 
-def test_a_thread_answers_what_its_connection_asks_next(connection: Connection) -> None:
-    connection.caller.sendall(b"abc")
-
-    assert worker().handle(connection) is True
-
-    assert connection.answered == [b"a", b"b", b"c"]
-
-
-@pytest.mark.parametrize("busy", [worker(3), worker(alive=False)], ids=["crowded", "stopping"])
-def test_a_thread_goes_where_others_may_need_it(
-    busy: StayingWorker, connection: Connection
-) -> None:
-    connection.caller.sendall(b"abc")
-
-    assert busy.handle(connection) is True
-
-    assert connection.answered == [b"a"]
+@contextmanager
+def callers(gateway: str, sent: bytes, count: int = MANY) -> Iterator[list[socket.socket]]:
+    """Connections that have sent some bytes and then send nothing more."""
+    address = ("127.0.0.1", int(gateway.rpartition(":")[2]))
+    with ExitStack() as stack:
+        yield [stack.enter_context(caller(address, sent)) for _ in range(count)]
 
 
-def test_a_caller_that_stops_within_its_first_request_is_given_up(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("flask_server.runtime.worker.STALL_S", 0.05)
-
-    with pytest.raises(BlockingIOError):
-        worker().handle(connection)
+def caller(address: tuple[str, int], sent: bytes) -> socket.socket:
+    connection = socket.create_connection(address, 10)
+    connection.sendall(sent)
+    return connection
 
 
-def drip(caller: socket.socket, count: int) -> None:
-    for _ in range(count):
-        with suppress(OSError):
-            caller.sendall(b"x")
-        time.sleep(0.02)
+def predict(gateway: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    headers = {"Content-Type": "image/png"}
+    request = urllib.request.Request(f"{gateway}/models/toy/predict", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error) | {"retry_after": error.headers["Retry-After"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("pace", "outcome"),
+    "sent",
     [
-        pytest.param(1000, pytest.raises(BlockingIOError, match="too slowly"), id="too slow"),
-        pytest.param(10, nullcontext(), id="fast enough"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"GET /hea", id="half a request line"),
+        pytest.param(PREDICT, id="half a head"),
+        pytest.param(PREDICT + b"Content-Length: 1000\r\n\r\nabc", id="half a body"),
+        pytest.param(PREDICT + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabc", id="half a chunk"),
+        pytest.param(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", id="idle"),
+        pytest.param(
+            b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", id="not closed"
+        ),
     ],
 )
-def test_a_request_has_to_arrive_at_some_pace(
-    pace: int,
-    outcome: AbstractContextManager[object],
-    connection: Connection,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("flask_server.runtime.paced_socket.ARRIVAL_S", 0.1)
-    monkeypatch.setattr("flask_server.runtime.paced_socket.MIN_BYTES_PER_S", pace)
-    monkeypatch.setattr(
-        gthread.ThreadWorker, "handle", lambda _, conn: [conn.sock.recv(1) for _ in range(20)]
-    )
-    with ThreadPoolExecutor() as pool:
-        pool.submit(drip, connection.caller, 20)
-        with outcome:
-            worker().handle(connection)
+def test_callers_that_stop_anywhere_keep_nobody_out(gateway: str, sent: bytes) -> None:
+    with callers(gateway, sent):
+        status, answer = predict(gateway, flat("red"))
+
+    assert (status, answer["model"]) == (200, "toy")
 
 
-def test_each_request_has_its_own_time_to_arrive(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("flask_server.runtime.paced_socket.ARRIVAL_S", 0.1)
-    for _ in range(3):
-        connection.caller.sendall(b"a")
-        worker().handle(connection)
-        time.sleep(0.08)
+@pytest.mark.slow
+def test_requests_of_one_connection_are_answered_in_order(gateway: str) -> None:
+    health = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-ID: %d\r\n\r\n"
+    with callers(gateway, b"".join(health % number for number in range(5)), 1) as (connection,):
+        received = b""
+        while received.count(b'{"status":"ok"}') < 5:
+            received += connection.recv(65536)
 
-    assert connection.answered == [b"a"] * 3
+    positions = [received.index(b"X-Request-ID: %d\r\n" % number) for number in range(5)]
+    assert positions == sorted(positions)
 
 
-def test_a_caller_that_does_not_close_is_not_waited_for_in_the_thread_that_serves_all(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gthread.ThreadWorker, "handle", lambda *_: False)
-    monkeypatch.setattr(
-        "flask_server.runtime.worker.close_graceful",
-        lambda sock: gthread.util.close_graceful(sock, 0.05),
-    )
+@pytest.mark.slow
+def test_a_caller_that_waits_for_a_yes_gets_it(gateway: str) -> None:
+    body = flat("red")
+    head = PREDICT + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with callers(gateway, head, 1) as (connection,):
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
 
-    assert worker().handle(connection) is False
 
-    assert connection.caller.recv(1) == b""
-    connection.sock.setblocking(False)
-    assert connection.sock.recv(1) == b""
+@pytest.mark.slow
+def test_bodies_beyond_the_memory_budget_are_refused_and_it_comes_back(gateway: str) -> None:
+    held = PREDICT + b"Content-Length: 1000000\r\n\r\n" + bytes(999_000)
+    with callers(gateway, held, 3):
+        status, problem = predict(gateway, bytes(900_000))
+        assert (status, problem["code"]) == (503, "overloaded")
+        assert problem["retry_after"] == "1"
+
+    for _ in range(20):
+        status, _ = predict(gateway, flat("red"))
+        assert status == 200
 
 
 @pytest.mark.parametrize(
     ("origins", "allowed"), [(("*",), b"Allow-Origin: *\r\n"), (("http://a",), b"\r\n\r\n{")]
 )
 def test_the_log_names_what_is_no_http_but_does_not_quote_it(
-    connection: Connection,
     make_app: MakeApp,
     caplog: pytest.LogCaptureFixture,
     origins: tuple[str, ...],
     allowed: bytes,
 ) -> None:
-    busy = worker()
-    busy.wsgi = make_app(cors_origins=origins)
-    busy.log = logging.getLogger("refusals")
+    worker = GatewayWorker.__new__(GatewayWorker)
+    worker.wsgi = make_app(cors_origins=origins)
+    worker.log = logging.getLogger("refusals")
+    ours, theirs = socket.socketpair()
 
-    busy.handle_error(None, connection.sock, ("127.0.0.1", 1), InvalidHeader("X-API-Key secret"))
+    with ours, theirs:
+        worker.handle_error(None, ours, ("127.0.0.1", 1), InvalidHeader("X-API-Key secret"))
+        answer = theirs.recv(9999)
 
-    answer = connection.caller.recv(9999)
     assert b"(InvalidHeader)" in answer
     assert allowed in answer
     assert "InvalidHeader" in caplog.text
     assert "secret" not in caplog.text + answer.decode()
-
-
-@pytest.mark.parametrize("end", [False, object()], ids=["closed", "deferred"])
-def test_a_connection_that_is_not_kept_is_left(
-    end: object, connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    connection.caller.sendall(b"abc")
-    monkeypatch.setattr(gthread.ThreadWorker, "handle", lambda *_: end)
-
-    assert worker().handle(connection) is end

@@ -25,8 +25,9 @@ from flask_server.access.key_file import ID_DIGITS, hash_of
 from flask_server.telemetry import access_log, logs
 from flask_server.telemetry.logs import JsonFormatter, TextFormatter
 from tests.flask_server.conftest import MakeApp, b64, draw
-from tests.flask_server.runtime.test_gunicorn import answers, free_port
+from tests.flask_server.gunicorn_process import answers
 from tests.flask_server.stub_serving import StubServing
+from tests.running import free_port
 
 ROOT = Path(__file__).parents[3]
 URL = "/models/toy/predict"

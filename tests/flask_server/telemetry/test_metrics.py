@@ -8,8 +8,8 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
-from tests.flask_server.runtime.test_gunicorn import free_port
 from tests.flask_server.stub_serving import Servable, StubServing
+from tests.running import free_port
 
 MANUAL = Path(__file__).parents[3] / "docs/observability.md"
 URL = "/models/toy/predict"

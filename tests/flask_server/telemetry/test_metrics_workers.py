@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.flask_server.conftest import b64, draw
-from tests.flask_server.runtime.test_gunicorn import answers, free_port, start
+from tests.flask_server.gunicorn_process import answers, start
 from tests.flask_server.stub_serving import StubServing
 from tests.flask_server.telemetry.test_metrics import Samples, samples, value
+from tests.running import free_port
 
 URL = "/models/toy/predict"
 WORKERS = 2

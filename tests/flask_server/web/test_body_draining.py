@@ -8,7 +8,6 @@ from typing import IO, cast
 import pytest
 from werkzeug.exceptions import ClientDisconnected
 
-from flask_server.runtime.paced_socket import set_io_timeout
 from flask_server.web.body_draining import drain
 from flask_server.web.body_limits import BoundedStream
 
@@ -23,7 +22,7 @@ def test_drain_leaves_nothing() -> None:
 def test_a_caller_that_stalls_is_given_up() -> None:
     near, far = socket.socketpair()
     with near, far:
-        set_io_timeout(near, 0.05)
+        near.settimeout(0.05)
         far.sendall(b"half a bo")
         body = BoundedStream(cast(IO[bytes], SimpleNamespace(read=near.recv)), limit=100)
 

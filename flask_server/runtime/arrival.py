@@ -1,0 +1,144 @@
+"""Tell from the bytes of a connection when a whole request has arrived. Touches no socket.
+
+A request is handed to a thread when its head and its body are there, so that a caller that sends
+slowly, or stops, holds no thread. Only the end of the request is looked for here. Whether it is
+correct is decided by the server's HTTP parser, which reads the same bytes again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+#: Seconds that a request may take to arrive, however small it is.
+ARRIVAL_S: Final = 20.0
+#: Bytes per second that a request must bring beyond that time.
+MIN_BYTES_PER_S: Final = 10_000
+#: Longest head that is waited for; the parser refuses heads that are far shorter.
+MAX_HEAD_BYTES: Final = 128 * 1024
+#: Longest request line, size line of a chunk and trailer that are waited for.
+MAX_LINE_BYTES: Final = 9 * 1024
+#: Most chunks that are waited for: a body in chunks of a few bytes costs time out of proportion.
+MAX_CHUNKS: Final = 100_000
+
+_HEAD_END: Final = b"\r\n\r\n"
+_LENGTH: Final = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*(\d{1,18})[ \t]*(?=\r\n)", re.I)
+_ANY_LENGTH: Final = re.compile(rb"\r\ncontent-length[ \t]*:", re.I)
+_TRANSFER_CODING: Final = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.I)
+_EXPECT: Final = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue[ \t]*(?=\r\n)", re.I)
+_CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}")
+
+
+class Arrival:
+    """The bytes of one request while it arrives.
+
+    ``limit`` is the size in bytes of the largest body that is waited for. A request with a larger
+    one counts as complete early; the application refuses it by its length, or by what has come.
+    """
+
+    def __init__(self, limit: int, now: float) -> None:
+        self.buffer = bytearray()
+        self.complete = False
+        self._expects_continue = False
+        self._limit = limit
+        self._began = now
+        self._at = 0
+        """Up to where the buffer has been read."""
+
+        self._missing = 0
+        """Bytes that the body, or its chunk, still lacks."""
+
+        self._chunked = 0
+        """Bytes of chunks that have arrived."""
+
+        self._chunks = 0
+        self._step: Callable[[], bool] = self._read_head
+        """Reads the next part of the request; False when it needs more bytes."""
+
+    def overdue(self, now: float) -> bool:
+        """Tell whether the request arrives too slowly."""
+        return now > self._began + ARRIVAL_S + len(self.buffer) / MIN_BYTES_PER_S
+
+    def feed(self, data: bytes) -> None:
+        """Take the bytes that have arrived next."""
+        self.buffer += data
+        while not self.complete and self._step():
+            pass
+
+    def take_expectation(self) -> bool:
+        """Tell, once, whether the caller sends its body only after ``100 Continue``."""
+        expects, self._expects_continue = self._expects_continue, False
+        return expects
+
+    def _read_head(self) -> bool:
+        end = self.buffer.find(_HEAD_END, max(0, self._at - len(_HEAD_END) + 1))
+        if end < 0:
+            self._at = len(self.buffer)
+            line_is_long = self._at > MAX_LINE_BYTES and b"\r\n" not in self.buffer[:MAX_LINE_BYTES]
+            self.complete = line_is_long or self._at > MAX_HEAD_BYTES
+            return False
+        self._at = end + len(_HEAD_END)
+        head = bytes(self.buffer[: end + len(b"\r\n")])
+        lengths, chunked = _ANY_LENGTH.findall(head), _TRANSFER_CODING.search(head)
+        length = _LENGTH.search(head)
+        if chunked and not lengths:
+            self._step = self._read_chunk_line
+        elif length and len(lengths) == 1 and not chunked:
+            self._missing, self._step = int(length.group(1)), self._read_body
+        else:  # no body, or one whose end is unclear: the parser decides
+            self.complete = True
+        self._cut_expectation(head)
+        return True
+
+    def _cut_expectation(self, head: bytes) -> None:
+        """Remove the header that asks for ``100 Continue``, which the parser would answer late."""
+        found = _EXPECT.search(head)
+        if found:
+            del self.buffer[found.start() : found.end()]
+            self._at -= found.end() - found.start()
+            self._expects_continue = not self.complete and self._missing <= self._limit
+
+    def _read_body(self) -> bool:
+        self.complete = len(self.buffer) - self._at >= self._missing or self._missing > self._limit
+        return False
+
+    def _read_chunk_line(self) -> bool:
+        line = self._line()
+        if line is None:
+            return False
+        size = _CHUNK_SIZE.match(line)
+        if size is None:  # malformed: the parser says so
+            self.complete = True
+            return False
+        self._missing = int(size.group(), 16)
+        self._step = self._read_chunk if self._missing else self._read_trailer
+        return True
+
+    def _read_chunk(self) -> bool:
+        whole = self._missing + len(b"\r\n")
+        there = min(len(self.buffer) - self._at, whole)
+        if there < whole:
+            self.complete = self._chunked + there > self._limit
+            return False
+        self._at += whole
+        self._chunked += self._missing
+        self._chunks += 1
+        self.complete = self._chunked > self._limit or self._chunks > MAX_CHUNKS
+        self._step = self._read_chunk_line
+        return True
+
+    def _read_trailer(self) -> bool:
+        line = self._line()
+        self.complete = self.complete or line == b""
+        return line is not None
+
+    def _line(self) -> bytes | None:
+        """Return the next whole line without its end; None until it has arrived."""
+        end = self.buffer.find(b"\r\n", self._at)
+        if end < 0:
+            self.complete = len(self.buffer) - self._at > MAX_LINE_BYTES
+            return None
+        line = bytes(self.buffer[self._at : end])
+        self._at = end + len(b"\r\n")
+        return line
