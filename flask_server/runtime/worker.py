@@ -150,10 +150,13 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             kept = super().handle(conn)
             if kept is not True:  # the connection ends
                 return kept
-            conn.arrival = self._next_arrival(conn)
-            if not conn.arrival.complete or not self._may_stay() or conn.reserved:
+            self._release(conn)
+            conn.arrival = arrival = self._next_arrival(conn)
+            if not arrival.complete or not self._may_stay():
                 return True
-            conn.sock.load(conn.arrival.buffer)
+            if not self._reserve(conn, BODY_COPIES * len(arrival.buffer)):
+                return True
+            conn.sock.load(arrival.buffer)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ANN401
         """Refuse what is no HTTP request; all else is a defect, which gunicorn logs and answers."""
@@ -216,7 +219,10 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             conn.timeout = min(conn.timeout, time.monotonic() + LINGER_S)
         self._waiting[conn] = None
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
-        self._read(conn)
+        if self._reserve(conn, len(conn.arrival.buffer)):
+            self._read(conn)
+        else:
+            self._refuse(conn)
 
     def _read(self, conn: Connection, _sock: object = None) -> None:
         """Read what is there of a request; give it to a thread when it is whole."""
