@@ -16,7 +16,6 @@ import errno
 import select
 import selectors
 import socket
-import struct
 import time
 import uuid
 from concurrent import futures
@@ -25,20 +24,17 @@ from functools import partial
 from typing import Any, Final
 
 from gunicorn.http.errors import ParseException
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
 from flask_server.inference.predict import Gateway
 from flask_server.runtime import bad_request_page
 from flask_server.runtime.arrival import Arrival
+from flask_server.runtime.connection import Connection
 from flask_server.settings import BODY_COPIES
 from flask_server.web.services import services_of
 
 #: How long a thread waits for the next request; callers under load take far less.
 STAY_MS: Final = 5
-#: Bytes that are read from a socket before the next socket has its turn.
-READ_BYTES: Final = 256 * 1024
-#: Seconds that a caller may take nothing of an answer.
-STALL_S: Final = 10.0
 #: Seconds that an answered caller may take to close its end, and to send what is thrown away.
 LINGER_S: Final = 2.0
 MAX_LINGER_S: Final = 10.0
@@ -48,61 +44,6 @@ HEALTH_THREADS: Final = 2
 
 _HEALTH: Final = (b"GET /healthz", b"GET /readyz", b"HEAD /healthz", b"HEAD /readyz")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class ArrivedSocket(socket.socket):
-    """A caller's socket from which a thread reads only the request that has arrived."""
-
-    _arrived: bytearray | bytes = b""
-    _at = 0
-
-    def load(self, arrived: bytearray) -> None:
-        """Give the bytes of the next request to the parser."""
-        self._arrived, self._at = arrived, 0
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        """Return what has arrived; behind it the request has ended, whatever its head says."""
-        with memoryview(self._arrived) as arrived:
-            data = bytes(arrived[self._at : self._at + size])
-        self._at += len(data)
-        if self._at >= len(self._arrived):
-            self._arrived, self._at = b"", 0
-        return data
-
-    def take_rest(self) -> bytes:
-        """Return what the parser has not read: the beginning of the next request."""
-        rest = bytes(self._arrived[self._at :])
-        self._arrived, self._at = b"", 0
-        return rest
-
-    def receive_now(self) -> bytes | None:
-        """Return what the caller has sent, nothing at its end; None where nothing is there now."""
-        try:
-            return super().recv(READ_BYTES, socket.MSG_DONTWAIT)
-        except (BlockingIOError, InterruptedError):
-            return None
-        except OSError:  # reset, or closed
-            return b""
-
-    def send_now(self, data: bytes) -> None:
-        """Send a short answer where the caller takes it at once."""
-        with suppress(OSError):
-            self.send(data, socket.MSG_DONTWAIT)
-
-
-class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
-    """A caller's connection, with the request that is arriving on it."""
-
-    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:  # noqa: ANN401
-        _limit_stalled_writes(sock)
-        super().__init__(cfg, ArrivedSocket(fileno=sock.detach()), client, server)
-        self.data_ready = True  # gunicorn would wait for data in the thread
-        self.arrival: Arrival | None = None
-        self.reserved = 0
-        """Bytes of the memory budget that its request holds."""
-
-        self.discard_until = 0.0
-        """Until when what it sends is thrown away, once it has been answered."""
 
 
 class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -338,12 +279,3 @@ def _has_data(sock: socket.socket, milliseconds: int) -> bool:
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
     return bool(poll.poll(milliseconds))
-
-
-def _limit_stalled_writes(sock: socket.socket) -> None:
-    """Let the system end a write that the caller does not take.
-
-    A timeout of Python's own costs one more turn of the interpreter per write.
-    """
-    timeout = struct.pack("ll", *divmod(int(STALL_S * 1_000_000), 1_000_000))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
