@@ -5,7 +5,14 @@ import math
 
 import pytest
 
-from flask_server.json_reader import read_json
+from flask_server.json_reader import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    TooDeep,
+    TooManyValues,
+    read_bounded_json,
+    read_json,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +48,32 @@ def test_says_what_is_wrong_in_the_standard_librarys_words(body: bytes) -> None:
 def test_nesting_without_end_is_an_error_too() -> None:
     with pytest.raises(RecursionError):
         read_json(b"[" * 100_000)
+
+
+@pytest.mark.parametrize("value", [b"[],", b'"",', b"1,", b'{"a":[]},', b"[[[1]]],"])
+def test_many_values_are_refused_before_they_become_objects(value: bytes) -> None:
+    body = b"[" + value * MAX_VALUES + b"0]"
+
+    with pytest.raises(TooManyValues, match="more than 100000 values"):
+        read_bounded_json(body)
+
+
+def test_a_long_text_is_one_value() -> None:
+    body = b'{"image": "' + b"QUJD" * 1_000_000 + b'"}'
+
+    assert len(read_bounded_json(body)["image"]) == 4_000_000
+
+
+def test_as_many_values_as_allowed_are_read() -> None:
+    assert len(read_bounded_json(b"[" + b"0," * (MAX_VALUES - 1) + b"0]")) == MAX_VALUES
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 900, 1_000, 1_024, 1_025, 30_000])
+@pytest.mark.parametrize(("start", "end"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]")])
+def test_deep_documents_are_refused(depth: int, start: bytes, end: bytes) -> None:
+    with pytest.raises(TooDeep, match="more than 32 levels"):
+        read_bounded_json(start * depth + b"0" + end * depth)
+
+
+def test_as_many_levels_as_allowed_are_read() -> None:
+    read_bounded_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
