@@ -61,7 +61,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         metrics_text=metrics.text if metrics else None,
     )
     install(app, services)
-    body_limits.configure(app, settings.max_body_bytes)
     problem_documents.init_app(app)
     writers = (access_log.write, *([metrics.write] if metrics else []))
     _register_hooks(app, services, writers)

@@ -16,7 +16,7 @@ bp = Blueprint("original", __name__)
 @traits(limited=True, predicts=True)
 def predict() -> Response:
     """Return the five best classes of the image in the form field ``b64`` as triples."""
-    upload = form_base64(request.form.get("b64"))
+    upload = form_base64(request)
     result = ask(PredictRequest(model=gateway().models.default, uploads=[upload]))
     response = jsonify([[p.class_id, p.label, p.score] for p in only(result).predictions])
     if result.warnings:

@@ -1,4 +1,4 @@
-"""Limit the size of request bodies and the number of their form fields.
+"""Limit the size of request bodies; ``web.forms`` and ``json_reader`` limit their contents.
 
 A body over the limit raises BodyTooLarge: at once when its Content-Length says so, else at the
 first byte beyond the limit. ``web.body_draining`` reads the rest of a refused body.
@@ -6,13 +6,10 @@ first byte beyond the limit. ``web.body_draining`` reads the rest of a refused b
 
 from __future__ import annotations
 
-import io
 from typing import IO
 
-from flask import Flask, Request, request
-from werkzeug.datastructures import FileStorage, MultiDict
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
-from werkzeug.formparser import FormDataParser
+from flask import request
+from werkzeug import exceptions
 from werkzeug.wsgi import get_input_stream
 
 from flask_server.errors import BodyTooLarge
@@ -47,48 +44,12 @@ class BoundedStream:
 
     def _next(self, size: int) -> bytes:
         if self._broken:
-            raise ClientDisconnected(_BROKEN)
+            raise exceptions.ClientDisconnected(_BROKEN)
         try:
             return self._stream.read(size)
         except Exception as error:  # malformed chunks: each WSGI server has an error of its own
             self._broken = True
-            raise ClientDisconnected(_BROKEN) from error
-
-
-class BoundedForms(FormDataParser):
-    """A form parser that limits the fields of a URL-encoded form like the parts of a multipart one.
-
-    Werkzeug limits the latter only. Millions of empty fields fit into a body that has room for an
-    image, and take minutes to parse.
-    """
-
-    def parse(
-        self,
-        stream: IO[bytes],
-        mimetype: str,
-        content_length: int | None,
-        options: dict[str, str] | None = None,
-    ) -> tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]:
-        """Return stream, fields and files, or raise RequestEntityTooLarge."""
-        if mimetype == "application/x-www-form-urlencoded":
-            body = stream.read()
-            if self.max_form_parts is not None and body.count(b"&") >= self.max_form_parts:
-                raise RequestEntityTooLarge(f"The form has more than {self.max_form_parts} fields.")
-            stream = io.BytesIO(body)
-        return super().parse(stream, mimetype, content_length, options)
-
-
-class BoundedRequest(Request):
-    """A request whose forms have a limited number of fields."""
-
-    form_data_parser_class = BoundedForms
-
-
-def configure(app: Flask, max_body_bytes: int) -> None:
-    """Let the app read forms with bounds of its own instead of Flask's."""
-    app.request_class = BoundedRequest
-    # Flask's default limit for one form field is 500 kB, too small for an image in base64.
-    app.config["MAX_FORM_MEMORY_SIZE"] = max_body_bytes
+            raise exceptions.ClientDisconnected(_BROKEN) from error
 
 
 def bound_body(limit: int) -> None:
@@ -96,9 +57,17 @@ def bound_body(limit: int) -> None:
     environ = request.environ
     environ[_INPUT] = BoundedStream(get_input_stream(environ), limit)
     environ["wsgi.input_terminated"] = True
+    if not _transfer_codings() <= {"chunked", "identity"}:
+        raise exceptions.NotImplemented("The transfer coding is not supported; allowed is chunked.")
     length = request.content_length
     if length is not None and length > limit:
         raise _too_large(str(length), limit)
+
+
+def _transfer_codings() -> set[str]:
+    """Return the codings of the body; gunicorn undoes chunked, but hands on gzip as it came."""
+    header = request.headers.get("Transfer-Encoding", "chunked")
+    return {coding.strip().lower() for coding in header.split(",")}
 
 
 def _too_large(received: str, limit: int) -> BodyTooLarge:

@@ -22,18 +22,37 @@ IMAGES = "images"
 #: The parameters of a prediction.
 PARAMETERS = ("top_k", "threshold", "labels", "version", "label", "report")
 
+#: Most items of a list in one text.
+MAX_TEXTS = 100_000
+
 _REPEATABLE = {IMAGE, "labels"}
+_LIST_NAME = re.compile(r"(\w+)\[\d{0,4}\]")
 _LABEL = re.compile(r"\w[\w-]{0,127}")
 
 
+def list_name(name: str) -> str:
+    """Return the name without brackets, as in ``labels[]``, where the field may be repeated."""
+    bracketed = _LIST_NAME.fullmatch(name)
+    return bracketed[1] if bracketed and bracketed[1] in _REPEATABLE else name
+
+
 def single_values(given: MultiDict[str, str]) -> dict[str, Any]:
-    """Return one value per field of a query or form; only labels and images may be repeated."""
+    """Return one value per field of a query or form; only labels and images may be repeated.
+
+    A field with brackets after its name, as some HTTP libraries write lists, is always a list.
+    """
     parameters: dict[str, Any] = {}
-    for name, values in given.lists():
+    for written, values in given.lists():
+        name = list_name(written)
         if len(values) > 1 and name not in _REPEATABLE:
             raise InvalidParameter(f"{shown(name)} is given {len(values)} times; once is allowed.")
-        parameters[name] = values[0] if len(values) == 1 else values
+        is_single = len(values) == 1 and name == written and name not in parameters
+        parameters[name] = values[0] if is_single else [*_as_list(parameters.get(name)), *values]
     return parameters
+
+
+def _as_list(value: str | list[str] | None) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else value
 
 
 def check_names(parameters: Mapping[str, Any], allowed: Sequence[str]) -> None:
@@ -90,6 +109,8 @@ def texts(parameters: Mapping[str, Any], name: str) -> list[str] | None:
     value = parameters.get(name)
     if value is None:
         return None
+    if isinstance(value, str) and value.count(",") >= MAX_TEXTS:
+        raise InvalidParameter(f"{name} has more than {MAX_TEXTS} items; no more are allowed.")
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list) or not parts or not all(isinstance(p, str) for p in parts):
         raise InvalidParameter(f"{name} is {shown(value)}; allowed is a list of strings.")

@@ -2,7 +2,7 @@
 
 ``web.parameters`` reads the parameters beside them. Image formats are not looked at here. An image
 that cannot be read is replaced by its error, so that the other images of the request are still
-classified.
+classified. A body that begins like an image is one, whatever its Content-Type says.
 """
 
 from __future__ import annotations
@@ -15,21 +15,29 @@ from flask import Request
 
 from flask_server.errors import (
     BadRequest,
+    BodyTooLarge,
     InvalidJson,
     InvalidParameter,
     MissingImage,
     TooManyImages,
     UnsupportedMediaType,
 )
+from flask_server.imaging.decoding import sniff
 from flask_server.inference.preparation import Upload
-from flask_server.json_reader import read_json
+from flask_server.json_reader import TooDeep, TooManyValues, read_bounded_json
 from flask_server.web.base64_text import decode_base64
-from flask_server.web.parameters import IMAGE, IMAGES, PARAMETERS, check_names, single_values
+from flask_server.web.forms import MULTIPART, URL_ENCODED, Field, form_of, read_form, texts_of
+from flask_server.web.parameters import (
+    IMAGE,
+    IMAGES,
+    PARAMETERS,
+    check_names,
+    list_name,
+    single_values,
+)
 from model_catalog.errors import shown
 
 _RAW = ("application/octet-stream", "")
-_FORM = "application/x-www-form-urlencoded"
-_MULTIPART = "multipart/form-data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +56,36 @@ def read_submission(
     encoding = request.headers.get("Content-Encoding", "")
     if encoding.strip().lower() not in {"", "identity"}:
         raise UnsupportedMediaType(f"The Content-Encoding {shown(encoding)} is not supported.")
-    kind = request.mimetype
-    if kind == "application/json" or kind.endswith("+json"):
-        submission = _from_json(request, max_images)
-    elif kind in {_MULTIPART, _FORM}:
-        submission = _from_form(request, max_images)
-    elif kind in _RAW or kind.startswith("image/"):
-        upload = _or_missing(request.get_data(cache=False))
-        submission = Submission([upload], False, {})
-    else:
-        raise UnsupportedMediaType(
-            f"Bodies of type {kind} are not read; allowed are application/json, {_MULTIPART}, "
-            f"{_FORM}, image/* and application/octet-stream."
-        )
+    submission = _from_body(request, request.get_data(cache=False), max_images)
     parameters = single_values(request.args) | dict(submission.parameters)
     check_names(parameters, allowed)
     return Submission(submission.uploads, submission.several, parameters)
 
 
-def form_base64(text: str | None) -> bytes:
-    """Return the image of a base64 form field; raise MissingImage or InvalidBase64."""
+def form_base64(request: Request) -> bytes:
+    """Return the image of the form field ``b64``; raise MissingImage or InvalidBase64."""
+    text = texts_of(form_of(request)).get("b64")
     if not text:
         raise MissingImage("The form has no image: its field b64 is missing or empty.")
     return decode_base64(text, from_form=True)
 
 
-def _from_json(request: Request, max_images: int) -> Submission:
-    try:
-        document = read_json(request.get_data(cache=False))
-    except (ValueError, RecursionError) as error:
-        raise InvalidJson(f"The body is not JSON: {str(error)[:100]}.") from error
-    if not isinstance(document, dict):
-        raise InvalidJson("The body is JSON, but not an object.")
+def _from_body(request: Request, body: bytes, max_images: int) -> Submission:
+    kind = request.mimetype
+    if kind in _RAW or kind.startswith("image/") or sniff(body) is not None:
+        return Submission([_or_missing(body)], False, {})
+    if kind == "application/json" or kind.endswith("+json"):
+        return _from_json(body, max_images)
+    if kind in {MULTIPART, URL_ENCODED}:
+        return _from_form(read_form(request.content_type or "", body), max_images)
+    raise UnsupportedMediaType(
+        f"Bodies of type {kind} are not read; allowed are application/json, {MULTIPART}, "
+        f"{URL_ENCODED}, image/* and application/octet-stream."
+    )
+
+
+def _from_json(body: bytes, max_images: int) -> Submission:
+    document = _json_object(body)
     single, several = document.pop(IMAGE, None), document.pop(IMAGES, None)
     if several is None:
         return Submission([_attempt(single, from_form=False)], False, document)
@@ -91,24 +97,57 @@ def _from_json(request: Request, max_images: int) -> Submission:
     return Submission([_attempt(item, from_form=False) for item in several], True, document)
 
 
-def _from_form(request: Request, max_images: int) -> Submission:
-    stray = set(request.files) - {IMAGE} | {IMAGES} & set(request.form)
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        document = read_bounded_json(body)
+    except TooManyValues as error:
+        raise BodyTooLarge(str(error)) from error
+    except TooDeep as error:
+        raise InvalidJson(str(error)) from error
+    except ValueError as error:
+        raise InvalidJson(f"The body is not JSON: {str(error)[:100]}.") from error
+    if not isinstance(document, dict):
+        raise InvalidJson("The body is JSON, but not an object.")
+    return document
+
+
+def _from_form(form: Sequence[Field], max_images: int) -> Submission:
+    images = [field for field in form if list_name(field.name) == IMAGE]
+    others = [field for field in form if list_name(field.name) != IMAGE]
+    stray = {field.name for field in others if field.has_filename or field.name == IMAGES}
     if stray:
         raise InvalidParameter(
             f"The form field {shown(min(stray))} is not read; put each image into the field image."
         )
-    files, texts = request.files.getlist(IMAGE), request.form.getlist(IMAGE)
-    _check_count(len(files) + len(texts), max_images)
-    uploads: list[Upload] = [_or_missing(file.read()) for file in files]
-    uploads += [_attempt(item, from_form=True) for item in texts]
-    if not uploads:
+    _check_count(len(images), max_images)
+    if not images:
         raise MissingImage(
             f"The form has no field {IMAGE!r}. A body that is no form needs another Content-Type: "
             "application/json, or the type of the image file, for example image/jpeg."
         )
-    fields = single_values(request.form)
-    fields.pop(IMAGE, None)
-    return Submission(uploads, len(uploads) > 1, fields)
+    uploads = [_image_of(field) for field in images]
+    return Submission(uploads, len(uploads) > 1, single_values(texts_of(others)))
+
+
+def _image_of(field: Field) -> Upload:
+    """Return the bytes of a file, or of the base64 text in a field that is no file."""
+    if field.has_filename or field.media_type.startswith("image/") or _is_binary(field.data):
+        return _or_missing(field.data)
+    return _attempt(field.text, from_form=True)
+
+
+def _is_binary(data: bytes) -> bool:
+    return sniff(data) is not None or not _is_text(data)
+
+
+def _is_text(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _or_missing(data: bytes) -> Upload:

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 from typing import IO, cast
 
 import pytest
+from flask.testing import FlaskClient
 from werkzeug.exceptions import ClientDisconnected
 
 from flask_server.errors import BodyTooLarge
 from flask_server.web.body_draining import drain
 from flask_server.web.body_limits import BoundedStream
+from tests.flask_server.conftest import flat
 
 
 @pytest.mark.parametrize("size", [-1, 3, 100])
@@ -36,3 +38,29 @@ def test_a_malformed_body_is_the_callers_mistake() -> None:
     with pytest.raises(ClientDisconnected, match="malformed"):
         body.read(20)
     assert not drain(body)
+
+
+@pytest.mark.parametrize("path", ["/models/toy/predict", "/imageclassifier/predict/", "/healthz"])
+@pytest.mark.parametrize("coding", ["gzip", "gzip, chunked", "Deflate,chunked", "", "chunked, x"])
+def test_transfer_codings_that_nobody_undoes_are_refused(
+    client: FlaskClient, path: str, coding: str
+) -> None:
+    response = client.post(path, data=flat("white"), headers={"Transfer-Encoding": coding})
+
+    assert response.status_code == 501
+    assert response.json is not None
+    assert response.json["detail"] == "The transfer coding is not supported; allowed is chunked."
+
+
+@pytest.mark.parametrize("coding", ["chunked", "Chunked", "identity, chunked"])
+def test_chunked_bodies_are_read(client: FlaskClient, coding: str) -> None:
+    headers = {"Transfer-Encoding": coding}
+
+    response = client.post(
+        "/models/toy/predict",
+        data=flat("white"),
+        headers=headers,
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+
+    assert response.status_code == 200
