@@ -36,6 +36,8 @@ workers = _settings.workers
 threads = _settings.threads
 limit_request_line = limit_request_field_size = bad_request_page.LONGEST_LINE
 limit_request_fields = bad_request_page.MOST_HEADERS
+# Otherwise callers behind a local proxy could set SCRIPT_NAME and PATH_INFO by headers.
+forwarder_headers = ""
 # Longer than common proxies and browsers keep idle connections, so that they close first.
 keepalive = 75
 # A worker whose main loop sends no heartbeat for this long is restarted. Requests run in other

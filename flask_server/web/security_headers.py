@@ -1,12 +1,15 @@
 """Add the headers that restrict what browsers do with pages and API responses.
 
 Pages may load only their own files and show images that the user chose. Other origins may read
-responses of the API (CORS decides which), but browsers never render, frame or sniff them.
+responses of the API (CORS decides which), but browsers never render, frame or sniff them. Redirects
+name no host, because the sender of the request chooses the one in its headers.
 """
 
 from __future__ import annotations
 
-from flask import Response
+from urllib.parse import urlsplit
+
+from flask import Response, redirect
 
 from flask_server.web import request_context
 
@@ -34,7 +37,16 @@ def add_headers(response: Response) -> Response:
     for name, value in (EVERYWHERE | added).items():
         if name.lower() not in present:
             response.headers.add(name, value)
+    if response.location is not None:
+        response.location = _without_host(response.location)
+        response.data = redirect(response.location, response.status_code).get_data()
     return response
+
+
+def _without_host(location: str) -> str:
+    """Return the path and query of a redirect; two leading slashes would begin a host."""
+    path, query = urlsplit(location)[2:4]
+    return f"/{path.lstrip('/')}{'?' if query else ''}{query}"
 
 
 def _belongs_to_a_page(response: Response) -> bool:

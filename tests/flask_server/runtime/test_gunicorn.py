@@ -149,6 +149,38 @@ def test_what_is_no_http_is_refused_in_our_form(
     assert "secret" not in problem["detail"]
 
 
+@pytest.mark.parametrize("codings", ["gzip, chunked", "deflate, chunked", "br, chunked"])
+def test_a_coded_body_is_refused(gateway: str, codings: str) -> None:
+    with socket.create_connection(("127.0.0.1", int(gateway.rpartition(":")[2])), 10) as caller:
+        caller.sendall(
+            b"POST /models/toy/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+            + f"Transfer-Encoding: {codings}\r\n\r\n3\r\nabc\r\n0\r\n\r\n".encode()
+        )
+        answer = HTTPResponse(caller)
+        answer.begin()
+        problem = json.loads(answer.read())
+
+    assert (answer.status, problem["code"]) == (501, "bad_request")
+    assert problem["detail"] == "The transfer coding is not supported; allowed is chunked."
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        ("SCRIPT_NAME", "/x"),
+        ("Script_Name", "/x"),
+        ("PATH_INFO", "/metrics"),
+        ("Script-Name", "/x"),
+    ],
+)
+def test_no_header_changes_the_path(gateway: str, name: str, prefix: str) -> None:
+    request = urllib.request.Request(f"{gateway}/x/metrics", headers={name: prefix})
+
+    with pytest.raises(urllib.error.HTTPError, match="404") as error:
+        urllib.request.urlopen(request, timeout=10)
+    error.value.close()
+
+
 def test_refusal_after_an_unread_body_reaches_the_caller(gateway: str) -> None:
     status, problem = post(f"{gateway}/nowhere", bytes(20_000_000), "text/plain")
 

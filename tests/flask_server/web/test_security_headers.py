@@ -60,3 +60,32 @@ def test_view_may_set_its_own_policy(app: Flask) -> None:
     app.add_url_rule("/own", "own", lambda: ("text", own))
 
     assert app.test_client().get("/own").headers["Content-Security-Policy"] == "sandbox"
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/hello", "/hello/"),
+        ("/imageclassifier/predict?a=//b", "/imageclassifier/predict/?a=//b"),
+        ("//models//toy/predict", "/models/toy/predict"),
+    ],
+)
+def test_a_redirect_names_no_host(client: FlaskClient, path: str, location: str) -> None:
+    environ = {"PATH_INFO": path.partition("?")[0], "HTTP_HOST": "evil.example"}
+
+    response = client.post(path, environ_overrides=environ)
+
+    assert response.status_code == 308
+    assert response.headers["Location"] == location
+    assert "evil" not in response.text
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_load_their_files_from_beside_them(client: FlaskClient, path: str) -> None:
+    headers = {"Host": "evil.example"}
+    environ = {"SCRIPT_NAME": "//evil.example"}
+
+    response = client.get(path, headers=headers, environ_overrides=environ)
+
+    assert "static/base.css" in response.text
+    assert "evil" not in response.text
