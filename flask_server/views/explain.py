@@ -17,7 +17,7 @@ from flask_server.inference.explain import ExplainRequest, Explanation
 from flask_server.views.pictures import picture_answer, upright
 from flask_server.views.predict import predict_request_of
 from flask_server.web import request_context
-from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
+from flask_server.web.negotiation import JPEG, JSON, PNG, accepted, agreed
 from flask_server.web.parameters import PARAMETERS, flag, text, whole_number
 from flask_server.web.route_traits import traits
 from flask_server.web.services import gateway, services_of
@@ -70,7 +70,7 @@ def _place() -> Iterator[None]:
 def _form(submission: Submission) -> str:
     wanted = text(submission.parameters, "format")
     if wanted is None:
-        return agreed(request.accept_mimetypes, tuple(_FORMATS.values()))
+        return agreed(accepted(request), tuple(_FORMATS.values()))
     if wanted not in _FORMATS:
         raise InvalidParameter(f"format is {shown(wanted)}; allowed are {', '.join(_FORMATS)}.")
     return _FORMATS[wanted]

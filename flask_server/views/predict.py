@@ -12,7 +12,7 @@ from flask_server.inference.predict import ImageResult, PredictRequest, PredictR
 from flask_server.inference.ranking import Prediction, RankingOptions
 from flask_server.views.pictures import picture_answer, upright
 from flask_server.web import request_context
-from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
+from flask_server.web.negotiation import JPEG, JSON, PNG, accepted, agreed
 from flask_server.web.parameters import flag, fraction, texts, version_label, whole_number
 from flask_server.web.problem_documents import problem
 from flask_server.web.route_traits import traits
@@ -39,8 +39,8 @@ def predict(name: str) -> Response:
 def _form(submission: Submission) -> str:
     if submission.several:
         reason = "Predictions for several images are sent as JSON only."
-        return agreed(request.accept_mimetypes, (JSON,), reason)
-    return agreed(request.accept_mimetypes, (JSON, PNG, JPEG))
+        return agreed(accepted(request), (JSON,), reason)
+    return agreed(accepted(request), (JSON, PNG, JPEG), default=JSON)
 
 
 def _body(response: PredictResponse, *, several: bool, report: bool) -> dict[str, Any]:

@@ -56,8 +56,11 @@ def test_accept_jpeg_gets_jpeg(client: FlaskClient) -> None:
     assert opened(response).format == "JPEG"
 
 
-@pytest.mark.parametrize("accept", ["application/json", "*/*", "image/png;q=0.1,*/*", None])
-def test_who_prefers_json_gets_json(client: FlaskClient, accept: str | None) -> None:
+@pytest.mark.parametrize(
+    "accept",
+    ["application/json", "*/*", "image/png;q=0.1,*/*", "image/jpeg, *; q=.2, */*; q=.2", None],
+)
+def test_who_accepts_json_gets_json(client: FlaskClient, accept: str | None) -> None:
     response = client.post(URL, data=WHITE, headers={"Accept": accept} if accept else {})
 
     assert response.content_type == "application/json"

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import pytest
+from flask import Request
 from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
+from werkzeug.test import create_environ
 
 from flask_server.errors import NotAcceptable
-from flask_server.web.negotiation import JPEG, JSON, PNG, agreed
+from flask_server.web.negotiation import JPEG, JSON, PNG, accepted, agreed
 
 OFFERED = (JSON, PNG, JPEG)
 
 
 def accept(header: str) -> MIMEAccept:
-    return parse_accept_header(header, MIMEAccept)
+    return accepted(Request(create_environ(headers={"Accept": header})))
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,39 @@ def accept(header: str) -> MIMEAccept:
 )
 def test_the_best_liked_type_wins(header: str, best: str) -> None:
     assert agreed(accept(header), OFFERED) == best
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", id="Java to 17"),
+        pytest.param("text/html, image/gif, image/jpeg, */*; q=0.2", id="Java from 18"),
+        pytest.param("image/gif, image/jpeg, *; q=.2", id="a bare asterisk"),
+        pytest.param("image/gif, image/x-xbitmap, image/jpeg, image/pjpeg, */*", id="old browsers"),
+        pytest.param("image/avif,image/webp,image/apng,image/*,*/*;q=0.8", id="image elements"),
+        pytest.param("image/png,image/*;q=0.8,*/*;q=0.5", id="image elements of Firefox"),
+        pytest.param("image/png, application/*;q=0.1", id="a range with JSON"),
+        pytest.param("image/png, application/json;q=0.1", id="JSON with a low quality"),
+        pytest.param("", id="no header"),
+    ],
+)
+def test_the_default_goes_to_everybody_who_accepts_it(header: str) -> None:
+    assert agreed(accept(header), OFFERED, default=JSON) == JSON
+
+
+@pytest.mark.parametrize(
+    ("header", "best"),
+    [
+        ("image/jpeg", JPEG),
+        ("image/*", PNG),
+        ("image/webp, image/jpeg;q=0.5", JPEG),
+        ("*/*, application/json;q=0", PNG),
+    ],
+)
+def test_who_does_not_accept_the_default_gets_the_best_of_the_others(
+    header: str, best: str
+) -> None:
+    assert agreed(accept(header), OFFERED, default=JSON) == best
 
 
 @pytest.mark.parametrize(
