@@ -277,6 +277,15 @@ class CorruptImage(ImageError):
 class ServingFault(GatewayError):
     """The model server did not answer the question."""
 
+    def __init__(self, sentence: str, *, address: str | None = None) -> None:
+        super().__init__(sentence)
+        self.address = address
+
+    @property
+    def for_log(self) -> str:
+        """The sentence with the address of the model server, which callers are not told."""
+        return str(self) if self.address is None else f"{self} [{self.address}]"
+
 
 class ServingError(ServingFault):
     """The model server answered an error that is not the caller's, or an invalid response."""

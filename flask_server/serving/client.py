@@ -55,11 +55,15 @@ class ServableGone(Exception):
 
 #: The errors of urllib3, ours, and our text. First match wins: subclasses stand above their bases.
 _ERRORS: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
-    (NewConnectionError, ServingUnavailable, "Serving at {root} cannot be reached."),
-    (ConnectTimeoutError, ServingUnavailable, "Serving at {root} accepted no connection in time."),
-    (ReadTimeoutError, ServingTimeout, "Serving at {root} did not answer in time."),
-    (ProtocolError, BrokenConnection, "The connection to Serving at {root} broke."),
-    (HTTPError, ServingError, "Serving at {root} sent an invalid HTTP response."),
+    (NewConnectionError, ServingUnavailable, "The model server of {model} cannot be reached."),
+    (
+        ConnectTimeoutError,
+        ServingUnavailable,
+        "The model server of {model} accepted no connection in time.",
+    ),
+    (ReadTimeoutError, ServingTimeout, "The model server of {model} did not answer in time."),
+    (ProtocolError, BrokenConnection, "The connection to the model server of {model} broke."),
+    (HTTPError, ServingError, "The model server of {model} sent an invalid HTTP response."),
 )
 _STATUS_ERRORS: dict[int, type[ServingFault]] = {
     HTTPStatus.TOO_MANY_REQUESTS: Overloaded,
@@ -120,30 +124,30 @@ class Serving:
 
     def status(self, model: str, deadline: Deadline) -> list[VersionStatus]:
         """Return the state of each version of the model, newest first."""
-        document = self._call("GET", _path(model), None, deadline)
+        document = self._call(model, "GET", _path(model), None, deadline)
         try:
             return [_version_status(entry) for entry in document["model_version_status"]]
         except (KeyError, TypeError, ValueError) as error:
-            raise self._unexpected("status") from error
+            raise self._unexpected(model, "status") from error
 
     def label_version(self, model: str, label: str, deadline: Deadline) -> int:
         """Return the number of the version that has this version label."""
         path = f"{_path(model)}/labels/{quote(label, safe='')}/metadata"
-        with self._guarded(deadline):
-            document = self._call("GET", path, None, deadline)
+        with self._guarded(model, deadline):
+            document = self._call(model, "GET", path, None, deadline)
         try:
             return int(document["model_spec"]["version"])
         except (KeyError, TypeError, ValueError) as error:
-            raise self._unexpected("metadata") from error
+            raise self._unexpected(model, "metadata") from error
 
     def signatures(self, model: str, version: int, deadline: Deadline) -> Mapping[str, Any]:
         """Return ``signature_def`` of the version's metadata, by signature name."""
-        with self._guarded(deadline):
-            document = self._call("GET", f"{_path(model, version)}/metadata", None, deadline)
+        with self._guarded(model, deadline):
+            document = self._call(model, "GET", f"{_path(model, version)}/metadata", None, deadline)
         try:
             return dict(document["metadata"]["signature_def"]["signature_def"])
         except (KeyError, TypeError, ValueError) as error:
-            raise self._unexpected("metadata") from error
+            raise self._unexpected(model, "metadata") from error
 
     def predict(self, model: str, version: int, body: bytes, deadline: Deadline) -> object:
         """Send a predict call in row format and return ``predictions`` of its response.
@@ -151,24 +155,25 @@ class Serving:
         Predict calls are idempotent, so the call is repeated once if the connection breaks.
         """
         path = f"{_path(model, version)}:predict"
-        with self._guarded(deadline):
+        with self._guarded(model, deadline):
             try:
-                document = self._call("POST", path, body, deadline)
+                document = self._call(model, "POST", path, body, deadline)
             except BrokenConnection:
-                document = self._call("POST", path, body, deadline)
+                document = self._call(model, "POST", path, body, deadline)
         try:
             return document["predictions"]
         except (KeyError, TypeError) as error:
-            raise self._unexpected("predict") from error
+            raise self._unexpected(model, "predict") from error
 
     @contextmanager
-    def _guarded(self, deadline: Deadline) -> Iterator[None]:
+    def _guarded(self, model: str, deadline: Deadline) -> Iterator[None]:
         """Refuse the call while the circuit is open, else report its outcome to the breaker."""
         deadline.left()  # a request without time left is no failure of Serving
         if not self.breaker.allows():
             raise ServingUnavailable(
-                f"Serving at {self.root} did not answer the last calls; calls are refused until a"
-                " probe succeeds."
+                f"The model server of {model} did not answer the last calls; calls are refused"
+                " until a probe succeeds.",
+                address=self.root,
             )
         try:
             yield
@@ -180,20 +185,23 @@ class Serving:
             raise
         self.breaker.succeeded()
 
-    def _call(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> Any:  # noqa: ANN401 (JSON)
-        response = self._exchange(method, path, body, deadline)
+    def _call(
+        self, model: str, method: str, path: str, body: bytes | None, deadline: Deadline
+    ) -> Any:  # noqa: ANN401 (JSON)
+        response = self._exchange(model, method, path, body, deadline)
         if response.status != HTTPStatus.OK:
-            raise self._error_of(response)
+            raise self._error_of(model, response)
         try:
             return read_json(response.body)
         except (ValueError, RecursionError) as error:
-            raise ServingError(f"The response of Serving at {self.root} is not JSON.") from error
+            text = f"The response of the model server of {model} is not JSON."
+            raise ServingError(text, address=self.root) from error
 
     def _exchange(
-        self, method: str, path: str, body: bytes | None, deadline: Deadline
+        self, model: str, method: str, path: str, body: bytes | None, deadline: Deadline
     ) -> _HttpResponse:
         left = deadline.left()
-        with self._translated_errors():
+        with self._translated_errors(model):
             response = self._pool.urlopen(
                 method,
                 path,
@@ -213,26 +221,29 @@ class Serving:
                 response.release_conn()
 
     @contextmanager
-    def _translated_errors(self) -> Iterator[None]:
+    def _translated_errors(self, model: str) -> Iterator[None]:
         try:
             yield
         except HTTPError as error:
             ours, text = next(
                 (ours, text) for theirs, ours, text in _ERRORS if isinstance(error, theirs)
             )
-            raise ours(text.format(root=self.root)) from error
+            raise ours(text.format(model=model), address=self.root) from error
 
-    def _error_of(self, response: _HttpResponse) -> Exception:
+    def _error_of(self, model: str, response: _HttpResponse) -> Exception:
         """Return the error for a response whose status is not 200."""
         text = _error_text(response)
         if response.status == HTTPStatus.NOT_FOUND or "Unrecognized servable version" in text:
             return ServableGone(text)
         error = _STATUS_ERRORS.get(response.status, ServingError)
-        return error(f"Serving at {self.root} answered {response.status}: {text}")
+        text = f"The model server of {model} answered {response.status}: {text}"
+        return error(text, address=self.root)
 
-    def _unexpected(self, call: str) -> ServingError:
+    def _unexpected(self, model: str, call: str) -> ServingError:
         return ServingError(
-            f"The response of Serving at {self.root} to a {call} call lacks the expected fields."
+            f"The response of the model server of {model} to a {call} call lacks the expected"
+            " fields.",
+            address=self.root,
         )
 
 

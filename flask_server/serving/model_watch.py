@@ -172,7 +172,7 @@ def _log_change(name: str, before: ModelState | None, after: ModelState) -> None
 
 def _summary(state: ModelState) -> str:
     if state.problem is not None:
-        return f"{state.problem.code}: {state.problem}"
+        return f"{state.problem.code}: {state.problem.for_log}"
     return f"version {state.newest.version} is live" if state.newest else "no available version"
 
 

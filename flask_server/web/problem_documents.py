@@ -54,7 +54,7 @@ def problem(error: GatewayError) -> dict[str, Any]:
 def answer_gateway_error(error: GatewayError) -> Response:
     """Answer with the status and code that belong to the error's class."""
     if isinstance(error, ServingError):
-        current_app.logger.warning("%s: %s", error.code, error)
+        current_app.logger.warning("%s: %s", error.code, error.for_log)
     response = problem_response(problem(error))
     if isinstance(error, RateLimited):
         response.headers["Retry-After"] = str(error.retry_after_s)

@@ -49,7 +49,23 @@ def test_serving_fault_has_status_and_code(
 ) -> None:
     serving.answer = answer
 
-    assert code(ask(client)) == outcome
+    response = ask(client)
+
+    assert code(response) == outcome
+    assert "127.0.0.1" not in response.text
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/toy", "/readyz", "/readyz?model=toy"])
+def test_only_the_log_tells_the_address_of_the_model_server(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    client = make_app(serving_url="http://127.0.0.1:9").test_client()
+
+    texts = [client.get(path).text, *(ask(client).text for _ in range(FAILURES + 1))]
+
+    assert not [text for text in texts if "127.0.0.1" in text]
+    assert "The model server of toy cannot be reached." in texts[-1]
+    assert "[http://127.0.0.1:9]" in caplog.text
 
 
 def test_fault_quotes_what_serving_said(client: FlaskClient, serving: StubServing) -> None:
