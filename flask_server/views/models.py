@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
@@ -42,8 +43,10 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
         ],
     }
     if state.newest:
-        spec = state.newest.spec.to_dict()
-        summary |= {key: spec[key] for key in ("trained", "input", "output", "source")}
+        spec = state.newest.spec
+        # Without spec.to_dict(), which copies every label.
+        summary |= {"trained": spec.trained, "input": asdict(spec.input)}
+        summary |= {"output": asdict(spec.output), "source": spec.source}
         summary["warnings"] = list(state.newest.warnings)
     if state.problem:
         # Without the request id, so that the ETag stays the same as long as the problem lasts.

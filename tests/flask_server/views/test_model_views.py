@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from model_catalog.spec import ModelSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 
@@ -327,6 +328,22 @@ def test_models_lists_every_model_and_what_it_is(make_app: MakeApp, serving: Stu
     assert "untrained" in raw["warnings"][0]
     assert (missing["ready"], missing["version"]) == (False, None)
     assert "labels" not in toy
+
+
+def test_the_list_of_models_copies_no_labels(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = client.get("/models/toy").json
+    monkeypatch.delattr(ModelSpec, "to_dict")
+
+    response = client.get("/models")
+
+    assert shown is not None
+    assert response.json is not None
+    (summary,) = response.json["models"]
+    assert summary == {key: value for key, value in shown.items() if key != "spec"}
+    assert summary["input"] == shown["spec"]["input"]
+    assert summary["output"] == shown["spec"]["output"]
 
 
 def test_one_model_shows_its_spec(client: FlaskClient) -> None:
