@@ -7,6 +7,7 @@ import { errorText, showText } from "./dom.js";
 import { HeatMap } from "./heat_map.js";
 import { snippets } from "./snippets.js";
 import { showTimes } from "./times.js";
+import { Waiting } from "./waiting.js";
 
 /** Pictures narrower than this are shown pixel by pixel. */
 const TINY = 100;
@@ -15,8 +16,9 @@ export class Card {
   #abort = new AbortController();
   #preview;
   #heat;
+  #waiting;
 
-  /** `actions` (ask, explain, remove) are called with the card when a button is clicked. */
+  /** `actions` (ask, cancel, explain, remove) are called with the card when a button is clicked. */
   constructor(template, file, actions) {
     this.file = file;
     this.refused = false;
@@ -24,7 +26,11 @@ export class Card {
     this.element.setAttribute("aria-label", file.name);
     this.#find(".name").textContent = file.name;
     this.#preview = URL.createObjectURL(file);
-    this.#heat = this.#heatMap(() => actions.explain(this));
+    this.#waiting = new Waiting(this.#find(".waiting"), {
+      cancel: () => actions.cancel(this),
+      next: this.#find(".again"),
+    });
+    this.#heat = this.#heatMap(() => this.#explain(actions.explain));
     this.#find(".again").addEventListener("click", () => actions.ask(this));
     this.#find(".remove").addEventListener("click", () => actions.remove(this));
     offerCopies(this.element, () => snippets({ file, ...this.request }));
@@ -39,7 +45,17 @@ export class Card {
     hideCopy(this.element);
     this.#find(".heat").hidden = true;
     this.element.setAttribute("aria-busy", "true");
+    this.#waiting.start("Waiting for the labels…");
     return this.signal;
+  }
+
+  /** Abort the request in flight; return a sentence for screen readers. */
+  cancel() {
+    this.#abort.abort();
+    this.#abort = new AbortController();
+    if (this.element.hasAttribute("aria-busy")) this.#finish({ by: "", trouble: "Cancelled." });
+    this.#waiting.stop();
+    return `${this.file.name}: cancelled.`;
   }
 
   get signal() {
@@ -68,6 +84,7 @@ export class Card {
   /** Remove the card and abort its requests. */
   close() {
     this.#abort.abort();
+    this.#waiting.stop();
     this.#heat.reset("");
     URL.revokeObjectURL(this.#preview);
     this.element.remove();
@@ -75,10 +92,20 @@ export class Card {
 
   #finish({ by, trouble }) {
     this.element.removeAttribute("aria-busy");
+    this.#waiting.stop();
     this.#find(".by").textContent = by;
     showText(this.#find(".trouble"), trouble);
     this.#find(".answer").hidden = trouble !== "";
     this.#find(".heat").hidden = trouble !== "" || this.answer.predictions.length === 0;
+  }
+
+  async #explain(explain) {
+    const stop = this.#waiting.start("Computing the heat map…");
+    try {
+      return await explain(this);
+    } finally {
+      stop();
+    }
   }
 
   #heatMap(ask) {

@@ -11,6 +11,9 @@ import { ConcurrencyLimit } from "./concurrency_limit.js";
 /** Limited because each request may decode a huge photo in full. */
 const MAX_IN_FLIGHT = 3;
 
+/** Where the cards are below everything else, as in page.css. */
+const PHONE = matchMedia("(max-width: 36rem)");
+
 const find = (id) => document.getElementById(id);
 const say = (sentence) => {
   find("status").textContent = sentence;
@@ -50,13 +53,18 @@ async function useKey(key) {
 }
 
 function add(files) {
-  const fresh = files.map((file) => new Card(find("card"), file, { ask, explain, remove }));
+  const fresh = files.map((file) => new Card(find("card"), file, { ask, cancel, explain, remove }));
   find("cards").prepend(...fresh.map((card) => card.element));
   find("results").hidden = false;
   for (const card of fresh) {
     cards.add(card);
     ask(card);
   }
+  if (PHONE.matches) fresh[0].element.scrollIntoView();
+}
+
+function cancel(card) {
+  say(card.cancel());
 }
 
 async function ask(card) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,81 @@ def test_picture_that_comes_before_the_models_waits_for_them(
     held[0].continue_()
 
     expect(labels(cards(page))).to_have_text(["light", "middle", "dark"])
+
+
+def hold(page: Page, url: str) -> list[Route]:
+    """Leave requests without a response; return them as they come."""
+    held: list[Route] = []
+    page.route(url, lambda route: held.append(route))
+    return held
+
+
+def test_waiting_shows_seconds(page: Page) -> None:
+    held = hold(page, "**/predict**")
+    pick(page, IMAGES / "digit_7.png")
+    waiting = cards(page).locator(".waiting")
+
+    expect(waiting.locator(".seconds")).to_have_text(re.compile("Waiting for the labels… [1-9] s"))
+    expect(waiting.locator(".skeleton")).to_be_visible()
+    held[0].continue_()
+
+    expect(labels(cards(page)).first).to_have_text("7")
+    expect(waiting).to_be_hidden()
+
+
+def test_a_cancelled_request_can_be_sent_again(page: Page) -> None:
+    held = hold(page, "**/predict**")
+    pick(page, IMAGES / "digit_7.png")
+    card = cards(page)
+    with page.expect_event("requestfailed"):
+        card.get_by_role("button", name="Cancel").click()
+
+    expect(card.locator(".trouble")).to_have_text("Cancelled.")
+    expect(card.locator(".waiting")).to_be_hidden()
+    expect(page.get_by_role("status").first).to_have_text("digit_7.png: cancelled.")
+    again = card.get_by_role("button", name="Ask again")
+    expect(again).to_be_focused()
+
+    page.unroute("**/predict**")
+    again.click()
+
+    expect(labels(card).first).to_have_text("7")
+    expect(card.locator(".trouble")).to_be_hidden()
+    assert len(held) == 1
+
+
+def test_a_cancelled_heat_map_can_be_asked_for_again(page: Page) -> None:
+    pick(page, IMAGES / "digit_7.png")
+    card = cards(page)
+    button = card.get_by_role("button", name="Heat map")
+    expect(labels(card).first).to_have_text("7")
+    hold(page, "**/explain**")
+    with page.expect_request("**/explain**"):
+        button.click()
+    expect(card.locator(".seconds")).to_have_text(re.compile("Computing the heat map… [1-9] s"))
+
+    card.get_by_role("button", name="Cancel").click()
+
+    expect(card.locator(".waiting")).to_be_hidden()
+    expect(button).to_have_attribute("aria-pressed", "false")
+    expect(card.locator(".heat-trouble")).to_be_hidden()
+    expect(labels(card).first).to_have_text("7")
+
+    page.unroute("**/explain**")
+    button.click()
+
+    expect(button).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_phone_scrolls_to_the_new_card(open_page: Open, site: str) -> None:
+    page = open_page(site, has_touch=True, is_mobile=True, viewport={"width": 360, "height": 640})
+    held = hold(page, "**/predict**")
+
+    pick(page, IMAGES / "digit_2.png")
+
+    expect(cards(page)).to_be_in_viewport(ratio=0.9)
+    held[0].continue_()
+    expect(labels(cards(page)).first).to_be_in_viewport()
 
 
 def test_untrained_model_has_a_warning(
