@@ -13,6 +13,7 @@ from flask_server.access import key_writer
 from tests.browser import node
 from tests.browser.conftest import DIGITS, MakeSite, Open
 from tests.browser.page_actions import IMAGES
+from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 from tests.listening import folder_site
 from tests.running import ROOT
 
@@ -64,6 +65,21 @@ def test_base64_picture_gets_its_labels(page: Page, site: str, way: str) -> None
     ask(page, site, way)
 
     expect(best(page)).to_contain_text("3: ")
+
+
+@pytest.mark.parametrize("way", ROUTES)
+def test_warnings_about_the_model_are_shown(
+    page: Page, make_site: MakeSite, serving: StubServing, way: str
+) -> None:
+    spec = make_spec(trained=False, labels=tuple("abcde"))
+    serving.models["digits"] = {1: Servable(spec, lambda _: [1, 2, 3, 4, 5])}
+    gateway = make_site(serving.url, {"digits": "digits"})
+
+    ask(page, gateway, way)
+
+    expect(page.get_by_role("status")).to_have_text(
+        "Model digits has untrained random weights: its labels and scores mean nothing."
+    )
 
 
 @pytest.mark.parametrize("way", ROUTES)

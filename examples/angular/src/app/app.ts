@@ -20,6 +20,7 @@ export class App {
   protected readonly model = signal("");
   protected readonly picture = signal("");
   protected readonly predictions = signal<Prediction[]>([]);
+  protected readonly warnings = signal<string[]>([]);
   protected readonly trouble = signal("");
 
   protected async choose(files: FileList | null): Promise<void> {
@@ -37,7 +38,10 @@ export class App {
   protected ask(): void {
     this.#begin();
     this.#subscription = this.#request().subscribe({
-      next: (predictions) => this.predictions.set(predictions),
+      next: ({ predictions, warnings }) => {
+        this.predictions.set(predictions);
+        this.warnings.set(warnings);
+      },
       error: (error) => this.trouble.set(errorText(error)),
     });
   }
@@ -45,6 +49,7 @@ export class App {
   #begin(trouble = ""): void {
     this.#subscription?.unsubscribe();
     this.predictions.set([]);
+    this.warnings.set([]);
     this.trouble.set(trouble);
   }
 

@@ -1,4 +1,4 @@
-import { HttpClient, HttpErrorResponse } from "@angular/common/http";
+import { HttpClient, HttpErrorResponse, HttpResponse } from "@angular/common/http";
 import { Injectable, inject } from "@angular/core";
 import { Observable, map } from "rxjs";
 
@@ -6,6 +6,12 @@ export interface Prediction {
   classId: string;
   label: string;
   score: number;
+}
+
+/** Predictions, best first, and warnings about the model, such as untrained weights. */
+export interface Classification {
+  predictions: Prediction[];
+  warnings: string[];
 }
 
 /** Address of a gateway, and the API key; the key is empty where the gateway requires none. */
@@ -38,21 +44,23 @@ export class Gateway {
   readonly #http = inject(HttpClient);
 
   /** Posts a form field to the compatible route, which uses the default model. */
-  classifyByForm({ url, apiKey }: Target, base64: string): Observable<Prediction[]> {
+  classifyByForm({ url, apiKey }: Target, base64: string): Observable<Classification> {
     const form = new FormData();
     form.append("b64", base64);
     return this.#http
-      .post<Triple[]>(`${url}/imageclassifier/predict/`, form, { headers: headers(apiKey) })
-      .pipe(map((triples) => triples.map(fromTriple)));
+      .post<
+        Triple[]
+      >(`${url}/imageclassifier/predict/`, form, { headers: headers(apiKey), observe: "response" })
+      .pipe(map(fromTriples));
   }
 
   /** Posts JSON to the route of a named model. */
-  classifyByJson({ url, apiKey }: Target, model: string, base64: string): Observable<Prediction[]> {
+  classifyByJson({ url, apiKey }: Target, model: string, base64: string): Observable<Classification> {
     const route = `${url}/models/${encodeURIComponent(model)}/predict`;
     const body = { image: base64, top_k: 5 };
     return this.#http
       .post<Answer>(route, body, { headers: headers(apiKey) })
-      .pipe(map(({ predictions }) => predictions.map(fromJson)));
+      .pipe(map(fromAnswer));
   }
 }
 
@@ -69,10 +77,16 @@ function headers(apiKey: string): Record<string, string> {
   return apiKey ? { "X-API-Key": apiKey } : {};
 }
 
-function fromTriple([classId, label, score]: Triple): Prediction {
-  return { classId, label, score };
+/** Reads the compatible route's response; its warnings are in a header. */
+function fromTriples({ body, headers }: HttpResponse<Triple[]>): Classification {
+  const predictions = body!.map(([classId, label, score]) => ({ classId, label, score }));
+  const warning = headers.get("X-Model-Warning");
+  return { predictions, warnings: warning ? [warning] : [] };
 }
 
-function fromJson({ class_id: classId, label, score }: Answer["predictions"][number]): Prediction {
-  return { classId, label, score };
+function fromAnswer({ predictions, warnings = [] }: Answer): Classification {
+  return {
+    predictions: predictions.map(({ class_id, label, score }) => ({ classId: class_id, label, score })),
+    warnings,
+  };
 }
