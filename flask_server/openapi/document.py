@@ -14,6 +14,7 @@ from typing import Any
 from flask_server.access.authentication import is_open
 from flask_server.errors import Scope
 from flask_server.openapi import problems as problems
+from flask_server.openapi import requests as requests
 from flask_server.openapi.operations import operations
 from flask_server.openapi.schemas import SCHEMAS
 from flask_server.settings import Settings
@@ -82,7 +83,7 @@ def document(settings: Settings, model: str, open_paths: Collection[str] = ()) -
             for path, item in operations(settings, model).items()
         },
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": SCHEMAS | requests.schemas(settings),
             "headers": _HEADERS,
             "securitySchemes": _SECURITY,
         },

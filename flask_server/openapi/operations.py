@@ -69,6 +69,7 @@ def _original() -> Schema:
     return _operation(
         *("predictOriginal", "predictions", "Classify one image with the default model"),
         "The interface of the original project. It never changes.",
+        parameters=[requests.REQUEST_ID],
         body=requests.original_body(),
         answers={"200": _json("The five best classes.", ref("Triples"), "X-Model-Warning")},
         codes=problems.in_scope(Scope.IMAGES),

@@ -75,7 +75,13 @@ def _codes(response: Schema) -> list[str]:
 
 
 def _answer(status: HTTPStatus, codes: list[str]) -> Schema:
-    narrowed = {"properties": {"status": {"const": status.value}, "code": {"enum": codes}}}
+    # An enumeration with a type, because code generators cannot merge ``const`` with the Problem.
+    narrowed = {
+        "properties": {
+            "status": {"type": "integer", "enum": [status.value]},
+            "code": {"type": "string", "enum": codes},
+        }
+    }
     schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, narrowed]}
     return {
         "description": "\n".join(f"- `{code}`: {BY_CODE[code].when}" for code in codes),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask_server.inference.explain import MAX_GRID, MIN_GRID
-from flask_server.openapi.schemas import listing
+from flask_server.openapi.schemas import listing, ref
 from flask_server.settings import Settings
 
 Schema = dict[str, Any]
@@ -90,6 +90,12 @@ READY_MODEL: Schema = {
     "description": "Check this model only.",
     "schema": {"type": "string"},
 }
+REQUEST_ID: Schema = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "description": "An id for the request, which the response and the gateway's log repeat.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
+}
 UNLESS_CHANGED: Schema = {
     "name": "If-None-Match",
     "in": "header",
@@ -120,15 +126,23 @@ def queries(parameters: Mapping[str, Schema]) -> list[Schema]:
 
 def pictures_body(settings: Settings) -> Schema:
     """Return the body of a prediction request in every media type."""
-    json = _json(PARAMETERS, {"images": listing(_BASE64, minItems=1, maxItems=settings.max_images)})
-    json["oneOf"] = [{"required": ["image"]}, {"required": ["images"]}]
+    json = {"oneOf": [ref("ImageRequest"), ref("ImagesRequest")]}
     files = listing(FILE, minItems=1, maxItems=settings.max_images)
     return _body(settings, json, _CLASSIFIED, _form(files, PARAMETERS), PARAMETERS)
 
 
+def schemas(settings: Settings) -> dict[str, Schema]:
+    """Return the JSON bodies of predictions, each with a name for code generators."""
+    images = listing(_BASE64, minItems=1, maxItems=settings.max_images)
+    return {
+        "ImageRequest": _json({"image": _BASE64}, PARAMETERS),
+        "ImagesRequest": _json({"images": images}, PARAMETERS),
+    }
+
+
 def picture_body(settings: Settings) -> Schema:
     """Return the body of an explanation request in every media type."""
-    json = _json(EXPLAIN_PARAMETERS, {}) | {"required": ["image"]}
+    json = _json({"image": _BASE64}, EXPLAIN_PARAMETERS)
     form = _form(FILE, EXPLAIN_PARAMETERS)
     return _body(settings, json, _EXPLAINED, form, EXPLAIN_PARAMETERS)
 
@@ -176,10 +190,11 @@ def _body(
     }
 
 
-def _json(parameters: Mapping[str, Schema], more: Schema) -> Schema:
+def _json(images: Schema, parameters: Mapping[str, Schema]) -> Schema:
     return {
         "type": "object",
-        "properties": {"image": _BASE64, **more, **parameters},
+        "required": list(images),
+        "properties": {**images, **parameters},
         "additionalProperties": False,
         "not": {"required": ["version", "label"]},
     }

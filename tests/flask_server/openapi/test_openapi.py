@@ -60,6 +60,13 @@ def operations(document: Schema) -> Iterator[tuple[str, str, Schema]]:
             yield path, method.upper(), operation
 
 
+def alternatives(document: Schema, schema: Schema) -> list[Schema]:
+    """The schemas of which a body has one, by their names where they have some."""
+    named = document["components"]["schemas"]
+    choices = schema.get("oneOf", [schema])
+    return [named[c["$ref"].rpartition("/")[2]] if "$ref" in c else c for c in choices]
+
+
 def closed(schema: Any) -> Any:
     """The schema without room for properties that it does not name."""
     if isinstance(schema, list):
@@ -160,8 +167,31 @@ def test_every_parameter_is_described_wherever_it_may_stand(
     in_query = {p["name"] for p in operation["parameters"] if p["in"] == "query"}
     assert in_query == set(known)
     for kind in ("application/json", "multipart/form-data", "application/x-www-form-urlencoded"):
-        properties = operation["requestBody"]["content"][kind]["schema"]["properties"]
-        assert set(properties) - {"image", "images"} == set(known)
+        body = operation["requestBody"]["content"][kind]["schema"]
+        for schema in alternatives(document, body):
+            assert set(schema["properties"]) - {"image", "images"} == set(known)
+
+
+@pytest.mark.parametrize("path", ["/models/{name}/predict", "/models/{name}/explain"])
+def test_code_generators_find_a_type_for_every_body(document: Schema, path: str) -> None:
+    content = document["paths"][path]["post"]["requestBody"]["content"]
+
+    for media in content.values():
+        for schema in alternatives(document, media["schema"]):
+            assert schema["type"] in {"object", "string"}
+            assert not {"oneOf", "anyOf", "allOf"} & set(schema)
+
+
+def test_code_generators_can_merge_a_problem_with_its_status(document: Schema) -> None:
+    problem = document["components"]["schemas"]["Problem"]["properties"]
+    for _, _, operation in operations(document):
+        for answer in operation["responses"].values():
+            media = answer.get("content", {}).get("application/problem+json")
+            for name, narrowed in (
+                media["schema"]["allOf"][1]["properties"].items() if media else ()
+            ):
+                assert narrowed["type"] == problem[name]["type"]
+                assert "const" not in narrowed
 
 
 def test_report_is_described_whole(document: Schema) -> None:
@@ -340,8 +370,7 @@ def test_refusal_without_a_key_is_answered_as_described(guarded: FlaskClient) ->
 def test_limits_are_those_of_the_settings() -> None:
     described = describe(Settings(max_images=3), "toy")
 
-    body = described["paths"]["/models/{name}/predict"]["post"]["requestBody"]
-    several = body["content"]["application/json"]["schema"]["properties"]["images"]
+    several = described["components"]["schemas"]["ImagesRequest"]["properties"]["images"]
     assert several["maxItems"] == 3
 
 
