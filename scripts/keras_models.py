@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts import activation
 from scripts.errors import ScriptError
 
 if TYPE_CHECKING:
     import keras
 
 _COLORS = {1: "grayscale", 3: "rgb"}
-_ACTIVATIONS = {"softmax": "softmax", "sigmoid": "sigmoid", "linear": "none"}
 
 #: Prefixes of the names of keras.applications models, and the mode of their preprocess_input. The
 #: first match counts, since resnet50v2 also starts with resnet.
@@ -117,20 +117,16 @@ def is_trained(model: keras.Model) -> bool:
     return not model.name.endswith(UNTRAINED)
 
 
-def activation_of(model: keras.Model) -> ModelProperty:
-    """Return the activation of the last layer."""
-    layer = _last_layer(model)
-    if _kind(layer) == "Softmax":
-        return ModelProperty("softmax")
-    activation = getattr(getattr(layer, "activation", None), "__name__", None)
-    if activation in _ACTIVATIONS:
-        return ModelProperty(_ACTIVATIONS[activation])
-    return ModelProperty("none", f"the last layer is a {_kind(layer)}")
-
-
-def _last_layer(model: keras.Model) -> keras.layers.Layer:
-    layer = model.layers[-1]
-    return _last_layer(layer) if getattr(layer, "layers", None) else layer
+def activation_of(model: keras.Model, size: tuple[int, int]) -> ModelProperty:
+    """Return the activation of the scores; ``size`` is the height and width of the images."""
+    stated = activation.in_graph(model)
+    if stated is not None:
+        return ModelProperty(stated)
+    last = f"the last operation is {activation.last_operation(model)}"
+    measured = activation.of_noise(model, *size)
+    if measured is None:
+        return ModelProperty("none", f"{last}, and the scores of test images are no probabilities")
+    return ModelProperty(measured, f"{last}, and the scores of test images are such probabilities")
 
 
 def scale_of(model: keras.Model) -> ModelProperty:

@@ -48,14 +48,13 @@ def spec_of(model: keras.Model, options: SpecOptions) -> tuple[ModelSpec, list[s
     """Return the spec, and one text for each assumption that was made for it."""
     classes = keras_models.classes_of(model)
     resolver = _Resolver(options)
+    input_spec = _input(model, resolver)
+    activation = keras_models.activation_of(model, (input_spec.height, input_spec.width))
     spec = ModelSpec(
         name=options.name or model.name,
         trained=keras_models.is_trained(model) and not options.untrained,
-        input=_input(model, resolver),
-        output=OutputSpec(
-            classes=classes,
-            activation=resolver.resolve("activation", keras_models.activation_of(model)),
-        ),
+        input=input_spec,
+        output=OutputSpec(classes=classes, activation=resolver.resolve("activation", activation)),
         labels=_labels(resolver.resolve("labels", _default_labels(classes)), classes),
         source=options.source,
     )

@@ -50,35 +50,6 @@ def test_each_assumption_names_the_option_that_overrules_it() -> None:
     assert spec.labels == numbered_labels(4)
 
 
-@pytest.mark.parametrize(
-    ("activation", "found"), [("softmax", "softmax"), ("sigmoid", "sigmoid"), (None, "none")]
-)
-def test_the_last_layer_states_the_activation(activation: str | None, found: str) -> None:
-    assert keras_models.activation_of(classifier(activation=activation)).value == found
-
-
-def test_activation_layers_count_and_so_do_models_within_models() -> None:
-    import keras
-
-    activated = keras.Sequential([classifier(activation=None), keras.layers.Activation("softmax")])
-    layered = keras.Sequential([classifier(activation=None), keras.layers.Softmax()])
-    nested = keras.Sequential([keras.Input((6, 5, 3)), classifier(activation="sigmoid")])
-
-    found = [keras_models.activation_of(model).value for model in (activated, layered, nested)]
-    assert found == ["softmax", "softmax", "sigmoid"]
-
-
-def test_an_unknown_last_layer_is_an_assumption() -> None:
-    import keras
-
-    finding = keras_models.activation_of(
-        keras.Sequential([classifier(), keras.layers.UnitNormalization()])
-    )
-
-    assert finding.value == "none"
-    assert "UnitNormalization" in (finding.assumption or "")
-
-
 def test_a_model_that_scales_by_itself_gets_raw_pixels() -> None:
     import keras
 
