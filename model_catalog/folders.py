@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_catalog.errors import CatalogError
+from model_catalog.labels import score_counts
 from model_catalog.models_file import ModelEntry
 from model_catalog.signatures import DamagedGraph, output_sizes
 from model_catalog.spec import SPEC_FILE, ModelSpec
@@ -170,7 +171,7 @@ def _label_faults(path: Path, entry: ModelEntry, sizes: set[int]) -> Iterator[Fa
             f'labels = "FILE" and input = {{…}} under [models.{entry.name}] in models.toml',
             is_error=False,
         )
-    elif sizes and labels.count not in sizes:
+    elif sizes and sizes.isdisjoint(labels.score_counts):
         scores = " or ".join(map(str, sorted(sizes)))
         yield Fault(
             f"{path} returns {scores} scores, {labels.place} has {labels.count} labels",
@@ -184,16 +185,19 @@ class _Labels:
 
     count: int
     place: str
+    score_counts: tuple[int, ...]
+    """Numbers of scores that the labels fit."""
 
 
 def _labels(path: Path, entry: ModelEntry) -> _Labels | None:
     """Return the labels of a version; None when neither spec nor models file has any."""
     if (path / SPEC_FILE).exists():
         spec = ModelSpec.from_json((path / SPEC_FILE).read_bytes())
-        return _Labels(len(spec.labels), str(path / SPEC_FILE))
+        return _Labels(len(spec.labels), str(path / SPEC_FILE), (len(spec.labels),))
     if entry.labels is None:
         return None
-    return _Labels(len(entry.labels), f"models.{entry.name}.labels")
+    place = f"models.{entry.name}.labels"
+    return _Labels(len(entry.labels), place, score_counts(entry.labels))
 
 
 def _absent_versions(entry: ModelEntry, versions: dict[int, Path]) -> Iterator[Fault]:

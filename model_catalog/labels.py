@@ -7,6 +7,7 @@ wrong.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from model_catalog.errors import LabelsError, SpecError
 from model_catalog.spec import Label, label_pairs
 
 IMAGENET = "imagenet"
+
+#: The first of the 1,001 classes of ImageNet models from TensorFlow's own collections.
+BACKGROUND: Label = ("background", "background")
 
 _IMAGENET_FILE = Path(__file__).parent / "data" / "imagenet_class_index.json"
 
@@ -27,6 +31,24 @@ def imagenet_labels() -> tuple[Label, ...]:
 def numbered_labels(classes: int) -> tuple[Label, ...]:
     """Return labels for a model without label file: each index is both id and label."""
     return tuple((str(index), str(index)) for index in range(classes))
+
+
+def score_counts(labels: Sequence[Label]) -> tuple[int, ...]:
+    """Return how many scores per image a model with these labels may have, likeliest first.
+
+    A model of the 1,000 ImageNet classes may have the background as another class before them. A
+    model of two classes may have a single score, that of the second class.
+    """
+    count = len(labels)
+    if labels == imagenet_labels():
+        return count, count + 1
+    return (2, 1) if count == 2 else (count,)
+
+
+def labels_for(labels: tuple[Label, ...], scores: int) -> tuple[Label, ...]:
+    """Return the labels for a model with that many scores: the background first where it counts."""
+    has_background = scores == len(labels) + 1 and scores in score_counts(labels)
+    return (BACKGROUND, *labels) if has_background else labels
 
 
 def read_labels(path: Path) -> tuple[Label, ...]:

@@ -93,7 +93,7 @@ def _gateway_steps(fixture: Fixture) -> dict[str, Step]:
     pixels = to_pixels(picture, spec.input)
     reply = row_body({"scores": _scores(spec)})
     rows = json.loads(reply)["predictions"]
-    [scores] = read_scores(rows, count=1, classes=spec.output.classes)
+    [scores] = read_scores(rows, count=1, output=spec.output)
     ranked = rank(scores, spec, resolve(DEFAULT_OPTIONS, spec))
     return {
         "read the body's JSON": lambda: json.loads(body),
@@ -102,7 +102,7 @@ def _gateway_steps(fixture: Fixture) -> dict[str, Step]:
         "resize": lambda: to_pixels(picture, spec.input),
         "pixels to base64 and JSON": lambda: encode_raw([pixels]),
         "read the scores' JSON": lambda: orjson.loads(reply),
-        "check the scores": lambda: read_scores(rows, count=1, classes=spec.output.classes),
+        "check the scores": lambda: read_scores(rows, count=1, output=spec.output),
         "rank": lambda: rank(scores, spec, resolve(DEFAULT_OPTIONS, spec)),
         "write the answer's JSON": lambda: orjson.dumps(
             [prediction.label for prediction in ranked]

@@ -17,6 +17,7 @@ from flask_server.serving.encoding import Encoder, choose_encoder, describe_requ
 from flask_server.serving.request_batching import RequestBatcher
 from flask_server.serving.scores import Scores, read_scores
 from flask_server.serving.signatures import (
+    ScoresOutput,
     Signatures,
     declared_input,
     image_input,
@@ -24,9 +25,9 @@ from flask_server.serving.signatures import (
     scores_output,
 )
 from model_catalog.errors import SpecError
-from model_catalog.labels import numbered_labels
+from model_catalog.labels import labels_for, numbered_labels, score_counts
 from model_catalog.models_file import ModelEntry
-from model_catalog.spec import ModelSpec, OutputSpec, input_from_dict
+from model_catalog.spec import Label, ModelSpec, OutputSpec, input_from_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,7 @@ class LiveModel:
 
     def _predict(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
         rows = self.serving.predict(self.name, self.version, self.encode(images), deadline)
-        classes = self.spec.output.classes
-        return read_scores(rows, count=len(images), classes=classes, output=self.output)
+        return read_scores(rows, count=len(images), output=self.spec.output, name=self.output)
 
 
 def read_live_model(
@@ -98,10 +98,10 @@ def _spec_of_export(name: str, rows: object) -> ModelSpec:
 
 def _spec_of_foreign(entry: ModelEntry, signatures: Signatures) -> tuple[str | None, ModelSpec]:
     """Return name of the scores output, and spec; the models file overrules the signature."""
-    classes = len(entry.labels) if entry.labels else None
-    output = scores_output(signatures, classes)
-    classes = classes or output.classes
-    if classes is None or entry.input is None:
+    counts = score_counts(entry.labels) if entry.labels else ()
+    output = scores_output(signatures, counts)
+    labels = _labels(entry, output)
+    if labels is None or entry.input is None:
         missing = "input" if entry.input is None else "labels"
         raise ServingError(
             f"The SavedModel of model {entry.name} has no spec, and the models file does not set "
@@ -113,9 +113,24 @@ def _spec_of_foreign(entry: ModelEntry, signatures: Signatures) -> tuple[str | N
         spec = ModelSpec(
             name=entry.name,
             input=input_from_dict(fields),
-            output=OutputSpec(classes=classes, activation=entry.activation),
-            labels=entry.labels or numbered_labels(classes),
+            output=OutputSpec(classes=len(labels), activation=entry.activation),
+            labels=labels,
         )
     except SpecError as error:
         raise ServingError(f"The spec of model {entry.name} is invalid: {error}") from error
     return output.name, spec
+
+
+def _labels(entry: ModelEntry, output: ScoresOutput) -> tuple[Label, ...] | None:
+    """Return the labels that fit the declared scores, or None if neither is known."""
+    scores = output.classes
+    if entry.labels is None:
+        return None if scores is None else numbered_labels(scores)
+    if scores is None:
+        return entry.labels
+    if scores not in score_counts(entry.labels):
+        raise ServingError(
+            f"The models file has {len(entry.labels)} labels for model {entry.name}, whose "
+            f"signature declares {scores} scores."
+        )
+    return labels_for(entry.labels, scores)

@@ -1,4 +1,8 @@
-"""Check the scores in a predict response: one row of finite numbers for each image. Pure."""
+"""Check the scores in a predict response: one row of finite numbers for each image. Pure.
+
+A model of two classes may return a single score, that of the second class, as models that end in
+one unit with a sigmoid do.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_server.errors import ServingError
+from model_catalog.spec import OutputSpec
 
 #: One score per class, shape (classes,).
 Scores = NDArray[np.float64]
 
 
 def read_scores(
-    rows: object, *, count: int, classes: int, output: str | None = None
+    rows: object, *, count: int, output: OutputSpec, name: str | None = None
 ) -> list[Scores]:
-    """Return ``count`` rows of ``classes`` finite numbers each, or raise ServingError.
+    """Return ``count`` rows of finite numbers, one for each class, or raise ServingError.
 
-    ``output`` is the name of the output with the scores if the signature has several.
+    ``name`` is the name of the output with the scores if the signature has several.
     """
     if not isinstance(rows, list) or len(rows) != count:
         raise ServingError(f"Serving's response is not a list of {count} predictions.")
-    return [_row(row if output is None else _output_of(row, output), classes) for row in rows]
+    return [_row(row if name is None else _output_of(row, name), output) for row in rows]
 
 
 def _output_of(row: object, output: str) -> object:
@@ -29,18 +34,34 @@ def _output_of(row: object, output: str) -> object:
     return row[output]
 
 
-def _row(row: object, classes: int) -> Scores:
+def _row(row: object, output: OutputSpec) -> Scores:
     try:
         scores: Scores = np.asarray(row, np.float64)
     except (TypeError, ValueError) as error:
         raise ServingError(
             "A prediction in Serving's response is not a list of numbers."
         ) from error
-    if scores.shape != (classes,):
+    if scores.ndim == 0 and output.classes <= 2:
+        scores = scores[np.newaxis]
+    is_single = scores.shape == (1,) and output.classes == 2
+    if scores.shape != (output.classes,) and not is_single:
         raise ServingError(
-            f"Serving returned scores of shape {scores.shape} for an image; the model has {classes}"
-            " classes."
+            f"Serving returned scores of shape {scores.shape} for an image; the model has "
+            f"{output.classes} classes."
         )
     if not np.isfinite(scores).all():
         raise ServingError("The model's scores are not all finite numbers.")
-    return scores
+    return _of_both_classes(float(scores[0]), output) if is_single else scores
+
+
+def _of_both_classes(score: float, output: OutputSpec) -> Scores:
+    """Return the scores of two classes, of which the model has only that of the second."""
+    if output.activation == "none":
+        # The softmax of these two logits is the sigmoid of the second and the rest.
+        return np.array([0.0, score])
+    if not 0 <= score <= 1:
+        raise ServingError(
+            f"The model's score of its second class is {score:g}, which is no probability; a model "
+            'that returns logits needs activation = "none".'
+        )
+    return np.array([1 - score, score])

@@ -6,7 +6,7 @@ and what is needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,26 +61,33 @@ def image_input(signatures: Signatures) -> TensorInfo:
     return inputs[0]
 
 
-def scores_output(signatures: Signatures, classes: int | None) -> ScoresOutput:
+def scores_output(signatures: Signatures, counts: Sequence[int]) -> ScoresOutput:
     """Return the output with the scores, or raise ServingError.
 
-    That is the only output with floats; of several, the one with ``classes`` values.
+    That is the only output with floats; of several, the one with as many values as the labels
+    allow, where ``counts`` has the likeliest number first.
     """
     outputs = _tensors(signatures, "outputs")
     floats = [tensor for tensor in outputs if tensor.dtype in FLOATS]
     if len(floats) > 1:
-        floats = [tensor for tensor in floats if tensor.shape[-1:] == (classes,)]
+        fitting = ([t for t in floats if t.shape[-1:] == (count,)] for count in counts)
+        floats = next(filter(None, fitting), [])
     if len(floats) != 1:
         names = ", ".join(f"{tensor.name} {tensor.dtype}" for tensor in outputs) or "none"
         raise ServingError(
             f"The {DEFAULT} signature has the outputs {names}; exactly one with floats"
             " is needed, or one with as many floats as there are labels."
         )
-    declared = floats[0].shape[-1] if len(floats[0].shape) > 1 else -1
     return ScoresOutput(
-        name=floats[0].name if len(outputs) > 1 else None,
-        classes=declared if declared > 0 else None,
+        name=floats[0].name if len(outputs) > 1 else None, classes=_declared_scores(floats[0].shape)
     )
+
+
+def _declared_scores(shape: tuple[int, ...]) -> int | None:
+    """Return the number of scores per image; an output of the shape [N] has one."""
+    if len(shape) < 2:
+        return 1 if shape == (-1,) else None
+    return shape[-1] if shape[-1] > 0 else None
 
 
 def declared_input(tensor: TensorInfo) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from model_catalog.folders import Fault, faults, version_folders
+from model_catalog.labels import imagenet_labels, numbered_labels
 from model_catalog.models_file import ModelEntry
 from model_catalog.signatures import DamagedGraph, output_sizes
 from model_catalog.spec import SPEC_FILE, InputSpec, ModelSpec, OutputSpec
@@ -265,6 +266,15 @@ def test_labels_of_the_models_file_are_counted(tmp_path: Path, count: int, fault
     labels = tuple((str(index), "x") for index in range(count))
 
     assert bool(found(tmp_path, labels=labels)) == faulty
+
+
+def test_labels_fit_every_number_of_scores_that_the_gateway_takes(tmp_path: Path) -> None:
+    saved_model(tmp_path / "one" / "1", classes=1, labels=None)
+    saved_model(tmp_path / "imagenet" / "1", classes=1001, labels=None)
+
+    assert found(tmp_path / "one", labels=numbered_labels(2)) == []
+    assert found(tmp_path / "imagenet", labels=imagenet_labels()) == []
+    assert "returns 1 scores" in only(tmp_path / "one", labels=numbered_labels(3)).text
 
 
 @pytest.mark.parametrize("values", [{"versions": (1, 7)}, {"version_labels": {"stable": 7}}])

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from model_catalog.errors import LabelsError
-from model_catalog.labels import imagenet_labels, numbered_labels, parse_labels, read_labels
+from model_catalog.labels import (
+    BACKGROUND,
+    imagenet_labels,
+    labels_for,
+    numbered_labels,
+    parse_labels,
+    read_labels,
+    score_counts,
+)
 
 
 def test_imagenet_is_keras_class_index() -> None:
@@ -25,6 +33,27 @@ def test_imagenet_is_keras_class_index() -> None:
 @pytest.mark.parametrize("twin", ["crane", "maillot"])
 def test_imagenet_keeps_its_two_pairs_of_twins(twin: str) -> None:
     assert [label for _, label in imagenet_labels()].count(twin) == 2
+
+
+def test_an_imagenet_model_may_have_the_background_first() -> None:
+    labels = imagenet_labels()
+
+    assert score_counts(labels) == (1000, 1001)
+    assert labels_for(labels, 1001) == (BACKGROUND, *labels)
+    assert labels_for(labels, 1000) == labels
+
+
+def test_a_model_of_two_classes_may_have_one_score() -> None:
+    assert score_counts(numbered_labels(2)) == (2, 1)
+    assert labels_for(numbered_labels(2), 1) == numbered_labels(2)
+
+
+@pytest.mark.parametrize("count", [1, 3, 999, 1000, 1001])
+def test_other_labels_fit_as_many_scores(count: int) -> None:
+    labels = numbered_labels(count)
+
+    assert score_counts(labels) == (count,)
+    assert labels_for(labels, count) == labels
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flask_server.errors import InvalidParameter, ServingError
 from flask_server.inference.ranking import Prediction, RankingOptions, rank, resolve, softmax
 from flask_server.serving.scores import read_scores
-from model_catalog.spec import ModelSpec
+from model_catalog.spec import ModelSpec, OutputSpec
 from tests.flask_server.stub_serving import make_spec
 
 SPEC = make_spec()
@@ -133,4 +133,32 @@ def test_label_of_another_model_is_refused() -> None:
 )
 def test_nonsense_from_serving_is_told(rows: object) -> None:
     with pytest.raises(ServingError):
-        read_scores(rows, count=1, classes=3)
+        read_scores(rows, count=1, output=OutputSpec(classes=3))
+
+
+@pytest.mark.parametrize("row", [[0.25], 0.25])
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_a_single_probability_is_that_of_the_second_of_two_classes(
+    row: object, activation: str
+) -> None:
+    output = OutputSpec(classes=2, activation=activation)
+
+    (scores,) = read_scores([row], count=1, output=output)
+
+    assert scores.tolist() == [0.75, 0.25]
+
+
+@given(st.floats(-700, 700))
+def test_a_single_logit_is_that_of_the_second_of_two_classes(logit: float) -> None:
+    output = OutputSpec(classes=2, activation="none")
+
+    (scores,) = read_scores([[logit]], count=1, output=output)
+
+    single = softmax(np.array([logit]))[0]
+    np.testing.assert_allclose(softmax(scores), [1 - single, single], atol=1e-12)
+
+
+@pytest.mark.parametrize("score", [-0.1, 3.5])
+def test_a_single_score_that_is_no_probability_is_told(score: float) -> None:
+    with pytest.raises(ServingError, match='needs activation = "none"'):
+        read_scores([[score]], count=1, output=OutputSpec(classes=2, activation="sigmoid"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from flask import Flask
 
 from flask_server.errors import ServingError
 from flask_server.serving.encoding import choose_encoder
@@ -16,6 +18,7 @@ from flask_server.serving.signatures import (
     image_input,
     scores_output,
 )
+from model_catalog.labels import imagenet_labels
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.stub_serving import Servable, StubServing, tensor
@@ -55,35 +58,37 @@ def test_shape_tells_size_and_colour(shape: tuple[int, ...], declared: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("outputs", "classes", "found"),
+    ("outputs", "counts", "found"),
     [
-        ({"y": ("DT_FLOAT", 3)}, None, (None, 3)),
-        ({"y": ("DT_FLOAT", -1)}, 7, (None, None)),
-        ({"classes": ("DT_STRING", 3), "scores": ("DT_FLOAT", 3)}, None, ("scores", 3)),
-        ({"logits": ("DT_FLOAT", 7), "features": ("DT_FLOAT", 64)}, 7, ("logits", 7)),
+        ({"y": ("DT_FLOAT", 3)}, (), (None, 3)),
+        ({"y": ("DT_FLOAT", -1)}, (7,), (None, None)),
+        ({"classes": ("DT_STRING", 3), "scores": ("DT_FLOAT", 3)}, (), ("scores", 3)),
+        ({"logits": ("DT_FLOAT", 7), "features": ("DT_FLOAT", 64)}, (7,), ("logits", 7)),
+        ({"p": ("DT_FLOAT", 1), "features": ("DT_FLOAT", 64)}, (2, 1), ("p", 1)),
+        ({"p": ("DT_FLOAT", 1), "both": ("DT_FLOAT", 2)}, (2, 1), ("both", 2)),
     ],
 )
 def test_the_output_with_the_scores_is_found(
     outputs: dict[str, tuple[str, int]],
-    classes: int | None,
+    counts: tuple[int, ...],
     found: tuple[str | None, int | None],
 ) -> None:
-    assert scores_output(signatures(outputs=outputs), classes) == ScoresOutput(*found)
+    assert scores_output(signatures(outputs=outputs), counts) == ScoresOutput(*found)
 
 
 @pytest.mark.parametrize(
-    ("outputs", "classes"),
+    ("outputs", "counts"),
     [
-        ({"a": ("DT_FLOAT", 3), "b": ("DT_FLOAT", 3)}, 3),
-        ({"a": ("DT_FLOAT", 3), "b": ("DT_FLOAT", 4)}, None),
-        ({"a": ("DT_STRING", 3)}, 3),
+        ({"a": ("DT_FLOAT", 3), "b": ("DT_FLOAT", 3)}, (3,)),
+        ({"a": ("DT_FLOAT", 3), "b": ("DT_FLOAT", 4)}, ()),
+        ({"a": ("DT_STRING", 3)}, (3,)),
     ],
 )
 def test_scores_that_cannot_be_told_apart_are_an_error(
-    outputs: dict[str, tuple[str, int]], classes: int | None
+    outputs: dict[str, tuple[str, int]], counts: tuple[int, ...]
 ) -> None:
     with pytest.raises(ServingError, match="has the outputs a DT_"):
-        scores_output(signatures(outputs=outputs), classes)
+        scores_output(signatures(outputs=outputs), counts)
 
 
 def test_signature_that_cannot_be_used_is_named() -> None:
@@ -134,7 +139,11 @@ MODELS = '[models.foreign]\nbase_path="f"\ninput = { scale = "unit" }\n'
 
 
 def ask(make_app: MakeApp, models: str = MODELS) -> Any:
-    return make_app(models).test_client().post("/models/foreign/predict", data=WHITE)
+    return ask_app(make_app(models))
+
+
+def ask_app(app: Flask) -> Any:
+    return app.test_client().post("/models/foreign/predict", data=WHITE)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +176,59 @@ def test_scores_beside_other_outputs(make_app: MakeApp, serving: StubServing) ->
     serving.models["foreign"] = {1: Servable(None, lambda _: [0, 0.5, 0.1], outputs=outputs)}
 
     assert ask(make_app).json["predictions"][0]["class_id"] == "1"
+
+
+def labelled(tmp_path: Path, *labels: str) -> str:
+    """Return the models file of a model with these labels."""
+    file = tmp_path / "labels.txt"
+    file.write_text("\n".join(labels), encoding="utf-8")
+    return f'{MODELS}labels = "{file}"\n'
+
+
+def test_one_score_and_two_labels_are_two_classes(
+    make_app: MakeApp, serving: StubServing, tmp_path: Path
+) -> None:
+    serving.models["foreign"] = {
+        1: Servable(None, lambda _: [0.75], outputs={"y": ("DT_FLOAT", 1)})
+    }
+
+    response = ask(make_app, labelled(tmp_path, "cat", "dog"))
+
+    assert response.json["predictions"] == [
+        {"class_id": "1", "label": "dog", "score": 0.75},
+        {"class_id": "0", "label": "cat", "score": 0.25},
+    ]
+
+
+@pytest.mark.parametrize("best", [0, 1, 1000])
+def test_imagenet_with_1001_scores_has_the_background_first(
+    make_app: MakeApp, serving: StubServing, best: int
+) -> None:
+    scores = [0.0] * 1001
+    scores[best] = 1.0
+    outputs = {"y": ("DT_FLOAT", 1001)}
+    serving.models["foreign"] = {1: Servable(None, lambda _: scores, outputs=outputs)}
+
+    response = ask(make_app, MODELS + 'labels = "imagenet"\n')
+
+    first = response.json["predictions"][0]
+    expected = [("background", "background"), *imagenet_labels()][best]
+    assert (first["class_id"], first["label"]) == expected
+
+
+@pytest.mark.parametrize(("labels", "scores"), [(3, 4), (3, 1), (2, 3), (1, 2), (999, 1000)])
+def test_labels_that_do_not_fit_the_declared_scores_make_a_model_not_ready(
+    make_app: MakeApp, serving: StubServing, tmp_path: Path, labels: int, scores: int
+) -> None:
+    outputs = {"y": ("DT_FLOAT", scores)}
+    serving.models["foreign"] = {1: Servable(None, outputs=outputs)}
+    app = make_app(labelled(tmp_path, *map(str, range(labels))))
+
+    response = app.test_client().get("/readyz?model=foreign")
+
+    assert response.status_code == 503
+    assert f"has {labels} labels for model foreign" in ask_app(app).text
+    assert f"declares {scores} scores" in ask_app(app).text
 
 
 @pytest.mark.parametrize(
