@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from model_catalog.spec import ModelSpec
+    from model_catalog.spec import ModelSpec, OutputSpec
 
 
 def write_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> None:
@@ -50,7 +50,7 @@ def signatures(
     floats = tf.TensorSpec(
         [None, spec.input.height, spec.input.width, spec.input.channels], tf.float32, "input_image"
     )
-    scores = _classifier(model, floats)
+    scores = _classifier(model, floats, spec.output)
 
     def serving_default(input_image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"scores": scores(input_image)}
@@ -73,16 +73,27 @@ def signatures(
 
 
 def _classifier(
-    model: keras.Model, floats: tf.TensorSpec
+    model: keras.Model, floats: tf.TensorSpec, output_spec: OutputSpec
 ) -> tf.types.experimental.PolymorphicFunction:
     """Return the model as one traced function, so that all signatures share one copy of it."""
     import tensorflow as tf
 
     def scores(input_image: tf.Tensor) -> tf.Tensor:
         output = model(tf.cast(input_image, model.inputs[0].dtype), training=False)
-        return tf.cast(output, tf.float32)
+        output = tf.cast(output, tf.float32)
+        is_single = output.shape[-1] == 1 and output_spec.classes == 2
+        return _of_both_classes(output, output_spec.activation) if is_single else output
 
     return _traced(scores, floats)
+
+
+def _of_both_classes(score: tf.Tensor, activation: str) -> tf.Tensor:
+    """Return the scores of two classes, of which the model has only that of the second."""
+    import tensorflow as tf
+
+    # The softmax of 0 and a logit is the sigmoid of the logit, and the rest for the first class.
+    other = tf.zeros_like(score) if activation == "none" else 1.0 - score
+    return tf.concat([other, score], axis=-1)
 
 
 def _traced(

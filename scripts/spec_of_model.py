@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_catalog.labels import IMAGENET, imagenet_labels, numbered_labels, read_labels
+from model_catalog.labels import (
+    IMAGENET,
+    imagenet_labels,
+    labels_for,
+    numbered_labels,
+    read_labels,
+    score_counts,
+)
 from model_catalog.spec import InputSpec, Label, ModelSpec, OutputSpec
 from scripts import keras_models
 from scripts.errors import ScriptError
@@ -46,19 +53,29 @@ class SpecOptions:
 
 def spec_of(model: keras.Model, options: SpecOptions) -> tuple[ModelSpec, list[str]]:
     """Return the spec, and one text for each assumption that was made for it."""
-    classes = keras_models.classes_of(model)
+    scores = keras_models.classes_of(model)
     resolver = _Resolver(options)
     input_spec = _input(model, resolver)
-    activation = keras_models.activation_of(model, (input_spec.height, input_spec.width))
+    found = keras_models.activation_of(model, (input_spec.height, input_spec.width))
+    activation = resolver.resolve("activation", found)
+    labels = _labels(resolver.resolve("labels", _default_labels(scores)), scores)
     spec = ModelSpec(
         name=options.name or model.name,
         trained=keras_models.is_trained(model) and not options.untrained,
         input=input_spec,
-        output=OutputSpec(classes=classes, activation=resolver.resolve("activation", activation)),
-        labels=_labels(resolver.resolve("labels", _default_labels(classes)), classes),
+        output=_output(scores, len(labels), activation),
+        labels=labels,
         source=options.source,
     )
     return spec, resolver.assumed
+
+
+def _output(scores: int, classes: int, activation: str) -> OutputSpec:
+    """Return the output that the export has; it turns a single score into those of two classes."""
+    if scores < classes and activation != "none":
+        # The two probabilities add up to 1.
+        activation = "softmax"
+    return OutputSpec(classes=classes, activation=activation)
 
 
 class _Resolver:
@@ -109,16 +126,20 @@ def _matching_color(model: keras.Model, color: str) -> str:
     return color
 
 
-def _default_labels(classes: int) -> ModelProperty:
-    if classes == len(imagenet_labels()):
-        return ModelProperty(IMAGENET, f"the model has {classes} classes")
+def _default_labels(scores: int) -> ModelProperty:
+    if scores in score_counts(imagenet_labels()):
+        first = "" if scores == len(imagenet_labels()) else ", the background first"
+        return ModelProperty(IMAGENET, f"the model has {scores} classes{first}")
+    if scores == 1:
+        return ModelProperty(NUMBERED, "two labels would turn the only score into two classes")
     return ModelProperty(NUMBERED, "the classes have no names")
 
 
-def _labels(choice: str, classes: int) -> tuple[Label, ...]:
+def _labels(choice: str, scores: int) -> tuple[Label, ...]:
     if choice == NUMBERED:
-        return numbered_labels(classes)
+        return numbered_labels(scores)
     labels = imagenet_labels() if choice == IMAGENET else read_labels(Path(choice))
-    if len(labels) != classes:
-        raise ScriptError(f"{choice} has {len(labels)} labels; the model has {classes} classes.")
-    return labels
+    if scores not in score_counts(labels):
+        needed = "1 class, which takes 1 or 2 labels" if scores == 1 else f"{scores} classes"
+        raise ScriptError(f"{choice} has {len(labels)} labels; the model has {needed}.")
+    return labels_for(labels, scores)

@@ -16,6 +16,7 @@ def classifier(
     channels: int | None = 3,
     activation: str | None = "softmax",
     name: str = "tiny",
+    classes: int = CLASSES,
 ) -> keras.Model:
     """Return a model that classifies by the mean of each channel; extra layers come first."""
     import keras
@@ -26,7 +27,7 @@ def classifier(
             keras.Input((*size, channels)),
             *layers,
             keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(CLASSES, activation=activation, name="anything"),
+            keras.layers.Dense(classes, activation=activation, name="anything"),
         ],
         name=name,
     )

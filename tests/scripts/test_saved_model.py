@@ -13,8 +13,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from flask_server.inference.ranking import activated
 from model_catalog.spec import SPEC_FILE, ModelSpec
+from scripts.export_saved_model import export
+from scripts.spec_of_model import SpecOptions, spec_of
 from scripts.warmup_requests import WARMUP_FILE
+from tests.scripts.models import classifier
 
 if TYPE_CHECKING:
     import keras
@@ -87,6 +91,25 @@ def test_floats_give_what_keras_gives(
 
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, model.predict(floats, verbose=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_the_score_of_two_classes_is_that_of_the_second(
+    tensorflow: None, tmp_path: Path, pictures: NDArray[np.uint8], activation: str | None
+) -> None:
+    model = classifier(classes=1, activation=activation)
+    (tmp_path / "labels").write_text("cat\ndog\n", encoding="utf-8")
+    options = SpecOptions(labels=str(tmp_path / "labels"), scale="caffe")
+    spec, _ = spec_of(model, options)
+    session = Session(export(model, tmp_path / "pets", spec))
+
+    scores = session.run("pixels", [picture.tobytes() for picture in pictures])
+    session.session.close()
+
+    dog = classifier(classes=1, activation="sigmoid").predict(preprocessed(pictures), verbose=0)
+    expected = np.concatenate([1 - dog, dog], axis=1)
+    ranked = [activated(row.astype(float), spec) for row in scores]
+    np.testing.assert_allclose(ranked, expected, atol=1e-5)
 
 
 def test_raw_pixels_equal_preprocessed_floats(served: Session, pictures: NDArray[np.uint8]) -> None:

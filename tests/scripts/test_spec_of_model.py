@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from model_catalog.errors import LabelsError, SpecError
-from model_catalog.labels import imagenet_labels, numbered_labels
+from model_catalog.labels import BACKGROUND, imagenet_labels, numbered_labels
 from scripts import keras_models
 from scripts.errors import ScriptError
 from scripts.spec_of_model import SpecOptions, spec_of
@@ -114,6 +114,53 @@ def test_a_thousand_classes_are_taken_for_imagenet() -> None:
 
     assert spec.labels == imagenet_labels()
     assert assumed == ["--labels imagenet (the model has 1000 classes)"]
+
+
+@pytest.mark.parametrize("labels", [None, "imagenet"])
+def test_of_1001_classes_the_first_is_the_background(labels: str | None) -> None:
+    options = SpecOptions(scale="tf", labels=labels)
+
+    spec, assumed = spec_of(classifier(classes=1001), options)
+
+    assert spec.labels == (BACKGROUND, *imagenet_labels())
+    found = ["--labels imagenet (the model has 1001 classes, the background first)"]
+    assert assumed == (found if labels is None else [])
+
+
+@pytest.mark.parametrize(("activation", "served"), [("sigmoid", "softmax"), (None, "none")])
+def test_one_score_and_two_labels_are_two_classes(
+    tmp_path: Path, activation: str | None, served: str
+) -> None:
+    model = classifier(classes=1, activation=activation)
+
+    spec, _ = spec_of(model, replace(EVERYTHING, labels=labels_file(tmp_path, "cat", "dog")))
+
+    assert spec.labels == (("0", "cat"), ("1", "dog"))
+    assert (spec.output.classes, spec.output.activation) == (2, served)
+
+
+def test_one_score_may_have_one_label(tmp_path: Path) -> None:
+    model = classifier(classes=1, activation="sigmoid")
+
+    spec, _ = spec_of(model, replace(EVERYTHING, labels=labels_file(tmp_path, "dog")))
+    numbered, assumed = spec_of(model, SpecOptions(scale="unit"))
+
+    assert (spec.labels, spec.output.activation) == ((("0", "dog"),), "sigmoid")
+    assert len(numbered.labels) == 1
+    assert "two labels would turn the only score into two classes" in assumed[0]
+
+
+def test_one_score_and_three_labels_are_refused(tmp_path: Path) -> None:
+    labels = labels_file(tmp_path, "a", "b", "c")
+
+    with pytest.raises(ScriptError, match="has 3 labels; the model has 1 class, which takes 1 or"):
+        spec_of(classifier(classes=1), replace(EVERYTHING, labels=labels))
+
+
+def labels_file(folder: Path, *labels: str) -> str:
+    file = folder / "labels.txt"
+    file.write_text("\n".join(labels), encoding="utf-8")
+    return str(file)
 
 
 def test_labels_come_from_a_file(tmp_path: Path) -> None:
