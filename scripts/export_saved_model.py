@@ -2,7 +2,8 @@
 
     python scripts/export_saved_model.py --model flowers.keras --base-path flowers --scale unit
 
-writes ``flowers/<next version>/`` atomically. Properties that the model file does not state, above
+writes ``flowers/<next version>/`` atomically and prints the lines of ``models.toml`` that serve it.
+Properties that the model file does not state, above
 all the scaling of the pixels, are assumed and printed in one line; options override them.
 """
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from model_catalog.spec import ACTIVATIONS, COLORS, FITS, INTERPOLATIONS, SCALES, ModelSpec
 from scripts import command_line, keras_models, quiet_tensorflow
+from scripts.base_paths import base_path_of, how_to_serve, require_same_model
 from scripts.bfloat16 import DTYPES, in_bfloat16
 from scripts.spec_of_model import SpecOptions, spec_of
 from scripts.version_folders import new_version
@@ -35,9 +37,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Export the model that the command line names; exit codes 0 done, 1 failed, 2 wrong usage."""
     options = parser().parse_args(argv)
     spec_options = spec_options_of(options)
-    return command_line.run(
-        lambda: export_file(options.model, options.base_path, spec_options, dtype=options.dtype)
+    return command_line.run(lambda: _run(options, spec_options))
+
+
+def _run(options: argparse.Namespace, spec_options: SpecOptions) -> None:
+    """Choose the folder, export the model, and say how the new version is served."""
+    project = project_root()
+    base_path = options.base_path
+    if base_path is None:
+        is_default = options.model.resolve() == MODEL_FILE
+        base_path = BASE_PATH if is_default else base_path_of(options.model, project)
+        print(f"assumed: --base-path {base_path} (after the model file)")
+    version = export_file(
+        options.model, base_path, spec_options, dtype=options.dtype, replace=options.replace
     )
+    print(how_to_serve(version, project))
+
+
+def project_root() -> Path:
+    """Return the checkout that this file lies in, or the current folder if it is installed."""
+    return ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,7 +64,16 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Export a Keras model as the next served version.")
     add = parser.add_argument
     add("--model", type=Path, default=MODEL_FILE, help="a .keras or .h5 file")
-    add("--base-path", type=Path, default=BASE_PATH, help="folder of the numbered versions")
+    add(
+        "--base-path",
+        type=Path,
+        help="folder of the numbered versions; by default one named after the model file",
+    )
+    add(
+        "--replace",
+        action="store_true",
+        help="allow a version with other labels or another input than the one before",
+    )
     add(
         "--labels",
         metavar="FILE|imagenet",
@@ -100,8 +128,18 @@ def spec_options_of(options: argparse.Namespace) -> SpecOptions:
     return SpecOptions(**given | {"source": given["source"] or options.model.name})
 
 
-def export_file(path: Path, base_path: Path, options: SpecOptions, dtype: str = "float32") -> Path:
-    """Export a model file, and print the assumptions and the folder of the new version."""
+def export_file(
+    path: Path,
+    base_path: Path,
+    options: SpecOptions,
+    dtype: str = "float32",
+    *,
+    replace: bool = True,
+) -> Path:
+    """Export a model file, and print the assumptions and the folder of the new version.
+
+    Without ``replace``, a version that differs from the one before in labels or input is refused.
+    """
     quiet_tensorflow.start()
     model = keras_models.load(path)
     spec, assumed = spec_of(model, options)
@@ -110,6 +148,8 @@ def export_file(path: Path, base_path: Path, options: SpecOptions, dtype: str = 
     own, scale = keras_models.own_scaling(model), spec.input.scale
     if own is not None and scale != "none":
         print(f"warning: --scale {scale} comes on top of the model's own {own}; try --scale none")
+    if not replace:
+        require_same_model(base_path, spec)
     if dtype == "bfloat16":
         model = in_bfloat16(model, spec.input)
     version = export(model, base_path, spec)

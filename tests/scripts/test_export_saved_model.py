@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model_catalog.spec import SPEC_FILE, ModelSpec
+from scripts import export_saved_model
 from scripts.export_saved_model import export, main
 from scripts.version_folders import versions
 from tests.running import SHARED
@@ -77,6 +78,37 @@ def test_an_h5_file_does_too(tmp_path: Path) -> None:
 
     assert code == 0
     assert spec_in(tmp_path / "m" / "1").source == "old.h5"
+
+
+def test_without_base_path_a_model_gets_a_folder_of_its_own(
+    model_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(export_saved_model, "ROOT", tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+
+    assert main(["--model", str(model_file)]) == 0
+
+    said = capsys.readouterr().out
+    assert f"assumed: --base-path {tmp_path / 'tiny'}" in said
+    assert said.endswith('\n\n[models.tiny]\nbase_path = "tiny"\n')
+    assert versions(tmp_path / "tiny") == [1]
+
+
+def test_another_model_replaces_a_version_only_if_told_to(
+    model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--model", str(model_file), "--base-path", str(tmp_path)]
+    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n", encoding="utf-8")
+    labels = ["--labels", str(tmp_path / "labels.txt")]
+
+    codes = [main(arguments), main([*arguments, *labels]), main([*arguments, *labels, "--replace"])]
+
+    assert codes == [0, 1, 0]
+    assert "is another model: its label 0 is '0'" in capsys.readouterr().err
+    assert versions(tmp_path) == [1, 2]
 
 
 def test_every_option_reaches_the_spec(model_file: Path, tmp_path: Path) -> None:
