@@ -1,8 +1,8 @@
 """Tell from the bytes of a connection when a whole request has arrived. Touches no socket.
 
 A request is handed to a thread when its head and its body are there, so that a caller that sends
-slowly, or stops, holds no thread. Only the end of the request is looked for here. Whether it is
-correct is decided by the server's HTTP parser, which reads the same bytes again.
+slowly, or stops, holds no thread. This module only finds the end of the request. The
+HTTP parser of gunicorn reads the same bytes again and refuses invalid requests.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Final
 
 #: Seconds that a request may take to arrive, however small it is.
 ARRIVAL_S: Final = 20.0
-#: Bytes per second that a request must bring beyond that time.
+#: Bytes whose arrival extends that time by one second.
 MIN_BYTES_PER_S: Final = 10_000
-#: Longest head that is waited for; the parser refuses heads that are far shorter.
+#: A head above this size counts as complete; the parser refuses it, as its own limit is lower.
 MAX_HEAD_BYTES: Final = 128 * 1024
-#: Longest request line, size line of a chunk and trailer that are waited for.
+#: The same limit for a request line, the size line of a chunk and a trailer line.
 MAX_LINE_BYTES: Final = 9 * 1024
-#: Most chunks that are waited for: a body in chunks of a few bytes costs time out of proportion.
+#: Maximum number of chunks of a body, since many tiny chunks take too much CPU time.
 MAX_CHUNKS: Final = 100_000
 
 _HEAD_END: Final = b"\r\n\r\n"
@@ -33,8 +33,8 @@ _CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}")
 class Arrival:
     """The bytes of one request while it arrives.
 
-    ``limit`` is the size in bytes of the largest body that is waited for. A request with a larger
-    one counts as complete early; the application refuses it by its length, or by what has come.
+    ``limit`` is the maximum size of a body in bytes. A request with a larger body counts as
+    complete early; the application refuses it by its Content-Length or by the bytes so far.
     """
 
     def __init__(self, limit: int, now: float) -> None:
@@ -44,10 +44,10 @@ class Arrival:
         self._limit = limit
         self._began = now
         self._at = 0
-        """Up to where the buffer has been read."""
+        """Number of bytes of the buffer that have been examined."""
 
         self._missing = 0
-        """Bytes that the body, or its chunk, still lacks."""
+        """Size in bytes of the body or of the current chunk."""
 
         self._chunked = 0
         """Bytes of chunks that have arrived."""
@@ -86,7 +86,7 @@ class Arrival:
             self._step = self._read_chunk_line
         elif length and len(lengths) == 1 and not chunked:
             self._missing, self._step = int(length.group(1)), self._read_body
-        else:  # no body, or one whose end is unclear: the parser decides
+        else:  # no body, or an invalid length, which the parser refuses
             self.complete = True
         self._cut_expectation(head)
         return True
@@ -108,7 +108,7 @@ class Arrival:
         if line is None:
             return False
         size = _CHUNK_SIZE.match(line)
-        if size is None:  # malformed: the parser says so
+        if size is None:  # malformed: the parser refuses it
             self.complete = True
             return False
         self._missing = int(size.group(), 16)

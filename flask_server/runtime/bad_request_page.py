@@ -1,4 +1,4 @@
-"""Build the problem+json responses that need no Flask: to invalid HTTP, and of a full worker.
+"""Build problem+json responses without Flask, for invalid HTTP and for an overloaded worker.
 
 gunicorn's own error page and log line quote the request, which may contain an API key or an image.
 No I/O: an error of gunicorn's parser in, the bytes of a response out.

@@ -13,7 +13,7 @@ from flask_server.runtime.arrival import Arrival
 
 #: Bytes that are read from a socket before the next socket has its turn.
 READ_BYTES: Final = 256 * 1024
-#: Seconds that a client may take nothing of a response.
+#: Seconds after which a client that reads nothing of its response is disconnected.
 STALL_S: Final = 10.0
 
 
@@ -28,7 +28,7 @@ class ArrivedSocket(socket.socket):
         self._arrived, self._at = arrived, 0
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Return what has arrived; behind it the request has ended, whatever its head says."""
+        """Return bytes of the request, none after its last one, whatever length the head says."""
         with memoryview(self._arrived) as arrived:
             data = bytes(arrived[self._at : self._at + size])
         self._at += len(data)
@@ -37,13 +37,13 @@ class ArrivedSocket(socket.socket):
         return data
 
     def take_rest(self) -> bytes:
-        """Return what the parser has not read: the beginning of the next request."""
+        """Return the bytes that the parser has not read, which begin the next request."""
         rest = bytes(self._arrived[self._at :])
         self._arrived, self._at = b"", 0
         return rest
 
     def receive_now(self) -> bytes | None:
-        """Return what the caller has sent, nothing at its end; None where nothing is there now."""
+        """Return the bytes that can be read now, ``b""`` at the end; None if there are none yet."""
         try:
             return super().recv(READ_BYTES, socket.MSG_DONTWAIT)
         except (BlockingIOError, InterruptedError):
@@ -52,7 +52,7 @@ class ArrivedSocket(socket.socket):
             return b""
 
     def send_now(self, data: bytes) -> None:
-        """Send a short answer where the caller takes it at once."""
+        """Send a short response, unless the socket would block."""
         with suppress(OSError):
             self.send(data, socket.MSG_DONTWAIT)
 
@@ -66,16 +66,16 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.data_ready = True  # gunicorn would wait for data in the thread
         self.arrival: Arrival | None = None
         self.reserved = 0
-        """Bytes of the memory budget that its request holds."""
+        """Bytes of the memory budget that are reserved for the request."""
 
         self.discard_until = 0.0
-        """Until when what it sends is thrown away, once it has been answered."""
+        """Time until which bytes that arrive after the last response are discarded."""
 
 
 def _limit_stalled_writes(sock: socket.socket) -> None:
-    """Let the system end a write that the caller does not take.
+    """Let the operating system time out a write to a client that does not read.
 
-    A timeout of Python's own costs one more turn of the interpreter per write.
+    Python's own timeout would release and take the interpreter lock once more per write.
     """
     timeout = struct.pack("ll", *divmod(int(STALL_S * 1_000_000), 1_000_000))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)

@@ -6,8 +6,8 @@ at once and without waiting, and hands a request to a thread when its last byte 
 waits for callers to close their end. Health checks have threads of their own, and a worker whose
 queue is full refuses in the main thread, so both are answered under any load.
 
-After an answer a thread waits for the next request of its connection for a moment: a caller that
-sends one request after the other is served without a change of threads.
+After a response the thread waits up to ``STAY_MS`` for the next request of its connection. So one
+thread serves a client that sends one request after another.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from flask_server.runtime.connection import Connection
 from flask_server.settings import BODY_COPIES
 from flask_server.web.services import services_of
 
-#: How long a thread waits for the next request; callers under load take far less.
+#: Milliseconds that a thread waits for the next request; busy clients send it far sooner.
 STAY_MS: Final = 5
-#: Seconds that an answered caller may take to close its end, and to send what is thrown away.
+#: Seconds that a connection stays open after its last response: without a read, and in total.
 LINGER_S: Final = 2.0
 MAX_LINGER_S: Final = 10.0
-#: Requests that may wait for a thread, for each thread.
+#: Maximum number of waiting requests per thread.
 QUEUED_PER_THREAD: Final = 2
 HEALTH_THREADS: Final = 2
 
@@ -50,12 +50,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     """A threaded worker that reads requests in its main thread."""
 
     def init_process(self) -> None:
-        """Make room for connections, then let gunicorn load the app and run."""
+        """Create the sets of connections, then let gunicorn load the app and run."""
         self._waiting: dict[Connection, None] = {}
-        """Connections whose next request has not arrived whole, in the order of their last one."""
+        """Connections whose next request has not arrived whole, the longest waiting first."""
 
         self._parting: dict[Connection, None] = {}
-        """Answered connections that the caller has not closed, the oldest first."""
+        """Connections with their last response that the client has not closed, the oldest first."""
 
         self._queued = 0
         """Requests that have been given to a thread and are not finished."""
@@ -68,7 +68,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         return services_of(self.wsgi).gateway
 
     def accept(self, listener: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
-        """Accept a connection and read what it has brought."""
+        """Accept a connection and read the bytes that have arrived on it."""
         if self.cfg.is_ssl:  # the handshake is left to gunicorn and its threads
             super().accept(listener)
             return
@@ -84,7 +84,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._expect_request(Connection(self.cfg, sock, client, listener.getsockname()))
 
     def handle(self, conn: Any) -> Any:  # noqa: ANN401 (gunicorn has no types)
-        """Answer a request, and those that follow at once; return what gunicorn's method does."""
+        """Answer a request and those that follow at once; return what gunicorn's method returns."""
         if not isinstance(conn, Connection):
             return super().handle(conn)
         while True:
@@ -100,18 +100,18 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             conn.sock.load(arrival.buffer)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ANN401
-        """Refuse what is no HTTP request; all else is a defect, which gunicorn logs and answers."""
+        """Answer invalid HTTP with an error; other exceptions are defects, left to gunicorn."""
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
         request_id = uuid.uuid4().hex
-        # The class alone: the error itself quotes what came, which may be a key or a picture.
-        self.log.warning("refused what is no HTTP request: %s (%s)", type(exc).__name__, request_id)
+        # Only the class is logged: the message quotes the request, which may have a key or image.
+        self.log.warning("refused an invalid HTTP request: %s (%s)", type(exc).__name__, request_id)
         with suppress(OSError):
             client.sendall(bad_request_page.response(exc, request_id, self._any_origin()))
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """Close connections that idle or bring a request too slowly, or all of them."""
+        """Close idle connections and those with a request that arrives too slowly, or all."""
         super().murder_keepalived(force)
         now = time.monotonic()
         late = [conn for conn in self._waiting if force or _is_late(conn, now)]
@@ -126,14 +126,14 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             conn.timeout = min(conn.timeout, deadline)
 
     def _may_stay(self) -> bool:
-        """Tell whether every connection can have a thread, so that nobody waits for this one."""
+        """Tell whether all connections have a thread, so that one may wait for a request."""
         return bool(self.alive and self.nr_conns <= self.cfg.threads)
 
     def _any_origin(self) -> str | None:
         return "*" if "*" in self._gateway.settings.cors_origins else None
 
     def _drop_oldest(self) -> None:
-        """Close the connection that is worth least: one that was answered, or the latest to ask."""
+        """Close the oldest connection with its last response, else the one that waited longest."""
         for connections in (self._parting, self._waiting):
             if connections:
                 self._close(next(iter(connections)))
@@ -143,7 +143,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         return Arrival(self._gateway.settings.max_body_bytes, time.monotonic())
 
     def _next_arrival(self, conn: Connection) -> Arrival:
-        """Return what there is of the next request; in a thread, so it is waited for briefly."""
+        """Return the part of the next request that arrives within ``STAY_MS``; runs in a thread."""
         arrival = self._new_arrival()
         arrival.feed(conn.parser.unreader.take_buffered() + conn.sock.take_rest())
         if arrival.complete or not self._may_stay() or not _has_data(conn.sock, STAY_MS):
@@ -152,7 +152,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         return arrival
 
     def _expect_request(self, conn: Connection) -> None:
-        """Wait in the main thread for a request, of which some may be there already."""
+        """Let the main thread wait for a request; its beginning may have arrived already."""
         if conn.arrival is None:
             conn.arrival = self._new_arrival()
         conn.set_timeout()
@@ -166,7 +166,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._refuse(conn)
 
     def _read(self, conn: Connection, _sock: object = None) -> None:
-        """Read what is there of a request; give it to a thread when it is whole."""
+        """Read the bytes of a request that have arrived; give a whole request to a thread."""
         arrival = conn.arrival or self._new_arrival()
         conn.arrival = arrival
         if not arrival.complete:
@@ -219,9 +219,9 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._part(conn)
 
     def _part(self, conn: Connection) -> None:
-        """End an answered connection: it closes when the caller has read the answer.
+        """Close a connection after its last response, once the client has read it.
 
-        A socket that is closed while the caller still sends is reset, and the answer is lost.
+        Closing while the client still sends would reset the connection and lose the response.
         """
         conn.arrival = None
         self._release(conn)
@@ -238,7 +238,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._discard(conn)
 
     def _discard(self, conn: Connection, _sock: object = None) -> None:
-        """Throw away what an answered caller still sends."""
+        """Discard the bytes that a client sends after its last response."""
         data = conn.sock.receive_now()
         if data == b"":
             self._close(conn)
@@ -258,7 +258,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         conn.close()
 
     def _reserve(self, conn: Connection, count: int) -> bool:
-        """Take bytes of the memory budget for the request of a connection."""
+        """Reserve bytes of the memory budget for a request; return False if too few are left."""
         if not self._gateway.memory.reserve(count):
             return False
         conn.reserved += count
