@@ -1,7 +1,7 @@
-"""Every way the gateway can fail, as one tree.
+"""The error classes of the gateway, as one tree.
 
 * GatewayError
-  + FrameworkError      the web framework refuses the request, or a view has a defect
+  + FrameworkError      the HTTP server or Flask refuses the request, or a view has a defect
     - MalformedRequest
     - PageNotFound
     - MethodNotAllowed
@@ -15,7 +15,7 @@
     - TooManyImages
     - UnsupportedMediaType
     - NotAcceptable
-  + AccessRefused       the caller may not ask, or not now
+  + AccessRefused       the API key is missing, invalid or over its limit
     - MissingApiKey
     - InvalidApiKey
     - RateLimited
@@ -23,23 +23,23 @@
   + NotHere             the caller asks for something that does not exist
     - UnknownModel
     - UnknownVersion
-  + ImageError          the bytes are there, the picture is not usable
+  + ImageError          an image was received that cannot be classified
     - ImageTooLarge
     - UnsupportedImage
     - CorruptImage
-  + ServingFault        the model server is the problem
+  + ServingFault        the model server failed or cannot take the request
     - ServingError
     - Overloaded
     - ServingUnavailable
     - ModelNotReady
     - ServingTimeout
 
-A class with a ``code`` says all that is public about it: code, HTTP status, which operations may
-answer it, and in its docstring when it happens. Problem documents, the OpenAPI document and the
-README's table read it from there, so a new error is a new class in this file and nothing else.
+A class with a ``code`` declares all public properties of an error: its code, its HTTP status and
+the operations that may return it. The docstring says when the error happens. Problem documents, the
+OpenAPI document and the README's table read these classes, so a new error is one new class.
 
-A ``code`` is public and frozen once released; the sentences may be reworded any day. Of HTTP this
-file knows the numbers of the statuses and no more.
+A ``code`` never changes once it is released; the sentences may change. The only knowledge of HTTP
+in this file are the status numbers.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Scope(Enum):
 
 
 class GatewayError(Exception):
-    """Anything the gateway refuses or fails to do, with a sentence for the caller."""
+    """The base class of all errors; the message is one sentence for the caller."""
 
     code: ClassVar[str]
     status: ClassVar[HTTPStatus]
@@ -85,11 +85,11 @@ class GatewayError(Exception):
 
 
 class FrameworkError(GatewayError):
-    """What the web framework answers without a view of ours, or for one that has a defect."""
+    """An error that the HTTP server or Flask raises, or an unexpected exception in a view."""
 
 
 class MalformedRequest(FrameworkError):
-    """The request is not valid HTTP, or breaks a rule of HTTP that no other code is about."""
+    """The request is not valid HTTP, or breaks a rule of HTTP that has no code of its own."""
 
     code = "bad_request"
     status = HTTPStatus.BAD_REQUEST
@@ -187,7 +187,7 @@ class NotAcceptable(BadRequest):
 
 
 class AccessRefused(GatewayError):
-    """The caller may not ask this, or not now."""
+    """The API key of the request is missing, invalid, over its limit or cannot be checked."""
 
 
 class MissingApiKey(AccessRefused):
@@ -259,7 +259,7 @@ class ImageTooLarge(ImageError):
 
 
 class UnsupportedImage(ImageError):
-    """The bytes are none of the accepted image formats."""
+    """The bytes are not in an accepted image format."""
 
     code = "unsupported_image"
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
@@ -275,7 +275,7 @@ class CorruptImage(ImageError):
 
 
 class ServingFault(GatewayError):
-    """The model server did not answer the question."""
+    """The model server failed or cannot take the request."""
 
     def __init__(self, sentence: str, *, address: str | None = None) -> None:
         super().__init__(sentence)
@@ -288,7 +288,7 @@ class ServingFault(GatewayError):
 
 
 class ServingError(ServingFault):
-    """The model server answered an error that is not the caller's, or an invalid response."""
+    """The model server returned an error that the caller did not cause, or an invalid response."""
 
     code = "serving_error"
     status = HTTPStatus.BAD_GATEWAY
@@ -328,7 +328,7 @@ class ServingTimeout(ServingFault):
 
 
 def kinds(branch: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:
-    """Return the classes of a branch that have a code, by status, then as they stand here."""
+    """Return the subclasses that have a code, by status, then in the order of this file."""
     return sorted(_with_code(branch), key=lambda kind: kind.status)
 
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 #: Old names of settings, which still work in this release, and their new names.
 RENAMED = {"GATEWAY_CALLS_UNDER_WAY": "GATEWAY_MAX_INFLIGHT_CALLS"}
 
-#: How often the bytes of a body are in memory at most: as received, as read, and decoded.
+#: Maximum number of copies of a body in memory: as received, as read, and decoded.
 BODY_COPIES = 3
 
 #: Threads beyond ``max_in_flight``, so that a request over the limit finds a thread to refuse it
@@ -33,7 +33,7 @@ SPARE_THREADS = 8
 
 #: Kubernetes injects such names for a Service called "gateway".
 _INJECTED = re.compile(r"\w*_PORT(_\w*)?|\w*_SERVICE_HOST|\w*_SERVICE_PORT\w*")
-#: Host names and addresses as the standard library takes them out of an address.
+#: Host names and IP addresses, as ``urlsplit`` returns them.
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
@@ -85,8 +85,8 @@ class Settings:
 
     max_inflight_calls: int = 2
     """Maximum concurrent calls to Serving per model and worker; images that arrive meanwhile are
-    batched into the next one. Two keep an engine busy that runs one batch at a time, three one that
-    runs two."""
+    batched into the next one. An engine that runs one batch at a time is kept busy by two calls, an
+    engine that runs two batches by three."""
 
     deadline_s: float = 10.0
     """Seconds a request may take, once its body has arrived, before it is answered with 504."""
@@ -99,7 +99,7 @@ class Settings:
 
     fast_resize: FastResize = FastResize.OFF
     """Resize with SIMD instructions; pixels differ from those of Keras by at most one level of 255.
-    ``auto`` does so where the package for it is installed, as ``auto_cmd.py`` asks for with
+    ``auto`` does so if the package cykooz.resizer is installed; ``auto_cmd.py`` sets ``auto`` with
     ``--precision bf16`` (docs/gateway.md#fast-resizing)."""
 
     workers: int = 2
@@ -198,19 +198,21 @@ def _root(variable: str, text: str) -> str:
         # It may be a password, so it is not repeated.
         raise SettingsError(f"{variable}: an address with a user name or password is not allowed.")
     if not is_server_root(text):
-        raise _refused(variable, text, "a root such as http://127.0.0.1:9000, without /v1")
+        raise _refused(variable, text, "a root URL such as http://127.0.0.1:9000, without /v1")
     return text.rstrip("/")
 
 
 def _origins(variable: str, text: str) -> tuple[str, ...]:
     origins = tuple(normal_origin(part.strip()) for part in text.split(",") if part.strip())
     if not origins or "" in origins:
-        raise _refused(variable, text, "* or origins such as https://app.example, by commas")
+        raise _refused(
+            variable, text, "* or origins such as https://app.example, separated by commas"
+        )
     return origins
 
 
 def normal_origin(text: str) -> str:
-    """Return an origin as browsers send it; the empty string where the text is none."""
+    """Return an origin as browsers send it; the empty string if the text is not an origin."""
     if text == "*":
         return text
     parts = urlsplit(text) if is_server_root(text) else None
@@ -223,7 +225,7 @@ def normal_origin(text: str) -> str:
 
 
 def _rate(variable: str, text: str) -> str:
-    """Accept Flask-Limiter's notation for one limit; what it means is its business."""
+    """Accept one limit in Flask-Limiter's notation, and leave its meaning to Flask-Limiter."""
     if re.fullmatch(r"[1-9]\d{0,8} ?(/|per) ?(second|minute|hour|day)", text.strip()):
         return text.strip()
     raise _refused(variable, text, "such as 600 per minute: a number per second, minute, hour, day")

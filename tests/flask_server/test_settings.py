@@ -64,7 +64,7 @@ def test_a_fast_resizer_may_be_used_where_there_is_one() -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "allowed"),
     [
-        ("GATEWAY_SERVING_URL", "localhost:9000", "a root such as"),
+        ("GATEWAY_SERVING_URL", "localhost:9000", "a root URL such as"),
         ("GATEWAY_SERVING_URL", "http://host/v1", "without /v1"),
         ("GATEWAY_MAX_BODY_BYTES", "0", "1 or more"),
         ("GATEWAY_MAX_BODY_BYTES", "32MB", "1 or more"),
