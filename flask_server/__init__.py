@@ -1,1 +1,1 @@
-"""The gateway: pictures in, labels out. Never imports tensorflow."""
+"""The HTTP gateway: classifies images by calls to a model server. Never imports tensorflow."""

@@ -1,4 +1,4 @@
-"""Build the gateway: the one file that knows all parts."""
+"""Build the WSGI app of the gateway: the only module that imports all its parts."""
 
 from __future__ import annotations
 
@@ -74,28 +74,28 @@ def close_app(app: Flask) -> None:
 
 
 def _register_hooks(app: Flask, services: Services, writers: Sequence[Writer]) -> None:
-    """Register all that happens around a request, in the one order in which it works.
+    """Register the hooks that run around every request; their order matters.
 
-    Flask calls the functions before a request in the order of their registration. Those after it
-    and at its end it calls in reverse order: read these two blocks from the bottom up.
+    Flask calls ``before_request`` functions in the order of their registration. It calls
+    ``after_request`` and ``teardown_request`` functions in reverse: read both from the bottom up.
     """
     settings, predictions = services.gateway.settings, services.predictions
     # First, because everything below reads or writes the request context.
     app.before_request(request_context.begin)
-    # Before any refusal, because drain_body reads what a refused caller still sends.
+    # Before all hooks that refuse a request, because drain_body reads the rest of its body.
     app.before_request(lambda: body_limits.bound_body(settings.max_body_bytes))
-    # Before admission, so that callers without a key take no place. First the key, then its quota.
+    # Before admission, so that callers without a key take no slot. First the key, then its quota.
     authentication.init_app(
         app, settings, services.open_paths, allow_unavailable=preload.has_started()
     )
-    # After all that refuses a request cheaply.
+    # After the hooks that refuse a request at less cost.
     app.before_request(lambda: admission.admit(predictions))
     # Last, because its response ends the hooks before a request.
     app.before_request(_answer_preflight_for_unknown_path)
 
-    # Last, because the log tells the response as it is sent.
+    # Last, because the log describes the response as it is sent.
     app.after_request(request_log.note_outcome)
-    # After the response is made: all that the caller still sends is read before it goes out.
+    # Before the response is sent, because a client that still sends a body would not read it.
     app.after_request(body_draining.drain_body)
     # After all that writes headers, because an unchanged answer becomes a 304.
     app.after_request(caching.add_headers)
@@ -106,9 +106,9 @@ def _register_hooks(app: Flask, services: Services, writers: Sequence[Writer]) -
     # First. Flask-CORS registers its own function.
     _allow_origins(app, settings.cors_origins)
 
-    # Last, because the entry tells all that happened.
+    # Last, because the entry describes the whole request.
     app.teardown_request(lambda _: request_log.write_entry(writers))
-    # First, so that the place is free as early as can be.
+    # First, so that the slot is free as early as possible.
     app.teardown_request(lambda _: admission.release(predictions))
 
 
@@ -123,7 +123,7 @@ def _allow_origins(app: Flask, origins: Sequence[str]) -> None:
 
 
 def _literally(origin: str) -> str | re.Pattern[str]:
-    """Return what Flask-CORS takes for this origin alone; it reads brackets as a pattern."""
+    """Return the origin for Flask-CORS, escaped if it has a bracket, which makes it a pattern."""
     return re.compile(re.escape(origin) + r"\Z", re.IGNORECASE) if "[" in origin else origin
 
 

@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--file", type=Path, help="key file (default: GATEWAY_API_KEYS_FILE)")
     commands = parser.add_subparsers(required=True, metavar="create|list|revoke")
-    adding = commands.add_parser("create", help="create a key and print it, this once")
+    adding = commands.add_parser("create", help="create a key and print it; it is not shown again")
     adding.add_argument("name", help="name of the key, for example that of its user")
     adding.add_argument(
         "--limit", help="limit of the key, such as '100 per minute' (default: GATEWAY_RATE_LIMIT)"
@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     adding.set_defaults(run=_create)
     listing = commands.add_parser("list", help="list name, id, time and limit of all keys")
     listing.set_defaults(run=_list)
-    removing = commands.add_parser("revoke", help="remove a key; it is refused within a second")
+    removing = commands.add_parser(
+        "revoke", help="remove a key; requests with it are refused within a second"
+    )
     removing.add_argument("name", help="name of the key")
     removing.set_defaults(run=_revoke)
     return parser

@@ -1,4 +1,4 @@
-"""Count the bytes that requests hold, so that one process never holds more than it may."""
+"""Limit the bytes that the requests of one process hold in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MemoryBudget:
         return self._held
 
     def reserve(self, count: int) -> bool:
-        """Reserve some bytes; False, and nothing reserved, where too few are left."""
+        """Reserve bytes; return False, without reserving any, if too few are left."""
         with self._lock:
             if self._held + count > self.total:
                 return False

@@ -1,8 +1,8 @@
-"""Require a known API key, and hold each key to its limit.
+"""Require a known API key, and limit the requests of each key.
 
-Off until a key file is configured. Then every path needs a key, except those of views whose traits
-say that they need none, and those below two folders; so a new route needs one by default. CORS
-preflights carry no key and always pass.
+Authentication is off until a key file is configured. Then every path needs a key, except those
+below ``OPEN_BELOW`` and those of views whose ``RouteTraits`` say that they need none. So a new
+route needs a key by default. CORS preflights never need one.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def open_paths(app: Flask) -> frozenset[str]:
 def is_open(path: str, known: Collection[str]) -> bool:
     """Return whether a path needs no key; ``known`` are the ``open_paths``.
 
-    The path decides, not the view: a redirect and a refused method have no view.
+    The path is compared and not the view: a redirect and a 405 have a path but no view.
     """
     return path.rstrip("/") in known or path.startswith(OPEN_BELOW)
 

@@ -89,7 +89,7 @@ class KeyStore:
             log.info("API keys: read %d from %s", len(self._keys or ()), self._path)
 
     def _read(self) -> None:
-        # The stamp is older than the content, so the next poll sees a change in between.
+        # The stamp is taken first, so the next poll notices a change between these two lines.
         stamp = _stamp(self._path)
         self._keys = {key.sha256: key for key in read_keys(self._path)}
         self._stamp, self._last_error = stamp, None

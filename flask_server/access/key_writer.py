@@ -25,7 +25,7 @@ from flask_server.access.key_file import (
     read_keys,
 )
 
-#: Marks a text as a key of this gateway, for people and for secret scanners.
+#: Prefix by which people and secret scanners recognise a key of this gateway.
 PREFIX = "icg_"
 KEY_BYTES = 32
 
@@ -67,7 +67,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Replace the file atomically by one with mode 0600; readers may still hold the old one."""
+    """Replace the file atomically by one with mode 0600; open readers still see the old one."""
     path = path.resolve()
     draft, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -25,7 +25,7 @@ def check(limits_url: str) -> None:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Count each request that has a caller and refuse those over the limit of their key."""
+    """Count the requests of each API key, and refuse those over the limit of the key."""
     url = settings.limits_url
     limiter = Limiter(
         lambda: _caller().id,

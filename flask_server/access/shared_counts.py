@@ -1,8 +1,8 @@
 """Count requests in Redis, and in this process while Redis is unreachable.
 
-Flask-Limiter's own in_memory_fallback_enabled was measured and does not do: when Redis hangs, every
-concurrent request but the first is answered 500; it logs one warning per concurrent request, and
-retries Redis after 1, 2, 4 … 32 s instead of every two.
+Flask-Limiter's own in_memory_fallback_enabled is not used, because tests of it showed three faults.
+When Redis hangs, every concurrent request but the first is answered with 500. It logs one warning
+per concurrent request. It retries Redis after 1, 2, 4 … 32 s instead of every two.
 """
 
 from __future__ import annotations
@@ -96,13 +96,13 @@ class SharedCounts(Storage):
         with self._lock:
             known, self._unreachable = self._unreachable, True
         if not known:
-            log.warning("Limits: Redis is away, each worker counts for itself meanwhile: %s", error)
+            log.warning("Limits: Redis does not answer, so each worker counts by itself: %s", error)
 
     def _note_reachable(self) -> None:
         with self._lock:
             was_unreachable, self._unreachable = self._unreachable, False
         if was_unreachable:
-            log.info("Limits: Redis answers again and counts for all.")
+            log.info("Limits: Redis answers again and counts for all workers.")
 
 
 def redis_storage(url: str) -> RedisStorage:
@@ -113,12 +113,12 @@ def redis_storage(url: str) -> RedisStorage:
         )
     except ConfigurationError:
         raise SettingsError(
-            "GATEWAY_LIMITS_URL names a Redis, but its client is not installed; use memory://, or "
-            "run pip install redis."
+            "GATEWAY_LIMITS_URL is the address of a Redis server, but the package redis is not "
+            "installed; use memory://, or run pip install redis."
         ) from None
     except ValueError:
         # The library's message may quote the password that is part of the URL.
         raise SettingsError(
-            "GATEWAY_LIMITS_URL is no address of a Redis; allowed is memory:// or such as "
-            "redis://host:6379/0."
+            "GATEWAY_LIMITS_URL is not the address of a Redis server; allowed is memory:// or an "
+            "address like redis://host:6379/0."
         ) from None

@@ -35,7 +35,7 @@ _POSITIONS = np.array([position for position, _ in COLOR_STOPS])
 _COLORS = np.array([color for _, color in COLOR_STOPS])
 #: Opacity of the maximum heat.
 _OPACITY = 0.88
-#: Of the image below the heat, and the further brightness of what the model does not see.
+#: Factors for the image below the heat; the last one is for parts outside the model's input.
 _SATURATION, _BRIGHTNESS, _UNSEEN_BRIGHTNESS = 0.25, 0.62, 0.45
 
 #: One value per pixel and, for colours, per channel.

@@ -12,10 +12,10 @@ from flask_server.serving.request_batching import MAX_BATCH
 
 
 def max_decoded_requests(max_inflight_calls: int) -> int:
-    """Return for how many requests for one model a worker holds decoded images at once.
+    """Return the maximum number of requests per model and worker that hold decoded images.
 
-    Those are the requests of the calls in flight and of the next call. The others wait with their
-    files, since a decoded image takes many times the memory of its file.
+    It is enough for the calls in flight and the next call. Further requests wait with their images
+    still encoded, since a decoded image takes many times the memory of its file.
     """
     return (max_inflight_calls + 1) * MAX_BATCH
 

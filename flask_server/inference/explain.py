@@ -53,7 +53,7 @@ MIN_CELL_PIXELS = 6
 #: Share of the remaining time that the default grid is expected to take.
 TIME_SHARE = 0.7
 
-#: Limits of one call, in images and seconds: a prediction may have to wait for it.
+#: Limits of one call, in images and seconds: a prediction may have to wait until it ends.
 MAX_CALL_IMAGES = 16
 MAX_CALL_S = 0.1
 
@@ -82,7 +82,7 @@ class Explanation:
     heat: Heat
 
     input_spec: InputSpec
-    """Of the model: the grid covers its input, which may be a part of the image."""
+    """The model's input spec: the grid covers the input, which may be a part of the image."""
 
     report: Report
     warnings: tuple[str, ...]

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class ImagePool:
-    """The thread of each request, and helper threads that all requests of a worker share.
+    """Runs work in the thread of a request and in helper threads that all requests share.
 
     A request never waits for a helper thread: its own thread processes what no helper has taken.
     """

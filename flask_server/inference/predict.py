@@ -96,9 +96,10 @@ class Gateway:
     def attempt(
         self, request: PredictRequest, deadline: Deadline, run: Callable[[LiveModel], Outcome]
     ) -> Outcome:
-        """Return ``run`` of the requested version; if that is unloaded meanwhile, of its successor.
+        """Return the result of ``run`` with the requested version of the model.
 
-        Raises UnknownVersion if the request insists on the unloaded version.
+        If the version is unloaded meanwhile, ``run`` is repeated with the version that replaced
+        it. A request that gives the number of the unloaded version gets UnknownVersion.
         """
         for _ in range(ATTEMPTS):
             live = self._requested_version(request, deadline)

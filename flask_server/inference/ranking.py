@@ -13,7 +13,7 @@ from flask_server.serving.scores import Scores
 from model_catalog.errors import shown
 from model_catalog.spec import ModelSpec
 
-#: Number of predictions unless the request asks for another one or for certain labels.
+#: Number of predictions for a request with neither ``top_k`` nor ``labels``.
 DEFAULT_TOP_K = 5
 
 

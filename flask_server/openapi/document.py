@@ -1,6 +1,6 @@
 """Describe the gateway's HTTP API as an OpenAPI 3.1 document.
 
-Plain data, made from the settings: what is turned off (API keys) is not in the document. Tests
+The document depends on the settings: it describes API keys only where they are turned on. Tests
 compare it with the routes and validate real responses with it.
 """
 
@@ -92,7 +92,7 @@ def document(settings: Settings, model: str, open_paths: Collection[str] = ()) -
 
 @cache
 def version_of(distribution: str) -> str:
-    """Return the version of an installed distribution; ``0`` where only its files are there."""
+    """Return the version of an installed distribution; ``0`` if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Describe each route for the OpenAPI document: what it does, takes and answers."""
+"""Describe each operation for the OpenAPI document: purpose, parameters, body and responses."""
 
 from __future__ import annotations
 

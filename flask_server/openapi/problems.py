@@ -32,7 +32,9 @@ PROBLEM: Schema = {
         },
         "request_id": {
             "type": "string",
-            "description": "The same as in `X-Request-ID`; not in the state of a model.",
+            "description": (
+                "The value of `X-Request-ID`; absent where the error is part of a model's state."
+            ),
         },
     },
     "examples": [

@@ -1,6 +1,6 @@
 """Write one log line per finished request.
 
-Nothing in it can be a secret or a picture: a request log entry holds neither.
+The line contains no secret and no image, because a request log entry contains neither.
 """
 
 from __future__ import annotations

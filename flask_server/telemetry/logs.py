@@ -1,7 +1,8 @@
 """Write log lines, one per event: a JSON object each, or plain text for people.
 
-Of a request it knows only the id. A reader of the log can rely on two promises: one event is one
-line (in text a traceback follows it, indented), and no logged text can imitate another line.
+The only property of a request that it uses is the request id. A reader of the log can rely on two
+promises: one event is one line (in text a traceback follows it, indented), and no logged text can
+imitate another line.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from flask_server.web import request_context
 
 ROOM = "flask_server"
 
-#: Fields of access lines that the message says already.
+#: Fields of access lines that the message already contains.
 _IN_THE_MESSAGE = {"method", "route", "status"}
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}

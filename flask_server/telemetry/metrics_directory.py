@@ -45,14 +45,14 @@ def shared(environ: MutableMapping[str, str]) -> bool:
 def _locked(prefix: str) -> Path:
     """Return a new directory; it has its final name only once it is locked."""
     made = Path(tempfile.mkdtemp(prefix=f"new-{prefix}"))
-    # Never closed: the system does that when the last process that has it ends, however it ends.
+    # Not closed here: the lock ends with the last process that holds the descriptor.
     _lock(os.open(made / _LOCK, os.O_CREAT | os.O_RDWR, 0o600))
     return made.rename(made.with_name(made.name.removeprefix("new-")))
 
 
 def _lock(descriptor: int) -> bool:
     """Return False if another process has the lock or the file system supports none."""
-    # Not on Windows, and neither is gunicorn.
+    # Imported here, as Windows has no fcntl; gunicorn does not run there either.
     import fcntl
 
     try:

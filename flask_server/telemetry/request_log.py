@@ -1,8 +1,8 @@
 """Make one log entry for each finished request and give it to the writers.
 
 Knows neither the access log nor metrics, which are writers. A writer can rely on two promises:
-every request that reaches the app gives exactly one entry, and no text in an entry is the caller's
-own.
+every request that reaches the app gives exactly one entry, and no text in an entry comes from the
+caller.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OTHER_METHOD = "OTHER"
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
 _EMPTY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
-#: Without a response: the web framework's own error handling has failed or lets errors through.
+#: Outcome of a request without a response, after a failure of Flask's own error handling.
 _DEFECT = Outcome(status=InternalError.status.value, code=InternalError.code, bytes_out=None)
 
 
@@ -42,7 +42,7 @@ class Entry:
     """The code of a problem answer."""
 
     seconds: float
-    """From the first hook of the request until its response was ready to be sent."""
+    """Seconds from the first hook of the request until its response was ready to be sent."""
 
     stages: Mapping[str, float]
     """Seconds by stage of the stopwatch."""
@@ -59,7 +59,7 @@ class Entry:
     """The configured model that the route names."""
 
     health_check: bool
-    """Whether machines ask the route every few seconds."""
+    """Whether monitoring programs poll the route every few seconds."""
 
     predicts: bool
     """Whether the route answers predictions."""
@@ -113,7 +113,7 @@ def _entry(context: RequestContext) -> Entry:
 
 
 def _model(route: RouteTraits) -> str | None:
-    """Return the configured model of the route; one that names none predicts with the default."""
+    """Return the configured model of the route; a route without a model name uses the default."""
     models = gateway().models
     name = (request.view_args or {}).get("name", models.default if route.predicts else None)
     return name if name in models.names else None

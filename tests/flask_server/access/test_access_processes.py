@@ -146,7 +146,11 @@ def test_start_says_once_that_limits_in_memory_hold_per_worker(
     [
         (None, "memory://", "There is no API key file"),
         ("half", "memory://", "keys.json cannot be used: it is not JSON"),
-        ('{"format": 1, "keys": []}', "redis://:secret@host:x", "GATEWAY_LIMITS_URL is no address"),
+        (
+            '{"format": 1, "keys": []}',
+            "redis://:secret@host:x",
+            "GATEWAY_LIMITS_URL is not the address",
+        ),
     ],
 )
 def test_what_cannot_be_used_stops_the_start_with_one_sentence(

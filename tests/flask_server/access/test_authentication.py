@@ -333,7 +333,9 @@ def test_operator_learns_that_limits_in_memory_hold_per_worker(file: Path) -> No
 
 @pytest.mark.parametrize("url", ["redis://:pass@host:port/0", "redis://:pass@host:99999"])
 def test_bad_address_of_redis_is_refused_without_its_password(url: str) -> None:
-    with pytest.raises(SettingsError, match=r"allowed is memory:// or such as redis:") as caught:
+    with pytest.raises(
+        SettingsError, match=r"allowed is memory:// or an address like redis:"
+    ) as caught:
         quotas.check(url)
 
     assert "pass" not in str(caught.value)
