@@ -106,7 +106,12 @@ def _distinct(path: Path, names: list[str]) -> None:
     for name in names:
         twin = seen.setdefault(name.lower(), name)
         if twin != name:
-            raise _bad(path, f"models.{name}", name, f"a name other than models.{twin} in any case")
+            raise _bad(
+                path,
+                f"models.{name}",
+                name,
+                f"a name that differs from models.{twin} in more than upper and lower case",
+            )
 
 
 def _bad(path: Path, key: str, received: object, allowed: str) -> ModelsFileError:
@@ -161,7 +166,7 @@ class _Table:
             # The message must not show a password.
             value = "an address with a user name or password"
         if not isinstance(value, str) or not is_server_root(value):
-            raise self.bad("serving_url", value, "a root such as http://host:8501, without /v1")
+            raise self.bad("serving_url", value, "a root URL such as http://host:8501, without /v1")
         return value.rstrip("/")
 
     def versions(self) -> str | tuple[int, ...]:
@@ -178,7 +183,7 @@ class _Table:
             re.fullmatch(r"\w+", label) and _is_version(number) for label, number in value.items()
         ):
             return dict(value)
-        raise self.bad("version_labels", value, "a table from word to version number")
+        raise self.bad("version_labels", value, "a table from labels to version numbers")
 
     def input(self) -> Mapping[str, Any] | None:
         value = self.values.get("input")

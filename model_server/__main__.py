@@ -24,7 +24,7 @@ _PROGRAM = "python -m model_server"
 _FAILED = 255
 _POLL_S = 0.2
 
-#: What ends the wait of the main thread: a failed start, or the signal to stop.
+#: An event that ends the wait of the main thread: a failed start, or a signal to stop.
 Event = ModelServerError | signal.Signals
 
 logger = logging.getLogger("model_server")
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
     )
     for flag in command_line.ignored:
         logger.warning("--%s is accepted and ignored. %s", flag.name, flag.help)
-    logger.info("There is no gRPC here: nothing listens on --port=%d.", flags["port"])
+    logger.info("This server has no gRPC: nothing listens on --port=%d.", flags["port"])
     return _serve(flags, engine)
 
 
@@ -122,7 +122,7 @@ def _exit(code: int) -> NoReturn:
     """
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # the reader of the pipe has gone
+        with suppress(OSError):  # the pipe is closed at the other end
             stream.flush()
     os._exit(code)
 

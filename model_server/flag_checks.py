@@ -37,8 +37,8 @@ def _check_threads(flags: Flags) -> None:
     parts = ("session", "intra_op", "inter_op")
     if all(flags[f"tensorflow_{part}_parallelism"] for part in parts):
         raise InvalidArgument(
-            "--tensorflow_session_parallelism excludes --tensorflow_intra_op_parallelism and"
-            " --tensorflow_inter_op_parallelism: it sets both."
+            "--tensorflow_session_parallelism sets --tensorflow_intra_op_parallelism and"
+            " --tensorflow_inter_op_parallelism; they cannot be given together."
         )
     if flags["rest_api_num_threads"] < 1:
         raise InvalidArgument(
@@ -50,7 +50,7 @@ def _check_port(flags: Flags) -> None:
     port = flags["rest_api_port"]
     if not 0 < port < 2**16:
         raise InvalidArgument(
-            f"--rest_api_port is {port}; REST is all that this server speaks, so it needs a port"
+            f"--rest_api_port is {port}; this server has no other API than REST, so it needs a port"
             " from 1 to 65535."
         )
     if port == flags["port"]:

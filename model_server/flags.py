@@ -1,6 +1,6 @@
 """Parse command lines as tensorflow_model_server does: only ``--name=value``. Pure.
 
-Which flags exist is the caller's business: every function takes the table of flags.
+The table of flags is an argument of every function.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Task:
         if self.error is not None:
             raise self.error
         if self.outputs is None:
-            raise Internal("The request was lost on its way through a batch")
+            raise Internal("The batch ended without a result for this request")
         return self.outputs
 
 

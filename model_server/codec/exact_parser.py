@@ -31,8 +31,8 @@ _ESCAPES: Final = {
 }
 _LITERALS: Final = {b"n": (b"null", None), b"t": (b"true", True), b"f": (b"false", False)}
 
-#: A value costs microseconds and up to some hundred bytes. Numbers in runs cost far less and do not
-#: count; each list counts.
+#: A value costs microseconds and up to some hundred bytes. Numbers in lists cost far less and are
+#: not counted; each list is counted.
 MAX_VALUES: Final = 4_000_000
 
 _NO_DOCUMENT = "The document is empty."
@@ -121,7 +121,7 @@ class _Parser:
         return False
 
     def item(self, container: list[Any] | JsonObject) -> list[Any] | JsonObject | None:
-        """Read the next member or run of members; return the container that it opens, if any."""
+        """Read one or several members; return the container that the last one opens, if any."""
         if isinstance(container, JsonObject):
             name = self.name()
             value = self.value()
@@ -134,7 +134,7 @@ class _Parser:
         return value if isinstance(value, list | JsonObject) else None
 
     def run(self, items: list[Any]) -> bool:
-        """Append a run of numbers or of short lists; tell whether one starts here."""
+        """Append consecutive numbers, or consecutive short lists; tell whether some start here."""
         self.peek()
         match = RUN.match(self.text, self.offset)
         if match is None:
@@ -144,9 +144,9 @@ class _Parser:
         return True
 
     def list_run(self, items: list[Any]) -> bool:
-        """Append the run of short lists that starts here; tell whether there is a valid one.
+        """Append the consecutive short lists that start here; tell whether they are valid.
 
-        The text of an invalid run is not tried as a run again, so that parsing takes linear time.
+        Invalid text is not tried by this method again, so that parsing takes linear time.
         """
         match = LIST_RUN.match(self.text, self.offset) if self.offset >= self.faulty_until else None
         if match is None:
@@ -187,7 +187,7 @@ class _Parser:
     def count_value(self) -> None:
         self.values += 1
         if self.values > MAX_VALUES:
-            raise self.error(f"More than {MAX_VALUES} values besides runs of numbers.")
+            raise self.error(f"More than {MAX_VALUES} values, not counting numbers in lists.")
 
     def literal(self, literal: bytes) -> None:
         """Step over a literal; an error points at the first letter that differs."""

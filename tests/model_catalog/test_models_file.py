@@ -65,8 +65,8 @@ def test_imagenet_labels_by_name() -> None:
         ("versions = []", "models.m.versions", "version numbers"),
         ("versions = [-1]", "models.m.versions", "version numbers"),
         ("versions = [true]", "models.m.versions", "version numbers"),
-        ('version_labels = { "a b" = 1 }', "models.m.version_labels", "word to version"),
-        ('version_labels = { stable = "1" }', "models.m.version_labels", "word to version"),
+        ('version_labels = { "a b" = 1 }', "models.m.version_labels", "from labels to version"),
+        ('version_labels = { stable = "1" }', "models.m.version_labels", "from labels to version"),
         ('serving_url = "other:8501"', "models.m.serving_url", "http://host:8501"),
         (
             'serving_url = "http://me:secret@h:1"',
@@ -102,7 +102,7 @@ def test_bad_key_is_named_with_file_and_what_is_allowed(text: str, key: str, all
         ("[servers]\n[models.m]", "only the table models"),
         ("[models.m", "not TOML"),
         ('[models.m]\nbase_path="a"\n[models.m]\nbase_path="b"', "not TOML"),
-        ('[models.m]\nbase_path="a"\n[models.M]\nbase_path="b"', "other than models.m"),
+        ('[models.m]\nbase_path="a"\n[models.M]\nbase_path="b"', "differs from models.m"),
     ],
 )
 def test_unusable_file_says_why(text: str, said: str) -> None:

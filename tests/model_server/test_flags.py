@@ -108,7 +108,7 @@ GOOD = ("--rest_api_port=8501", "--model_base_path=/m")
         ),
         (
             ("--model_base_path=/m",),
-            "--rest_api_port is 0; REST is all that this server speaks,"
+            "--rest_api_port is 0; this server has no other API than REST,"
             " so it needs a port from 1 to 65535.",
         ),
         (
@@ -120,8 +120,8 @@ GOOD = ("--rest_api_port=8501", "--model_base_path=/m")
                 *GOOD,
                 *(f"--tensorflow_{p}_parallelism=1" for p in ("session", "intra_op", "inter_op")),
             ),
-            "--tensorflow_session_parallelism excludes --tensorflow_intra_op_parallelism and"
-            " --tensorflow_inter_op_parallelism: it sets both.",
+            "--tensorflow_session_parallelism sets --tensorflow_intra_op_parallelism and"
+            " --tensorflow_inter_op_parallelism; they cannot be given together.",
         ),
     ],
 )

@@ -66,7 +66,7 @@ def test_the_port_opens_once_the_model_is_available(base: Path, log: Path) -> No
 
     assert (reply.status, reply.json) == (200, {"predictions": [2.5]})
     assert f"Exporting HTTP/REST API at:localhost:{process.port} ..." in text
-    assert "There is no gRPC here: nothing listens on --port=8500." in text
+    assert "This server has no gRPC: nothing listens on --port=8500." in text
     assert "Running gRPC ModelServer" not in text
 
 

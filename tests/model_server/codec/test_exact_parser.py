@@ -132,7 +132,7 @@ def test_values_are_counted(monkeypatch: pytest.MonkeyPatch, text: bytes, offset
     assert len(parse_json(text)) == 3
 
     monkeypatch.setattr(exact_parser, "MAX_VALUES", 3)
-    said = f"More than 3 values besides runs of numbers. at offset: {offset}$"
+    said = f"More than 3 values, not counting numbers in lists. at offset: {offset}$"
     with pytest.raises(InvalidArgument, match=said):
         parse_json(text)
 
