@@ -13,7 +13,7 @@ Json = dict[str, Any]
 def median(values: Sequence[float]) -> float:
     """Return the median, or raise ValueError without any value."""
     if not values:
-        raise ValueError("There is no median of nothing.")
+        raise ValueError("A median needs at least one value.")
     return statistics.median(values)
 
 

@@ -25,7 +25,7 @@ it: `yes`, `no`, or `setting` where the operator chooses. [performance.md](perfo
 summarises what pays.
 
 Percentages and shares of the limit were measured against the code without the lever: both versions
-ran side by side and were asked in turn. The number of rounds stands in brackets. Percentages
+were running and received the load in turns. The number of rounds is in brackets. Percentages
 without a noun are throughput. Absolute figures come from separate runs. *The limit* is decoding,
 resizing and inference in one process without HTTP
 ([benchmarks/README.md](../benchmarks/README.md)).

@@ -56,5 +56,5 @@ def held_mb(fixture: Fixture) -> float:
 def _step(runs: list[Json]) -> Json:
     keys = ("requests_per_s", "p50_ms", "p99_ms", "refused", "broken", "wrong")
     medians = {key: median([run[key] for run in runs]) for key in keys}
-    # Memory of the first round: later rounds start with the memory that 256 connections have left.
+    # Memory of the first round: the processes still hold memory of 256 connections in later ones.
     return medians | {"resident_mb": sum(runs[0]["resident_mb"].values()), "runs": runs}
