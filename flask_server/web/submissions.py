@@ -37,6 +37,8 @@ from flask_server.web.parameters import (
 )
 from model_catalog.errors import shown
 
+#: The bytes of ASCII text.
+_ASCII = bytes([*b"\t\r\n", *range(0x20, 0x7F)])
 _RAW = ("application/octet-stream", "")
 
 
@@ -137,12 +139,14 @@ def _image_of(field: Field) -> Upload:
 
 
 def _is_binary(data: bytes) -> bool:
-    return sniff(data) is not None or not _is_text(data)
-
-
-def _is_text(data: bytes) -> bool:
-    if data.isascii():
+    """Return whether the bytes are no text; a few odd bytes in base64 are a defect of the text."""
+    if sniff(data) is not None:
         return True
+    odd = len(data.translate(None, _ASCII))
+    return odd * 10 > len(data) and not _is_utf8(data)
+
+
+def _is_utf8(data: bytes) -> bool:
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -12,7 +12,7 @@ import pytest
 from flask import Request
 from werkzeug.test import EnvironBuilder
 
-from flask_server.errors import BodyTooLarge, InvalidJson, MissingImage
+from flask_server.errors import BodyTooLarge, InvalidBase64, InvalidJson, MissingImage
 from flask_server.web.parameters import PARAMETERS
 from flask_server.web.submissions import Submission, read_submission
 from tests.flask_server.conftest import b64, draw
@@ -56,6 +56,16 @@ def test_bytes_that_are_no_text_are_a_file_too() -> None:
     body = part('name="image"', b"\x00\xff\xfe") + b"--B--"
 
     assert submitted(body, MULTIPART).uploads == [b"\x00\xff\xfe"]
+
+
+@pytest.mark.parametrize("odd", [b"\xff", b"\0", "ж".encode()])
+def test_an_odd_byte_in_base64_is_a_defect_of_the_text(odd: bytes) -> None:
+    text = b64(PICTURES[0]).encode()
+    body = part('name="image"', text[:30] + odd + text[30:]) + b"--B--"
+
+    (upload,) = submitted(body, MULTIPART).uploads
+
+    assert isinstance(upload, InvalidBase64)
 
 
 @pytest.mark.parametrize("name", ["image", "image[]", "image[3]"])
