@@ -155,7 +155,7 @@ class InvalidParameter(BadRequest):
 
 
 class BodyTooLarge(BadRequest):
-    """The body has more bytes than `GATEWAY_MAX_BODY_BYTES`."""
+    """The body has more than `GATEWAY_MAX_BODY_BYTES`, or too many JSON values or form fields."""
 
     code = "body_too_large"
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
