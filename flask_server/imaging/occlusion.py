@@ -35,7 +35,7 @@ def occlude_cells(pixels: Pixels, grid: int) -> Iterator[Pixels]:
 
 
 def _fill(pixels: Pixels, grid: int) -> NDArray[np.float32]:
-    """Return the blurred and greyed image, of which the patches are parts."""
+    """Return the blurred and greyed image, from which the patches are cut."""
     height, width, channels = pixels.shape
     image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     radius = (_BLUR * width / grid, _BLUR * height / grid)

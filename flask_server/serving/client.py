@@ -168,7 +168,7 @@ class Serving:
     @contextmanager
     def _guarded(self, model: str, deadline: Deadline) -> Iterator[None]:
         """Refuse the call while the circuit is open, else report its outcome to the breaker."""
-        deadline.left()  # a request without time left is no failure of Serving
+        deadline.left()  # a request whose deadline has passed is not a failure of Serving
         if not self.breaker.allows():
             raise ServingUnavailable(
                 f"The model server of {model} did not answer the last calls; calls are refused"

@@ -61,7 +61,7 @@ class ModelWatch:
         return self._state or self.poll(deadline)
 
     def newest(self, deadline: Deadline) -> LiveModel:
-        """Return the newest available version, or raise the ServingFault of its absence."""
+        """Return the newest available version, or raise the ServingFault that explains why not."""
         state = self.state(deadline)
         if state.newest is None:
             raise state.problem or ModelNotReady(_not_ready(self.name, state.versions))
@@ -90,8 +90,8 @@ class ModelWatch:
         """Ask Serving for the versions now, and store and return the new state.
 
         Concurrent callers share one poll (single flight), so that none queues behind a slow Serving
-        more than once. Failures of Serving become part of the state; without a deadline nothing is
-        raised, with one a ServingTimeout where it passes before the poll begins.
+        more than once. Failures of Serving become part of the state. If a given deadline passes
+        before the poll begins, ServingTimeout is raised.
         """
         before = self._state
         with self._poll_lock(deadline):

@@ -64,7 +64,7 @@ class Models:
         return self._watch(name).state()
 
     def newest(self, name: str, deadline: Deadline) -> LiveModel:
-        """Return the newest available version, or raise the ServingFault of its absence."""
+        """Return the newest available version, or raise the ServingFault that explains why not."""
         return self._watch(name).newest(deadline)
 
     def pinned(self, name: str, version: int, deadline: Deadline) -> LiveModel:

@@ -76,7 +76,7 @@ class RequestBatcher:
 
         Raises what ``call`` raises, and ServingTimeout at the deadline.
         """
-        left = deadline.left()  # raises if there is no time, so it has to come before queueing
+        left = deadline.left()  # may raise ServingTimeout, so it comes before queueing
         request = _QueuedRequest(version, images)
         with self._lock:
             self._queue.append(request)

@@ -30,7 +30,7 @@ class InFlight:
         self._lock = threading.Lock()
 
     def enter(self) -> bool:
-        """Take a place; False when all are taken."""
+        """Take a slot; return False if all are taken."""
         with self._lock:
             if self.count >= self.limit:
                 return False
@@ -39,14 +39,14 @@ class InFlight:
         return True
 
     def leave(self) -> None:
-        """Give the place back."""
+        """Give the slot back."""
         with self._lock:
             self.count -= 1
             self._observe(-1)
 
 
 def admit(in_flight: InFlight) -> None:
-    """Take a place for a limited route and write that into the context, or raise Overloaded."""
+    """Take a slot for a limited route and write that into the context, or raise Overloaded."""
     context = request_context.current()
     if request.method == "OPTIONS" or not context.route.limited:
         return
@@ -59,7 +59,7 @@ def admit(in_flight: InFlight) -> None:
 
 
 def release(in_flight: InFlight) -> None:
-    """Give back the place of a request that has been admitted, as its context says."""
+    """Give back the slot of the request if its context says that it has one."""
     context = request_context.current_or_none()
     if context is not None and context.admitted:
         context.admitted = False

@@ -15,7 +15,7 @@ from werkzeug.wsgi import get_input_stream
 from flask_server.errors import BodyTooLarge
 
 _INPUT = "wsgi.input"
-_BROKEN = "The body stopped coming, or is malformed."
+_BROKEN = "The body is incomplete or malformed."
 
 
 class BoundedStream:

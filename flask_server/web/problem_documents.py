@@ -30,7 +30,7 @@ HEADERS = {
     HTTPStatus.SERVICE_UNAVAILABLE: "Retry-After",
 }
 
-#: Codes for what the web framework itself refuses; all else is a malformed request.
+#: Error codes of the statuses that Flask itself raises; any other status is a bad_request.
 _FRAMEWORK_CODES = {kind.status: kind.code for kind in kinds(FrameworkError)} | {
     # Werkzeug's own bounds: more than 1000 parts in one form.
     BodyTooLarge.status: BodyTooLarge.code
@@ -65,7 +65,7 @@ def answer_gateway_error(error: GatewayError) -> Response:
 
 
 def answer_http_error(error: HTTPException) -> Response:
-    """Answer what Flask refuses by itself, and defects of ours, in the same form."""
+    """Answer errors that Flask raises, and unexpected exceptions, as problem documents."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     code = _FRAMEWORK_CODES.get(status, MalformedRequest.code)
     request_id = request_context.current().request_id

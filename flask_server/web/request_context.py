@@ -55,7 +55,7 @@ class RequestContext:
     """The caller's own ``X-Request-ID`` if it is well-formed, else a new one."""
 
     stopwatch: Stopwatch
-    """Runs since the request was first seen."""
+    """Started with the context, by the first hook."""
 
     route: RouteTraits
     """How hooks treat the request, as its view says."""
@@ -64,7 +64,7 @@ class RequestContext:
     """Written by ``authentication``; None where no key is needed."""
 
     admitted: bool = False
-    """Written by ``admission``: whether the request holds one of the places for predictions."""
+    """Written by ``admission``: whether the request holds one of the slots for predictions."""
 
     version: int | None = None
     """Written by the views: the model version that answered."""

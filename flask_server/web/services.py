@@ -52,9 +52,9 @@ def gateway() -> Gateway:
 
 
 def ask(question: PredictRequest) -> PredictResponse:
-    """Put the question to the gateway, and note version and outcomes in the request context.
+    """Classify the images, and write version and error codes into the request context.
 
-    The deadline begins now, when the body has arrived.
+    The deadline starts here, because the body has arrived.
     """
     context = request_context.current()
     deadline = Deadline(gateway().settings.deadline_s)
@@ -67,7 +67,7 @@ def ask(question: PredictRequest) -> PredictResponse:
 
 
 def only(answer: PredictResponse) -> ImageResult:
-    """Return the result of a question with one picture, or raise its error."""
+    """Return the result of a request with one image, or raise its error."""
     (result,) = answer.results
     if isinstance(result, GatewayError):
         raise result

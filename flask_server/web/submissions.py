@@ -173,4 +173,4 @@ def _attempt(value: object, *, from_form: bool) -> Upload:
 
 def _check_count(count: int, max_images: int) -> None:
     if count > max_images:
-        raise TooManyImages(f"{count} images came; at most {max_images} per request are allowed.")
+        raise TooManyImages(f"The request has {count} images; at most {max_images} are allowed.")
