@@ -21,7 +21,7 @@ from orchestrator.shim import end_group
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 Probe = Callable[[], Problem | None]
-"""Returns None when the child is well, else what is missing."""
+"""Returns None if the child passes the probe, else the problem."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,10 @@ class ChildSpec:
     log: Path
 
     ready: Probe
-    """Called until it first finds no problem: the child can do all its work."""
+    """Readiness probe: called until it first finds no problem."""
 
     alive: Probe
-    """Called from then on: the child still answers."""
+    """Liveness probe: called once the child is ready, to find out whether it still answers."""
 
     grace_s: float = 30.0
     """Seconds between TERM and KILL."""
@@ -50,7 +50,7 @@ class ChildSpec:
     """Whether HUP makes the child replace its workers without losing a request."""
 
     check: Sequence[str] = ()
-    """Command whose exit code tells whether the child could start; without one, it could."""
+    """Command whose exit code tells whether the child could start; empty for no check."""
 
     url: str = ""
     """Root URL of the child, for the user."""

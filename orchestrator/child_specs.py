@@ -11,7 +11,7 @@ from orchestrator.serving_command import ServingCommand
 
 #: Added to the deadline, so that the gateway can answer its last requests before it is killed.
 _EXTRA_GRACE_S = 10
-#: A loaded server may be slow to answer a probe; this is as long as the supervisor's patience.
+#: A busy server may answer late; the timeout equals ``RestartPolicy.hang_timeout_s``.
 _PROBE_TIMEOUT_S = 30
 
 

@@ -21,7 +21,7 @@ _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - looked up, not bound
 
 @dataclass(frozen=True)
 class PortProblem(Problem):
-    """Why a child could not listen on a port, as a clause without subject."""
+    """Why a child could not listen on a port; the text continues "port 5000 on HOST …"."""
 
     pids: frozenset[int] = frozenset()
     """The processes that listen on it, as far as this user may see them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """Why something is not as it should be, as text for the user."""
+    """The reason why a probe or check did not pass, as text for the user."""
 
     text: str
 

@@ -98,7 +98,7 @@ def resolve(arguments: argparse.Namespace, run_dir: RunDir, root: Path) -> Resol
     """Combine options, environment and defaults; raise UsageError where they contradict."""
     if (arguments.serving == "none") != (arguments.serving_url is not None):
         raise UsageError(
-            "--serving none needs --serving-url http://HOST:PORT, and the other way round."
+            "--serving none and --serving-url http://HOST:PORT must be given together."
         )
     env = _environment(arguments, root)
     options = ResolvedOptions(

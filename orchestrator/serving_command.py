@@ -37,7 +37,7 @@ Which = Callable[[str], str | None]
 
 @dataclass(frozen=True, kw_only=True)
 class ServingOptions:
-    """What a Serving of any kind is configured with."""
+    """The options that configure Serving, whatever its kind."""
 
     rest_port: int
     grpc_port: int
@@ -67,14 +67,14 @@ class ServingCommand:
     """How to start Serving; ``argv`` is empty when none is started."""
 
     description: str
-    """Which Serving was chosen, for the user."""
+    """Text for the user that names the chosen kind of Serving."""
 
     argv: Sequence[str] = ()
     cleanup: Sequence[str] = ()
     """Command to run after Serving has ended."""
 
     warnings: Sequence[str] = ()
-    """What the user should know about this kind."""
+    """Warnings about this kind of Serving, printed at the start."""
 
 
 def resolve_kind(kind: str, which: Which = shutil.which) -> str:

@@ -91,7 +91,7 @@ class Supervisor:
         if (
             command.child != child.spec.name
             or self.stopping
-            or child.state is State.RELOADING  # it takes up the current configuration already
+            or child.state is State.RELOADING  # a reload reads the current configuration
         ):
             return None
         child.failures = 0
