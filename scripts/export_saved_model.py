@@ -147,7 +147,10 @@ def export_file(
         print(f"assumed: {'; '.join(assumed)}")
     own, scale = keras_models.own_scaling(model), spec.input.scale
     if own is not None and scale != "none":
-        print(f"warning: --scale {scale} comes on top of the model's own {own}; try --scale none")
+        print(
+            f"warning: --scale {scale} is applied in addition to the model's own {own};"
+            " try --scale none"
+        )
     if not replace:
         require_same_model(base_path, spec)
     if dtype == "bfloat16":

@@ -32,7 +32,7 @@ NUMBERED = "numbered"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpecOptions:
-    """Options of the user for one model; None means that the model itself decides."""
+    """Options of the user for one model; None means that the value is taken from the model."""
 
     size: tuple[int, int] | None = None
     """Height and width."""

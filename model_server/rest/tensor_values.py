@@ -151,7 +151,7 @@ def _is_stringlike(value: Json) -> bool:
 
 
 def _to_bytes(value: str | bytes | dict[str, str]) -> bytes:
-    if isinstance(value, bytes):  # image_bodies has decoded it
+    if isinstance(value, bytes):  # decoded by image_bodies
         return value
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")

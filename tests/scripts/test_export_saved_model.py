@@ -67,7 +67,9 @@ def test_a_scaling_on_top_of_the_models_own_is_warned_of(
 
     assert main(["--model", str(file), "--base-path", str(tmp_path / "m"), *option]) == 0
 
-    assert capsys.readouterr().out.count("warning: --scale unit comes on top of") == warned
+    assert (
+        capsys.readouterr().out.count("warning: --scale unit is applied in addition to") == warned
+    )
 
 
 def test_an_h5_file_does_too(tmp_path: Path) -> None:
