@@ -283,7 +283,7 @@ class ServingFault(GatewayError):
 
     @property
     def for_log(self) -> str:
-        """The sentence with the address of the model server, which callers are not told."""
+        """The message with the address of the model server, which callers do not get."""
         return str(self) if self.address is None else f"{self} [{self.address}]"
 
 

@@ -12,7 +12,7 @@ import orjson
 
 #: Most values in a document of a caller. Every label of the largest label set fits four times.
 MAX_VALUES = 100_000
-#: Most lists and objects inside each other; a request has two levels.
+#: Maximum nesting of lists and objects; a usual request has two levels.
 MAX_DEPTH = 32
 
 #: Every value but the first one of a document has one of these bytes before it.
@@ -20,11 +20,11 @@ _MARKS = b",[{"
 
 
 class TooManyValues(ValueError):
-    """The document has more values than are read."""
+    """The document has more values than are allowed."""
 
 
 class TooDeep(ValueError):
-    """The document has more lists and objects inside each other than are read."""
+    """The document nests lists and objects deeper than is allowed."""
 
 
 def read_json(body: bytes) -> Any:  # noqa: ANN401 (JSON)
@@ -62,7 +62,7 @@ def _too_deep() -> TooDeep:
 
 
 def _is_deeper(document: object, depth: int) -> bool:
-    """Return whether more lists and objects than ``depth`` are inside each other."""
+    """Return whether lists and objects are nested deeper than ``depth`` levels."""
     level = [document]
     for _ in range(depth):
         level = [item for value in level for item in _items(value)]

@@ -46,7 +46,7 @@ def score_counts(labels: Sequence[Label]) -> tuple[int, ...]:
 
 
 def labels_for(labels: tuple[Label, ...], scores: int) -> tuple[Label, ...]:
-    """Return the labels for a model with that many scores: the background first where it counts."""
+    """Return the labels for that many scores; those of 1,001 begin with ``background``."""
     has_background = scores == len(labels) + 1 and scores in score_counts(labels)
     return (BACKGROUND, *labels) if has_background else labels
 

@@ -62,7 +62,7 @@ def _of_tensor(tensor: keras.KerasTensor) -> str | None:
 
 
 def _keeps(operation: keras.Operation) -> bool:
-    """Tell whether the operation returns probabilities where it gets some."""
+    """Tell whether the operation returns probabilities if its input is probabilities."""
     if _kind(operation) == "Activation":
         return _stated(operation) == "none"
     return _kind(operation) in _KEEPING

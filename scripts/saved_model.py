@@ -88,7 +88,7 @@ def _classifier(
 
 
 def _of_both_classes(score: tf.Tensor, activation: str) -> tf.Tensor:
-    """Return the scores of two classes, of which the model has only that of the second."""
+    """Return the scores of two classes, from a model that returns only the second."""
     import tensorflow as tf
 
     # The softmax of 0 and a logit is the sigmoid of the logit, and the rest for the first class.

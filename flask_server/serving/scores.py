@@ -55,7 +55,7 @@ def _row(row: object, output: OutputSpec) -> Scores:
 
 
 def _of_both_classes(score: float, output: OutputSpec) -> Scores:
-    """Return the scores of two classes, of which the model has only that of the second."""
+    """Return the scores of two classes, from a model that returns only the second."""
     if output.activation == "none":
         # The softmax of these two logits is the sigmoid of the second and the rest.
         return np.array([0.0, score])

@@ -64,8 +64,8 @@ def image_input(signatures: Signatures) -> TensorInfo:
 def scores_output(signatures: Signatures, counts: Sequence[int]) -> ScoresOutput:
     """Return the output with the scores, or raise ServingError.
 
-    That is the only output with floats; of several, the one with as many values as the labels
-    allow, where ``counts`` has the likeliest number first.
+    That is the only output with floats. Of several, it is the one whose number of scores is in
+    ``counts``, the numbers that the labels fit; an earlier number takes precedence.
     """
     outputs = _tensors(signatures, "outputs")
     floats = [tensor for tensor in outputs if tensor.dtype in FLOATS]

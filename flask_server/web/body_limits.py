@@ -65,7 +65,7 @@ def bound_body(limit: int) -> None:
 
 
 def _transfer_codings() -> set[str]:
-    """Return the codings of the body; gunicorn undoes chunked, but hands on gzip as it came."""
+    """Return the codings of the body; gunicorn decodes chunked, but not gzip."""
     header = request.headers.get("Transfer-Encoding", "chunked")
     return {coding.strip().lower() for coding in header.split(",")}
 

@@ -1,7 +1,7 @@
 """Read the fields of URL-encoded and multipart forms in bounded time and memory.
 
-Every field keeps its bytes, whether it came with a file name or not: a multipart part needs none
-(RFC 7578, section 4.2), so its content decides what it is.
+Every field keeps its bytes, with or without a file name. RFC 7578 (section 4.2) requires no file
+name in a multipart part, so the content of a part decides whether it is an image or text.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Field:
 
     @property
     def text(self) -> str:
-        """The content as text; bytes that are none become U+FFFD."""
+        """The content as text; bytes that are not UTF-8 become U+FFFD."""
         return self.data.decode(self.charset, "replace")
 
 
@@ -147,7 +147,7 @@ def _multipart(body: bytes, delimiter: bytes) -> Iterator[Field]:
 
 
 def _delimiter_lines(body: bytes, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
-    """Yield begin, end and whether it is the last one of every line that is a delimiter.
+    """Yield the begin and end of each delimiter line, and whether it is the last one.
 
     The line end before a delimiter belongs to it.
     """
