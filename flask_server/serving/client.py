@@ -7,7 +7,7 @@ version or label is not loaded: the request can then be repeated with another ve
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import quote
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -34,15 +33,23 @@ from flask_server.errors import (
 )
 from flask_server.json_reader import read_json
 from flask_server.serving.breaker import Breaker
+from flask_server.serving.transport import (
+    ResponseTooLarge,
+    call_timeout,
+    connection_pool,
+    whole_body,
+)
+from model_catalog.models_file import BIGGEST_VERSION
 
 #: The state of a version that can be called.
 AVAILABLE = "AVAILABLE"
 
-#: Maximum seconds to wait for a connection.
-CONNECT_S = 2.0
-
-#: Bytes read at a time.
-_CHUNK = 64 * 1024
+#: Maximum bytes of a response with status or metadata.
+MAX_BYTES = 4 * 1024 * 1024
+#: Maximum bytes of an error response; a longer one counts as one without a message.
+MAX_ERROR_BYTES = 64 * 1024
+#: Maximum bytes of the response to a predict call that does not say how many it expects.
+MAX_PREDICT_BYTES = 16 * 1024 * 1024
 
 
 class BrokenConnection(ServingUnavailable):
@@ -63,6 +70,11 @@ _ERRORS: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
     ),
     (ReadTimeoutError, ServingTimeout, "The model server of {model} did not answer in time."),
     (ProtocolError, BrokenConnection, "The connection to the model server of {model} broke."),
+    (
+        ResponseTooLarge,
+        ServingError,
+        "The model server of {model} sent more bytes than the call allows.",
+    ),
     (HTTPError, ServingError, "The model server of {model} sent an invalid HTTP response."),
 )
 _STATUS_ERRORS: dict[int, type[ServingFault]] = {
@@ -87,36 +99,13 @@ class _HttpResponse:
     body: bytes
 
 
-class _Connection(HTTPConnection):
-    def connect(self) -> None:
-        _connect(self, super().connect)
-
-
-class _SecureConnection(HTTPSConnection):
-    def connect(self) -> None:
-        _connect(self, super().connect)
-
-
-def _connect(connection: HTTPConnection, connect: Callable[[], None]) -> None:
-    """Limit the time for connecting to ``CONNECT_S``, and not the time for sending the body.
-
-    urllib3 has no timeout for sending: it would apply the one for connecting to both.
-    """
-    left = connection.timeout
-    connection.timeout = min(left or CONNECT_S, CONNECT_S)
-    connect()
-    connection.timeout = left
-    connection.sock.settimeout(left)
-
-
 class Serving:
     """One TensorFlow Serving server and the connections to it."""
 
     def __init__(self, root: str, *, connections: int = 32) -> None:
         self.root = root
         self.breaker = Breaker()
-        self._pool = urllib3.connection_from_url(root, maxsize=connections, retries=False)
-        self._pool.ConnectionCls = _SecureConnection if root.startswith("https:") else _Connection
+        self._pool = connection_pool(root, connections)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -136,7 +125,7 @@ class Serving:
         with self._guarded(model, deadline):
             document = self._call(model, "GET", path, None, deadline)
         try:
-            return int(document["model_spec"]["version"])
+            return _version(document["model_spec"]["version"])
         except (KeyError, TypeError, ValueError) as error:
             raise self._unexpected(model, "metadata") from error
 
@@ -145,21 +134,32 @@ class Serving:
         with self._guarded(model, deadline):
             document = self._call(model, "GET", f"{_path(model, version)}/metadata", None, deadline)
         try:
-            return dict(document["metadata"]["signature_def"]["signature_def"])
+            signatures = document["metadata"]["signature_def"]["signature_def"]
+            if not isinstance(signatures, dict):
+                raise TypeError("the signatures are no object")
+            return signatures
         except (KeyError, TypeError, ValueError) as error:
             raise self._unexpected(model, "metadata") from error
 
-    def predict(self, model: str, version: int, body: bytes, deadline: Deadline) -> object:
+    def predict(
+        self,
+        model: str,
+        version: int,
+        body: bytes,
+        deadline: Deadline,
+        max_bytes: int = MAX_PREDICT_BYTES,
+    ) -> object:
         """Send a predict call in row format and return ``predictions`` of its response.
 
-        Predict calls are idempotent, so the call is repeated once if the connection breaks.
+        Predict calls are idempotent, so the call is repeated once if the connection breaks. A
+        response of more than ``max_bytes`` is a ServingError.
         """
         path = f"{_path(model, version)}:predict"
         with self._guarded(model, deadline):
             try:
-                document = self._call(model, "POST", path, body, deadline)
+                document = self._call(model, "POST", path, body, deadline, max_bytes)
             except BrokenConnection:
-                document = self._call(model, "POST", path, body, deadline)
+                document = self._call(model, "POST", path, body, deadline, max_bytes)
         try:
             return document["predictions"]
         except (KeyError, TypeError) as error:
@@ -186,9 +186,15 @@ class Serving:
         self.breaker.succeeded()
 
     def _call(
-        self, model: str, method: str, path: str, body: bytes | None, deadline: Deadline
+        self,
+        model: str,
+        method: str,
+        path: str,
+        body: bytes | None,
+        deadline: Deadline,
+        max_bytes: int = MAX_BYTES,
     ) -> Any:  # noqa: ANN401 (JSON)
-        response = self._exchange(model, method, path, body, deadline)
+        response = self._exchange(model, method, path, body, deadline, max_bytes)
         if response.status != HTTPStatus.OK:
             raise self._error_of(model, response)
         try:
@@ -198,7 +204,13 @@ class Serving:
             raise ServingError(text, address=self.root) from error
 
     def _exchange(
-        self, model: str, method: str, path: str, body: bytes | None, deadline: Deadline
+        self,
+        model: str,
+        method: str,
+        path: str,
+        body: bytes | None,
+        deadline: Deadline,
+        max_bytes: int,
     ) -> _HttpResponse:
         left = deadline.left()
         with self._translated_errors(model):
@@ -207,12 +219,12 @@ class Serving:
                 path,
                 body=body,
                 headers={"Content-Type": "application/json"} if body else None,
-                timeout=urllib3.Timeout(connect=left, read=left),
+                timeout=call_timeout(left),
                 redirect=False,
                 preload_content=False,
             )
             try:
-                return _HttpResponse(response.status, _whole_body(response, deadline))
+                return _HttpResponse(response.status, _body(response, max_bytes))
             except BaseException:
                 # A half-read connection must not be used again.
                 response.close()
@@ -247,16 +259,15 @@ class Serving:
         )
 
 
-def _whole_body(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> bytes:
-    """Read the body before the deadline, even if it arrives byte by byte."""
-    parts = []
-    while part := response.read1(_CHUNK):
-        parts.append(part)
-        left = deadline.left()
-        connection: Any = response.connection
-        if connection is not None and connection.sock is not None:
-            connection.sock.settimeout(left)
-    return b"".join(parts)
+def _body(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
+    """Return the body; of an error, the status matters more than a body that is too large."""
+    if response.status == HTTPStatus.OK:
+        return whole_body(response, max_bytes)
+    try:
+        return whole_body(response, MAX_ERROR_BYTES)
+    except ResponseTooLarge:
+        response.close()
+        return b""
 
 
 def _path(model: str, version: int | None = None) -> str:
@@ -265,13 +276,25 @@ def _path(model: str, version: int | None = None) -> str:
 
 
 def _version_status(entry: Mapping[str, Any]) -> VersionStatus:
-    return VersionStatus(int(entry["version"]), entry["state"], entry["status"]["error_message"])
+    state, message = entry["state"], entry["status"]["error_message"]
+    if not isinstance(state, str) or not isinstance(message, str):
+        raise TypeError("the state and its message are no strings")
+    return VersionStatus(_version(entry["version"]), state, message)
+
+
+def _version(value: object) -> int:
+    """Return a version number, which Serving writes as a string."""
+    if not isinstance(value, str | int) or not 0 <= int(value) <= BIGGEST_VERSION:
+        raise ValueError("no version number")
+    return int(value)
 
 
 def _error_text(response: _HttpResponse) -> str:
     """Return Serving's error message, shortened to 300 characters."""
     try:
-        text = str(json.loads(response.body)["error"])
+        # Messages may quote bytes that are not UTF-8, and lone surrogates that cannot be written.
+        document = json.loads(response.body.decode(errors="replace"))
+        text = str(document["error"]).encode(errors="replace").decode()
     except (ValueError, KeyError, TypeError, RecursionError):
         text = "no error message"
     return text[:300]

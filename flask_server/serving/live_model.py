@@ -22,12 +22,18 @@ from flask_server.serving.signatures import (
     declared_input,
     image_input,
     is_our_export,
+    max_row_bytes,
     scores_output,
 )
 from model_catalog.errors import SpecError
 from model_catalog.labels import labels_for, numbered_labels, score_counts
 from model_catalog.models_file import ModelEntry
 from model_catalog.spec import Label, ModelSpec, OutputSpec, input_from_dict
+
+#: Bytes of a predict response that are no scores: names, brackets and white space.
+FRAME_BYTES = 64 * 1024
+#: Maximum bytes of the response to any predict call, whatever its model declares.
+MAX_SCORES_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,9 @@ class LiveModel:
 
     output: str | None
     """Name of the output with the scores; None if the signature has only one output."""
+
+    row_bytes: int
+    """Maximum bytes of the response to a predict call, per image."""
 
     serving: Serving
 
@@ -63,7 +72,9 @@ class LiveModel:
         return self.batcher.predict(self.version, images, self._predict, deadline)
 
     def _predict(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
-        rows = self.serving.predict(self.name, self.version, self.encode(images), deadline)
+        max_bytes = min(FRAME_BYTES + len(images) * self.row_bytes, MAX_SCORES_BYTES)
+        body = self.encode(images)
+        rows = self.serving.predict(self.name, self.version, body, deadline, max_bytes)
         return read_scores(rows, count=len(images), output=self.spec.output, name=self.output)
 
 
@@ -79,9 +90,17 @@ def read_live_model(
         spec = _spec_of_export(entry.name, rows)
     else:
         output, spec = _spec_of_foreign(entry, signatures)
-    encode = choose_encoder(signatures, spec.input)
-    # In a foreign graph, the scores of one image may depend on the others in its batch.
-    return LiveModel(entry.name, version, spec, encode, output, serving, batcher if ours else None)
+    return LiveModel(
+        name=entry.name,
+        version=version,
+        spec=spec,
+        encode=choose_encoder(signatures, spec.input),
+        output=output,
+        row_bytes=max_row_bytes(signatures, output, spec.output.classes),
+        serving=serving,
+        # In a foreign graph, the scores of one image may depend on the others in its batch.
+        batcher=batcher if ours else None,
+    )
 
 
 def _spec_of_export(name: str, rows: object) -> ModelSpec:

@@ -37,7 +37,7 @@ def _output_of(row: object, output: str) -> object:
 def _row(row: object, output: OutputSpec) -> Scores:
     try:
         scores: Scores = np.asarray(row, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ServingError(
             "A prediction in Serving's response is not a list of numbers."
         ) from error

@@ -6,6 +6,7 @@ and what is needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,10 @@ Signatures = Mapping[str, Any]
 DEFAULT = "serving_default"
 
 FLOATS = ("DT_FLOAT", "DT_DOUBLE")
+
+#: Maximum bytes of a number, a text and an output of unknown size, with white space and commas.
+_NUMBER_BYTES, _TEXT_BYTES, _OPEN_BYTES = 64, 1024, 1024 * 1024
+
 _COLORS = {count: color for color, count in CHANNELS.items()}
 
 
@@ -90,6 +95,24 @@ def _declared_scores(shape: tuple[int, ...]) -> int | None:
     return shape[-1] if shape[-1] > 0 else None
 
 
+def max_row_bytes(signatures: Signatures, output: str | None, classes: int) -> int:
+    """Return the maximum bytes of one image's row in the response to a predict call.
+
+    If the signature has only one output (``output`` is None), that are its scores. Otherwise the
+    row has all outputs, of which some may leave their size open.
+    """
+    if output is None:
+        return classes * _NUMBER_BYTES
+    return sum(_output_bytes(tensor) for tensor in _tensors(signatures, "outputs"))
+
+
+def _output_bytes(tensor: TensorInfo) -> int:
+    sizes = tensor.shape[1:]
+    if not tensor.shape or any(size < 0 for size in sizes):
+        return _OPEN_BYTES
+    return math.prod(sizes) * (_TEXT_BYTES if tensor.dtype == "DT_STRING" else _NUMBER_BYTES)
+
+
 def declared_input(tensor: TensorInfo) -> dict[str, Any]:
     """Return the fields height, width and color of a spec that the input's shape declares."""
     if len(tensor.shape) != 4:
@@ -113,7 +136,7 @@ def _tensors(signatures: Signatures, side: str) -> list[TensorInfo]:
     try:
         tensors = signatures[DEFAULT].get(side, {})
         return [_tensor(name, info) for name, info in tensors.items()]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ServingError(f"The {side} of the {DEFAULT} signature cannot be read.") from error
 
 

@@ -89,13 +89,15 @@ def _picture(item: Any) -> np.ndarray[Any, Any]:
 
 
 class StubServing:
-    """The server; ``models`` is what it serves, set answers overrule predict and metadata."""
+    """The server; ``models`` is what it serves, set answers overrule its own."""
 
     def __init__(self) -> None:
         self.models: dict[str, dict[int, Servable]] = {"toy": {1: Servable()}}
         self.labels: dict[str, int] = {}
         self.answer: tuple[int, Any] | None = None
         self.metadata_answer: tuple[int, Any] | None = None
+        self.status_answer: tuple[int, Any] | None = None
+        self.describe_answer: tuple[int, Any] | None = None
         self.breaks = 0
         self.halves = 0
         self.drip_s = 0.0
@@ -172,6 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
         versions = self.stub.models.get(name)
         if versions is None:
             return self._say(404, {"error": f"Could not find any versions of model {name}"})
+        if not rest and self.stub.status_answer is not None:
+            return self._say(*self.stub.status_answer)
         if not rest:
             return self._say(
                 200, {"model_version_status": [_status(v, s) for v, s in versions.items()]}
@@ -199,6 +203,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if body.get("signature_name") == "describe":
+            if self.stub.describe_answer is not None:
+                return self._say(*self.stub.describe_answer)
             return self._predict(body)
         self.stub.predicts.append(body | {"path": self.path})
         self.stub.before_predict()

@@ -129,6 +129,7 @@ def test_label_of_another_model_is_refused() -> None:
         pytest.param([[1, float("nan"), 3]], id="not a number"),
         pytest.param([[1, float("inf"), 3]], id="infinite"),
         pytest.param([None], id="null"),
+        pytest.param([[1, 10**400, 3]], id="400 digits"),
     ],
 )
 def test_nonsense_from_serving_is_told(rows: object) -> None:

@@ -271,7 +271,7 @@ MEGABYTES = bytes(16 * 1024 * 1024)
 def test_serving_may_take_the_body_until_the_deadline(
     seconds: float, outcome: AbstractContextManager[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_server.serving.client.CONNECT_S", 0.1)
+    monkeypatch.setattr("flask_server.serving.transport.CONNECT_S", 0.1)
     with listening(ThreadingTCPServer(("127.0.0.1", 0), SlowReader)) as url:
         serving = Serving(url)
         with outcome:

@@ -1,0 +1,117 @@
+"""HTTP connections to Serving whose responses are bounded in time and in bytes.
+
+The timeouts of ``urllib3`` and ``http.client`` apply to a single read. A server that sends one byte
+at a time, in the headers or in the body, would be read for ever. Here the read timeout of a call
+covers its whole response.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from collections.abc import Callable
+from http.client import HTTPResponse
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+
+#: Maximum seconds to wait for a connection.
+CONNECT_S = 2.0
+
+#: Bytes read at a time.
+_CHUNK = 64 * 1024
+
+
+class ResponseTooLarge(HTTPError):
+    """The body of a response has more bytes than the call allows."""
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads from a socket; the socket's timeout covers all reads together."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        # The socket stays open until this file is closed, as with any other response.
+        self._file = sock.makefile("rb", buffering=0)
+        timeout = sock.gettimeout()
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 (writable buffer)
+        if self._end is not None:
+            left = self._end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the response did not end in time")
+            self._sock.settimeout(left)
+        return self._sock.recv_into(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _TimedResponse(HTTPResponse):
+    """A response whose status line, headers and body arrive within one timeout."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_TimedReader(sock))
+
+
+class _Connection(HTTPConnection):
+    response_class = _TimedResponse
+
+    def connect(self) -> None:
+        _connect(self, super().connect)
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _TimedResponse
+
+    def connect(self) -> None:
+        _connect(self, super().connect)
+
+
+def _connect(connection: HTTPConnection, connect: Callable[[], None]) -> None:
+    """Limit the time for connecting to ``CONNECT_S``, and not the time for sending the body.
+
+    urllib3 has no timeout for sending: it would apply the one for connecting to both.
+    """
+    start, left = time.monotonic(), connection.timeout
+    connection.timeout = min(left or CONNECT_S, CONNECT_S)
+    connect()
+    if left is not None:
+        # Not zero, which would make the socket non-blocking.
+        left = max(left - (time.monotonic() - start), 0.001)
+    connection.timeout = left
+    connection.sock.settimeout(left)
+
+
+def connection_pool(root: str, connections: int) -> urllib3.HTTPConnectionPool:
+    """Return the pool of connections to one server; further ones are closed after their call."""
+    pool = urllib3.connection_from_url(root, maxsize=connections, retries=False)
+    pool.ConnectionCls = _SecureConnection if root.startswith("https:") else _Connection
+    return pool
+
+
+def call_timeout(seconds: float) -> urllib3.Timeout:
+    """Return the timeout of a call whose connecting, sending and response share these seconds."""
+    return urllib3.Timeout(total=seconds, connect=seconds, read=seconds)
+
+
+def whole_body(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
+    """Return the decompressed body, or raise ResponseTooLarge for more than ``max_bytes``."""
+    parts, size = [], 0
+    # Decompressed bytes are counted: urllib3 decompresses no more than a chunk at a time.
+    while part := response.read1(_CHUNK):
+        size += len(part)
+        if size > max_bytes:
+            raise ResponseTooLarge(f"more than {max_bytes} bytes")
+        parts.append(part)
+    return b"".join(parts)
