@@ -22,9 +22,11 @@ from flask_server.imaging.preprocessing import Pixels, scale
 from flask_server.serving.signatures import (
     FLOATS,
     Signatures,
+    TensorInfo,
     image_input,
     is_channels_first,
     is_our_export,
+    shorten,
 )
 from model_catalog.spec import InputSpec
 
@@ -48,6 +50,7 @@ def choose_encoder(signatures: Signatures, spec: InputSpec) -> Encoder:
     if is_our_export(signatures):
         return encode_raw
     tensor = image_input(signatures)
+    _check_shape(tensor, spec)
     arrange = _arrangement(tensor.shape, spec)
     if tensor.dtype == "DT_STRING":
         return encode_files
@@ -57,8 +60,42 @@ def choose_encoder(signatures: Signatures, spec: InputSpec) -> Encoder:
         return lambda images: _rows([arrange(_rounded(p, spec.scale)) for p in images])
     supported = ", ".join(("DT_STRING", *_INTEGERS, *FLOATS))
     raise ServingError(
-        f"The model's input {tensor.name} is {tensor.dtype}; supported are {supported}."
+        f"The model's input {tensor} is {shorten(tensor.dtype)}; supported are {supported}."
     )
+
+
+def _check_shape(tensor: TensorInfo, spec: InputSpec) -> None:
+    """Raise ServingError if images of this spec do not have the shape that the input declares."""
+    if not tensor.shape:
+        return
+    batch, *declared = tensor.shape
+    if batch not in (-1, 1):
+        raise ServingError(
+            f"The model's input {tensor} takes exactly {batch} images at a time; needed is any"
+            " number (-1), or 1."
+        )
+    sent = () if tensor.dtype == "DT_STRING" else _sent_shape(tensor.shape, spec)
+    fits = len(sent) == len(declared) and all(
+        size in (-1, length) for size, length in zip(declared, sent, strict=True)
+    )
+    if not fits:
+        size = f"{spec.color} images of {spec.height} x {spec.width} pixels"
+        images = "image files" if tensor.dtype == "DT_STRING" else size
+        raise ServingError(
+            f"The model's input {tensor} cannot take {images}, which are sent in the shape"
+            f" {[-1, *sent]}."
+        )
+
+
+def _sent_shape(shape: tuple[int, ...], spec: InputSpec) -> tuple[int, ...]:
+    """Return the shape of one image as ``_arrangement`` arranges it."""
+    if is_channels_first(shape):
+        return spec.channels, spec.height, spec.width
+    if len(shape) == 3 and spec.channels == 1:
+        return spec.height, spec.width
+    if len(shape) == 2:
+        return (spec.height * spec.width * spec.channels,)
+    return spec.height, spec.width, spec.channels
 
 
 def encode_raw(images: Sequence[Pixels]) -> bytes:
@@ -87,11 +124,8 @@ def _arrangement(shape: tuple[int, ...], spec: InputSpec) -> Callable[[NDArray[A
     """Return the function from [height, width, channels] to the declared shape of one image."""
     if is_channels_first(shape):
         return lambda array: array.transpose(2, 0, 1)
-    if len(shape) == 3 and spec.channels == 1:
-        return lambda array: array[..., 0]
-    if len(shape) == 2:
-        return lambda array: array.reshape(-1)
-    return lambda array: array
+    sent = _sent_shape(shape, spec)
+    return lambda array: array.reshape(sent)
 
 
 def _rounded(pixels: Pixels, mode: str) -> NDArray[np.float64]:

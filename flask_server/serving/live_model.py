@@ -19,6 +19,7 @@ from flask_server.serving.scores import Scores, read_scores
 from flask_server.serving.signatures import (
     ScoresOutput,
     Signatures,
+    check_export,
     declared_input,
     image_input,
     is_our_export,
@@ -48,6 +49,9 @@ class LiveModel:
     output: str | None
     """Name of the output with the scores; None if the signature has only one output."""
 
+    one_by_one: bool
+    """Whether the graph takes exactly one image per call."""
+
     row_bytes: int
     """Maximum bytes of the response to a predict call, per image."""
 
@@ -72,6 +76,11 @@ class LiveModel:
         return self.batcher.predict(self.version, images, self._predict, deadline)
 
     def _predict(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
+        size = 1 if self.one_by_one else len(images)
+        calls = [images[start : start + size] for start in range(0, len(images), size)]
+        return [row for call in calls for row in self._call(call, deadline)]
+
+    def _call(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
         max_bytes = min(FRAME_BYTES + len(images) * self.row_bytes, MAX_SCORES_BYTES)
         body = self.encode(images)
         rows = self.serving.predict(self.name, self.version, body, deadline, max_bytes)
@@ -88,6 +97,7 @@ def read_live_model(
     if ours:
         rows = serving.predict(entry.name, version, describe_request(), deadline)
         spec = _spec_of_export(entry.name, rows)
+        check_export(signatures, spec.output.classes)
     else:
         output, spec = _spec_of_foreign(entry, signatures)
     return LiveModel(
@@ -96,6 +106,7 @@ def read_live_model(
         spec=spec,
         encode=choose_encoder(signatures, spec.input),
         output=output,
+        one_by_one=not ours and image_input(signatures).shape[:1] == (1,),
         row_bytes=max_row_bytes(signatures, output, spec.output.classes),
         serving=serving,
         # In a foreign graph, the scores of one image may depend on the others in its batch.
@@ -117,6 +128,7 @@ def _spec_of_export(name: str, rows: object) -> ModelSpec:
 
 def _spec_of_foreign(entry: ModelEntry, signatures: Signatures) -> tuple[str | None, ModelSpec]:
     """Return name of the scores output, and spec; the models file overrules the signature."""
+    tensor = image_input(signatures)
     counts = score_counts(entry.labels) if entry.labels else ()
     output = scores_output(signatures, counts)
     labels = _labels(entry, output)
@@ -127,8 +139,14 @@ def _spec_of_foreign(entry: ModelEntry, signatures: Signatures) -> tuple[str | N
             f"its {missing}. Needed are input = {{ scale = … }} and, unless the signature declares "
             "the number of classes, labels."
         )
+    fields = declared_input(tensor, entry.input)
+    missing = " and ".join(f"input.{side}" for side in ("height", "width") if side not in fields)
+    if missing:
+        raise ServingError(
+            f"The model's input {tensor} does not declare the size of an image; the models file"
+            f" needs {missing} for model {entry.name}."
+        )
     try:
-        fields = declared_input(image_input(signatures)) | dict(entry.input)
         spec = ModelSpec(
             name=entry.name,
             input=input_from_dict(fields),
@@ -148,8 +166,17 @@ def _labels(entry: ModelEntry, output: ScoresOutput) -> tuple[Label, ...] | None
     if scores is None:
         return entry.labels
     if scores not in score_counts(entry.labels):
-        raise ServingError(
-            f"The models file has {len(entry.labels)} labels for model {entry.name}, whose "
-            f"signature declares {scores} scores."
-        )
+        raise ServingError(_other_labels(entry.name, len(entry.labels), scores))
     return labels_for(entry.labels, scores)
+
+
+def _other_labels(name: str, labels: int, scores: int) -> str:
+    """Return the text that tells how many labels the declared scores need."""
+    listed = "1 label" if labels == 1 else f"{labels} labels"
+    declared = "1 score" if scores == 1 else f"{scores} scores"
+    text = f"The models file has {listed} for model {name}, whose signature declares {declared}."
+    if scores == 1:
+        return f"{text} A single score needs its label, or two labels of which it is the second's."
+    if scores == labels + 1:
+        return f"{text} If the first score is for the background, it needs a label as well."
+    return f"{text} Both numbers must be the same."

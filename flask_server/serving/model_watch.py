@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ModelNotReady, ServingFault, UnknownVersion
@@ -33,10 +33,22 @@ class ModelState:
 
     versions: tuple[VersionStatus, ...] = ()
     newest: LiveModel | None = None
-    """The newest available version; after a failed poll the one from before."""
+    """The newest usable version; after a failed poll the one from before."""
 
     problem: ServingFault | None = None
     """Why the last poll failed."""
+
+    unusable: Mapping[int, ServingFault] = field(default_factory=dict)
+    """Why versions that Serving has available cannot be used, by their number."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about newer versions that cannot be used instead of the newest usable one."""
+        if self.newest is None:
+            return ()
+        return tuple(
+            f"Version {version} cannot be used: {error}" for version, error in self.unusable.items()
+        )
 
     @property
     def ready(self) -> bool:
@@ -61,11 +73,19 @@ class ModelWatch:
         return self._state or self.poll(deadline)
 
     def newest(self, deadline: Deadline) -> LiveModel:
-        """Return the newest available version, or raise the ServingFault that explains why not."""
+        """Return the newest usable version, or raise the ServingFault that explains why not."""
         state = self.state(deadline)
         if state.newest is None:
-            raise state.problem or ModelNotReady(_not_ready(self.name, state.versions))
+            raise self._fault_of(state)
         return state.newest
+
+    def fault(self) -> ServingFault | None:
+        """Return why the model is not ready, or None if it is."""
+        state = self.state()
+        return None if state.ready else self._fault_of(state)
+
+    def _fault_of(self, state: ModelState) -> ServingFault:
+        return state.problem or ModelNotReady(_not_ready(self.name, state.versions))
 
     def pinned(self, version: int, deadline: Deadline) -> LiveModel:
         """Return the version with this number, or raise UnknownVersion."""
@@ -118,28 +138,44 @@ class ModelWatch:
             self._polling.release()
 
     def _query(self, deadline: Deadline) -> ModelState:
-        for _ in range(POLL_ATTEMPTS):
+        for _ in range(POLL_ATTEMPTS - 1):
             try:
                 return self._query_once(deadline)
             except ServableGone:
                 continue
-        return ModelState()
+        return self._query_once(deadline, allow_gone=True)
 
-    def _query_once(self, deadline: Deadline) -> ModelState:
-        """Return Serving's state, or raise ServableGone if the newest version is unloaded."""
+    def _query_once(self, deadline: Deadline, *, allow_gone: bool = False) -> ModelState:
+        """Return Serving's state, or raise ServableGone if a version is unloaded meanwhile.
+
+        With ``allow_gone`` such a version counts as one that cannot be used.
+        """
         try:
             versions = tuple(self.serving.status(self.name, deadline))
         except ServableGone:
             versions = ()
         except ServingFault as error:
             return self._unreachable(error)
-        available = [status.version for status in versions if status.state == AVAILABLE]
+        available = sorted({v.version for v in versions if v.state == AVAILABLE}, reverse=True)
         self._keep_only(available)
-        try:
-            newest = self._live_model(max(available), deadline) if available else None
-        except ServingFault as error:
-            return ModelState(versions, problem=error)
-        return ModelState(versions, newest)
+        unusable: dict[int, ServingFault] = {}
+        for version in available:
+            # A version that takes long to describe leaves time for the older ones.
+            share = 1 if version == available[-1] else 0.5
+            try:
+                live = self._live_model(version, deadline.within(deadline.left() * share))
+            except ServingFault as error:
+                unusable[version] = error
+            except ServableGone as error:
+                if not allow_gone:
+                    raise
+                unusable[version] = ModelNotReady(
+                    f"The model server of {self.name} does not find the version: {error}"
+                )
+            else:
+                return ModelState(_explained(versions, unusable), live, unusable=unusable)
+        problem = unusable[available[0]] if available else None
+        return ModelState(_explained(versions, unusable), problem=problem, unusable=unusable)
 
     def _unreachable(self, problem: ServingFault) -> ModelState:
         """Keep the last known version, since a busy Serving may still predict.
@@ -148,7 +184,7 @@ class ModelWatch:
         """
         self._keep_only(())
         before = self._state or ModelState()
-        return ModelState(before.versions, before.newest, problem)
+        return ModelState(before.versions, before.newest, problem, before.unusable)
 
     def _live_model(self, version: int, deadline: Deadline) -> LiveModel:
         live = self._live_models.get(version)
@@ -166,14 +202,33 @@ class ModelWatch:
 def _log_change(name: str, before: ModelState | None, after: ModelState) -> None:
     """Log each change once."""
     if before is None or _summary(before) != _summary(after):
-        level = logging.INFO if after.ready else logging.WARNING
+        level = logging.INFO if after.ready and not after.unusable else logging.WARNING
         log.log(level, "model %s: %s", name, _summary(after))
 
 
 def _summary(state: ModelState) -> str:
     if state.problem is not None:
         return f"{state.problem.code}: {state.problem.for_log}"
-    return f"version {state.newest.version} is live" if state.newest else "no available version"
+    if state.newest is None:
+        return "no available version"
+    live = f"version {state.newest.version} is live"
+    reasons = (
+        f"Version {version} cannot be used: {error.for_log}"
+        for version, error in state.unusable.items()
+    )
+    return ". ".join(filter(None, [live, " ".join(reasons)]))
+
+
+def _explained(
+    versions: Iterable[VersionStatus], unusable: Mapping[int, ServingFault]
+) -> tuple[VersionStatus, ...]:
+    """Return the states of the versions with the reasons why available ones cannot be used."""
+    return tuple(
+        replace(status, error=str(unusable[status.version]))
+        if status.state == AVAILABLE and status.version in unusable
+        else status
+        for status in versions
+    )
 
 
 def _not_ready(name: str, versions: tuple[VersionStatus, ...]) -> str:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from flask_server.deadline import Deadline
-from flask_server.errors import UnknownModel
+from flask_server.errors import ServingFault, UnknownModel
 from flask_server.serving.client import Serving
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.model_watch import ModelState, ModelWatch
@@ -62,6 +62,10 @@ class Models:
     def state(self, name: str) -> ModelState:
         """Return the result of the model's last poll; the first call polls."""
         return self._watch(name).state()
+
+    def fault(self, name: str) -> ServingFault | None:
+        """Return why the model is not ready, or None if it is."""
+        return self._watch(name).fault()
 
     def newest(self, name: str, deadline: Deadline) -> LiveModel:
         """Return the newest available version, or raise the ServingFault that explains why not."""

@@ -25,7 +25,8 @@ def ready() -> Response:
     models = gateway().models
     wanted = request.args.get("model")
     names = (wanted,) if wanted is not None else models.names
-    missing = [name for name in names if not models.state(name).ready]
+    missing = {name: fault for name in names if (fault := models.fault(name))}
     if missing:
-        raise ModelNotReady(f"Not ready: {', '.join(missing)}.")
+        reasons = " ".join(f"{name}: {fault}" for name, fault in missing.items())
+        raise ModelNotReady(f"Not ready: {', '.join(missing)}. {reasons}")
     return jsonify(status="ready", models=list(names))

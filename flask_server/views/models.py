@@ -47,7 +47,7 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
         # Without spec.to_dict(), which copies every label.
         summary |= {"trained": spec.trained, "input": asdict(spec.input)}
         summary |= {"output": asdict(spec.output), "source": spec.source}
-        summary["warnings"] = list(state.newest.warnings)
+        summary["warnings"] = [*state.newest.warnings, *state.warnings]
     if state.problem:
         # Without the request id, so that the ETag stays the same as long as the problem lasts.
         summary["error"] = {k: v for k, v in problem(state.problem).items() if k != "request_id"}

@@ -53,8 +53,12 @@ class Servable:
     shape: tuple[int, ...] = (-1, 4, 4, 3)
     outputs: dict[str, tuple[str, int]] = field(default_factory=lambda: {"y": ("DT_FLOAT", 3)})
     state: str = "AVAILABLE"
+    declared: dict[str, Any] | None = None
+    """The signatures to show instead of the usual ones."""
 
     def signatures(self) -> dict[str, Any]:
+        if self.declared is not None:
+            return self.declared
         default = {
             "inputs": {"x": tensor(self.dtype, self.shape)},
             "outputs": {k: tensor(dtype, (-1, n)) for k, (dtype, n) in self.outputs.items()},
@@ -103,6 +107,7 @@ class StubServing:
         self.drip_s = 0.0
         self.delay_s = 0.0
         self.get_delay_s = 0.0
+        self.metadata_delays_s: dict[int, float] = {}
         self.predicts: list[dict[str, Any]] = []
         self.before_predict: Callable[[], object] = lambda: None
         self.server = self._listen(0)
@@ -190,6 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._say(
                 404, {"error": f"Servable not found for request: Specific({name}, {number})"}
             )
+        time.sleep(self.stub.metadata_delays_s.get(number, 0.0))
         if self.stub.metadata_answer is not None:
             return self._say(*self.stub.metadata_answer)
         return self._say(
@@ -243,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        step = 1 if self.stub.drip_s and self.command == "POST" else len(data)
+        step = 1 if self.stub.drip_s and self.command == "POST" else max(len(data), 1)
         for start in range(0, len(data), step):
             self.wfile.write(data[start : start + step])
             time.sleep(self.stub.drip_s)

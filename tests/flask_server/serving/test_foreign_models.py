@@ -20,7 +20,7 @@ from flask_server.serving.signatures import (
 )
 from model_catalog.labels import imagenet_labels
 from model_catalog.spec import InputSpec
-from tests.flask_server.conftest import MakeApp, flat
+from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.stub_serving import Servable, StubServing, tensor
 from tests.flask_server.views.test_model_views import code
 
@@ -49,12 +49,33 @@ def signatures(
         ((-1, 3, 4, 5), {"height": 4, "width": 5, "color": "rgb"}),
         ((-1, -1, -1, 3), {"color": "rgb"}),
         ((-1, 4, 5, 4), {"height": 4, "width": 5}),
+        ((-1, 4, 5), {"height": 4, "width": 5, "color": "grayscale"}),
+        ((-1, 4, -1), {"height": 4, "color": "grayscale"}),
+        ((-1, -1, -1), {"color": "grayscale"}),
+        ((-1, 784, 1), {}),
+        ((-1, 784, 3), {}),
         ((-1, 60), {}),
         ((), {}),
     ],
 )
 def test_shape_tells_size_and_colour(shape: tuple[int, ...], declared: dict[str, Any]) -> None:
     assert declared_input(image_input(signatures(shape))) == declared
+
+
+@pytest.mark.parametrize(
+    ("length", "stated", "color"),
+    [
+        (20, {"height": 4, "width": 5}, "grayscale"),
+        (60, {"height": 4, "width": 5}, None),
+        (-1, {"height": 4, "width": 5}, None),
+        (20, {"height": 4, "width": 5, "color": "rgb"}, "rgb"),
+        (20, {}, None),
+    ],
+)
+def test_length_of_a_flat_vector_tells_the_color(
+    length: int, stated: dict[str, Any], color: str | None
+) -> None:
+    assert declared_input(image_input(signatures((-1, length))), stated).get("color") == color
 
 
 @pytest.mark.parametrize(
@@ -216,19 +237,14 @@ def test_imagenet_with_1001_scores_has_the_background_first(
     assert (first["class_id"], first["label"]) == expected
 
 
-@pytest.mark.parametrize(("labels", "scores"), [(3, 4), (3, 1), (2, 3), (1, 2), (999, 1000)])
-def test_labels_that_do_not_fit_the_declared_scores_make_a_model_not_ready(
-    make_app: MakeApp, serving: StubServing, tmp_path: Path, labels: int, scores: int
-) -> None:
-    outputs = {"y": ("DT_FLOAT", scores)}
-    serving.models["foreign"] = {1: Servable(None, outputs=outputs)}
-    app = make_app(labelled(tmp_path, *map(str, range(labels))))
+SIZED = MODELS.replace("{ ", '{ height = 4, width = 4, color = "rgb", ')
+BOTH = {"a": ("DT_FLOAT", 3), "b": ("DT_FLOAT", 3)}
 
-    response = app.test_client().get("/readyz?model=foreign")
 
-    assert response.status_code == 503
-    assert f"has {labels} labels for model foreign" in ask_app(app).text
-    assert f"declares {scores} scores" in ask_app(app).text
+def outputs(shape: tuple[int, ...]) -> Servable:
+    declared = signatures((-1, 4, 4, 3))
+    declared["serving_default"]["outputs"] = {"y": tensor("DT_FLOAT", shape)}
+    return Servable(None, declared=declared)
 
 
 @pytest.mark.parametrize(
@@ -237,18 +253,149 @@ def test_labels_that_do_not_fit_the_declared_scores_make_a_model_not_ready(
         ('[models.foreign]\nbase_path="f"\n', Servable(None), "does not set its input"),
         (MODELS, Servable(None, outputs={"y": ("DT_FLOAT", -1)}), "does not set its labels"),
         (MODELS, Servable(None, shape=(-1, -1, -1, 3)), "input.height"),
+        (MODELS, Servable(None, shape=(-1, 4, -1)), "needs input.width for model foreign"),
+        (MODELS, Servable(None, shape=(-1, 784)), "input.height and input.width"),
+        (MODELS, Servable(None, shape=(-1, 784, 1)), "input.height and input.width"),
+        (MODELS, Servable(None, dtype="DT_STRING", shape=(-1,)), "input.height and input.width"),
         (MODELS, Servable(None, dtype="DT_COMPLEX64"), "DT_COMPLEX64"),
+        (SIZED, Servable(None, shape=(-1, 4, 4, 4)), "x of shape [-1, 4, 4, 4] cannot take"),
+        (SIZED, Servable(None, shape=(-1, 5, 4, 3)), "rgb images of 4 x 4 pixels"),
+        (SIZED, Servable(None, shape=(-1, 9, 4, 4, 3)), "sent in the shape [-1, 4, 4, 3]"),
+        (SIZED, Servable(None, shape=(-1, 4, 4)), "rgb images of 4 x 4 pixels"),
+        (SIZED, Servable(None, shape=(-1, 784)), "sent in the shape [-1, 48]"),
+        (SIZED, Servable(None, shape=(-1,)), "cannot take"),
+        (SIZED, Servable(None, shape=(8, 4, 4, 3)), "exactly 8 images at a time"),
+        (SIZED, Servable(None, dtype="DT_STRING", shape=(-1, 1)), "cannot take image files"),
+        (SIZED, outputs((-1, 4, 4, 3)), "y of shape [-1, 4, 4, 3] cannot be used"),
+        (SIZED, outputs((5,)), "one row of scores per image"),
+        (SIZED, outputs((-1, 0)), "one row of scores per image"),
+        (SIZED, Servable(None, outputs={"y": ("DT_HALF", 3)}), "y DT_HALF"),
+        (SIZED, Servable(None, outputs={"y": ("DT_INT64", 3)}), "y DT_INT64"),
+        (SIZED, Servable(None, outputs=BOTH), "has the outputs a DT_FLOAT, b DT_FLOAT"),
+        (SIZED, Servable(None, declared={"serve": {}}), "the signatures serve; serving_default"),
+        (SIZED, Servable(None, declared={}), "the signatures none"),
     ],
 )
 def test_what_is_missing_is_said(
     make_app: MakeApp, serving: StubServing, models: str, servable: Servable, said: str
 ) -> None:
     serving.models["foreign"] = {1: servable}
+    client = make_app(models).test_client()
 
-    response = ask(make_app, models)
+    response = client.get("/readyz")
+    assert code(response) == (503, "model_not_ready")
+    assert said in response.get_json()["detail"]
+    shown = client.get("/models/foreign").get_json()
+    assert said in shown["error"]["detail"]
+    assert said in shown["versions"][0]["error"]
+    assert code(client.post("/models/foreign/predict", data=WHITE)) == (502, "serving_error")
+    assert serving.predicts == []
 
-    assert code(response) == (502, "serving_error")
-    assert said in response.text
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "said"),
+    [
+        (3, 1, "has 3 labels for model foreign, whose signature declares 1 score. A single score"),
+        (1, 2, "has 1 label for model foreign, whose signature declares 2 scores. If the first"),
+        (2, 3, "has 2 labels for model foreign, whose signature declares 3 scores."),
+        (3, 4, "has 3 labels for model foreign, whose signature declares 4 scores."),
+        (3, 5, "has 3 labels for model foreign, whose signature declares 5 scores. Both numbers"),
+        (5, 3, "has 5 labels for model foreign, whose signature declares 3 scores. Both numbers"),
+        (999, 1000, "declares 1000 scores. If the first score is for the background, it needs a"),
+        (1000, 1001, "If the first score is for the background, it needs a label as well."),
+    ],
+)
+def test_labels_that_do_not_fit_the_scores_are_told_by_the_poll(
+    make_app: MakeApp, serving: StubServing, tmp_path: Path, labels: int, scores: int, said: str
+) -> None:
+    serving.models["foreign"] = {1: Servable(None, outputs={"y": ("DT_FLOAT", scores)})}
+    app = make_app(labelled(tmp_path, *map(str, range(labels))))
+    client = app.test_client()
+
+    response = client.get("/readyz?model=foreign")
+
+    assert response.status_code == 503
+    assert said in response.get_json()["detail"]
+    assert said in client.get("/models/foreign").get_json()["error"]["detail"]
+    assert said in ask_app(app).text
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores"), [("cat\ndog", (-1, 1)), ("cat\ndog", (-1,)), (None, (-1, 1001))]
+)
+def test_labels_that_fit_the_scores_pass_the_poll(
+    make_app: MakeApp,
+    serving: StubServing,
+    tmp_path: Path,
+    labels: str | None,
+    scores: tuple[int, ...],
+) -> None:
+    serving.models["foreign"] = {1: outputs(scores)}
+    imagenet = MODELS + 'labels = "imagenet"\n'
+    client = make_app(labelled(tmp_path, labels) if labels else imagenet).test_client()
+
+    assert client.get("/readyz?model=foreign").status_code == 200
+
+
+def test_a_single_score_with_its_label(
+    make_app: MakeApp, serving: StubServing, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.txt").write_text("dog\n")
+    serving.models["foreign"] = {
+        1: Servable(None, lambda _: [0.75], outputs={"y": ("DT_FLOAT", 1)})
+    }
+
+    response = ask(make_app, f'{SIZED}labels = "labels.txt"\nactivation = "sigmoid"\n')
+
+    assert response.json["predictions"] == [{"class_id": "0", "label": "dog", "score": 0.75}]
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes"),
+    [
+        ((-1, 4, 4), ""),
+        ((1, 4, 4), ""),
+        ((-1, 4, 4, 1), ""),
+        ((-1, 1, 4, 4), ""),
+        ((-1, 4, 4), "height = 4, width = 4, "),
+        ((-1, 4, -1), "width = 4, "),
+        ((-1, -1, -1), "height = 4, width = 4, "),
+        ((-1, 16), "height = 4, width = 4, "),
+    ],
+)
+def test_grey_model_needs_no_more_than_its_signature(
+    make_app: MakeApp, serving: StubServing, shape: tuple[int, ...], sizes: str
+) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def score(pixels: Any) -> list[float]:
+        seen.append(pixels.shape)
+        return [float(pixels.max()), 0, 0]
+
+    serving.models["foreign"] = {1: Servable(None, score, shape=shape)}
+    client = make_app(MODELS.replace("{ ", "{ " + sizes)).test_client()
+
+    spec = client.get("/models/foreign").get_json()["spec"]["input"]
+    answer = client.post("/models/foreign/predict", data=WHITE).get_json()
+
+    assert (spec["height"], spec["width"], spec["color"]) == (4, 4, "grayscale")
+    assert answer["predictions"][0]["score"] == 1.0
+    assert seen == [tuple(4 if size == -1 else size for size in shape[1:])]
+
+
+def test_a_graph_for_one_image_gets_one_image_per_call(
+    make_app: MakeApp, serving: StubServing
+) -> None:
+    serving.models["foreign"] = {
+        1: Servable(None, lambda x: [float(x.max()), 0, 0], shape=(1, 4, 4, 3))
+    }
+    images = [b64(flat(color)) for color in ("black", "white", "black")]
+    client = make_app(MODELS).test_client()
+
+    answer = client.post("/models/foreign/predict", json={"images": images, "labels": ["0"]})
+
+    assert [r["predictions"][0]["score"] for r in answer.get_json()["results"]] == [0, 1, 0]
+    assert [len(call["instances"]) for call in serving.predicts] == [1, 1, 1]
 
 
 def test_two_servings_are_asked_for_their_own_models(
