@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from flask_server.deadline import Deadline
-from flask_server.errors import GatewayError, ServingError, ServingTimeout
+from flask_server.errors import GatewayError, Overloaded, ServingError, ServingTimeout
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.serving.client import ServableGone
 from flask_server.serving.scores import Scores
@@ -132,6 +132,11 @@ class RequestBatcher:
         except (GatewayError, ServableGone) as error:
             for request in batch:
                 request.error = error
+        except MemoryError:
+            for request in batch:
+                request.error = Overloaded(
+                    "There was not enough memory for a call to the model server."
+                )
         finally:
             self._end_call(batch)
             for request in batch[1:]:

@@ -14,6 +14,7 @@ from flask_server.errors import (
     GatewayError,
     InvalidApiKey,
     MalformedRequest,
+    Overloaded,
     RateLimited,
     ServingError,
     kinds,
@@ -44,6 +45,7 @@ def init_app(app: Flask) -> None:
     """Answer every error of the app as problem+json."""
     app.register_error_handler(GatewayError, answer_gateway_error)
     app.register_error_handler(HTTPException, answer_http_error)
+    app.register_error_handler(MemoryError, answer_memory_error)
 
 
 def problem(error: GatewayError) -> dict[str, Any]:
@@ -62,6 +64,14 @@ def answer_gateway_error(error: GatewayError) -> Response:
         invalid = isinstance(error, InvalidApiKey)
         response.headers["WWW-Authenticate"] = _CHALLENGE + invalid * ', error="invalid_token"'
     return response
+
+
+def answer_memory_error(error: MemoryError) -> Response:
+    """Answer a request for which the process has no memory left: a later one may succeed."""
+    # The traceback keeps the frames, and with them the images, until the error is forgotten.
+    error.__traceback__ = None
+    current_app.logger.warning("overloaded: the process has no memory for this request")
+    return answer_gateway_error(Overloaded("There is not enough memory for this request now."))
 
 
 def answer_http_error(error: HTTPException) -> Response:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from flask_server.deadline import Deadline
-from flask_server.errors import ServingError, ServingTimeout, ServingUnavailable
+from flask_server.errors import Overloaded, ServingError, ServingTimeout, ServingUnavailable
 from flask_server.serving.client import ServableGone
 from flask_server.serving.request_batching import MIN_QUEUED, Images, RequestBatcher
 from flask_server.serving.scores import Scores
@@ -195,6 +195,18 @@ def test_an_error_about_serving_itself_reaches_all_and_is_not_retried(error: Exc
                 future.result(5)
 
     assert engine.calls == [[0], [1, 2]]
+
+
+def test_a_call_without_memory_is_overload_for_all_its_requests() -> None:
+    engine = Engine(lambda values: MemoryError() if 1 in values else None)
+    with queued_behind(engine) as (_, asked):
+        futures = [asked(1), asked(2)]
+        engine.first.set()
+
+        for future in futures:
+            with pytest.raises(Overloaded, match="not enough memory"):
+                future.result(5)
+        assert asked(3).result(5) == [3]
 
 
 def test_a_request_whose_deadline_passes_leaves_the_queue_and_the_others_go_on() -> None:

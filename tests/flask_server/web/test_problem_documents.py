@@ -36,6 +36,10 @@ def failing(make_app: MakeApp) -> Flask:
     def defect() -> str:
         raise RuntimeError("secret detail")
 
+    @app.get("/full")
+    def full() -> str:
+        return str(bytearray(2**60))
+
     @app.get("/broken")
     def broken() -> str:
         raise BrokenConnection("The connection broke.")
@@ -53,6 +57,16 @@ def test_defect_answers_500_without_its_story(failing: Flask) -> None:
     assert response.json["request_id"] == response.headers["X-Request-ID"] == "abc-1"
     assert "secret" not in response.text
     assert "Traceback" not in response.text
+
+
+def test_a_request_without_memory_may_come_again(failing: Flask) -> None:
+    response = failing.test_client().get("/full")
+
+    assert response.status_code == 503
+    assert response.content_type == "application/problem+json"
+    assert response.json is not None
+    assert response.json["code"] == "overloaded"
+    assert response.headers["Retry-After"] == "1"
 
 
 def test_child_of_a_leaf_answers_like_it(failing: Flask) -> None:
