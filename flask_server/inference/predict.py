@@ -38,7 +38,7 @@ from model_catalog.spec import InputSpec
 #: version may differ, so each attempt starts from the upload.
 ATTEMPTS = 3
 
-Outcome = TypeVar("Outcome")
+Answered = TypeVar("Answered")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,8 +94,8 @@ class Gateway:
         )
 
     def attempt(
-        self, request: PredictRequest, deadline: Deadline, run: Callable[[LiveModel], Outcome]
-    ) -> Outcome:
+        self, request: PredictRequest, deadline: Deadline, run: Callable[[LiveModel], Answered]
+    ) -> Answered:
         """Return the result of ``run`` with the requested version of the model.
 
         If the version is unloaded meanwhile, ``run`` is repeated with the version that replaced
