@@ -7,8 +7,9 @@ import base64
 import json
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
 
@@ -42,11 +43,22 @@ def ask(
     """Post the image to the named model, or without a name to the original's route."""
     b64 = base64.b64encode(picture).decode("ascii")
     root, headers = url.rstrip("/"), {"X-API-Key": api_key} if api_key else {}
-    if model is None:
-        endpoint = f"{root}/imageclassifier/predict/"
-        return requests.post(endpoint, data={"b64": b64}, headers=headers, timeout=TIMEOUT_S)
-    endpoint = f"{root}/models/{quote(model, safe='')}/predict"
-    return requests.post(endpoint, json={"image": b64}, headers=headers, timeout=TIMEOUT_S)
+    with requests.Session() as session:
+        # A proxy that the environment names cannot reach this machine's own addresses.
+        session.trust_env = not _is_loopback(root)
+        if model is None:
+            endpoint = f"{root}/imageclassifier/predict/"
+            return session.post(endpoint, data={"b64": b64}, headers=headers, timeout=TIMEOUT_S)
+        endpoint = f"{root}/models/{quote(model, safe='')}/predict"
+        return session.post(endpoint, json={"image": b64}, headers=headers, timeout=TIMEOUT_S)
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _failed(sentence: str) -> int:
