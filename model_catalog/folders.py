@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from model_catalog.errors import CatalogError
 from model_catalog.labels import score_counts
 from model_catalog.models_file import ModelEntry
-from model_catalog.signatures import DamagedGraph, output_sizes
+from model_catalog.signatures import DamagedGraph, Signature, Tensor, output_sizes, read_signature
 from model_catalog.spec import SPEC_FILE, ModelSpec
 
 SERVING_DEFAULT = "serving_default"
 _GRAPH = "saved_model.pb"
 _INDEX = Path("variables", "variables.index")
+#: Numbers of TensorFlow's enum DataType.
+_FLOATS = {1, 2}
+_STRING = 7
+_CHANNELS = {1, 3, 4}
+_SPATIAL = 2
+_DESCRIBE = "describe"
 _KERAS = {".keras", ".h5", ".hdf5"}
 _EXPORT = ".venv/bin/python scripts/export_saved_model.py --model"
+_EXPORT_AGAIN = f"export it with one image input and one output of scores: {_EXPORT} FILE"
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,11 @@ def _no_folder(base: Path) -> Fault:
 
 
 def _no_version(base: Path) -> Fault:
+    if (base / _GRAPH).exists() and base.name.isascii() and base.name.isdecimal():
+        return Fault(
+            f"{base} is a version of a model, but base_path must be the folder around it",
+            f'base_path = "{base.parent}" in models.toml',
+        )
     if (base / _GRAPH).exists():
         names = sorted(shlex.quote(path.name) for path in base.iterdir())
         return Fault(
@@ -141,7 +154,8 @@ def _copy_again(path: Path, text: str) -> Fault:
 
 def _signature_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
     try:
-        signatures = output_sizes((path / _GRAPH).read_bytes())
+        graph = (path / _GRAPH).read_bytes()
+        signatures, default = output_sizes(graph), read_signature(graph, SERVING_DEFAULT)
     except DamagedGraph as error:
         yield _copy_again(path, f"{path / _GRAPH} is damaged: {error}")
         return
@@ -154,7 +168,48 @@ def _signature_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
         )
         return
     sizes = {size for size in signatures[SERVING_DEFAULT].values() if size is not None}
-    yield from _label_faults(path, entry, sizes)
+    is_foreign = not (path / SPEC_FILE).exists() and _DESCRIBE not in signatures
+    foreign = list(_foreign_faults(path, entry, default)) if is_foreign and default.inputs else []
+    yield from foreign
+    if not foreign:
+        yield from _label_faults(path, entry, sizes)
+
+
+def _foreign_faults(path: Path, entry: ModelEntry, signature: Signature) -> Iterator[Fault]:
+    """Find what keeps the gateway from using a SavedModel that does not describe itself."""
+    if len(signature.inputs) > 1:
+        names = ", ".join(tensor.name for tensor in signature.inputs)
+        yield _unusable(path, f"has the inputs {names}; the gateway sends one", _EXPORT_AGAIN)
+        return
+    classes = len(entry.labels) if entry.labels else None
+    scores = [tensor for tensor in signature.outputs if tensor.dtype in _FLOATS]
+    if len(scores) > 1:
+        scores = [tensor for tensor in scores if tensor.shape[-1:] == (classes,)]
+    if len(scores) != 1:
+        names = ", ".join(tensor.name for tensor in signature.outputs) or "none"
+        needed = "one with float32 scores, of as many values as there are labels, is needed"
+        yield _unusable(path, f"has the outputs {names}; {needed}", _EXPORT_AGAIN)
+        return
+    missing = [] if entry.input is not None else ["input = { scale = … }"]
+    if entry.labels is None and scores[0].shape[-1:] in {(), (None,)}:
+        missing.append('labels = "FILE"')
+    if entry.input is not None and not _size_is_known(signature.inputs[0], entry.input):
+        missing.append("height and width in input")
+    if missing:
+        fix = f"{' and '.join(missing)} under [models.{entry.name}] in models.toml"
+        yield _unusable(path, "does not describe itself, and models.toml does not either", fix)
+
+
+def _size_is_known(tensor: Tensor, told: Mapping[str, Any]) -> bool:
+    """Tell whether the signature or the models file has the size of the images."""
+    if {"height", "width"} <= set(told) or tensor.dtype == _STRING:
+        return True
+    known = [size for size in tensor.shape[1:] if size is not None and size not in _CHANNELS]
+    return len(known) >= _SPATIAL
+
+
+def _unusable(path: Path, what: str, fix: str) -> Fault:
+    return Fault(f"{path} {what}, so the gateway cannot use it", fix)
 
 
 def _label_faults(path: Path, entry: ModelEntry, sizes: set[int]) -> Iterator[Fault]:

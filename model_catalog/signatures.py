@@ -8,6 +8,7 @@ decoded. Every error is a ``DamagedGraph``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from model_catalog.errors import CatalogError
 from model_catalog.protos import number
@@ -18,8 +19,8 @@ _WIDTH = {_FIXED64: 8, _FIXED32: 4}
 _META_GRAPHS = number("SavedModel", "meta_graphs")
 _SIGNATURES = number("MetaGraphDef", "signature_def")
 _KEY, _VALUE = number("SignatureDefEntry", "key"), number("SignatureDefEntry", "value")
-_OUTPUTS = number("SignatureDef", "outputs")
-_SHAPE = number("TensorInfo", "tensor_shape")
+_INPUTS, _OUTPUTS = number("SignatureDef", "inputs"), number("SignatureDef", "outputs")
+_DTYPE, _SHAPE = number("TensorInfo", "dtype"), number("TensorInfo", "tensor_shape")
 _DIMENSIONS = number("Shape", "dim")
 _SIZE = number("ShapeDim", "size")
 
@@ -40,15 +41,56 @@ def output_sizes(graph: bytes) -> Mapping[str, Mapping[str, int | None]]:
     return found
 
 
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output of a signature."""
+
+    name: str
+
+    dtype: int
+    """A number of TensorFlow's enum DataType."""
+
+    shape: tuple[int | None, ...]
+    """None where a size is unknown; empty where the number of dimensions is."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The inputs and outputs of a signature."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+def read_signature(graph: bytes, wanted: str) -> Signature:
+    """Return the inputs and outputs of a signature; none of either where it is absent."""
+    for meta_graph in _messages(memoryview(graph), _META_GRAPHS):
+        for name, signature in _map(meta_graph, _SIGNATURES):
+            if name == wanted:
+                return Signature(_tensors(signature, _INPUTS), _tensors(signature, _OUTPUTS))
+    return Signature((), ())
+
+
+def _tensors(signature: memoryview, side: int) -> tuple[Tensor, ...]:
+    return tuple(
+        Tensor(name, int(dict(_fields(tensor)).get(_DTYPE, 0)), _shape(tensor))
+        for name, tensor in _map(signature, side)
+    )
+
+
 def _last_dimension(tensor: memoryview) -> int | None:
+    shape = _shape(tensor)
+    return shape[-1] if shape else None
+
+
+def _shape(tensor: memoryview) -> tuple[int | None, ...]:
     sizes = [
         dict(_fields(dimension)).get(_SIZE, 0)
         for shape in _messages(tensor, _SHAPE)
         for dimension in _messages(shape, _DIMENSIONS)
     ]
     # An unknown dimension is -1, which a varint encodes as an unsigned number of 64 bits.
-    last = sizes[-1] if sizes else None
-    return last if isinstance(last, int) and 0 < last < 2**63 else None
+    return tuple(size if isinstance(size, int) and 0 < size < 2**63 else None for size in sizes)
 
 
 def _map(data: memoryview, field: int) -> Iterator[tuple[str, memoryview]]:

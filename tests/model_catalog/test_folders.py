@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,24 @@ def graph(*names: str, classes: int = 3) -> bytes:
     signature = field(2, field(1, b"scores") + field(2, tensor)) + field(3, b"method")
     entries = b"".join(field(5, field(1, name.encode()) + field(2, signature)) for name in names)
     return field(1, 1) + field(2, field(1, field(4, b"serve")) + entries)
+
+
+def foreign_graph(
+    inputs: Mapping[str, tuple[int, ...]], outputs: Mapping[str, tuple[int, int]], dtype: int = 1
+) -> bytes:
+    """Encode a SavedModel with the shapes of its inputs, and type and size of its outputs."""
+
+    def tensor(dtype: int, shape: tuple[int, ...]) -> bytes:
+        return field(2, dtype) + field(3, b"".join(field(2, field(1, size)) for size in shape))
+
+    ins = (field(1, name.encode()) + field(2, tensor(dtype, s)) for name, s in inputs.items())
+    outs = (
+        field(1, name.encode()) + field(2, tensor(kind, (-1, size)))
+        for name, (kind, size) in outputs.items()
+    )
+    signature = b"".join(field(1, each) for each in ins) + b"".join(field(2, o) for o in outs)
+    entry = field(5, field(1, b"serving_default") + field(2, signature))
+    return field(1, 1) + field(2, entry)
 
 
 def spec(classes: int) -> str:
@@ -258,6 +276,73 @@ def test_a_model_without_labels_is_a_note(tmp_path: Path) -> None:
 
     assert not fault.is_error
     assert "labels" in fault.fix
+
+
+IMAGE = {"x": (-1, 28, 28, 3)}
+SCORES = {"scores": (1, 2)}
+SCALE = {"scale": 1.0}
+TWO = (("0", "a"), ("1", "b"))
+
+
+@pytest.mark.parametrize(
+    ("graph", "values", "text"),
+    [
+        pytest.param(foreign_graph(IMAGE, SCORES), {"labels": TWO}, "scale", id="no scale"),
+        pytest.param(foreign_graph(IMAGE, SCORES), {}, "scale", id="export() and nothing else"),
+        pytest.param(
+            foreign_graph(IMAGE, {"scores": (1, -1)}), {"input": SCALE}, "labels", id="no labels"
+        ),
+        pytest.param(
+            foreign_graph({"x": (-1, -1, -1, 3)}, SCORES), {"input": SCALE}, "height", id="no size"
+        ),
+        pytest.param(
+            foreign_graph(IMAGE | {"y": (-1, 4)}, SCORES), {"input": SCALE}, "inputs", id="two in"
+        ),
+        pytest.param(
+            foreign_graph(IMAGE, {"a": (1, 2), "b": (1, 2)}),
+            {"input": SCALE, "labels": TWO},
+            "outputs",
+            id="two out",
+        ),
+        pytest.param(foreign_graph(IMAGE, {"a": (19, 2)}), {"input": SCALE}, "outputs", id="half"),
+    ],
+)
+def test_a_model_that_the_gateway_cannot_use_is_wrong(
+    tmp_path: Path, graph: bytes, values: dict[str, object], text: str
+) -> None:
+    put(tmp_path / "1" / "saved_model.pb", graph)
+
+    fault = only(tmp_path, **values)
+
+    assert fault.is_error
+    assert "so the gateway cannot use it" in fault.text
+    assert text in fault.text + fault.fix
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        foreign_graph(IMAGE, SCORES),
+        foreign_graph({"x": (-1, 3, 28, 28)}, SCORES),
+        foreign_graph({"x": (-1, 28, 28)}, SCORES),
+        foreign_graph({"x": (-1,)}, SCORES, dtype=7),
+        foreign_graph(IMAGE, SCORES | {"features": (1, 64), "count": (3, 2)}),
+    ],
+)
+def test_a_foreign_model_with_what_is_needed_is_well(tmp_path: Path, graph: bytes) -> None:
+    put(tmp_path / "1" / "saved_model.pb", graph)
+
+    faults = [fault for fault in found(tmp_path, input=SCALE, labels=TWO) if fault.is_error]
+
+    assert not [fault for fault in faults if "the gateway cannot use it" in fault.text]
+
+
+def test_a_base_path_that_is_a_version_is_not_moved(tmp_path: Path) -> None:
+    saved_model(tmp_path / "model" / "1")
+
+    fault = only(tmp_path / "model" / "1")
+
+    assert fault.fix == f'base_path = "{tmp_path / "model"}" in models.toml'
 
 
 @pytest.mark.parametrize(("count", "faulty"), [(2, True), (3, False), (4, True)])
