@@ -14,20 +14,21 @@ if sys.platform == "win32" or sys.version_info < (3, 11):
     hand_over(sys.argv)
 
 import argparse
-import json
 import re
+import shlex
+import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
 from model_catalog.errors import CatalogError
 from model_catalog.folders import Fault, faults, version_folders
 from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
-from model_catalog.serving_config import has_version_labels, serving_config
-from orchestrator.child_specs import gateway_child, serving_child
+from model_catalog.serving_config import next_step, serving_config
+from orchestrator.child_specs import STATUS_PATH, gateway_child, serving_child
 from orchestrator.command_line import Program, run
 from orchestrator.doctor import (
     Finding,
@@ -40,6 +41,7 @@ from orchestrator.doctor import (
 )
 from orchestrator.errors import UsageError
 from orchestrator.instance import Plan
+from orchestrator.model_health import readiness, served_versions
 from orchestrator.probe import ask, first
 from orchestrator.problem import Problem
 from orchestrator.resolved_options import ResolvedOptions, resolve
@@ -58,11 +60,12 @@ from orchestrator.start_options import add_start_options
 ROOT = Path(__file__).resolve().parent
 #: Alternative names of one package; the platform decides which one is installed.
 TENSORFLOW = ["tensorflow-cpu", "tensorflow"]
-INSTALL = (
-    f"cd {ROOT} && python3 -m venv .venv && "
-    ".venv/bin/python -m pip install -c constraints.txt -e '.[gateway,embedded]'"
-)
+INSTALL = f"cd {shlex.quote(str(ROOT))} && make run"
 DIGITS = "digits"
+IMAGES = ("digit_3.png", "cat.jpg")
+#: Time after which a model that the gateway reports as unusable is no longer waited for.
+UNUSABLE_S = 2.0
+MEND_IT = "docs/models_file.md says what a model needs; auto_cmd.py restart takes up the change"
 CORRECT_IT = "correct the setting or file that the message names"
 
 
@@ -81,80 +84,184 @@ def program() -> Program:
         add_start_options=add_start_options,
         plan=plan,
         examine=examine,
+        unusable_models=unusable_models,
     )
 
 
 class ServedModels:
-    """The models that this run's Serving serves; none where Serving is started elsewhere."""
+    """The models of the models file, and the config file of the Serving that this run starts."""
 
     def __init__(self, options: ResolvedOptions, models: ModelsFile) -> None:
-        local = (entry for entry in models.entries if entry.serving_url is None)
-        self.entries = [] if options.kind == "none" else list(local)
         self._options = options
         self._models = models
         self._configured: set[str] = set()
+        self._labelled: dict[str, Mapping[str, int]] = {}
+        self._waiting_labels: set[str] = set()
+        self._is_held = False
+        self._unusable_since: dict[str, float] = {}
+        self.is_announced = False
+        """Whether the start is over; from then on, unusable models keep no child from readiness."""
+        self.names = [entry.name for entry in models.entries]
+        """All configured models; the list stays the same object."""
         self.broken: dict[str, str] = {}
         """Serving's error message for each model that it could not load."""
+        self.unusable: dict[str, str] = {}
+        """The gateway's reason for each model that it cannot use, though Serving has loaded it."""
+
+    @property
+    def entries(self) -> list[ModelEntry]:
+        """The models that this run's Serving serves; none where Serving is started elsewhere."""
+        local = [entry for entry in self._models.entries if entry.serving_url is None]
+        return [] if self._options.kind == "none" else local
 
     def with_version(self) -> list[str]:
         """Return the names of the models that have a version to serve."""
-        return [entry.name for entry in self.entries if _has_version(entry)]
+        return [entry.name for entry in self.entries if _versions(entry)]
 
-    def is_configured(self, name: str) -> bool:
-        """Tell whether the models file has a model of this name, served here or elsewhere."""
-        return any(entry.name == name for entry in self._models.entries)
+    def refuse(self) -> Problem | None:
+        """Return what is wrong with the models file; None when it can be used."""
+        try:
+            _models(self._options)
+        except UsageError as error:
+            return Problem(str(error))
+        return None
 
-    def missing(self, names: Sequence[str]) -> Problem | None:
+    def prepare_serving(self) -> None:
+        """Read the models file again and write the files for a Serving that starts.
+
+        tensorflow_model_server exits when a model of its first list cannot be loaded, and reports
+        such a model of a later list. So its first list is empty.
+        """
+        self._labelled = {}
+        self._is_held = self._options.kind in {"native", "docker"}
+        if self._options.arguments.batching:
+            text = BATCHING.format(threads=self._options.threads)
+            self._options.run_dir.write_text(BATCHING_CONFIG, text)
+        self.take_up()
+
+    def take_up(self) -> None:
+        """Read the models file again and tell Serving the list.
+
+        Raises UsageError if the file is wrong; the list of before then stays in use.
+        """
+        try:
+            self._models = _models(self._options)
+            self.names[:] = [entry.name for entry in self._models.entries]
+            for known in (self.broken, self.unusable, self._unusable_since):
+                known.clear()
+        finally:
+            self.write_config()
+
+    def serving_problem(self) -> Problem | None:
         """Return why the models are not served yet; None when each is available or broken.
 
-        If all of them are broken, that is a problem too.
+        If all of them are broken, that is a problem too, until the start is over.
         """
+        if self._is_held:
+            url = self._options.serving_url + STATUS_PATH
+            if ask(url).status is None:
+                return Problem(f"{url} does not answer")
+            self._is_held = False
+            self.write_config()
+        names = self.with_version()
         missing = first(self._unavailable(name) for name in names)
-        if missing or not names or set(names) - set(self.broken):
+        if missing or not names or self.is_announced or set(names) - set(self.broken):
             return missing
         return Problem(f"no model can be loaded: {self.broken[names[0]]}")
 
     def _unavailable(self, name: str) -> Problem | None:
         """Return the states of a model's versions; None when one is available or all failed."""
-        answer = ask(f"{self._options.serving_url}/v1/models/{quote(name)}")
-        try:
-            versions = json.loads(answer.body)["model_version_status"]
-            states = [version["state"] for version in versions]
-        except (ValueError, KeyError, TypeError):
+        found = served_versions(self._options.serving_url, name)
+        if found is None:
             return Problem(f"model {name}: no status yet")
-        if set(states) == {"END"}:
-            # A single assignment, since another thread may read ``broken``.
-            self.broken[name] = str(versions[0].get("status", {}).get("error_message", "END"))
+        if found.is_broken:
+            self.broken[name] = found.error
             return None
         self.broken.pop(name, None)
-        if "AVAILABLE" in states:
+        if found.available:
             return None
-        return Problem(f"model {name}: {', '.join(states) or 'no version'}")
+        return Problem(f"model {name}: {', '.join(found.states.values()) or 'no version'}")
+
+    def gateway_problem(self) -> Problem | None:
+        """Return why the gateway cannot use the models yet; None when it can or never will.
+
+        If it can use none of them, that is a problem too, until the start is over.
+        """
+        names = self.names if self._options.kind == "none" else self.with_version()
+        names = [name for name in names if name not in self.broken]
+        missing = first(self._not_ready(name) for name in names)
+        if missing or not names or self.is_announced or set(names) - set(self.unusable):
+            return missing
+        return Problem(f"no model can be used: {self.unusable[names[0]]}")
+
+    def _not_ready(self, name: str) -> Problem | None:
+        url, log = self._options.gateway_url, self._options.run_dir.log("gateway")
+        found = readiness(url, name, log)
+        if found is None:
+            return Problem(f"{url} does not answer")
+        if found.ready or not found.unusable:
+            self._unusable_since.pop(name, None)
+            self.unusable.pop(name, None)
+            return None if found.ready else self._waits(name, found.reason)
+        since = self._unusable_since.setdefault(name, time.monotonic())
+        if time.monotonic() - since < UNUSABLE_S:
+            return Problem(f"model {name}: {found.reason}")
+        self.unusable[name] = found.reason
+        return None
+
+    def _waits(self, name: str, reason: str) -> Problem | None:
+        """Return the reason of the gateway, unless Serving says that waiting does not help."""
+        found = served_versions(self._options.serving_url, name)
+        if found is None or not found.is_broken:
+            return Problem(f"model {name}: {reason}")
+        self.broken[name] = found.error
+        return None
 
     def write_config(self) -> None:
         """Write Serving's model config file, which the servers read again when it changes."""
         if self._options.kind == "none":
             return
-        # tensorflow_model_server keeps its ports closed while a configured model has no version, so
+        # tensorflow_model_server loads nothing else while a configured model has no version, so
         # such a model is left out. A model that was configured once stays configured, even while
         # its folder cannot be read.
         embedded = self._options.kind == "embedded"
         ready = {entry.name for entry in self.entries} if embedded else set(self.with_version())
         self._configured |= ready
-        entries = [entry for entry in self.entries if entry.name in self._configured]
+        entries = [self._next_step(entry) for entry in self.entries if self._is_listed(entry)]
+        self._labelled |= {entry.name: entry.version_labels for entry in entries}
         if self._options.kind == "docker":
             entries = [replace(entry, base_path=Path(_in_container(entry))) for entry in entries]
         config = serving_config(replace(self._models, entries=tuple(entries)))
         self._options.run_dir.write_text(CONFIG, config)
 
+    def _is_listed(self, entry: ModelEntry) -> bool:
+        return entry.name in self._configured and not self._is_held
+
+    def _next_step(self, entry: ModelEntry) -> ModelEntry:
+        labelled = self._labelled.get(entry.name, {})
+        if all(labelled.get(label, to) == to for label, to in entry.version_labels.items()):
+            return entry
+        found = served_versions(self._options.serving_url, entry.name)
+        newest = max(_versions(entry), default=None)
+        return next_step(entry, labelled, found.available if found else (), newest)
+
+    def housekeep(self) -> list[str]:
+        """Write the config file again if need be; return messages about what waits."""
+        self.write_config()
+        waiting = {
+            f"label {label} of model {entry.name} waits for version {version} to be available"
+            for entry in self.entries
+            for label, version in entry.version_labels.items()
+            if self._labelled.get(entry.name, {}).get(label, version) != version
+        }
+        new, self._waiting_labels = sorted(waiting - self._waiting_labels), waiting
+        return new
+
     def command(self) -> ServingCommand:
-        """Write the files that Serving reads and return its command line."""
+        """Return Serving's command line."""
         options = self._options
         if options.kind == "none":
             return ServingCommand(f"none started, the gateway asks {options.serving_url}")
-        self.write_config()
-        if options.arguments.batching:
-            options.run_dir.write_text(BATCHING_CONFIG, BATCHING.format(threads=options.threads))
         serving_options = ServingOptions(
             rest_port=options.arguments.serving_port,
             grpc_port=options.arguments.grpc_port,
@@ -164,7 +271,6 @@ class ServedModels:
             python=options.python,
             volumes={entry.base_path: _in_container(entry) for entry in self.entries},
             batching=options.arguments.batching,
-            labels=has_version_labels(self._models),
             engine_flags=options.engine_flags,
         )
         return serving_command(options.kind, serving_options)
@@ -173,13 +279,11 @@ class ServedModels:
 def plan(arguments: argparse.Namespace, run_dir: RunDir) -> Plan:
     """Return what ``start`` starts: Serving and the gateway, or the gateway alone."""
     options = resolve(arguments, run_dir, ROOT)
-    models = _models(options)
-    served = ServedModels(options, models)
-    command, awaited = served.command(), served.with_version()
-    specs = [gateway_child(options, partial(_ready_paths, options, served, awaited))]
+    served = ServedModels(options, _models(options))
+    command = served.command()
+    specs = [gateway_child(options, served.gateway_problem, served.take_up)]
     if command.argv:
-        alive = f"/v1/models/{quote(models.default.name)}"
-        specs.insert(0, serving_child(options, command, partial(served.missing, awaited), alive))
+        specs.insert(0, serving_child(options, command, served, served.serving_problem))
     # The key "said" is read by programs that call ``status --json``.
     serving = {"kind": options.kind, "said": command.description, "url": options.serving_url}
     return Plan(
@@ -187,19 +291,24 @@ def plan(arguments: argparse.Namespace, run_dir: RunDir) -> Plan:
         ports=options.ports,
         notes=[f"serving: {command.description}", *command.warnings, *_notes(options, served)],
         ready_lines=partial(_ready_lines, options, served, command.description),
-        facts={"serving": serving},
-        housekeep=served.write_config,
+        facts={"serving": serving, "models": served.names},
+        housekeep=served.housekeep,
         policy=RestartPolicy(start_timeout_s=arguments.start_timeout),
     )
 
 
-def _ready_paths(
-    options: ResolvedOptions, served: ServedModels, awaited: Sequence[str]
-) -> list[str]:
-    """Return the gateway's paths that must answer 200 before it is ready."""
-    if options.kind == "none":
-        return ["/readyz"]
-    return [f"/readyz?model={quote(name)}" for name in awaited if name not in served.broken]
+def unusable_models(state: Mapping[str, Any]) -> dict[str, str]:
+    """Return the models of a running instance that cannot be used now, with the reason of each."""
+    found = {}
+    for name in state.get("models", ()):
+        gateway = state["children"]["gateway"]
+        model = readiness(gateway["url"], name, Path(gateway["log"]))
+        if model is None:  # the state of the gateway says more
+            return {}
+        if not model.ready:
+            served = served_versions(state["serving"]["url"], name)
+            found[name] = served.error if served and served.is_broken else model.reason
+    return found
 
 
 def _models(options: ResolvedOptions) -> ModelsFile:
@@ -212,11 +321,13 @@ def _models(options: ResolvedOptions) -> ModelsFile:
     return models
 
 
-def _has_version(entry: ModelEntry) -> bool:
-    if not entry.base_path.is_dir():
-        return False
-    found = set(version_folders(entry.base_path))
-    return bool(found if isinstance(entry.versions, str) else found & set(entry.versions))
+def _versions(entry: ModelEntry) -> set[int]:
+    """Return the versions in the model's folder that Serving is to serve."""
+    try:
+        found = set(version_folders(entry.base_path))
+    except OSError:  # it is not there, or may not be read
+        return set()
+    return found if isinstance(entry.versions, str) else found & set(entry.versions)
 
 
 def _in_container(entry: ModelEntry) -> str:
@@ -230,25 +341,50 @@ def _notes(options: ResolvedOptions, served: ServedModels) -> Iterator[str]:
     url = options.env["GATEWAY_SERVING_URL"]
     if url != options.serving_url:
         yield f"note: GATEWAY_SERVING_URL={url} is set, so the gateway sends its calls there"
-    for name in sorted({entry.name for entry in served.entries} - set(served.with_version())):
-        yield f"note: model {name} has no version yet; the start does not wait for it"
+    for entry in served.entries:
+        yield from _version_notes(entry)
+
+
+def _version_notes(entry: ModelEntry) -> Iterator[str]:
+    """Return what a start says of versions that are configured and not there."""
+    there, served = set(version_folders(entry.base_path)), _versions(entry)
+    listed = set() if isinstance(entry.versions, str) else set(entry.versions)
+    absent = ", ".join(map(str, sorted(listed - there)))
+    detail = f"version {absent} of its list in the models file is not in {entry.base_path}"
+    if not served:
+        reason = f": {detail}" if absent else ""
+        yield f"note: model {entry.name} has no version yet{reason}; the start does not wait for it"
+    elif absent:
+        yield f"note: model {entry.name}: {detail}"
+    for label, number in entry.version_labels.items():
+        if number not in served:
+            yield f"note: model {entry.name}: label {label} means version {number}, which is absent"
 
 
 def _ready_lines(options: ResolvedOptions, served: ServedModels, description: str) -> Iterator[str]:
     """Return the lines that a start prints once all is ready: address and commands to try."""
-    for name, reason in list(served.broken.items()):
+    served.is_announced = True
+    for name, reason in served.broken.items():
         yield f"warning: model {name} cannot be loaded: {reason} (try: auto_cmd.py doctor)"
+    for name, reason in served.unusable.items():
+        yield f"warning: model {name} cannot be used: {reason} (try: auto_cmd.py doctor)"
     here = Path() if Path.cwd() == ROOT else ROOT
-    python, sample = here / ".venv/bin/python", here / "flask_server/flask_sample_request.py"
+    python = Path(options.python)
+    words = [
+        here / python.relative_to(ROOT) if python.is_relative_to(ROOT) else python,
+        here / "flask_server/flask_sample_request.py",
+    ]
+    sample = shlex.join(map(str, words))
+    digit, cat = (shlex.quote(str(here / "test_images" / name)) for name in IMAGES)
     url = options.gateway_url
     extra = "" if url == "http://127.0.0.1:5000" else f" --url {url}"
     header = ""
     if options.env.get("GATEWAY_API_KEYS_FILE"):
         extra, header = f"{extra} --api-key KEY", "-H 'X-API-Key: KEY' "
     yield f"ready: {url} (serving: {description}); try next:"
-    if served.is_configured(DIGITS):
-        yield f"  {python} {sample} -i {here / 'test_images/digit_3.png'} --model {DIGITS}{extra}"
-    yield f"  {python} {sample} -i {here / 'test_images/cat.jpg'}{extra}"
+    if DIGITS in served.names:
+        yield f"  {sample} -i {digit} --model {DIGITS}{extra}"
+    yield f"  {sample} -i {cat}{extra}"
     yield f"  curl {header}{url}/models"
 
 
@@ -256,20 +392,26 @@ def examine(arguments: argparse.Namespace, run_dir: RunDir) -> list[Finding]:
     """Return the findings of ``doctor``."""
     options = resolve(arguments, run_dir, ROOT)
     packages = needed("gateway", *(["embedded"] if options.kind == "embedded" else []))
-    findings = [
-        *examine_python(options.python, packages, pinned(ROOT / "constraints.txt"), INSTALL),
-        *examine_disk(run_dir.path),
-        *examine_ports(options.ports, run_dir.own_pids()),
-    ]
+    findings = list(examine_python(options.python, packages, _pins(), INSTALL))
+    is_installed = all(finding.level is not Level.WRONG for finding in findings)
+    findings += examine_disk(run_dir.path)
+    findings += examine_ports(options.ports, run_dir.own_pids())
     try:
         models = load_models_file(options.models_file)
     except CatalogError as error:
         return [*findings, Finding(str(error), Level.WRONG, CORRECT_IT)]
-    findings.append(examine_check(gateway_child(options, tuple), CORRECT_IT))
+    if is_installed:  # otherwise the check repeats that a package is missing
+        findings.append(examine_check(gateway_child(options, lambda: None), CORRECT_IT))
     for entry in ServedModels(options, models).entries:
         found = [_finding(fault) for fault in faults(entry)]
         findings += found or [Finding(f"model {entry.name}: {entry.base_path}")]
+    for name, reason in unusable_models(run_dir.running() or {}).items():
+        findings.append(Finding(f"model {name} is not ready: {reason}", Level.WRONG, MEND_IT))
     return findings
+
+
+def _pins() -> dict[str, str]:
+    return pinned(ROOT / "constraints.txt")
 
 
 def _finding(fault: Fault) -> Finding:

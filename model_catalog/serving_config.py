@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from model_catalog.models_file import ModelEntry, ModelsFile
 
@@ -13,9 +14,29 @@ def serving_config(models: ModelsFile) -> str:
     return "model_config_list {\n" + "".join(blocks) + "}\n"
 
 
-def has_version_labels(models: ModelsFile) -> bool:
-    """Tell whether Serving needs ``--allow_version_labels_for_unavailable_models``."""
-    return any(entry.version_labels for entry in models.entries if entry.serving_url is None)
+def next_step(
+    entry: ModelEntry, labelled: Mapping[str, int], available: Collection[int], newest: int | None
+) -> ModelEntry:
+    """Return the entry to configure next, on the way to ``entry``.
+
+    ``labelled`` has the versions of the labels that are configured now. Serving refuses a whole
+    config that moves a label to a version that is not available. So such a label stays where it is,
+    and both versions are served, until the new one is available.
+    """
+    waiting = {
+        label: labelled[label]
+        for label, version in entry.version_labels.items()
+        if labelled.get(label, version) != version and version not in available
+    }
+    if not waiting:
+        return entry
+    labels = dict(entry.version_labels) | waiting
+    versions = entry.versions
+    if versions != "all":
+        listed = {newest} - {None} if isinstance(versions, str) else set(versions)
+        needed = {entry.version_labels[label] for label in waiting} | set(waiting.values())
+        versions = tuple(sorted(number for number in listed | needed if number is not None))
+    return replace(entry, versions=versions, version_labels=labels)
 
 
 def _config(entry: ModelEntry) -> str:

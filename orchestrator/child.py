@@ -10,15 +10,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.problem import Problem
-from orchestrator.processes import children
-from orchestrator.shim import end_group
+from orchestrator.processes import children, group_cpu_s, group_is_running
+from orchestrator.shim import CLEANUP_S, LEFTOVERS_S, end_group
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
+
+#: Added to the grace time of a child: a shim that takes longer is stopped or hung itself.
+_SHIM_EXTRA_S = 5.0
+_GONE_S = 5.0
 
 Probe = Callable[[], Problem | None]
 """Returns None if the child passes the probe, else the problem."""
@@ -39,6 +44,12 @@ class ChildSpec:
 
     alive: Probe
     """Liveness probe: called once the child is ready, to find out whether it still answers."""
+
+    prepare: Callable[[], None] = lambda: None
+    """Called before each start and reload: writes the files that the child reads."""
+
+    refuse: Probe = lambda: None
+    """Called before a restart that the user asks for; a problem refuses it."""
 
     grace_s: float = 30.0
     """Seconds between TERM and KILL."""
@@ -80,6 +91,10 @@ class Child:
             os.close(shims_end)
         self._control: int | None = own_end
         self._old_workers: frozenset[int] = frozenset()
+        self._grace_s = spec.grace_s
+        self._cleanup_s = CLEANUP_S if spec.cleanup else 0.0
+        self._end_by: float | None = None
+        self._gone_by = 0.0
         with os.fdopen(pid_pipe, "rb") as first_line:
             self.pid = int(first_line.readline() or 0)
 
@@ -87,20 +102,46 @@ class Child:
         """Return the exit code, or None while the child runs."""
         code = self._shim.poll()
         if code is None:
+            self._end_late_shim()
             return None
-        if code < 0 and self.pid:  # the shim itself was killed and could not end the child
-            end_group(self.pid, signal.SIGKILL)
-            self.pid = 0
+        if code < 0 and not self._group_has_ended():
+            return None
         self._close_control()
         return 128 - code if code < 0 else code
 
+    def _end_late_shim(self) -> None:
+        """Kill a shim that has not ended its child in time, such as a stopped one."""
+        if self._end_by is not None and time.monotonic() > self._end_by:
+            self._shim.kill()
+
+    def _group_has_ended(self) -> bool:
+        """Kill the child of a shim that was killed; tell whether it is gone, or waited for enough.
+
+        KILL takes effect only some time after it was sent.
+        """
+        if not self.pid:
+            return True
+        end_group(self.pid, signal.SIGKILL)
+        self._gone_by = self._gone_by or time.monotonic() + _GONE_S
+        return not group_is_running(self.pid) or time.monotonic() > self._gone_by
+
     def terminate(self) -> None:
         """Send TERM to the child, and KILL to its process group after the grace time."""
+        self._expect_end(self._grace_s)
         self._send(b"stop\n")
 
     def kill(self) -> None:
         """Send KILL to the process group of the child."""
+        self._expect_end(0)
         self._send(b"kill\n")
+
+    def _expect_end(self, within_s: float) -> None:
+        latest = time.monotonic() + within_s + LEFTOVERS_S + _SHIM_EXTRA_S + self._cleanup_s
+        self._end_by = min(latest, self._end_by or latest)
+
+    def cpu_s(self) -> float | None:
+        """Return the CPU time of the child's process group; None where it is unknown."""
+        return group_cpu_s(self.pid)
 
     def reload(self) -> None:
         """Send HUP, upon which the child replaces its workers."""
@@ -119,6 +160,7 @@ class Child:
             os.write(self._control, word)
         except BrokenPipeError:  # the shim has just ended; ``poll`` will return its exit code
             return
+        self._shim.send_signal(signal.SIGCONT)  # a stopped shim would not read the word
 
     def _close_control(self) -> None:
         if self._control is not None:

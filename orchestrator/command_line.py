@@ -8,10 +8,12 @@ because a child failed is a failure.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestrator import subcommands
 from orchestrator.console import Console
@@ -25,6 +27,8 @@ from orchestrator.run_dir import RunDir
 
 INTERRUPTED = 130
 _LOG_LINES = 50
+#: What the servers write, such as logs and metrics, is for their user alone.
+_UMASK = 0o077
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +51,14 @@ class Program:
     examine: Callable[[argparse.Namespace, RunDir], Sequence[Finding]]
     """Returns the findings of ``doctor`` for these options."""
 
+    unusable_models: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda _: {}
+    """Returns the models of a running instance that cannot be used, with the reason of each; takes
+    the state of the instance."""
+
 
 def run(program: Program, argv: Sequence[str]) -> int:
     """Run one command and return its exit code; no command means ``start``."""
+    _open_standard_streams()
     no_command = not argv or (argv[0].startswith("-") and argv[0] not in {"-h", "--help"})
     words = ["start", *argv] if no_command else list(argv)
     options = parser(program).parse_args(words)
@@ -62,6 +71,22 @@ def run(program: Program, argv: Sequence[str]) -> int:
         return INTERRUPTED
 
 
+def _open_standard_streams() -> None:
+    """Let closed standard streams, as some init scripts leave them, lead to nowhere.
+
+    Otherwise a file that is opened later would become the standard output of the children.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # the lowest free number is taken
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)
+
+
 def _run(program: Program, options: argparse.Namespace, words: Sequence[str]) -> int:
     run_dir = RunDir(options.run_dir.absolute())
     console = Console()
@@ -69,9 +94,13 @@ def _run(program: Program, options: argparse.Namespace, words: Sequence[str]) ->
         case "stop":
             return subcommands.stop(run_dir, console)
         case "restart":
-            return subcommands.restart(run_dir, options.child, console)
+            return subcommands.restart(
+                run_dir, options.child, console, unusable_models=program.unusable_models
+            )
         case "status":
-            return subcommands.status(run_dir, console, as_json=options.json)
+            return subcommands.status(
+                run_dir, console, as_json=options.json, unusable_models=program.unusable_models
+            )
         case "logs":
             names = [options.child] if options.child else list(program.children)
             return subcommands.show_logs(run_dir, names, options.lines, follow=options.follow)
@@ -83,6 +112,7 @@ def _run(program: Program, options: argparse.Namespace, words: Sequence[str]) ->
 def _start(
     program: Program, options: argparse.Namespace, run_dir: RunDir, words: Sequence[str]
 ) -> int:
+    os.umask(_UMASK)
     if options.daemon:
         console = Console(LogStream(RotatingLog(run_dir.log(LOG))))
         return subcommands.start(run_dir, lambda: program.plan(options, run_dir), console)
@@ -90,7 +120,7 @@ def _start(
     if not options.detach:
         return subcommands.start(run_dir, lambda: program.plan(options, run_dir), console)
     if run_dir.running() is not None:
-        return subcommands.already_running(run_dir, console)
+        return subcommands.already_running(run_dir, program.plan(options, run_dir), console)
     program.plan(options, run_dir)  # so that wrong options are reported here and not in the log
     again = [word for word in words if word != "--detach"]
     return detach([sys.executable, str(program.script), *again, "--daemon"], run_dir, console)

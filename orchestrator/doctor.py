@@ -86,8 +86,14 @@ def examine_python(
         yield Finding(text)
     else:
         yield Finding(text, Level.WRONG, "use Python 3.11 to 3.13")
+    missing = [group for group in needed if not _installed(group, found.packages)]
+    if missing:
+        names = ", ".join(" or ".join(group) for group in missing)
+        verb = "is" if len(missing) == 1 else "are"
+        yield Finding(f"{names} {verb} not installed", Level.WRONG, fix)
     for group in needed:
-        yield _package(group, found.packages, pinned, fix)
+        for name in _installed(group, found.packages)[:1]:
+            yield _package(name, found.packages[name], pinned, fix)
 
 
 def _ask_interpreter(python: str) -> _Interpreter:
@@ -104,16 +110,15 @@ def _ask_interpreter(python: str) -> _Interpreter:
     return _Interpreter(tuple(answer["python"]), answer["packages"])
 
 
-def _package(
-    group: Sequence[str], found: Mapping[str, str], pinned: Mapping[str, str], fix: str
-) -> Finding:
-    name = next((name for name in group if name in found), None)
-    if name is None:
-        return Finding(f"{' or '.join(group)} is not installed", Level.WRONG, fix)
-    tested = pinned.get(name, found[name])
-    if found[name] == tested:
-        return Finding(f"{name} {found[name]}")
-    text = f"{name} {found[name]}, while the project was tested with {tested}"
+def _installed(group: Sequence[str], found: Mapping[str, str]) -> list[str]:
+    return [name for name in group if name in found]
+
+
+def _package(name: str, version: str, pinned: Mapping[str, str], fix: str) -> Finding:
+    tested = pinned.get(name, version)
+    if version == tested:
+        return Finding(f"{name} {version}")
+    text = f"{name} {version}, while the project was tested with {tested}"
     return Finding(text, Level.NOTE, fix)
 
 

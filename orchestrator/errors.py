@@ -7,7 +7,8 @@
   + CannotStop         the running instance does not end
   + RestartFailed      a restarted child did not become ready
   + RestartRefused     the check before a reload failed, nothing was changed
-  + RunDirUnusable     the folder for state and logs cannot be written
+  + RunDirUnusable     the folder for state and logs cannot be written or is locked by others
+  + AlreadyRunning     an instance runs, with other ports than the ones asked for
 
 Each class has the exit code of the command that it ends.
 """
@@ -48,4 +49,8 @@ class RestartRefused(OrchestratorError):
 
 
 class RunDirUnusable(OrchestratorError):
-    """The folder for state and logs cannot be written."""
+    """The folder for state and logs cannot be written, or a foreign process has locked it."""
+
+
+class AlreadyRunning(OrchestratorError):
+    """An instance runs in the run folder, with other ports than the ones asked for."""

@@ -19,17 +19,17 @@ from orchestrator.command_queue import (
 )
 from orchestrator.console import Console
 from orchestrator.errors import PortTaken, RunDirUnusable
+from orchestrator.leftovers import end_leftovers
 from orchestrator.lifecycle import State
 from orchestrator.logs import LogPosition, end_of, last_lines
 from orchestrator.notify import notify
 from orchestrator.ports import port_problem
-from orchestrator.processes import identity
+from orchestrator.processes import identity, parent
 from orchestrator.restart_policy import DEFAULT_POLICY, RestartPolicy
-from orchestrator.run_dir import RunDir, is_same_process
+from orchestrator.run_dir import RunDir
 from orchestrator.supervise import Supervisor
 
 _LAST_LINES = 20
-_PAUSE_S = 0.1
 _EXTRA_STOP_S = 10.0
 _HOUSEKEEP_EVERY_S = 2.0
 
@@ -52,8 +52,8 @@ class Plan:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Further entries of the state file, which ``status --json`` prints."""
 
-    housekeep: Callable[[], None] = lambda: None
-    """Called every few seconds while the children run."""
+    housekeep: Callable[[], Iterable[str]] = tuple
+    """Called every few seconds while the children run; returns messages for the user."""
 
     policy: RestartPolicy = DEFAULT_POLICY
 
@@ -74,24 +74,28 @@ class Instance:
         self._announced = False
         self._housekeep_at = 0.0
         self._started = time.time()
+        self._max_restarts = plan.policy.max_restarts
         self._log_starts: dict[str, LogPosition] = {}
         self._supervisor = Supervisor(
             plan.specs,
             next_command=self._commands.get,
             on_change=self._on_change,
             on_step=self._on_step,
+            on_notice=self._on_notice,
             launch=self._launch,
             policy=plan.policy,
         )
 
     def run(self) -> int:
         """Run until every child has ended; return the exit code."""
-        await_leftovers(self._plan, self._run_dir, self._console)
+        await_leftovers(self._run_dir, self._console)
         check_ports(self._plan)
         for line in self._plan.notes:
             self._console.print(line)
         with signals_as_commands(self._commands, [spec.name for spec in self._plan.specs]):
             try:
+                for spec in self._plan.specs:
+                    spec.prepare()
                 self._write_state()
                 read_keyboard(self._commands, self._prompt)
                 return self._supervisor.run()
@@ -105,8 +109,16 @@ class Instance:
     def _on_change(self, child: ChildState, before: State) -> None:
         note = f" ({child.note})" if child.note else ""
         self._console.log(f"{child.spec.name}: {before.value} -> {child.state.value}{note}")
-        if child.state is State.FAILED:
+        gives_no_hope = child.state is State.WAITING and child.failures == self._max_restarts
+        if gives_no_hope:
+            self._console.log(f"{child.spec.name}: {helpless(child.failures)}")
+        if gives_no_hope or child.state is State.FAILED:
             self._show_log(child)
+        self._write_state()
+        self._prompt()
+
+    def _on_notice(self, child: ChildState, text: str) -> None:
+        self._console.log(f"{child.spec.name}: {text}")
         self._write_state()
         self._prompt()
 
@@ -135,16 +147,18 @@ class Instance:
 
     def _housekeep(self) -> None:
         try:
-            self._plan.housekeep()
+            for message in self._plan.housekeep():
+                self._console.log(message)
         except (OSError, RunDirUnusable) as error:
             self._console.log(str(error))
 
     def _report_ready(self) -> None:
+        for line in self._plan.ready_lines():
+            self._console.print(line)
+        # Last, since ``start --detach`` prints nothing that comes later.
         self._announced = True
         self._write_state()
         notify("READY=1")
-        for line in self._plan.ready_lines():
-            self._console.print(line)
         self._prompt()
 
     def _prompt(self) -> None:
@@ -175,25 +189,38 @@ class Instance:
 
 
 def _record(child: ChildState) -> dict[str, Any]:
+    shim = parent(child.pid) if child.pid else 0
     return {
         "state": child.state.value,
         "pid": child.pid,
         "identity": identity(child.pid) if child.pid else None,
+        "shim": {"pid": shim, "identity": identity(shim) if shim else None},
+        "grace_s": child.spec.grace_s,
         "url": child.spec.url,
         "log": str(child.spec.log),
         "starts": child.starts,
         "generation": child.generation,
+        "restarts_asked": child.restarts_asked,
+        "failures": child.failures,
+        "last_failure": child.last_failure,
+        "busy": child.is_busy,
         "note": child.note,
         "refused": str(child.refused or ""),
+        "unready": str(child.unready or ""),
     }
 
 
-def await_leftovers(plan: Plan, run_dir: RunDir, console: Console) -> None:
-    """Wait until the children of an earlier run that was killed have ended."""
+def helpless(failures: int) -> str:
+    """Return the sentence about a child that fails again and again."""
+    return f"{failures} failures in a row; it is started again for ever, after up to 30 s each time"
+
+
+def await_leftovers(run_dir: RunDir, console: Console) -> None:
+    """End the children of an earlier run that was killed."""
     notice = run_dir.stale_notice()
     if notice:
         console.log(notice)
-        _await_children(run_dir, console, plan.stop_s)
+        end_leftovers(run_dir, console)
 
 
 def check_ports(plan: Plan) -> None:
@@ -202,12 +229,3 @@ def check_ports(plan: Plan) -> None:
         problem = port_problem(host, port)
         if problem:
             raise PortTaken(f"port {port} on {host} {problem}; choose another with {option}.")
-
-
-def _await_children(run_dir: RunDir, console: Console, timeout_s: float) -> None:
-    children = list((run_dir.read() or {}).get("children", {}).values())
-    started = time.monotonic()
-    while any(map(is_same_process, children)) and time.monotonic() - started < timeout_s:
-        left = ", ".join(f"PID {c['pid']}" for c in children if is_same_process(c))
-        console.progress(f"the earlier run's {left} is still ending", time.monotonic() - started)
-        time.sleep(_PAUSE_S)

@@ -34,7 +34,7 @@ class State(Enum):
     """Ended because a stop was asked for."""
 
     FAILED = "FAILED"
-    """Ended by itself or hung, and given up."""
+    """Given up, because it did not become ready when the instance was started."""
 
     @property
     def final(self) -> bool:
@@ -53,9 +53,9 @@ class Event(Enum):
     STARTED = "its process was started"
     BECAME_READY = "its readiness probe found no problem"
     START_TIMEOUT = "it was not ready in time"
-    HUNG = "it gave no good answer for too long"
+    HUNG = "it gave no good answer and used no CPU time for too long"
     EXITED = "its process ended and will be started again, unless the child is being stopped"
-    GAVE_UP = "its process ended and will not be started again"
+    GAVE_UP = "its process ended in the start of the instance, which fails"
     RELOAD = "a reload was asked for"
     RELOAD_REFUSED = "the check before a reload failed"
     RESTART = "a stop and start was asked for"
@@ -65,7 +65,6 @@ class Event(Enum):
 
 TABLE: dict[tuple[State, Event], State] = {
     (State.WAITING, Event.STARTED): State.STARTING,
-    (State.WAITING, Event.GAVE_UP): State.FAILED,
     (State.WAITING, Event.RESTART): State.WAITING,
     (State.WAITING, Event.STOP): State.STOPPED,
     (State.WAITING, Event.FORCE_STOP): State.STOPPED,
@@ -78,7 +77,6 @@ TABLE: dict[tuple[State, Event], State] = {
     (State.STARTING, Event.FORCE_STOP): State.STOPPING,
     (State.READY, Event.HUNG): State.RECYCLING,
     (State.READY, Event.EXITED): State.WAITING,
-    (State.READY, Event.GAVE_UP): State.FAILED,
     (State.READY, Event.RELOAD): State.RELOADING,
     (State.READY, Event.RESTART): State.RECYCLING,
     (State.READY, Event.STOP): State.STOPPING,
@@ -88,7 +86,6 @@ TABLE: dict[tuple[State, Event], State] = {
     (State.RELOADING, Event.START_TIMEOUT): State.RECYCLING,
     (State.RELOADING, Event.HUNG): State.RECYCLING,
     (State.RELOADING, Event.EXITED): State.WAITING,
-    (State.RELOADING, Event.GAVE_UP): State.FAILED,
     (State.RELOADING, Event.RESTART): State.RECYCLING,
     (State.RELOADING, Event.STOP): State.STOPPING,
     (State.RELOADING, Event.FORCE_STOP): State.STOPPING,

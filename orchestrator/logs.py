@@ -39,7 +39,7 @@ class RotatingLog:
         if self._dropped:
             note = f"[{self._dropped} bytes of log were dropped: {self._reason}]\n".encode()
             data = note + data
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.write(file, data)
         finally:

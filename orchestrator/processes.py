@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,9 +30,43 @@ def command_line(pid: int) -> str | None:
     return text or None
 
 
+def parent(pid: int) -> int:
+    """Return the PID of the parent of a process, 0 when it has ended."""
+    if not _LINUX:
+        return int(_ps(pid, "ppid=") or 0)
+    stat = _stat(pid)
+    return int(stat[1]) if stat else 0
+
+
+def lock_holders(inode: int) -> frozenset[int]:
+    """Return the processes that hold a lock on a file; empty where they cannot be seen."""
+    try:
+        rows = [row.split() for row in Path("/proc/locks").read_text("ascii").splitlines()]
+    except OSError:
+        return frozenset()
+    found = (row[4] for row in rows if len(row) > 5 and row[5].endswith(f":{inode}"))
+    return frozenset(int(pid) for pid in found if int(pid) > 0)
+
+
+def owner(pid: int) -> int | None:
+    """Return the user id of a process (Linux only, else None)."""
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid
+    except OSError:
+        return None
+
+
 def group_is_running(group: int) -> bool:
     """Tell whether a process group has a member that is not a zombie (Linux only, else False)."""
     return any(stat[2] == str(group) and stat[0] not in "ZX" for _, stat in _stats())
+
+
+def group_cpu_s(group: int) -> float | None:
+    """Return the CPU time of a process group, ended children included; None where it is unknown."""
+    if not _LINUX:
+        return None
+    ticks = [sum(map(int, stat[11:15])) for _, stat in _stats() if stat[2] == str(group)]
+    return sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else None
 
 
 def children(pid: int) -> frozenset[int]:

@@ -10,19 +10,25 @@ class RestartPolicy:
     """Times are in seconds."""
 
     start_timeout_s: float = 300.0
-    """Time from the start of a child until it must be ready."""
+    """Time from the start or reload of a child until it must be ready."""
 
     startup_probe_every_s: float = 0.2
     """Time between two probes of a child that is not ready yet."""
 
     hang_timeout_s: float = 30.0
-    """Time without a good answer after which a ready child counts as hung."""
+    """Time without a good answer and without progress after which a child counts as hung."""
+
+    busy_share: float = 0.01
+    """Share of one CPU that a child must use to count as making progress.
+
+    It is above the need of a server that only wakes up to look for work.
+    """
 
     probe_every_s: float = 1.0
     """Time between two probes of a ready child."""
 
     max_restarts: int = 5
-    """Number of consecutive failures that are followed by a restart."""
+    """Number of restarts of a child that has never been ready; later there is no limit."""
 
     initial_delay_s: float = 0.5
     """Delay before the first restart; it doubles with each consecutive failure."""

@@ -1,7 +1,6 @@
 """Choose the kind of Serving and return its command line; nothing is started here.
 
-All kinds take the same flags. They differ in the program, in the paths of its files, and in one
-flag that tensorflow_model_server needs in order to pick up new models.
+All kinds take the same flags. They differ in the program and in the paths of its files.
 """
 
 from __future__ import annotations
@@ -55,9 +54,6 @@ class ServingOptions:
     batching: bool = False
     """Whether Serving merges requests into batches."""
 
-    labels: bool = False
-    """Whether any model has version labels."""
-
     engine_flags: Sequence[str] = ()
     """Flags of the embedded server for engine, precision and streams."""
 
@@ -93,7 +89,7 @@ def serving_command(
     """Return the command line of ``native``, ``embedded`` or ``docker`` Serving."""
     program = which(NATIVE)
     if kind == "native":
-        argv = [str(program), *_flags(options), *_official_flags()]
+        argv = [str(program), *_flags(options)]
         return ServingCommand(
             f"native, {program}", argv, warnings=[f"warning: {NATIVE}: {_LISTENS_EVERYWHERE}"]
         )
@@ -122,7 +118,7 @@ def _docker(options: ServingOptions, docker: str) -> ServingCommand:
         grpc_port=_CONTAINER_GRPC_PORT,
     )
     cleanup = [docker, "rm", "--force", name]
-    return ServingCommand(f"docker, {IMAGE}", [*argv, IMAGE, *flags, *_official_flags()], cleanup)
+    return ServingCommand(f"docker, {IMAGE}", [*argv, IMAGE, *flags], cleanup)
 
 
 def _flags(
@@ -137,6 +133,9 @@ def _flags(
         f"--rest_api_port={rest_port or options.rest_port}",
         f"--port={grpc_port or options.grpc_port}",
         f"--model_config_file={folder / CONFIG}",
+        # models.config changes when a model gets its first version, and with each restart.
+        "--model_config_file_poll_wait_seconds=2",
+        "--allow_version_labels_for_unavailable_models=true",
         "--file_system_poll_wait_seconds=1",
         f"--rest_api_timeout_in_ms={options.timeout_s * 1000:.0f}",
         # 5 s, not the default minute: tensorflow_model_server loads nothing else meanwhile.
@@ -144,14 +143,7 @@ def _flags(
         f"--tensorflow_intra_op_parallelism={options.threads}",
         f"--tensorflow_inter_op_parallelism={options.threads}",
     ]
-    if options.labels:
-        flags.append("--allow_version_labels_for_unavailable_models=true")
     if options.batching:
         flags.append("--enable_batching=true")
         flags.append(f"--batching_parameters_file={folder / BATCHING_CONFIG}")
     return flags
-
-
-def _official_flags() -> list[str]:
-    # models.config changes when a model gets its first version.
-    return ["--model_config_file_poll_wait_seconds=2"]

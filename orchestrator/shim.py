@@ -28,8 +28,10 @@ from orchestrator.logs import RotatingLog
 from orchestrator.processes import group_is_running
 
 CANNOT_START = 127
-_LEFTOVERS_S = 2.0
-_CLEANUP_S = 20.0
+LEFTOVERS_S = 2.0
+CLEANUP_S = 20.0
+_GONE_S = 2.0
+_PAUSE_S = 0.01
 _STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
@@ -92,6 +94,7 @@ class Shim:
             self._kill_at = time.monotonic() + self._grace_s
             # Not to the group: gunicorn's master lets its workers finish their requests.
             self._child.send_signal(signal.SIGTERM)
+            self._child.send_signal(signal.SIGCONT)  # a stopped child would not end
 
     def _kill(self) -> None:
         self._kill_at = time.monotonic()
@@ -102,7 +105,7 @@ class Shim:
     def _end_leftovers(self) -> None:
         """Send TERM to the rest of the child's process group; read the last output."""
         end_group(self._child.pid, signal.SIGTERM)
-        deadline = time.monotonic() + _LEFTOVERS_S
+        deadline = time.monotonic() + LEFTOVERS_S
         self._serve(0)
         while group_is_running(self._child.pid) and time.monotonic() < deadline:
             self._serve(0.02)
@@ -116,13 +119,21 @@ def end_group(group: int, number: signal.Signals) -> None:
         return
 
 
+def kill_group(group: int, within_s: float = _GONE_S) -> None:
+    """Kill a process group and wait until it is gone, since KILL does not take effect at once."""
+    end_group(group, signal.SIGKILL)
+    deadline = time.monotonic() + within_s
+    while group_is_running(group) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_S)
+
+
 def clean_up(argv: Sequence[str], log: RotatingLog) -> None:
     """Run the cleanup command, if there is one; failures go to the log."""
     if not argv:
         return
     try:
         done = subprocess.run(  # noqa: S603 - the command is the supervisor's
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_CLEANUP_S, check=False
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=CLEANUP_S, check=False
         )
         log.write(done.stdout + done.stderr)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -160,7 +171,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         return Shim(child, output, log, options.grace_s).run(wake)
     finally:
-        end_group(child.pid, signal.SIGKILL)
+        kill_group(child.pid)
         clean_up(options.cleanup, log)
 
 

@@ -12,8 +12,16 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from orchestrator.console import Console
-from orchestrator.errors import CannotStop, NotRunning, RestartFailed, RestartRefused, UsageError
-from orchestrator.instance import Instance, Plan
+from orchestrator.errors import (
+    AlreadyRunning,
+    CannotStop,
+    NotRunning,
+    RestartFailed,
+    RestartRefused,
+    UsageError,
+)
+from orchestrator.instance import Instance, Plan, helpless
+from orchestrator.leftovers import end_leftovers, named
 from orchestrator.lifecycle import State
 from orchestrator.logs import Tail
 from orchestrator.run_dir import RunDir, is_same_process
@@ -27,20 +35,35 @@ _STARTING_S = 60.0
 _QUIET_S = 2.0
 _FOLLOW_S = 0.2
 
+UnusableModels = Callable[[Mapping[str, Any]], Mapping[str, str]]
+"""Returns the models of a running instance that cannot be used, with the reason of each."""
+
 
 def start(run_dir: RunDir, plan: Callable[[], Plan], console: Console) -> int:
     """Run an instance until it ends; if one runs already, report it and return 0."""
     if not run_dir.acquire():
-        return already_running(run_dir, console)
+        return already_running(run_dir, plan(), console)
     try:
         return Instance(plan(), run_dir, console).run()
     finally:
         run_dir.release()
 
 
-def already_running(run_dir: RunDir, console: Console) -> int:
-    """Report the running instance; return 0, since the servers run as ``start`` wants."""
-    console.print(f"already running: {_headline(_await_state(run_dir))}")
+def already_running(run_dir: RunDir, plan: Plan, console: Console) -> int:
+    """Report the running instance; return 0 if its servers have the addresses of the plan.
+
+    Raises AlreadyRunning otherwise.
+    """
+    state = _await_state(run_dir)
+    console.print(f"already running: {_headline(state)}")
+    children = state["children"] if state else {}
+    for spec in plan.specs:
+        url = children.get(spec.name, {}).get("url", spec.url)
+        if url != spec.url:
+            raise AlreadyRunning(
+                f"{spec.name} runs at {url}, not at {spec.url}; stop this instance first, or give "
+                "the other one a folder of its own with --run-dir."
+            )
     return 0
 
 
@@ -48,9 +71,9 @@ def stop(run_dir: RunDir, console: Console) -> int:
     """Stop the running or starting instance and wait for its end."""
     state = run_dir.running() or run_dir.starting()
     if state is None:
-        console.print(run_dir.stale_notice() or "nothing is running")
-        return 0
+        return _stop_leftovers(run_dir, console)
     _signal(state["pid"], signal.SIGTERM)
+    _signal(state["pid"], signal.SIGCONT)  # a stopped process would not end
     started = time.monotonic()
     stop_s = state.get("stop_s", _STARTING_S)
     while is_same_process(state):
@@ -64,7 +87,24 @@ def stop(run_dir: RunDir, console: Console) -> int:
     return 0
 
 
-def restart(run_dir: RunDir, name: str | None, console: Console) -> int:
+def _stop_leftovers(run_dir: RunDir, console: Console) -> int:
+    console.print(run_dir.stale_notice() or "nothing is running")
+    left = run_dir.leftovers()
+    if not left:
+        return 0
+    if not end_leftovers(run_dir, console):
+        raise CannotStop(f"the earlier run's {named(left)} has not ended.")
+    console.print(f"stopped {named(left)}")
+    return 0
+
+
+def restart(
+    run_dir: RunDir,
+    name: str | None,
+    console: Console,
+    *,
+    unusable_models: UnusableModels = lambda _: {},
+) -> int:
     """Restart one child, or all one after the other; wait until each is ready again."""
     state = run_dir.running()
     if state is None:
@@ -75,41 +115,78 @@ def restart(run_dir: RunDir, name: str | None, console: Console) -> int:
             raise UsageError(f"{child} is not one of the running children; allowed is {known}.")
         _restart(run_dir, child)
         console.print(f"{child} was restarted and is ready")
+    _warn(unusable_models(run_dir.running() or state), console)
     return 0
+
+
+def _warn(models: Mapping[str, str], console: Console) -> None:
+    for name, reason in models.items():
+        console.print(f"warning: model {name} is not ready: {reason} (try: auto_cmd.py doctor)")
 
 
 def _restart(run_dir: RunDir, name: str) -> None:
     before = _running_child(run_dir, name)
     _signal(before["of"], before["restart_signal"])
     now = before
-    while now["generation"] == before["generation"] or now["state"] != State.READY.value:
+    while not _is_done(before, now):
         time.sleep(_PAUSE_S)
         now = _running_child(run_dir, name)
-    if refused := now.get("refused"):
+    if refused := now["refused"]:
         raise RestartRefused(f"{name} was not restarted and runs on unchanged: {refused}")
+    if unready := now["unready"]:
+        raise RestartFailed(f"{name} was restarted and answers, but it is not ready: {unready}")
+
+
+def _is_done(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Tell whether a restart has ended, or raise RestartFailed."""
+    if now["restarts_asked"] == before["restarts_asked"]:
+        return False
+    # A single failure may be bad luck, and the child is being started again.
+    if now["failures"] > 1 or (now["failures"] and now["state"] == State.RECYCLING.value):
+        raise RestartFailed(
+            f"{now['name']} did not become ready again and is started again and again: "
+            f"{now['last_failure']}; its log says more: {now['log']}"
+        )
+    is_new = now["generation"] != before["generation"] and now["state"] == State.READY.value
+    return is_new or bool(now["refused"])
 
 
 def _running_child(run_dir: RunDir, name: str) -> dict[str, Any]:
-    """Return the record of a child, with the PID of its instance under the key ``of``."""
+    """Return the record of a child, with its name and, as ``of``, the PID of its instance."""
     state = run_dir.running()
     if state is None:
         raise RestartFailed(
             f"{name} did not become ready again; the last lines of its log say why."
         )
-    return dict(state["children"][name]) | {"of": state["pid"]}
+    return dict(state["children"][name]) | {"of": state["pid"], "name": name}
 
 
-def status(run_dir: RunDir, console: Console, *, as_json: bool) -> int:
+def status(
+    run_dir: RunDir,
+    console: Console,
+    *,
+    as_json: bool,
+    unusable_models: UnusableModels = lambda _: {},
+) -> int:
     """Print what runs; return 0 if all is ready, 1 if not, 3 if nothing runs."""
     state = run_dir.running()
+    left = run_dir.leftovers() if state is None else {}
+    models = unusable_models(state) if state else {}
     if as_json:
-        console.print(json.dumps({"running": state is not None} | (state or {}), indent=2))
+        extra = ({"leftovers": left} if left else {}) | (
+            {"unusable_models": models} if state else {}
+        )
+        document = {"running": state is not None} | (state or {}) | extra
+        console.print(json.dumps(document, indent=2))
     elif state is None:
         console.print(run_dir.stale_notice() or "nothing is running")
     else:
         _describe(state, console)
+        _warn(models, console)
+    if left and not as_json:
+        console.print(f"  still running: {named(left)}; auto_cmd.py stop ends it")
     if state is None:
-        return NOTHING_RUNS
+        return NOT_READY if left else NOTHING_RUNS
     return READY if state["ready"] else NOT_READY
 
 
@@ -144,6 +221,12 @@ def _describe(state: dict[str, Any], console: Console) -> None:
             f"  {name:8} {child['state']:9} PID {child['pid'] or '-':<8} {child['url']}"
             f"  restarts: {restarts}  log: {child['log']}"
         )
+        if child["failures"] and child["state"] != State.READY.value:
+            console.print(f"    {helpless(child['failures'])}: {child['last_failure']}")
+        if child["busy"]:
+            console.print("    does not answer now, but uses CPU time, so it is not ended")
+        if child["unready"]:
+            console.print(f"    was not ready at the last restart: {child['unready']}")
 
 
 def _headline(state: dict[str, Any] | None) -> str:

@@ -1,9 +1,13 @@
 """The supervisor: start, probe, restart and stop a list of child processes.
 
-All decisions about children are made here, in one loop. The functions that start processes, run
-checks, deliver commands and read the clock are parameters, so that tests run without real
-processes and real time. Children are stopped from the last to the first, each after the one before
-it has ended: the gateway, which comes last, finishes its requests while Serving still answers.
+All decisions about children are made here, in one loop. A child that fails before it was ever ready
+ends the start, and with it the other children. From then on, no failure of one child ends another:
+a failed child is started again for ever, after a delay that grows up to a limit.
+
+The functions that start processes, run checks, deliver commands and read the clock are parameters,
+so that tests run without real processes and real time. Children are stopped from the last to the
+first, each after the one before it has ended: the gateway, which comes last, finishes its requests
+while Serving still answers.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from orchestrator.check import Check, Checking
 from orchestrator.child import Child, ChildSpec
 from orchestrator.child_state import ChildProcess, ChildState
 from orchestrator.command_queue import Action, Command
+from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle import Event, State, advance
 from orchestrator.problem import Problem
 from orchestrator.restart_policy import DEFAULT_POLICY, RestartPolicy
@@ -37,6 +42,7 @@ class Supervisor:
         next_command: Callable[[float], Command | None],
         on_change: Callable[[ChildState, State], None],
         on_step: Callable[[Sequence[ChildState]], None] = lambda _: None,
+        on_notice: Callable[[ChildState, str], None] = lambda *_: None,
         launch: Callable[[ChildSpec], ChildProcess] = Child,
         check: Callable[[ChildSpec], Checking] = Check,
         clock: Callable[[], float] = time.monotonic,
@@ -45,12 +51,14 @@ class Supervisor:
         """Take the children in the order of their start.
 
         ``next_command`` waits at most the given seconds for a command; ``on_change`` gets a child
-        and its previous state; ``on_step`` gets all children after each look at them.
+        and its previous state; ``on_step`` gets all children after each look at them;
+        ``on_notice`` gets a child and a message about it that is no change of state.
         """
         self._policy = policy
         self._next_command = next_command
         self._on_change = on_change
         self._on_step = on_step
+        self._on_notice = on_notice
         self._launch = launch
         self._check = check
         self._clock = clock
@@ -88,18 +96,19 @@ class Supervisor:
     def _commanded_event(self, child: ChildState, command: Command) -> Event | None:
         if command.action is Action.INTERRUPT:
             return Event.FORCE_STOP
-        if (
-            command.child != child.spec.name
-            or self.stopping
-            or child.state is State.RELOADING  # a reload reads the current configuration
-        ):
+        if command.child != child.spec.name or self.stopping:
+            return None
+        child.restarts_asked += 1
+        if child.state is State.RELOADING:  # a reload reads the current configuration
+            return None
+        child.refused = child.spec.refuse()
+        if child.refused:
+            self._on_notice(child, f"not restarted: {child.refused}")
             return None
         child.failures = 0
-        child.refused = None
         child.start_at = self._clock()
         if child.spec.reloads and child.state is State.READY:
             return Event.RELOAD
-        child.was_ready = False  # if it fails before it is ready, another attempt would fail too
         return Event.RESTART
 
     def _next_event(self, child: ChildState) -> Event | None:
@@ -127,15 +136,21 @@ class Supervisor:
         if child.state is State.STOPPING:
             return Event.EXITED
         if child.state is not State.RECYCLING:
-            child.failures += 1
+            self._count_failure(child)
+        return Event.GAVE_UP if self._start_has_failed(child, code) else Event.EXITED
+
+    def _start_has_failed(self, child: ChildState, code: int) -> bool:
+        """Tell whether a child that ended was never ready, and another attempt would not help."""
+        if child.was_ready or not child.failures:
+            return False
         killed_by_others = by_signal(code) and child.state is not State.RECYCLING
-        if not child.was_ready and child.failures and not killed_by_others:
+        if not killed_by_others:
             child.note += " before it was ever ready"
-            return Event.GAVE_UP
+            return True
         if child.failures > self._policy.max_restarts:
             child.note += f"; {self._policy.max_restarts} restarts did not help"
-            return Event.GAVE_UP
-        return Event.EXITED
+            return True
+        return False
 
     def _check_event(self, child: ChildState, check: Checking) -> Event | None:
         """Reload once the check has passed; refuse the reload when it has failed."""
@@ -147,8 +162,15 @@ class Supervisor:
             child.note = f"not restarted: {result.problem}"
             return Event.RELOAD_REFUSED
         if child.process:
+            self._prepare(child)
             child.process.reload()
         return None
+
+    def _prepare(self, child: ChildState) -> None:
+        try:
+            child.spec.prepare()
+        except (OSError, OrchestratorError) as error:  # it goes on with the files of before
+            self._on_notice(child, str(error))
 
     def _probe_event(self, child: ChildState) -> Event | None:
         if self._clock() < child.probe_at:
@@ -160,15 +182,28 @@ class Supervisor:
         child.probe_at = now + (policy.probe_every_s if ready else policy.startup_probe_every_s)
         if child.problem:
             return self._timeout_event(child, now)
-        child.answered_at = now
+        self._note_answer(child, now)
         if not ready:
+            child.unready = None
             child.note = f"after {now - child.since:.1f} s"
             return Event.BECAME_READY
         if now - child.since >= policy.reset_after_s:
-            child.failures = 0
+            child.failures, child.last_failure = 0, ""
         return None
 
+    def _note_answer(self, child: ChildState, now: float) -> None:
+        if child.is_busy:
+            self._on_notice(child, f"answers again after {self._silent_s(child):.0f} s")
+        child.answered_at = child.progress_at = now
+        child.cpu_mark, child.is_busy = None, False
+
     def _probe(self, child: ChildState) -> Problem | None:
+        try:
+            return self._asked(child)
+        except (OSError, OrchestratorError) as error:  # such as a full disk or a vanished folder
+            return Problem(str(error))
+
+    def _asked(self, child: ChildState) -> Problem | None:
         if child.state is State.READY:
             return child.spec.alive()
         if child.state is State.RELOADING and child.process and not child.process.reloaded():
@@ -176,19 +211,52 @@ class Supervisor:
         return child.spec.ready()
 
     def _timeout_event(self, child: ChildState, now: float) -> Event | None:
-        silent_s, starting_s = now - child.answered_at, now - child.since
         if child.state is State.READY:
-            if silent_s <= self._policy.hang_timeout_s:
+            if not self._is_hung(child, now):
                 return None
-            return self._failure(child, Event.HUNG, f"no answer for {silent_s:.0f} s")
-        if starting_s <= self._policy.start_timeout_s:
+            return self._failure(child, Event.HUNG, f"no answer for {self._silent_s(child):.0f} s")
+        waited_s = now - child.since
+        if waited_s <= self._policy.start_timeout_s:
             return None
-        return self._failure(child, Event.START_TIMEOUT, f"not ready after {starting_s:.0f} s")
+        if child.was_ready:
+            if child.spec.alive() is None:  # it serves what it can, so it is not ended
+                self._note_answer(child, now)
+                child.unready = child.problem
+                child.note = f"after {waited_s:.0f} s, though {child.problem}"
+                return Event.BECAME_READY
+            if not self._is_hung(child, now):
+                return None
+        return self._failure(child, Event.START_TIMEOUT, f"not ready after {waited_s:.0f} s")
+
+    def _is_hung(self, child: ChildState, now: float) -> bool:
+        """Tell whether the child has neither answered nor used CPU time for ``hang_timeout_s``.
+
+        A busy child is late to answer. Where CPU times are unknown, silence alone counts.
+        """
+        limit_s = self._policy.hang_timeout_s
+        used_s = child.process.cpu_s() if child.process else None
+        if _makes_progress(child.cpu_mark, used_s, limit_s * self._policy.busy_share):
+            child.cpu_mark, child.progress_at = used_s, now
+        if now - child.progress_at > limit_s:
+            return True
+        silent_s = self._silent_s(child)
+        if silent_s > limit_s and child.state is State.READY and not child.is_busy:
+            child.is_busy = True
+            text = f"no answer for {silent_s:.0f} s; it uses CPU time, so it is not ended"
+            self._on_notice(child, f"{text}: {child.problem}")
+        return False
+
+    def _silent_s(self, child: ChildState) -> float:
+        return self._clock() - child.answered_at
 
     def _failure(self, child: ChildState, event: Event, text: str) -> Event:
-        child.failures += 1
         child.note = f"{text}: {child.problem}"
+        self._count_failure(child)
         return event
+
+    def _count_failure(self, child: ChildState) -> None:
+        child.failures += 1
+        child.last_failure = child.note
 
     def _apply(self, child: ChildState, event: Event) -> None:
         """Move the child to its next state, act on its process, report the change."""
@@ -210,8 +278,7 @@ class Supervisor:
         delay_s = self._policy.delay_s(child.failures)
         child.start_at = now + delay_s
         if child.failures:
-            attempt = f"restart {child.failures} of {self._policy.max_restarts}"
-            child.note += f"; {attempt} in {delay_s:g} s"
+            child.note += f"; restart {child.failures} in {delay_s:g} s"
 
     def _act(self, child: ChildState, event: Event) -> None:
         if child.state is State.STARTING:
@@ -232,11 +299,23 @@ class Supervisor:
 
     def _start(self, child: ChildState) -> None:
         child.starts += 1
-        child.probe_at = self._clock()
+        child.probe_at = child.progress_at = self._clock()
+        child.cpu_mark, child.is_busy = None, False
+        self._prepare(child)
         try:
             child.process = self._launch(child.spec)
         except OSError as error:
             child.note = str(error)
+
+
+def _makes_progress(mark_s: float | None, used_s: float | None, wanted_s: float) -> bool:
+    """Tell whether enough CPU time was used since the mark; a first look counts as progress.
+
+    Less than at the mark means that processes of the child have been replaced.
+    """
+    if used_s is None:
+        return False
+    return mark_s is None or used_s < mark_s or used_s - mark_s >= wanted_s
 
 
 def by_signal(code: int) -> bool:

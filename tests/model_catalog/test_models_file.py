@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from model_catalog.errors import ModelsFileError
 from model_catalog.models_file import ModelEntry, load_models_file, parse_models_file
-from model_catalog.serving_config import has_version_labels, serving_config
+from model_catalog.serving_config import next_step, serving_config
 
 ROOT = Path(__file__).parents[2]
 PATH = Path("/etc/gateway/models.toml")
@@ -156,4 +157,32 @@ def test_serving_config_of_all_local_models() -> None:
         "    model_version_policy { all {} }\n  }\n"
         "}\n"
     )
-    assert has_version_labels(models)
+
+
+def test_a_new_label_is_configured_at_once() -> None:
+    wanted = entry("version_labels = {stable = 2}")
+
+    assert next_step(wanted, {}, available=(), newest=1) == wanted
+
+
+def test_a_label_moves_once_its_new_version_is_available() -> None:
+    wanted = entry("versions = [2]\nversion_labels = {stable = 2, canary = 3}")
+    labelled = {"stable": 1, "canary": 3}
+
+    first = next_step(wanted, labelled, available={1}, newest=2)
+    second = next_step(wanted, first.version_labels, available={1, 2}, newest=2)
+
+    assert first.versions == (1, 2)
+    assert first.version_labels == {"stable": 1, "canary": 3}
+    assert second == wanted
+
+
+@pytest.mark.parametrize(
+    ("versions", "meanwhile"), [("latest", (1, 2, 5)), ("all", "all"), ([3], (1, 2, 3))]
+)
+def test_both_versions_of_a_moving_label_are_served(versions: object, meanwhile: object) -> None:
+    wanted = entry(f"versions = {json.dumps(versions)}\nversion_labels = {{stable = 2}}")
+
+    step = next_step(wanted, {"stable": 1}, available={1}, newest=5)
+
+    assert step.versions == meanwhile

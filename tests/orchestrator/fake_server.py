@@ -3,7 +3,10 @@
 The ``.venv/bin/python`` of a ProjectSandbox starts it; the command line says its role and port.
 The file ``behaviour.json`` there may change the behaviour of a role: ``exit`` ends at once,
 also in its check; ``ignore_term`` ignores TERM; ``hang`` accepts connections and never answers;
-``unready`` answers 503; ``broken`` reports that model m could not be loaded.
+``unready`` answers 503; ``broken`` reports that model m could not be loaded; ``undescribed``
+is a gateway that cannot use model m; ``secret`` is such a gateway that needs a key; ``strict``
+ends with code 255 when its config file has models at the start, as tensorflow_model_server does
+for a broken one; ``busy`` uses CPU time and never answers.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ BROKEN = {
     ]
 }
 
+REASON = "Model m does not describe itself."
+DESCRIPTION = {"name": "m", "error": {"code": "serving_error", "detail": REASON}}
+
 
 def main() -> None:
     command = " ".join(sys.argv)
@@ -34,6 +40,10 @@ def main() -> None:
         sys.exit(f"{role} does not like its flags")
     if "--check-config" in command:
         return
+    if behaviour == "strict" and "name:" in _config(command):
+        sys.exit(255)
+    if behaviour == "secret":
+        sys.stderr.write(f"WARNING model m: serving_error: {REASON}\n")
     if behaviour == "ignore_term":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     match = re.search(r"--(?:rest_api_port=|bind \S+:)(\d+)", command)
@@ -51,14 +61,30 @@ def _serve(port: int, role: str) -> None:
     while True:
         caller, _ = listener.accept()
         asked = caller.recv(65536)
-        while _behaviour(role) == "hang":
-            time.sleep(0.05)
-        broken = _behaviour(role) == "broken" and b"models/m " in asked
-        body = json.dumps(BROKEN if broken else STATUS).encode()
-        status = b"503 Busy" if _behaviour(role) == "unready" else b"200 OK"
-        head = b"HTTP/1.0 %s\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+        while (behaviour := _behaviour(role)) in {"hang", "busy"}:
+            time.sleep(0.05 if behaviour == "hang" else 0)
+        status, body = _answer(behaviour, asked)
+        head = b"HTTP/1.0 %d Fake\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
         caller.sendall(head + body)
         caller.close()
+
+
+def _answer(behaviour: str, asked: bytes) -> tuple[int, bytes]:
+    about_m = b"/models/m " in asked
+    if behaviour == "unready":
+        return 503, json.dumps(STATUS).encode()
+    if behaviour in {"undescribed", "secret"} and b"/readyz?model=m " in asked:
+        return 503, b'{"detail": "Not ready: m."}'
+    if behaviour == "secret" and about_m:
+        return 401, b'{"detail": "A key is needed."}'
+    if behaviour == "undescribed" and about_m:
+        return 200, json.dumps(DESCRIPTION).encode()
+    return 200, json.dumps(BROKEN if behaviour == "broken" and about_m else STATUS).encode()
+
+
+def _config(command: str) -> str:
+    match = re.search(r"--model_config_file=(\S+)", command)
+    return Path(match[1]).read_text() if match else ""
 
 
 if __name__ == "__main__":

@@ -27,6 +27,9 @@ class FakeProcess:
     code: int | None = None
     ignores_term: bool = False
     replaced: bool = False
+    cpu_share: float | None = None
+    """CPU time that it uses per second; None where CPU times are unknown."""
+    clock: Callable[[], float] = lambda: 0.0
     received: list[str] = field(default_factory=list)
 
     def poll(self) -> int | None:
@@ -46,6 +49,9 @@ class FakeProcess:
 
     def reloaded(self) -> bool:
         return self.replaced
+
+    def cpu_s(self) -> float | None:
+        return None if self.cpu_share is None else self.clock() * self.cpu_share
 
 
 @dataclass
@@ -80,12 +86,20 @@ class Simulation:
         """Every change of state, as child and new state."""
         self.notes: list[str] = []
         """The reason of every change of state."""
+        self.notices: list[str] = []
+        self.prepared: list[str] = []
+        """Every preparation of a start or reload, by child."""
+        self.refused: dict[str, Problem] = {}
+        """Why a restart of a child is refused."""
+        self.alive: set[str] = set()
+        """Children that answer, though they may not be up."""
         self.start_times: list[float] = []
         self.scheduled: dict[float, Callable[[], Command | None]] = {}
         self.supervisor = Supervisor(
             [self._spec("serving"), self._spec("gateway", reloads=True)],
             next_command=self._next_command,
             on_change=self._on_change,
+            on_notice=lambda child, text: self.notices.append(f"{child.spec.name} {text}"),
             launch=self._launch,
             check=lambda _: self.check,
             clock=lambda: self.now,
@@ -122,7 +136,9 @@ class Simulation:
             cwd=Path(),
             log=Path(),
             ready=lambda: None if name in self.up else Problem(f"{name} is not up"),
-            alive=lambda: None if name in self.up else Problem(f"{name} is silent"),
+            alive=lambda: None if name in self.up | self.alive else Problem(f"{name} is silent"),
+            prepare=lambda: self.prepared.append(name),
+            refuse=lambda: self.refused.get(name),
             reloads=reloads,
         )
 
@@ -131,7 +147,9 @@ class Simulation:
             raise BlockingIOError("no more processes")
         self.start_times.append(self.now)
         code = 1 if spec.name in self.exits_at_once else None
-        self.processes[spec.name] = FakeProcess(pid=len(self.start_times), code=code)
+        self.processes[spec.name] = FakeProcess(
+            pid=len(self.start_times), code=code, clock=lambda: self.now
+        )
         return self.processes[spec.name]
 
     def _next_command(self, timeout_s: float) -> Command | None:

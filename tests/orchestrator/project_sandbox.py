@@ -63,6 +63,19 @@ class ProjectSandbox:
         (self.root / "models.toml").write_text('[models.m]\nbase_path = "my_model"\n')
         return self
 
+    def install_native(self, command: str = f"{sys.executable} -E -S {FAKE_SERVER}") -> Path:
+        """Put a program named tensorflow_model_server on PATH; return its path."""
+        program = self.root / "bin" / "tensorflow_model_server"
+        executable(program, f'#!/bin/sh\nexec {command} "$@"\n')
+        self.env["PATH"] = f"{program.parent}:/usr/bin:/bin"
+        return program
+
+    def add_model(self, name: str, fields: str = "") -> None:
+        """Append a model with version 1 to the models file."""
+        (self.root / name / "1").mkdir(parents=True, exist_ok=True)
+        with (self.root / "models.toml").open("a") as models:
+            models.write(f'[models.{name}]\nbase_path = "{name}"\n{fields}\n')
+
     def behave(self, **roles: str) -> None:
         """Set the behaviour of the fake servers, by role."""
         (self.root / "behaviour.draft").write_text(json.dumps(roles))
@@ -147,4 +160,4 @@ class ProjectSandbox:
         document = json.loads(state.read_text())
         records = [document, *document["children"].values()]
         self.call("stop")
-        eventually(lambda: not any(map(is_same_process, records)))
+        eventually(lambda: not any(map(is_same_process, records)), within_s=30)

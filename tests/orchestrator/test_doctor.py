@@ -37,6 +37,15 @@ def test_a_missing_package_is_wrong() -> None:
     assert findings[1] == Finding("no-such-package or nor-this is not installed", Level.WRONG, FIX)
 
 
+def test_missing_packages_are_one_finding() -> None:
+    needed = [["no-such-package"], ["pytest"], ["nor-this"]]
+
+    findings = list(examine_python(sys.executable, needed, {}, FIX))
+
+    assert findings[1] == Finding("no-such-package, nor-this are not installed", Level.WRONG, FIX)
+    assert len(findings) == 3
+
+
 def test_one_package_of_a_group_is_enough() -> None:
     findings = list(examine_python(sys.executable, [["no-such-package", "pytest"]], {}, FIX))
 

@@ -33,6 +33,47 @@ def be_stopped(child: ChildState, folder: Path) -> None:
     os.kill(child.pid, signal.SIGSTOP)
 
 
+def test_a_busy_child_is_not_killed(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+
+    def next_command(timeout_s: float) -> None:
+        time.sleep(timeout_s)
+
+    notices: list[str] = []
+    supervisor = Supervisor(
+        [
+            spec_of(
+                "",
+                tmp_path,
+                argv=[sys.executable, "-E", "-S", str(FAKE_SERVER), "--bind", f"127.0.0.1:{port}"],
+                ready=lambda: missing_200(url),
+                alive=BackgroundProbe(url, accept=status_200, timeout_s=5),
+            )
+        ],
+        next_command=next_command,
+        on_change=lambda *_: None,
+        on_notice=lambda _, text: notices.append(text),
+        policy=DEFAULT_POLICY,
+    )
+    child = supervisor.children[0]
+    while child.state is not State.READY:
+        supervisor.step()
+    (tmp_path / "behaviour.json").write_text('{"serving": "busy"}')
+
+    while "not ended" not in str(notices):
+        supervisor.step()
+    for _ in range(100):
+        supervisor.step()
+
+    assert (child.state, child.starts) == (State.READY, 1)
+    (tmp_path / "behaviour.json").unlink()
+    while "answers again" not in notices[-1]:
+        supervisor.step()
+    supervisor.stopping = True
+    assert supervisor.run() == 0
+
+
 @pytest.mark.parametrize("hang", [hang_by_itself, be_stopped])
 def test_a_hung_child_is_killed_and_started_again(
     tmp_path: Path, hang: Callable[[ChildState, Path], None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -22,6 +23,12 @@ from tests.orchestrator.project_sandbox import ROOT, ProjectSandbox, executable
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow, pytest.mark.timeout(400)]
 
 DIGITS = ROOT / "my_digit_classifier"
+STRICT_SERVER = f"""#!/bin/sh
+for flag; do
+  case "$flag" in --model_config_file=*) grep -q name: "${{flag#*=}}" && exit 255;; esac
+done
+cd {ROOT} && exec {sys.executable} -m model_server "$@"
+"""
 PICTURE = ROOT / "test_images" / "digit_3.png"
 
 
@@ -109,6 +116,51 @@ def test_nothing_outlives_a_killed_auto_cmd(sandbox: ProjectSandbox) -> None:
     eventually(lambda: all(map(gone, pids)), within_s=30)
     assert not port_problem("127.0.0.1", sandbox.port)
     assert not port_problem("127.0.0.1", sandbox.serving_port)
+
+
+@pytest.mark.parametrize("kind", ["native", "embedded"])
+def test_a_broken_model_an_undescribed_one_and_a_label_that_moves(
+    tmp_path: Path, kind: str
+) -> None:
+    sandbox = sandbox_of_the_real_project(tmp_path)
+    if kind == "native":  # ends at once where its first list has a model, as if that were broken
+        program = tmp_path / "bin" / "tensorflow_model_server"
+        executable(program, STRICT_SERVER)
+        sandbox.env["PATH"] = f"{program.parent}:/usr/bin:/bin"
+    for version in "12":
+        shutil.copytree(DIGITS / "1", tmp_path / "digits" / version)
+    (tmp_path / "broken" / "1").mkdir(parents=True)
+    (tmp_path / "broken" / "1" / "saved_model.pb").write_bytes(b"junk")
+    configure(tmp_path, version=1)
+
+    started = sandbox.call("start", "--detach")
+
+    assert started.returncode == 0, started.stdout
+    assert "warning: model broken cannot be loaded: " in started.stdout
+    assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
+    assert set(sandbox.status()["unusable_models"]) == {"broken"}
+    eventually(lambda: labelled_version(sandbox) == 1, within_s=30)
+    configure(tmp_path, version=2)
+    assert sandbox.call("restart", "gateway").returncode == 0
+    eventually(lambda: labelled_version(sandbox) == 2, within_s=30)
+    assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
+    sandbox.tear_down()
+
+
+def configure(folder: Path, version: int) -> None:
+    """Write a models file of the digits, one version with a label, and of a broken model."""
+    (folder / "models.toml").write_text(
+        f'[models.digits]\nbase_path = "digits"\nversions = [{version}]\n'
+        f'version_labels = {{stable = {version}}}\n[models.broken]\nbase_path = "broken"\n'
+    )
+
+
+def labelled_version(sandbox: ProjectSandbox) -> int | None:
+    """Return the version that Serving answers for the label; None when there is none."""
+    url = f"http://127.0.0.1:{sandbox.serving_port}/v1/models/digits/labels/stable"
+    states = json.loads(ask(url).body or b"{}").get("model_version_status", [])
+    available = [int(state["version"]) for state in states if state["state"] == "AVAILABLE"]
+    return available[0] if available else None
 
 
 def test_three_rounds_with_a_native_server(tmp_path: Path) -> None:

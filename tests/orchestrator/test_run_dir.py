@@ -125,3 +125,65 @@ def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
 
     with pytest.raises(RunDirUnusable, match="cannot be used for state and logs"):
         RunDir(tmp_path / "file" / "run").acquire()
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_a_folder_that_others_use_too_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run").chmod(0o755)
+    (tmp_path / "run" / "other").touch()
+    run_dir = RunDir(tmp_path / "run")
+
+    assert run_dir.acquire()
+
+    assert mode(run_dir.path) == 0o755
+    assert mode(run_dir.path / "auto_cmd.lock") == 0o600
+    assert mode(run_dir.logs) == 0o700
+    run_dir.release()
+
+
+def test_the_state_can_be_read_where_its_file_cannot_be_written(run_dir: RunDir) -> None:
+    run_dir.acquire()
+    (run_dir.path / "auto_cmd.draft").symlink_to("/dev/full")
+
+    with pytest.raises(RunDirUnusable, match="No space left"):
+        run_dir.write(own_record())
+
+    assert RunDir(run_dir.path).running() == own_record()
+    run_dir.release()
+    assert RunDir(run_dir.path).running() is None
+
+
+def test_the_space_of_the_state_stays_reserved(run_dir: RunDir) -> None:
+    run_dir.acquire()
+    size = (run_dir.path / "auto_cmd.lock").stat().st_size
+    run_dir.write(own_record() | {"text": "x" * 5000})
+    run_dir.write(own_record())
+
+    assert run_dir.running() == own_record()
+    run_dir.release()
+    assert (run_dir.path / "auto_cmd.lock").stat().st_size == size > 5000
+
+
+def test_a_killed_instances_children_are_known_to_the_next_one(run_dir: RunDir) -> None:
+    run_dir.acquire()
+    child = {"pid": os.getpid(), "identity": identity(os.getpid())}
+    run_dir.write({"pid": 1, "identity": "ended", "children": {"gateway": child}})
+    os.close(run_dir._lock or 0)
+    following = RunDir(run_dir.path)
+
+    assert following.acquire()
+
+    assert following.leftovers() == {"gateway": child}
+    following.release()
+
+
+def test_a_half_written_lock_file_names_nobody(run_dir: RunDir) -> None:
+    run_dir.acquire()
+    (run_dir.path / "auto_cmd.lock").write_text('{"pid": 1, "ident')
+
+    assert run_dir.starting() is None
+    run_dir.release()
