@@ -154,7 +154,39 @@ def test_a_killed_shim_takes_its_child_along(launch: Launch, tmp_path: Path) -> 
     os.kill(shim, signal.SIGKILL)
 
     assert ended(child) == 128 + signal.SIGKILL
-    eventually(lambda: gone(child.pid))
+    assert gone(child.pid)
+
+
+@pytest.mark.parametrize("script", ["exec sleep 60", IGNORES_TERM])
+def test_a_stopped_shim_does_not_prevent_an_end(
+    launch: Launch, tmp_path: Path, script: str
+) -> None:
+    child = launch(f"echo $PPID; {script}", grace_s=0.5)
+    eventually(lambda: said(tmp_path / "child.log", "\n"))
+    shim = int((tmp_path / "child.log").read_text().split()[0])
+
+    for pid in (shim, child.pid):
+        os.kill(pid, signal.SIGSTOP)
+    child.terminate()
+
+    ended(child)
+    assert gone(child.pid)
+
+
+def test_a_shim_that_is_stopped_again_is_killed_with_its_child(
+    launch: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.child._SHIM_EXTRA_S", 0.1)
+    monkeypatch.setattr("orchestrator.child.LEFTOVERS_S", 0.1)
+    child = launch(f"echo $PPID; {IGNORES_TERM}", grace_s=0.5)
+    eventually(lambda: said(tmp_path / "child.log", "up"))
+    shim = int((tmp_path / "child.log").read_text().split()[0])
+
+    child.terminate()
+    os.kill(shim, signal.SIGSTOP)
+
+    assert ended(child) == 128 + signal.SIGKILL
+    assert gone(child.pid)
 
 
 @pytest.mark.parametrize("script", ["exec sleep 60", IGNORES_TERM])

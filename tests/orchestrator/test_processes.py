@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+from pathlib import Path
 
-from orchestrator.processes import children, command_line, group_is_running, identity
+from orchestrator.processes import (
+    children,
+    command_line,
+    group_cpu_s,
+    group_is_running,
+    identity,
+    lock_holders,
+    parent,
+)
 from tests.orchestrator.conftest import eventually
 
 
@@ -48,3 +58,33 @@ def test_a_group_runs_as_long_as_any_member() -> None:
         assert group_is_running(leader.pid)
         os.killpg(leader.pid, 9)
         eventually(lambda: not group_is_running(leader.pid))
+
+
+def test_the_cpu_time_of_a_group_has_that_of_its_members_and_of_ended_ones() -> None:
+    busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"
+    argv = ["/bin/sh", "-c", f"({busy}); sleep 60 & sleep 60; exit"]
+    with subprocess.Popen(argv, start_new_session=True) as leader:
+        eventually(lambda: (group_cpu_s(leader.pid) or 0) > 0.05)
+        eventually(lambda: len(children(leader.pid)) == 2)
+
+        assert (group_cpu_s(leader.pid) or 0) > 0.05
+        os.killpg(leader.pid, 9)
+    eventually(lambda: group_cpu_s(leader.pid) is None)
+
+
+def test_a_process_has_a_parent_until_it_ends() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+        assert parent(process.pid) == os.getpid()
+
+        process.kill()
+    assert parent(process.pid) == 0
+
+
+def test_the_holder_of_a_lock_is_found(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        inode = os.fstat(lock.fileno()).st_ino
+        assert lock_holders(inode) == frozenset()
+
+        fcntl.flock(lock, fcntl.LOCK_SH)
+
+        assert lock_holders(inode) == {os.getpid()}
