@@ -30,7 +30,7 @@ from orchestrator.run_dir import RunDir
 from orchestrator.supervise import Supervisor
 
 _LAST_LINES = 20
-_EXTRA_STOP_S = 10.0
+_EXTRA_STOP_S = 20.0
 _HOUSEKEEP_EVERY_S = 2.0
 
 

@@ -1,7 +1,8 @@
 """End the children of an earlier instance that was killed.
 
-A child whose shim still runs is being ended by that shim. A child whose shim was killed too, an
-orphan, is ended here: TERM to the child and, after its grace time, KILL to its process group.
+A child whose shim still runs is being ended by that shim, which is continued if it was stopped. A
+child whose shim was killed too, an orphan, is ended here: TERM to the child and, after its grace
+time, KILL to its process group.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from orchestrator.shim import kill_group
 
 _PAUSE_S = 0.05
 _GRACE_S = 30.0
-#: Added to the grace time for a shim that kills its child and cleans up.
-_EXTRA_S = 25.0
+#: Added to the grace time of a child whose shim still runs.
+_SHIM_S = 5.0
+#: Added to the grace time before the wait is given up.
+_EXTRA_S = 15.0
 
 
 def end_leftovers(run_dir: RunDir, console: Console) -> bool:
@@ -28,13 +31,15 @@ def end_leftovers(run_dir: RunDir, console: Console) -> bool:
     left = run_dir.leftovers()
     for child in left.values():
         if is_orphan(child):
-            _terminate(child)
+            _signal(child, signal.SIGTERM, signal.SIGCONT)
+        else:
+            _signal(child.get("shim") or child, signal.SIGCONT)
     started = time.monotonic()
     while left := {name: child for name, child in left.items() if is_same_process(child)}:
         waited_s = time.monotonic() - started
         console.progress(f"the earlier run's {named(left)} is still ending", waited_s)
         for child in left.values():
-            if is_orphan(child) and waited_s >= _grace_s(child):
+            if waited_s >= _grace_s(child) + (0 if is_orphan(child) else _SHIM_S):
                 kill_group(child["pid"])
         if waited_s > max(map(_grace_s, left.values())) + _EXTRA_S:
             return False
@@ -57,7 +62,7 @@ def _grace_s(child: Mapping[str, Any]) -> float:
     return float(child.get("grace_s", _GRACE_S))
 
 
-def _terminate(child: Mapping[str, Any]) -> None:
-    for number in (signal.SIGTERM, signal.SIGCONT):
+def _signal(process: Mapping[str, Any], *numbers: signal.Signals) -> None:
+    for number in numbers:
         with suppress(ProcessLookupError, PermissionError):
-            os.kill(child["pid"], number)
+            os.kill(process["pid"], number)
