@@ -7,13 +7,15 @@ error.
 
 from __future__ import annotations
 
+import textwrap
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts import activation
+from scripts import activation, keras2_files, model_files
 from scripts.errors import ScriptError
 
 if TYPE_CHECKING:
@@ -43,6 +45,11 @@ _SCALING_LAYERS = {"Rescaling", "Normalization"}
 _ARITHMETIC = {"TrueDivide", "Divide", "Multiply", "Subtract", "Add", "GetItem"}
 
 
+_LOAD_ERRORS = (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile)
+#: Longest part of Keras's own message that is shown.
+_REASON = 100
+
+
 @dataclass(frozen=True, slots=True)
 class ModelProperty:
     """One property of a model."""
@@ -54,23 +61,44 @@ class ModelProperty:
 
 
 def load(path: Path) -> keras.Model:
-    """Load a ``.keras`` or ``.h5`` file of a picture classifier, or raise ScriptError."""
-    if path.suffix not in {".keras", ".h5", ".hdf5"}:
-        raise ScriptError(f"{path} is not a model file; allowed are .keras and .h5 files.")
-    if not path.is_file():
-        raise ScriptError(f"There is no model file {path}.")
-    import keras
+    """Load a ``.keras`` or ``.h5`` file of a picture classifier, or raise ScriptError.
 
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise ScriptError(f"Keras cannot load {path}: {_first_line(error)}") from error
+    The content of the file counts, not its name.
+    """
+    with model_files.named_by_content(path) as named:
+        try:
+            model = _loaded(named)
+        except _LOAD_ERRORS as error:
+            raise ScriptError(f"Keras cannot load {path}: {_reason(named, error)}") from error
     check_classifier(model)
     return model
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def _loaded(path: Path) -> keras.Model:
+    import keras
+
+    if path.suffix == ".keras":
+        return keras.saving.load_model(path, compile=False)
+    if not keras2_files.has_model(path):
+        raise ValueError("it holds weights only; load them into the model and save the whole model")
+    return keras.saving.load_model(path, compile=False, custom_objects=keras2_files.layers())
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Return the first line of the error, shortened; for a file of Keras 2 with a way out."""
+    first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    reason = textwrap.shorten(first_line, _REASON, placeholder=" …")
+    with suppress(OSError):
+        if path.suffix == ".h5" and (version := keras2_files.written_by(path) or "").startswith(
+            "2."
+        ):
+            return (
+                f"Keras {version} wrote it, and Keras 3 does not understand it ({reason}). Export "
+                "it with the package tf_keras instead, tf_keras.models.load_model(FILE, "
+                'compile=False).export("NAME/1"), and name the folder NAME in models.toml, with '
+                "input and labels"
+            )
+    return reason
 
 
 def check_classifier(model: keras.Model) -> None:

@@ -148,8 +148,9 @@ def test_every_option_reaches_the_spec(model_file: Path, tmp_path: Path) -> None
     [
         ("model.pb", b"", "allowed are .keras and .h5 files"),
         ("missing.keras", None, "There is no model file"),
-        ("text.keras", b"hello", "Keras cannot load"),
-        ("empty.h5", b"", "Keras cannot load"),
+        ("text.keras", b"hello", "allowed are .keras and .h5 files"),
+        ("empty.h5", b"", "is empty"),
+        ("cut.h5", b"\x89HDF\r\n\x1a\n", "Keras cannot load"),
     ],
 )
 def test_an_unusable_file_is_one_line_and_leaves_nothing(

@@ -1,0 +1,184 @@
+"""A model file is what its content is, whatever its suffix says; other content is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scripts import keras_models
+from scripts.errors import ScriptError
+from scripts.model_files import named_by_content, suffix_of
+from tests.scripts.models import classifier
+
+KERAS = [
+    pytest.mark.tensorflow,
+    pytest.mark.usefixtures("tensorflow"),
+    # Keras saves variables by a conversion that numpy 2 warns of.
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword"),
+]
+HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def keras3(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that loads models."""
+    for mark in KERAS:
+        test = mark(test)
+    return test
+
+
+def archive(path: Path, *names: str) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(name, "")
+    return path
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.hdf5", "model", "model.pb"])
+def test_the_content_tells_the_format(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(HDF5 + bytes(100))
+    assert suffix_of(tmp_path / name) == ".h5"
+
+    archive(tmp_path / name, "config.json", "model.weights.h5")
+    assert suffix_of(tmp_path / name) == ".keras"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", "Git LFS"),
+        (b"/annex/objects/SHA256E-s9--4d7a.keras\n", "git-annex pointer"),
+        (b"<!DOCTYPE html><title>404</title>", "web page"),
+        (b"\n <html>", "web page"),
+        (b"\x1f\x8b\x08\x00", "gzip"),
+        (b"\x80\x02}q\x00", "PyTorch"),
+        (b"\x1c\x00\x00\x00TFL3", "TensorFlow Lite"),
+        (b'{"class_name": "Sequential"}', "is not a model file"),
+        (b"PK\x03\x04 and no more", "damaged .keras file, perhaps cut short"),
+        (HDF5[:5], "is not a model file"),
+    ],
+)
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+def test_what_is_no_model_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(ScriptError, match=f"{name} is .*{said}|{name} {said}"):
+        suffix_of(tmp_path / name)
+
+
+def test_an_archive_says_which_models_are_inside(tmp_path: Path) -> None:
+    teachable = archive(tmp_path / "a.keras", "keras_model.h5", "labels.txt")
+    other = archive(tmp_path / "b.keras", "data.pkl")
+
+    with pytest.raises(ScriptError, match="with keras_model.h5 inside; unpack it"):
+        suffix_of(teachable)
+    with pytest.raises(ScriptError, match="a zip archive, but not of Keras; allowed"):
+        suffix_of(other)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["saved_model.pb"], "with a SavedModel, which needs no export"),
+        (["config.json", "model.weights.h5"], "zip them again"),
+        ([], "is a folder; allowed are"),
+    ],
+)
+def test_a_folder_is_named(tmp_path: Path, files: list[str], said: str) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+
+    with pytest.raises(ScriptError, match=said):
+        suffix_of(tmp_path)
+
+
+def test_a_fitting_name_is_kept_and_another_is_lent(tmp_path: Path) -> None:
+    for name in ("a.h5", "b.hdf5", "c.keras"):
+        (tmp_path / name).write_bytes(HDF5)
+
+    for name in ("a.h5", "b.hdf5"):
+        with named_by_content(tmp_path / name) as named:
+            assert named == tmp_path / name
+    with named_by_content(tmp_path / "c.keras") as named:
+        assert named.name == "c.h5"
+        assert named.read_bytes() == HDF5
+    assert not named.parent.exists()
+
+
+@keras3
+@pytest.mark.parametrize(("saved", "name"), [("m.h5", "m.keras"), ("m.keras", "m.h5")])
+def test_a_model_under_another_suffix_is_the_same_model(
+    tmp_path: Path, saved: str, name: str
+) -> None:
+    model = classifier()
+    model.save(tmp_path / saved)
+    (tmp_path / "other").mkdir()
+    shutil.move(tmp_path / saved, tmp_path / "other" / name)
+
+    loaded = keras_models.load(tmp_path / "other" / name)
+
+    assert_same(loaded, model)
+
+
+@keras3
+def test_weights_alone_are_named(tmp_path: Path) -> None:
+    classifier().save_weights(tmp_path / "m.weights.h5")
+
+    with pytest.raises(ScriptError, match="it holds weights only"):
+        keras_models.load(tmp_path / "m.weights.h5")
+
+
+@keras3
+@pytest.mark.parametrize("kind", ["DepthwiseConv2D", "SeparableConv2D"])
+def test_convolutions_of_keras_2_load(tmp_path: Path, kind: str) -> None:
+    model = classifier(convolution(kind))
+    write_as_keras_2(model, tmp_path / "m.h5", {"groups": 1, "kernel_regularizer": None})
+
+    assert_same(keras_models.load(tmp_path / "m.h5"), model)
+
+
+@keras3
+def test_what_keras_3_cannot_read_of_keras_2_has_a_way_out(tmp_path: Path) -> None:
+    model = classifier(convolution("DepthwiseConv2D"))
+    write_as_keras_2(model, tmp_path / "m.h5", {"groups": 3})
+
+    with pytest.raises(ScriptError) as refused:
+        keras_models.load(tmp_path / "m.h5")
+
+    text = str(refused.value)
+    assert "Keras 2.15.0 wrote it, and Keras 3 does not understand it" in text
+    assert 'tf_keras.models.load_model(FILE, compile=False).export("NAME/1")' in text
+    assert len(text.replace(str(tmp_path), "")) < 420
+
+
+def convolution(kind: str) -> Any:
+    import keras
+
+    options = {"filters": 4} if kind == "SeparableConv2D" else {}
+    return getattr(keras.layers, kind)(kernel_size=3, **options)
+
+
+def write_as_keras_2(model: Any, path: Path, arguments: dict[str, object]) -> None:
+    """Save the model with arguments that Keras 2 wrote for convolutions."""
+    import h5py
+
+    model.save(path)
+    with h5py.File(path, "a") as file:
+        document = json.loads(file.attrs["model_config"])
+        for layer in document["config"]["layers"]:
+            if "Conv" in layer["class_name"]:
+                layer["config"] |= arguments
+        file.attrs["model_config"] = json.dumps(document)
+        file.attrs["keras_version"] = "2.15.0"
+
+
+def assert_same(loaded: Any, model: Any) -> None:
+    images = np.random.default_rng(0).random((2, 6, 5, 3), np.float32)
+    np.testing.assert_allclose(loaded(images), model(images), atol=1e-6)
