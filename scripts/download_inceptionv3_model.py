@@ -16,6 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if __name__ == "__main__":
+    # A script that is run by its path uses the project it lies in, wherever that was moved to.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from scripts import command_line, quiet_tensorflow
 from scripts.errors import ScriptError
 from scripts.imagenet_weights import WeightsFile, imagenet_weights

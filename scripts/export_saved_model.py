@@ -18,6 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if __name__ == "__main__":
+    # A script that is run by its path uses the project it lies in, wherever that was moved to.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from model_catalog.spec import ACTIVATIONS, COLORS, FITS, INTERPOLATIONS, SCALES, ModelSpec
 from scripts import command_line, keras_models, quiet_tensorflow
 from scripts.base_paths import base_path_of, how_to_serve, require_same_model

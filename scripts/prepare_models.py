@@ -19,6 +19,10 @@ from enum import Enum, auto
 from pathlib import Path
 from urllib.parse import urlsplit
 
+if __name__ == "__main__":
+    # A script that is run by its path uses the project it lies in, wherever that was moved to.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from model_catalog.errors import SpecError
 from model_catalog.spec import SPEC_FILE, ModelSpec
 from scripts import command_line, download_inceptionv3_model, export_saved_model

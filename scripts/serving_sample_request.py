@@ -20,6 +20,10 @@ from urllib.parse import quote
 
 import requests
 
+if __name__ == "__main__":
+    # A script that is run by its path uses the project it lies in, wherever that was moved to.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from model_catalog.spec import InputSpec, ModelSpec
 from scripts import command_line
 from scripts.errors import ScriptError

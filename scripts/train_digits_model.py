@@ -18,6 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+if __name__ == "__main__":
+    # A script that is run by its path uses the project it lies in, wherever that was moved to.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from model_catalog.labels import numbered_labels
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
 from scripts import command_line, digit_pictures, quiet_tensorflow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,3 +31,22 @@ def test_help_is_there_at_once(program: Path, tmp_path: Path) -> None:
     assert done.stdout.startswith(f"usage: {program.name}")
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not imported & {"tensorflow", "keras", "sklearn"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: str(path.name))
+def test_a_copied_or_moved_project_uses_its_own_modules(program: Path, tmp_path: Path) -> None:
+    """The interpreter knows the project at its old place, as after an editable install."""
+    for room in ("scripts", "model_catalog"):
+        shutil.copytree(SCRIPTS.parent / room, tmp_path / room)
+        (tmp_path / room / "__init__.py").write_text("print(__file__)", encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, tmp_path / "scripts" / program.name, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(SCRIPTS.parent)},
+    )
+
+    assert str(tmp_path / "scripts" / "__init__.py") in done.stdout
+    assert str(SCRIPTS.parent / "scripts") not in done.stdout
