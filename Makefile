@@ -8,6 +8,19 @@ GRPC_PORT = 8500
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# The messages of pip go to a file: without network they are long and name everything but the cause.
+PIP_LOG := .venv/pip.log
+NO_NETWORK := Retrying|Connection|resolution|resolve host|Name or service
+COMMA := ,
+define install
+	@$(INSTALL) -e '.[gateway,fast,embedded,openvino,export$(1)]' 2>$(PIP_LOG) || { \
+		if grep -qE '$(NO_NETWORK)' $(PIP_LOG); \
+		then echo "The package index cannot be reached, so nothing was installed; try again with a network. pip's messages are in $(PIP_LOG)."; \
+		else grep ERROR $(PIP_LOG) || cat $(PIP_LOG); echo "pip could not install the packages; its messages are in $(PIP_LOG)."; \
+		fi >&2; exit 1; }
+	@touch $@
+endef
+
 .PHONY: help run stop test fast check bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -31,29 +44,29 @@ fast: .venv/dev.stamp ## run the fast tests (under 30 s)
 	@$(BIN)/python -m pytest -q -m "not tensorflow and not slow" $(FAST)
 
 check: .venv/dev.stamp ## lint, format and types
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy
 
 bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by side (40 minutes; ARGS=--short for 10 minutes)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and f"Python 3.11 to 3.13 is needed, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv .venv
+	@# --clear removes what an earlier Python left. A half-made environment must not look complete.
+	@$(PYTHON) -m venv --clear .venv || { rm -rf .venv; echo "$(PYTHON) could not make the virtual environment .venv; see above." >&2; exit 1; }
 
 .venv/run.stamp: .venv/bin/python pyproject.toml constraints.txt
-	@echo "installing into .venv (TensorFlow included: some 600 MB, a few minutes the first time)"
-	@$(INSTALL) -e '.[gateway,fast,embedded,openvino,export]'
-	@touch $@
+	@$(BIN)/python -c 'import pip' 2>/dev/null || $(BIN)/python -m ensurepip --default-pip >/dev/null 2>&1 \
+		|| { echo "$(BIN)/python has no pip: remove .venv and run make again (on Debian and Ubuntu, install python3-venv first)." >&2; exit 1; }
+	@echo "installing into .venv (TensorFlow included: 1.8 GB, a few minutes the first time)"
+	$(call install)
 
 .venv/dev.stamp: .venv/run.stamp
-	@$(INSTALL) -e '.[gateway,fast,embedded,openvino,export,dev]'
-	@touch $@
+	$(call install,$(COMMA)dev)
 
 .venv/bench.stamp: .venv/run.stamp
-	@$(INSTALL) -e '.[gateway,fast,embedded,openvino,export,bench]'
-	@touch $@
+	$(call install,$(COMMA)bench)
 
 # The peers of the benchmark, in an environment of their own; without them their rows stay empty.
 .venv-bench/peers.stamp: .venv/bin/python benchmarks/peers/requirements.txt
