@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from model_catalog.errors import CatalogError
+from model_catalog.installation import install_command
 from scripts.errors import ScriptError
 
 
@@ -25,7 +26,7 @@ def run(work: Callable[[], object]) -> int:
 def sentence(error: Exception) -> str:
     """Return the error as one line that names the file or the remedy."""
     if isinstance(error, ImportError):
-        return f"{error}; pip install -e '.[embedded,export,dev]' installs what the scripts need."
+        return f"{error}; run {install_command('embedded', 'export', 'dev')}"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())

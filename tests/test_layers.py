@@ -104,7 +104,7 @@ EXTRAS = {
     "model_server": ("embedded", "openvino"),
     "scripts": ("embedded", "export", "dev"),  # scikit-learn has the digits
 }
-BROUGHT_ALONG = {"werkzeug", "limits", "keras"}
+BROUGHT_ALONG = {"werkzeug", "limits", "keras", "h5py"}
 #: The only files that may name an engine, each inside its functions.
 ENGINE_FILES = {"model_server.engines.tensorflow_engine", "model_server.engines.openvino_engine"}
 

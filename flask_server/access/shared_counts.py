@@ -17,6 +17,7 @@ from limits.storage import MemoryStorage, RedisStorage, Storage
 
 from flask_server.serving.breaker import Breaker
 from flask_server.settings import SettingsError
+from model_catalog.installation import install_command
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def redis_storage(url: str) -> RedisStorage:
     except ConfigurationError:
         raise SettingsError(
             "GATEWAY_LIMITS_URL is the address of a Redis server, but the package redis is not "
-            "installed; use memory://, or run pip install redis."
+            f"installed; use memory://, or run {install_command('redis')}"
         ) from None
     except ValueError:
         # The library's message may quote the password that is part of the URL.

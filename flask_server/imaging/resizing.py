@@ -8,6 +8,7 @@ from PIL import Image
 
 from flask_server.imaging.geometry import Box, Size
 from flask_server.settings import FastResize, SettingsError
+from model_catalog.installation import install_command
 
 #: Takes an image, the target size, Keras's name of the interpolation, and the box to resize.
 Resize = Callable[[Image.Image, Size, str, Box], Image.Image]
@@ -43,7 +44,7 @@ def resizer(fast: FastResize) -> Resize:
             return by_pillow
         raise SettingsError(
             "GATEWAY_FAST_RESIZE is on, but cykooz.resizer is not installed; switch it off, or run "
-            "pip install cykooz.resizer."
+            f"{install_command('fast')}"
         ) from None
     bilinear = ResizeAlg.convolution(FilterType.bilinear)
 

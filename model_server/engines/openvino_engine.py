@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from model_catalog.installation import install_command
 from model_catalog.spec import ModelSpec
 from model_server.engines import compiled_cache
 from model_server.engines.export_model import ExportModel, check_signatures, read_spec
@@ -66,7 +67,7 @@ class OpenVINOEngine:
     def __init__(self, options: OpenVINOOptions) -> None:
         if not is_installed():
             raise FailedPrecondition(
-                "OpenVINO is not installed here; pip install the project with its extra [openvino]."
+                f"OpenVINO is not installed here; run {install_command('openvino')}"
             )
         self._options = options
         self._lock = threading.Lock()

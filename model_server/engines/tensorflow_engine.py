@@ -20,6 +20,7 @@ import numpy as np
 from google.protobuf import json_format, text_format
 from numpy.typing import NDArray
 
+from model_catalog.installation import install_command
 from model_server.codec.dtypes import SHORT_NAMES
 from model_server.engines.protocol import LoadedModel, Signature, TensorInfo, Tensors
 from model_server.errors import (
@@ -67,8 +68,8 @@ class TensorFlowEngine:
     def __init__(self, options: TensorFlowOptions) -> None:
         if find_spec("tensorflow") is None:
             raise FailedPrecondition(
-                "TensorFlow is not installed here; pip install the project with its extra"
-                " [embedded] or [gpu]."
+                f"TensorFlow is not installed here; run {install_command('embedded')} (for an "
+                "NVIDIA card, gpu instead of embedded)"
             )
         self._options = options
 

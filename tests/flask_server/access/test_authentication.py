@@ -344,7 +344,7 @@ def test_bad_address_of_redis_is_refused_without_its_password(url: str) -> None:
 def test_redis_without_its_client_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
 
-    with pytest.raises(SettingsError, match="pip install redis"):
+    with pytest.raises(SettingsError, match=r"-m pip install .*\[redis\]'$"):
         quotas.check("redis://127.0.0.1:6379/0")
 
 

@@ -105,7 +105,7 @@ def test_auto_is_the_fast_way_where_it_is_installed(
 def test_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
 
-    with pytest.raises(SettingsError, match=r"not installed.*pip install cykooz\.resizer"):
+    with pytest.raises(SettingsError, match=r"not installed.*-m pip install .*\[fast\]'$"):
         resizer(FastResize.ON)
 
 

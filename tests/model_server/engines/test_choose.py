@@ -64,7 +64,7 @@ def test_without_openvino_tensorflow_serves_unless_openvino_was_asked_for(
     monkeypatch.setitem(sys.modules, "openvino", None)
 
     assert type(choose_engine(flags())) is TensorFlowEngine
-    with pytest.raises(FailedPrecondition, match=r"with its extra \[openvino\]"):
+    with pytest.raises(FailedPrecondition, match=r"-m pip install .*\[openvino\]'"):
         choose_engine(flags("--engine=openvino"))
 
 
