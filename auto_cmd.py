@@ -21,11 +21,13 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from model_catalog.errors import CatalogError
 from model_catalog.folders import Fault, faults, version_folders
+from model_catalog.installation import PACKAGE, install_command
 from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
 from model_catalog.serving_config import next_step, serving_config
 from orchestrator.child_specs import STATUS_PATH, gateway_child, serving_child
@@ -58,9 +60,15 @@ from orchestrator.serving_command import (
 from orchestrator.start_options import add_start_options
 
 ROOT = Path(__file__).resolve().parent
+#: Whether this is a checkout of the project; otherwise pip installed it, without models.toml.
+IS_CHECKOUT = (ROOT / "pyproject.toml").is_file()
 #: Alternative names of one package; the platform decides which one is installed.
 TENSORFLOW = ["tensorflow-cpu", "tensorflow"]
-INSTALL = f"cd {shlex.quote(str(ROOT))} && make run"
+INSTALL = (
+    f"cd {shlex.quote(str(ROOT))} && make run"
+    if IS_CHECKOUT
+    else install_command("gateway", "embedded")
+)
 DIGITS = "digits"
 IMAGES = ("digit_3.png", "cat.jpg")
 #: Time after which a model that the gateway reports as unusable is no longer waited for.
@@ -69,9 +77,9 @@ MEND_IT = "docs/models_file.md says what a model needs; auto_cmd.py restart take
 CORRECT_IT = "correct the setting or file that the message names"
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0 on success, 1 on failure, 2 on wrong usage, 3 if nothing runs."""
-    return run(program(), argv)
+    return run(program(), sys.argv[1:] if argv is None else argv)
 
 
 def program() -> Program:
@@ -79,7 +87,7 @@ def program() -> Program:
     return Program(
         script=ROOT / "auto_cmd.py",
         summary=(__doc__ or "").split("\n")[0],
-        run_dir=ROOT / ".run",
+        run_dir=(ROOT if IS_CHECKOUT else Path.cwd()) / ".run",
         children=("serving", "gateway"),
         add_start_options=add_start_options,
         plan=plan,
@@ -420,12 +428,24 @@ def _finding(fault: Fault) -> Finding:
 
 def needed(*extras: str) -> list[list[str]]:
     """Return the packages of extras in pyproject.toml, each as a group of alternative names."""
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        declared = tomllib.load(file)["project"]["optional-dependencies"]
-    lines = (line for extra in extras for line in declared[extra])
+    lines = (line for extra in extras for line in _requirements(extra))
     names = dict.fromkeys(re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines)
     groups = [TENSORFLOW if name in TENSORFLOW else [name] for name in names]
     return [group for at, group in enumerate(groups) if group not in groups[:at]]
+
+
+def _requirements(extra: str) -> list[str]:
+    """Return the requirements of an extra, from pyproject.toml or from the installed wheel."""
+    if IS_CHECKOUT:
+        with (ROOT / "pyproject.toml").open("rb") as file:
+            declared: list[str] = tomllib.load(file)["project"]["optional-dependencies"][extra]
+        return declared
+    try:
+        lines = metadata.requires(PACKAGE) or []
+    except metadata.PackageNotFoundError:  # copied without pip
+        return []
+    suffix = re.compile(rf"""extra == ["']{extra}["']\)?$""")
+    return [line for line in lines if suffix.search(line)]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,11 @@ from importlib.metadata import PackageNotFoundError, version
 from queue import Empty, SimpleQueue
 from typing import Any, NoReturn
 
+from model_catalog.installation import require
+
+if __name__ == "__main__":
+    require("embedded", "numpy", "orjson", "pybase64", "google.protobuf")
+
 from model_server.engines.protocol import Engine
 from model_server.errors import ModelServerError
 from model_server.flag_table import FLAGS

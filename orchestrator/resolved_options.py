@@ -127,6 +127,11 @@ def _refuse_equal_ports(options: ResolvedOptions) -> None:
             )
 
 
+def _project(root: Path) -> Path:
+    """Return the folder of models.toml: a checkout, or the current one where pip installed it."""
+    return root if (root / "pyproject.toml").is_file() else Path.cwd()
+
+
 def _environment(arguments: argparse.Namespace, root: Path) -> dict[str, str]:
     given = {
         "GATEWAY_SERVING_URL": arguments.serving_url,
@@ -136,7 +141,7 @@ def _environment(arguments: argparse.Namespace, root: Path) -> dict[str, str]:
     }
     defaults = {
         "GATEWAY_SERVING_URL": f"http://{LOCAL}:{arguments.serving_port}",
-        "GATEWAY_MODELS_FILE": str(root / "models.toml"),
+        "GATEWAY_MODELS_FILE": str(_project(root) / "models.toml"),
         "GATEWAY_DEADLINE_S": str(DEADLINE_S),
         "GATEWAY_WORKERS": str(max(1, usable_cpus() // 2)),
         MAX_CALLS: str((arguments.streams or 1) + 1),
