@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     import keras
 
@@ -81,6 +79,8 @@ def _kind(operation: keras.Operation) -> str:
 
 def of_noise(model: keras.Model, height: int, width: int) -> str | None:
     """Return the activation that the scores of a few noise images have, or None if neither."""
+    import numpy as np
+
     _, _, _, channels = model.inputs[0].shape
     levels = np.random.default_rng(0).uniform(-1, 1, (_IMAGES, height, width, channels or 3))
     scores = np.asarray(model(levels.astype(model.inputs[0].dtype), training=False), np.float64)
