@@ -13,7 +13,7 @@ import argparse
 import dataclasses
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from model_catalog.spec import ACTIVATIONS, COLORS, FITS, INTERPOLATIONS, SCALES, ModelSpec
-from scripts import command_line, keras_models, quiet_tensorflow
+from scripts import activation, command_line, keras_models, quiet_tensorflow
 from scripts.base_paths import base_path_of, how_to_serve, require_same_model
 from scripts.bfloat16 import DTYPES, in_bfloat16
 from scripts.spec_of_model import SpecOptions, spec_of
@@ -149,12 +149,8 @@ def export_file(
     spec, assumed = spec_of(model, options)
     if assumed:
         print(f"assumed: {'; '.join(assumed)}")
-    own, scale = keras_models.own_scaling(model), spec.input.scale
-    if own is not None and scale != "none":
-        print(
-            f"warning: --scale {scale} is applied in addition to the model's own {own};"
-            " try --scale none"
-        )
+    for warning in _warnings(model, spec):
+        print(f"warning: {warning}")
     if not replace:
         require_same_model(base_path, spec)
     if dtype == "bfloat16":
@@ -162,6 +158,19 @@ def export_file(
     version = export(model, base_path, spec)
     print(f"exported {spec.name} to {version}")
     return version
+
+
+def _warnings(model: keras.Model, spec: ModelSpec) -> Iterator[str]:
+    """Yield one text for each step that the model and its callers would both do."""
+    own, scale = keras_models.own_scaling(model), spec.input.scale
+    if own is not None and scale != "none":
+        yield f"--scale {scale} is applied in addition to the model's own {own}; try --scale none"
+    stated = activation.in_graph(model)
+    if stated in {"softmax", "sigmoid"} and spec.output.activation == "none":
+        yield (
+            "with --activation none, the gateway applies a softmax in addition to the model's own "
+            f"{stated}; try --activation {stated}"
+        )
 
 
 def export(model: keras.Model, base_path: Path, spec: ModelSpec) -> Path:

@@ -72,6 +72,18 @@ def test_a_scaling_on_top_of_the_models_own_is_warned_of(
     )
 
 
+@pytest.mark.parametrize(("option", "warned"), [("none", 1), ("softmax", 0)])
+def test_a_softmax_in_addition_to_the_models_own_is_warned_of(
+    model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, warned: int
+) -> None:
+    arguments = ["--model", str(model_file), "--base-path", str(tmp_path)]
+
+    assert main([*arguments, "--activation", option]) == 0
+
+    text = "in addition to the model's own softmax; try --activation softmax"
+    assert capsys.readouterr().out.count(text) == warned
+
+
 def test_an_h5_file_does_too(tmp_path: Path) -> None:
     file = tmp_path / "old.h5"
     classifier().save(file)
