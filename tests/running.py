@@ -21,11 +21,18 @@ SHARED = ROOT.parent / "shared"
 START_S = 90
 
 
+#: Ports that were given out already: the system may offer one again before it is used.
+_GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a free TCP port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """Return a free TCP port, and each one once."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = int(server.getsockname()[1])
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import Any
 
 from model_server.transport.http_messages import Request, Response
 from model_server.transport.http_server import HttpServer, serve
+from tests.running import free_port
 
 ROOT = Path(__file__).parents[2]
 SERVER = (sys.executable, "-m", "model_server")
@@ -107,12 +108,6 @@ def http_server(answer: Callable[[Request], Response], threads: int = 8) -> Iter
     finally:
         server.drain(5)
         thread.join(5)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:

@@ -20,11 +20,11 @@ from tests.model_server.harness import (
     Process,
     Reply,
     eventually,
-    free_port,
     in_threads,
     server_process,
 )
 from tests.model_server.toy import write_version
+from tests.running import free_port
 
 
 def run(*argv: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from orchestrator.run_dir import is_same_process
 from tests.orchestrator.conftest import eventually
+from tests.running import free_port
 
 ROOT = Path(__file__).parents[2]
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")
@@ -23,11 +23,6 @@ WRAPPER = f"""#!/bin/sh
 [ "$1" = -c ] && exec {sys.executable} "$@"
 exec {sys.executable} -E -S {FAKE_SERVER} "$@"
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def executable(path: Path, text: str) -> None:

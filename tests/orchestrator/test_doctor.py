@@ -20,7 +20,8 @@ from orchestrator.doctor import (
     report,
 )
 from tests.orchestrator.conftest import spec_of
-from tests.orchestrator.project_sandbox import executable, free_port
+from tests.orchestrator.project_sandbox import executable
+from tests.running import free_port
 
 FIX = "install it"
 

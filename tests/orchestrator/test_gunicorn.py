@@ -19,7 +19,7 @@ from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
 from tests.orchestrator.conftest import spec_of
 from tests.orchestrator.load import Load
-from tests.orchestrator.project_sandbox import free_port
+from tests.running import free_port
 
 pytest.importorskip("gunicorn")
 

@@ -18,7 +18,8 @@ from orchestrator.probe import BackgroundProbe, missing_200, status_200
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
 from tests.orchestrator.conftest import gone, spec_of
-from tests.orchestrator.project_sandbox import FAKE_SERVER, free_port
+from tests.orchestrator.project_sandbox import FAKE_SERVER
+from tests.running import free_port
 
 DEFAULT_POLICY = RestartPolicy(
     tick_s=0.02, probe_every_s=0.05, hang_timeout_s=0.5, initial_delay_s=0.05

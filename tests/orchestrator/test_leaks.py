@@ -20,7 +20,7 @@ from orchestrator.restart_policy import RestartPolicy
 from orchestrator.run_dir import RunDir
 from orchestrator.subcommands import start
 from tests.orchestrator.conftest import eventually, nothing_missing, spec_of
-from tests.orchestrator.project_sandbox import free_port
+from tests.running import free_port
 
 RUNS = 50
 BUSY = RestartPolicy(tick_s=0.01, startup_probe_every_s=0.02)

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from orchestrator.ports import conflict, listeners, port_problem
-from tests.orchestrator.project_sandbox import free_port
+from tests.running import free_port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])

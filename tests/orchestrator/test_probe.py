@@ -11,7 +11,7 @@ import pytest
 from orchestrator.probe import BackgroundProbe, any_status, ask, first, missing_200, status_200
 from orchestrator.problem import Problem
 from tests.orchestrator.conftest import eventually
-from tests.orchestrator.project_sandbox import free_port
+from tests.running import free_port
 
 
 class Handler(BaseHTTPRequestHandler):
