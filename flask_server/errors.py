@@ -251,7 +251,7 @@ class ImageError(GatewayError):
 
 
 class ImageTooLarge(ImageError):
-    """The image has more pixels than `GATEWAY_MAX_PIXELS`."""
+    """The image exceeds `GATEWAY_MAX_PIXELS`, or is too costly to decode."""
 
     code = "image_too_large"
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
@@ -259,7 +259,7 @@ class ImageTooLarge(ImageError):
 
 
 class UnsupportedImage(ImageError):
-    """The bytes are not in an accepted image format."""
+    """The bytes are not in an accepted image format, or in a variant that is not read."""
 
     code = "unsupported_image"
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE

@@ -17,7 +17,9 @@ import numpy as np
 from PIL import Image, features
 
 from flask_server.errors import CorruptImage, ImageTooLarge, UnsupportedImage
-from flask_server.imaging.geometry import Size
+from flask_server.imaging.files import bmp, exif, gif, iso_media, jpeg, png, tiff, webp
+from flask_server.imaging.files.structure import FileStructure
+from flask_server.imaging.geometry import Box, FloatBox, Size
 
 try:  # the extra "heif"
     from pillow_heif import register_heif_opener
@@ -74,13 +76,7 @@ _DAMAGE_ERRORS = (
     Image.DecompressionBombError,
 )
 
-_START_OF_SCAN = b"\xff\xda"
-#: Maximum number of scans in a JPEG file. A progressive JPEG has about ten, and the thumbnail in
-#: its EXIF block may have as many.
-MAX_SCANS = 50
-
-#: The EXIF tag of the orientation, and how each of its values is turned upright.
-_ORIENTATION_TAG = 0x0112
+#: How each EXIF orientation is turned upright.
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -94,9 +90,44 @@ _TRANSPOSITIONS = {
 _ONLY_TO_RGB = ("LAB",)
 #: Orientations that swap width and height.
 _SIDEWAYS = range(5, 9)
+#: Whether the stored left and top are right and bottom of the upright image, by orientation; for
+#: sideways ones, before width and height are swapped.
+_FAR_SIDES = {
+    1: (False, False),
+    2: (True, False),
+    3: (True, True),
+    4: (False, True),
+    5: (False, False),
+    6: (False, True),
+    7: (True, True),
+    8: (True, False),
+}
 
 #: Returns for an upright size the minimum size that decoding must keep; None means full size.
 MinSize = Callable[[Size], Size | None]
+
+
+#: Reads the structure of a file, by format; raises an ImageError.
+_STRUCTURES: dict[str, Callable[[bytes], FileStructure]] = {
+    "JPEG": jpeg.read,
+    "PNG": png.read,
+    "WEBP": webp.read,
+    "GIF": gif.read,
+    "TIFF": tiff.read,
+    "BMP": bmp.read,
+    "AVIF": iso_media.read,
+    "HEIF": iso_media.read,
+}
+#: Bytes of memory per pixel of an image in colour.
+RGB_BYTES = 4
+#: Bytes of memory that decoding takes in any size: tables and buffers.
+_OVERHEAD_BYTES = 1 << 20
+#: Bytes of memory per row of pixels, in all images that exist at once.
+_ROW_BYTES = 64
+#: Pixels that are made opaque, or brought to 8 bits, together.
+_BAND_PIXELS = 1 << 18
+#: Bytes of memory per pixel of a band.
+_BAND_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +152,18 @@ class DecodedImage:
     flattened: bool
     """Whether transparency was composed with white."""
 
+    part: FloatBox | None = None
+    """The part of a smaller copy that the stored image covers; None means all of it."""
+
+    @property
+    def covered(self) -> FloatBox:
+        """The part of the image that the stored one covers.
+
+        A JPEG of 1001 pixels that is decoded at an eighth has 126, of which the last stands for one
+        pixel only.
+        """
+        return self.part or (0, 0, *self.image.size)
+
     @property
     def upright_size(self) -> Size:
         """Size in the file, after turning."""
@@ -128,24 +171,113 @@ class DecodedImage:
         return (height, width) if self.orientation in _SIDEWAYS else (width, height)
 
 
-def decode(data: bytes, *, max_pixels: int, min_size: MinSize | None = None) -> DecodedImage:
-    """Return the first image in ``data``, or raise an ImageError.
+class EncodedImage:
+    """An image file whose structure has been read and whose pixels have not."""
 
-    The pixel limit is checked on the header, before any pixel is decoded. With ``min_size``, a JPEG
-    is decoded at a half, a quarter or an eighth of its size, if that is at least ``min_size``.
+    def __init__(
+        self, format_name: str, structure: FileStructure, min_size: MinSize | None
+    ) -> None:
+        self.format = format_name
+        self._structure = structure
+        self._divisor = self._largest_divisor(min_size)
+
+    @property
+    def upright_size(self) -> Size:
+        """Width and height after turning, before any shrinking."""
+        width, height = self._structure.size
+        return (height, width) if self._structure.orientation in _SIDEWAYS else (width, height)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Upper bound of the memory that decoding and a conversion to RGB or grey take."""
+        structure, divisor = self._structure, self._divisor
+        width, height = structure.size
+        pixels = -(-width // divisor) * -(-height // divisor)
+        held, opaque = structure.loaded_bytes, structure.transparent and structure.loaded_bytes > 1
+        flat = RGB_BYTES if opaque or structure.frame else held
+        stages = (
+            structure.peak_bytes,
+            held + flat if structure.transparent or structure.grey_bits > 8 else held,
+            2 * flat if structure.orientation != 1 else flat,
+            # Fractions become grey first.
+            flat + (1 if structure.is_rgb or opaque else RGB_BYTES + (held > 2)),
+        )
+        band = _BAND_BYTES * min(pixels, _BAND_PIXELS)
+        fixed = structure.fixed_bytes + len(structure.data) + band + _ROW_BYTES * height
+        fixed += _OVERHEAD_BYTES
+        return int(max(stages) * pixels) + fixed
+
+    def decode(self) -> DecodedImage:
+        """Return the decoded image, or raise an ImageError."""
+        try:
+            return self._decode()
+        except _DAMAGE_ERRORS as error:
+            raise CorruptImage(f"The {self.format} image is damaged.") from error
+
+    def _largest_divisor(self, min_size: MinSize | None) -> int:
+        """Return by how much the sides of a JPEG are divided while it is decoded."""
+        size = min_size(self.upright_size) if min_size and self._structure.shrinkable else None
+        if size is None:
+            return 1
+        scale = min(have // need for have, need in zip(self.upright_size, size, strict=True))
+        return next((divisor for divisor in (8, 4, 2) if scale >= divisor), 1)
+
+    def _decode(self) -> DecodedImage:
+        structure = self._structure
+        image = structure.draw() if structure.draw else self._open()
+        mode, size = image.mode, image.size
+        if self._divisor > 1:
+            image.draft(None, (size[0] // self._divisor, size[1] // self._divisor))
+        image.load()
+        size = image.size if self._divisor == 1 else size
+        orientation = structure.orientation
+        if orientation is None:
+            orientation = exif.orientation(image.info.get("exif") or b"")
+        flattened = structure.frame is not None or _is_transparent(image, structure)
+        flat = _flat(image, structure)
+        del image
+        part = None
+        if self._divisor > 1:
+            stored = (0.0, 0.0, size[0] / self._divisor, size[1] / self._divisor)
+            part = _turned(stored, flat.size, orientation)
+        transposition = _TRANSPOSITIONS.get(orientation)
+        upright = flat if transposition is None else flat.transpose(transposition)
+        return DecodedImage(upright, self.format, size, mode, orientation, flattened, part)
+
+    def _open(self) -> Image.Image:
+        file = io.BytesIO(self._structure.data)
+        try:
+            return Image.open(file, formats=(self.format,))
+        except _DAMAGE_ERRORS as error:
+            if self._structure.variant:
+                raise UnsupportedImage(
+                    f"The {self.format} image has {self._structure.variant}, which is not read."
+                ) from error
+            raise
+
+
+def decode(data: bytes, *, max_pixels: int, min_size: MinSize | None = None) -> DecodedImage:
+    """Return the first image in ``data``, or raise an ImageError."""
+    return read_header(data, max_pixels=max_pixels, min_size=min_size).decode()
+
+
+def read_header(data: bytes, *, max_pixels: int, min_size: MinSize | None = None) -> EncodedImage:
+    """Return the first image in ``data`` before it is decoded, or raise an ImageError.
+
+    The pixel limit and the cost of decoding are checked on the structure of the file. With
+    ``min_size``, a JPEG is decoded at a half, a quarter or an eighth of its size, if that is at
+    least ``min_size``.
     """
     found = sniff(data)
     if found is None or found not in FORMATS:
         received = "of no known format" if found is None else found
         raise UnsupportedImage(f"The image is {received}; allowed are {', '.join(FORMATS)}.")
-    if found == "JPEG":
-        _check_scans(data)
     try:
-        with Image.open(io.BytesIO(data), formats=(found,)) as image:
-            _check_size(image, max_pixels)
-            return _upright(image, found, min_size)
+        structure = _STRUCTURES[found](data)
     except _DAMAGE_ERRORS as error:
         raise CorruptImage(f"The {found} image is damaged.") from error
+    _check_size(structure.size, max_pixels)
+    return EncodedImage(found, structure, min_size)
 
 
 def sniff(data: bytes) -> str | None:
@@ -162,67 +294,88 @@ def _format_of_brands(brands: list[bytes]) -> str | None:
     return known or ("HEIF" if brands and brands[0] in _GENERAL_BRANDS else None)
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> None:
-    width, height = image.size
+def _check_size(size: Size, max_pixels: int) -> None:
+    width, height = size
     if width * height > max_pixels:
         raise ImageTooLarge(
             f"{width}x{height} are {width * height} pixels; at most {max_pixels} are allowed."
         )
 
 
-def _check_scans(data: bytes) -> None:
-    """Refuse a JPEG with many scans: a scan has a dozen bytes and takes as long as an image."""
-    scans = data.count(_START_OF_SCAN)
-    if scans > MAX_SCANS:
-        raise ImageTooLarge(f"The JPEG image has {scans} scans; at most {MAX_SCANS} are allowed.")
+def _turned(box: FloatBox, size: Size, orientation: int) -> FloatBox:
+    """Return where a box at the left and top of an image stands after turning it upright."""
+    _, _, right, bottom = box
+    width, height = size
+    from_right, from_bottom = _FAR_SIDES[orientation]
+    across = (width - right, float(width)) if from_right else (0.0, right)
+    down = (height - bottom, float(height)) if from_bottom else (0.0, bottom)
+    if orientation in _SIDEWAYS:
+        across, down = down, across
+    return across[0], down[0], across[1], down[1]
 
 
-def _upright(image: Image.Image, format_name: str, min_size: MinSize | None) -> DecodedImage:
-    mode = image.mode
-    if format_name != "JPEG":
-        # Before the orientation is read: it may follow the pixels, and Pillow turns a TIFF itself.
-        image.load()
-    size, orientation = image.size, _orientation(image)
-    if format_name == "JPEG" and min_size is not None:
-        _shrink(image, min_size, sideways=orientation in _SIDEWAYS)
-    image.load()
-    flat = _flat(image)
-    transposition = _TRANSPOSITIONS.get(orientation)
-    upright = flat if transposition is None else flat.transpose(transposition)
-    flattened = flat is not image and image.has_transparency_data and not mode.startswith("I")
-    return DecodedImage(upright, format_name, size, mode, orientation, flattened)
+def _is_transparent(image: Image.Image, structure: FileStructure) -> bool:
+    return structure.transparent_grey is not None or image.has_transparency_data
 
 
-def _shrink(image: Image.Image, min_size: MinSize, *, sideways: bool) -> None:
-    """Configure the JPEG decoder to decode a smaller image, which is faster."""
-    width, height = image.size
-    size = min_size((height, width) if sideways else (width, height))
-    if size is not None:
-        image.draft(None, (size[1], size[0]) if sideways else size)
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation; 1 if it is missing, damaged or invalid."""
-    try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except _DAMAGE_ERRORS:
-        return 1
-    return value if value in range(1, 9) else 1
-
-
-def _flat(image: Image.Image) -> Image.Image:
+def _flat(image: Image.Image, structure: FileStructure) -> Image.Image:
     """Return the image with 8 bits per channel and without transparency."""
+    if structure.frame is not None:
+        return _on_canvas(image, structure.frame)
     if image.mode.startswith("I"):
-        return _eight_bit(image)
+        return _banded(image, "L", lambda band: _eight_bit(band, structure))
     if image.mode in _ONLY_TO_RGB:
         return image.convert("RGB")
-    return _on_white(image) if image.has_transparency_data else image
+    if structure.transparent_grey is not None and structure.grey_bits < 8:
+        levels = structure.transparent_grey * 255 // ((1 << structure.grey_bits) - 1)
+        image.info["transparency"] = levels
+    if not image.has_transparency_data:
+        return image
+    if image.mode == "P":
+        return _opaque_palette(image)
+    return _banded(image, "RGB", _on_white)
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit levels to 8 bits; Pillow's own conversion would clip them."""
-    values = np.asarray(image) >> 8
-    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+def _banded(
+    image: Image.Image, mode: str, change: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
+    """Return the changed image, changed in bands of rows so that little memory is taken."""
+    changed = Image.new(mode, image.size)
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(image.height, top + rows)))
+        band.info = image.info
+        changed.paste(change(band), (0, top))
+    return changed
+
+
+def _on_canvas(image: Image.Image, frame: Box) -> Image.Image:
+    """Return the frame on a white canvas: a GIF's canvas is transparent where no frame is."""
+    canvas = Image.new("RGB", image.size, "white")
+    canvas.paste(image.crop(frame).convert("RGB"), frame[:2])
+    return canvas
+
+
+def _opaque_palette(image: Image.Image) -> Image.Image:
+    """Return the image with its palette composed with white; its pixels stay as they are."""
+    strip = Image.new("P", (256, 1))
+    strip.putdata(range(256))
+    strip.putpalette(image.getpalette("RGB") or [])
+    strip.info["transparency"] = image.info["transparency"]
+    image.putpalette(_on_white(strip).tobytes(), "RGB")
+    del image.info["transparency"]
+    return image
+
+
+def _eight_bit(image: Image.Image, structure: FileStructure) -> Image.Image:
+    """Scale grey values of up to 16 bits to 8 bits; Pillow's own conversion would clip them."""
+    values = np.asarray(image)
+    levels = np.clip(values >> max(0, structure.grey_bits - 8), 0, 255).astype(np.uint8)
+    if structure.inverted:
+        levels = 255 - levels
+    if structure.transparent_grey is not None:
+        levels = np.where(values == structure.transparent_grey, np.uint8(255), levels)
+    return Image.fromarray(levels)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -8,6 +8,8 @@ from model_catalog.spec import InputSpec
 Size = tuple[int, int]
 #: (left, top, right, bottom), as in Pillow: right and bottom are just outside.
 Box = tuple[int, int, int, int]
+#: The same with parts of pixels.
+FloatBox = tuple[float, float, float, float]
 
 
 def crop_box(size: Size, spec: InputSpec) -> Box:
@@ -17,6 +19,16 @@ def crop_box(size: Size, spec: InputSpec) -> Box:
     part_height = max(1, min(height, width * spec.height // spec.width))
     left, top = (width - part_width) // 2, (height - part_height) // 2
     return left, top, left + part_width, top + part_height
+
+
+def scaled_box(box: Box, size: Size, covered: FloatBox) -> FloatBox:
+    """Return a box of an image of this size where it stands in a smaller copy of the image.
+
+    ``covered`` is the part of the copy that the image covers.
+    """
+    left, top, right, bottom = covered
+    across, down = (right - left) / size[0], (bottom - top) / size[1]
+    return left + box[0] * across, top + box[1] * down, left + box[2] * across, top + box[3] * down
 
 
 def fitted_size(size: Size, spec: InputSpec) -> Size:

@@ -15,7 +15,8 @@ from flask_server.errors import (
     ImageTooLarge,
     UnsupportedImage,
 )
-from flask_server.imaging.decoding import FORMATS, MAX_SCANS, decode, sniff
+from flask_server.imaging.decoding import FORMATS, decode, sniff
+from flask_server.imaging.files.jpeg import MAX_SCANS
 from flask_server.imaging.preprocessing import to_pixels
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import draw, flat, saved
@@ -168,10 +169,11 @@ def test_senseless_orientation_counts_as_none() -> None:
     ],
 )
 def test_transparency_lies_on_white(data: bytes) -> None:
-    image = decode(data, max_pixels=ALL).image
+    picture = decode(data, max_pixels=ALL)
 
-    assert image.mode == "RGB"
-    assert (np.asarray(image) == 255).all()
+    assert picture.flattened
+    assert not picture.image.has_transparency_data
+    assert (np.asarray(picture.image.convert("RGB")) == 255).all()
 
 
 def test_half_transparency_mixes_with_white() -> None:

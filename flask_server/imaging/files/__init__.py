@@ -1,0 +1,1 @@
+"""Structure of image files: read cheaply, before any decoder sees a byte."""
