@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from flask_server.imaging.decoding import DecodedImage
-from flask_server.imaging.geometry import crop_box, fitted_size
+from flask_server.imaging.geometry import crop_box, fitted_size, scaled_box
 from flask_server.imaging.preprocessing import MODES
 from model_catalog.spec import InputSpec
 
@@ -34,9 +34,11 @@ def report_of(image: DecodedImage, spec: InputSpec) -> Report:
     upright, size = image.upright_size, image.image.size
     source, box = size, None
     if spec.fit == "crop" and size != (spec.width, spec.height):
-        box = crop_box(size, spec)
-        source = box[2] - box[0], box[3] - box[1]
-    target = fitted_size(size, spec) if spec.fit == "pad" else (spec.width, spec.height)
+        scaled = scaled_box(crop_box(upright, spec), upright, image.covered)
+        left, top, right, bottom = (round(side) for side in scaled)
+        box = left, top, right, bottom
+        source = right - left, bottom - top
+    target = fitted_size(upright, spec) if spec.fit == "pad" else (spec.width, spec.height)
     cropped = box is not None and source != size
     return Report(
         format=image.format,

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from flask_server.imaging.geometry import Box, Size
+from flask_server.imaging.geometry import FloatBox, Size
 from flask_server.settings import FastResize, SettingsError
 from model_catalog.installation import install_command
 
 #: Takes an image, the target size, Keras's name of the interpolation, and the box to resize.
-Resize = Callable[[Image.Image, Size, str, Box], Image.Image]
+Resize = Callable[[Image.Image, Size, str, FloatBox], Image.Image]
 
 #: Pillow's filters by Keras's names.
 _FILTERS = {
@@ -24,7 +24,7 @@ _FILTERS = {
 }
 
 
-def by_pillow(image: Image.Image, size: Size, interpolation: str, box: Box) -> Image.Image:
+def by_pillow(image: Image.Image, size: Size, interpolation: str, box: FloatBox) -> Image.Image:
     """Return the box of the image in the target size, as Keras does."""
     return image.resize(size, _FILTERS[interpolation], box)
 
@@ -48,7 +48,7 @@ def resizer(fast: FastResize) -> Resize:
         ) from None
     bilinear = ResizeAlg.convolution(FilterType.bilinear)
 
-    def by_simd(image: Image.Image, size: Size, interpolation: str, box: Box) -> Image.Image:
+    def by_simd(image: Image.Image, size: Size, interpolation: str, box: FloatBox) -> Image.Image:
         if interpolation != "bilinear":
             return by_pillow(image, size, interpolation, box)
         left, top, right, bottom = box

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from flask_server.imaging.decoding import decode
-from flask_server.imaging.preprocessing import min_decoded_size, scale, to_pixels
+from flask_server.imaging.preprocessing import Original, min_decoded_size, scale, to_pixels
 from model_catalog.spec import SCALES, InputSpec
 from tests.flask_server.conftest import draw, flat, saved
 
@@ -74,20 +75,53 @@ def test_every_mode_of_the_spec_has_its_arithmetic() -> None:
     assert {mode: scale(pixels, mode).shape for mode in SCALES} == dict.fromkeys(SCALES, (2, 2, 3))
 
 
+#: Sides that are and are not multiples of 8, 4 and 2.
+ODD_SIZES = [(1600, 1200), (1001, 1001), (1007, 675), (2049, 1537), (683, 1023), (1302, 998)]
+
+
+def reduced_difference(size: tuple[int, int], spec: InputSpec, orientation: int = 1) -> float:
+    """The mean difference in levels between whole and reduced decoding."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(PHOTO) as photo:
+        large = photo.resize(size, Image.Resampling.BICUBIC)
+    data = saved(large, "JPEG", quality=90, exif=exif)
+    slow = to_pixels(decode(data, max_pixels=10**9).image, spec)
+    small = decode(data, max_pixels=10**9, min_size=partial(min_decoded_size, spec))
+    assert small.image.width < small.upright_size[0]
+    original = Original(small.upright_size, small.covered)
+    fast = to_pixels(small.image, spec, original=original)
+    return float(np.abs(slow.astype(float) - fast.astype(float)).mean())
+
+
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "hamming", "lanczos"])
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
-def test_fast_jpeg_stays_within_half_a_level(interpolation: str, fit: str) -> None:
+@pytest.mark.parametrize("size", ODD_SIZES[:3])
+def test_fast_jpeg_stays_within_half_a_level(
+    size: tuple[int, int], interpolation: str, fit: str
+) -> None:
     spec = InputSpec(height=64, width=64, interpolation=interpolation, fit=fit)
-    with Image.open(PHOTO) as photo:
-        large = photo.resize((1600, 1200), Image.Resampling.BICUBIC)
-    data = saved(large, "JPEG", quality=90)
 
-    slow = to_pixels(decode(data, max_pixels=10**9).image, spec)
-    small = decode(data, max_pixels=10**9, min_size=lambda size: min_decoded_size(spec, size)).image
-    fast = to_pixels(small, spec)
+    assert reduced_difference(size, spec) <= 0.5
 
-    assert small.width < 1600
-    assert np.abs(slow.astype(float) - fast.astype(float)).mean() <= 0.5
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
+@pytest.mark.parametrize("side", [28, 48, 96, 192, 299])
+@pytest.mark.parametrize("size", ODD_SIZES)
+def test_fast_jpeg_keeps_the_geometry(size: tuple[int, int], side: int, fit: str) -> None:
+    spec = InputSpec(height=side, width=side, fit=fit)
+    least = min_decoded_size(spec, size)
+    if least is None or min(size[0] // least[0], size[1] // least[1]) < 2:
+        pytest.skip("the image is too small to be reduced")
+
+    assert reduced_difference(size, spec) <= 0.5
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_fast_jpeg_keeps_the_geometry_of_turned_images(orientation: int) -> None:
+    spec = InputSpec(height=48, width=48, fit="crop")
+
+    assert reduced_difference((1001, 675), spec, orientation) <= 0.5
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "box"])
@@ -97,7 +131,7 @@ def test_filters_with_hard_edges_never_shrink_while_decoding(interpolation: str)
     assert min_decoded_size(spec, (8000, 8000)) is None
 
 
-def test_pad_shrinks_to_twice_the_picture_inside() -> None:
+def test_pad_shrinks_to_little_more_than_twice_the_picture_inside() -> None:
     spec = InputSpec(height=100, width=100, fit="pad")
 
-    assert min_decoded_size(spec, (4000, 1000)) == (200, 50)
+    assert min_decoded_size(spec, (4000, 1000)) == (205, 52)
