@@ -96,7 +96,7 @@ def explain(
     def run(live: LiveModel) -> Explanation:
         (upload,) = request.predict_request.uploads
         _check(request, live.spec)
-        prepared = gateway.preparation.prepare(upload, live.spec.input, watch)
+        prepared = gateway.preparation.prepare(upload, live.spec.input, deadline, watch)
         return _OcclusionRun(live, deadline, watch).explanation(request, prepared)
 
     return gateway.attempt(request.predict_request, deadline, run)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from flask_server.deadline import Deadline
-from flask_server.errors import GatewayError, ModelNotReady, UnknownVersion
+from flask_server.errors import GatewayError, ModelNotReady, Overloaded, UnknownVersion
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.imaging.reports import Report
 from flask_server.inference.decode_limit import DecodeLimit
@@ -81,7 +81,7 @@ class Gateway:
         self.settings = settings
         self.models = models
         self.memory = MemoryBudget(settings.max_memory)
-        self.preparation = ImagePreparation(settings)
+        self.preparation = ImagePreparation(settings, self.memory)
         self._image_pool = ImagePool()
         self._decode_limit = DecodeLimit(models.names, settings.max_inflight_calls)
 
@@ -149,10 +149,12 @@ class Gateway:
     def _prepared_or_error(
         self, upload: Upload, spec: InputSpec, deadline: Deadline, watch: Stopwatch
     ) -> PreparedImage | GatewayError:
-        """Return the error of one image as its result, and raise only at the deadline."""
+        """Return the error of one image as its result; raise at the deadline or without memory."""
         deadline.left()
         try:
-            return self.preparation.prepare(upload, spec, watch)
+            return self.preparation.prepare(upload, spec, deadline, watch)
+        except Overloaded:
+            raise
         except GatewayError as error:
             return error
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError
-from flask_server.imaging import decoding
-from flask_server.imaging.preprocessing import Pixels, min_decoded_size, to_pixels
+from flask_server.imaging.decoding import RGB_BYTES, DecodedImage, MinSize, read_header
+from flask_server.imaging.preprocessing import Original, Pixels, min_decoded_size, to_pixels
 from flask_server.imaging.reports import Report, report_of
 from flask_server.imaging.resizing import resizer
+from flask_server.inference.image_memory import reserved
+from flask_server.memory_budget import MemoryBudget
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
 from model_catalog.spec import InputSpec
@@ -27,20 +32,42 @@ class PreparedImage:
 
 
 class ImagePreparation:
-    """Decodes and preprocesses uploads as the settings say."""
+    """Decodes and preprocesses uploads as the settings say, within the memory budget."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, memory: MemoryBudget) -> None:
         self._max_pixels = settings.max_pixels
         self._fast_jpeg = settings.fast_jpeg
         self._resize = resizer(settings.fast_resize)
+        self._memory = memory
 
-    def prepare(self, upload: Upload, spec: InputSpec, watch: Stopwatch) -> PreparedImage:
+    def prepare(
+        self, upload: Upload, spec: InputSpec, deadline: Deadline, watch: Stopwatch
+    ) -> PreparedImage:
         """Return the image in the model's input size, or raise the GatewayError of the upload."""
         if isinstance(upload, GatewayError):
             raise upload
         min_size = partial(min_decoded_size, spec) if self._fast_jpeg else None
-        with watch.stage("decode"):
-            decoded = decoding.decode(upload, max_pixels=self._max_pixels, min_size=min_size)
-        with watch.stage("preprocess"):
-            pixels = to_pixels(decoded.image, spec, self._resize)
-            return PreparedImage(pixels, report_of(decoded, spec))
+        with ExitStack() as held:
+            with watch.stage("decode"):
+                decoded = held.enter_context(
+                    self.decoded(upload, deadline, min_size=min_size, width=spec.width)
+                )
+            with watch.stage("preprocess"):
+                original = Original(decoded.upright_size, decoded.covered)
+                pixels = to_pixels(decoded.image, spec, self._resize, original)
+                return PreparedImage(pixels, report_of(decoded, spec))
+
+    @contextmanager
+    def decoded(
+        self, file: bytes, deadline: Deadline, *, min_size: MinSize | None, width: int = 0
+    ) -> Iterator[DecodedImage]:
+        """Hold the memory of an image that is resized to this width, 0 for less, and decode it.
+
+        Raises an ImageError, or Overloaded if there is no memory for it before the deadline.
+        """
+        header = read_header(file, max_pixels=self._max_pixels, min_size=min_size)
+        size = header.upright_size
+        # Resizing makes an image of the new width and the old height first.
+        needed = header.peak_bytes + RGB_BYTES * width * size[1]
+        with reserved(self._memory, needed, size, deadline):
+            yield header.decode()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from flask import Response
 from PIL import Image
 
+from flask_server.deadline import Deadline
 from flask_server.drawing import annotate
-from flask_server.imaging import decoding
 from flask_server.inference.preparation import Upload
 from flask_server.web import request_context
 from flask_server.web.negotiation import JPEG, PNG
@@ -18,15 +18,17 @@ _KINDS = {PNG: "PNG", JPEG: "JPEG"}
 
 
 def upright(upload: Upload) -> Image.Image:
-    """Return the upright image of an upload, decoded at the size in which it is shown.
+    """Return the upright image of an upload in the size in which it is shown.
 
     The upload is decoded a second time, because the pixels for the model may be far smaller.
     """
     if not isinstance(upload, bytes):
         raise upload
-    max_pixels = gateway().settings.max_pixels
+    deadline = Deadline(gateway().settings.deadline_s)
     with request_context.current().stopwatch.stage("decode"):
-        return decoding.decode(upload, max_pixels=max_pixels, min_size=annotate.display_size).image
+        preparation = gateway().preparation
+        with preparation.decoded(upload, deadline, min_size=annotate.display_size) as decoded:
+            return annotate.display_image(decoded.image)
 
 
 def picture_answer(image: Image.Image, media_type: str, warnings: Sequence[str]) -> Response:

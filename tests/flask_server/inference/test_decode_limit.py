@@ -27,17 +27,17 @@ class Slow:
         self.most = 0
         self.go = threading.Event()
         self._lock = threading.Lock()
-        self._decode = decoding.decode
-        monkeypatch.setattr(decoding, "decode", self)
+        self._decode = decoding.EncodedImage.decode
+        monkeypatch.setattr(decoding.EncodedImage, "decode", lambda image: self(image))
 
-    def __call__(self, *args: Any, **options: Any) -> decoding.DecodedImage:
+    def __call__(self, image: decoding.EncodedImage) -> decoding.DecodedImage:
         with self._lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
         self.go.wait(10)
         with self._lock:
             self.inside -= 1
-        return self._decode(*args, **options)
+        return self._decode(image)
 
 
 def test_further_requests_wait_for_a_slot_and_all_are_answered(
@@ -83,15 +83,15 @@ def test_a_request_whose_pictures_take_too_long_ends_and_the_next_is_answered(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = make_app(deadline_s=0.3).test_client()
-    decode, decoded = decoding.decode, []
+    decode, decoded = decoding.EncodedImage.decode, []
 
-    def slowly(*args: Any, **options: Any) -> decoding.DecodedImage:
+    def slowly(image: decoding.EncodedImage) -> decoding.DecodedImage:
         decoded.append(1)
         time.sleep(0.1)
-        return decode(*args, **options)
+        return decode(image)
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoding, "decode", slowly)
+        patch.setattr(decoding.EncodedImage, "decode", slowly)
         late = client.post(URL, json={"images": [b64(flat("red"))] * 32})
         started = len(decoded)
 

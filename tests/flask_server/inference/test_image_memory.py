@@ -1,0 +1,212 @@
+"""Decoded images stay within the memory budget."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from PIL import Image
+
+from flask_server.deadline import Deadline
+from flask_server.errors import ImageTooLarge, Overloaded
+from flask_server.imaging.decoding import FORMATS, read_header
+from flask_server.inference.image_memory import reserved
+from flask_server.memory_budget import MemoryBudget
+from flask_server.web.services import services_of
+from tests.flask_server.conftest import MakeApp, b64, draw, saved
+from tests.running import ROOT
+
+URL = "/models/toy/predict"
+MB = 1024 * 1024
+SIZE = (2, 3)
+
+
+def large(size: tuple[int, int] = (2000, 1500)) -> bytes:
+    """A PNG that takes about 15 MB to decode."""
+    return saved(Image.new("RGB", size, "red"), "PNG")
+
+
+def test_what_can_never_fit_is_too_large() -> None:
+    memory = MemoryBudget(1000)
+
+    with (
+        pytest.raises(ImageTooLarge, match="2x3 are 6 pixels; .* 1001 bytes .* at most 1000"),
+        reserved(memory, 1001, SIZE, Deadline(1)),
+    ):
+        pass
+
+
+def test_an_image_waits_for_another_one_to_be_given_back() -> None:
+    memory = MemoryBudget(1000)
+    assert memory.reserve(600)
+    threading.Timer(0.1, memory.release, [600]).start()
+
+    with reserved(memory, 600, SIZE, Deadline(10)):
+        assert memory.held == 600
+    assert memory.held == 0
+
+
+def test_a_wait_ends_at_the_deadline() -> None:
+    memory = MemoryBudget(1000)
+    assert memory.reserve(600)
+
+    with (
+        pytest.raises(Overloaded, match="whole deadline of 0.05 s"),
+        reserved(memory, 600, SIZE, Deadline(0.05)),
+    ):
+        pass
+    assert memory.held == 600
+
+
+def test_a_failure_gives_the_memory_back() -> None:
+    memory = MemoryBudget(1000)
+
+    with pytest.raises(ValueError, match="broken"), reserved(memory, 600, SIZE, Deadline(1)):
+        raise ValueError("broken")
+    assert memory.held == 0
+
+
+def ask(client: FlaskClient, **options: object) -> tuple[int, dict[str, str]]:
+    answer = client.post(URL, json={"image": b64(large()), **options})
+    return answer.status_code, dict(answer.headers)
+
+
+def test_an_image_beyond_the_budget_is_refused_with_the_limit(make_app: MakeApp) -> None:
+    client = make_app(max_memory=10 * MB, max_body_bytes=MB).test_client()
+
+    answer = client.post(URL, json={"image": b64(large())})
+
+    assert (answer.status_code, answer.json["code"]) == (413, "image_too_large")  # type: ignore[index]
+    assert "2000x1500 are 3000000 pixels" in answer.text
+    assert f"at most {10 * MB} are allowed" in answer.text
+    assert client.post(URL, json={"image": b64(draw())}).status_code == 200
+
+
+@pytest.mark.parametrize("accept", ["application/json", "image/png"])
+def test_no_room_before_the_deadline_is_overload(make_app: MakeApp, accept: str) -> None:
+    app = make_app(max_memory=40 * MB, max_body_bytes=MB, deadline_s=0.3)
+    memory = services_of(app).gateway.memory
+    assert memory.reserve(35 * MB)
+
+    body = {"image": b64(large())}
+    answer = app.test_client().post(URL, json=body, headers={"Accept": accept})
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"]
+    assert memory.held == 35 * MB
+
+
+def test_large_images_take_turns_and_the_memory_returns(make_app: MakeApp) -> None:
+    app = make_app(max_memory=40 * MB, max_body_bytes=MB, deadline_s=20)
+    memory = services_of(app).gateway.memory
+    most, done = [0], threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            most[0] = max(most[0], memory.held)
+            time.sleep(0.001)
+
+    with ThreadPoolExecutor(9) as pool:
+        watching = pool.submit(watch)
+        asked = [pool.submit(ask, app.test_client()) for _ in range(8)]
+        statuses = [future.result()[0] for future in asked]
+        done.set()
+        watching.result()
+
+    assert statuses == [200] * 8
+    assert 0 < most[0] <= 40 * MB
+    assert memory.held == 0
+
+
+#: Kinds whose decoding takes far more memory than their pixels: mode, format, options.
+COSTLY: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "WebP, lossless": ("RGB", "WEBP", {"lossless": True}),
+    "WebP, transparent": ("RGBA", "WEBP", {"lossless": True}),
+    "AVIF, transparent": ("RGBA", "AVIF", {"speed": 10}),
+    "HEIC": ("RGB", "HEIF", {}),
+    "GIF, transparent": ("P", "GIF", {"transparency": 0}),
+    "PNG, grey and transparent": ("LA", "PNG", {}),
+    "PNG, transparent": ("RGBA", "PNG", {}),
+    "PNG, 16 bits": ("I;16", "PNG", {}),
+    "PNG, turned": ("RGB", "PNG", {"turned": True}),
+    "PNG, one bit": ("1", "PNG", {}),
+    "TIFF, fractions": ("F", "TIFF", {}),
+    "TIFF, turned": ("RGB", "TIFF", {"turned": True}),
+    "TIFF, CMYK": ("CMYK", "TIFF", {"compression": "tiff_adobe_deflate"}),
+    "JPEG, progressive": ("RGB", "JPEG", {"progressive": True, "subsampling": 0}),
+    "JPEG, CMYK": ("CMYK", "JPEG", {}),
+    "BMP": ("RGB", "BMP", {}),
+}
+
+MEASURE = """
+import sys
+from flask_server.deadline import Deadline
+from flask_server.imaging.decoding import read_header
+from flask_server.inference.preparation import ImagePreparation
+from flask_server.memory_budget import MemoryBudget
+from flask_server.settings import Settings
+from flask_server.stopwatch import Stopwatch
+from model_catalog.spec import InputSpec
+
+def status(name):
+    for line in open("/proc/self/status"):
+        if line.startswith(name):
+            return 1024 * int(line.split()[1])
+
+class Counted(MemoryBudget):
+    most = 0
+    def reserve(self, count):
+        self.most = max(self.most, count)
+        return super().reserve(count)
+
+small, data = (open(name, "rb").read() for name in sys.argv[1:])
+memory = Counted(10**10)
+prepare = ImagePreparation(Settings(fast_jpeg=False), memory).prepare
+prepare(small, InputSpec(height=64, width=64), Deadline(60), Stopwatch())
+memory.most = 0
+open("/proc/self/clear_refs", "w").write("5")
+before = status("VmRSS")
+prepare(data, InputSpec(height=64, width=64), Deadline(60), Stopwatch())
+print(status("VmHWM") - before, memory.most)
+"""
+
+
+def costly(kind: str, size: tuple[int, int]) -> bytes:
+    mode, file_format, options = COSTLY[kind]
+    options = dict(options)
+    exif = Image.Exif()
+    if options.pop("turned", False):
+        exif[0x0112] = 6
+        options["exif"] = exif
+    return saved(Image.new(mode, size), file_format, **options)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("kind", COSTLY)
+def test_decoding_takes_no_more_memory_than_is_reserved(
+    kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if COSTLY[kind][1] not in FORMATS:
+        pytest.skip("the format is not installed")
+    folder = tmp_path_factory.mktemp("images")
+    names = [folder / "small", folder / "large"]
+    for name, size in zip(names, [(16, 16), (3000, 2000)], strict=True):
+        name.write_bytes(costly(kind, size))
+
+    command = [sys.executable, "-c", MEASURE, *map(str, names)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    taken, held = map(int, done.stdout.split())
+
+    assert taken <= held <= 4 * max(taken, 10 * MB)
+
+
+def test_a_narrow_image_reserves_its_rows() -> None:
+    header = read_header(saved(Image.new("1", (1, 100_000)), "PNG"), max_pixels=10**9)
+
+    assert header.peak_bytes > 16 * 100_000
