@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, features
 
 from flask_server.errors import CorruptImage, ImageTooLarge, UnsupportedImage
+from flask_server.imaging import libtiff
 from flask_server.imaging.files import bmp, exif, gif, iso_media, jpeg, png, tiff, webp
 from flask_server.imaging.files.structure import FileStructure
 from flask_server.imaging.geometry import Box, FloatBox, Size
@@ -38,6 +39,7 @@ FORMATS = (
 
 # ``decode`` checks ``max_pixels``; Pillow's own limit would raise an error of another kind.
 Image.MAX_IMAGE_PIXELS = None
+libtiff.silence()
 # A damaged EXIF block must not fill the log: it does not matter if the image is readable.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 

@@ -105,7 +105,7 @@ def tiffs() -> Iterator[Any]:
         if bands == 1 and planes == "separate":
             continue
         name = f"{photometric}{bands}-{np.dtype(depth)}-{packed}-{tile}-{order}-{planes}"
-        options = {"compression": packed, "tile": tile, "byteorder": order}
+        options: dict[str, Any] = {"compression": packed, "tile": tile, "byteorder": order}
         if bands > 1:
             options["planarconfig"] = planes
         if bands == 4:
@@ -118,7 +118,7 @@ def test_a_tiff_has_the_colours_of_libvips_or_is_refused(
     photometric: str, bands: int, depth: type, options: dict[str, Any]
 ) -> None:
     modes = {1: "L", 3: "RGB", 4: "RGBA"}
-    values = np.asarray(ramp((33, 18), modes[bands])).astype(depth)
+    values: np.ndarray = np.asarray(ramp((33, 18), modes[bands])).astype(depth)
     values = values * 257 if depth is np.uint16 else values
     if options.get("planarconfig") == "separate":
         values = np.moveaxis(values, -1, 0).copy()
