@@ -31,9 +31,12 @@ _ESCAPES: Final = {
 }
 _LITERALS: Final = {b"n": (b"null", None), b"t": (b"true", True), b"f": (b"false", False)}
 
-#: A value costs microseconds and up to some hundred bytes. Numbers in lists cost far less and are
-#: not counted; each list is counted.
-MAX_VALUES: Final = 4_000_000
+#: A value costs microseconds and up to some hundred bytes; so a body takes seconds at most.
+MAX_VALUES: Final = 1_000_000
+#: Short lists in runs, and numbers in runs, cost far less. They do not count as values.
+MAX_SHORT_LISTS: Final = 4_000_000
+MAX_NUMBERS: Final = 1 << 24
+MAX_ESCAPES: Final = 4_000_000
 
 _NO_DOCUMENT = "The document is empty."
 _INVALID = "Invalid value."
@@ -79,6 +82,9 @@ class _Parser:
     def __init__(self, text: bytes) -> None:
         self.text = text
         self.values = 0
+        self.short_lists = 0
+        self.numbers = 0
+        self.escapes = 0
         self.faulty_until = 0
         self.offset = _match(_BYTE_ORDER_MARK, text, 0).end()
 
@@ -139,6 +145,7 @@ class _Parser:
         match = RUN.match(self.text, self.offset)
         if match is None:
             return self.list_run(items)
+        self.count_numbers(match[0])
         self.offset = match.end()
         items += read_run(match[0])
         return True
@@ -152,11 +159,14 @@ class _Parser:
         if match is None:
             return False
         lists = read_list_run(match[0])
-        if lists is None or self.values + len(lists) > MAX_VALUES:
+        if lists is None:
             self.faulty_until = match.end()
             return False
+        self.short_lists += len(lists)
+        if self.short_lists > MAX_SHORT_LISTS:
+            raise self.error(f"More than {MAX_SHORT_LISTS} short lists of numbers.")
+        self.count_numbers(match[0])
         self.offset = match.end()
-        self.values += len(lists)
         items += lists
         return True
 
@@ -188,6 +198,12 @@ class _Parser:
         self.values += 1
         if self.values > MAX_VALUES:
             raise self.error(f"More than {MAX_VALUES} values, not counting numbers in lists.")
+
+    def count_numbers(self, run: bytes) -> None:
+        """Count the numbers of a run by its commas."""
+        self.numbers += run.count(b",") + 1
+        if self.numbers > MAX_NUMBERS:
+            raise self.error(f"More than {MAX_NUMBERS} numbers.")
 
     def literal(self, literal: bytes) -> None:
         """Step over a literal; an error points at the first letter that differs."""
@@ -243,6 +259,9 @@ class _Parser:
 
     def escape(self) -> bytes:
         start = self.offset
+        self.escapes += 1
+        if self.escapes > MAX_ESCAPES:
+            raise self.error(f"More than {MAX_ESCAPES} escapes in strings.")
         self.offset += 2
         character = self.text[start + 1 : start + 2]
         if character == b"u":

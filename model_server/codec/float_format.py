@@ -17,7 +17,9 @@ from model_server.codec.float32_format import Mask
 _SHORT: Final = "%g"
 _SHORT_LIMIT: Final = 1e6  # larger numbers have an exponent in the short form
 _WHOLE: Final = "%.1f"
-_FULL: Final = {"float32": ("%.9g", 1e9), "float64": ("%.17g", 1e17)}
+#: By the size of the type in bytes. (Its name is a new string each time, and some of these strings
+#: stay in memory between the texts, whose pages could then not be returned to the system.)
+_FULL: Final = {4: ("%.9g", 1e9), 8: ("%.17g", 1e17)}
 _NON_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "-nan": "NaN"}
 
 #: Numbers per chunk. Other threads can run between chunks.
@@ -58,7 +60,7 @@ def _format_chunk(flat: NDArray[Any]) -> list[str]:
 
 
 def _format_numbers(flat: NDArray[Any]) -> list[str]:
-    full, full_limit = _FULL[flat.dtype.name]
+    full, full_limit = _FULL[flat.dtype.itemsize]
     size = np.abs(flat)
     is_whole = np.rint(flat) == flat
     is_small = is_whole & (size < _SHORT_LIMIT)

@@ -125,7 +125,7 @@ def test_bytes_that_are_not_utf8_survive() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "offset"), [(b"[[],{},[]]", 7), (b'["", {}, ""]', 9), (b"[null,true,{}]", 11)]
+    ("text", "offset"), [(b'[{},"",{}]', 7), (b'["", {}, ""]', 9), (b"[null,true,{}]", 11)]
 )
 def test_values_are_counted(monkeypatch: pytest.MonkeyPatch, text: bytes, offset: int) -> None:
     monkeypatch.setattr(exact_parser, "MAX_VALUES", 4)
@@ -135,6 +135,53 @@ def test_values_are_counted(monkeypatch: pytest.MonkeyPatch, text: bytes, offset
     said = f"More than 3 values, not counting numbers in lists. at offset: {offset}$"
     with pytest.raises(InvalidArgument, match=said):
         parse_json(text)
+
+
+@pytest.mark.parametrize(
+    ("limit", "text", "said"),
+    [
+        ("MAX_SHORT_LISTS", b"[[],[1],[]]", "short lists of numbers"),
+        ("MAX_SHORT_LISTS", b"[[[],[]],[[1]]]", "short lists of numbers"),
+        ("MAX_NUMBERS", b"[1,2,3]", "numbers"),
+        ("MAX_NUMBERS", b"[[1,2],[3]]", "numbers"),
+        ("MAX_NUMBERS", b'[1,"",2,null,3]', "numbers"),
+        ("MAX_ESCAPES", b'["\\n\\t\\u0041"]', "escapes in strings"),
+        ("MAX_ESCAPES", b'{"\\n":"\\n","a":"\\\\"}', "escapes in strings"),
+    ],
+)
+def test_what_is_cheaper_than_a_value_is_counted_too(
+    monkeypatch: pytest.MonkeyPatch, limit: str, text: bytes, said: str
+) -> None:
+    monkeypatch.setattr(exact_parser, limit, 3)
+    assert parse_json(text)
+
+    monkeypatch.setattr(exact_parser, limit, 2)
+    with pytest.raises(InvalidArgument, match=rf"More than 2 {said}\. at offset: \d+$"):
+        parse_json(text)
+
+
+MIB = 1 << 20
+COSTLY = {
+    "lists": b"[],",
+    "objects": b"{},",
+    "strings": b'"",',
+    "words": b"null,",
+    "open lists": b"[",
+    "open objects": b'{"a":',
+    "numbers": b"1,",
+    "pixels": b"[1,2,3],",
+    "escapes": b"\\n",
+    "images": b'{"b64":""},',
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("piece", COSTLY.values(), ids=COSTLY)
+def test_the_cost_of_a_body_is_bounded(piece: bytes) -> None:
+    start = b'{"instances":["' if piece == COSTLY["escapes"] else b'{"instances":['
+
+    with pytest.raises(InvalidArgument, match="More than"):
+        parse_json(start + piece * (64 * MIB // len(piece)))
 
 
 def test_runs_of_numbers_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
