@@ -30,6 +30,7 @@ def check(flags: Flags) -> None:
             " server_options.enable_batching to true."
         )
     _check_threads(flags)
+    _check_bytes(flags)
     _check_port(flags)
 
 
@@ -43,6 +44,17 @@ def _check_threads(flags: Flags) -> None:
     if flags["rest_api_num_threads"] < 1:
         raise InvalidArgument(
             f"--rest_api_num_threads is {flags['rest_api_num_threads']}; at least 1 is needed."
+        )
+
+
+def _check_bytes(flags: Flags) -> None:
+    body, total = flags["rest_api_max_body_bytes"], flags["rest_api_max_total_bytes"]
+    if body < 1:
+        raise InvalidArgument(f"--rest_api_max_body_bytes is {body}; at least 1 is needed.")
+    if total < body:
+        raise InvalidArgument(
+            f"--rest_api_max_total_bytes is {total}; at least {body}, the value of"
+            " --rest_api_max_body_bytes, is needed."
         )
 
 

@@ -24,6 +24,18 @@ FLAGS: Final = (
     Flag("rest_api_timeout_in_ms", 30_000, "Time limit of a model run; 0 or less: no limit."),
     Flag("rest_api_enable_cors_support", False, "Adds CORS headers to every response."),
     Flag(
+        "rest_api_max_body_bytes",
+        256 << 20,
+        "Size of the largest request body, also after decompression. (Extension.)",
+        wide=True,
+    ),
+    Flag(
+        "rest_api_max_total_bytes",
+        1 << 30,
+        "Bytes of requests and responses in memory, over all connections. (Extension.)",
+        wide=True,
+    ),
+    Flag(
         "shutdown_grace_seconds", 10.0, "Maximum wait for running requests on SIGTERM. (Extension.)"
     ),
     Flag("model_name", "default", "Name of the model at model_base_path."),

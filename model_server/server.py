@@ -9,11 +9,13 @@ from typing import Any
 
 from model_server.batching import parameters
 from model_server.batching.scheduler import BatchScheduler
+from model_server.byte_budget import ByteBudget
 from model_server.cpus import CPUS
 from model_server.engines.choose import choose_engine
 from model_server.engines.protocol import Engine
 from model_server.errors import Unavailable
 from model_server.flag_checks import check
+from model_server.malloc_trim import keep_trimmed
 from model_server.metrics import Metrics
 from model_server.models.config_file import checked, local_path, read_models
 from model_server.models.config_reload import Configuration
@@ -23,7 +25,7 @@ from model_server.models.registry import Registry
 from model_server.models.versions import ModelConfig
 from model_server.protos import read_message
 from model_server.rest.api import Rest, RestOptions
-from model_server.transport.http_server import HttpServer, serve
+from model_server.transport.http_server import HttpServer, Limits, serve
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,8 @@ class Server:
             runs_warmup=flags["enable_model_warmup"],
             warmup_iterations=flags["num_request_iterations_for_warmup"],
         )
-        self._rest = Rest(self._registry, self._metrics, _rest_options(flags))
+        self._budget = ByteBudget(flags["rest_api_max_total_bytes"])
+        self._rest = Rest(self._registry, self._metrics, _rest_options(flags), self._budget)
         self._lifecycle = Lifecycle(self._registry, loader.load, _lifecycle_options(flags))
         self._configuration = Configuration(
             self._registry,
@@ -70,6 +73,7 @@ class Server:
         self._lifecycle.wait_until_ready()
         self._http = self._listen()
         serve(self._http)
+        keep_trimmed(lambda: self._budget.released)
         logger.info("Exporting HTTP/REST API at:localhost:%d ...", self._http.port)
         path, every_s = (
             self._flags["model_config_file"],
@@ -89,7 +93,14 @@ class Server:
         host, port = self._flags["rest_api_host"], self._flags["rest_api_port"]
         threads = self._flags["rest_api_num_threads"]
         try:
-            return HttpServer(host, port, self._rest.respond, threads=threads)
+            return HttpServer(
+                host,
+                port,
+                self._rest.respond,
+                threads=threads,
+                limits=Limits(max_body_bytes=self._flags["rest_api_max_body_bytes"]),
+                budget=self._budget,
+            )
         except OSError as error:
             raise Unavailable(
                 f"Failed to start HTTP Server at {host}:{port}: {error.strerror}."
@@ -123,6 +134,7 @@ def _rest_options(flags: Flags) -> RestOptions:
         cors=flags["rest_api_enable_cors_support"],
         metrics_path=_metrics_path(flags["monitoring_config_file"]),
         strict_methods=flags["enable_signature_method_name_check"],
+        max_body_bytes=flags["rest_api_max_body_bytes"],
     )
 
 

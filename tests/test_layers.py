@@ -61,6 +61,8 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("engines",),
         ("transport", "codec"),
         (
+            "byte_budget",
+            "malloc_trim",
             "protos",
             "tensor_proto",
             "tfrecord",

@@ -5,10 +5,10 @@ Knows routes, statuses and the order of checks; knows neither sockets nor engine
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from model_server.byte_budget import ByteBudget
 from model_server.codec.json_reader import Document
 from model_server.codec.json_writer import error_body
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
@@ -18,11 +18,12 @@ from model_server.metrics import Metrics
 from model_server.models.registry import Handle, Registry
 from model_server.rest import classify_regress, predict_request, predict_response
 from model_server.rest.examples import serialized_examples
+from model_server.rest.gzip_body import decompressed
 from model_server.rest.metadata import metadata_body, status_body
 from model_server.rest.routes import BadRequestWithoutBody, Route, Verb, is_api, read_route
 from model_server.transport.http_messages import JSON, Request, Response, error_page
+from model_server.transport.http_server import MAX_TOTAL_BYTES
 
-_MAX_DECOMPRESSED_BYTES: Final = 100 * 1024 * 1024
 _PLAIN_TEXT: Final = (("Content-Type", "text/plain"),)
 _CORS: Final = (
     ("Access-Control-Allow-Origin", "*"),
@@ -64,6 +65,9 @@ class RestOptions:
     strict_methods: bool = False
     """Whether classify and regress accept only signatures with their own method name."""
 
+    max_body_bytes: int = 256 << 20
+    """Size of the largest request body, also after decompression."""
+
 
 class ExampleMethod(Protocol):
     """A function that runs a classify or regress request."""
@@ -74,13 +78,26 @@ class ExampleMethod(Protocol):
         """Run the signature ``name`` on serialized tf.Examples and return the response body."""
 
 
+_EXAMPLE_METHODS: Final[dict[Verb, ExampleMethod]] = {
+    Verb.CLASSIFY: classify_regress.classify,
+    Verb.REGRESS: classify_regress.regress,
+}
+
+
 class Rest:
     """The REST API of the models in a registry."""
 
-    def __init__(self, registry: Registry, metrics: Metrics, options: RestOptions) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        metrics: Metrics,
+        options: RestOptions,
+        budget: ByteBudget | None = None,
+    ) -> None:
         self._registry = registry
         self._metrics = metrics
         self._options = options
+        self._budget = budget or ByteBudget(MAX_TOTAL_BYTES)
         self._headers = JSON + _CORS if options.cors else JSON
 
     def respond(self, request: Request) -> Response:
@@ -130,22 +147,19 @@ class Rest:
         return Response(200 if known else 400, b"", _CORS if self._options.cors else ())
 
     def _body(self, route: Route, request: Request) -> bytes:
-        if route.verb is Verb.PREDICT:
-            return self._predict(route, Document(_decompressed(request)))
-        if route.verb is Verb.CLASSIFY:
-            return self._run_examples(
-                route, Document(_decompressed(request)), classify_regress.classify
-            )
-        if route.verb is Verb.REGRESS:
-            return self._run_examples(
-                route, Document(_decompressed(request)), classify_regress.regress
-            )
         if route.verb is Verb.STATUS:
             return status_body(
                 self._registry.statuses(route.servable.model, route.servable.version)
             )
-        with self._registry.acquire(route.servable) as handle:
-            return metadata_body(route.servable.model, handle.version, handle.model.signatures)
+        if route.verb is Verb.METADATA:
+            with self._registry.acquire(route.servable) as handle:
+                return metadata_body(route.servable.model, handle.version, handle.model.signatures)
+        with decompressed(request, self._budget, self._options.max_body_bytes) as body:
+            document = Document(body)
+            if route.verb is Verb.PREDICT:
+                return self._predict(route, document)
+            method = _EXAMPLE_METHODS[route.verb]
+            return self._run_examples(route, document, method)
 
     def _predict(self, route: Route, document: Document) -> bytes:
         name = document.read(predict_request.signature_name)
@@ -185,15 +199,3 @@ def _signature(handle: Handle, name: str) -> Signature:
     if not signature.inputs:
         raise InvalidArgument(f"Failed to get input map for signature: {name or 'DEFAULT'}")
     return signature
-
-
-def _decompressed(request: Request) -> bytes:
-    """Return the body, decompressed if gzipped; a damaged or too large one counts as empty."""
-    if "gzip" not in request.headers.get("content-encoding", ""):
-        return request.body
-    decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        body = decompressor.decompress(request.body, _MAX_DECOMPRESSED_BYTES + 1)
-    except zlib.error:
-        return b""
-    return body if decompressor.eof and len(body) <= _MAX_DECOMPRESSED_BYTES else b""

@@ -1,6 +1,8 @@
 """Read request heads and write responses as libevent's HTTP server does. Pure.
 
 TensorFlow Serving uses libevent, so clients see its error pages, reason phrases and header order.
+Heads are read more strictly than libevent does: a head that another program between client and
+server could understand differently is malformed.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ _REASONS: Final = {
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
+    408: "Request Time-out",
     409: "Conflict",
+    413: "Request Entity Too Large",
     417: "Expectation Failed",
     500: "Internal Server Error",
     501: "Not Implemented",
@@ -34,6 +38,12 @@ _URI: Final = re.compile(
     rf"(?:[A-Za-z][A-Za-z0-9+.\-]*:)?(?://[^/?#]*)?"
     rf"({_URI_CHARACTERS.format('')})((?:\?{_URI_CHARACTERS.format('?')})?(?:#{_URI_CHARACTERS.format('?')})?)"
 )
+
+#: A header name (RFC 9110, 5.1); white space before the colon is not allowed.
+_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NOT_IN_HEADS: Final = re.compile(r"[\0\r]")
+_MAX_LINES: Final = 1000
+_LENGTH: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 JSON: Final = (("Content-Type", "application/json"),)
 
@@ -60,17 +70,17 @@ class Head:
     @property
     def is_chunked(self) -> bool:
         """Tell whether the body comes in chunks."""
-        return self.headers.get("transfer-encoding", "").lower() == "chunked"
+        return "transfer-encoding" in self.headers
+
+    @property
+    def has_unknown_coding(self) -> bool:
+        """Tell whether the body has a transfer coding besides chunks."""
+        return self.is_chunked and self.headers["transfer-encoding"].lower() != "chunked"
 
     @property
     def length(self) -> int:
-        """The content length, 0 without the header; raises BadRequest if it is malformed."""
-        text = self.headers.get("content-length")
-        if text is None:
-            return 0
-        if not re.fullmatch(r"\+?[0-9]{1,18}", text, re.ASCII):
-            raise BadRequest
-        return int(text)
+        """The content length, 0 without the header."""
+        return int(self.headers.get("content-length", "0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +120,48 @@ def error_page(status: int) -> Response:
     return Response(status, body.encode(), headers, closes=True)
 
 
+def error_response(status: int, text: str, *headers: tuple[str, str]) -> Response:
+    """Return a JSON error that closes the connection; ``text`` needs no escapes in JSON."""
+    body = f'{{\n    "error": "{text}"\n}}'
+    return Response(status, body.encode(), (*JSON, *headers, ("Connection", "close")), closes=True)
+
+
 def read_head(data: bytes) -> Head:
     """Parse a request head that comes without its final blank line, or raise BadRequest."""
-    first, *lines = data.decode("latin-1").replace("\r\n", "\n").split("\n")
+    first, *lines = data.decode("latin-1").split("\r\n")
     method, _, rest = first.rstrip(" ").partition(" ")
     target, blank, version = rest.rpartition(" ")
     match = _VERSION.fullmatch(version)
-    if not (blank and target and match) or int(match[1]) > 1:
+    if not (blank and target and match) or int(match[1]) > 1 or len(lines) > _MAX_LINES:
         raise BadRequest
     headers: dict[str, str] = {}
     for line in _unfolded(lines):
         name, colon, value = line.partition(":")
-        if not colon:
+        if not colon or not _NAME.fullmatch(name) or _NOT_IN_HEADS.search(value):
             raise BadRequest
-        headers.setdefault(name.lower(), value.strip(" \t"))
+        _add_header(headers, name.lower(), value.strip(" \t"))
     minor = int(match[2]) if int(match[1]) == 1 else 0
+    _check_framing(headers, minor)
     return Head(method, target, minor, headers)
+
+
+def _add_header(headers: dict[str, str], name: str, value: str) -> None:
+    """Add a header unless it is there; the two that say where a body ends must not contradict."""
+    if name == "transfer-encoding" and name in headers:
+        value = f"{headers.pop(name)}, {value}"
+    if headers.setdefault(name, value) != value and name == "content-length":
+        raise BadRequest
+
+
+def _check_framing(headers: Mapping[str, str], minor: int) -> None:
+    """Raise BadRequest if the end of the body is unclear (RFC 9112, 6.3)."""
+    length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+    if length is not None and (coding is not None or not _LENGTH.fullmatch(length)):
+        raise BadRequest
+    if coding is not None:
+        codings = [name.strip(" \t").lower() for name in coding.split(",")]
+        if minor == 0 or codings[-1] != "chunked" or codings.count("chunked") != 1:
+            raise BadRequest
 
 
 def _unfolded(lines: list[str]) -> list[str]:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_server.byte_budget import ByteBudget
 from model_server.transport.http_messages import Request, Response
-from model_server.transport.http_server import HttpServer, serve
+from model_server.transport.http_server import HttpServer, Limits, serve
 from tests.running import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -99,9 +100,15 @@ def _received(connection: socket.socket) -> Iterator[bytes]:
 
 
 @contextmanager
-def http_server(answer: Callable[[Request], Response], threads: int = 8) -> Iterator[Client]:
+def http_server(
+    answer: Callable[[Request], Response],
+    threads: int = 8,
+    *,
+    limits: Limits | None = None,
+    budget: ByteBudget | None = None,
+) -> Iterator[Client]:
     """Serve a function over HTTP in this process."""
-    server = HttpServer("127.0.0.1", 0, answer, threads=threads)
+    server = HttpServer("127.0.0.1", 0, answer, threads=threads, limits=limits, budget=budget)
     thread = serve(server)
     try:
         yield Client(server.port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -310,6 +312,34 @@ def test_a_signal_stops_a_server_that_is_still_loading(tmp_path: Path, log: Path
         code = process.stop()
 
     assert code == 0
+
+
+def test_many_idle_connections_do_not_exhaust_the_file_descriptors(base: Path, log: Path) -> None:
+    limited = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *TOY_SERVER)
+
+    with server_process(limited, log, *model_flags(base)) as process, ExitStack() as stack:
+        for _ in range(150):
+            address = ("127.0.0.1", process.port)
+            stack.enter_context(socket.create_connection(address, timeout=10))
+        for _ in range(10):
+            assert process.client.predict("m", {"instances": [1.0]}).json == {"predictions": [2.5]}
+        write_version(base, 2, plus=3)
+        assert eventually(lambda: process.client.states("m") == {2: "AVAILABLE", 1: "END"})
+
+
+def test_the_flags_bound_the_bodies(base: Path, log: Path) -> None:
+    flags = model_flags(base, "--rest_api_max_body_bytes=2000", "--rest_api_max_total_bytes=10000")
+    zipped = {"Content-Encoding": "gzip"}
+    small, large = b'{"instances":[1]}', b'{"instances":[1]}' + b" " * 2000
+
+    with server_process(TOY_SERVER, log, *flags) as process:
+
+        def post(body: bytes, headers: dict[str, str]) -> int:
+            return process.client.call("POST", "/v1/models/m:predict", body, headers).status
+
+        assert (post(small, {}), post(large, {})) == (200, 413)
+        assert post(gzip.compress(small), zipped) == 200
+        assert post(gzip.compress(large), zipped) == 400
 
 
 BAD_BODIES = [

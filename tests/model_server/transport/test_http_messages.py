@@ -31,6 +31,20 @@ def test_a_head_is_read() -> None:
         b"GET /a HTTP/1." + b"1" * 5000,
         b"GET /a HTTX/1.1",
         b"GET /a HTTP/1.1\r\nno colon",
+        b"GET /a HTTP/1.1\r\nContent-Length : 5",
+        b"GET /a HTTP/1.1\r\n: no name",
+        b"GET /a HTTP/1.1\r\nX: a\0b",
+        b"GET /a HTTP/1.1\r\nX: a\rY: b",
+        b"GET /a HTTP/1.1" + b"\r\nX: y" * 1001,
+        b"POST /a HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6",
+        b"POST /a HTTP/1.1\r\nContent-Length: 5\r\nX: y\r\ncontent-length: 05",
+        b"POST /a HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
+        b"POST /a HTTP/1.1\r\nTransfer-Encoding: gzip",
+        b"POST /a HTTP/1.1\r\nTransfer-Encoding: xchunked",
+        b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked, identity",
+        b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        b"POST /a HTTP/1.1\r\nTransfer-Encoding:",
+        b"POST /a HTTP/1.0\r\nTransfer-Encoding: chunked",
     ],
 )
 def test_bad_heads(data: bytes) -> None:
@@ -55,15 +69,34 @@ def test_who_keeps_the_connection(version: str, connection: str | None, keeps: b
     assert read_head(f"GET / HTTP/{version}{line}".encode()).keeps_alive is keeps
 
 
-@pytest.mark.parametrize(("text", "length"), [("0", 0), ("12", 12), ("+12", 12)])
+@pytest.mark.parametrize(("text", "length"), [("0", 0), ("12", 12), ("012", 12)])
 def test_lengths(text: str, length: int) -> None:
     assert read_head(f"POST / HTTP/1.1\r\nContent-Length: {text}".encode()).length == length
 
 
-@pytest.mark.parametrize("text", ["-5", "x", "", "1 2", "1e3", "9" * 19])
+@pytest.mark.parametrize("text", ["-5", "+5", "x", "", "1 2", "1, 1", "1e3", "0x1", "9" * 19])
 def test_bad_lengths(text: str) -> None:
     with pytest.raises(BadRequest):
-        _ = read_head(f"POST / HTTP/1.1\r\nContent-Length: {text}".encode()).length
+        read_head(f"POST / HTTP/1.1\r\nContent-Length: {text}".encode())
+
+
+def test_a_length_may_be_repeated() -> None:
+    head = read_head(b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5")
+
+    assert head.length == 5
+
+
+@pytest.mark.parametrize("coding", ["chunked", "Chunked", " chunked\t"])
+def test_bodies_in_chunks(coding: str) -> None:
+    head = read_head(f"POST / HTTP/1.1\r\nTransfer-Encoding: {coding}".encode())
+
+    assert (head.is_chunked, head.has_unknown_coding) == (True, False)
+
+
+def test_a_coding_around_chunks_is_unknown() -> None:
+    head = read_head(b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked")
+
+    assert (head.is_chunked, head.has_unknown_coding) == (True, True)
 
 
 @pytest.mark.parametrize(

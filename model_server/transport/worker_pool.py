@@ -1,0 +1,59 @@
+"""Run jobs in a limited number of threads, which are started when they are first needed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+Job = TypeVar("Job")
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerPool(Generic[Job]):
+    """At most ``size`` threads that call ``work`` with one job after the other."""
+
+    def __init__(self, size: int, work: Callable[[Job], None], name: str) -> None:
+        self._size = size
+        self._work = work
+        self._name = name
+        self._lock = threading.Lock()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._threads = 0
+        self._free = 0
+        """Threads without a job, less the jobs that wait."""
+
+    @property
+    def has_spare_thread(self) -> bool:
+        """Tell whether another job would start at once."""
+        return self._free > 0 or self._threads < self._size
+
+    def submit(self, job: Job) -> None:
+        """Run a job in one of the threads, as soon as one is free."""
+        with self._lock:
+            self._free -= 1
+            starts = self._free < 0 and self._threads < self._size
+            if starts:
+                self._threads += 1
+                self._free += 1
+        self._jobs.put(job)
+        if starts:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+
+    def stop(self) -> None:
+        """End each thread after the jobs that wait."""
+        for _ in range(self._threads):
+            self._jobs.put(None)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                self._work(job)
+            except Exception:
+                logger.exception("Unexpected error in the thread %s", self._name)
+            del job  # a request may be large, and the next one may be long in coming
+            with self._lock:
+                self._free += 1
