@@ -21,6 +21,7 @@ import numpy as np
 from model_catalog.installation import install_command
 from model_catalog.spec import ModelSpec
 from model_server.engines import compiled_cache
+from model_server.engines.error_text import escaped_message
 from model_server.engines.export_model import ExportModel, check_signatures, read_spec
 from model_server.engines.protocol import LoadedModel
 from model_server.engines.raw_pixels import Floats
@@ -216,12 +217,13 @@ def _translated_load_errors() -> Iterator[None]:
 def _translated_run_errors() -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:
         raise Internal(f"OpenVINO cannot run the model: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
     """Return the error message without the places in OpenVINO's source code."""
-    lines = (line.strip("- ") for line in str(error).splitlines())
+    text = escaped_message(error) if isinstance(error, UnicodeDecodeError) else str(error)
+    lines = (line.strip("- ") for line in text.splitlines())
     said = [line for line in lines if line and not line.startswith(_NOISE)]
     return " ".join(said) or type(error).__name__

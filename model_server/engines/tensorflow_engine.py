@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from model_catalog.installation import install_command
 from model_server.codec.dtypes import SHORT_NAMES
+from model_server.engines.error_text import escaped_message
 from model_server.engines.protocol import LoadedModel, Signature, TensorInfo, Tensors
 from model_server.errors import (
     BY_CODE,
@@ -209,13 +210,18 @@ def _import() -> Any:  # noqa: ANN401 - the module
 
 @contextmanager
 def _translated_run_errors() -> Iterator[None]:
-    """Translate the errors of a run into ModelServerErrors."""
+    """Translate the errors of a run into ModelServerErrors.
+
+    A message that is not UTF-8 quotes the input, so the input is what is wrong.
+    """
     from tensorflow.errors import OpError
 
     try:
         yield
     except OpError as error:
         raise _translated(error) from error
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(escaped_message(error)) from error
 
 
 @contextmanager
@@ -227,6 +233,8 @@ def _translated_load_errors(path: Path, tags: Sequence[str]) -> Iterator[None]:
         yield
     except OpError as error:
         raise _translated(error) from error
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(escaped_message(error)) from error
     except OSError as error:
         raise DataLoss(f"Can't parse {path / _FILES[0]} as binary proto") from error
     except RuntimeError as error:

@@ -99,6 +99,27 @@ def write_examples(root: Path) -> None:
         builder.save()
 
 
+def write_text_readers(root: Path) -> None:
+    """TF1 models whose operations quote an input that they cannot read."""
+
+    def write(name: str, read: Callable[[Any], Any]) -> None:
+        with tf.Graph().as_default(), v1.Session() as session:
+            text = v1.placeholder(tf.string, [None])
+            info = v1.saved_model.utils.build_tensor_info
+            definition = v1.saved_model.signature_def_utils.build_signature_def(
+                {"text": info(text)}, {"y": info(read(text))}, "tensorflow/serving/predict"
+            )
+            builder = v1.saved_model.builder.SavedModelBuilder(str(root / name / "1"))
+            builder.add_meta_graph_and_variables(
+                session, ["serve"], {"serving_default": definition}
+            )
+            builder.save()
+
+    features = {"x": tf.io.FixedLenFeature([1], tf.float32)}
+    write("bad_example", lambda text: v1.io.parse_example(text, features)["x"])
+    write("number", tf.strings.to_number)
+
+
 def write_damaged(root: Path) -> None:
     """One good version, and one per way of being broken."""
     good = root / "linear" / "1"
@@ -120,6 +141,7 @@ def main(root: Path) -> None:
         write_linear(root / "linear" / str(version), float(version))
     write_table(root)
     write_examples(root)
+    write_text_readers(root)
     write_damaged(root)
     vector = spec("float32", [None], "x")
     save(root / "boom" / "1", boom, vector)

@@ -253,3 +253,27 @@ def test_batches_of_real_models(saved_models: Path, tmp_path: Path) -> None:
         "Task size 5 is larger than maximum input batch size 4",
     )
     assert scalar.error == "Batching Run() input tensors must have at least one dimension"
+
+
+@pytest.mark.parametrize(
+    ("path", "document"),
+    [
+        pytest.param("bad_example", {"instances": [{"b64": "/9j/4A=="}]}, id="rows"),
+        pytest.param("bad_example", {"inputs": [{"b64": "/9j/4A=="}]}, id="columns"),
+        pytest.param("number", {"instances": [{"b64": "/9j/4A=="}]}, id="another operation"),
+    ],
+)
+def test_an_error_that_quotes_bytes_shows_them_escaped(
+    client: Client, path: str, document: object
+) -> None:
+    reply = client.predict(path, document)
+
+    assert reply.status == 400
+    assert "\\xff\\xd8\\xff\\xe0" in reply.error
+
+
+def test_an_error_that_quotes_text_shows_it_as_it_is(client: Client) -> None:
+    reply = client.predict("number", {"instances": ["h\u00e9llo"]})
+
+    assert reply.status == 400
+    assert "h\u00e9llo" in reply.error
