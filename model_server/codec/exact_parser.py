@@ -1,14 +1,16 @@
 """Read JSON exactly as TensorFlow Serving's parser does, error messages and offsets included.
 
 ``json_reader`` calls this parser for bodies that no faster reader accepts. Nesting depth is limited
-by memory only. Every failure is an InvalidArgument, and those of a text that is not empty name the
-byte offset. Strings hold bytes that are not UTF-8 as surrogate escapes.
+by the number of values only. A failure is an InvalidArgument, and that of a text that is not empty
+names the byte offset; or Unavailable, while other costly bodies are being read. Strings hold bytes
+that are not UTF-8 as surrogate escapes.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import threading
 from typing import Any, Final
 
 from model_server.codec.json_numbers import (
@@ -20,7 +22,7 @@ from model_server.codec.json_numbers import (
     read_list_run,
     read_run,
 )
-from model_server.errors import InvalidArgument
+from model_server.errors import InvalidArgument, Unavailable
 
 _BYTE_ORDER_MARK: Final = re.compile(rb"\xef?\xbb?\xbf?")
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
@@ -37,6 +39,12 @@ MAX_VALUES: Final = 1_000_000
 MAX_SHORT_LISTS: Final = 4_000_000
 MAX_NUMBERS: Final = 1 << 24
 MAX_ESCAPES: Final = 4_000_000
+#: Beyond this part of a maximum a body is costly. Few of those are read at the same time, so that
+#: they leave threads and memory to others.
+_COSTLY_PART: Final = 0.2
+_costly_bodies: Final = threading.BoundedSemaphore(2)
+#: How long a costly body waits for others.
+_COSTLY_WAIT_S: Final = 0.25
 
 _NO_DOCUMENT = "The document is empty."
 _INVALID = "Invalid value."
@@ -75,7 +83,11 @@ def parse_json(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
     """Return the first JSON value in the text; the text after it is ignored."""
     if not text:
         raise InvalidArgument("JSON Parse error: The document is empty")
-    return _Parser(text).document()
+    parser = _Parser(text)
+    try:
+        return parser.document()
+    finally:
+        parser.end()
 
 
 class _Parser:
@@ -85,6 +97,8 @@ class _Parser:
         self.short_lists = 0
         self.numbers = 0
         self.escapes = 0
+        self.is_costly = False
+        self.cheap_values = _COSTLY_PART * MAX_VALUES
         self.faulty_until = 0
         self.offset = _match(_BYTE_ORDER_MARK, text, 0).end()
 
@@ -163,8 +177,7 @@ class _Parser:
             self.faulty_until = match.end()
             return False
         self.short_lists += len(lists)
-        if self.short_lists > MAX_SHORT_LISTS:
-            raise self.error(f"More than {MAX_SHORT_LISTS} short lists of numbers.")
+        self.limit(self.short_lists, MAX_SHORT_LISTS, "short lists of numbers")
         self.count_numbers(match[0])
         self.offset = match.end()
         items += lists
@@ -196,14 +209,31 @@ class _Parser:
 
     def count_value(self) -> None:
         self.values += 1
-        if self.values > MAX_VALUES:
-            raise self.error(f"More than {MAX_VALUES} values, not counting numbers in lists.")
+        if self.values > self.cheap_values:
+            self.limit(self.values, MAX_VALUES, "values, not counting numbers in lists")
 
     def count_numbers(self, run: bytes) -> None:
         """Count the numbers of a run by its commas."""
         self.numbers += run.count(b",") + 1
-        if self.numbers > MAX_NUMBERS:
-            raise self.error(f"More than {MAX_NUMBERS} numbers.")
+        self.limit(self.numbers, MAX_NUMBERS, "numbers")
+
+    def limit(self, count: int, most: int, what: str) -> None:
+        """Raise InvalidArgument if a body has too much of something.
+
+        Raises Unavailable if the body is costly and other costly bodies are being read.
+        """
+        if count > most:
+            raise self.error(f"More than {most} {what}.")
+        if count > _COSTLY_PART * most and not self.is_costly:
+            if not _costly_bodies.acquire(timeout=_COSTLY_WAIT_S):
+                raise Unavailable("Other bodies of very many values are being read; try again.")
+            self.is_costly = True
+
+    def end(self) -> None:
+        """Let other costly bodies be read."""
+        if self.is_costly:
+            self.is_costly = False
+            _costly_bodies.release()
 
     def literal(self, literal: bytes) -> None:
         """Step over a literal; an error points at the first letter that differs."""
@@ -260,8 +290,7 @@ class _Parser:
     def escape(self) -> bytes:
         start = self.offset
         self.escapes += 1
-        if self.escapes > MAX_ESCAPES:
-            raise self.error(f"More than {MAX_ESCAPES} escapes in strings.")
+        self.limit(self.escapes, MAX_ESCAPES, "escapes in strings")
         self.offset += 2
         character = self.text[start + 1 : start + 2]
         if character == b"u":

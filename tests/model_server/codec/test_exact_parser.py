@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from model_server.codec import exact_parser
 from model_server.codec.exact_parser import JsonObject, parse_json
-from model_server.errors import InvalidArgument
+from model_server.errors import InvalidArgument, Unavailable
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,24 @@ def test_what_is_cheaper_than_a_value_is_counted_too(
     monkeypatch.setattr(exact_parser, limit, 2)
     with pytest.raises(InvalidArgument, match=rf"More than 2 {said}\. at offset: \d+$"):
         parse_json(text)
+
+
+def test_few_costly_bodies_are_read_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact_parser, "MAX_VALUES", 40)
+    monkeypatch.setattr(exact_parser, "_COSTLY_WAIT_S", 0)
+    costly, cheap = b"[" + b"{}," * 20 + b"1]", b"[{},{}]"
+    slots = exact_parser._costly_bodies
+    for _ in range(3):  # each gives its slot back
+        assert parse_json(costly)
+        with pytest.raises(InvalidArgument):
+            parse_json(costly[:-1])
+
+    with slots, slots:
+        assert parse_json(cheap)
+        with pytest.raises(Unavailable, match="try again"):
+            parse_json(costly)
+
+    assert parse_json(costly)
 
 
 MIB = 1 << 20
