@@ -20,7 +20,7 @@ FLAGS: Final = (
     Flag("grpc_socket_path", "", "gRPC socket of tensorflow_model_server. Nothing listens there."),
     Flag("rest_api_port", 0, "Port of the HTTP/REST API."),
     Flag("rest_api_host", "127.0.0.1", "Address to listen on; 0.0.0.0 or :: for all. (Extension.)"),
-    Flag("rest_api_num_threads", 4 * CPUS, "Maximum number of requests handled at the same time."),
+    Flag("rest_api_num_threads", 4 * CPUS, "Maximum number of POST requests handled at once."),
     Flag("rest_api_timeout_in_ms", 30_000, "Time limit of a model run; 0 or less: no limit."),
     Flag("rest_api_enable_cors_support", False, "Adds CORS headers to every response."),
     Flag(

@@ -98,6 +98,9 @@ class HttpServer:
         self._accepts_at: float | None = 0.0
         """When connections are accepted again; None while they are accepted."""
 
+        self._looks_at = 0.0
+        """When connections that are overdue are looked for again."""
+
         self._changed = threading.Condition()
         self._in_progress = 0
         self._is_draining = False
@@ -310,6 +313,9 @@ class HttpServer:
 
     def _drop_overdue(self) -> None:
         now = monotonic()
+        if now < self._looks_at:
+            return
+        self._looks_at = now + _TICK_S
         for connection in list(self._overdue(now)):
             if connection.state is State.ARRIVING:
                 self._refuse(connection, _too_slow())

@@ -86,6 +86,7 @@ class RequestReader:
 
         Nothing more may be read from the connection after a refusal.
         """
+        self._goes_on = True
         try:
             while (arrival := self._step()) is None and self._goes_on:
                 pass
@@ -112,7 +113,7 @@ class RequestReader:
         """Whether the next step may find what it needs in the buffer."""
 
     def _continue_with(self, step: Callable[[], Arrival | None]) -> None:
-        self._step, self._goes_on = step, True
+        self._step = step
 
     def _wait(self) -> None:
         self._goes_on = False

@@ -48,6 +48,14 @@ def shown(arrival: Arrival) -> object:
     return content.status
 
 
+@pytest.mark.parametrize("message", MESSAGES)
+def test_a_request_may_come_in_any_two_pieces(message: bytes) -> None:
+    whole = arrivals(message)
+
+    for cut in range(len(message)):
+        assert arrivals(message[:cut], message[cut:]) == whole
+
+
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(MESSAGES), max_size=4), st.data())
 def test_requests_do_not_depend_on_how_the_bytes_arrive(
