@@ -31,7 +31,7 @@ FLAGS: Final = (
     ),
     Flag(
         "rest_api_max_total_bytes",
-        1 << 30,
+        512 << 20,
         "Bytes of requests and responses in memory, over all connections. (Extension.)",
         wide=True,
     ),

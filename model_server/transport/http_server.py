@@ -33,7 +33,7 @@ from model_server.transport.worker_pool import WorkerPool
 Handler = Callable[[Request], Response]
 
 MAX_BODY_BYTES: Final = 256 << 20
-MAX_TOTAL_BYTES: Final = 1 << 30
+MAX_TOTAL_BYTES: Final = 512 << 20
 
 #: Pause before the next accept when the process has no file descriptor left.
 _ACCEPT_PAUSE_S: Final = 0.1
