@@ -11,17 +11,20 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from tests.running import ROOT, free_port
 
 
-def start(port: int, environ: dict[str, str]) -> subprocess.Popen[bytes]:
+def start(
+    port: int, environ: dict[str, str], stderr: int | IO[bytes] = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "gunicorn", "-c", "flask_server/gunicorn.conf.py"]
     return subprocess.Popen(
         [*command, "--bind", f"127.0.0.1:{port}"],
         cwd=ROOT,
         env=os.environ | environ,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
     )
 
 
@@ -35,7 +38,10 @@ def answers(url: str) -> bool:
 
 @contextmanager
 def running_gateway(folder: Path, serving_url: str, **settings: str) -> Iterator[str]:
-    """Run one worker for the model ``toy`` of a Serving; give its URL."""
+    """Run one worker for the model ``toy`` of a Serving; give its URL.
+
+    The log is a file: a pipe that nobody reads would stop the worker when it is full.
+    """
     models = folder / "models.toml"
     models.write_text('[models.toy]\nbase_path = "toy"\n')
     port = free_port()
@@ -45,7 +51,10 @@ def running_gateway(folder: Path, serving_url: str, **settings: str) -> Iterator
         "GATEWAY_WORKERS": "1",
     }
     url = f"http://127.0.0.1:{port}"
-    with start(port, environ | settings) as process:
+    with (
+        (folder / "gateway.log").open("wb") as log,
+        start(port, environ | settings, log) as process,
+    ):
         end = time.monotonic() + 20
         while not answers(url) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
@@ -53,4 +62,4 @@ def running_gateway(folder: Path, serving_url: str, **settings: str) -> Iterator
             yield url
         finally:
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=20)
+            process.wait(20)
