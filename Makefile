@@ -21,7 +21,7 @@ define install
 	@touch $@
 endef
 
-.PHONY: help run stop test fast check bench
+.PHONY: help run stop test fast attack check bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -42,6 +42,9 @@ FAST := tests/test_layers.py tests/test_documents.py tests/model_catalog \
 
 fast: .venv/dev.stamp ## run the fast tests (under 30 s)
 	@$(BIN)/python -m pytest -q -m "not tensorflow and not slow" $(FAST)
+
+attack: .venv/dev.stamp ## attack both servers at length (half an hour, on an idle machine)
+	@ATTACK=long $(BIN)/python -m pytest tests/attack
 
 check: .venv/dev.stamp ## lint, format and types
 	@$(BIN)/python -m ruff check .

@@ -1,0 +1,116 @@
+"""Each attack on each server: good callers are answered, nothing grows, nothing is restarted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("/proc is needed", allow_module_level=True)
+
+from tests.attack import bodies, documents, mutations, pictures, stalls, targets
+from tests.attack.catalogue import ALSO_PENDING, FORM, Attack, Target
+from tests.attack.good_caller import Experience
+from tests.attack.usage import Usage, children, forget_peak, peak_mb, usage
+from tests.model_server.harness import eventually
+
+#: Answers that a good caller must have had while an attack goes on.
+_LEAST_ANSWERS = 2
+_WAIT_S = 60.0
+#: Time in which a server must have tidied up: the longest that it waits for a caller is 10 s.
+_SETTLE_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    with targets.gateway(tmp_path_factory.mktemp("gateway")) as target:
+        yield target
+
+
+@pytest.fixture(scope="module")
+def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    with targets.model_server(tmp_path_factory.mktemp("model_server")) as target:
+        yield target
+
+
+def rows(*attacks: Attack) -> pytest.MarkDecorator:
+    """One test per row; rows that wait for something are skipped, with the reason."""
+    params = [
+        pytest.param(
+            attack,
+            id=attack.name,
+            marks=pytest.mark.skipif(
+                bool(attack.pending) and not ALSO_PENDING, reason=f"waits for {attack.pending}"
+            ),
+        )
+        for attack in attacks
+    ]
+    return pytest.mark.parametrize("attack", params)
+
+
+@pytest.mark.slow
+@rows(
+    *stalls.GATEWAY,
+    *bodies.GATEWAY,
+    *documents.GATEWAY,
+    *pictures.ATTACKS,
+    mutations.attack(),
+)
+def test_the_gateway_withstands(gateway: Target, attack: Attack) -> None:
+    withstands(gateway, attack)
+
+
+@pytest.mark.slow
+@rows(*stalls.MODEL_SERVER, *bodies.MODEL_SERVER, *documents.MODEL_SERVER, mutations.attack())
+def test_the_model_server_withstands(model_server: Target, attack: Attack) -> None:
+    withstands(model_server, attack)
+
+
+@pytest.mark.slow
+def test_the_gateway_is_as_before_all_attacks(gateway: Target) -> None:
+    assert is_as(gateway, gateway.before, targets.MARGIN), usage(gateway.pid)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ALSO_PENDING, reason="waits for a server that gives freed memory back")
+def test_the_model_server_is_as_before_all_attacks(model_server: Target) -> None:
+    assert is_as(model_server, model_server.before, targets.MARGIN), usage(model_server.pid)
+
+
+def withstands(target: Target, attack: Attack) -> None:
+    """Run the attack and check every promise."""
+    target.caller.report()
+    forget_peak(target.pid)
+    before = replace(target.before, resident_mb=usage(target.pid).resident_mb)
+    attack.run(target, FORM)
+    seen = target.caller.wait_for_answers(_LEAST_ANSWERS, _WAIT_S)
+    peak = peak_mb(target.pid)
+    assert [experience for experience in seen if not is_good(experience, attack)] == []
+    assert peak < before.resident_mb + attack.most_mb
+    assert set(target.pids) <= {target.pid, *children(target.pid)}
+    margin = replace(targets.MARGIN, resident_mb=FORM.kept_mb)
+    assert is_as(target, before, margin), f"{usage(target.pid)}, before {before}"
+
+
+def is_good(experience: Experience, attack: Attack) -> bool:
+    """Tell whether every answer was right and in time."""
+    wrong = [
+        text for text in experience.wrong if not (attack.may_refuse and text.startswith("503"))
+    ]
+    return not wrong and experience.slowest_s <= FORM.slowest_s
+
+
+def is_as(target: Target, before: Usage, margin: Usage) -> bool:
+    """Tell whether the server soon uses no more than before, but for a margin."""
+
+    def is_within() -> bool:
+        now = usage(target.pid)
+        return all(
+            getattr(now, name) <= getattr(before, name) + getattr(margin, name)
+            for name in Usage.__dataclass_fields__
+        )
+
+    return eventually(is_within, _SETTLE_S)
