@@ -45,6 +45,8 @@ keepalive = 75
 timeout = 30
 graceful_timeout = math.ceil(_settings.deadline_s) + 5
 control_socket_disable = True
+# The worker sends files like any other response: without a thread that waits for the client.
+sendfile = False
 # The workers touch their heartbeat file several times per request, so it is kept in memory.
 _MEMORY = "/dev/shm"  # noqa: S108 (gunicorn makes a file of its own in it)
 worker_tmp_dir = _MEMORY if os.path.isdir(_MEMORY) else None

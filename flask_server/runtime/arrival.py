@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-#: Seconds that a request may take to arrive, however small it is.
+#: Seconds that a request may take to arrive, and that it may pause.
 ARRIVAL_S: Final = 20.0
 #: Bytes whose arrival extends that time by one second.
 MIN_BYTES_PER_S: Final = 10_000
@@ -43,6 +43,7 @@ class Arrival:
         self._expects_continue = False
         self._limit = limit
         self._began = now
+        self._deadline = now + ARRIVAL_S
         self._at = 0
         """Number of bytes of the buffer that have been examined."""
 
@@ -58,10 +59,19 @@ class Arrival:
 
     def overdue(self, now: float) -> bool:
         """Tell whether the request arrives too slowly."""
-        return now > self._began + ARRIVAL_S + len(self.buffer) / MIN_BYTES_PER_S
+        return now > self._deadline
 
-    def feed(self, data: bytes) -> None:
+    def age(self, now: float) -> float:
+        """Return the seconds since the first byte arrived."""
+        return now - self._began
+
+    def feed(self, data: bytes, now: float) -> None:
         """Take the bytes that have arrived next."""
+        if not self.buffer:
+            self._began, self._deadline = now, now + ARRIVAL_S
+        # Bytes that came fast buy no time for later ones: a body that stops is given up soon.
+        later = self._deadline + len(data) / MIN_BYTES_PER_S
+        self._deadline = min(later, now + ARRIVAL_S)
         self.buffer += data
         while not self.complete and self._step():
             pass

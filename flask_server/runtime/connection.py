@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 from contextlib import suppress
 from typing import Any, Final
 
@@ -13,15 +12,18 @@ from flask_server.runtime.arrival import Arrival
 
 #: Bytes that are read from a socket before the next socket has its turn.
 READ_BYTES: Final = 256 * 1024
-#: Seconds after which a client that reads nothing of its response is disconnected.
-STALL_S: Final = 10.0
 
 
 class ArrivedSocket(socket.socket):
-    """A caller's socket from which a thread reads only the request that has arrived."""
+    """A caller's socket that never lets a thread wait.
+
+    A thread reads only the request that has arrived. What the client does not take of the response
+    at once is kept in ``unsent``, for the main thread of the worker.
+    """
 
     _arrived: bytearray | bytes = b""
     _at = 0
+    unsent: bytes = b""
 
     def load(self, arrived: bytearray) -> None:
         """Give the bytes of the next request to the parser."""
@@ -51,6 +53,20 @@ class ArrivedSocket(socket.socket):
         except OSError:  # reset, or closed
             return b""
 
+    def sendall(self, data: Any, flags: int = 0) -> None:  # noqa: ANN401 (any buffer)
+        """Send as much as the client takes now, and keep the rest."""
+        self.unsent += bytes(data)
+        self.send_rest()
+
+    def send_rest(self) -> bool:
+        """Send as much of the rest as the client takes now; return whether it took any."""
+        taken = 0
+        with suppress(BlockingIOError, InterruptedError), memoryview(self.unsent) as rest:
+            while taken < len(rest):
+                taken += self.send(rest[taken:], socket.MSG_DONTWAIT)
+        self.unsent = self.unsent[taken:]
+        return taken > 0
+
     def send_now(self, data: bytes) -> None:
         """Send a short response, unless the socket would block."""
         with suppress(OSError):
@@ -61,21 +77,14 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
     """A caller's connection, with the request that is arriving on it."""
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:  # noqa: ANN401
-        _limit_stalled_writes(sock)
         super().__init__(cfg, ArrivedSocket(fileno=sock.detach()), client, server)
         self.data_ready = True  # gunicorn would wait for data in the thread
         self.arrival: Arrival | None = None
         self.reserved = 0
         """Bytes of the memory budget that are reserved for the request."""
 
-        self.discard_until = 0.0
-        """Time until which bytes that arrive after the last response are discarded."""
+        self.ends_at = 0.0
+        """Latest time at which sending the response, or the end of the connection, is given up."""
 
-
-def _limit_stalled_writes(sock: socket.socket) -> None:
-    """Let the operating system time out a write to a client that does not read.
-
-    Python's own timeout would release and take the interpreter lock once more per write.
-    """
-    timeout = struct.pack("ll", *divmod(int(STALL_S * 1_000_000), 1_000_000))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+        self.is_kept = False
+        """Whether another request may follow the response that is being sent."""

@@ -28,7 +28,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from flask_server.inference.predict import Gateway
 from flask_server.runtime import bad_request_page
-from flask_server.runtime.arrival import Arrival
+from flask_server.runtime.arrival import MIN_BYTES_PER_S, Arrival
 from flask_server.runtime.connection import Connection
 from flask_server.settings import BODY_COPIES
 from flask_server.web.services import services_of
@@ -41,6 +41,10 @@ MAX_LINGER_S: Final = 10.0
 #: Maximum number of waiting requests per thread.
 QUEUED_PER_THREAD: Final = 2
 HEALTH_THREADS: Final = 2
+#: Seconds after which a client that takes nothing of its response is disconnected.
+STALL_S: Final = 10.0
+#: Seconds after which a request that is still arriving gives its memory to others that need it.
+SLOW_S: Final = 5.0
 
 _HEALTH: Final = (b"GET /healthz", b"GET /readyz", b"HEAD /healthz", b"HEAD /readyz")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -53,6 +57,9 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Create the sets of connections, then let gunicorn load the app and run."""
         self._waiting: dict[Connection, None] = {}
         """Connections whose next request has not arrived whole, the longest waiting first."""
+
+        self._sending: dict[Connection, None] = {}
+        """Connections whose client has not taken the whole response, the oldest first."""
 
         self._parting: dict[Connection, None] = {}
         """Connections with their last response that the client has not closed, the oldest first."""
@@ -93,7 +100,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 return kept
             self._release(conn)
             conn.arrival = arrival = self._next_arrival(conn)
-            if not arrival.complete or not self._may_stay():
+            if conn.sock.unsent or not arrival.complete or not self._may_stay():
                 return True
             if not self._reserve(conn, BODY_COPIES * len(arrival.buffer)):
                 return True
@@ -115,7 +122,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         super().murder_keepalived(force)
         now = time.monotonic()
         late = [conn for conn in self._waiting if force or _is_late(conn, now)]
-        late += [conn for conn in self._parting if force or now > conn.timeout]
+        ending = [*self._sending, *self._parting]
+        late += [conn for conn in ending if force or now > conn.timeout]
         for conn in late:
             self._close(conn)
 
@@ -134,7 +142,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def _drop_oldest(self) -> None:
         """Close the oldest connection with its last response, else the one that waited longest."""
-        for connections in (self._parting, self._waiting):
+        for connections in (self._parting, self._waiting, self._sending):
             if connections:
                 self._close(next(iter(connections)))
                 return
@@ -145,10 +153,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _next_arrival(self, conn: Connection) -> Arrival:
         """Return the part of the next request that arrives within ``STAY_MS``; runs in a thread."""
         arrival = self._new_arrival()
-        arrival.feed(conn.parser.unreader.take_buffered() + conn.sock.take_rest())
-        if arrival.complete or not self._may_stay() or not _has_data(conn.sock, STAY_MS):
+        begun = conn.parser.unreader.take_buffered() + conn.sock.take_rest()
+        arrival.feed(begun, time.monotonic())
+        if arrival.complete or conn.sock.unsent or not self._may_stay():
             return arrival
-        arrival.feed(conn.sock.receive_now() or b"")
+        if _has_data(conn.sock, STAY_MS):
+            arrival.feed(conn.sock.receive_now() or b"", time.monotonic())
         return arrival
 
     def _expect_request(self, conn: Connection) -> None:
@@ -160,7 +170,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             conn.timeout = min(conn.timeout, time.monotonic() + LINGER_S)
         self._waiting[conn] = None
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
-        if self._reserve(conn, len(conn.arrival.buffer)):
+        if self._make_room(conn, len(conn.arrival.buffer)):
             self._read(conn)
         else:
             self._refuse(conn)
@@ -176,10 +186,10 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             if not data:
                 self._close(conn)
                 return
-            if not self._reserve(conn, len(data)):
+            if not self._make_room(conn, len(data)):
                 self._refuse(conn)
                 return
-            arrival.feed(data)
+            arrival.feed(data, time.monotonic())
             if arrival.take_expectation():
                 conn.sock.send_now(_CONTINUE)
         if arrival.complete:
@@ -189,7 +199,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         is_health = arrival.buffer.startswith(_HEALTH)
         most = self.cfg.threads * (1 + QUEUED_PER_THREAD)
         copies = (BODY_COPIES - 1) * len(arrival.buffer)
-        if not is_health and (self._queued >= most or not self._reserve(conn, copies)):
+        if not is_health and (self._queued >= most or not self._make_room(conn, copies)):
             self._refuse(conn)
             return
         self._leave_poller(conn)
@@ -205,10 +215,46 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Take a connection back from its thread."""
         self._queued -= queued
         self._release(conn)
-        if not done.cancelled() and done.exception() is None and done.result() is True:
+        failed = done.cancelled() or done.exception() is not None
+        conn.is_kept = not failed and done.result() is True
+        if conn.sock.unsent:
+            self._send_rest(conn)
+        else:
+            self._go_on(conn)
+
+    def _go_on(self, conn: Connection) -> None:
+        """Wait for the next request after a response, or end the connection."""
+        if conn.is_kept:
             self._expect_request(conn)
         else:
             self._part(conn)
+
+    def _send_rest(self, conn: Connection) -> None:
+        """Let the main thread send what the client did not take of its response at once."""
+        size = len(conn.sock.unsent)
+        now = time.monotonic()
+        conn.timeout, conn.ends_at = now + STALL_S, now + STALL_S + size / MIN_BYTES_PER_S
+        self._sending[conn] = None
+        try:
+            self.poller.register(conn.sock, selectors.EVENT_WRITE, partial(self._send, conn))
+        except (OSError, ValueError):  # gunicorn has closed it after a defect
+            self._close(conn)
+            return
+        if not self._make_room(conn, size):
+            self._close(conn)
+
+    def _send(self, conn: Connection, _sock: object = None) -> None:
+        """Send a part of a response that the client takes now."""
+        try:
+            if conn.sock.send_rest():
+                conn.timeout = min(time.monotonic() + STALL_S, conn.ends_at)
+        except OSError:  # reset
+            self._close(conn)
+            return
+        if not conn.sock.unsent:
+            self._leave_poller(conn)
+            self._release(conn)
+            self._go_on(conn)
 
     def _refuse(self, conn: Connection) -> None:
         """Answer that the worker has no room for the request; no thread is needed."""
@@ -228,7 +274,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         with suppress(OSError):
             conn.sock.shutdown(socket.SHUT_WR)
         now = time.monotonic()
-        conn.timeout, conn.discard_until = now + LINGER_S, now + MAX_LINGER_S
+        conn.timeout, conn.ends_at = now + LINGER_S, now + MAX_LINGER_S
         self._parting[conn] = None
         try:
             self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._discard, conn))
@@ -243,10 +289,11 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if data == b"":
             self._close(conn)
         elif data:
-            conn.timeout = min(time.monotonic() + LINGER_S, conn.discard_until)
+            conn.timeout = min(time.monotonic() + LINGER_S, conn.ends_at)
 
     def _leave_poller(self, conn: Connection) -> None:
         self._waiting.pop(conn, None)
+        self._sending.pop(conn, None)
         self._parting.pop(conn, None)
         with suppress(OSError, KeyError, ValueError):
             self.poller.unregister(conn.sock)
@@ -264,6 +311,15 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         conn.reserved += count
         return True
 
+    def _make_room(self, conn: Connection, count: int) -> bool:
+        """Reserve as ``_reserve``; requests that arrive slowly give way."""
+        while not self._reserve(conn, count):
+            slow = [other for other in self._waiting if other is not conn and _is_slow(other)]
+            if not slow:
+                return False
+            self._refuse(slow[0])
+        return True
+
     def _release(self, conn: Connection) -> None:
         self._gateway.memory.release(conn.reserved)
         conn.reserved = 0
@@ -273,6 +329,11 @@ def _is_late(conn: Connection, now: float) -> bool:
     arrival = conn.arrival
     begun = arrival is not None and bool(arrival.buffer)
     return arrival.overdue(now) if begun and arrival else now > conn.timeout
+
+
+def _is_slow(conn: Connection) -> bool:
+    arrival = conn.arrival
+    return bool(conn.reserved and arrival and arrival.age(time.monotonic()) > SLOW_S)
 
 
 def _has_data(sock: socket.socket, milliseconds: int) -> bool:

@@ -37,10 +37,10 @@ def arrival() -> Arrival:
 def test_a_request_is_complete_with_its_last_byte_and_not_before(request_bytes: bytes) -> None:
     arriving = arrival()
     for byte in request_bytes[:-1]:
-        arriving.feed(bytes([byte]))
+        arriving.feed(bytes([byte]), now=0.0)
         assert not arriving.complete
 
-    arriving.feed(request_bytes[-1:])
+    arriving.feed(request_bytes[-1:], now=0.0)
 
     assert arriving.complete
     assert arriving.buffer == request_bytes
@@ -54,7 +54,7 @@ def test_pieces_of_any_size_make_the_same_request(
     arriving = arrival()
     for start, end in zip([0, *cuts], [*cuts, len(request_bytes)], strict=True):
         assert not arriving.complete or start == len(request_bytes)
-        arriving.feed(request_bytes[start:end])
+        arriving.feed(request_bytes[start:end], now=0.0)
 
     assert arriving.complete
     assert arriving.buffer == request_bytes
@@ -63,7 +63,7 @@ def test_pieces_of_any_size_make_the_same_request(
 def test_the_next_request_stays_behind_the_first() -> None:
     arriving = arrival()
 
-    arriving.feed(REQUESTS["no body"] * 2)
+    arriving.feed(REQUESTS["no body"] * 2, now=0.0)
 
     assert arriving.complete
     assert arriving.buffer == REQUESTS["no body"] * 2
@@ -82,7 +82,7 @@ def test_the_next_request_stays_behind_the_first() -> None:
 def test_a_body_whose_end_is_unclear_is_left_to_the_parser(unclear: bytes) -> None:
     arriving = arrival()
 
-    arriving.feed(HEAD + unclear + b"\r\n")
+    arriving.feed(HEAD + unclear + b"\r\n", now=0.0)
 
     assert arriving.complete
 
@@ -109,27 +109,28 @@ def test_a_body_whose_end_is_unclear_is_left_to_the_parser(unclear: bytes) -> No
 def test_what_will_be_refused_is_not_waited_for(sent: bytes) -> None:
     arriving = arrival()
 
-    arriving.feed(sent)
+    arriving.feed(sent, now=0.0)
 
     assert arriving.complete
 
 
 def test_a_body_in_tiny_chunks_is_not_waited_for() -> None:
     arriving = Arrival(10 * MAX_CHUNKS, now=0.0)
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
-    arriving.feed(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * (MAX_CHUNKS + 1))
+    arriving.feed(head + b"1\r\na\r\n" * (MAX_CHUNKS + 1), now=0.0)
 
     assert arriving.complete
 
 
 def test_an_expectation_is_told_once_and_taken_out() -> None:
     arriving = arrival()
-    arriving.feed(HEAD + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    arriving.feed(HEAD + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n", now=0.0)
 
     assert [arriving.take_expectation(), arriving.take_expectation()] == [True, False]
     assert not arriving.complete
 
-    arriving.feed(b"ab")
+    arriving.feed(b"ab", now=0.0)
 
     assert arriving.complete
     assert arriving.buffer == HEAD + b"Content-Length: 2\r\n\r\nab"
@@ -138,20 +139,37 @@ def test_an_expectation_is_told_once_and_taken_out() -> None:
 def test_an_expectation_with_too_large_a_body_is_not_met() -> None:
     arriving = arrival()
 
-    arriving.feed(HEAD + b"Content-Length: 101\r\nExpect: 100-continue\r\n\r\n")
+    arriving.feed(HEAD + b"Content-Length: 101\r\nExpect: 100-continue\r\n\r\n", now=0.0)
 
     assert arriving.complete
     assert not arriving.take_expectation()
 
 
 def test_a_request_has_to_arrive_at_some_pace() -> None:
-    arriving = Arrival(10**6, now=100.0)
-    arriving.feed(HEAD + b"Content-Length: 1000000\r\n\r\n")
+    arriving = Arrival(10**6, now=0.0)
+    arriving.feed(HEAD + b"Content-Length: 1000000\r\n\r\n", now=100.0)
 
     assert not arriving.overdue(100 + ARRIVAL_S)
     assert arriving.overdue(101 + ARRIVAL_S)
 
-    arriving.feed(bytes(5 * MIN_BYTES_PER_S))
+    arriving.feed(bytes(5 * MIN_BYTES_PER_S), now=110.0)
 
     assert not arriving.overdue(104 + ARRIVAL_S)
     assert arriving.overdue(106 + ARRIVAL_S)
+
+
+def test_bytes_that_came_fast_buy_no_time_for_those_that_do_not_come() -> None:
+    arriving = Arrival(10**6, now=0.0)
+    arriving.feed(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(999_999), now=1.0)
+
+    assert not arriving.overdue(1 + ARRIVAL_S)
+    assert arriving.overdue(2 + ARRIVAL_S)
+
+
+def test_a_connection_that_has_idled_has_the_whole_time_for_its_next_request() -> None:
+    arriving = Arrival(LIMIT, now=0.0)
+
+    arriving.feed(b"GET /hea", now=60.0)
+
+    assert not arriving.overdue(60 + ARRIVAL_S)
+    assert arriving.age(61.0) == 1.0
