@@ -110,12 +110,10 @@ GATEWAY = (
         "many more bodies than the memory holds",
         flood(16),
         may_refuse=True,
-        pending="a memory budget that the memory really keeps to",
     ),
     Attack(
         "bodies that are kept back",
         keep_bodies_back,
-        pending="an early end of bodies that hold memory and do not come",
     ),
 )
 MODEL_SERVER = (

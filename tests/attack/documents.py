@@ -38,7 +38,7 @@ def document(
 
 
 def tensors(
-    name: str, body: Callable[[int], bytes], allowed: Collection[int] = (200, 400, 413)
+    name: str, body: Callable[[int], bytes], allowed: Collection[int] = (200, 400, 413, 503)
 ) -> Attack:
     """A body for the model server."""
 

@@ -108,12 +108,12 @@ ATTACKS = (
     Attack("leave before the answer", leave_before_the_answer),
 )
 MODEL_SERVER = (*ATTACKS, Attack("the answer is not read", do_not_read))
-#: Once the buffers of their connections are full, such callers hold all threads for 10 s each.
+#: So many requests at once may fill the queue of the gateway, which then refuses some.
 GATEWAY = (
     *ATTACKS,
     Attack(
         "the answer is not read",
         partial(do_not_read, least_s=15),
-        pending="threads that do not wait for callers that do not read",
+        may_refuse=True,
     ),
 )

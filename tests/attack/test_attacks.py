@@ -75,7 +75,7 @@ def test_the_gateway_is_as_before_all_attacks(gateway: Target) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not ALSO_PENDING, reason="waits for a server that gives freed memory back")
+@pytest.mark.skipif(not ALSO_PENDING, reason="waits for a model server that gives all memory back")
 def test_the_model_server_is_as_before_all_attacks(model_server: Target) -> None:
     assert is_as(model_server, model_server.before, targets.MARGIN), usage(model_server.pid)
 

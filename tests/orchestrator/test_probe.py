@@ -100,7 +100,7 @@ def test_a_background_probe_does_not_wait(url: str) -> None:
 
 
 def test_a_good_answer_is_reported_once(url: str) -> None:
-    probe = BackgroundProbe(f"{url}/200", accept=status_200, timeout_s=5)
+    probe = BackgroundProbe(f"{url}/200?0.5", accept=status_200, timeout_s=5)
     eventually(lambda: probe() is None)
 
     assert probe() is not None
