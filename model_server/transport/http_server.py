@@ -151,9 +151,7 @@ class HttpServer:
             if key.fileobj is self._listener:
                 self._accept()
             elif key.data is None:
-                self._is_woken = False
-                with suppress(OSError):
-                    self._wake_out.recv(4096)
+                self._take_wake_up()
             elif key.data.state is not None:  # it may have been closed in this turn
                 self._guarded(self._serve_event, key.data)
         while self._returned:
@@ -161,6 +159,12 @@ class HttpServer:
         self._drop_overdue()
         if self._is_draining:
             self._say_farewell()
+
+    def _take_wake_up(self) -> None:
+        """Take the byte of ``_wake``; only then may the next one be sent, or it would be lost."""
+        with suppress(OSError):
+            self._wake_out.recv(4096)
+        self._is_woken = False
 
     def _guarded(self, work: Callable[[Connection], None], connection: Connection) -> None:
         """Serve a connection; an unexpected error ends only this one."""

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -189,3 +190,17 @@ def test_draining_lets_running_requests_end_and_takes_no_new_ones() -> None:
     assert (replies[0].body, replies[0].headers["connection"]) == (b"done", "close")
     with pytest.raises(ConnectionRefusedError):
         client.call("GET", "/a")
+
+
+def test_a_wake_up_that_comes_while_another_is_taken_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = HttpServer("127.0.0.1", 0, echo, threads=1)
+    server._wake()
+    monkeypatch.setattr(server, "_wake_out", SimpleNamespace(recv=lambda _: server._wake()))
+
+    server._take_wake_up()
+
+    assert not server._is_woken  # so the next one sends a byte
+    monkeypatch.undo()
+    server._shut()
