@@ -113,7 +113,7 @@ GATEWAY = (
     *ATTACKS,
     Attack(
         "the answer is not read",
-        partial(do_not_read, least_s=15),
+        partial(do_not_read, least_s=5),
         may_refuse=True,
     ),
 )
