@@ -63,11 +63,6 @@ class logger_class(glogging.Logger):  # type: ignore[misc]  # gunicorn has no ty
         super().setup(cfg)
         logging.getLogger(logs.ROOM).setLevel(self.loglevel)
 
-    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (as gunicorn)
-        """Log a traceback; only at debug level when a caller stalled (runtime.worker)."""
-        stalled = isinstance(sys.exc_info()[1], BlockingIOError)
-        (super().debug if stalled else super().exception)(msg, *args, **kwargs)
-
 
 def on_starting(server: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
     """Log a warning when the limits of API keys hold per worker."""

@@ -28,8 +28,7 @@ RENAMED = {"GATEWAY_CALLS_UNDER_WAY": "GATEWAY_MAX_INFLIGHT_CALLS"}
 #: Maximum number of copies of a body in memory: as received, as read, and decoded.
 BODY_COPIES = 5
 
-#: Threads beyond ``max_in_flight``, so that a request over the limit finds a thread to refuse it
-#: and health checks are answered under full load.
+#: Threads beyond ``max_in_flight``, so that a request over the limit finds a thread to refuse it.
 SPARE_THREADS = 8
 
 #: Kubernetes injects such names for a Service called "gateway".

@@ -119,9 +119,6 @@ class Attack:
     most_mb: float = 600.0
     """Largest growth of resident memory meanwhile, of all processes of the server together."""
 
-    pending: str = ""
-    """What the server must learn first; until then the row does not run."""
-
 
 def head(path: str, *headers: str) -> bytes:
     """A request line of POST and headers, each with the end of its line."""

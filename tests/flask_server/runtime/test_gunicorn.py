@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import runpy
 import socket
 import subprocess
@@ -35,26 +34,6 @@ def stub() -> Iterator[StubServing]:
 def gateway(stub: StubServing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_gateway(tmp_path_factory.mktemp("gateway"), stub.url) as url:
         yield url
-
-
-@pytest.mark.parametrize(("error", "lines"), [(BlockingIOError(11, "stalled"), 0), (OSError(), 1)])
-def test_a_caller_that_stalls_is_no_error_in_the_log(
-    error: OSError, lines: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("GATEWAY_METRICS", "false")
-    monkeypatch.setattr("flask_server.runtime.preload._models_file", None)
-    monkeypatch.setattr(logging.getLogger("gunicorn.error"), "propagate", True)
-    configuration = runpy.run_path(str(ROOT / "flask_server/gunicorn.conf.py"))
-    logger = configuration["logger_class"].__new__(configuration["logger_class"])
-    logger.error_log = logging.getLogger("gunicorn.error")
-
-    with caplog.at_level(logging.INFO):
-        try:
-            raise error
-        except OSError:
-            logger.exception("Socket error processing request.")
-
-    assert len(caplog.records) == lines
 
 
 def test_a_setting_whose_package_is_missing_stops_the_start_with_one_sentence(
