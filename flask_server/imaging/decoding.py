@@ -317,7 +317,8 @@ def _turned(box: FloatBox, size: Size, orientation: int) -> FloatBox:
 
 
 def _is_transparent(image: Image.Image, structure: FileStructure) -> bool:
-    return structure.transparent_grey is not None or image.has_transparency_data
+    found = structure.transparent_grey is not None or structure.transparent_rgb is not None
+    return found or image.has_transparency_data
 
 
 def _flat(image: Image.Image, structure: FileStructure) -> Image.Image:
@@ -328,6 +329,8 @@ def _flat(image: Image.Image, structure: FileStructure) -> Image.Image:
         return _banded(image, "L", lambda band: _eight_bit(band, structure))
     if image.mode in _ONLY_TO_RGB:
         return image.convert("RGB")
+    if structure.transparent_rgb is not None:
+        return _without_rgb(image, png.low_bytes(structure.data), structure.transparent_rgb)
     if structure.transparent_grey is not None and structure.grey_bits < 8:
         levels = structure.transparent_grey * 255 // ((1 << structure.grey_bits) - 1)
         image.info["transparency"] = levels
@@ -356,6 +359,18 @@ def _on_canvas(image: Image.Image, frame: Box) -> Image.Image:
     canvas = Image.new("RGB", image.size, "white")
     canvas.paste(image.crop(frame).convert("RGB"), frame[:2])
     return canvas
+
+
+def _without_rgb(high: Image.Image, low: Image.Image, rgb: tuple[int, ...]) -> Image.Image:
+    """Make the pixels white in which all 16 bits of each channel are those of the colour."""
+    rows = max(1, _BAND_PIXELS // high.width)
+    for top in range(0, high.height, rows):
+        box = (0, top, high.width, min(high.height, top + rows))
+        upper, lower = (np.asarray(image.crop(box)) for image in (high, low))
+        same = (upper == [level >> 8 for level in rgb]) & (lower == [level & 255 for level in rgb])
+        high.paste("white", box, Image.fromarray(same.all(axis=-1)))
+    high.info.pop("transparency", None)
+    return high
 
 
 def _opaque_palette(image: Image.Image) -> Image.Image:

@@ -6,10 +6,13 @@ nothing: a damaged or huge text or colour profile leaves the image as it is.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from dataclasses import dataclass, field
 from typing import Final
+
+from PIL import Image
 
 from flask_server.errors import CorruptImage, UnsupportedImage
 from flask_server.imaging.files.exif import orientation
@@ -65,7 +68,9 @@ def read(data: bytes) -> FileStructure:
         raise CorruptImage("The PNG image is damaged: it has no header or no pixels.")
     width, height, depth, colour = struct.unpack_from(">LLBB", chunks.header)
     first, end = chunks.pixels
-    is_grey = colour == _GREY and chunks.transparency is not None
+    transparency = chunks.transparency or b""
+    is_grey = colour == _GREY and len(transparency) >= 2
+    is_deep = colour == _RGB and depth == 16 and len(transparency) >= 6
     held = _loaded_bytes(colour, depth)
     return FileStructure(
         data=b"".join(
@@ -77,7 +82,8 @@ def read(data: bytes) -> FileStructure:
         is_rgb=colour == _RGB,
         transparent=colour in {4, 6} or chunks.transparency is not None,
         orientation=orientation(chunks.exif or chunks.raw_exif, chunks.xmp),
-        transparent_grey=_first_value(chunks.transparency) if is_grey else None,
+        transparent_grey=int.from_bytes(transparency[:2], "big") if is_grey else None,
+        transparent_rgb=struct.unpack_from(">HHH", transparency) if is_deep else None,
         grey_bits=depth if is_grey or depth == 16 else 8,
     )
 
@@ -107,8 +113,16 @@ def _loaded_bytes(colour: int, depth: int) -> int:
     return 1 if colour in {_GREY, _PALETTE} else 4
 
 
-def _first_value(content: bytes | None) -> int | None:
-    return int.from_bytes(content[:2], "big") if content is not None else None
+def low_bytes(data: bytes) -> Image.Image:
+    """Return the lower halves of the levels of an image of 16 bits per channel in colour.
+
+    Pillow has no colour mode of 16 bits per channel, and keeps the upper halves.
+    """
+    image = Image.open(io.BytesIO(data), formats=("PNG",))
+    # The last field is the order of the bytes: read as little-endian, the lower halves are kept.
+    image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
+    image.load()
+    return image
 
 
 def _raw_profile(kind: bytes, content: bytes) -> bytes:

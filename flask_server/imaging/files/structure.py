@@ -47,6 +47,9 @@ class FileStructure:
     transparent_grey: int | None = None
     """The grey value that is transparent, in the levels of the file."""
 
+    transparent_rgb: tuple[int, ...] | None = None
+    """The colour of 16 bits per channel that is transparent."""
+
     grey_bits: int = 8
     """Bits per grey value."""
 
