@@ -50,13 +50,26 @@ def grey_png(depth: int, left: int, right: int, transparent: int | None) -> byte
     return png((16, 4), depth, 0, row * 4, *chunks)
 
 
+def rgb16_png(transparent: tuple[int, int, int], other: tuple[int, int, int]) -> bytes:
+    """Sixteen by four, the left half of a transparent colour of 16 bits per channel."""
+    row = b"\0" + struct.pack(">24H24H", *transparent * 8, *other * 8)
+    content = struct.pack(">HHH", *transparent)
+    return png((16, 4), 16, 2, row * 4, chunk(b"tRNS", content))
+
+
 def bmp(
-    size: tuple[int, int], bits: int, compression: int, body: bytes, *, palette: bytes
+    size: tuple[int, int],
+    bits: int,
+    compression: int,
+    body: bytes,
+    *,
+    palette: bytes,
+    header: int = 40,
 ) -> bytes:
-    """A BMP with the header of 40 bytes; ``palette`` may be the masks of bit fields."""
+    """A BMP; ``palette`` may be the masks of bit fields, of which a header of 56 has four."""
     start = 54 + len(palette)
     head = b"BM" + struct.pack("<LHHL", start + len(body), 0, 0, start)
-    fields = (40, *size, 1, bits, compression, len(body), 0, 0, 0, 0)
+    fields = (header, *size, 1, bits, compression, len(body), 0, 0, 0, 0)
     return head + struct.pack("<LllHHLLllLL", *fields) + palette + body
 
 
@@ -117,11 +130,52 @@ def many_scans(count: int) -> bytes:
 
 
 @cache
-def part_gif(transparent: bool) -> bytes:
-    """A black GIF frame of 4 x 4 in the middle of a canvas of 8 x 8; its colour 0 is black."""
+def part_gif(transparent: bool, offset: tuple[int, int] = (2, 2)) -> bytes:
+    """A black GIF frame of 4 x 4 on a canvas of 8 x 8; its colour 0 is dark grey."""
     image = Image.new("P", (4, 4), 1)
     image.putpalette([9, 9, 9, 0, 0, 0])
     data = saved(image, "GIF", **({"transparency": 0} if transparent else {}))
     at = data.index(b",")
     canvas = data[:6] + struct.pack("<HH", 8, 8) + data[10:at]
-    return canvas + b"," + struct.pack("<HHHH", 2, 2, 4, 4) + data[at + 9 :]
+    return canvas + b"," + struct.pack("<HHHH", *offset, 4, 4) + data[at + 9 :]
+
+
+def coded_webp(alpha: bool) -> bytes:
+    """The chunk of a lossless WebP frame of 8 x 8 pixels, half transparent with ``alpha``."""
+    frame = scene((8, 8)).convert("RGBA" if alpha else "RGB")
+    if alpha:
+        frame.putalpha(128)
+    still = saved(frame, "WEBP", lossless=True)
+    at = still.index(b"VP8L")
+    length = int.from_bytes(still[at + 4 : at + 8], "little")
+    return still[at : at + 8 + length + length % 2]
+
+
+def part_webp(size: tuple[int, int], offset: tuple[int, int], *, alpha: bool, flag: bool) -> bytes:
+    """An animated WebP whose first frame of 8 x 8 pixels begins at an offset of even numbers.
+
+    ``flag`` is what the file says about transparency, which the frame may not have.
+    """
+    place = [three_bytes(value) for value in (offset[0] // 2, offset[1] // 2, 7, 7, 100)]
+    control = riff_chunk(b"ANIM", b"\x80\x40\x20\xff\0\0")
+    frame = riff_chunk(b"ANMF", b"".join(place) + b"\0" + coded_webp(alpha))
+    return extended_webp(size, 0x02 | 0x10 * flag, control + frame)
+
+
+def flagged_webp(*, alpha: bool, flag: bool) -> bytes:
+    """A WebP of one image whose flag of transparency may be wrong."""
+    return extended_webp((8, 8), 0x10 * flag, coded_webp(alpha))
+
+
+def extended_webp(size: tuple[int, int], flags: int, chunks: bytes) -> bytes:
+    sides = three_bytes(size[0] - 1) + three_bytes(size[1] - 1)
+    body = b"WEBP" + riff_chunk(b"VP8X", bytes((flags, 0, 0, 0)) + sides) + chunks
+    return b"RIFF" + struct.pack("<L", len(body)) + body
+
+
+def three_bytes(value: int) -> bytes:
+    return struct.pack("<L", value)[:3]
+
+
+def riff_chunk(kind: bytes, content: bytes) -> bytes:
+    return kind + struct.pack("<L", len(content)) + content + bytes(len(content) % 2)

@@ -227,6 +227,27 @@ KINDS = [
         )
         for depth in (1, 2, 4, 8, 16)
     ),
+    Kind(
+        "colours of 16 bits, transparent to the last bit only",
+        partial(files.rgb16_png, (0x7500, 0x10, 0x7500), (0x7501, 0x10, 0x7500)),
+        {(2, 2): WHITE, (12, 2): (117, 0, 117)},
+    ),
+    Kind(
+        "colours of 16 bits, the transparent one is below 256",
+        partial(files.rgb16_png, (117, 0, 0), (117 << 8, 0, 0)),
+        {(2, 2): WHITE, (12, 2): (117, 0, 0)},
+    ),
+    # WebP
+    Kind(
+        "animation of which the first frame does not cover the canvas",
+        partial(files.part_webp, (16, 12), (4, 2), alpha=False, flag=False),
+        {(0, 0): WHITE, (4, 2): RED, (12, 2): WHITE, (4, 11): WHITE},
+    ),
+    Kind(
+        "the same, half transparent",
+        partial(files.part_webp, (16, 12), (4, 2), alpha=True, flag=True),
+        {(0, 0): WHITE, (4, 2): (244, 127, 127), (12, 2): WHITE},
+    ),
     # GIF
     Kind(
         "GIF frame that does not cover the canvas",
