@@ -20,6 +20,8 @@ from flask_server.inference.ranking import Prediction
 MAX_SIDE = 1600
 #: Smaller images are magnified by a whole number, as long as they stay below this size.
 MAX_MAGNIFIED_SIDE = 480
+#: Bytes of memory per pixel of a drawn image: shown, with heat, with its caption, and as a file.
+DRAWN_BYTES = 18
 #: Maximum number of classes that are listed; the others are counted.
 MAX_CLASSES = 8
 
@@ -30,6 +32,12 @@ def display_size(size: Size) -> Size:
     shrinking = min(MAX_SIDE / width, (MAX_SIDE - caption.MAX_HEIGHT) / height)
     factor = shrinking if shrinking < 1 else max(1, MAX_MAGNIFIED_SIDE // max(size))
     return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def drawing_bytes(size: Size) -> int:
+    """Upper bound of the memory that drawing an image of this size takes, its file included."""
+    width, height = display_size(size)
+    return DRAWN_BYTES * max(caption.MIN_WIDTH, width) * (height + caption.MAX_HEIGHT)
 
 
 def display_image(image: Image.Image) -> Image.Image:

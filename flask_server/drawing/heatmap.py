@@ -15,9 +15,8 @@ from PIL import Image
 from flask_server.drawing import caption
 from flask_server.drawing.annotate import display_image, format_score, prediction_row
 from flask_server.drawing.caption import MUTED, WARNING, Color, Row
-from flask_server.imaging.geometry import Size, seen_box
+from flask_server.imaging.geometry import Box, Size, seen_box
 from flask_server.inference.explain import Explanation, Heat
-from model_catalog.spec import InputSpec
 
 #: The colour scale from no heat, 0, to the maximum, 1. Each colour is lighter than the one before,
 #: so that the order is visible without colours, too.
@@ -38,6 +37,9 @@ _OPACITY = 0.88
 #: Factors for the image below the heat; the last one is for parts outside the model's input.
 _SATURATION, _BRIGHTNESS, _UNSEEN_BRIGHTNESS = 0.25, 0.62, 0.45
 
+#: Rows are drawn together up to this number of pixels, since their fractions take 150 bytes each.
+_BAND_PIXELS = 1 << 14
+
 #: One value per pixel and, for colours, per channel.
 FloatMap = NDArray[np.float32]
 
@@ -51,25 +53,47 @@ def color_of(share: float) -> Color:
 def overlaid(image: Image.Image, explanation: Explanation) -> Image.Image:
     """Return the image below its heat, with a legend as caption."""
     displayed = display_image(image)
-    shares, seen = _maps(explanation.heat, displayed.size, explanation.input_spec)
-    alpha = (_OPACITY * shares)[..., None]
-    background = _dimmed(displayed) * np.where(seen, 1, _UNSEEN_BRIGHTNESS)[..., None]
-    mixed = background * (1 - alpha) + _colors(shares) * alpha
-    heatmap = Image.fromarray(mixed.round().astype(np.uint8))
-    return caption.with_caption(heatmap, _legend(explanation))
+    width, height = displayed.size
+    seen = seen_box(displayed.size, explanation.input_spec)
+    shares = _shares(explanation.heat, displayed.size, seen)
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        band = (0, top, width, min(height, top + rows))
+        brightness = _brightness(band, seen)
+        mixed = _mixed(displayed.crop(band), shares.crop(band), brightness)
+        displayed.paste(mixed, band)
+    return caption.with_caption(displayed, _legend(explanation))
 
 
-def _maps(heat: Heat, size: Size, spec: InputSpec) -> tuple[FloatMap, NDArray[np.bool_]]:
-    """Return for each pixel its share of the maximum heat, and whether the model sees it."""
-    left, top, right, bottom = seen_box(size, spec)
+def _mixed(
+    image: Image.Image, shares: Image.Image, brightness: NDArray[np.floating]
+) -> Image.Image:
+    """Return some rows of the image below their heat."""
+    heat = np.clip(np.asarray(shares, np.float32), 0, 1)
+    alpha = (_OPACITY * heat)[..., None]
+    mixed = _dimmed(image) * brightness * (1 - alpha) + _colors(heat) * alpha
+    return Image.fromarray(mixed.round().astype(np.uint8))
+
+
+def _brightness(band: Box, seen: Box) -> NDArray[np.floating]:
+    """Return a factor for each pixel of some rows: lower outside the part that the model sees."""
+    left, top, right, bottom = seen
+    first, last = (min(max(row - band[1], 0), band[3] - band[1]) for row in (top, bottom))
+    factors = np.full((band[3] - band[1], band[2], 1), _UNSEEN_BRIGHTNESS)
+    factors[first:last, left:right] = 1
+    return factors
+
+
+def _shares(heat: Heat, size: Size, seen: Box) -> Image.Image:
+    """Return for each pixel its share of the maximum heat."""
+    left, top, right, bottom = seen
     maximum = max(float(heat.max()), MIN_HEAT)
     grid = Image.fromarray(np.clip(heat / maximum, 0, 1).astype(np.float32))
-    shares, seen = Image.new("F", size), Image.new("1", size)
+    shares = Image.new("F", size)
     if heat.max() >= MIN_HEAT:
         smooth = grid.resize((right - left, bottom - top), Image.Resampling.BICUBIC)
         shares.paste(smooth, (left, top))
-    seen.paste(1, (left, top, right, bottom))
-    return np.clip(np.asarray(shares, np.float32), 0, 1), np.asarray(seen, np.bool_)
+    return shares
 
 
 def _dimmed(image: Image.Image) -> FloatMap:

@@ -23,6 +23,15 @@ _BLUR = 1.5
 #: Blurring does not change plain colours; mixing in this share of grey does.
 _GREY_SHARE, _GREY = 0.25, 127.5
 
+#: Bytes of memory per level of an image: itself and the fill as fractions, and what is computed of
+#: them for one cell.
+_LEVEL_BYTES = 24
+
+
+def peak_bytes(levels: int, images: int) -> int:
+    """Upper bound of the memory of an occluded image of so many levels, and of its copies."""
+    return (_LEVEL_BYTES + images) * levels
+
 
 def occlude_cells(pixels: Pixels, grid: int) -> Iterator[Pixels]:
     """Yield the image with each cell of a ``grid`` x ``grid`` grid occluded, row by row."""

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from flask_server.deadline import Deadline
 from flask_server.errors import InvalidParameter, ServingTimeout
-from flask_server.imaging.occlusion import occlude_cells
+from flask_server.imaging.occlusion import occlude_cells, peak_bytes
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.imaging.reports import Report
+from flask_server.inference.image_memory import held
 from flask_server.inference.predict import (
     Gateway,
     PredictRequest,
@@ -97,7 +98,9 @@ def explain(
         (upload,) = request.predict_request.uploads
         _check(request, live.spec)
         prepared = gateway.preparation.prepare(upload, live.spec.input, deadline, watch)
-        return _OcclusionRun(live, deadline, watch).explanation(request, prepared)
+        count = peak_bytes(prepared.pixels.size, MAX_CALL_IMAGES)
+        with held(gateway.memory, count, deadline, "The occluded images take"):
+            return _OcclusionRun(live, deadline, watch).explanation(request, prepared)
 
     return gateway.attempt(request.predict_request, deadline, run)
 

@@ -1,4 +1,4 @@
-"""Reserve the memory of decoded images before they are decoded."""
+"""Reserve the memory of images before they are decoded, occluded or drawn."""
 
 from __future__ import annotations
 
@@ -23,11 +23,19 @@ def reserved(memory: MemoryBudget, count: int, size: Size, deadline: Deadline) -
     Waits for other images to be given back, and holds no bytes meanwhile. Raises Overloaded if
     there is no room before the deadline, and ImageTooLarge if there can never be.
     """
+    words = f"{size[0]}x{size[1]} are {size[0] * size[1]} pixels; in this format they take"
+    with held(memory, count, deadline, words, "to decode"):
+        yield
+
+
+@contextmanager
+def held(
+    memory: MemoryBudget, count: int, deadline: Deadline, words: str, purpose: str = ""
+) -> Iterator[None]:
+    """Hold bytes of the budget; ``words`` begin the sentence of the refusal if they never fit."""
     if count > memory.total:
-        raise ImageTooLarge(
-            f"{size[0]}x{size[1]} are {size[0] * size[1]} pixels; in this format they take"
-            f" {count} bytes to decode, and at most {memory.total} are allowed."
-        )
+        use = f"{words} {count} bytes {purpose}".rstrip()
+        raise ImageTooLarge(f"{use}, and at most {memory.total} are allowed.")
     while not memory.reserve(count):
         try:
             time.sleep(min(_PAUSE_S, deadline.left()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +10,7 @@ from functools import partial
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError
 from flask_server.imaging.decoding import RGB_BYTES, DecodedImage, MinSize, read_header
+from flask_server.imaging.geometry import Size
 from flask_server.imaging.preprocessing import Original, Pixels, min_decoded_size, to_pixels
 from flask_server.imaging.reports import Report, report_of
 from flask_server.imaging.resizing import resizer
@@ -21,6 +22,9 @@ from model_catalog.spec import InputSpec
 
 #: An uploaded file, or the error that was found while it was read from the request.
 Upload = bytes | GatewayError
+
+#: Returns for an upright size the bytes of memory that a use of the image takes.
+MoreBytes = Callable[[Size], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +63,23 @@ class ImagePreparation:
 
     @contextmanager
     def decoded(
-        self, file: bytes, deadline: Deadline, *, min_size: MinSize | None, width: int = 0
+        self,
+        file: bytes,
+        deadline: Deadline,
+        *,
+        min_size: MinSize | None,
+        width: int = 0,
+        more_bytes: MoreBytes | None = None,
     ) -> Iterator[DecodedImage]:
         """Hold the memory of an image that is resized to this width, 0 for less, and decode it.
 
+        ``more_bytes`` is held beside it, for what is made of the image.
         Raises an ImageError, or Overloaded if there is no memory for it before the deadline.
         """
         header = read_header(file, max_pixels=self._max_pixels, min_size=min_size)
         size = header.upright_size
         # Resizing makes an image of the new width and the old height first.
         needed = header.peak_bytes + RGB_BYTES * width * size[1]
+        needed += more_bytes(size) if more_bytes else 0
         with reserved(self._memory, needed, size, deadline):
             yield header.decode()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from flask import Response
 from PIL import Image
@@ -17,18 +18,25 @@ from flask_server.web.services import gateway
 _KINDS = {PNG: "PNG", JPEG: "JPEG"}
 
 
-def upright(upload: Upload) -> Image.Image:
-    """Return the upright image of an upload in the size in which it is shown.
+@contextmanager
+def upright(upload: Upload) -> Iterator[Image.Image]:
+    """Hold the memory for drawing an upload; yield it upright in the size in which it is shown.
 
     The upload is decoded a second time, because the pixels for the model may be far smaller.
     """
     if not isinstance(upload, bytes):
         raise upload
     deadline = Deadline(gateway().settings.deadline_s)
-    with request_context.current().stopwatch.stage("decode"):
-        preparation = gateway().preparation
-        with preparation.decoded(upload, deadline, min_size=annotate.display_size) as decoded:
-            return annotate.display_image(decoded.image)
+    with ExitStack() as stack:
+        with request_context.current().stopwatch.stage("decode"):
+            decoding = gateway().preparation.decoded(
+                upload,
+                deadline,
+                min_size=annotate.display_size,
+                more_bytes=annotate.drawing_bytes,
+            )
+            picture = annotate.display_image(stack.enter_context(decoding).image)
+        yield picture
 
 
 def picture_answer(image: Image.Image, media_type: str, warnings: Sequence[str]) -> Response:

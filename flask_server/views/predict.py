@@ -56,8 +56,10 @@ def _body(response: PredictResponse, *, several: bool, report: bool) -> dict[str
 
 def _annotated(submission: Submission, response: PredictResponse, media_type: str) -> Response:
     predictions = only(response).predictions
-    picture = upright(submission.uploads[0])
-    with request_context.current().stopwatch.stage("postprocess"):
+    with (
+        upright(submission.uploads[0]) as picture,
+        request_context.current().stopwatch.stage("postprocess"),
+    ):
         title = f"{response.model}, version {response.version}"
         drawn = annotate.annotated(picture, predictions, title=title, notices=response.warnings)
         return picture_answer(drawn, media_type, response.warnings)

@@ -19,7 +19,9 @@ from flask_server.imaging.decoding import FORMATS, read_header
 from flask_server.inference.image_memory import reserved
 from flask_server.memory_budget import MemoryBudget
 from flask_server.web.services import services_of
+from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, saved
+from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 from tests.running import ROOT
 
 URL = "/models/toy/predict"
@@ -102,6 +104,32 @@ def test_no_room_before_the_deadline_is_overload(make_app: MakeApp, accept: str)
     assert memory.held == 35 * MB
 
 
+def test_an_explanation_counts_its_occluded_images(serving: StubServing, make_app: MakeApp) -> None:
+    serving.models["toy"] = {1: Servable(make_spec(input=InputSpec(height=400, width=400)))}
+    app = make_app(max_memory=10 * MB, max_body_bytes=MB)
+
+    answer = app.test_client().post("/models/toy/explain", json={"image": b64(draw())})
+
+    assert (answer.status_code, answer.json["code"]) == (413, "image_too_large")  # type: ignore[index]
+    assert f"The occluded images take 19200000 bytes, and at most {10 * MB} are" in answer.text
+    assert services_of(app).gateway.memory.held == 0
+
+
+def test_a_drawn_image_counts_beside_the_decoded_one(make_app: MakeApp) -> None:
+    app = make_app(max_memory=40 * MB, max_body_bytes=MB, deadline_s=0.3)
+    memory = services_of(app).gateway.memory
+    assert memory.reserve(35 * MB)
+
+    def status(accept: str) -> int:
+        body = {"image": b64(draw())}
+        return app.test_client().post(URL, json=body, headers={"Accept": accept}).status_code
+
+    assert (status("application/json"), status("image/png")) == (200, 503)
+    memory.release(35 * MB)
+    assert status("image/png") == 200
+    assert memory.held == 0
+
+
 def test_large_images_take_turns_and_the_memory_returns(make_app: MakeApp) -> None:
     app = make_app(max_memory=40 * MB, max_body_bytes=MB, deadline_s=20)
     memory = services_of(app).gateway.memory
@@ -177,6 +205,39 @@ print(status("VmHWM") - before, memory.most)
 """
 
 
+MEASURE_HEAT = """
+import numpy as np
+from PIL import Image
+from flask_server.drawing import annotate
+from flask_server.drawing.heatmap import overlaid
+from flask_server.imaging.occlusion import occlude_cells, peak_bytes
+from tests.flask_server.drawing.test_heatmap import explained
+
+def status(name):
+    for line in open("/proc/self/status"):
+        if line.startswith(name):
+            return 1024 * int(line.split()[1])
+
+def drawn(size):
+    image = annotate.display_image(Image.new("RGB", size, "red"))
+    annotate.to_file(overlaid(image, explained((1, 2))), "PNG")
+
+def occluded(side):
+    cells = occlude_cells(np.zeros((side, side, 3), np.uint8), 4)
+    return [next(cells) for _ in range(16)]
+
+for use, argument, held in [
+    (drawn, (1600, 1060), annotate.drawing_bytes((1600, 1060))),
+    (occluded, 800, peak_bytes(800 * 800 * 3, 16)),
+]:
+    use((64, 64) if use is drawn else 16)
+    open("/proc/self/clear_refs", "w").write("5")
+    before = status("VmRSS")
+    use(argument)
+    print(status("VmHWM") - before, held)
+"""
+
+
 def costly(kind: str, size: tuple[int, int]) -> bytes:
     mode, file_format, options = COSTLY[kind]
     options = dict(options)
@@ -210,3 +271,13 @@ def test_a_narrow_image_reserves_its_rows() -> None:
     header = read_header(saved(Image.new("1", (1, 100_000)), "PNG"), max_pixels=10**9)
 
     assert header.peak_bytes > 16 * 100_000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_heat_maps_take_no_more_memory_than_is_reserved() -> None:
+    command = [sys.executable, "-c", MEASURE_HEAT]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    for line in done.stdout.splitlines():
+        taken, held = map(int, line.split())
+        assert taken <= held <= 4 * taken
