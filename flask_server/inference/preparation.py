@@ -24,7 +24,7 @@ from model_catalog.spec import InputSpec
 Upload = bytes | GatewayError
 
 #: Returns for an upright size the bytes of memory that a use of the image takes.
-MoreBytes = Callable[[Size], int]
+LaterBytes = Callable[[Size], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +69,18 @@ class ImagePreparation:
         *,
         min_size: MinSize | None,
         width: int = 0,
-        more_bytes: MoreBytes | None = None,
+        later_bytes: LaterBytes | None = None,
     ) -> Iterator[DecodedImage]:
         """Hold the memory of an image that is resized to this width, 0 for less, and decode it.
 
-        ``more_bytes`` is held beside it, for what is made of the image.
+        ``later_bytes`` is what a use of the image takes once the decoder has given its memory
+        back; the larger of the two is held until the context is left.
         Raises an ImageError, or Overloaded if there is no memory for it before the deadline.
         """
         header = read_header(file, max_pixels=self._max_pixels, min_size=min_size)
         size = header.upright_size
         # Resizing makes an image of the new width and the old height first.
         needed = header.peak_bytes + RGB_BYTES * width * size[1]
-        needed += more_bytes(size) if more_bytes else 0
+        needed = max(needed, later_bytes(size) if later_bytes else 0)
         with reserved(self._memory, needed, size, deadline):
             yield header.decode()

@@ -33,7 +33,7 @@ def upright(upload: Upload) -> Iterator[Image.Image]:
                 upload,
                 deadline,
                 min_size=annotate.display_size,
-                more_bytes=annotate.drawing_bytes,
+                later_bytes=annotate.drawing_bytes,
             )
             picture = annotate.display_image(stack.enter_context(decoding).image)
         yield picture

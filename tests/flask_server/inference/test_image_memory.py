@@ -115,7 +115,7 @@ def test_an_explanation_counts_its_occluded_images(serving: StubServing, make_ap
     assert services_of(app).gateway.memory.held == 0
 
 
-def test_a_drawn_image_counts_beside_the_decoded_one(make_app: MakeApp) -> None:
+def test_a_drawn_image_counts_though_decoding_it_takes_little(make_app: MakeApp) -> None:
     app = make_app(max_memory=40 * MB, max_body_bytes=MB, deadline_s=0.3)
     memory = services_of(app).gateway.memory
     assert memory.reserve(35 * MB)
