@@ -396,6 +396,8 @@ def _eight_bit(image: Image.Image, structure: FileStructure) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode == "La":  # Pillow converts premultiplied grey to this mode only
+        image = image.convert("LA")
     layer = image if image.mode == "RGBA" else image.convert("RGBA")
     white = Image.new("RGB", layer.size, "white")
     white.paste(layer, mask=layer)

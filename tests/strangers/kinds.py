@@ -123,6 +123,17 @@ def tiff_of(values: np.ndarray, bits: int, photometric: int, sample_format: int 
     )
 
 
+def transparent_tiff(kind: int) -> bytes:
+    """Sixteen by four: the left half of level 100 and half transparent, the right one all."""
+    values = np.zeros((4, 16, 2), np.uint8)
+    values[:, :8] = (100, 128)
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file, values, photometric="minisblack", planarconfig="contig", extrasamples=[kind]
+    )
+    return file.getvalue()
+
+
 def filled(level: int, kind: str) -> np.ndarray:
     return np.full((8, 8), level, kind)
 
@@ -337,6 +348,21 @@ KINDS = [
             ("whole numbers", 32, "<u4", 1, "32 bits"),
         ]
     ),
+    *(
+        Kind(
+            f"grey with {words} transparency",
+            partial(transparent_tiff, sample),
+            {(2, 2): grey(level), (12, 2): WHITE},
+        )
+        for words, sample, level in [("premultiplied", 1, 227), ("separate", 2, 177)]
+    ),
+    Kind(
+        "BigTIFF with the highest byte first",
+        partial(planar_tiff, 8, bigtiff=True, byteorder=">"),
+        refusal=UnsupportedImage,
+        words="BigTIFF with the highest byte first",
+    ),
+    Kind("BigTIFF", partial(planar_tiff, 8, bigtiff=True, byteorder="<"), THIRDS),
     Kind(
         "an unknown compression",
         lambda: grey_tiff((259, 3, 1, 34712)),

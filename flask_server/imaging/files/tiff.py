@@ -83,6 +83,11 @@ class _Directory:
         self.entries: dict[int, tuple[int, int, bytes]] = {}
         self._read()
 
+    @property
+    def is_big_endian_bigtiff(self) -> bool:
+        """Whether the file is of the one layout that Pillow does not know."""
+        return self._layout.big and self._layout.order == ">"
+
     def _read(self) -> None:
         layout = self._layout
         (at,) = struct.unpack_from(layout.offset, self._data, 8 if layout.big else 4)
@@ -201,6 +206,7 @@ def _check_variant(tags: _Directory, bits: int, samples: int, photometric: int) 
     separate = samples > 1 and tags.value(_PLANAR, 1) == _SEPARATE
     subsampled = tags.values(_SUBSAMPLING, (2, 2)) != (1, 1)
     refusals = (
+        (tags.is_big_endian_bigtiff, "is a BigTIFF with the highest byte first"),
         (compression not in _COMPRESSIONS, f"is compressed by method {compression}"),
         (samples > _MAX_SAMPLES, f"has {samples} channels"),
         (2 in formats, "has signed values"),
