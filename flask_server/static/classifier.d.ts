@@ -1,5 +1,5 @@
 /**
- * Client of the image gateway for web pages of any origin.
+ * Client of the image gateway, for web pages of any origin and for Node.
  *
  *     import { classify } from "https://gateway.example/static/classifier.js";
  *     const { predictions } = await classify(file, { model: "digits", topK: 3 });
@@ -86,7 +86,10 @@ export interface Failure {
 /** Error of a call: a problem that the gateway reported, or a failure to reach the gateway. */
 export class ClassifierError extends Error {
   constructor(failure: Failure);
-  /** The gateway's own code; `unreachable`, `unreadable_file` or `unexpected_answer` where there is none. */
+  /**
+   * The gateway's own code; `unreachable`, `unreadable_file`, `unexpected_answer` or `invalid_url` where
+   * there is none.
+   */
   code: string;
   /** The HTTP status; 0 where no response arrived. */
   status: number;
@@ -95,11 +98,13 @@ export class ClassifierError extends Error {
   requestId: string | null;
   /** Seconds after which the same request may succeed. */
   retryAfterS: number | null;
+  /** Whether a newer list of models may explain the error, such as a model that was removed. */
+  readonly isAboutModels: boolean;
 }
 
 /** Client of one gateway, with a cache of its models. */
 export class Classifier {
-  /** `url` is the root of the gateway; by default the gateway that serves this file. */
+  /** `url` is the root of the gateway; by default the gateway that serves this file. Throws a ClassifierError for none. */
   constructor(url?: string, options?: { apiKey?: string; retries?: number });
   apiKey: string;
   /** How often a request is retried after a 503 and its `Retry-After`; two by default. */

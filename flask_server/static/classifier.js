@@ -6,6 +6,7 @@
  * types are documented in classifier.d.ts.
  */
 
+import { checkedAnswer, checkedModel, checkedModels, checkedPng } from "./checks.js";
 import { ClassifierError, send } from "./http.js";
 import { shrink } from "./shrink.js";
 
@@ -14,8 +15,10 @@ export { ClassifierError } from "./http.js";
 /** @import * as Types from "./classifier.d.ts" */
 /** @typedef {{url: URL, headers: Record<string, string>, body: Blob | string}} PreparedRequest */
 
-/** The gateway that serves this file. */
-const HOME = new URL("../", import.meta.url).href;
+const HERE = import.meta.url;
+
+/** The gateway that serves this file; empty where the file is no part of a web page. */
+const HOME = HERE.startsWith("http") ? new URL("../", HERE).href : "";
 
 /** Files up to this size are uploaded as they are. */
 const SMALL_BYTES = 256 * 1024;
@@ -51,7 +54,7 @@ export class Classifier {
    * @param {{apiKey?: string, retries?: number}} [options]
    */
   constructor(url = HOME, { apiKey = "", retries = RETRIES } = {}) {
-    this.#root = new URL(url.endsWith("/") ? url : `${url}/`, globalThis.location?.href);
+    this.#root = rootOf(url);
     this.apiKey = apiKey;
     this.retries = retries;
   }
@@ -64,7 +67,7 @@ export class Classifier {
   async classify(picture, { topK, ...options } = {}) {
     const request = await this.#prepare("predict", picture, options, { top_k: topK });
     const start = performance.now();
-    const { reply, body } = await this.#post(request, options.signal, answerOf);
+    const { reply, body } = await this.#post(request, options.signal, checkedAnswer);
     this.#invalidate(body, options.version);
     return {
       model: body.model,
@@ -86,8 +89,7 @@ export class Classifier {
   async explain(picture, { classId, ...options } = {}) {
     const request = await this.#prepare("explain", picture, options, { class: classId });
     request.headers.Accept = "image/png";
-    const { body } = await this.#post(request, options.signal, (answer) => answer.blob());
-    return body;
+    return (await this.#post(request, options.signal, checkedPng)).body;
   }
 
   /**
@@ -95,7 +97,7 @@ export class Classifier {
    * @returns {Promise<Types.Model[]>}
    */
   async models({ signal } = {}) {
-    const models = await this.#get(new URL("models", this.#root), signal, modelsOf);
+    const models = await this.#get(new URL("models", this.#root), signal, checkedModels);
     this.#models = new Map(models.map((model) => [model.name, model]));
     return models;
   }
@@ -150,7 +152,7 @@ export class Classifier {
    */
   async #load(name, signal) {
     const url = new URL(`models/${encodeURIComponent(name)}`, this.#root);
-    const model = await this.#get(url, signal, modelOf);
+    const model = await this.#get(url, signal, checkedModel);
     if (model.ready) this.#models.set(name, model);
     return model;
   }
@@ -197,9 +199,15 @@ export class Classifier {
    * @param {AbortSignal | undefined} signal
    * @param {(reply: Response) => Promise<T>} read
    */
-  #post({ url, headers, body }, signal, read) {
+  async #post({ url, headers, body }, signal, read) {
     const request = { method: "POST", headers: { ...headers, ...this.#headers() }, body, signal };
-    return send(url, request, read, this.retries);
+    try {
+      return await send(url, request, read, this.retries);
+    } catch (error) {
+      // Otherwise a model that no longer exists would stay the default one.
+      if (error instanceof ClassifierError && error.isAboutModels) this.#models.clear();
+      throw error;
+    }
   }
 
   /** @returns {Record<string, string>} */
@@ -212,33 +220,24 @@ export class Classifier {
 }
 
 /**
- * @param {Response} reply
- * @returns {Promise<any>} the body of a `predict` response; anything else is an error
+ * @param {string} url
+ * @returns {URL}
  */
-async function answerOf(reply) {
-  const body = await reply.json();
-  if (!Array.isArray(body.predictions)) throw new TypeError("There are no predictions.");
-  return body;
+function rootOf(url) {
+  if (!url) throw invalidUrl("The address of the gateway is missing.");
+  try {
+    return new URL(url.endsWith("/") ? url : `${url}/`, globalThis.location?.href);
+  } catch (cause) {
+    throw invalidUrl(`"${url}" is no address of a gateway.`, cause);
+  }
 }
 
 /**
- * @param {Response} reply
- * @returns {Promise<Types.Model[]>} the first one is the default
+ * @param {string} detail
+ * @param {unknown} [cause]
  */
-async function modelsOf(reply) {
-  const { models } = await reply.json();
-  if (models[0].name === undefined) throw new TypeError("There are no models.");
-  return models;
-}
-
-/**
- * @param {Response} reply
- * @returns {Promise<Types.Model>}
- */
-async function modelOf(reply) {
-  const model = await reply.json();
-  if (model.name === undefined) throw new TypeError("There is no model.");
-  return model;
+function invalidUrl(detail, cause) {
+  return new ClassifierError({ code: "invalid_url", status: 0, detail, cause });
 }
 
 /** @param {Types.Picture} picture */

@@ -9,6 +9,17 @@
 /** A response with a longer `Retry-After` is not retried. */
 const MAX_WAIT_S = 10;
 
+/** Errors that may end with a newer list of models: of its names, versions, states or numbers of classes. */
+const ABOUT_MODELS = new Set([
+  "unknown_model",
+  "unknown_version",
+  "model_not_ready",
+  "invalid_parameter",
+]);
+
+/** Says what a response lacks that the gateway's responses have. */
+export class InvalidAnswer extends Error {}
+
 /** Error of a call: a problem that the gateway reported, or a failure to reach the gateway. */
 export class ClassifierError extends Error {
   /** @param {Failure} failure */
@@ -20,6 +31,11 @@ export class ClassifierError extends Error {
     this.detail = detail;
     this.requestId = requestId;
     this.retryAfterS = retryAfterS;
+  }
+
+  /** Whether a newer list of models may explain the error. */
+  get isAboutModels() {
+    return ABOUT_MODELS.has(this.code);
   }
 }
 
@@ -117,10 +133,12 @@ function unreadable(cause) {
  * @param {unknown} cause
  */
 function unexpected(reply, cause) {
+  const lack = cause instanceof InvalidAnswer ? `: ${cause.message}` : "";
+  const { origin } = new URL(reply.url);
   return new ClassifierError({
     code: "unexpected_answer",
     status: reply.status,
-    detail: `${new URL(reply.url).origin} answered ${reply.status} with something other than the gateway's response.`,
+    detail: `${origin} answered ${reply.status} with something other than the gateway's response${lack}.`,
     requestId: reply.headers.get("X-Request-ID"),
     retryAfterS: secondsOf(reply.headers.get("Retry-After")),
     cause,

@@ -84,7 +84,7 @@ function fail(card, error) {
   rethrowUnexpected(error);
   say(card.fail(error));
   if (isAboutTheKey(error)) askForKey(find("key"), error, useKey);
-  else loadModels(); // the model's versions may have changed
+  else if (error.isAboutModels) loadModels();
 }
 
 async function explain(card) {

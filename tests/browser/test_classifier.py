@@ -34,7 +34,8 @@ CALL = """async ([module, picture, type, options, abortMs]) => {
   try {
     return await classify(file, options);
   } catch (error) {
-    return { ...error, name: error.name, ours: error instanceof ClassifierError };
+    const { name, isAboutModels } = error;
+    return { ...error, name, isAboutModels, ours: error instanceof ClassifierError };
   }
 }"""
 
@@ -51,6 +52,7 @@ MODEL = {
     "input": {"width": 32, "height": 32},
 }
 ANSWER = {"model": "toy", "version": 1, "predictions": []}
+GOOD = {"class_id": "1", "label": "one", "score": 0.5}
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -181,6 +183,70 @@ def test_json_of_something_else_is_no_answer(ask: Ask, script: Script, document:
     assert [(a["ours"], a["code"]) for a in answers] == [(True, "unexpected_answer")] * 2
 
 
+@pytest.mark.parametrize(
+    ("change", "lack"),
+    [
+        ({"predictions": [{"class_id": "1", "score": 1}]}, "prediction 1 has no label"),
+        ({"predictions": [{"label": "one", "score": 1}]}, "prediction 1 has no class_id"),
+        ({"predictions": [GOOD, GOOD | {"score": "1"}]}, "prediction 2 has no score"),
+        ({"predictions": [None]}, "prediction 1 has no class_id"),
+        ({"predictions": None}, "it has no predictions"),
+        ({"model": None}, "it names no model"),
+        ({"version": "1"}, "it names no version"),
+        ({"warnings": "untrained"}, "its warnings are no texts"),
+    ],
+)
+def test_answer_that_lacks_something_is_refused_with_the_reason(
+    ask: Ask, script: Script, change: dict[str, Any], lack: str
+) -> None:
+    script.replies[PREDICT] = [json_reply(ANSWER | change)]
+
+    error = ask(digit(1), url=script.url, model="toy")
+
+    assert (error["ours"], error["code"], error["status"]) == (True, "unexpected_answer", 200)
+    assert error["detail"].endswith(f"something other than the gateway's response: {lack}.")
+
+
+@pytest.mark.parametrize(
+    ("models", "lack"),
+    [
+        ([], "it has no models"),
+        ([MODEL, {}], "a model has no name"),
+        ([MODEL | {"input": {"width": 32}}], "the input of model toy has no size"),
+    ],
+)
+def test_list_of_models_that_lacks_something_is_refused(
+    ask: Ask, script: Script, models: list[Any], lack: str
+) -> None:
+    script.replies["/models"] = [json_reply({"models": models})]
+
+    error = ask(digit(1), url=script.url)
+
+    assert (error["code"], error["detail"].endswith(f": {lack}.")) == ("unexpected_answer", True)
+
+
+@pytest.mark.parametrize("url", ["", "http://"])
+def test_address_that_is_none_is_a_classifier_error(ask: Ask, url: str) -> None:
+    error = ask(digit(1), url=url)
+
+    assert (error["ours"], error["code"], error["status"]) == (True, "invalid_url", 0)
+
+
+def test_the_default_model_is_asked_for_anew_after_an_error_that_names_it(
+    ask: Ask, script: Script
+) -> None:
+    gone = {"code": "unknown_model", "status": 400, "detail": "There is no such model."}
+    broken = {"code": "corrupt_image", "status": 400, "detail": "The image is damaged."}
+    script.replies[PREDICT] = [json_reply(broken, 400), json_reply(gone, 400), json_reply(ANSWER)]
+
+    errors = [ask(digit(1), url=script.url), ask(digit(1), url=script.url)]
+    ask(digit(1), url=script.url)
+
+    assert [error["code"] for error in errors] == ["corrupt_image", "unknown_model"]
+    assert [error["isAboutModels"] for error in errors] == [False, True]
+    assert script.paths == ["/models", PREDICT, PREDICT, "/models", PREDICT]
+
+
 def test_the_default_model_is_the_gateways_whatever_was_asked_before(
     ask: Ask, script: Script
 ) -> None:
@@ -235,6 +301,25 @@ def test_heat_map_comes_as_a_picture(page: Page, site: str) -> None:
 
     assert found["type"] == "image/png"
     assert min(found["width"], found["height"]) > 32
+
+
+@pytest.mark.parametrize("body", [b"", b"<h1>Welcome</h1>", b"\xff\xd8\xff\xe0"])
+def test_heat_map_that_is_no_png_is_refused(
+    page: Page, script: Script, site: str, body: bytes
+) -> None:
+    script.replies["/models/toy/explain"] = [Reply(200, body, "image/png")]
+
+    error = page.evaluate(
+        """async ([root, url]) => {
+          const { Classifier } = await import(`${root}/static/classifier.js`);
+          const classifier = new Classifier(url);
+          return classifier.explain("aGFsbG8=", { model: "toy" }).catch((error) => ({ ...error }));
+        }""",
+        [site, script.url],
+    )
+
+    assert (error["code"], error["status"]) == ("unexpected_answer", 200)
+    assert error["detail"].endswith("the gateway's response: it is no PNG file.")
 
 
 def test_example_of_the_manual_works(open_page: Open, site: str, tmp_path: Path) -> None:

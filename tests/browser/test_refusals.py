@@ -183,3 +183,19 @@ def test_key_outlives_a_reload_but_not_the_tab(locked: Page, key: str) -> None:
     other = locked.context.new_page()
     other.goto(locked.url)
     expect(other.locator("#key-why")).to_have_text(MISSING)
+
+
+def test_models_are_loaded_anew_only_after_errors_that_a_newer_list_explains(
+    open_page: Open, site: str
+) -> None:
+    page = open_page(site, refusals={404, 415})
+    loads: list[str] = []
+    page.on("request", lambda request: loads.append(request.url))
+    pick(page, payload("notes.png", b"no picture"))
+    expect(cards(page).locator(".trouble")).to_contain_text("(unsupported_image)")
+    assert [url for url in loads if url.endswith("/models")] == []
+
+    gone = {"code": "unknown_version", "status": 404, "detail": "There is no version 1."}
+    page.route("**/predict**", lambda route: route.fulfill(status=404, json=gone))
+    with page.expect_request("**/models"):
+        cards(page).get_by_role("button", name="Ask again").click()

@@ -27,7 +27,7 @@ def compiler() -> Path:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The declarations under their own name, the module beside them under another."""
-    for name in ("classifier.d.ts", "http.js", "shrink.js"):
+    for name in ("classifier.d.ts", "checks.js", "http.js", "shrink.js"):
         shutil.copy(STATIC / name, tmp_path)
     shutil.copy(STATIC / "classifier.js", tmp_path / "written.js")
     for file in (HERE / "types").glob("*.ts"):

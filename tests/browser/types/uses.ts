@@ -24,7 +24,7 @@ export async function withKey(base64: string): Promise<Blob> {
 
 export function why(error: unknown): string {
   if (!(error instanceof ClassifierError)) throw error;
-  const wait: number | null = error.retryAfterS;
+  const wait: number | null = error.isAboutModels ? 0 : error.retryAfterS;
   return `${error.code} ${error.status} ${error.detail} ${error.requestId} ${wait}`;
 }
 

@@ -1,0 +1,94 @@
+/**
+ * Read the gateway's responses; anything else is an InvalidAnswer.
+ *
+ * A server in between, a wrong address or another version of the gateway may answer with something else.
+ */
+
+import { InvalidAnswer } from "./http.js";
+
+/** @import * as Types from "./classifier.d.ts" */
+
+/**
+ * @typedef {object} PredictAnswer the body of a `predict` response
+ * @property {string} model
+ * @property {number} version
+ * @property {{class_id: string, label: string, score: number}[]} predictions
+ * @property {string[]} [warnings]
+ */
+
+const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<PredictAnswer>}
+ */
+export async function checkedAnswer(reply) {
+  const body = await reply.json();
+  if (!Array.isArray(body?.predictions)) throw new InvalidAnswer("it has no predictions");
+  body.predictions.forEach(checkPrediction);
+  if (typeof body.model !== "string") throw new InvalidAnswer("it names no model");
+  if (!Number.isInteger(body.version)) throw new InvalidAnswer("it names no version");
+  if (!isListOfTexts(body.warnings ?? [])) throw new InvalidAnswer("its warnings are no texts");
+  return body;
+}
+
+/**
+ * @param {any} prediction
+ * @param {number} index
+ */
+function checkPrediction(prediction, index) {
+  for (const name of ["class_id", "label"]) {
+    if (typeof prediction?.[name] !== "string") {
+      throw new InvalidAnswer(`prediction ${index + 1} has no ${name}`);
+    }
+  }
+  if (!Number.isFinite(prediction.score)) {
+    throw new InvalidAnswer(`prediction ${index + 1} has no score`);
+  }
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<Types.Model[]>} the first one is the default
+ */
+export async function checkedModels(reply) {
+  const models = (await reply.json())?.models;
+  if (!Array.isArray(models) || models.length === 0) throw new InvalidAnswer("it has no models");
+  models.forEach(checkModel);
+  return models;
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<Types.Model>}
+ */
+export async function checkedModel(reply) {
+  const model = await reply.json();
+  checkModel(model);
+  return model;
+}
+
+/** @param {any} model */
+function checkModel(model) {
+  if (typeof model?.name !== "string") throw new InvalidAnswer("a model has no name");
+  const { input } = model;
+  if (input !== undefined && !(input?.width > 0 && input.height > 0)) {
+    throw new InvalidAnswer(`the input of model ${model.name} has no size`);
+  }
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<Blob>}
+ */
+export async function checkedPng(reply) {
+  const blob = await reply.blob();
+  const start = new Uint8Array(await blob.slice(0, PNG.length).arrayBuffer());
+  if (PNG.some((byte, i) => start[i] !== byte)) throw new InvalidAnswer("it is no PNG file");
+  return blob.type === "image/png" ? blob : new Blob([blob], { type: "image/png" });
+}
+
+/** @param {unknown} list */
+function isListOfTexts(list) {
+  return Array.isArray(list) && list.every((item) => typeof item === "string");
+}
