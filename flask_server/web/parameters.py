@@ -94,6 +94,7 @@ def fraction(parameters: Mapping[str, Any], name: str) -> float | None:
 def flag(parameters: Mapping[str, Any], name: str) -> bool:
     """Return a parameter as a boolean, False when it is absent."""
     value = parameters.get(name)
+    value = value.lower() if isinstance(value, str) else value  # Python's libraries write True
     meaning = {None: False, True: True, False: False, "true": True, "false": False}
     meaning |= {"1": True, "0": False}
     if not isinstance(value, str | bool | None) or value not in meaning:

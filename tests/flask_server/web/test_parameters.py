@@ -8,7 +8,8 @@ from flask_server.web import parameters
 
 
 @pytest.mark.parametrize(
-    ("given", "value"), [(None, False), (True, True), ("0", False), ("1", True), ("true", True)]
+    ("given", "value"),
+    [(None, False), (True, True), ("0", False), ("1", True), ("true", True), ("True", True)],
 )
 def test_flag_reads_json_and_text(given: object, value: bool) -> None:
     assert parameters.flag({"report": given}, "report") is value
