@@ -30,6 +30,7 @@ from schemathesis.specs.openapi.checks import (
 
 from flask_server.app import close_app, create_app
 from flask_server.openapi import document
+from flask_server.openapi.problems import CODES
 from flask_server.settings import Settings
 from tests.flask_server.conftest import b64, draw
 from tests.flask_server.stub_serving import StubServing
@@ -38,6 +39,17 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
+
+
+@schemathesis.check
+def code_is_told(
+    ctx: object, response: schemathesis.Response, case: schemathesis.Case[Any]
+) -> None:
+    """The operation lists the code of a problem at its status; other checks look at the status."""
+    told = case.operation.definition.raw["responses"].get(str(response.status_code), {})
+    if CODES in told:
+        assert response.json()["code"] in told[CODES]
+
 
 #: Random text is no picture, so what keeps to the schema need not be accepted; what does not may be
 #: (several pictures have an error each).
@@ -48,6 +60,7 @@ CONFORMING: list[Any] = [
     response_schema_conformance,
     unsupported_method,
     allow_header_conformance,
+    code_is_told,
 ]
 PICTURES = [draw(kind) for kind in ("PNG", "JPEG", "GIF", "BMP")]
 
