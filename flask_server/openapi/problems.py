@@ -23,7 +23,7 @@ PROBLEM: Schema = {
     "description": "An error as in RFC 9457.",
     "required": ["type", "title", "status", "detail", "code"],
     "properties": {
-        "type": {"const": "about:blank"},
+        "type": {"type": "string", "const": "about:blank"},
         "title": {"type": "string", "description": "The reason phrase of the status."},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": {"type": "string", "description": "A sentence about the error; it may change."},

@@ -70,6 +70,7 @@ EXPLAIN_PARAMETERS: dict[str, Schema] = PARAMETERS | {
         "examples": [4],
     },
     "format": {
+        "type": "string",
         "enum": ["png", "jpeg", "json"],
         "description": "The format of the response; takes precedence over `Accept`.",
     },
@@ -127,30 +128,36 @@ def queries(parameters: Mapping[str, Schema]) -> list[Schema]:
 def pictures_body(settings: Settings) -> Schema:
     """Return the body of a prediction request in every media type."""
     json = {"oneOf": [ref("ImageRequest"), ref("ImagesRequest")]}
-    files = listing(FILE, minItems=1, maxItems=settings.max_images)
-    return _body(settings, json, _CLASSIFIED, _form(files, PARAMETERS), PARAMETERS)
-
-
-def schemas(settings: Settings) -> dict[str, Schema]:
-    """Return the JSON bodies of predictions, each with a name for code generators."""
-    images = listing(_BASE64, minItems=1, maxItems=settings.max_images)
-    return {
-        "ImageRequest": _json({"image": _BASE64}, PARAMETERS),
-        "ImagesRequest": _json({"images": images}, PARAMETERS),
-    }
+    return _body(settings, json, _CLASSIFIED, "Predict")
 
 
 def picture_body(settings: Settings) -> Schema:
     """Return the body of an explanation request in every media type."""
-    json = _json({"image": _BASE64}, EXPLAIN_PARAMETERS)
-    form = _form(FILE, EXPLAIN_PARAMETERS)
-    return _body(settings, json, _EXPLAINED, form, EXPLAIN_PARAMETERS)
+    return _body(settings, ref("ExplainRequest"), _EXPLAINED, "Explain")
+
+
+def schemas(settings: Settings) -> dict[str, Schema]:
+    """Return the bodies of requests, each with a name for code generators."""
+    bounds = {"minItems": 1, "maxItems": settings.max_images}
+    return {
+        "ImageRequest": _json({"image": _BASE64}, PARAMETERS),
+        "ImagesRequest": _json({"images": listing(_BASE64, **bounds)}, PARAMETERS),
+        "PredictFiles": _form(listing(FILE, **bounds), PARAMETERS),
+        "PredictForm": _form(_BASE64, PARAMETERS),
+        "ExplainRequest": _json({"image": _BASE64}, EXPLAIN_PARAMETERS),
+        "ExplainFiles": _form(FILE, EXPLAIN_PARAMETERS),
+        "ExplainForm": _form(_BASE64, EXPLAIN_PARAMETERS),
+        "OriginalForm": {
+            "type": "object",
+            "required": ["b64"],
+            "properties": {"b64": _BASE64},
+        },
+    }
 
 
 def original_body() -> Schema:
     """Return the form of the original route."""
-    schema = {"type": "object", "required": ["b64"], "properties": {"b64": _BASE64}}
-    media = {"schema": schema, "example": {"b64": EXAMPLE_IMAGE}}
+    media = {"schema": ref("OriginalForm"), "example": {"b64": EXAMPLE_IMAGE}}
     return {"required": True, "content": {FORM: media, MULTIPART: media}}
 
 
@@ -169,18 +176,12 @@ _EXPLAINED: Schema = {
 }
 
 
-def _body(
-    settings: Settings,
-    json: Schema,
-    examples: Schema,
-    multipart: Schema,
-    parameters: Mapping[str, Schema],
-) -> Schema:
-    form = {"schema": _form(_BASE64, parameters), "example": {"image": EXAMPLE_IMAGE, "top_k": 1}}
+def _body(settings: Settings, json: Schema, examples: Schema, name: str) -> Schema:
+    example = {"image": EXAMPLE_IMAGE, "top_k": 1}
     forms = {
         JSON: {"schema": json, "examples": examples},
-        MULTIPART: {"schema": multipart},
-        FORM: form,
+        MULTIPART: {"schema": ref(f"{name}Files")},
+        FORM: {"schema": ref(f"{name}Form"), "example": example},
     }
     return {
         "required": True,

@@ -99,15 +99,18 @@ _INPUT = record(
     {
         "height": _SIDE,
         "width": _SIDE,
-        "color": {"enum": list(COLORS)},
-        "interpolation": {"enum": list(INTERPOLATIONS)},
-        "fit": {"enum": list(FITS)},
-        "scale": {"enum": list(SCALES)},
+        "color": {"type": "string", "enum": list(COLORS)},
+        "interpolation": {"type": "string", "enum": list(INTERPOLATIONS)},
+        "fit": {"type": "string", "enum": list(FITS)},
+        "scale": {"type": "string", "enum": list(SCALES)},
     },
 )
 _OUTPUT = record(
     "The number and the activation of the model's scores.",
-    {"classes": {"type": "integer", "minimum": 1}, "activation": {"enum": list(ACTIVATIONS)}},
+    {
+        "classes": {"type": "integer", "minimum": 1},
+        "activation": {"type": "string", "enum": list(ACTIVATIONS)},
+    },
 )
 _STATUS = record(
     "The state of one version in the model server.",
@@ -141,9 +144,9 @@ _LIVE_MODEL = {
 _SPEC = record(
     "The specification of a model, from its files.",
     {
-        "format": {"const": FORMAT},
+        "format": {"type": "integer", "const": FORMAT},
         "name": text("The display name of the model."),
-        "task": {"const": "classification"},
+        "task": {"type": "string", "const": "classification"},
         "trained": _TRAINED,
         "input": ref("Input"),
         "output": ref("Output"),
@@ -204,9 +207,9 @@ SCHEMAS: dict[str, Schema] = {
         "One model with its specification.", _MODEL | {"spec": maybe(ref("Spec"))}, _LIVE_MODEL
     ),
     "Models": record("All models, the default first.", {"models": listing(ref("Summary"))}),
-    "Alive": record("The process is alive.", {"status": {"const": "ok"}}),
+    "Alive": record("The process is alive.", {"status": {"type": "string", "const": "ok"}}),
     "Ready": record(
         "The named models are ready.",
-        {"status": {"const": "ready"}, "models": listing({"type": "string"})},
+        {"status": {"type": "string", "const": "ready"}, "models": listing({"type": "string"})},
     ),
 }

@@ -20,7 +20,6 @@ const required = () => el("strong", {}, "Required. ");
 /** Return a one-line description of a schema, with links to named schemas. */
 function kind(schema) {
   if (schema.$ref) return link(schema.$ref.split("/").at(-1));
-  if (schema.allOf) return kind(schema.allOf[0]);
   if (schema.prefixItems) return ["[", joined(schema.prefixItems, ", "), "]"];
   if (schema.type === "array") return ["list of ", kind(schema.items), limits(schema)];
   // The description of a long list says what each value means.
@@ -75,7 +74,8 @@ function bodyForm([type, { schema, example, examples = {} }]) {
     "details",
     {},
     el("summary", {}, el("code", {}, type)),
-    schema.properties ? properties(`Body of type ${type}`, schema) : prose(schema.description),
+    el("p", {}, kind(schema)),
+    prose(schema.description),
     Object.values(examples).map(({ summary, value }) => [el("p", {}, `${summary}:`), json(value)]),
     example ? json(example) : null,
   );

@@ -187,6 +187,19 @@ def test_code_generators_find_a_type_for_every_body(document: Schema, path: str)
             assert not {"oneOf", "anyOf", "allOf"} & set(schema)
 
 
+def test_code_generators_find_a_type_for_every_enumeration(document: Schema) -> None:
+    def untyped(node: Any) -> list[Schema]:
+        if isinstance(node, list):
+            return [found for item in node for found in untyped(item)]
+        if not isinstance(node, dict):
+            return []
+        here = [node] if {"enum", "const"} & set(node) and "type" not in node else []
+        return here + [found for value in node.values() for found in untyped(value)]
+
+    assert untyped(document["components"]["schemas"]) == []
+    assert untyped(document["paths"]) == []
+
+
 def test_code_generators_write_one_class_for_all_problems(document: Schema) -> None:
     for _, _, operation in operations(document):
         for status, answer in operation["responses"].items():
