@@ -81,7 +81,7 @@ def _models() -> Schema:
         *("listModels", "models", "List the models"),
         "Without labels; the default model comes first.",
         parameters=[requests.UNLESS_CHANGED],
-        answers=_kept(_json("All models.", ref("Models"), "ETag")),
+        answers=_kept(_json("All models.", ref("ModelList"), "ETag")),
     )
 
 

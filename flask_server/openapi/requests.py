@@ -69,11 +69,8 @@ EXPLAIN_PARAMETERS: dict[str, Schema] = PARAMETERS | {
         "description": "Cells per side of the heat map, instead of as many as the deadline allows.",
         "examples": [4],
     },
-    "format": {
-        "type": "string",
-        "enum": ["png", "jpeg", "json"],
-        "description": "The format of the response; takes precedence over `Accept`.",
-    },
+    "format": ref("HeatFormat")
+    | {"description": "The format of the response; takes precedence over `Accept`."},
 }
 
 _BASE64 = {
@@ -147,6 +144,11 @@ def schemas(settings: Settings) -> dict[str, Schema]:
         "ExplainRequest": _json({"image": _BASE64}, EXPLAIN_PARAMETERS),
         "ExplainFiles": _form(FILE, EXPLAIN_PARAMETERS),
         "ExplainForm": _form(_BASE64, EXPLAIN_PARAMETERS),
+        "HeatFormat": {
+            "type": "string",
+            "enum": ["png", "jpeg", "json"],
+            "description": "A format of heat maps.",
+        },
         "OriginalForm": {
             "type": "object",
             "required": ["b64"],

@@ -164,7 +164,7 @@ SCHEMAS: dict[str, Schema] = {
     "Prediction": _PREDICTION,
     "Report": _REPORT,
     "Result": _RESULT,
-    "Error": _ERROR,
+    "ImageError": _ERROR,
     "Answer": record(
         "The best classes of one image, best first.",
         _ANSWERED | {"predictions": listing(ref("Prediction"))},
@@ -172,7 +172,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Answers": record(
         "A result or an error for each image, in their order.",
-        _ANSWERED | {"results": listing({"oneOf": [ref("Result"), ref("Error")]}, minItems=1)},
+        _ANSWERED | {"results": listing({"oneOf": [ref("Result"), ref("ImageError")]}, minItems=1)},
         _SOME_ANSWER,
     ),
     "Heat": record(
@@ -206,7 +206,7 @@ SCHEMAS: dict[str, Schema] = {
     "Model": record(
         "One model with its specification.", _MODEL | {"spec": maybe(ref("Spec"))}, _LIVE_MODEL
     ),
-    "Models": record("All models, the default first.", {"models": listing(ref("Summary"))}),
+    "ModelList": record("All models, the default first.", {"models": listing(ref("Summary"))}),
     "Alive": record("The process is alive.", {"status": {"type": "string", "const": "ok"}}),
     "Ready": record(
         "The named models are ready.",
