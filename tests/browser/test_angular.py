@@ -20,7 +20,10 @@ from tests.running import ROOT
 pytestmark = pytest.mark.slow
 
 EXAMPLE = ROOT / "examples" / "angular"
-LOCKS = (EXAMPLE / "package-lock.json", Path(__file__).parent / "package-lock.json")
+LOCKS = [
+    folder / "package-lock.json"
+    for folder in (EXAMPLE, ROOT / "tests" / "browser", ROOT / "tests" / "clients")
+]
 
 #: Routes that the example uses: the compatible form route, or the JSON route of a named model.
 ROUTES = {"form": "", "JSON": "digits"}
@@ -163,7 +166,7 @@ def test_origin_that_is_not_allowed_gets_nothing(
     expect(best(page)).to_have_count(0)
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=["example", "tests"])
+@pytest.mark.parametrize("lock", LOCKS, ids=["example", "browser", "clients"])
 def test_lock_file_names_no_registry(lock: Path) -> None:
     packages = json.loads(lock.read_text())["packages"]
 

@@ -1,0 +1,11 @@
+export default {
+  gateway: {
+    input: "http://127.0.0.1:5000/openapi.json",
+    output: {
+      target: "gateway.ts",
+      client: "axios-functions",
+      // Where a response may be a picture, orval reads every one as a Blob.
+      override: { contentType: { exclude: ["image/png", "image/jpeg", "multipart/form-data"] } },
+    },
+  },
+};
