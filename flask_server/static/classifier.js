@@ -15,10 +15,11 @@ export { ClassifierError } from "./http.js";
 /** @import * as Types from "./classifier.d.ts" */
 /** @typedef {{url: URL, headers: Record<string, string>, body: Blob | string}} PreparedRequest */
 
+// Bundlers would look for a file in `new URL("../", import.meta.url)`; some leave import.meta empty.
 const HERE = import.meta.url;
 
 /** The gateway that serves this file; empty where the file is no part of a web page. */
-const HOME = HERE.startsWith("http") ? new URL("../", HERE).href : "";
+const HOME = HERE?.startsWith("http") ? new URL("../", HERE).href : "";
 
 /** Files up to this size are uploaded as they are. */
 const SMALL_BYTES = 256 * 1024;
