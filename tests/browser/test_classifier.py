@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from flask_server.access import key_writer
 from tests.browser.conftest import DIGITS, MakeSite, Open
@@ -21,7 +21,7 @@ from tests.browser.page_actions import IMAGES
 from tests.browser.scripted_gateway import Reply, Script, scripted
 from tests.flask_server.conftest import draw, saved
 from tests.listening import folder_site
-from tests.running import ROOT, free_port
+from tests.running import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -320,18 +320,6 @@ def test_heat_map_that_is_no_png_is_refused(
 
     assert (error["code"], error["status"]) == ("unexpected_answer", 200)
     assert error["detail"].endswith("the gateway's response: it is no PNG file.")
-
-
-def test_example_of_the_manual_works(open_page: Open, site: str, tmp_path: Path) -> None:
-    manual = (ROOT / "docs" / "browser.md").read_text()
-    example = manual.partition("```html\n")[2].partition("```")[0]
-    head = '<!doctype html><link rel="icon" href="data:,">'
-    (tmp_path / "index.html").write_text(head + example.replace("http://127.0.0.1:5000", site))
-
-    with folder_site(tmp_path) as url:
-        page = open_page(url)
-        page.get_by_label("Picture").set_input_files(IMAGES / "digit_8.png")
-        expect(page.locator("output")).to_have_text("8")
 
 
 def test_503_is_asked_again_after_its_time(ask: Ask, script: Script) -> None:
