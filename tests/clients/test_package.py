@@ -102,6 +102,21 @@ def test_node_imports_the_package(installed: Path, site: str, picture: Path) -> 
     assert answered(installed, "sample.mts", site, picture) == ANSWER
 
 
+def test_code_of_the_readme_works(installed: Path, site: str, picture: Path) -> None:
+    readme = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    code = readme.partition("```js\n")[2].partition("```")[0]
+    head = (
+        'import { openAsBlob } from "node:fs";\nconst file = await openAsBlob(process.argv[2]);\n'
+    )
+    code = code.replace("http://127.0.0.1:5000", site).replace("digits", "toy")
+    (installed / "readme.mjs").write_text(head + code)
+
+    done = node.run(installed, "readme.mjs", picture)
+
+    printed = [line.split()[0] for line in done.stdout.splitlines()]
+    assert printed == ["light", "middle", "dark"], done.stdout
+
+
 def test_node_requires_the_package(installed: Path) -> None:
     (installed / "names.cjs").write_text(f'console.log(Object.keys(require("{NAME}")).join())')
 
