@@ -23,6 +23,7 @@ from model_server.errors import ModelServerError
 from model_server.flag_table import FLAGS
 from model_server.flags import UsageError, parse, usage
 from model_server.internal_errors import as_internal_error
+from model_server.malloc_trim import limit_heaps
 from model_server.server import Server
 
 _PROGRAM = "python -m model_server"
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int
     )
     for flag in command_line.ignored:
         logger.warning("--%s is accepted and ignored. %s", flag.name, flag.help)
+    limit_heaps()
     logger.info("This server has no gRPC: nothing listens on --port=%d.", flags["port"])
     return _serve(flags, engine)
 

@@ -62,8 +62,6 @@ LONG = Form(
     kept_mb=100,
 )
 FORM = LONG if os.environ.get("ATTACK") == "long" else QUICK
-#: Whether rows run that a server is not expected to withstand yet.
-ALSO_PENDING = os.environ.get("ATTACK_PENDING") == "1"
 SEED = int(os.environ.get("ATTACK_SEED", "20261128"))
 
 #: A client that sends and never reads would wait here for ever.

@@ -12,7 +12,7 @@ if not sys.platform.startswith("linux"):
     pytest.skip("/proc is needed", allow_module_level=True)
 
 from tests.attack import bodies, documents, mutations, pictures, stalls, targets
-from tests.attack.catalogue import ALSO_PENDING, FORM, Attack, Target
+from tests.attack.catalogue import FORM, Attack, Target
 from tests.attack.good_caller import Experience
 from tests.attack.usage import Usage, children, forget_peak, peak_mb, usage
 from tests.model_server.harness import eventually
@@ -65,7 +65,6 @@ def test_the_gateway_is_as_before_all_attacks(gateway: Target) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not ALSO_PENDING, reason="waits for a model server that gives all memory back")
 def test_the_model_server_is_as_before_all_attacks(model_server: Target) -> None:
     assert is_as(model_server, model_server.before, targets.MARGIN), usage(model_server.pid)
 

@@ -15,17 +15,21 @@ MIB = 1 << 20
 
 
 @pytest.mark.parametrize(
-    ("since_trim", "since_look", "due"),
+    ("since_trim", "since_look", "seconds", "due"),
     [
-        (0, 0, False),
-        (MIB - 1, 0, False),
-        (MIB, 0, True),
-        (16 * MIB, 1, False),
-        (1024 * MIB, 1, True),
+        pytest.param(0, 0, 60, False, id="nothing freed"),
+        pytest.param(MIB - 1, 0, 60, False, id="too little"),
+        pytest.param(MIB, 0, 1, True, id="quiet"),
+        pytest.param(MIB, 20_000, 1, True, id="nothing but health checks"),
+        pytest.param(16 * MIB, MIB, 9, False, id="busy"),
+        pytest.param(16 * MIB, MIB, 10, True, id="busy for long"),
+        pytest.param(1024 * MIB, MIB, 1, True, id="very busy"),
     ],
 )
-def test_when_the_heaps_are_trimmed(since_trim: int, since_look: int, due: bool) -> None:
-    assert is_due(since_trim, since_look) is due
+def test_when_the_heaps_are_trimmed(
+    since_trim: int, since_look: int, seconds: float, due: bool
+) -> None:
+    assert is_due(since_trim, since_look, seconds) is due
 
 
 def resident(pid: int) -> int:
