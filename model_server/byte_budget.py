@@ -15,6 +15,11 @@ class ByteBudget:
         self._released = 0
 
     @property
+    def total(self) -> int:
+        """The bytes that may be in memory at the same time."""
+        return self._total
+
+    @property
     def released(self) -> int:
         """The bytes that have been counted and are no longer, since the start."""
         return self._released

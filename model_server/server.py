@@ -25,6 +25,7 @@ from model_server.models.registry import Registry
 from model_server.models.versions import ModelConfig
 from model_server.protos import read_message
 from model_server.rest.api import Rest, RestOptions
+from model_server.rest.read_limit import is_costly
 from model_server.transport.http_server import HttpServer, Limits, serve
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class Server:
                 threads=threads,
                 limits=Limits(max_body_bytes=self._flags["rest_api_max_body_bytes"]),
                 budget=self._budget,
+                is_costly=is_costly,
             )
         except OSError as error:
             raise Unavailable(

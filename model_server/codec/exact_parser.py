@@ -1,7 +1,7 @@
 """Read JSON exactly as TensorFlow Serving's parser does, error messages and offsets included.
 
 ``json_reader`` calls this parser for bodies that no faster reader accepts. Nesting depth is limited
-by the number of values only. A failure is an InvalidArgument, and that of a text that is not empty
+to ``MAX_LEVELS``. A failure is an InvalidArgument, and that of a text that is not empty
 names the byte offset; or Unavailable, while other costly bodies are being read. Strings hold bytes
 that are not UTF-8 as surrogate escapes.
 """
@@ -39,6 +39,8 @@ MAX_VALUES: Final = 1_000_000
 MAX_SHORT_LISTS: Final = 4_000_000
 MAX_NUMBERS: Final = 1 << 24
 MAX_ESCAPES: Final = 4_000_000
+#: Each level of lists and objects costs some hundred bytes until the document has been read.
+MAX_LEVELS: Final = 200_000
 #: Beyond this part of a maximum a body is costly. Few of those are read at the same time, so that
 #: they leave threads and memory to others.
 _COSTLY_PART: Final = 0.2
@@ -123,6 +125,8 @@ class _Parser:
             fresh = opened is not None
             if opened is not None:
                 stack.append(opened)
+                if len(stack) > MAX_LEVELS:
+                    raise self.error(f"More than {MAX_LEVELS} levels of lists and objects.")
 
     def closes(self, container: list[Any] | JsonObject, fresh: bool) -> bool:
         """Step over a closing bracket, or else over the comma; tell whether the container ends.

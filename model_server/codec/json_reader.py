@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from model_server.codec import exact_parser
+from model_server.codec import exact_parser, json_cost
 from model_server.codec.image_bodies import FastPathMiss, read_images
 from model_server.codec.json_numbers import may_have_zero_with_exponent
 from model_server.codec.json_writer import quote_value
@@ -24,9 +24,8 @@ Result = TypeVar("Result")
 #: Larger bodies would make other threads wait for more than about 0.15 s, as orjson does not let
 #: them run; the exact parser does.
 _MAX_BYTES: Final = 16 << 20
+#: Most lists, objects, strings and further values, about.
 _MAX_MARKS: Final = 1 << 20
-#: Bytes that a body needs for each list, object, string and further value.
-_MARKS: Final = (b",", b"[", b"{", b'"')
 
 
 class Document:
@@ -71,7 +70,7 @@ def _read_common(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     orjson keeps the last of several members with the same name, the exact parser the first. So
     the strings that orjson returns must be as many as the body has.
     """
-    if len(body) > _MAX_BYTES or sum(map(body.count, _MARKS)) > _MAX_MARKS:
+    if len(body) > _MAX_BYTES or json_cost.marks(body) > _MAX_MARKS:
         raise FastPathMiss
     parts = body.split(b'"')
     if any(map(may_have_zero_with_exponent, parts[::2])):

@@ -20,6 +20,7 @@ from model_server.rest import classify_regress, predict_request, predict_respons
 from model_server.rest.examples import serialized_examples
 from model_server.rest.gzip_body import decompressed
 from model_server.rest.metadata import metadata_body, status_body
+from model_server.rest.read_limit import reserved
 from model_server.rest.routes import BadRequestWithoutBody, Route, Verb, is_api, read_route
 from model_server.transport.http_messages import JSON, Request, Response, error_page
 from model_server.transport.http_server import MAX_TOTAL_BYTES
@@ -154,7 +155,10 @@ class Rest:
         if route.verb is Verb.METADATA:
             with self._registry.acquire(route.servable) as handle:
                 return metadata_body(route.servable.model, handle.version, handle.model.signatures)
-        with decompressed(request, self._budget, self._options.max_body_bytes) as body:
+        with (
+            decompressed(request, self._budget, self._options.max_body_bytes) as body,
+            reserved(body, self._budget),
+        ):
             document = Document(body)
             if route.verb is Verb.PREDICT:
                 return self._predict(route, document)

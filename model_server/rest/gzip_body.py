@@ -18,6 +18,11 @@ _INPUT_BYTES: Final = 64 << 10
 _OUTPUT_BYTES: Final = 1 << 20
 
 
+def is_gzipped(request: Request) -> bool:
+    """Tell whether the body of the request is gzipped."""
+    return "gzip" in request.headers.get("content-encoding", "")
+
+
 @contextmanager
 def decompressed(request: Request, budget: ByteBudget, max_bytes: int) -> Iterator[bytes]:
     """Provide the body, decompressed if gzipped; the budget counts it until the block ends.
@@ -25,7 +30,7 @@ def decompressed(request: Request, budget: ByteBudget, max_bytes: int) -> Iterat
     As in TensorFlow Serving, a damaged or too large body counts as empty. Raises Unavailable if
     the budget is used up.
     """
-    if "gzip" not in request.headers.get("content-encoding", ""):
+    if not is_gzipped(request):
         yield request.body
         return
     taken: list[int] = []

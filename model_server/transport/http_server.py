@@ -2,8 +2,9 @@
 
 One thread, the event loop, accepts connections and reads requests; a request is handed to another
 thread when its last byte has arrived. So connections that are idle, slow or broken hold no thread.
-At most ``threads`` POST requests are handled at once; the others wait. Other methods have threads
-of their own, so that a busy server still says what it serves.
+At most ``threads`` POST requests are handled at once; the others wait. Costly ones have few threads
+of their own, so that they leave the others to requests that are answered soon. So have other
+methods, so that a busy server still says what it serves.
 
 What clients can make the server hold is limited: the size of a body, the bytes of all connections
 together, the number of connections, and the time that a request or a response may take.
@@ -28,9 +29,10 @@ from model_server.transport.connection import Connection, State
 from model_server.transport.descriptors import max_connections
 from model_server.transport.http_messages import Request, Response, error_response
 from model_server.transport.request_reader import Arrival
-from model_server.transport.worker_pool import WorkerPool
+from model_server.transport.worker_pool import NoThread, WorkerPool
 
 Handler = Callable[[Request], Response]
+CostCheck = Callable[[Request], bool]
 
 MAX_BODY_BYTES: Final = 256 << 20
 MAX_TOTAL_BYTES: Final = 512 << 20
@@ -44,6 +46,8 @@ _ACCEPTS: Final = 64
 _BACKLOG: Final = 1024
 #: Threads for requests that run no model.
 _SHORT_THREADS: Final = 2
+#: One thread for costly requests for so many threads for others.
+_THREADS_PER_COSTLY: Final = 4
 #: A thread stays with a connection for this long after a response if it has nothing else to do.
 _LINGER_S: Final = 0.02
 #: While it stops, the server still answers what idle connections send within this time.
@@ -53,7 +57,7 @@ _SLOW_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
 
-Job = tuple[Connection, Arrival]
+Job = tuple[Connection, Arrival, "WorkerPool[Job]"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,8 +83,10 @@ class HttpServer:
         threads: int,
         limits: Limits | None = None,
         budget: ByteBudget | None = None,
+        is_costly: CostCheck = lambda _: False,
     ) -> None:
         self._handler = handler
+        self._is_costly = is_costly
         self._limits = limits or Limits()
         self._budget = budget or ByteBudget(MAX_TOTAL_BYTES)
         self._listener = _listening_socket(host, port)
@@ -91,6 +97,9 @@ class HttpServer:
         self._waiting: dict[State, dict[Connection, None]] = {state: {} for state in State}
         self._returned: deque[Connection] = deque()
         self._runs = WorkerPool[Job](threads, self._work, "http-run")
+        self._costly = WorkerPool[Job](
+            max(1, threads // _THREADS_PER_COSTLY), self._work, "http-costly"
+        )
         self._short = WorkerPool[Job](_SHORT_THREADS, self._work, "http")
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -360,18 +369,24 @@ class HttpServer:
         for sock in (self._listener, self._wake_in, self._wake_out):
             sock.close()
         self._selector.close()
-        self._runs.stop()
-        self._short.stop()
+        for pool in (self._runs, self._costly, self._short):
+            pool.stop()
 
     def _submit(self, connection: Connection, arrival: Arrival) -> None:
         self._enter_progress(connection)
-        self._pool(arrival).submit((connection, arrival))
+        pool = self._pool(arrival)
+        try:
+            pool.submit((connection, arrival, pool))
+        except NoThread:
+            self._refuse(connection, _no_thread(), arrival)
 
     # The threads: everything below runs in several of them.
 
     def _pool(self, arrival: Arrival) -> WorkerPool[Job]:
-        is_run = isinstance(arrival.content, Request) and arrival.content.method == "POST"
-        return self._runs if is_run else self._short
+        request = arrival.content
+        if not isinstance(request, Request) or request.method != "POST":
+            return self._short
+        return self._costly if self._is_costly(request) else self._runs
 
     def _enter_progress(self, connection: Connection) -> None:
         connection.in_progress = True
@@ -386,9 +401,8 @@ class HttpServer:
 
     def _work(self, job: Job) -> None:
         """Answer a request, and those that soon follow it; then return the connection."""
-        connection, arrival = job
+        connection, arrival, pool = job
         try:
-            pool = self._pool(arrival)
             while self._answer(connection, arrival):
                 following = self._following(connection, pool)
                 if following is None:
@@ -459,6 +473,11 @@ def _no_memory() -> Response:
         "The request bodies of all connections have reached the limit that"
         " --rest_api_max_total_bytes sets; try again."
     )
+    return error_response(503, text, ("Retry-After", "1"))
+
+
+def _no_thread() -> Response:
+    text = "The server cannot start a thread for the request; try again."
     return error_response(503, text, ("Retry-After", "1"))
 
 

@@ -13,6 +13,10 @@ Job = TypeVar("Job")
 logger = logging.getLogger(__name__)
 
 
+class NoThread(Exception):
+    """The pool has no thread, and the process or its user may start no more of them."""
+
+
 class WorkerPool(Generic[Job]):
     """At most ``size`` threads that call ``work`` with one job after the other."""
 
@@ -32,16 +36,28 @@ class WorkerPool(Generic[Job]):
         return self._free > 0 or self._threads < self._size
 
     def submit(self, job: Job) -> None:
-        """Run a job in one of the threads, as soon as one is free."""
+        """Run a job in one of the threads, as soon as one is free; raise NoThread if there is none.
+
+        Where no further thread can be started, the job waits for those that exist.
+        """
         with self._lock:
+            if self._free <= 0 and self._threads < self._size:
+                if self._start_thread():
+                    self._threads += 1
+                    self._free += 1
+                elif not self._threads:
+                    raise NoThread
             self._free -= 1
-            starts = self._free < 0 and self._threads < self._size
-            if starts:
-                self._threads += 1
-                self._free += 1
         self._jobs.put(job)
-        if starts:
+
+    def _start_thread(self) -> bool:
+        """Start a thread; False if the process or its user may have no more."""
+        try:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        except (RuntimeError, MemoryError) as error:  # RuntimeError: can't start new thread
+            logger.warning("The thread %s cannot be started: %s", self._name, error)
+            return False
+        return True
 
     def stop(self) -> None:
         """End each thread after the jobs that wait."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from model_server.byte_budget import ByteBudget
 from model_server.transport.http_messages import Request, Response
-from model_server.transport.http_server import HttpServer, Limits, serve
+from model_server.transport.http_server import CostCheck, HttpServer, Limits, serve
 from tests.running import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -106,9 +106,16 @@ def http_server(
     *,
     limits: Limits | None = None,
     budget: ByteBudget | None = None,
+    is_costly: CostCheck = lambda _: False,
 ) -> Iterator[Client]:
     """Serve a function over HTTP in this process."""
-    server = HttpServer("127.0.0.1", 0, answer, threads=threads, limits=limits, budget=budget)
+    server = HttpServer(
+        *("127.0.0.1", 0, answer),
+        threads=threads,
+        limits=limits,
+        budget=budget,
+        is_costly=is_costly,
+    )
     thread = serve(server)
     try:
         yield Client(server.port)

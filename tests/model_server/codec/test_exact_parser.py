@@ -109,12 +109,17 @@ def test_the_first_of_equal_names_counts_and_all_are_kept() -> None:
 
 
 @pytest.mark.parametrize("depth", [1_000, 100_000])
-def test_depth_is_not_limited(depth: int) -> None:
+def test_lists_may_be_deep(depth: int) -> None:
     value = parse_json(b"[" * depth + b"]" * depth)
 
     for _ in range(depth - 1):
         [value] = value
     assert value == []
+
+
+def test_depth_is_limited_at_last() -> None:
+    with pytest.raises(InvalidArgument, match="More than 200000 levels of lists and objects. at"):
+        parse_json(b"[" * 200_001)
 
 
 def test_bytes_that_are_not_utf8_survive() -> None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from model_server.transport import worker_pool
 from model_server.transport.http_messages import Request, Response
 from model_server.transport.http_server import HttpServer, serve
 from tests.model_server.harness import Client, http_server, in_threads
@@ -163,6 +164,59 @@ def test_no_more_requests_are_worked_on_than_there_are_threads() -> None:
         pass
 
     assert most == 2
+
+
+def test_costly_requests_leave_threads_to_others() -> None:
+    release = threading.Event()
+
+    def work(request: Request) -> Response:
+        return Response(200, b"done") if request.body != b"costly" else _held(release)
+
+    def is_costly(request: Request) -> bool:
+        return request.body == b"costly"
+
+    with http_server(work, threads=4, is_costly=is_costly) as client:
+        with in_threads(6, lambda _: _post(client, b"costly")):
+            for _ in range(4):
+                assert client.call("POST", "/p", b"cheap").body == b"done"
+            release.set()
+
+
+def _held(release: threading.Event) -> Response:
+    release.wait(10)
+    return Response(200)
+
+
+def test_without_any_thread_a_request_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with http_server(echo) as client:
+        monkeypatch.setattr(worker_pool, "threading", SimpleNamespace(Thread=_no_thread))
+        refused = client.call("POST", "/p", b"x")
+        monkeypatch.undo()
+        answered = client.call("POST", "/p", b"x")
+
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert "cannot start a thread" in refused.error
+    assert answered.status == 200
+
+
+def test_with_one_thread_a_request_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(_: Request) -> Response:
+        time.sleep(0.02)
+        return Response(200)
+
+    with http_server(work) as client:
+        assert client.call("POST", "/p", b"x").status == 200
+        monkeypatch.setattr(worker_pool, "threading", SimpleNamespace(Thread=_no_thread))
+        with in_threads(3, lambda _: _post(client)):
+            pass
+
+
+def _no_thread(**_: object) -> threading.Thread:
+    raise RuntimeError("can't start new thread")
+
+
+def _post(client: Client, body: bytes = b"x") -> None:
+    assert client.call("POST", "/p", body).status == 200
 
 
 def _get(client: Client) -> None:

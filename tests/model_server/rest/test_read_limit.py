@@ -1,0 +1,77 @@
+"""Costly documents are counted in memory while they are read, and wait for each other."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+
+import pytest
+
+from model_server.byte_budget import ByteBudget
+from model_server.codec import json_cost
+from model_server.errors import Unavailable
+from model_server.rest import read_limit
+from model_server.rest.read_limit import is_costly, reserved
+from model_server.transport.http_messages import Request
+
+COSTLY = b'{"instances":[' + b"0," * 200_000 + b"0]}"
+CHEAP = b'{"instances":[{"b64":"' + b"A" * 400_000 + b'"}]}'
+TOTAL = 64 << 20
+
+
+def request(body: bytes, **headers: str) -> Request:
+    return Request("POST", "/", "/", headers, body)
+
+
+def test_which_requests_are_costly() -> None:
+    assert is_costly(request(COSTLY))
+    assert not is_costly(request(CHEAP))
+    assert not is_costly(request(b'{"instances":[1]}'))
+    zipped = {"content-encoding": "gzip"}
+    assert is_costly(request(gzip.compress(b" " * (32 << 20)), **zipped))
+    assert not is_costly(request(gzip.compress(b'{"instances":[1]}'), **zipped))
+
+
+def test_a_costly_document_is_counted_while_it_is_read() -> None:
+    budget = ByteBudget(TOTAL)
+
+    with reserved(COSTLY, budget):
+        assert budget.used == json_cost.cost(COSTLY)
+    with reserved(CHEAP, budget):
+        assert budget.used == 0
+
+    assert budget.used == 0
+    assert budget.released == json_cost.cost(COSTLY)
+
+
+def test_a_document_beyond_the_budget_is_read_alone() -> None:
+    budget = ByteBudget(12 << 20)
+
+    with reserved(COSTLY, budget):
+        assert budget.used == 9 << 20
+
+
+def test_a_document_waits_for_another() -> None:
+    budget = ByteBudget(int(1.5 * json_cost.cost(COSTLY)))
+    is_read = threading.Event()
+
+    def read() -> None:
+        with reserved(COSTLY, budget):
+            is_read.set()
+
+    with reserved(COSTLY, budget):
+        other = threading.Thread(target=read)
+        other.start()
+        assert not is_read.wait(0.05)
+    assert is_read.wait(10)
+    other.join(10)
+    assert budget.used == 0
+
+
+def test_a_document_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_limit, "_WAIT_S", 0.0)
+    budget = ByteBudget(TOTAL)
+    budget.add(TOTAL)
+
+    with pytest.raises(Unavailable, match="--rest_api_max_total_bytes"), reserved(COSTLY, budget):
+        pass
