@@ -21,6 +21,7 @@ from flask_server.imaging import libtiff
 from flask_server.imaging.files import bmp, exif, gif, iso_media, jpeg, png, tiff, webp
 from flask_server.imaging.files.structure import FileStructure
 from flask_server.imaging.geometry import Box, FloatBox, Size
+from flask_server.imaging.own_lack import is_own_lack
 
 try:  # the extra "heif"
     from pillow_heif import register_heif_opener
@@ -214,7 +215,7 @@ class EncodedImage:
         try:
             return self._decode()
         except _DAMAGE_ERRORS as error:
-            raise CorruptImage(f"The {self.format} image is damaged.") from error
+            raise _damage(self.format, error) from error
 
     def _largest_divisor(self, min_size: MinSize | None) -> int:
         """Return by how much the sides of a JPEG are divided while it is decoded."""
@@ -251,7 +252,7 @@ class EncodedImage:
         try:
             return Image.open(file, formats=(self.format,))
         except _DAMAGE_ERRORS as error:
-            if self._structure.variant:
+            if self._structure.variant and not is_own_lack(error):
                 raise UnsupportedImage(
                     f"The {self.format} image has {self._structure.variant}, which is not read."
                 ) from error
@@ -277,9 +278,19 @@ def read_header(data: bytes, *, max_pixels: int, min_size: MinSize | None = None
     try:
         structure = _STRUCTURES[found](data)
     except _DAMAGE_ERRORS as error:
-        raise CorruptImage(f"The {found} image is damaged.") from error
+        raise _damage(found, error) from error
     _check_size(structure.size, max_pixels)
     return EncodedImage(found, structure, min_size)
+
+
+def _damage(name: str, error: Exception) -> Exception:
+    """Return what to raise for an exception of a parser; MemoryError if the image is not at fault.
+
+    That stands for threads and file descriptors, too.
+    """
+    if is_own_lack(error):
+        return MemoryError("an image could not be decoded")
+    return CorruptImage(f"The {name} image is damaged.")
 
 
 def sniff(data: bytes) -> str | None:

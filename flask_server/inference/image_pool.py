@@ -6,10 +6,12 @@ Threads help here because Pillow decodes and resizes without holding the interpr
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import suppress
+from typing import Generic, TypeVar
 
 #: Maximum number of images of one request that are processed in parallel. Each of them may need as
 #: much memory as the largest allowed image.
@@ -39,26 +41,60 @@ class ImagePool:
         """
         if not items:
             return []
-        remaining = deque(enumerate(items[1:], 1))
-        results: dict[int, Result] = {}
+        work = _Work(function, items)
+        with suppress(RuntimeError, MemoryError):  # no thread can be started: this one does it all
+            for _ in range(min(self._helpers, len(items) - 1)):
+                self._executor.submit(work.process_remaining)
+        return work.results()
 
-        def process_remaining() -> None:
-            while remaining:
-                try:
-                    index, item = remaining.popleft()
-                except IndexError:  # another thread took the last one
-                    return
-                results[index] = function(item)
 
-        helpers = min(self._helpers, len(remaining))
-        futures = [self._executor.submit(process_remaining) for _ in range(helpers)]
+class _Work(Generic[Item, Result]):
+    """The items of one call; each is processed by the thread that takes it."""
+
+    def __init__(self, function: Callable[[Item], Result], items: Sequence[Item]) -> None:
+        self._function = function
+        self._items = items
+        self._remaining = deque(range(1, len(items)))
+        self._results: dict[int, Result] = {}
+        self._errors: list[BaseException] = []
+        self._changed = threading.Condition()
+        self._helped = 0
+        """Items that helpers have taken and not finished."""
+
+    def results(self) -> list[Result]:
+        """Process the first item and what no helper takes, and wait for the helpers."""
         try:
-            results[0] = function(items[0])
-            process_remaining()
+            self._process(0)
+            while (index := self._next()) is not None:
+                self._process(index)
         except BaseException:
-            remaining.clear()  # the other results are not needed any more
+            self._remaining.clear()  # the other results are not needed any more
             raise
-        for future in futures:
-            if not future.cancel():
-                future.result()
-        return [results.pop(index) for index in range(len(items))]
+        with self._changed:
+            self._changed.wait_for(lambda: not self._helped)
+        if self._errors:
+            raise self._errors[0]
+        return [self._results.pop(index) for index in range(len(self._items))]
+
+    def process_remaining(self) -> None:
+        """Process items in the thread of a helper until none is left."""
+        while (index := self._next(helped=1)) is not None:
+            try:
+                self._process(index)
+            except BaseException as error:
+                self._errors.append(error)
+                self._remaining.clear()
+            finally:
+                with self._changed:
+                    self._helped -= 1
+                    self._changed.notify_all()
+
+    def _next(self, helped: int = 0) -> int | None:
+        with self._changed:
+            if not self._remaining:
+                return None
+            self._helped += helped
+            return self._remaining.popleft()
+
+    def _process(self, index: int) -> None:
+        self._results[index] = self._function(self._items[index])

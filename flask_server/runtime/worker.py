@@ -67,8 +67,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._queued = 0
         """Requests that have been given to a thread and are not finished."""
 
-        self._health_pool = futures.ThreadPoolExecutor(HEALTH_THREADS, "health")
+        self._health_pool = _started(futures.ThreadPoolExecutor(HEALTH_THREADS, "health"))
         super().init_process()
+
+    def get_thread_pool(self) -> futures.ThreadPoolExecutor:
+        """Return the pool of the threads for requests."""
+        return _started(super().get_thread_pool())
 
     @property
     def _gateway(self) -> Gateway:
@@ -207,16 +211,22 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         conn.sock.load(arrival.buffer)
         self._queued += not is_health
         pool = self._health_pool if is_health else self.tpool
-        pool.submit(self.handle, conn).add_done_callback(
-            lambda done: self.method_queue.defer(self._take_back, conn, done, not is_health)
-        )
+        # Where no further thread can be started, the request waits for those that exist.
+        with suppress(RuntimeError, MemoryError):
+            pool.submit(self._handle_in_thread, conn, not is_health)
 
-    def _take_back(self, conn: Connection, done: Any, queued: bool) -> None:  # noqa: ANN401
+    def _handle_in_thread(self, conn: Connection, queued: bool) -> None:
+        is_kept = False
+        try:
+            is_kept = self.handle(conn) is True
+        finally:
+            self.method_queue.defer(self._take_back, conn, is_kept, queued)
+
+    def _take_back(self, conn: Connection, is_kept: bool, queued: bool) -> None:
         """Take a connection back from its thread."""
         self._queued -= queued
         self._release(conn)
-        failed = done.cancelled() or done.exception() is not None
-        conn.is_kept = not failed and done.result() is True
+        conn.is_kept = is_kept
         if conn.sock.unsent:
             self._send_rest(conn)
         else:
@@ -323,6 +333,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _release(self, conn: Connection) -> None:
         self._gateway.memory.release(conn.reserved)
         conn.reserved = 0
+
+
+def _started(pool: futures.ThreadPoolExecutor) -> futures.ThreadPoolExecutor:
+    """Return the pool with a first thread; without one, the worker cannot start."""
+    pool.submit(int)
+    return pool
 
 
 def _is_late(conn: Connection, now: float) -> bool:

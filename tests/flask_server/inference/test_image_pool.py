@@ -99,3 +99,15 @@ def test_an_error_in_a_helper_reaches_the_caller() -> None:
 
     with pytest.raises(ZeroDivisionError):
         ImagePool(2).map(work, [1, 2])
+
+
+def test_without_a_thread_the_caller_works_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    image_pool = ImagePool(3)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        assert image_pool.map(str, range(5)) == ["0", "1", "2", "3", "4"]
+    for _ in range(20):  # helpers find work that nobody waits for any more
+        assert image_pool.map(str, range(5)) == ["0", "1", "2", "3", "4"]

@@ -1,0 +1,56 @@
+"""A lack of our own is never told as a damaged image."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from PIL import Image
+
+from flask_server.errors import CorruptImage
+from flask_server.imaging.decoding import decode
+from flask_server.imaging.own_lack import is_own_lack
+from tests.flask_server.conftest import flat
+
+PICTURE = flat("red")
+LACKS = [
+    MemoryError(),
+    RuntimeError("can't start new thread"),
+    RuntimeError("Failed to decode image: Out of memory"),
+    RuntimeError("Memory allocation error: Unspecified"),
+    OSError(errno.EMFILE, "Too many open files"),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+    OSError("out of memory error when reading image file"),
+]
+DAMAGE = [
+    OSError("image file is truncated"),
+    OSError(errno.EINVAL, "Invalid argument"),
+    RuntimeError("Memory allocation error: Security limit exceeded: Image size too large"),
+    SyntaxError("not a TIFF file"),
+    ValueError("out of memory"),
+]
+
+
+@pytest.mark.parametrize("error", LACKS, ids=repr)
+def test_lacks_of_our_own(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_own_lack(error)
+    with pytest.raises(MemoryError):
+        decode_with(error, monkeypatch)
+
+
+@pytest.mark.parametrize("error", DAMAGE, ids=repr)
+def test_damage(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_own_lack(error)
+    with pytest.raises(CorruptImage):
+        decode_with(error, monkeypatch)
+
+
+def decode_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode a good image with a library that fails."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Image.Image, "load", fail)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    decode(PICTURE, max_pixels=10**6)
