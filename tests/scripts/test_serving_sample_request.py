@@ -69,6 +69,16 @@ def run(serving: Serving, *more: str) -> int:
     return main(["-i", str(CAT), "--model", "my fruit", "--url", url, *more])
 
 
+def test_this_machine_is_asked_without_a_proxy(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+    assert run(serving) == 0
+
+
 def test_the_best_classes_are_printed_with_labels(
     serving: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
