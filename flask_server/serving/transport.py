@@ -1,4 +1,4 @@
-"""HTTP connections to Serving whose responses are bounded in time and in bytes.
+"""HTTP connections to Serving that are bounded in time, and whose responses are so in bytes.
 
 The timeouts of ``urllib3`` and ``http.client`` apply to a single read. A server that sends one byte
 at a time, in the headers or in the body, would be read for ever. Here the read timeout of a call
@@ -16,7 +16,15 @@ from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+)
+from urllib3.util.connection import create_connection
+
+from flask_server.serving.name_lookup import look_up
 
 #: Maximum seconds to wait for a connection.
 CONNECT_S = 2.0
@@ -67,12 +75,18 @@ class _TimedResponse(HTTPResponse):
 class _Connection(HTTPConnection):
     response_class = _TimedResponse
 
+    def _new_conn(self) -> socket.socket:
+        return _open(self)
+
     def connect(self) -> None:
         _connect(self, super().connect)
 
 
 class _SecureConnection(HTTPSConnection):
     response_class = _TimedResponse
+
+    def _new_conn(self) -> socket.socket:
+        return _open(self)
 
     def connect(self) -> None:
         _connect(self, super().connect)
@@ -91,6 +105,42 @@ def _connect(connection: HTTPConnection, connect: Callable[[], None]) -> None:
         left = max(left - (time.monotonic() - start), 0.001)
     connection.timeout = left
     connection.sock.settimeout(left)
+
+
+def _open(connection: HTTPConnection) -> socket.socket:
+    """Look up the host and connect to one of its addresses, all within the timeout.
+
+    urllib3 would wait for the look-up without a limit, and for each address as long as allowed.
+    """
+    limit = connection.timeout
+    assert isinstance(limit, float | int)  # noqa: S101 - set by _connect
+    end = time.monotonic() + limit
+    host, port = connection.host.strip("[]"), connection.port or connection.default_port
+    try:
+        return _connected(connection, look_up(host, port, limit), port, end)
+    except socket.gaierror as error:
+        raise NameResolutionError(connection.host, connection, error) from error
+    except TimeoutError as error:
+        raise ConnectTimeoutError(connection, f"no connection within {limit} s") from error
+    except (OSError, UnicodeError) as error:
+        raise NewConnectionError(connection, f"no connection: {error}") from error
+
+
+def _connected(
+    connection: HTTPConnection, addresses: list[str], port: int, end: float
+) -> socket.socket:
+    failure: OSError = OSError("the name has no address")
+    for address in addresses:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        try:
+            return create_connection(
+                (address, port), left, socket_options=connection.socket_options
+            )
+        except OSError as error:
+            failure = error
+    raise failure
 
 
 def connection_pool(root: str, connections: int) -> urllib3.HTTPConnectionPool:
