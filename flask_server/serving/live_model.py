@@ -6,8 +6,11 @@ models file. Labels and scores always come from the same version.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import orjson
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError
@@ -60,6 +63,9 @@ class LiveModel:
     batcher: RequestBatcher | None
     """Batches concurrent requests; None if batching could change the scores."""
 
+    spec_json: bytes
+    """The spec as JSON, written once: it may have many thousand labels."""
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """Warnings that accompany every response of this model."""
@@ -111,7 +117,15 @@ def read_live_model(
         serving=serving,
         # In a foreign graph, the scores of one image may depend on the others in its batch.
         batcher=batcher if ours else None,
+        spec_json=_json(spec.to_dict()),
     )
+
+
+def _json(value: object) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # a lone surrogate in a label has no UTF-8
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _spec_of_export(name: str, rows: object) -> ModelSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import orjson
 from flask import Blueprint, Response, jsonify
 
 from flask_server.serving.model_watch import ModelState
@@ -28,7 +29,7 @@ def index() -> Response:
 def show(name: str) -> Response:
     """Return one model with its whole spec."""
     state = gateway().models.state(name)
-    spec = state.newest.spec.to_dict() if state.newest else None
+    spec = orjson.Fragment(state.newest.spec_json) if state.newest else None
     return jsonify(_summary(name, state) | {"spec": spec})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import flask
@@ -22,5 +23,12 @@ class JsonWriter(DefaultJSONProvider):
             text = orjson.dumps(document, default=self.default, option=orjson.OPT_APPEND_NEWLINE)
         except orjson.JSONEncodeError:
             # Half a surrogate pair in a label has no UTF-8; the standard library escapes it.
-            return super().response(*args, **kwargs)
+            text = json.dumps(document, default=_default, separators=(",", ":")).encode() + b"\n"
         return flask.Response(text, mimetype=self.mimetype)
+
+
+def _default(value: object) -> Any:  # noqa: ANN401 (any JSON)
+    """Return a value that the standard library can write."""
+    if isinstance(value, orjson.Fragment):
+        return json.loads(orjson.dumps(value))
+    return DefaultJSONProvider.default(value)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
 from flask import Flask, jsonify
 
@@ -35,6 +36,16 @@ def test_lists_and_single_values_are_answers_too(app: Flask) -> None:
 @pytest.mark.parametrize("value", ["\ud800", 2**70])
 def test_what_the_fast_writer_refuses_is_written_all_the_same(app: Flask, value: object) -> None:
     assert json.loads(written(app, b=value, a=1)) == {"b": value, "a": 1}
+
+
+def test_what_is_written_already_is_written_by_both_writers(app: Flask) -> None:
+    fragment = orjson.Fragment(b'{"labels":["\\ud800"]}')
+
+    assert written(app, a=fragment) == b'{"a":{"labels":["\\ud800"]}}\n'
+    assert json.loads(written(app, a=fragment, b="\ud800")) == {
+        "a": {"labels": ["\ud800"]},
+        "b": "\ud800",
+    }
 
 
 def test_scores_come_back_as_they_were(app: Flask) -> None:
