@@ -10,15 +10,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import orjson
 
 from flask_server.deadline import Deadline
-from flask_server.errors import ServingError
+from flask_server.errors import ServingError, ServingFault
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.serving.client import Serving
 from flask_server.serving.encoding import Encoder, choose_encoder, describe_request
 from flask_server.serving.request_batching import RequestBatcher
-from flask_server.serving.scores import Scores, read_scores
+from flask_server.serving.scores import Scores, count_scores, read_scores
 from flask_server.serving.signatures import (
     ScoresOutput,
     Signatures,
@@ -38,6 +39,10 @@ from model_catalog.spec import Label, ModelSpec, OutputSpec, input_from_dict
 FRAME_BYTES = 64 * 1024
 #: Maximum bytes of the response to any predict call, whatever its model declares.
 MAX_SCORES_BYTES = 64 * 1024 * 1024
+
+#: Where the number of scores comes from.
+_DECLARED = "whose signature declares"
+_PROBED = "which returns for a black image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +103,33 @@ def read_live_model(
 ) -> LiveModel:
     """Read signatures and spec of the version; raise ServingError if they do not fit."""
     signatures = serving.signatures(entry.name, version, deadline)
-    output = None
-    ours = is_our_export(signatures)
-    if ours:
+    if is_our_export(signatures):
         rows = serving.predict(entry.name, version, describe_request(), deadline)
         spec = _spec_of_export(entry.name, rows)
         check_export(signatures, spec.output.classes)
-    else:
-        output, spec = _spec_of_foreign(entry, signatures)
+        return _live_model(entry, version, serving, signatures, spec, batcher=batcher)
+    output = _scores_output(entry, signatures)
+    spec = _spec_of_foreign(entry, signatures, _labels(entry, output.classes))
+    # In a foreign graph, the scores of one image may depend on the others in its batch.
+    live = _live_model(entry, version, serving, signatures, spec, output=output.name)
+    scores = _probed_scores(live, deadline) if output.classes is None else None
+    if scores is None:
+        return live
+    spec = _spec_of_foreign(entry, signatures, _labels(entry, scores, _PROBED))
+    return _live_model(entry, version, serving, signatures, spec, output=output.name)
+
+
+def _live_model(
+    entry: ModelEntry,
+    version: int,
+    serving: Serving,
+    signatures: Signatures,
+    spec: ModelSpec,
+    *,
+    output: str | None = None,
+    batcher: RequestBatcher | None = None,
+) -> LiveModel:
+    ours = is_our_export(signatures)
     return LiveModel(
         name=entry.name,
         version=version,
@@ -115,10 +139,23 @@ def read_live_model(
         one_by_one=not ours and image_input(signatures).shape[:1] == (1,),
         row_bytes=max_row_bytes(signatures, output, spec.output.classes),
         serving=serving,
-        # In a foreign graph, the scores of one image may depend on the others in its batch.
-        batcher=batcher if ours else None,
+        batcher=batcher,
         spec_json=_json(spec.to_dict()),
     )
+
+
+def _probed_scores(live: LiveModel, deadline: Deadline) -> int | None:
+    """Return how many scores the model has for a black image, None if the call fails.
+
+    A model that is slow or refuses black images may answer others.
+    """
+    spec = live.spec.input
+    body = live.encode([np.zeros((spec.height, spec.width, spec.channels), np.uint8)])
+    try:
+        rows = live.serving.predict(live.name, live.version, body, deadline)
+    except ServingFault:
+        return None
+    return count_scores(rows, live.output)
 
 
 def _json(value: object) -> bytes:
@@ -140,12 +177,16 @@ def _spec_of_export(name: str, rows: object) -> ModelSpec:
         ) from error
 
 
-def _spec_of_foreign(entry: ModelEntry, signatures: Signatures) -> tuple[str | None, ModelSpec]:
-    """Return name of the scores output, and spec; the models file overrules the signature."""
+def _scores_output(entry: ModelEntry, signatures: Signatures) -> ScoresOutput:
+    image_input(signatures)  # its faults are told first
+    return scores_output(signatures, score_counts(entry.labels) if entry.labels else ())
+
+
+def _spec_of_foreign(
+    entry: ModelEntry, signatures: Signatures, labels: tuple[Label, ...] | None
+) -> ModelSpec:
+    """Return the spec; the models file overrules the signature."""
     tensor = image_input(signatures)
-    counts = score_counts(entry.labels) if entry.labels else ()
-    output = scores_output(signatures, counts)
-    labels = _labels(entry, output)
     if labels is None or entry.input is None:
         missing = "input" if entry.input is None else "labels"
         raise ServingError(
@@ -169,26 +210,30 @@ def _spec_of_foreign(entry: ModelEntry, signatures: Signatures) -> tuple[str | N
         )
     except SpecError as error:
         raise ServingError(f"The spec of model {entry.name} is invalid: {error}") from error
-    return output.name, spec
+    return spec
 
 
-def _labels(entry: ModelEntry, output: ScoresOutput) -> tuple[Label, ...] | None:
-    """Return the labels that fit the declared scores, or None if neither is known."""
-    scores = output.classes
+def _labels(
+    entry: ModelEntry, scores: int | None, source: str = _DECLARED
+) -> tuple[Label, ...] | None:
+    """Return the labels that fit the number of scores, or None if neither is known.
+
+    ``source`` tells where the number comes from.
+    """
     if entry.labels is None:
         return None if scores is None else numbered_labels(scores)
     if scores is None:
         return entry.labels
     if scores not in score_counts(entry.labels):
-        raise ServingError(_other_labels(entry.name, len(entry.labels), scores))
+        raise ServingError(_other_labels(entry.name, len(entry.labels), scores, source))
     return labels_for(entry.labels, scores)
 
 
-def _other_labels(name: str, labels: int, scores: int) -> str:
-    """Return the text that tells how many labels the declared scores need."""
+def _other_labels(name: str, labels: int, scores: int, source: str) -> str:
+    """Return the text that tells how many labels the scores need."""
     listed = "1 label" if labels == 1 else f"{labels} labels"
     declared = "1 score" if scores == 1 else f"{scores} scores"
-    text = f"The models file has {listed} for model {name}, whose signature declares {declared}."
+    text = f"The models file has {listed} for model {name}, {source} {declared}."
     if scores == 1:
         return f"{text} A single score needs its label, or two labels of which it is the second's."
     if scores == labels + 1:

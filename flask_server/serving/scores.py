@@ -28,19 +28,36 @@ def read_scores(
     return [_row(row if name is None else _output_of(row, name), output) for row in rows]
 
 
+def count_scores(rows: object, name: str | None) -> int:
+    """Return how many scores the response to a call with one image has; raise ServingError if none.
+
+    Their values are not looked at.
+    """
+    if not isinstance(rows, list) or len(rows) != 1:
+        raise ServingError("Serving's response is not a list of 1 predictions.")
+    scores = _numbers(rows[0] if name is None else _output_of(rows[0], name))
+    if scores.ndim > 1 or not scores.size:
+        raise ServingError(f"Serving returned scores of shape {scores.shape} for an image.")
+    return scores.size
+
+
 def _output_of(row: object, output: str) -> object:
     if not isinstance(row, dict) or output not in row:
         raise ServingError(f"A prediction in Serving's response lacks the output {output}.")
     return row[output]
 
 
-def _row(row: object, output: OutputSpec) -> Scores:
+def _numbers(row: object) -> Scores:
     try:
-        scores: Scores = np.asarray(row, np.float64)
+        return np.asarray(row, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise ServingError(
             "A prediction in Serving's response is not a list of numbers."
         ) from error
+
+
+def _row(row: object, output: OutputSpec) -> Scores:
+    scores = _numbers(row)
     if scores.ndim == 0 and output.classes <= 2:
         scores = scores[np.newaxis]
     is_single = scores.shape == (1,) and output.classes == 2

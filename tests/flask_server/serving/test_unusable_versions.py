@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
@@ -12,7 +14,7 @@ from flask_server.serving.models import Models
 from flask_server.web.services import services_of
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.serving.test_serving_faults import ask, eventually
-from tests.flask_server.stub_serving import Servable, StubServing, make_spec, tensor
+from tests.flask_server.stub_serving import Scorer, Servable, StubServing, make_spec, tensor
 from tests.flask_server.views.test_model_views import URL, code
 
 TWO_MODELS = '[models.toy]\nbase_path="toy"\n[models.foreign]\nbase_path="f"\n'
@@ -170,6 +172,59 @@ def test_export_of_two_classes_may_have_one_score(
 
     assert [p["label"] for p in answer["predictions"]] == ["dog", "cat"]
     assert [p["score"] for p in answer["predictions"]] == [0.75, 0.25]
+
+
+OPEN = '[models.toy]\nbase_path="f"\nlabels = "labels.txt"\ninput = { scale = "unit" }\n'
+
+
+def open_models(folder: Path, *labels: str) -> str:
+    """A models file with these labels for a model that declares nothing of them."""
+    (folder / "labels.txt").write_text("\n".join(labels) + "\n")
+    return OPEN
+
+
+def of_open_size(score: Scorer) -> Servable:
+    """A model of another tool whose signature leaves the number of scores open."""
+    return Servable(None, score, outputs={"y": ("DT_FLOAT", -1)})
+
+
+@pytest.mark.parametrize(("labels", "count"), [("ab", 3), ("abcd", 3), ("a", 2), ("a", 20_000)])
+def test_undeclared_number_of_scores_is_found_by_a_black_image(
+    make_app: MakeApp, serving: StubServing, tmp_path: Path, labels: str, count: int
+) -> None:
+    serving.models["toy"] = {1: of_open_size(lambda _: [0.5] * count)}
+    client = make_app(open_models(tmp_path, *labels)).test_client()
+
+    detail = client.get("/readyz").get_json()["detail"]
+
+    assert f"which returns for a black image {count} scores. " in detail
+    assert code(ask(client)) == (502, "serving_error")
+
+
+def test_model_of_open_size_is_asked_once_before_it_is_live(
+    make_app: MakeApp, serving: StubServing, tmp_path: Path
+) -> None:
+    serving.models["toy"] = {1: of_open_size(lambda _: [float("nan"), 0.25, 0.75])}
+    client = make_app(open_models(tmp_path, *"abc")).test_client()
+
+    for _ in range(2):
+        assert shown(client)["ready"]
+
+    [probe] = serving.predicts
+    assert not np.any(probe["instances"])
+
+
+def test_model_of_open_size_that_refuses_a_black_image_is_live(
+    make_app: MakeApp, serving: StubServing, tmp_path: Path
+) -> None:
+    serving.models["toy"] = {1: of_open_size(lambda _: [0.5, 0.25, 0.25])}
+    serving.answer = (400, {"error": "too dark"})
+    client = make_app(open_models(tmp_path, *"abc")).test_client()
+    assert shown(client)["ready"]
+
+    serving.answer = None
+
+    assert ask(client).status_code == 200
 
 
 def test_long_names_are_cut_in_the_reason(make_app: MakeApp, serving: StubServing) -> None:
