@@ -5,14 +5,14 @@ All kinds take the same flags. They differ in the program and in the paths of it
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator import genuine_server
 from orchestrator.errors import UsageError
+from orchestrator.genuine_server import NATIVE
 
-NATIVE = "tensorflow_model_server"
 IMAGE = "tensorflow/serving:latest"
 KINDS = ("native", "embedded", "docker", "none")
 CONFIG = "models.config"
@@ -73,7 +73,7 @@ class ServingCommand:
     """Warnings about this kind of Serving, printed at the start."""
 
 
-def resolve_kind(kind: str, which: Which = shutil.which) -> str:
+def resolve_kind(kind: str, which: Which = genuine_server.which) -> str:
     """Replace ``auto`` by a kind; raise UsageError if the machine lacks the program of the kind."""
     if kind == "auto":
         return "native" if which(NATIVE) else "embedded"
@@ -84,7 +84,7 @@ def resolve_kind(kind: str, which: Which = shutil.which) -> str:
 
 
 def serving_command(
-    kind: str, options: ServingOptions, which: Which = shutil.which
+    kind: str, options: ServingOptions, which: Which = genuine_server.which
 ) -> ServingCommand:
     """Return the command line of ``native``, ``embedded`` or ``docker`` Serving."""
     program = which(NATIVE)
