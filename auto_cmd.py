@@ -27,8 +27,9 @@ from typing import Any
 
 from model_catalog.errors import CatalogError
 from model_catalog.folders import Fault, faults, version_folders
-from model_catalog.installation import PACKAGE, install_command
+from model_catalog.installation import PACKAGE, install_command, is_checkout
 from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
+from model_catalog.places import find_places
 from model_catalog.serving_config import next_step, serving_config
 from orchestrator.child_specs import STATUS_PATH, gateway_child, serving_child
 from orchestrator.command_line import Program, run
@@ -46,7 +47,7 @@ from orchestrator.instance import Plan
 from orchestrator.model_health import readiness, served_versions
 from orchestrator.probe import ask, first
 from orchestrator.problem import Problem
-from orchestrator.resolved_options import ResolvedOptions, resolve
+from orchestrator.resolved_options import KEYS_FILE, ResolvedOptions, resolve
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.run_dir import RunDir
 from orchestrator.serving_command import (
@@ -60,20 +61,17 @@ from orchestrator.serving_command import (
 from orchestrator.start_options import add_start_options
 
 ROOT = Path(__file__).resolve().parent
-#: Whether this is a checkout of the project; otherwise pip installed it, without models.toml.
-IS_CHECKOUT = (ROOT / "pyproject.toml").is_file()
-#: Alternative names of one package; the platform decides which one is installed.
-TENSORFLOW = ["tensorflow-cpu", "tensorflow"]
-INSTALL = (
-    f"cd {shlex.quote(str(ROOT))} && make run"
-    if IS_CHECKOUT
-    else install_command("gateway", "embedded")
-)
+#: Whether this is a checkout of the project; otherwise pip installed it.
+IS_CHECKOUT = is_checkout(ROOT)
+COMMAND = "auto_cmd.py" if IS_CHECKOUT else "serving-gateway"
+#: Alternative packages: one engine is enough, and the platform decides on the name of TensorFlow.
+ENGINES = ["openvino", "tensorflow-cpu", "tensorflow"]
+INSTALL = f"cd {shlex.quote(str(ROOT))} && make run" if IS_CHECKOUT else install_command()
 DIGITS = "digits"
 IMAGES = ("digit_3.png", "cat.jpg")
 #: Time after which a model that the gateway reports as unusable is no longer waited for.
 UNUSABLE_S = 2.0
-MEND_IT = "docs/models_file.md says what a model needs; auto_cmd.py restart takes up the change"
+MEND_IT = f"docs/models_file.md says what a model needs; {COMMAND} restart takes up the change"
 CORRECT_IT = "correct the setting or file that the message names"
 
 
@@ -82,12 +80,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(program(), sys.argv[1:] if argv is None else argv)
 
 
-def program() -> Program:
+def program(name: str = "auto_cmd.py") -> Program:
     """Return what the command line needs to know about this project."""
     return Program(
         script=ROOT / "auto_cmd.py",
+        name=name,
         summary=(__doc__ or "").split("\n")[0],
-        run_dir=(ROOT if IS_CHECKOUT else Path.cwd()) / ".run",
+        run_dir=find_places(ROOT).run,
         children=("serving", "gateway"),
         add_start_options=add_start_options,
         plan=plan,
@@ -286,7 +285,7 @@ class ServedModels:
 
 def plan(arguments: argparse.Namespace, run_dir: RunDir) -> Plan:
     """Return what ``start`` starts: Serving and the gateway, or the gateway alone."""
-    options = resolve(arguments, run_dir, ROOT)
+    options = resolved(arguments, run_dir)
     served = ServedModels(options, _models(options))
     command = served.command()
     specs = [gateway_child(options, served.gateway_problem, served.take_up)]
@@ -299,7 +298,11 @@ def plan(arguments: argparse.Namespace, run_dir: RunDir) -> Plan:
         ports=options.ports,
         notes=[f"serving: {command.description}", *command.warnings, *_notes(options, served)],
         ready_lines=partial(_ready_lines, options, served, command.description),
-        facts={"serving": serving, "models": served.names},
+        facts={
+            "serving": serving,
+            "models": served.names,
+            "models_file": str(options.models_file),
+        },
         housekeep=served.housekeep,
         policy=RestartPolicy(start_timeout_s=arguments.start_timeout),
     )
@@ -319,13 +322,23 @@ def unusable_models(state: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def resolved(arguments: argparse.Namespace, run_dir: RunDir) -> ResolvedOptions:
+    """Combine options, environment and defaults; raise UsageError where they contradict.
+
+    While an instance runs, its models file is the default.
+    """
+    running = run_dir.running() or {}
+    default = Path(running.get("models_file", find_places(ROOT).models_file))
+    return resolve(arguments, run_dir, ROOT, default)
+
+
 def _models(options: ResolvedOptions) -> ModelsFile:
     try:
         models = load_models_file(options.models_file)
         if options.kind != "none":
             models.require_folders()
     except CatalogError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(told(error, options.models_file)) from error
     return models
 
 
@@ -373,9 +386,24 @@ def _ready_lines(options: ResolvedOptions, served: ServedModels, description: st
     """Return the lines that a start prints once all is ready: address and commands to try."""
     served.is_announced = True
     for name, reason in served.broken.items():
-        yield f"warning: model {name} cannot be loaded: {reason} (try: auto_cmd.py doctor)"
+        yield f"warning: model {name} cannot be loaded: {reason} (try: {COMMAND} doctor)"
     for name, reason in served.unusable.items():
-        yield f"warning: model {name} cannot be used: {reason} (try: auto_cmd.py doctor)"
+        yield f"warning: model {name} cannot be used: {reason} (try: {COMMAND} doctor)"
+    url = options.gateway_url
+    has_keys = bool(options.env.get(KEYS_FILE))
+    header = "-H 'X-API-Key: KEY' " if has_keys else ""
+    yield f"ready: {url} (serving: {description}); try next:"
+    if IS_CHECKOUT:
+        yield from _sample_requests(options, served.names, has_keys=has_keys)
+    else:
+        yield f"  curl {header}-F image=@PICTURE.jpg {url}/models/{served.names[0]}/predict"
+    yield f"  curl {header}{url}/models"
+
+
+def _sample_requests(
+    options: ResolvedOptions, names: Sequence[str], *, has_keys: bool
+) -> Iterator[str]:
+    """Return commands that send the pictures of the checkout."""
     here = Path() if Path.cwd() == ROOT else ROOT
     python = Path(options.python)
     words = [
@@ -386,20 +414,16 @@ def _ready_lines(options: ResolvedOptions, served: ServedModels, description: st
     digit, cat = (shlex.quote(str(here / "test_images" / name)) for name in IMAGES)
     url = options.gateway_url
     extra = "" if url == "http://127.0.0.1:5000" else f" --url {url}"
-    header = ""
-    if options.env.get("GATEWAY_API_KEYS_FILE"):
-        extra, header = f"{extra} --api-key KEY", "-H 'X-API-Key: KEY' "
-    yield f"ready: {url} (serving: {description}); try next:"
-    if DIGITS in served.names:
+    extra += " --api-key KEY" if has_keys else ""
+    if DIGITS in names:
         yield f"  {sample} -i {digit} --model {DIGITS}{extra}"
     yield f"  {sample} -i {cat}{extra}"
-    yield f"  curl {header}{url}/models"
 
 
 def examine(arguments: argparse.Namespace, run_dir: RunDir) -> list[Finding]:
     """Return the findings of ``doctor``."""
-    options = resolve(arguments, run_dir, ROOT)
-    packages = needed("gateway", *(["embedded"] if options.kind == "embedded" else []))
+    options = resolved(arguments, run_dir)
+    packages = needed("gateway", *(["openvino"] if options.kind == "embedded" else []))
     findings = list(examine_python(options.python, packages, _pins(), INSTALL))
     is_installed = all(finding.level is not Level.WRONG for finding in findings)
     findings += examine_disk(run_dir.path)
@@ -407,7 +431,7 @@ def examine(arguments: argparse.Namespace, run_dir: RunDir) -> list[Finding]:
     try:
         models = load_models_file(options.models_file)
     except CatalogError as error:
-        return [*findings, Finding(str(error), Level.WRONG, CORRECT_IT)]
+        return [*findings, Finding(told(error, options.models_file), Level.WRONG, CORRECT_IT)]
     if is_installed:  # otherwise the check repeats that a package is missing
         findings.append(examine_check(gateway_child(options, lambda: None), CORRECT_IT))
     for entry in ServedModels(options, models).entries:
@@ -422,6 +446,17 @@ def _pins() -> dict[str, str]:
     return pinned(ROOT / "constraints.txt")
 
 
+def told(error: CatalogError, models_file: Path) -> str:
+    """Return the sentence of an error; for a models file that is not there, what to do."""
+    if not isinstance(error.__cause__, FileNotFoundError):
+        return str(error)
+    try_it = "" if IS_CHECKOUT else ", or try serving-gateway demo, which brings a model"
+    return (
+        f"The models file {models_file} cannot be read, as it does not exist: write one as "
+        f"docs/models_file.md says, name another with --models-file{try_it}."
+    )
+
+
 def _finding(fault: Fault) -> Finding:
     return Finding(fault.text, Level.WRONG if fault.is_error else Level.NOTE, fault.fix)
 
@@ -430,7 +465,7 @@ def needed(*extras: str) -> list[list[str]]:
     """Return the packages of extras in pyproject.toml, each as a group of alternative names."""
     lines = (line for extra in extras for line in _requirements(extra))
     names = dict.fromkeys(re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines)
-    groups = [TENSORFLOW if name in TENSORFLOW else [name] for name in names]
+    groups = [ENGINES if name in ENGINES else [name] for name in names]
     return [group for at, group in enumerate(groups) if group not in groups[:at]]
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from model_catalog.installation import project_folder
 from model_catalog.models_file import is_server_root
+from model_catalog.places import find_places
 
 PREFIX = "GATEWAY_"
 
@@ -60,7 +60,7 @@ class Settings:
     serving_url: str = "http://127.0.0.1:9000"
     """Root of the model server's REST API, without ``/v1``."""
 
-    models_file: Path = project_folder() / "models.toml"
+    models_file: Path = find_places().models_file
     """File that names the models."""
 
     cors_origins: tuple[str, ...] = ("*",)

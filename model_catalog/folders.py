@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from model_catalog.errors import CatalogError
+from model_catalog.installation import export_command
 from model_catalog.labels import score_counts
 from model_catalog.models_file import ModelEntry
 from model_catalog.signatures import DamagedGraph, Signature, Tensor, output_sizes, read_signature
@@ -29,7 +30,7 @@ _CHANNELS = {1, 3, 4}
 _SPATIAL = 2
 _DESCRIBE = "describe"
 _KERAS = {".keras", ".h5", ".hdf5"}
-_EXPORT = ".venv/bin/python scripts/export_saved_model.py --model"
+_EXPORT = f"{export_command()} --model"
 _EXPORT_AGAIN = f"export it with one image input and one output of scores: {_EXPORT} FILE"
 
 

@@ -1,40 +1,61 @@
-"""Say where the project lies, and how its optional packages are installed."""
+"""Say whether the code lies in a checkout, and how its optional packages are installed."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = "image-classification-gateway"
-_ROOT = Path(__file__).resolve().parent.parent
+#: The folder that the packages lie in: a checkout or ``site-packages``.
+CODE = Path(__file__).resolve().parent.parent
 
 
-def is_checkout() -> bool:
-    """Tell whether this code lies in a checkout of the project; otherwise a wheel installed it."""
-    return (_ROOT / "pyproject.toml").is_file()
-
-
-def project_folder() -> Path:
-    """Return the folder of ``models.toml``: the checkout, or else the current folder."""
-    return _ROOT if is_checkout() else Path.cwd()
+def is_checkout(code: Path = CODE) -> bool:
+    """Tell whether the folder is a checkout of the project; otherwise a wheel was installed."""
+    try:
+        text = (code / "pyproject.toml").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    return f'name = "{PACKAGE}"' in text  # packages exist that put a pyproject.toml of theirs there
 
 
 def install_command(*extras: str) -> str:
     """Return the shell command that installs extras of the project for this interpreter."""
-    wanted = f"[{','.join(extras)}]"
-    if not is_checkout():
-        return f"{sys.executable} -m pip install '{PACKAGE}{wanted}'"
-    own = Path(sys.prefix) == _ROOT / ".venv"
-    python = ".venv/bin/python" if own else sys.executable
-    return f"{python} -m pip install -c constraints.txt -e '.{wanted}'"
+    wanted = f"[{','.join(extras)}]" if extras else ""
+    if not is_checkout(CODE):
+        return f"{shlex.quote(sys.executable)} -m pip install '{PACKAGE}{wanted}'"
+    own = Path(sys.prefix) == CODE / ".venv"
+    python = ".venv/bin/python" if own else shlex.quote(sys.executable)
+    elsewhere = "" if _is_current(CODE) else f"cd {shlex.quote(str(CODE))} && "
+    return f"{elsewhere}{python} -m pip install -c constraints.txt -e '.{wanted}'"
+
+
+def _is_current(folder: Path) -> bool:
+    try:
+        return os.path.samefile(folder, os.curdir)
+    except OSError:  # the current folder was removed
+        return False
+
+
+def export_command() -> str:
+    """Return the command that exports a Keras model, without its options."""
+    if is_checkout(CODE):
+        return ".venv/bin/python scripts/export_saved_model.py"
+    return "serving-gateway export"
 
 
 def require(extra: str, *modules: str) -> None:
-    """End the program with one sentence if a module of the extra is not installed."""
+    """End the program with one sentence if a module of the extra is not installed.
+
+    An empty extra stands for what every installation has.
+    """
     missing = [module for module in modules if not _is_installed(module)]
     if missing:
-        sys.exit(f"{missing[0]} is not installed; run {install_command(extra)}")
+        command = install_command(*filter(None, [extra]))
+        sys.exit(f"{missing[0]} is not installed; run {command}")
 
 
 def _is_installed(module: str) -> bool:

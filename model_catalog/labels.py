@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 from model_catalog.errors import LabelsError, SpecError
@@ -19,7 +20,7 @@ IMAGENET = "imagenet"
 #: The first of the 1,001 classes of ImageNet models from TensorFlow's own collections.
 BACKGROUND: Label = ("background", "background")
 
-_IMAGENET_FILE = Path(__file__).parent / "data" / "imagenet_class_index.json"
+_IMAGENET_FILE = resources.files("model_catalog") / "data" / "imagenet_class_index.json"
 
 
 @cache

@@ -39,6 +39,10 @@ class Program:
     """The script that ``start --detach`` runs again in the background."""
 
     summary: str
+
+    name: str
+    """The name of the command in its help."""
+
     run_dir: Path
     children: Sequence[str]
 
@@ -67,6 +71,11 @@ def run(program: Program, argv: Sequence[str]) -> int:
     except OrchestratorError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(f"{error.filename}: {error.strerror}.\n")
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -135,7 +144,9 @@ def parser(program: Program) -> argparse.ArgumentParser:
         default=program.run_dir,
         help="folder for state and logs, one per instance",
     )
-    top = argparse.ArgumentParser(prog=program.script.name, description=program.summary)
+    top = argparse.ArgumentParser(
+        prog=program.name, description=f"{program.summary} Without a command: start."
+    )
     subparsers = top.add_subparsers(dest="command", required=True)
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
@@ -144,7 +155,7 @@ def parser(program: Program) -> argparse.ArgumentParser:
             name, parents=[common], help=text, description=text, allow_abbrev=False
         )
 
-    start = add("start", "start all servers and stay in the foreground; the default command")
+    start = add("start", "start all servers and stay in the foreground")
     start.add_argument(
         "--detach", action="store_true", help="run in the background; return once all is ready"
     )

@@ -25,6 +25,7 @@ from orchestrator.start_options import DEADLINE_S, LOCAL
 
 ENGINE_OPTIONS = ("engine", "precision", "streams")
 MAX_CALLS = "GATEWAY_MAX_INFLIGHT_CALLS"
+KEYS_FILE = "GATEWAY_API_KEYS_FILE"
 OLD_MAX_CALLS = "GATEWAY_CALLS_UNDER_WAY"
 
 
@@ -38,7 +39,7 @@ class ResolvedOptions:
     run_dir: RunDir
 
     root: Path
-    """The project's folder."""
+    """The folder of the code: a checkout, or ``site-packages``."""
 
     env: Mapping[str, str]
     """The environment of both children."""
@@ -94,13 +95,18 @@ class ResolvedOptions:
         return str(own) if own.exists() else sys.executable
 
 
-def resolve(arguments: argparse.Namespace, run_dir: RunDir, root: Path) -> ResolvedOptions:
-    """Combine options, environment and defaults; raise UsageError where they contradict."""
+def resolve(
+    arguments: argparse.Namespace, run_dir: RunDir, root: Path, models_file: Path | None = None
+) -> ResolvedOptions:
+    """Combine options, environment and defaults; raise UsageError where they contradict.
+
+    ``models_file`` is the one to use by default, ``models.toml`` in the root if not given.
+    """
     if (arguments.serving == "none") != (arguments.serving_url is not None):
         raise UsageError(
             "--serving none and --serving-url http://HOST:PORT must be given together."
         )
-    env = _environment(arguments, root)
+    env = _environment(arguments, root, models_file or root / "models.toml")
     options = ResolvedOptions(
         arguments=arguments,
         run_dir=run_dir,
@@ -127,12 +133,7 @@ def _refuse_equal_ports(options: ResolvedOptions) -> None:
             )
 
 
-def _project(root: Path) -> Path:
-    """Return the folder of models.toml: a checkout, or the current one where pip installed it."""
-    return root if (root / "pyproject.toml").is_file() else Path.cwd()
-
-
-def _environment(arguments: argparse.Namespace, root: Path) -> dict[str, str]:
+def _environment(arguments: argparse.Namespace, root: Path, models_file: Path) -> dict[str, str]:
     given = {
         "GATEWAY_SERVING_URL": arguments.serving_url,
         "GATEWAY_MODELS_FILE": arguments.models_file and str(arguments.models_file),
@@ -141,7 +142,7 @@ def _environment(arguments: argparse.Namespace, root: Path) -> dict[str, str]:
     }
     defaults = {
         "GATEWAY_SERVING_URL": f"http://{LOCAL}:{arguments.serving_port}",
-        "GATEWAY_MODELS_FILE": str(_project(root) / "models.toml"),
+        "GATEWAY_MODELS_FILE": str(models_file),
         "GATEWAY_DEADLINE_S": str(DEADLINE_S),
         "GATEWAY_WORKERS": str(max(1, usable_cpus() // 2)),
         MAX_CALLS: str((arguments.streams or 1) + 1),
@@ -151,8 +152,10 @@ def _environment(arguments: argparse.Namespace, root: Path) -> dict[str, str]:
     if OLD_MAX_CALLS in os.environ:  # the gateway refuses both names at once
         del defaults[MAX_CALLS]
     env = defaults | dict(os.environ) | {name: value for name, value in given.items() if value}
-    # Relative to the caller's folder, while the children run in the project's folder.
+    # Relative to the caller's folder, while the children run in the folder of the code.
     env["GATEWAY_MODELS_FILE"] = str(Path(env["GATEWAY_MODELS_FILE"]).absolute())
+    if models_file.parent != root and env.get(KEYS_FILE):
+        env[KEYS_FILE] = str(Path(env[KEYS_FILE]).absolute())
     env.pop(NOTIFY, None)  # only auto_cmd reports readiness to systemd
     return env
 

@@ -30,7 +30,7 @@ def add_start_options(parser: argparse.ArgumentParser) -> None:
     add("--serving-url", help="root URL of the running Serving, only with --serving none")
     add("--serving-port", type=port, default=9000, help="REST port of Serving (%(default)s)")
     add("--grpc-port", type=port, default=8500, help="gRPC port of Serving (%(default)s)")
-    add("--models-file", type=Path, help="models file (models.toml beside auto_cmd.py)")
+    add("--models-file", type=Path, help="models file (models.toml of the project)")
     add("--deadline", type=seconds, help=f"longest time of a request in seconds ({DEADLINE_S})")
     add("--engine", choices=ENGINES, help="inference engine of the embedded Serving (auto)")
     add("--precision", choices=PRECISIONS, help="number format of the embedded Serving (f32)")

@@ -26,7 +26,8 @@ def run(work: Callable[[], object]) -> int:
 def sentence(error: Exception) -> str:
     """Return the error as one line that names the file or the remedy."""
     if isinstance(error, ImportError):
-        return f"{error}; run {install_command('embedded', 'export', 'dev')}"
+        extras = ("dev",) if error.name == "sklearn" else ("tensorflow", "export")
+        return f"{error}; run {install_command(*extras)}"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())

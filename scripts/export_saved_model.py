@@ -22,6 +22,8 @@ if __name__ == "__main__":
     # A script that is run by its path uses the project it lies in, wherever that was moved to.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from model_catalog.installation import is_checkout
+from model_catalog.places import find_places
 from model_catalog.spec import ACTIVATIONS, COLORS, FITS, INTERPOLATIONS, SCALES, ModelSpec
 from scripts import activation, command_line, keras_models, quiet_tensorflow
 from scripts.base_paths import base_path_of, how_to_serve, require_same_model
@@ -37,16 +39,16 @@ BASE_PATH = ROOT / "my_image_classifier"
 MODEL_FILE = ROOT / "scripts" / "inception_v3.keras"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Export the model that the command line names; exit codes 0 done, 1 failed, 2 wrong usage."""
-    options = parser().parse_args(argv)
+    options = parser(prog).parse_args(argv)
     spec_options = spec_options_of(options)
     return command_line.run(lambda: _run(options, spec_options))
 
 
 def _run(options: argparse.Namespace, spec_options: SpecOptions) -> None:
     """Choose the folder, export the model, and say how the new version is served."""
-    project = project_root()
+    project = find_places().models
     base_path = options.base_path
     if base_path is None:
         is_default = options.model.resolve() == MODEL_FILE
@@ -58,16 +60,16 @@ def _run(options: argparse.Namespace, spec_options: SpecOptions) -> None:
     print(how_to_serve(version, project))
 
 
-def project_root() -> Path:
-    """Return the checkout that this file lies in, or the current folder if it is installed."""
-    return ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()
-
-
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Return the command line."""
-    parser = argparse.ArgumentParser(description="Export a Keras model as the next served version.")
+    parser = argparse.ArgumentParser(
+        prog=prog, description="Export a Keras model as the next served version."
+    )
     add = parser.add_argument
-    add("--model", type=Path, default=MODEL_FILE, help="a .keras or .h5 file")
+    if is_checkout():
+        add("--model", type=Path, default=MODEL_FILE, help="a .keras or .h5 file")
+    else:
+        add("--model", type=Path, required=True, help="a .keras or .h5 file")
     add(
         "--base-path",
         type=Path,

@@ -25,7 +25,14 @@ import pytest
 from auto_cmd import needed
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("flask_server", "model_server", "orchestrator", "model_catalog", "scripts")
+ROOMS = (
+    "flask_server",
+    "model_server",
+    "orchestrator",
+    "model_catalog",
+    "scripts",
+    "serving_gateway",
+)
 ENGINES = {"tensorflow", "keras", "openvino", "tensorflow_serving"}
 WEB = {"flask", "werkzeug", "requests", "urllib3", "http"}
 PROGRAMS = {
@@ -34,6 +41,7 @@ PROGRAMS = {
     "orchestrator",
     "scripts",
     "auto_cmd",
+    "serving_gateway",
     "benchmarks",
     "tests",
 }
@@ -53,6 +61,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("deadline", "stopwatch", "settings", "errors", "json_reader", "memory_budget"),
     ),
     "model_server": (
+        ("console",),
         ("__main__",),
         ("server",),
         ("rest",),
@@ -73,6 +82,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
             "metrics",
             "errors",
             "internal_errors",
+            "packages",
         ),
     ),
 }
@@ -92,19 +102,31 @@ FORBIDDEN: dict[str, set[str]] = {
     "orchestrator": ENGINES | PROGRAMS - {"orchestrator"} | {"model_catalog"},
     "model_catalog": ENGINES | PROGRAMS,
     "auto_cmd": ENGINES | PROGRAMS - {"orchestrator"},
-    "scripts": {"flask_server", "model_server", "orchestrator", "auto_cmd", "tests"},
+    "scripts": {
+        "flask_server",
+        "model_server",
+        "orchestrator",
+        "auto_cmd",
+        "serving_gateway",
+        "tests",
+    },
+    # The commands of an installed package; the two servers are started as programs.
+    "serving_gateway": ENGINES | {"model_server", "benchmarks", "tests"},
+    "serving_gateway.demo": {"flask_server"},
+    "serving_gateway.models": {"flask_server", "scripts"},
 }
 STDLIB_ONLY = {
     "orchestrator": {"orchestrator"},
-    "model_catalog": {"model_catalog"},
+    # platformdirs is imported inside functions, and only where there is no project.
+    "model_catalog": {"model_catalog", "platformdirs"},
     "auto_cmd": {"orchestrator", "model_catalog"},
     "scripts.prepare_models": {"model_catalog", "scripts"},
 }
 #: Which extras of pyproject.toml a room must be able to live on, and what comes with these.
 EXTRAS = {
     "flask_server": ("gateway", "fast", "heif"),
-    "model_server": ("embedded", "openvino"),
-    "scripts": ("embedded", "export", "dev"),  # scikit-learn has the digits
+    "model_server": ("tensorflow", "openvino"),
+    "scripts": ("tensorflow", "export", "dev"),  # scikit-learn has the digits
 }
 BROUGHT_ALONG = {"werkzeug", "limits", "keras", "h5py"}
 #: The only files that may name an engine, each inside its functions.

@@ -69,8 +69,8 @@ class TensorFlowEngine:
     def __init__(self, options: TensorFlowOptions) -> None:
         if find_spec("tensorflow") is None:
             raise FailedPrecondition(
-                f"TensorFlow is not installed here; run {install_command('embedded')} (for an "
-                "NVIDIA card, gpu instead of embedded)"
+                f"TensorFlow is not installed here; run {install_command('tensorflow')} (for "
+                "an NVIDIA card, gpu instead of tensorflow)"
             )
         self._options = options
 

@@ -32,16 +32,30 @@ def test_another_python_is_named_by_its_path(monkeypatch: pytest.MonkeyPatch) ->
     assert install_command("gpu").startswith("/usr/bin/python3 -m pip install ")
 
 
+def test_another_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert install_command("redis").startswith(f"cd {ROOT} && ")
+
+
 def test_without_a_checkout_the_package_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(installation, "_ROOT", tmp_path)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(installation, "CODE", tmp_path)
+    monkeypatch.setattr(sys, "executable", "/opt/my tools/bin/python")
 
-    command = install_command("gateway", "embedded")
+    assert install_command("gateway", "openvino") == (
+        "'/opt/my tools/bin/python' -m pip install 'image-classification-gateway[gateway,openvino]'"
+    )
+    assert install_command().endswith("pip install 'image-classification-gateway'")
+    assert installation.export_command() == "serving-gateway export"
 
-    assert command.endswith("-m pip install 'image-classification-gateway[gateway,embedded]'")
-    assert installation.project_folder() == tmp_path
+
+def test_a_pyproject_of_another_project_makes_no_checkout(tmp_path: Path) -> None:
+    assert installation.is_checkout(ROOT)
+    assert not installation.is_checkout(tmp_path)
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "another"\n')
+    assert not installation.is_checkout(tmp_path)
 
 
 @pytest.mark.parametrize("module", ["no_such_package", "no_such_package.inside"])
@@ -81,9 +95,14 @@ def test_the_embedded_server_without_its_packages_says_so(installed: Path, tmp_p
     assert "numpy is not installed; run " in done.stderr
 
 
-def test_an_installed_auto_cmd_looks_in_the_current_folder(installed: Path, tmp_path: Path) -> None:
-    done = run(installed, tmp_path, "-m", "auto_cmd", "doctor", "--port", "1")
+def test_an_installed_auto_cmd_uses_the_project_of_the_current_folder(
+    installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "models.toml").write_text('[models.m]\nbase_path = "m"\n')
+    (tmp_path / "below").mkdir()
 
-    assert "Traceback" not in done.stderr
-    assert f"The models file {tmp_path / 'models.toml'} cannot be read" in done.stdout
+    done = run(installed, tmp_path / "below", "-m", "auto_cmd", "doctor", "--port", "1")
+
+    assert done.stderr == ""
+    assert f"{tmp_path / 'm'} is not a folder" in done.stdout
     assert not (installed / ".run").exists()

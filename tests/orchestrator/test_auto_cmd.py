@@ -528,9 +528,10 @@ def test_the_callers_settings_reach_the_gateway_unless_an_option_is_given(
 
 
 def test_doctor_looks_for_all_that_the_two_import() -> None:
-    groups = auto_cmd.needed("gateway", "embedded")
+    groups = auto_cmd.needed("gateway", "openvino")
 
-    assert [group for group in groups if len(group) > 1] == [["tensorflow-cpu", "tensorflow"]]
+    engines = ["openvino", "tensorflow-cpu", "tensorflow"]
+    assert [group for group in groups if len(group) > 1] == [engines]
     assert {"flask", "orjson", "pybase64", "prometheus-client", "urllib3", "protobuf"} <= {
         name for group in groups for name in group
     }

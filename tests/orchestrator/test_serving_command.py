@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import UsageError
-from orchestrator.serving_command import NATIVE, ServingOptions, resolve_kind, serving_command
+from orchestrator.genuine_server import NATIVE
+from orchestrator.serving_command import ServingOptions, resolve_kind, serving_command
 
 OPTIONS = ServingOptions(
     rest_port=9000,
