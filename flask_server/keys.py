@@ -27,9 +27,9 @@ def table(keys: Sequence[ApiKey]) -> str:
     return "".join(pattern.format(*row) for row in rows)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m flask_server.keys") -> int:
     """Run one command; return 0 for success, 1 for failure, 2 for wrong usage."""
-    options = _parser().parse_args(argv)
+    options = _parser(prog).parse_args(argv)
     try:
         path = options.file or Settings.from_env(os.environ).api_keys_file
         if path is None:
@@ -60,10 +60,8 @@ def _failed(code: int, sentence: str) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m flask_server.keys", description="Create, list and revoke API keys."
-    )
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Create, list and revoke API keys.")
     parser.add_argument("--file", type=Path, help="key file (default: GATEWAY_API_KEYS_FILE)")
     commands = parser.add_subparsers(required=True, metavar="create|list|revoke")
     adding = commands.add_parser("create", help="create a key and print it; it is not shown again")

@@ -13,10 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from queue import Empty, SimpleQueue
 from typing import Any, NoReturn
 
-from model_catalog.installation import require
+from model_server.packages import require_packages
 
 if __name__ == "__main__":
-    require("embedded", "numpy", "orjson", "pybase64", "google.protobuf")
+    require_packages()
 
 from model_server.engines.protocol import Engine
 from model_server.errors import ModelServerError
@@ -36,16 +36,18 @@ Event = ModelServerError | signal.Signals
 logger = logging.getLogger("model_server")
 
 
-def main(argv: Sequence[str] | None = None, engine: Engine | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None, engine: Engine | None = None, program: str = _PROGRAM
+) -> int:
     """Serve until SIGTERM or SIGINT; return 0 then, 255 when the start fails."""
     arguments = sys.argv[1:] if argv is None else argv
     if "--help" in arguments:
-        _print(usage(_PROGRAM, FLAGS))
+        _print(usage(program, FLAGS))
         return _FAILED  # as tensorflow_model_server does
     try:
         command_line = parse(arguments, FLAGS)
     except UsageError as error:
-        return _report_usage_error(str(error))
+        return _report_usage_error(str(error), program)
     flags = command_line.values
     if flags["version"]:
         _print(f"TensorFlow ModelServer: {_version('image-classification-gateway')} (embedded)")
@@ -102,9 +104,9 @@ def _report_failed_start(error: ModelServerError) -> int:
     return _FAILED
 
 
-def _report_usage_error(problem: str) -> int:
+def _report_usage_error(problem: str, program: str) -> int:
     logger.error("%s", problem)
-    _print(f"{problem}\n{usage(_PROGRAM, FLAGS)}")
+    _print(f"{problem}\n{usage(program, FLAGS)}")
     return _FAILED
 
 
@@ -132,6 +134,11 @@ def _exit(code: int) -> NoReturn:
         with suppress(OSError):  # the pipe is closed at the other end
             stream.flush()
     os._exit(code)
+
+
+def run(program: str) -> NoReturn:
+    """Serve until a signal comes, under the name of the command, and end the process."""
+    _exit(main(program=program))
 
 
 if __name__ == "__main__":

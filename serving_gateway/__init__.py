@@ -1,0 +1,1 @@
+"""The command ``serving-gateway``: every task of a user of the project as one subcommand."""

@@ -1,0 +1,171 @@
+"""Manage the models: ``serving-gateway models list``.
+
+Each action is a row of ``ACTIONS``: its name, the function that declares its options, and the one
+that runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import auto_cmd
+from model_catalog.errors import CatalogError
+from model_catalog.folders import version_folders
+from model_catalog.models_file import ModelEntry, load_models_file
+from model_catalog.places import find_places
+from orchestrator.errors import UsageError
+from orchestrator.model_health import ServedVersions, served_versions
+from orchestrator.run_dir import RunDir
+
+ON_DISK = "on disk"
+_NO_ANSWER = "no answer"
+_HEADER = ("MODEL", "VERSION", "STATE", "LABELS", "FOLDER")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One version of a model; a model without a version has one row too."""
+
+    model: str
+    version: int | None
+    state: str
+    """The state that Serving tells, ``on disk`` where nothing runs, or why neither is known."""
+
+    labels: tuple[str, ...]
+    """The version labels that name this version."""
+
+    folder: str
+    """The folder of the version; empty where another machine has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action on models."""
+
+    help: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str], program: str) -> int:
+    """Run one action, ``list`` where none is named; return its exit code."""
+    is_named = bool(argv) and (argv[0] in ACTIONS or argv[0] in {"-h", "--help"})
+    options = parser(program).parse_args(argv if is_named else ["list", *argv])
+    return ACTIONS[options.action].run(options)
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    """Return the command line of all actions."""
+    top = argparse.ArgumentParser(
+        prog=f"{program} models", description="List the models; the action list is the default."
+    )
+    subparsers = top.add_subparsers(dest="action", required=True)
+    for name, action in ACTIONS.items():
+        sub = subparsers.add_parser(name, help=action.help, description=action.help)
+        sub.add_argument("--run-dir", type=Path, help="folder for state and logs of the instance")
+        sub.add_argument("--models-file", type=Path, help="models file")
+        action.add_options(sub)
+    return top
+
+
+def _list_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
+def _list(options: argparse.Namespace) -> int:
+    places = find_places(auto_cmd.ROOT)
+    running = RunDir((options.run_dir or places.run).absolute()).running()
+    told = (running or {}).get("models_file", places.models_file)
+    path = Path(options.models_file or told)
+    if options.models_file and str(path.absolute()) != str(told):
+        running = None  # the instance serves other models
+    try:
+        entries = load_models_file(path).entries
+    except CatalogError as error:
+        raise UsageError(auto_cmd.told(error, path)) from error
+    rows = [row for entry in entries for row in rows_of(entry, _serving_url(entry, running))]
+    unusable = auto_cmd.unusable_models(running) if running else {}
+    if options.json:
+        document = {"running": running is not None, "models_file": str(path), "unusable": unusable}
+        document["versions"] = [asdict(row) for row in rows]
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        return 0
+    sys.stdout.write(table(rows))
+    if running is None:
+        sys.stdout.write(f"nothing is running; the versions are those of {path}\n")
+    for name, reason in unusable.items():
+        sys.stdout.write(f"model {name} is not ready: {reason}\n")
+    return 0
+
+
+def _serving_url(entry: ModelEntry, running: Mapping[str, Any] | None) -> str | None:
+    if entry.serving_url is not None or running is None:
+        return entry.serving_url
+    return str(running["serving"]["url"])
+
+
+def rows_of(entry: ModelEntry, serving_url: str | None) -> Iterator[Row]:
+    """Return the rows of a model, with the states that the Serving at the URL tells."""
+    folders, problem = _folders(entry)
+    served = served_versions(serving_url, entry.name) if serving_url else None
+    states = states_of(served, folders, is_asked=serving_url is not None)
+    if not states:
+        folder = "" if entry.serving_url else str(entry.base_path)
+        yield Row(
+            model=entry.name,
+            version=None,
+            state=problem or "no version",
+            labels=(),
+            folder=folder,
+        )
+    for version, state in sorted(states.items()):
+        labels = tuple(label for label, to in entry.version_labels.items() if to == version)
+        yield Row(
+            model=entry.name,
+            version=version,
+            state=state,
+            labels=labels,
+            folder=str(folders.get(version, "")),
+        )
+
+
+def _folders(entry: ModelEntry) -> tuple[Mapping[int, Path], str]:
+    """Return the version folders, and why there are none where they cannot be read."""
+    if entry.serving_url is not None:
+        return {}, _NO_ANSWER
+    try:
+        return version_folders(entry.base_path), ""
+    except OSError as error:
+        return {}, f"{error.strerror}"
+
+
+def states_of(
+    served: ServedVersions | None, folders: Mapping[int, Path], *, is_asked: bool
+) -> dict[int, str]:
+    """Return the state of each version that Serving tells or that has a folder."""
+    if served is None:
+        return dict.fromkeys(folders, f"{ON_DISK}, {_NO_ANSWER}" if is_asked else ON_DISK)
+    return dict.fromkeys(folders, "not served") | served.states
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as a table for people."""
+    cells = [_HEADER]
+    for row in rows:
+        version = "-" if row.version is None else str(row.version)
+        labels = ", ".join(row.labels) or "-"
+        cells.append((row.model, version, row.state, labels, row.folder or "-"))
+    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADER) - 1)]
+    pattern = "  ".join(f"{{:{width}}}" for width in widths) + "  {}\n"
+    return "".join(pattern.format(*line) for line in cells)
+
+
+ACTIONS: Mapping[str, Action] = {
+    "list": Action("list the models with their versions and states", _list_options, _list),
+}
