@@ -39,7 +39,7 @@ FOLDERS = (
     "benchmarks",
     "tests/install",
 )
-NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.keras", "*.h5", "results", "images")
+NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.keras", "*.h5")
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import requests
 
 from orchestrator.genuine_server import NATIVE
 from serving_gateway.command_line import SUBCOMMANDS
-from tests.install.conftest import Environment
+from tests.install.conftest import ROOT, Environment
 from tests.running import free_port
 
 GATEWAY = "serving-gateway"
@@ -169,3 +171,31 @@ def test_a_host_of_the_gateway_alone_starts_it(gateway_only: Environment, tmp_pa
     assert "ok    gateway would start" in says(done.stdout, done.stderr)
     assert done.returncode == 0
     assert page.stdout == "200 200 200\n", page.stderr
+
+
+def test_the_demo_answers_without_tensorflow(
+    plain: Environment, request: pytest.FixtureRequest
+) -> None:
+    pytest.importorskip("scripts.demo_model")
+    version: Path = request.getfixturevalue("demo")
+    models = plain.home / "data" / "serving-gateway" / "demo" / "efficientnet_lite0"
+    shutil.copytree(version, models / "1")
+    port = free_port()
+    ports = ["--port", str(port), "--serving-port", str(free_port())]
+    url = f"http://127.0.0.1:{port}/models/efficientnet_lite0/predict"
+    headers = {"Content-Type": "image/jpeg"}
+
+    started = plain.run(GATEWAY, "demo", "--detach", *ports)
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        body = (ROOT / "test_images" / "cat.jpg").read_bytes()
+        answer = requests.post(url, data=body, headers=headers, timeout=30).json()
+        listed = plain.run(GATEWAY, "models").stdout
+        engine = plain.run("python", "-c", "import tensorflow")
+    finally:
+        stopped = plain.run(GATEWAY, "stop")
+
+    assert answer["predictions"][0]["label"] == "Egyptian_cat"
+    assert " AVAILABLE " in listed
+    assert "No module named 'tensorflow'" in engine.stderr
+    assert stopped.returncode == 0

@@ -12,7 +12,9 @@ from orchestrator.interpreter import WINDOWS, hand_over, refusal
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("path", ["auto_cmd.py", "orchestrator/interpreter.py"])
+@pytest.mark.parametrize(
+    "path", ["auto_cmd.py", "orchestrator/interpreter.py", "serving_gateway/__main__.py"]
+)
 def test_python_3_7_can_parse_the_first_modules(path: str) -> None:
     ast.parse((ROOT / path).read_text(encoding="utf-8"), feature_version=(3, 7))
 
