@@ -36,6 +36,8 @@ _SCALE_BY_NAME = {
     "resnet": "caffe",
     "vgg": "caffe",
     "densenet": "torch",
+    # This project's EfficientNet-Lite0; those of keras.applications scale their input themselves.
+    "efficientnet_lite": "tf",
 }
 #: Suffix that the download script gives to the names of models with random weights.
 UNTRAINED = "_untrained"
