@@ -10,6 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.demo import demo_version
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a version of the demo model, made without TensorFlow."""
+    return demo_version(tmp_path_factory.mktemp("demo"))
+
 
 @pytest.fixture(autouse=True)
 def _clean_environment() -> Iterator[None]:

@@ -121,6 +121,8 @@ STDLIB_ONLY = {
     "model_catalog": {"model_catalog", "platformdirs"},
     "auto_cmd": {"orchestrator", "model_catalog"},
     "scripts.prepare_models": {"model_catalog", "scripts"},
+    "scripts.demo_model": {"model_catalog", "scripts"},
+    "scripts.lite0_wheel": {"scripts"},
 }
 #: Which extras of pyproject.toml a room must be able to live on, and what comes with these.
 EXTRAS = {
