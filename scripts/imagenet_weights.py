@@ -42,14 +42,10 @@ class WeightsError(ScriptError):
 
 def imagenet_weights(weights_file: WeightsFile, *, stall_s: float = _STALL_S) -> Path:
     """Return the file of the ImageNet weights; download it unless it is in Keras's cache."""
-    # The cache is looked up without Keras, since importing Keras takes seconds.
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    file = home / "models" / Path(weights_file.url).name
-    problem = (
-        None if file.is_file() else reachability.problem(weights_file.url, timeout_s=_CONNECT_S)
-    )
+    problem = problem_of(weights_file)
     if problem is not None:
         raise WeightsError(weights_file.url, problem)
+    home, file = _cached(weights_file)
     quiet_tensorflow.start()
     import keras
 
@@ -67,6 +63,18 @@ def imagenet_weights(weights_file: WeightsFile, *, stall_s: float = _STALL_S) ->
             file.unlink(missing_ok=True)
             raise WeightsError(weights_file.url, str(error)) from error
     return file
+
+
+def problem_of(weights_file: WeightsFile) -> str | None:
+    """Return why the weights cannot be downloaded; None when they can, or lie in Keras's cache."""
+    _, file = _cached(weights_file)
+    return None if file.is_file() else reachability.problem(weights_file.url, timeout_s=_CONNECT_S)
+
+
+def _cached(weights_file: WeightsFile) -> tuple[Path, Path]:
+    """Return Keras's folder, and the file in its cache; importing Keras would take seconds."""
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    return home, home / "models" / Path(weights_file.url).name
 
 
 @contextmanager

