@@ -1,9 +1,12 @@
-# Everything is installed into .venv, with the exact versions of constraints.txt.
+# Everything is installed into .venv, with the exact versions of constraints.txt: for `make run` what
+# serves, without TensorFlow; with `make tensorflow`, `make test` and `make bench` TensorFlow as well.
 PYTHON ?= python3
 HOST = 127.0.0.1
 PORT = 5000
 SERVING_PORT = 9000
 GRPC_PORT = 8500
+# demo: serve EfficientNet-Lite0 alone; all: InceptionV3 follows where its weights can be downloaded.
+MODEL = all
 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -13,7 +16,7 @@ PIP_LOG := .venv/pip.log
 NO_NETWORK := Retrying|Connection|resolution|resolve host|Name or service
 COMMA := ,
 define install
-	@$(INSTALL) -e '.[gateway,fast,embedded,openvino,export$(1)]' 2>$(PIP_LOG) || { \
+	@$(INSTALL) -e '.[gateway,fast,openvino$(1)]' 2>$(PIP_LOG) || { \
 		if grep -qE '$(NO_NETWORK)' $(PIP_LOG); \
 		then echo "The package index cannot be reached, so nothing was installed; try again with a network. pip's messages are in $(PIP_LOG)."; \
 		else grep ERROR $(PIP_LOG) || cat $(PIP_LOG); echo "pip could not install the packages; its messages are in $(PIP_LOG)."; \
@@ -21,16 +24,41 @@ define install
 	@touch $@
 endef
 
-.PHONY: help run stop test fast attack check bench
+# Why an environment that was moved, copied or outlived its Python must be made anew; mostly empty.
+export STALE := $(if $(wildcard .venv),$(shell $(PYTHON) scripts/check_environment.py .venv 2>/dev/null))
+ifneq ($(STALE),)
+.PHONY: .venv/bin/python
+endif
+
+.PHONY: help run stop doctor status logs tensorflow clean test fast attack check bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-run: .venv/run.stamp ## install, fetch or make the models, start both servers in the foreground
-	@$(BIN)/python scripts/prepare_models.py
+run: .venv/run.stamp ## install what serves, fetch a trained model, start both servers in the foreground (MODEL=demo: without InceptionV3)
+	@$(BIN)/python scripts/prepare_models.py --model $(MODEL)
 	@exec $(BIN)/python auto_cmd.py start --host $(HOST) --port $(PORT) --serving-port $(SERVING_PORT) --grpc-port $(GRPC_PORT)
 
 stop: ## stop what make run started
 	@$(PYTHON) auto_cmd.py stop
+
+doctor: ## look for problems that would keep the servers from working
+	@$(PYTHON) auto_cmd.py doctor
+
+status: ## show what runs
+	@$(PYTHON) auto_cmd.py status
+
+logs: ## show the last lines of the logs (ARGS=-f: and those that follow)
+	@$(PYTHON) auto_cmd.py logs $(ARGS)
+
+tensorflow: .venv/tensorflow.stamp ## install TensorFlow too, for exports and for SavedModels of other tools
+
+# Versions in my_image_classifier are made by `make run`; those of other folders belong to the user.
+clean: ## remove .venv, .run and caches (MODELS=1: also the versions of my_image_classifier and downloaded model files)
+	@$(PYTHON) auto_cmd.py status >/dev/null 2>&1; test $$? -ne 0 -a $$? -ne 1 \
+		|| { echo "The servers are running: make stop comes first." >&2; exit 1; }
+	rm -rf .venv .venv-bench .run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	$(if $(MODELS),rm -rf my_image_classifier/[0-9]* my_image_classifier/.draft-* scripts/*.keras scripts/*.h5)
 
 test: .venv/dev.stamp ## run the tests
 	@$(BIN)/python -m pytest
@@ -55,6 +83,7 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 .venv/bin/python:
+	@test -z "$$STALE" || echo ".venv is made anew: $$STALE"
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and f"Python 3.11 to 3.13 is needed, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=python3.12 …")'
 	@# --clear removes what an earlier Python left. A half-made environment must not look complete.
 	@$(PYTHON) -m venv --clear .venv || { rm -rf .venv; echo "$(PYTHON) could not make the virtual environment .venv; see above." >&2; exit 1; }
@@ -62,14 +91,19 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 .venv/run.stamp: .venv/bin/python pyproject.toml constraints.txt
 	@$(BIN)/python -c 'import pip' 2>/dev/null || $(BIN)/python -m ensurepip --default-pip >/dev/null 2>&1 \
 		|| { echo "$(BIN)/python has no pip: remove .venv and run make again (on Debian and Ubuntu, install python3-venv first)." >&2; exit 1; }
-	@echo "installing into .venv (TensorFlow included: 1.8 GB, a few minutes the first time)"
+	@echo "installing into .venv: gateway and model server (350 MB, about half a minute the first time)"
 	$(call install)
 
+.venv/tensorflow.stamp: .venv/run.stamp
+	@echo "installing into .venv: TensorFlow (1.4 GB more)"
+	$(call install,$(COMMA)embedded$(COMMA)export)
+
 .venv/dev.stamp: .venv/run.stamp
-	$(call install,$(COMMA)dev)
+	@echo "installing into .venv: TensorFlow and the packages of the tests (2.2 GB more, a few minutes the first time)"
+	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)dev)
 
 .venv/bench.stamp: .venv/run.stamp
-	$(call install,$(COMMA)bench)
+	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)bench)
 
 # The peers of the benchmark, in an environment of their own; without them their rows stay empty.
 .venv-bench/peers.stamp: .venv/bin/python benchmarks/peers/requirements.txt
