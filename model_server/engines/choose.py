@@ -39,11 +39,19 @@ class OpenVINOFirstEngine:
             try:
                 model = self._openvino.load(path)
             except ModelServerError as error:
-                logger.warning("TensorFlow serves %s instead of OpenVINO: %s", path, error.message)
-            else:
-                logger.info("OpenVINO serves %s", path)
-                return model
+                return self._load_instead(path, error)
+            logger.info("OpenVINO serves %s", path)
+            return model
         return TensorFlowEngine(_tensorflow_options(self._flags)).load(path)
+
+    def _load_instead(self, path: Path, reason: ModelServerError) -> LoadedModel:
+        """Load with TensorFlow; where it is not installed, name the reason of OpenVINO as well."""
+        try:
+            engine = TensorFlowEngine(_tensorflow_options(self._flags))
+        except ModelServerError as missing:
+            raise type(missing)(f"{reason.message} {missing.message}") from reason
+        logger.warning("TensorFlow serves %s instead of OpenVINO: %s", path, reason.message)
+        return engine.load(path)
 
 
 def choose_engine(flags: Flags) -> Engine:
