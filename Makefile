@@ -7,6 +7,7 @@ SERVING_PORT = 9000
 GRPC_PORT = 8500
 # demo: serve EfficientNet-Lite0 alone; all: InceptionV3 follows where its weights can be downloaded.
 MODEL = all
+WORKERS = 2
 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -60,8 +61,8 @@ clean: ## remove .venv, .run and caches (MODELS=1: also the versions of my_image
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	$(if $(MODELS),rm -rf my_image_classifier/[0-9]* my_image_classifier/.draft-* scripts/*.keras scripts/*.h5)
 
-test: .venv/dev.stamp ## run the tests
-	@$(BIN)/python -m pytest
+test: .venv/dev.stamp ## run the tests in WORKERS processes
+	@$(BIN)/python -m pytest -n $(WORKERS)
 
 # Folders whose tests need neither TensorFlow nor processes of their own, and hardly wait.
 FAST := tests/test_layers.py tests/test_documents.py tests/model_catalog \
@@ -69,7 +70,7 @@ FAST := tests/test_layers.py tests/test_documents.py tests/model_catalog \
 	$(addprefix tests/model_server/,codec rest test_flags.py)
 
 fast: .venv/dev.stamp ## run the fast tests (under 30 s)
-	@$(BIN)/python -m pytest -q -m "not tensorflow and not slow" $(FAST)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not tensorflow and not slow" $(FAST)
 
 attack: .venv/dev.stamp ## attack both servers at length (half an hour, on an idle machine)
 	@ATTACK=long $(BIN)/python -m pytest tests/attack

@@ -1,4 +1,7 @@
-"""Guards around every test: the environment is restored, no child process is left running."""
+"""Guards around every test: the environment is restored, no child process is left running.
+
+With ``-n 2`` (pytest-xdist), the hooks say in which process and order the tests run.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import workers
 from tests.demo import demo_version
 
 
@@ -17,6 +22,23 @@ from tests.demo import demo_version
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a version of the demo model, made without TensorFlow."""
     return demo_version(tmp_path_factory.mktemp("demo"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest groups first where several processes share the tests."""
+    if workers.is_worker():
+        items.sort(key=lambda item: workers.rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each group to one process, in the order of the collection."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = workers.group
+    return scheduler
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,29 +11,43 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 
 from flask.testing import FlaskClient
 
 from flask_server.app import close_app, create_app
 from flask_server.settings import Settings
+from tests.workers import locked
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 START_S = 90
 
 
-#: Ports that were given out already: the system may offer one again before it is used.
-_GIVEN: set[int] = set()
+#: Below the ports that a system gives to sockets bound to port 0: from 32768 on Linux, from 49152
+#: elsewhere. So nothing takes a port of these before the server that it was chosen for listens.
+_PORTS = range(20_000, 32_000)
+#: The last port that was given out, for all processes of this user that run tests.
+_LAST_PORT = Path(gettempdir()) / f"last_test_port_{os.getuid()}"
 
 
 def free_port() -> int:
-    """Return a free TCP port, and each one once."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = int(server.getsockname()[1])
-        if port not in _GIVEN:
-            _GIVEN.add(port)
-            return port
+    """Return a free TCP port; each one is given out once, then all of them again."""
+    with locked(_LAST_PORT) as file:
+        last = int(file.read() or _PORTS[-1])
+        ports = (*range(last + 1, _PORTS.stop), *_PORTS)
+        port: int = next(port for port in ports if _is_free(port))
+        file.truncate(0)
+        file.write(str(port))
+    return port
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""SavedModels written by TensorFlow, once per session and in a process of their own."""
+"""SavedModels written by TensorFlow, once per run and in a process of their own."""
 
 from __future__ import annotations
 
@@ -10,28 +10,34 @@ import pytest
 
 from tests.model_server.harness import ROOT
 from tests.running import SHARED
+from tests.workers import written_once
 
 MOBILENET = SHARED / "models" / "imagenet_mobilenet.keras"
 
 
-def written(module: str, folder: Path, *arguments: str) -> Path:
+def written(
+    factory: pytest.TempPathFactory, name: str, module: str, *arguments: str | Path
+) -> Path:
     """Let a module of ours write SavedModels into a folder."""
-    command = [sys.executable, "-m", f"tests.model_server.{module}", str(folder), *arguments]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    return folder
+
+    def write(folder: Path) -> None:
+        command = [sys.executable, "-m", f"tests.model_server.{module}", folder, *arguments]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert result.returncode == 0, result.stderr
+
+    return written_once(factory, name, write)
 
 
 @pytest.fixture(scope="session")
 def saved_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder with one folder per model."""
-    return written("saved_models", tmp_path_factory.mktemp("saved_models"))
+    return written(tmp_path_factory, "saved_models", "saved_models")
 
 
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder with one folder per export of our own."""
-    return written("exports", tmp_path_factory.mktemp("exports"))
+    return written(tmp_path_factory, "exports", "exports")
 
 
 @pytest.fixture(scope="session")
@@ -39,4 +45,4 @@ def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a network that knows ImageNet."""
     if not MOBILENET.is_file():
         pytest.skip("there is no ../shared/models/imagenet_mobilenet.keras beside the project")
-    return written("exports", tmp_path_factory.mktemp("mobilenet"), str(MOBILENET)) / "given"
+    return written(tmp_path_factory, "mobilenet", "exports", MOBILENET) / "given"

@@ -1,0 +1,63 @@
+"""Share the tests out among several processes (pytest-xdist), and share what they make."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+import pytest
+
+#: Tests that run in one process after another: a folder, since its files share costly fixtures,
+#: or a file. The longest come first, so that no process is left with a long one at the end.
+FIRST: Final = (
+    "tests/orchestrator/test_real_pair.py",
+    "tests/browser/",
+    "tests/attack/",
+)
+
+
+def is_worker() -> bool:
+    """Tell whether this is one of several processes that run the tests."""
+    return "PYTEST_XDIST_WORKER" in os.environ
+
+
+def group(nodeid: str) -> str:
+    """Return the group of a test; the tests of a group run in one process."""
+    file = nodeid.partition("::")[0]
+    return next((place for place in FIRST if file.startswith(place)), file)
+
+
+def rank(nodeid: str) -> int:
+    """Return the place of a test's group in ``FIRST``; all others come after these."""
+    place = group(nodeid)
+    return FIRST.index(place) if place in FIRST else len(FIRST)
+
+
+def written_once(
+    factory: pytest.TempPathFactory, name: str, write: Callable[[Path], object]
+) -> Path:
+    """Return a folder that the first process to need it has written, while the others waited."""
+    root = factory.getbasetemp()
+    folder = (root.parent if is_worker() else root) / name
+    done = folder / ".written"
+    with locked(folder.with_suffix(".lock")):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            write(folder)
+            done.touch()
+    return folder
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[IO[str]]:
+    """Open a file that no other process opens in this way until the block ends."""
+    with path.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        yield file
