@@ -15,9 +15,17 @@ import pytest
 #: Tests that run in one process after another: a folder, since its files share costly fixtures,
 #: or a file. The longest come first, so that no process is left with a long one at the end.
 FIRST: Final = (
-    "tests/orchestrator/test_real_pair.py",
     "tests/browser/",
+    "tests/scripts/",
+    "tests/orchestrator/test_real_pair.py",
     "tests/attack/",
+    "tests/model_server/test_shared_conformance.py",
+    "tests/model_server/engines/test_tensorflow_engine.py",
+    "tests/model_server/engines/test_openvino_engine.py",
+    "tests/orchestrator/test_auto_cmd.py",
+    "tests/test_end_to_end.py",
+    "tests/orchestrator/test_odd_starts.py",
+    "tests/orchestrator/test_unusable_models.py",
 )
 
 
