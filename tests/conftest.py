@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests import workers
@@ -22,6 +23,10 @@ from tests.demo import demo_version
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a version of the demo model, made without TensorFlow."""
     return demo_version(tmp_path_factory.mktemp("demo"))
+
+#: No limit on the time of an example: a neighbour may hold the processors.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

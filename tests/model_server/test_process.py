@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -278,7 +277,7 @@ def test_on_a_signal_the_running_request_is_completed(
     with server_process(TOY_SERVER, log, *model_flags(tmp_path / "m")) as process:
         client = process.client
         with in_threads(1, lambda _: replies.append(client.predict("m", {"instances": [1]}))):
-            time.sleep(0.3)
+            assert eventually(lambda: "toy: running" in log.read_text())
             process.child.send_signal(number)
         code = process.child.wait(10)
 
@@ -292,7 +291,7 @@ def test_after_the_grace_time_running_requests_are_aborted(tmp_path: Path, log: 
     with server_process(TOY_SERVER, log, *flags) as process:
         client = process.client
         with in_threads(1, lambda _: _broken_off(client)):
-            time.sleep(0.3)
+            assert eventually(lambda: "toy: running" in log.read_text())
             code = process.stop()
 
     assert code == 0
@@ -308,7 +307,7 @@ def test_a_signal_stops_a_server_that_is_still_loading(tmp_path: Path, log: Path
     write_version(tmp_path / "m", 1, load_s=60)
 
     with server_process(TOY_SERVER, log, *model_flags(tmp_path / "m"), opens=False) as process:
-        time.sleep(1)
+        assert eventually(lambda: "toy: loading" in log.read_text())
         code = process.stop()
 
     assert code == 0

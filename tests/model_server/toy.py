@@ -69,7 +69,7 @@ def half_plus(addend: float, delay_s: float = 0.0) -> ToyModel:
     """Return a model that halves its floats and adds a number, in its own time."""
 
     def function(inputs: Tensors) -> Tensors:
-        time.sleep(delay_s)
+        _pause("running", delay_s)
         return {"y": inputs["x"] * np.float32(0.5) + np.float32(addend)}
 
     return one(function, {"x": "float"}, {"y": "float"})
@@ -80,6 +80,14 @@ def picky(inputs: Tensors) -> Tensors:
     if (inputs["x"] < 0).any():
         raise InvalidArgument("x must not be negative")
     return {"y": inputs["x"]}
+
+
+def _pause(work: str, seconds: float) -> None:
+    """Work for so long, and tell in the log of the server that the work has begun."""
+    if seconds:
+        sys.stderr.write(f"toy: {work}\n")
+        sys.stderr.flush()
+        time.sleep(seconds)
 
 
 @dataclass
@@ -100,7 +108,7 @@ class ToyEngine:
             raise NotFound(f"no {FILE} in {path}") from error
         if "fail" in recipe:
             raise BY_CODE[recipe["fail"]]("it was told to")
-        time.sleep(recipe.get("load_s", 0))
+        _pause("loading", recipe.get("load_s", 0))
         model = half_plus(recipe.get("plus", 0.0), recipe.get("delay_s", 0.0))
         model.calls = deque(maxlen=0)  # nobody looks at them, and they may be large
         return model

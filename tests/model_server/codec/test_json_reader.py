@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model_server.codec import exact_parser, json_reader
@@ -176,7 +176,6 @@ def damaged_bodies(draw: st.DrawFn) -> bytes:
     return body[: draw(st.just(len(body)) | st.integers(0, len(body)))].encode()
 
 
-@settings(deadline=None)
 @given(damaged_bodies())
 def test_the_readers_agree(body: bytes) -> None:
     with mock.patch.multiple(exact_parser, RUN=NEVER, LIST_RUN=NEVER):
@@ -186,7 +185,6 @@ def test_the_readers_agree(body: bytes) -> None:
     assert outcome(read_json, body) == exact
 
 
-@settings(deadline=None)
 @given(damaged_bodies(), st.sampled_from(["float", "double", "int32", "uint8", "bool", "string"]))
 def test_tensors_do_not_depend_on_the_reader(body: bytes, dtype: str) -> None:
     inputs = {"x": TensorInfo("x:0", dtype, None)}
@@ -200,7 +198,6 @@ def test_tensors_do_not_depend_on_the_reader(body: bytes, dtype: str) -> None:
         assert fast == outcome(lambda body: tensors(Document(body), inputs), body)
 
 
-@settings(deadline=None)
 @given(damaged_bodies())
 def test_the_number_of_steps_is_bounded_by_the_size_of_the_body(body: bytes) -> None:
     steps = 0

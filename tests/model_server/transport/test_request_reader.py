@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model_server.transport.http_messages import Request, Response
@@ -56,7 +56,6 @@ def test_a_request_may_come_in_any_two_pieces(message: bytes) -> None:
         assert arrivals(message[:cut], message[cut:]) == whole
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(MESSAGES), max_size=4), st.data())
 def test_requests_do_not_depend_on_how_the_bytes_arrive(
     messages: list[bytes], data: st.DataObject
@@ -69,7 +68,6 @@ def test_requests_do_not_depend_on_how_the_bytes_arrive(
     assert arrivals(*pieces) == arrivals(stream) == arrivals(*(bytes((b,)) for b in stream))
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(MESSAGES) | st.binary(max_size=20), max_size=4))
 def test_the_number_of_steps_is_bounded_by_the_number_of_bytes(messages: list[bytes]) -> None:
     stream, steps = b"".join(messages), 0
