@@ -152,8 +152,13 @@ class Process:
         with socket.socket() as caller:
             return caller.connect_ex(("127.0.0.1", self.port)) == 0
 
+    @property
+    def has_said_so(self) -> bool:
+        """Tell whether the server itself has opened the port: another one may listen there."""
+        return "Exporting HTTP/REST API at" in self.log.read_text()
+
     def wait_until_open(self, seconds: float = 60.0) -> None:
-        assert eventually(lambda: self.is_open or self.child.poll() is not None, seconds)
+        assert eventually(lambda: self.has_said_so or self.child.poll() is not None, seconds)
         assert self.child.poll() is None, self.log.read_text()
 
     def stop(self) -> int:
