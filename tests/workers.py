@@ -19,6 +19,8 @@ FIRST: Final = (
     "tests/scripts/",
     "tests/orchestrator/test_real_pair.py",
     "tests/attack/",
+    "tests/clients/",
+    "tests/install/",
     "tests/model_server/test_shared_conformance.py",
     "tests/model_server/engines/test_tensorflow_engine.py",
     "tests/model_server/engines/test_openvino_engine.py",
