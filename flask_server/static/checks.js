@@ -60,7 +60,7 @@ export async function checkedModels(reply) {
 
 /**
  * @param {Response} reply
- * @returns {Promise<Types.Model>}
+ * @returns {Promise<Types.DescribedModel>}
  */
 export async function checkedModel(reply) {
   const model = await reply.json();
@@ -86,6 +86,33 @@ export async function checkedPng(reply) {
   const start = new Uint8Array(await blob.slice(0, PNG.length).arrayBuffer());
   if (PNG.some((byte, i) => start[i] !== byte)) throw new InvalidAnswer("it is no PNG file");
   return blob.type === "image/png" ? blob : new Blob([blob], { type: "image/png" });
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<Types.Heat>}
+ */
+export async function checkedHeat(reply) {
+  const { class_id: classId, label, score, grid, box, report } = (await reply.json()) ?? {};
+  if (typeof classId !== "string" || typeof label !== "string") throw new InvalidAnswer("it names no class");
+  if (!Number.isFinite(score)) throw new InvalidAnswer("it has no score");
+  if (!isGrid(grid)) throw new InvalidAnswer("it has no grid");
+  if (!isListOfNumbers(box, 4)) throw new InvalidAnswer("it has no box");
+  if (!isListOfNumbers(report?.size, 2)) throw new InvalidAnswer("it has no size");
+  return { classId, label, score, grid, box, size: report.size };
+}
+
+/** @param {unknown} rows */
+function isGrid(rows) {
+  return Array.isArray(rows) && rows.length > 0 && rows.every((row) => isListOfNumbers(row, rows[0].length));
+}
+
+/**
+ * @param {unknown} list
+ * @param {number} length
+ */
+function isListOfNumbers(list, length) {
+  return Array.isArray(list) && length > 0 && list.length === length && list.every(Number.isFinite);
 }
 
 /** @param {unknown} list */

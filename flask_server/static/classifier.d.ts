@@ -74,6 +74,31 @@ export interface Model {
   error?: { code: string; detail: string };
 }
 
+/** The answer of `GET /models/<name>`. */
+export interface DescribedModel extends Model {
+  /** Null until a version is ready. */
+  spec: {
+    input: { width: number; height: number; color: string; fit: string; scale: string };
+    output: { activation: string; classes: number };
+    /** Pairs of class id and label. */
+    labels: [string, string][];
+    exported_at: string;
+  } | null;
+}
+
+/** A heat map as numbers. */
+export interface Heat {
+  classId: string;
+  label: string;
+  score: number;
+  /** Rows from top to bottom: the decrease of the score when this cell is hidden. */
+  grid: number[][];
+  /** Region that the grid covers, [left, top, right, bottom] in pixels of the upright picture that was sent. */
+  box: [number, number, number, number];
+  /** Width and height of that picture; a huge photo is sent as a smaller copy. */
+  size: [number, number];
+}
+
 export interface Failure {
   code: string;
   status: number;
@@ -113,6 +138,10 @@ export class Classifier {
   classify(picture: Picture, options?: ClassifyOptions): Promise<Answer>;
   /** Returns the picture with a heat map of the areas that support the class, as PNG. */
   explain(picture: Picture, options?: ExplainOptions): Promise<Blob>;
+  /** Returns the heat map of the class as numbers, to be drawn over a copy of the picture. */
+  heat(picture: Picture, options?: ExplainOptions): Promise<Heat>;
+  /** Returns one model with its labels. */
+  model(name: string, options?: { signal?: AbortSignal }): Promise<DescribedModel>;
   /** Returns all models, the default one first. */
   models(options?: { signal?: AbortSignal }): Promise<Model[]>;
   /** Returns the URL that `classify` posts to. */

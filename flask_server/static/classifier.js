@@ -6,7 +6,7 @@
  * types are documented in classifier.d.ts.
  */
 
-import { checkedAnswer, checkedModel, checkedModels, checkedPng } from "./checks.js";
+import { checkedAnswer, checkedHeat, checkedModel, checkedModels, checkedPng } from "./checks.js";
 import { ClassifierError, send } from "./http.js";
 import { shrink } from "./shrink.js";
 
@@ -94,6 +94,17 @@ export class Classifier {
   }
 
   /**
+   * @param {Types.Picture} picture
+   * @param {Types.ExplainOptions} [options]
+   * @returns {Promise<Types.Heat>}
+   */
+  async heat(picture, { classId, ...options } = {}) {
+    const parameters = { class: classId, format: "json", report: "true" };
+    const request = await this.#prepare("explain", picture, options, parameters);
+    return (await this.#post(request, options.signal, checkedHeat)).body;
+  }
+
+  /**
    * @param {{signal?: AbortSignal}} [options]
    * @returns {Promise<Types.Model[]>}
    */
@@ -101,6 +112,16 @@ export class Classifier {
     const models = await this.#get(new URL("models", this.#root), signal, checkedModels);
     this.#models = new Map(models.map((model) => [model.name, model]));
     return models;
+  }
+
+  /**
+   * @param {string} name
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<Types.DescribedModel>}
+   */
+  model(name, { signal } = {}) {
+    const url = new URL(`models/${encodeURIComponent(name)}`, this.#root);
+    return this.#get(url, signal, checkedModel);
   }
 
   /**
@@ -152,8 +173,7 @@ export class Classifier {
    * @param {AbortSignal | undefined} signal
    */
   async #load(name, signal) {
-    const url = new URL(`models/${encodeURIComponent(name)}`, this.#root);
-    const model = await this.#get(url, signal, checkedModel);
+    const model = await this.model(name, { signal });
     if (model.ready) this.#models.set(name, model);
     return model;
   }

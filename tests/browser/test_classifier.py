@@ -322,6 +322,49 @@ def test_heat_map_that_is_no_png_is_refused(
     assert error["detail"].endswith("the gateway's response: it is no PNG file.")
 
 
+def test_heat_map_comes_as_numbers(page: Page, site: str) -> None:
+    heat = page.evaluate(
+        """async ([root, picture]) => {
+          const { Classifier } = await import(`${root}/static/classifier.js`);
+          return new Classifier(root).heat(picture, { classId: "3" });
+        }""",
+        [site, base64.b64encode(digit(3)).decode()],
+    )
+
+    assert (heat["classId"], heat["label"], heat["box"]) == ("3", "3", [0, 0, *heat["size"]])
+    assert len(heat["grid"]) == len(heat["grid"][0]) > 3
+
+
+def test_heat_map_without_its_numbers_is_refused(page: Page, script: Script, site: str) -> None:
+    size = {"size": [4, 4]}
+    good = {"class_id": "1", "label": "one", "score": 1, "grid": [[1, 0]], "box": [0, 0, 4, 4]}
+    cases = [
+        (None, "it names no class"),
+        (good | {"label": 1, "report": size}, "it names no class"),
+        (good | {"score": None, "report": size}, "it has no score"),
+        (good | {"grid": [[1, 0], [1]], "report": size}, "it has no grid"),
+        (good | {"grid": [], "report": size}, "it has no grid"),
+        (good | {"box": [0, 0], "report": size}, "it has no box"),
+        (good, "it has no size"),
+    ]
+    script.replies["/models/toy/explain"] = [json_reply(body) for body, _ in cases]
+
+    details = page.evaluate(
+        """async ([root, url, count]) => {
+          const { Classifier } = await import(`${root}/static/classifier.js`);
+          const classifier = new Classifier(url);
+          const ask = () => classifier.heat("aGFsbG8=", { model: "toy" });
+          const details = [];
+          while (details.length < count) details.push(await ask().catch(({ detail }) => detail));
+          return details;
+        }""",
+        [site, script.url, len(cases)],
+    )
+
+    ends = [detail.rpartition("the gateway's response: ")[2] for detail in details]
+    assert ends == [f"{reason}." for _, reason in cases]
+
+
 def test_503_is_asked_again_after_its_time(ask: Ask, script: Script) -> None:
     problem = {"code": "overloaded", "status": 503, "detail": "Full."}
     script.replies[PREDICT] = [

@@ -4,6 +4,7 @@ import {
   ClassifierError,
   classify,
   type Answer,
+  type Heat,
   type Model,
   type Prediction,
 } from "./classifier.js";
@@ -20,6 +21,13 @@ export async function withKey(base64: string): Promise<Blob> {
   const name: string | undefined = models.find((model) => model.trained)?.name;
   await classifier.classify(base64, { model: name, version: 2, shrink: false });
   return classifier.explain(base64, { classId: "817" });
+}
+
+export async function numbers(file: File): Promise<number> {
+  const classifier = new Classifier();
+  const { grid, box, size }: Heat = await classifier.heat(file, { classId: "817" });
+  const { spec } = await classifier.model("digits");
+  return (grid[0]?.[0] ?? 0) + box[2] / size[0] + (spec?.labels.length ?? 0);
 }
 
 export function why(error: unknown): string {
