@@ -1,6 +1,6 @@
 /** Ask for the API key when the gateway requires one, and store it until the tab is closed. */
 
-import { errorText } from "./dom.js";
+import { errorText, showText } from "./dom.js";
 
 const STORAGE_KEY = "image-gateway-api-key";
 
@@ -18,12 +18,13 @@ export function isAboutTheKey({ status, code }) {
   return status === 401 || code === "invalid_api_key";
 }
 
-/** Show the key form with the server's message; `use` is called with the entered key. */
+/** Show the key form, with the server's message if it refused a key; `use` is called with the entered key. */
 export function askForKey(form, error, use) {
   const field = form.querySelector("input");
   const wasOpen = !form.hidden;
-  form.querySelector(".error").textContent = errorText(error);
-  field.setAttribute("aria-invalid", String(error.code === "invalid_api_key"));
+  const refused = error.code !== "missing_api_key";
+  showText(form.querySelector(".error"), refused ? errorText(error) : "");
+  field.setAttribute("aria-invalid", String(refused));
   form.hidden = false;
   form.onsubmit = (event) => {
     event.preventDefault();

@@ -1,4 +1,4 @@
-/** Take a photo with the device's camera, in a dialog. */
+/** The device's camera: a dialog that takes a photo, and frames of the running picture. */
 
 const JPEG_QUALITY = 0.95;
 
@@ -9,17 +9,27 @@ export function hasCameraAccess() {
   return navigator.mediaDevices?.getUserMedia !== undefined;
 }
 
+/** Return the stream of the camera, on phones of the one on the back. */
+export function openCamera() {
+  return navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+}
+
+/** Turn the camera off. */
+export function stopCamera(video, stream) {
+  video.srcObject = null;
+  for (const track of stream.getTracks()) track.stop();
+}
+
 /** Return a list with the photo, or an empty list when the dialog is closed without one. */
 export async function photograph(dialog) {
-  const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+  const stream = await openCamera();
   const video = dialog.querySelector("video");
   video.srcObject = stream;
   try {
     dialog.showModal();
-    return (await closed(dialog)) === "shoot" ? [await frameOf(video)] : [];
+    return (await closed(dialog)) === "shoot" ? [await photoOf(video)] : [];
   } finally {
-    video.srcObject = null;
-    for (const track of stream.getTracks()) track.stop();
+    stopCamera(video, stream);
   }
 }
 
@@ -33,12 +43,19 @@ function closed(dialog) {
   });
 }
 
-async function frameOf(video) {
-  const canvas = document.createElement("canvas");
-  canvas.width = video.videoWidth;
-  canvas.height = video.videoHeight;
-  canvas.getContext("2d").drawImage(video, 0, 0);
-  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
+/** Return what the video shows as a numbered JPEG file. */
+export async function photoOf(video) {
+  const blob = await frameOf(video);
   shots += 1;
   return new File([blob], `photo-${shots}.jpg`, { type: blob.type });
+}
+
+/** Return what the video shows as JPEG, with at most this many pixels per side. */
+export function frameOf(video, side = Infinity) {
+  const scale = Math.min(1, side / Math.max(video.videoWidth, video.videoHeight));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.round(video.videoWidth * scale);
+  canvas.height = Math.round(video.videoHeight * scale);
+  canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
 }

@@ -1,121 +1,119 @@
-/** A card of the page: one picture, its predictions, their timing, and the buttons for it. */
+/** A card of the page: one picture, the answer of one or two models, and a menu of further actions. */
 
-import { isAboutTheKey } from "./api_key.js";
-import { showBars, topLine } from "./bars.js";
+import { AnswerPanel } from "./answer_panel.js";
 import { hideCopy, offerCopies } from "./copies.js";
-import { errorText, showText } from "./dom.js";
 import { HeatMap } from "./heat_map.js";
+import { wireMenu } from "./menu.js";
 import { snippets } from "./snippets.js";
-import { showTimes } from "./times.js";
-import { Waiting } from "./waiting.js";
 
 /** Pictures narrower than this are shown pixel by pixel. */
 const TINY = 100;
 
+const template = (id) => document.getElementById(id);
+
 export class Card {
-  #abort = new AbortController();
   #preview;
   #heat;
-  #waiting;
+  #actions;
+  panels = [];
 
-  /** `actions` (ask, cancel, explain, remove) are called with the card when a button is clicked. */
-  constructor(template, file, actions) {
+  /** `actions` (ask, askOne, cancel, explain, remove) are called with the card, and the panel concerned. */
+  constructor(file, actions) {
     this.file = file;
-    this.refused = false;
-    this.element = template.content.firstElementChild.cloneNode(true);
+    this.#actions = actions;
+    this.element = template("card").content.firstElementChild.cloneNode(true);
     this.element.setAttribute("aria-label", file.name);
     this.#find(".name").textContent = file.name;
     this.#preview = URL.createObjectURL(file);
-    this.#waiting = new Waiting(this.#find(".waiting"), {
-      cancel: () => actions.cancel(this),
-      next: this.#find(".again"),
-    });
-    this.#heat = this.#heatMap(() => this.#explain(actions.explain));
-    this.#find(".again").addEventListener("click", () => actions.ask(this));
-    this.#find(".remove").addEventListener("click", () => actions.remove(this));
-    offerCopies(this.element, () => snippets({ file, ...this.request }));
+    this.#heat = this.#heatMap();
+    this.#wireMenu();
   }
 
-  /** Show that a request is in flight; return a signal that aborts with the next request or the card. */
-  wait() {
-    this.#abort.abort();
-    this.#abort = new AbortController();
-    this.refused = false;
-    this.#heat.reset(this.#preview);
+  /** Return this many panels, made to wait for an answer; former heat maps and copied texts go. */
+  expect(count) {
+    this.#heat.reset();
     hideCopy(this.element);
-    this.#find(".heat").hidden = true;
-    this.element.setAttribute("aria-busy", "true");
-    this.#waiting.start("Waiting for the labels…");
-    return this.signal;
+    while (this.panels.length > count) this.panels.pop().close();
+    while (this.panels.length < count) this.#addPanel();
+    this.element.classList.toggle("compared", count > 1);
+    for (const panel of this.panels) panel.wait();
+    return this.panels;
   }
 
-  /** Abort the request in flight; return a sentence for screen readers. */
-  cancel() {
-    this.#abort.abort();
-    this.#abort = new AbortController();
-    if (this.element.hasAttribute("aria-busy")) this.#finish({ by: "", trouble: "Cancelled." });
-    this.#waiting.stop();
-    return `${this.file.name}: cancelled.`;
+  /** Make one panel wait for an answer anew. */
+  expectOne(panel) {
+    this.#heat.reset();
+    hideCopy(this.element);
+    panel.wait();
   }
 
-  get signal() {
-    return this.#abort.signal;
+  /** Show or hide the heat map of a class; `load(signal)` resolves to it, or to null. */
+  toggleHeat(panel, { classId }, load) {
+    return this.#heat.toggle(`${this.panels.indexOf(panel)} ${classId}`, load);
   }
 
-  /** Show the predictions and remember their request; return a sentence for screen readers. */
-  show(answer, request) {
-    this.answer = answer;
-    this.request = request;
-    showText(this.#find(".warning"), answer.warnings.join(" "));
-    showBars(this.#find(".bars"), answer.predictions);
-    showTimes(this.#find(".times"), answer, this.file.size);
-    this.#finish({ by: `${answer.model}, version ${answer.version}`, trouble: "" });
-    return `${this.file.name}: ${topLine(answer.predictions)}`;
+  /** Return whether the browser cannot show the picture. */
+  get unseen() {
+    return this.#find("figure").classList.contains("unseen");
   }
 
-  /** Show the server's error message; return a sentence for screen readers. */
-  fail(error) {
-    this.refused = isAboutTheKey(error);
-    const trouble = errorText(error);
-    this.#finish({ by: error.requestId ? `Request ${error.requestId}` : "", trouble });
-    return `${this.file.name}: ${trouble}`;
+  /** Stop loading the heat map. */
+  stopHeat() {
+    this.#heat.reset();
   }
 
   /** Remove the card and abort its requests. */
   close() {
-    this.#abort.abort();
-    this.#waiting.stop();
-    this.#heat.reset("");
+    this.#heat.reset();
+    for (const panel of this.panels) panel.close();
+    this.#find("img").removeAttribute("src"); // it may still be loading
     URL.revokeObjectURL(this.#preview);
     this.element.remove();
   }
 
-  #finish({ by, trouble }) {
-    this.element.removeAttribute("aria-busy");
-    this.#waiting.stop();
-    this.#find(".by").textContent = by;
-    showText(this.#find(".trouble"), trouble);
-    this.#find(".answer").hidden = trouble !== "";
-    this.#find(".heat").hidden = trouble !== "" || this.answer.predictions.length === 0;
+  #addPanel() {
+    const { askOne, cancel, explain } = this.#actions;
+    const panel = new AnswerPanel(template("panel"), this.file, {
+      ask: (one) => askOne(this, one),
+      cancel: (one) => cancel(this, one),
+      explain: (one, prediction) => explain(this, one, prediction),
+    });
+    this.panels.push(panel);
+    this.#find(".answers").append(panel.element);
   }
 
-  async #explain(explain) {
-    const stop = this.#waiting.start("Computing the heat map…");
-    try {
-      return await explain(this);
-    } finally {
-      stop();
-    }
-  }
-
-  #heatMap(ask) {
+  #heatMap() {
     const image = this.#find("img");
     image.alt = this.file.name;
     image.addEventListener("load", () => fit(image, image.naturalWidth));
     // Browsers cannot show every format that the gateway reads.
     image.addEventListener("error", () => fit(image, 0));
-    const [button, trouble] = [this.#find(".heat"), this.#find(".heat-trouble")];
-    return new HeatMap({ button, image, trouble, ask });
+    image.src = this.#preview;
+    const changed = (key) => this.#press(key);
+    return new HeatMap({ figure: this.#find("figure"), image, plain: this.#preview, changed });
+  }
+
+  #press(key) {
+    const [index, ...classId] = key.split(" ");
+    this.panels.forEach((panel, at) => panel.press(String(at) === index ? classId.join(" ") : undefined));
+  }
+
+  #wireMenu() {
+    const menu = this.#find(".menu");
+    menu.firstElementChild.setAttribute("aria-label", `More for ${this.file.name}`);
+    wireMenu(menu);
+    menu.firstElementChild.addEventListener("click", () => {
+      menu.querySelector(".copies").hidden = this.#snippets() === null;
+    });
+    menu.querySelector(".again").addEventListener("click", () => this.#actions.ask(this));
+    menu.querySelector(".remove").addEventListener("click", () => this.#actions.remove(this));
+    offerCopies(this.element, () => this.#snippets());
+  }
+
+  /** Return the request of the first panel with an answer, as programs; null before there is one. */
+  #snippets() {
+    const answered = this.panels.find(({ request }) => request);
+    return answered ? snippets({ file: this.file, ...answered.request }) : null;
   }
 
   #find(selector) {
@@ -124,6 +122,6 @@ export class Card {
 }
 
 function fit(image, width) {
-  image.hidden = width === 0;
+  image.closest("figure").classList.toggle("unseen", width === 0);
   image.classList.toggle("tiny", width < TINY);
 }

@@ -6,8 +6,8 @@ import { showText } from "./dom.js";
 const find = (id) => document.getElementById(id);
 const complain = (sentence) => showText(find("intake-trouble"), sentence);
 
-/** Call `add` with each list of new files. */
-export function takePictures(add) {
+/** Call `add` with each list of new files, and `live.start` when the live camera is asked for. */
+export function takePictures(add, live) {
   const give = (files) => {
     if (files.length === 0) return;
     complain("");
@@ -15,8 +15,9 @@ export function takePictures(add) {
   };
   chooseBy("pick", "files", give);
   listenToCamera(give);
+  listenToLive(live);
   listenToDrops(give);
-  document.addEventListener("paste", ({ clipboardData }) => give(clipboardData.files));
+  listenToPastes(give);
 }
 
 function chooseBy(button, field, give) {
@@ -41,10 +42,38 @@ function listenToCamera(give) {
     try {
       give(await photograph(find("camera")));
     } catch (error) {
-      complain(`The camera cannot be used: ${error.message}.`);
+      complainOfCamera(error);
     }
     busy = false;
   });
+}
+
+function listenToLive(live) {
+  find("live-start").hidden = !hasCameraAccess();
+  find("live-start").addEventListener("click", () => {
+    complain("");
+    live.start().catch(complainOfCamera);
+  });
+}
+
+/** Rethrow errors that do not come from the camera: they are bugs of the page. */
+function complainOfCamera(error) {
+  if (!(error instanceof DOMException)) throw error;
+  complain(`The camera cannot be used: ${error.message}.`);
+}
+
+/** Text that is pasted into a field is left alone. */
+function listenToPastes(give) {
+  document.addEventListener("paste", ({ clipboardData, target }) => {
+    if (clipboardData.files.length > 0) give(clipboardData.files);
+    else if (!target.closest?.("input, textarea")) complain(adviceFor(clipboardData.getData("text/plain")));
+  });
+}
+
+/** Say what to do with the address of a picture; an empty string for other text. */
+function adviceFor(text) {
+  const isAddress = /^\s*https?:\/\/\S+\s*$/i.test(text);
+  return isAddress ? "The page does not fetch addresses. Save the picture, then drop the file here." : "";
 }
 
 function listenToDrops(give) {
@@ -58,7 +87,8 @@ function listenToDrops(give) {
     event.preventDefault();
     mark(false);
     const { files } = event.dataTransfer;
-    if (files.length === 0) complain("Only files can be dropped here.");
+    const text = event.dataTransfer.getData("text/plain");
+    if (files.length === 0) complain(adviceFor(text) || "Only files can be dropped here.");
     give(files);
   });
 }

@@ -1,35 +1,44 @@
-/** The form that chooses model, version and number of labels, with notes about the chosen model. */
+/** The form that chooses model, version, number of labels, and what to compare with. */
 
-import { element, errorText, showText } from "./dom.js";
+import { el, errorText, showText } from "./dom.js";
 
 /** Value of the option that leaves the version open: the newest one when the request arrives. */
 const NEWEST = "";
+
+/** Value of the option that compares with nothing. */
+const NOTHING = "";
 
 const AVAILABLE = "AVAILABLE";
 
 export class ModelChoice {
   #models = [];
 
-  constructor(form) {
-    this.form = form;
-    this.model = form.querySelector("#model");
-    this.version = form.querySelector("#version");
-    this.topK = form.querySelector("#top-k");
+  /** `changed` is called with the chosen model, as `/models` describes it. */
+  constructor(form, changed) {
+    Object.assign(this, { form, changed });
+    for (const name of ["model", "version", "top-k", "compare"]) this[name] = form.querySelector(`#${name}`);
     this.model.addEventListener("change", () => {
       this.version.value = NEWEST; // version numbers of different models are unrelated
       this.#showVersions();
     });
+    this.version.addEventListener("change", () => this.#showOthers());
     form.addEventListener("submit", (event) => event.preventDefault());
   }
 
-  /** Return the options of the next request. */
-  options() {
-    return {
-      model: this.model.value || undefined,
-      version: this.version.value === NEWEST ? undefined : Number(this.version.value),
-      topK: this.#topK(),
+  /** Return the options of the next request of each picture: one, or two to compare. */
+  targets() {
+    const chosen = { model: this.model.value || undefined, version: versionOf(this.version.value) };
+    const others = this.compare.value === NOTHING ? [] : [JSON.parse(this.compare.value)];
+    return [chosen, ...others].map((target) => ({
+      ...target,
+      topK: this.#topK(target.model),
       shrink: this.form.querySelector("#shrink").checked,
-    };
+    }));
+  }
+
+  /** The chosen model, undefined before the models are loaded. */
+  get chosen() {
+    return this.#named(this.model.value);
   }
 
   /** Show the gateway's models; keep the chosen model and version if they still exist. */
@@ -45,22 +54,31 @@ export class ModelChoice {
   }
 
   /** Limit the number of labels to the model's classes; the gateway refuses larger numbers. */
-  #topK() {
-    const most = this.#chosen()?.output?.classes ?? Infinity;
-    return Math.min(this.topK.valueAsNumber, most) || undefined;
+  #topK(name) {
+    const most = this.#named(name)?.output?.classes ?? Infinity;
+    return Math.min(this["top-k"].valueAsNumber, most) || undefined;
   }
 
-  #chosen() {
-    return this.#models.find(({ name }) => name === this.model.value);
+  #named(name) {
+    return this.#models.find((model) => model.name === name);
   }
 
   #showVersions() {
-    const model = this.#chosen();
+    const model = this.chosen;
     const newest = option(NEWEST, model?.version ? `newest (${model.version})` : "newest");
     fill(this.version, [newest, ...(model?.versions ?? []).map(versionOption)]);
-    this.form.querySelector("#about").textContent = model?.input ? description(model) : "";
     showText(this.form.querySelector("#warning"), (model?.warnings ?? []).join(" "));
     showText(this.form.querySelector("#trouble"), model?.error ? errorText(model.error) : "");
+    this.#showOthers();
+    this.changed(model);
+  }
+
+  /** Offer what the choice can be compared with: other models, and other versions of each. */
+  #showOthers() {
+    const chosen = JSON.stringify({ model: this.model.value, version: versionOf(this.version.value) });
+    const others = this.#models.flatMap(comparable).filter(({ value }) => value !== chosen);
+    fill(this.compare, [option(NOTHING, "nothing"), ...others]);
+    this.compare.closest(".field").hidden = others.length === 0;
   }
 }
 
@@ -72,9 +90,7 @@ function fill(select, options) {
 }
 
 function option(value, text) {
-  const made = element("option", "", text);
-  made.value = value;
-  return made;
+  return el("option", { value }, text);
 }
 
 function titleOf({ name, ready, trained }) {
@@ -89,8 +105,15 @@ function versionOption({ version, state }) {
   return made;
 }
 
-function description({ input, output, source }) {
-  const color = input.color === "grayscale" ? "grey" : "colour";
-  const size = `${input.width} × ${input.height} pixels`;
-  return `Input: ${size}, ${color}. Output: ${output.classes} classes.${source ? ` From ${source}.` : ""}`;
+function versionOf(value) {
+  return value === NEWEST ? undefined : Number(value);
+}
+
+/** Return an option for a model's newest version, and one for each if there are several. */
+function comparable({ name, ready, versions }) {
+  if (!ready) return [];
+  const usable = versions.filter(({ state }) => state === AVAILABLE).map(({ version }) => version);
+  return [undefined, ...(usable.length > 1 ? usable : [])].map((version) =>
+    option(JSON.stringify({ model: name, version }), version ? `${name}, version ${version}` : `${name}, newest`),
+  );
 }

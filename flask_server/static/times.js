@@ -1,6 +1,6 @@
 /** Show the duration of a request: the stages of `Server-Timing`, and the network. */
 
-import { element } from "./dom.js";
+import { el } from "./dom.js";
 
 const STAGES = ["decode", "preprocess", "serving", "postprocess"];
 
@@ -11,7 +11,7 @@ export function showTimes(details, { serverMs, elapsedMs, sentBytes }, fileBytes
   details.querySelector("summary").textContent = `${written(elapsedMs)}${server}`;
   details.querySelector(".stages").replaceChildren(...parts.map(strip));
   const copy = sentBytes < fileBytes ? `, a smaller copy of ${bytes(fileBytes)}` : "";
-  const sent = element("li", "", `${bytes(sentBytes)} sent${copy}`);
+  const sent = el("li", {}, `${bytes(sentBytes)} sent${copy}`);
   details.querySelector("ul").replaceChildren(...parts.map(entry), sent);
 }
 
@@ -23,13 +23,13 @@ function split(serverMs, elapsedMs) {
 }
 
 function strip([name, spent]) {
-  const made = element("span", name);
+  const made = el("span", { class: name });
   made.style.flexGrow = Math.max(0, spent);
   return made;
 }
 
 function entry([name, spent]) {
-  return element("li", name, `${name} ${written(Math.max(0, spent))}`);
+  return el("li", { class: name }, `${name} ${written(Math.max(0, spent))}`);
 }
 
 function written(ms) {

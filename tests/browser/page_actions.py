@@ -28,3 +28,14 @@ def pick(page: Page, files: Path | FilePayload | list[Path]) -> None:
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose pictures").click()
     chooser.value.set_files(files)
+
+
+def choose(card: Locator, action: str) -> None:
+    """Choose an action from the menu of a card."""
+    card.get_by_role("button", name="More for").click()
+    card.get_by_role("button", name=action, exact=True).click()
+
+
+def heat_layer(card: Locator) -> Locator:
+    """The heat map over the picture of a card."""
+    return card.locator("canvas")

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from flask_server.access import key_writer
 from tests.browser import node
 from tests.browser.conftest import MakeSite, Open
-from tests.browser.page_actions import IMAGES, cards, labels, payload, pick
+from tests.browser.page_actions import IMAGES, cards, choose, heat_layer, labels, payload, pick
 from tests.flask_server.conftest import flat
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 
@@ -60,7 +60,12 @@ def test_nothing_is_inaccessible(
     expect(page.locator(".bars li")).to_have_count(3)
     expect(page.locator(".trouble:visible")).to_have_count(1)
     page.locator(".times:visible summary").click()
-    page.get_by_role("button", name="curl").click()
+    answered = cards(page).last
+    choose(answered, "Copy as curl")
+    answered.get_by_role("button", name="Heat map").click()
+    expect(heat_layer(answered)).to_be_visible()
+    page.get_by_text("Advanced").click()
+    answered.get_by_role("button", name="More for").click()
 
     assert faults(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -90,7 +95,7 @@ def test_question_for_the_key_is_accessible(
     page = open_page(url, refusals={401})
 
     expect(page.get_by_label("API key")).to_be_focused()
-    why = re.compile("This needs an API key.*kept until this tab is closed")
+    why = re.compile("password for programs.*kept until this tab is closed", re.DOTALL)
     expect(page.get_by_label("API key")).to_have_accessible_description(why)
     assert faults(page) == []
 
@@ -98,6 +103,26 @@ def test_question_for_the_key_is_accessible(
 def test_camera_is_accessible(page: Page, faults: Faults) -> None:
     page.get_by_role("button", name="Take a photo").click()
     expect(page.get_by_role("dialog", name="Take a photo")).to_be_visible()
+
+    assert faults(page) == []
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_live_camera_model_and_history_are_accessible(
+    open_page: Open, site: str, faults: Faults, look: str
+) -> None:
+    page = open_page(site, **LOOKS[look])
+    pick(page, IMAGES / "digit_6.png")
+    expect(labels(cards(page)).first).to_have_text("6")
+    choose(cards(page), "Remove")
+    expect(page.get_by_role("heading", name="Earlier pictures")).to_be_visible()
+    page.get_by_role("button", name="Live camera").click()
+    expect(page.locator("#live .rate")).to_contain_text("pictures per second")
+    page.route("**/predict**", lambda _: None)  # the labels stay as they are
+    assert faults(page) == []
+
+    page.get_by_role("button", name="About this model").click()
+    expect(page.get_by_role("dialog").locator("dd").first).to_be_visible()
 
     assert faults(page) == []
 
@@ -127,14 +152,29 @@ def test_everything_is_done_by_keyboard(open_page: Open, site: str) -> None:
 
     tab_to(page, "Remove all")
     page.keyboard.press("Tab")
+    more = cards(page).get_by_role("button", name="More for digit_6.png")
+    expect(more).to_be_focused()
     page.keyboard.press("Enter")
-    expect(cards(page).get_by_text("network")).to_be_visible()
-    tab_to(page, "Python")
+    tab_to(page, "Copy as Python")
+    page.keyboard.press("Escape")
+    expect(more).to_be_focused()
+    expect(more).to_have_attribute("aria-expanded", "false")
+    page.keyboard.press("Enter")
+    tab_to(page, "Copy as Python")
     page.keyboard.press("Space")
     expect(cards(page).locator(".copied")).to_have_text("Copied as Python.")
+    tab_to(page, "6")
+    page.keyboard.press("Enter")
+    expect(heat_layer(cards(page))).to_be_visible()
+    cards(page).locator(".times summary").focus()
+    page.keyboard.press("Enter")
+    expect(cards(page).get_by_text("network")).to_be_visible()
+    more.focus()
+    page.keyboard.press("Enter")
     tab_to(page, "Ask again")
     page.keyboard.press("Enter")
     expect(cards(page).locator("pre")).to_be_hidden()
+    page.keyboard.press("Enter")
     tab_to(page, "Remove")
     page.keyboard.press("Enter")
     expect(cards(page)).to_have_count(0)

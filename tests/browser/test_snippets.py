@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from flask_server.access import key_writer
 from tests.browser.conftest import DIGITS, MakeSite, Open
-from tests.browser.page_actions import IMAGES, cards, labels, pick
+from tests.browser.page_actions import IMAGES, cards, choose, labels, pick
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def picture(tmp_path: Path) -> Path:
 @pytest.fixture
 def page(open_page: Open, site: str, picture: Path) -> Page:
     page = open_page(site, permissions=["clipboard-read", "clipboard-write"])
-    page.get_by_label("Labels").fill("2")
+    page.get_by_label("How many labels").fill("2")
     page.get_by_label("Version").select_option("1")
     pick(page, picture)
     expect(labels(cards(page))).to_have_count(2)
@@ -39,7 +39,7 @@ def page(open_page: Open, site: str, picture: Path) -> Page:
 
 
 def copied(page: Page, language: str) -> str:
-    cards(page).get_by_role("button", name=language, exact=True).click()
+    choose(cards(page), f"Copy as {language}")
     expect(cards(page).locator(".copied")).to_have_text(f"Copied as {language}.")
     text: str = page.evaluate("navigator.clipboard.readText()")
     expect(cards(page).locator("pre")).to_have_text(text)
@@ -84,7 +84,7 @@ def test_fetch_call_gets_the_same_answer(page: Page, picture: Path) -> None:
 def test_text_is_selected_where_copying_is_not_allowed(page: Page) -> None:
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
 
-    cards(page).get_by_role("button", name="curl").click()
+    choose(cards(page), "Copy as curl")
 
     expect(cards(page).locator(".copied")).to_contain_text("Selected")
     text = cards(page).locator("pre").inner_text()

@@ -56,7 +56,7 @@ def visit(
     page.goto(url)
     yield page
     context.close()
-    assert faults == []
+    assert not faults, faults
 
 
 def _expected(text: str, refusals: Sequence[int | str]) -> bool:

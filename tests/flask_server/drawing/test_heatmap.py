@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from flask_server.drawing.annotate import MAX_SIDE
-from flask_server.drawing.heatmap import color_of, overlaid
+from flask_server.drawing.heatmap import COLOR_STOPS, color_of, overlaid
 from flask_server.imaging.decoding import DecodedImage
 from flask_server.imaging.reports import report_of
 from flask_server.inference.explain import Explanation
@@ -142,3 +144,14 @@ def test_warnings_are_drawn() -> None:
     plain, warned = (overlaid(GREY, explained((1, 1), warnings=w)) for w in ((), ("untrained",)))
 
     assert warned.height > plain.height
+
+
+def test_the_web_page_has_the_same_colours() -> None:
+    script = Path(__file__).parents[3] / "flask_server" / "static" / "heat_colors.js"
+    rows = re.findall(
+        r"^  \[([\d.]+), \[(\d+), (\d+), (\d+)\]\],$", script.read_text(), re.MULTILINE
+    )
+
+    stops = [(float(row[0]), tuple(int(band) for band in row[1:])) for row in rows]
+
+    assert stops == list(COLOR_STOPS)

@@ -1,0 +1,102 @@
+/** Classify what the camera sees, picture after picture, with one request in flight. */
+
+import { showBars } from "./bars.js";
+import { frameOf, openCamera, photoOf, stopCamera } from "./camera.js";
+import { errorText, showText } from "./dom.js";
+
+/** Longer side of the pictures that are sent, the least time between two, and labels shown. */
+const [SIDE, LEAST_MS, TOP_K] = [320, 100, 3];
+
+/** The rate is that of the last seconds. */
+const WINDOW_MS = 2000;
+
+export class LiveCamera {
+  #stream = null;
+  #abort;
+  #times;
+
+  /** `classify(file, options)` asks the chosen model; `keep(file)` makes a card of the current picture. */
+  constructor(section, { button, classify, keep, say }) {
+    Object.assign(this, { section, button, classify, keep, say, video: section.querySelector("video") });
+    section.querySelector(".stop").addEventListener("click", () => this.stop());
+    section.querySelector(".keep").addEventListener("click", async () => keep(await photoOf(this.video)));
+    document.addEventListener("visibilitychange", () => document.hidden && this.stop());
+  }
+
+  /** Start the camera; reject where it cannot be used. */
+  async start() {
+    if (this.#abort) return;
+    this.#abort = new AbortController();
+    try {
+      this.#stream = await openCamera();
+    } catch (error) {
+      this.#abort = undefined;
+      throw error;
+    }
+    this.#open();
+    await this.video.play();
+    await this.#run(this.#abort.signal);
+  }
+
+  /** Stop the camera and the request in flight. */
+  stop() {
+    if (!this.#stream) return;
+    this.#abort.abort();
+    this.#abort = undefined;
+    stopCamera(this.video, this.#stream);
+    this.#stream = null;
+    this.section.hidden = true;
+    this.button.focus();
+    this.say("The live camera is off.");
+  }
+
+  #open() {
+    this.#times = [];
+    this.video.srcObject = this.#stream;
+    showText(this.section.querySelector(".error"), "");
+    this.section.querySelector(".bars").replaceChildren();
+    this.section.querySelector(".rate").textContent = "Waiting for the first labels…";
+    this.section.hidden = false;
+    this.section.querySelector(".stop").focus();
+    this.say("The live camera is on.");
+  }
+
+  async #run(signal) {
+    while (!signal.aborted) {
+      const begin = performance.now();
+      try {
+        this.#show(await this.classify(await frameOf(this.video, SIDE), { topK: TOP_K, signal }));
+      } catch (error) {
+        if (!signal.aborted) this.#fail(error);
+        return;
+      }
+      await pause(LEAST_MS - (performance.now() - begin));
+    }
+  }
+
+  #show({ predictions }) {
+    if (!this.#stream) return;
+    const now = performance.now();
+    this.#times = [...this.#times.filter((time) => now - time < WINDOW_MS), now];
+    showBars(this.section.querySelector(".bars"), predictions);
+    this.section.querySelector(".rate").textContent = rateText(this.#times);
+  }
+
+  #fail(error) {
+    if (error.code === undefined) throw error;
+    this.section.querySelector(".rate").textContent = "Stopped.";
+    showText(this.section.querySelector(".error"), errorText(error));
+    this.#stream.getTracks().forEach((track) => track.stop());
+  }
+}
+
+/** Return the rate of answers at these times, in milliseconds. */
+export function rateText(times) {
+  if (times.length < 2) return "Measuring the rate…";
+  const rate = (1000 * (times.length - 1)) / (times.at(-1) - times[0]);
+  return `${rate.toFixed(1)} pictures per second`;
+}
+
+function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
+}
