@@ -4,13 +4,15 @@
  * No viewer from npm is used, because none of three measured ones fits: under this page's Content-Security-Policy,
  * Redoc 2.5.4 (1.1 MB) has 10 inline styles blocked and shows nothing, Scalar 1.46.4 (3.9 MB) has 45 inline styles, one
  * eval and two requests to its maker's servers blocked, and Swagger UI 5.35.0 (1.9 MB), which has nothing blocked, fails
- * seven accessibility rules of axe; the files of this page have 18 kB together and fail none.
+ * seven accessibility rules of axe; the files of this page have 20 kB together and fail none.
  *
  * Supports only the parts of OpenAPI that this gateway's document uses.
  */
 
-import { el, json, prose, table } from "./docs_elements.js";
+import { answers, errorTable } from "./docs_answers.js";
+import { json, prose, table } from "./docs_elements.js";
 import { tryForm } from "./docs_try.js";
+import { el } from "./dom.js";
 
 const METHODS = ["get", "post"];
 
@@ -81,39 +83,42 @@ function bodyForm([type, { schema, example, examples = {} }]) {
   );
 }
 
-function answers({ responses }) {
-  const rows = Object.entries(responses).map(([status, { description, content = {} }]) => [
-    status,
-    prose(description),
-    Object.entries(content).map(([type, { schema }]) => [el("code", {}, type), " ", kind(schema)]),
-  ]);
-  return [el("h4", {}, "Answers"), table("Answers", ["status", "meaning", "body"], rows)];
-}
-
 const verb = (method) => el("span", { class: `verb ${method}` }, method.toUpperCase());
 
-function drawn(route) {
-  const { path, method, operation } = route;
-  const title = `${operation.operationId}-title`;
+/** Return an article that is folded until its summary, or a link to it, is clicked. */
+function folded(id, title, summary, ...children) {
   return el(
     "article",
-    { id: operation.operationId, "aria-labelledby": title },
-    el("h3", { id: title }, verb(method), " ", el("code", {}, path)),
-    el("p", { class: "summary" }, operation.summary),
+    { id, "aria-labelledby": `${id}-title` },
+    el(
+      "details",
+      { class: "fold" },
+      el("summary", {}, el("h3", { id: `${id}-title` }, title), summary ? el("span", { class: "summary" }, summary) : null),
+      children,
+    ),
+  );
+}
+
+function drawn(route, schemas) {
+  const { path, method, operation } = route;
+  return folded(
+    operation.operationId,
+    [verb(method), " ", el("code", {}, path)],
+    operation.summary,
     prose(operation.description),
     operation.security ? el("p", { class: "note" }, "Needs an API key.") : null,
     parameters(operation),
     requestBody(operation),
-    answers(operation),
-    tryForm(route, source),
+    answers(operation, kind),
+    tryForm(route, source, schemas),
   );
 }
 
 function named([name, schema]) {
-  return el(
-    "article",
-    { id: `schema-${name}`, "aria-labelledby": `schema-${name}-title` },
-    el("h3", { id: `schema-${name}-title` }, name),
+  return folded(
+    `schema-${name}`,
+    name,
+    "",
     prose(schema.description),
     schema.properties ? properties(name, schema) : el("p", {}, kind(schema)),
     (schema.examples ?? []).map(json),
@@ -134,10 +139,12 @@ function contents(routes) {
   const links = routes.map(({ path, method, operation }) =>
     el("li", {}, el("a", { href: `#${operation.operationId}` }, verb(method), " ", path)),
   );
-  return el("ul", {}, links, el("li", {}, el("a", { href: "#schemas" }, "Schemas")));
+  const further = [["errors", "Errors"], ["schemas", "Schemas"]];
+  return el("ul", {}, links, further.map(([id, title]) => el("li", {}, el("a", { href: `#${id}` }, title))));
 }
 
 function draw(described) {
+  const { schemas } = described.components;
   const routes = routesOf(described);
   const tagged = (name) => routes.filter(({ operation }) => operation.tags.includes(name));
   document.getElementById("about").append(...prose(described.info.description).filter(Boolean));
@@ -145,12 +152,23 @@ function draw(described) {
   document.getElementById("contents").append(contents(routes));
   document.getElementById("content").replaceChildren(
     ...described.tags.map(({ name, description }) =>
-      section(`tag-${name}`, name, el("p", {}, description), tagged(name).map(drawn)),
+      section(`tag-${name}`, name, el("p", {}, description), tagged(name).map((route) => drawn(route, schemas))),
     ),
-    section("schemas", "Schemas", Object.entries(described.components.schemas).map(named)),
+    section("errors", "Errors", el("p", {}, "Every route may send some of these problem documents."), errorTable(routes)),
+    section("schemas", "Schemas", Object.entries(schemas).map(named)),
   );
-  document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  unfold();
 }
+
+/** Open the article that the address names, and show it. */
+function unfold() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const details = target?.querySelector(":scope > .fold");
+  if (details) details.open = true;
+  target?.scrollIntoView();
+}
+
+window.addEventListener("hashchange", unfold);
 
 try {
   const reply = await fetch(source);

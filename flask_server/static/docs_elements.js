@@ -1,14 +1,6 @@
-/** Create elements of the API page from text, never from HTML. */
+/** Larger parts of the API page: prose, tables and code blocks. */
 
-/** Return a new element with children and attributes (false: left out, true: present and empty). */
-export function el(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
-  return element;
-}
+import { el } from "./dom.js";
 
 /** Turn text with `code` and lines that begin with "- " into a paragraph and a list. */
 export function prose(text = "", lead = null) {

@@ -1,16 +1,17 @@
 /** A form that sends a request to one route and shows the response. */
 
-import { block, el, json } from "./docs_elements.js";
+import { block, json } from "./docs_elements.js";
+import { el } from "./dom.js";
 
 const JSON_TYPE = "application/json";
 const FORM_TYPE = "application/x-www-form-urlencoded";
 const FILE_TYPE = "image/*";
 
-/** Return the form of a route; paths are relative to the URL of the OpenAPI document. */
-export function tryForm(route, source) {
+/** Return the form of a route; paths are relative to the URL of the OpenAPI document, which has the named schemas. */
+export function tryForm(route, source, schemas) {
   const { method, operation } = route;
   const place = el("div", { class: "outcome", role: "status" });
-  const fields = [...operation.parameters.map((parameter) => field(operation, parameter)), ...bodyFields(operation)];
+  const fields = [...operation.parameters.map((parameter) => field(operation, parameter, schemas)), ...bodyFields(operation)];
   const form = el("form", {}, fields, el("button", {}, `Send ${method.toUpperCase()}`));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -20,10 +21,20 @@ export function tryForm(route, source) {
   return el("details", { class: "try" }, el("summary", {}, "Try it"), form, place);
 }
 
-function field({ operationId }, { name, required, example }) {
+function field({ operationId }, { name, required, example, schema }, schemas) {
   const id = `${operationId}-${name}`;
-  const input = el("input", { id, name: `parameter-${name}`, required, value: example, spellcheck: "false", autocomplete: "off" });
+  const attributes = { id, name: `parameter-${name}`, required };
+  const choices = choicesOf(schema.$ref ? schemas[schema.$ref.split("/").at(-1)] : schema);
+  const input = choices
+    ? el("select", attributes, choices.map((value) => el("option", { value, selected: value === example }, value)))
+    : el("input", { ...attributes, value: example, spellcheck: "false", autocomplete: "off" });
   return el("p", {}, el("label", { for: id }, name), input);
+}
+
+/** Return the values to choose from; the empty one leaves the parameter out. */
+function choicesOf({ type, enum: values }) {
+  if (type === "boolean") return ["", "true", "false"];
+  return values && ["", ...values];
 }
 
 function bodyFields({ operationId, requestBody: body }) {
