@@ -1,24 +1,44 @@
-"""Read label files: plain text, ``id<TAB>label`` lines or Keras's class-index JSON.
+"""Read label files: text, JSON, CSV tables, TensorFlow's label maps, or a folder per class.
 
 The labels are returned in the order of the scores. A ``LabelsError`` names the line or key that is
-wrong.
+wrong, and a file of another kind.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
 from model_catalog.errors import LabelsError, SpecError
+from model_catalog.label_tables import is_pbtxt, parse_csv, parse_pbtxt
 from model_catalog.spec import Label, label_pairs
 
 IMAGENET = "imagenet"
 
 #: The first of the 1,001 classes of ImageNet models from TensorFlow's own collections.
 BACKGROUND: Label = ("background", "background")
+
+#: A line of Teachable Machine.
+_NUMBERED = re.compile(r"(\d+)\s+(\S.*)")
+
+_ALLOWED = (
+    "allowed are text with one label per line, JSON, CSV, a label map (pbtxt), or a folder with "
+    "one folder per class"
+)
+#: Kinds of files that hold labels but are not read, by suffix.
+_UNREADABLE = {
+    ".yaml": "YAML",
+    ".yml": "YAML",
+    ".toml": "TOML",
+    ".xml": "XML",
+    ".pkl": "a pickle",
+    ".pickle": "a pickle",
+    ".npy": "an array of NumPy",
+}
 
 _IMAGENET_FILE = resources.files("model_catalog") / "data" / "imagenet_class_index.json"
 
@@ -53,7 +73,12 @@ def labels_for(labels: tuple[Label, ...], scores: int) -> tuple[Label, ...]:
 
 
 def read_labels(path: Path) -> tuple[Label, ...]:
-    """Read a label file, UTF-8: one ``label`` or ``id<TAB>label`` per line, or class-index JSON."""
+    """Read a label file, UTF-8, or the names of the folders in a folder, as Keras orders them."""
+    if path.is_dir():
+        return _class_folders(path)
+    suffix = path.suffix.lower()
+    if suffix in _UNREADABLE:
+        raise LabelsError(f"{path} is {_UNREADABLE[suffix]}, which is not read; {_ALLOWED}.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -61,19 +86,36 @@ def read_labels(path: Path) -> tuple[Label, ...]:
     except UnicodeDecodeError as error:
         raise LabelsError(f"The label file {path} is not UTF-8 text: {error}.") from error
     try:
-        return parse_labels(text)
+        return parse_csv(text) if suffix in {".csv", ".tsv"} else parse_labels(text)
     except LabelsError as error:
         raise LabelsError(f"{path}: {error}") from error
 
 
+def _class_folders(path: Path) -> tuple[Label, ...]:
+    names = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not names:
+        raise LabelsError(f"The folder {path} has no folders in it, one for each class.")
+    return _numbered(names)
+
+
+def _numbered(labels: Sequence[str]) -> tuple[Label, ...]:
+    return tuple((str(index), label) for index, label in enumerate(labels))
+
+
 def parse_labels(text: str) -> tuple[Label, ...]:
     """Parse the text of a label file into (id, label) pairs; the index is the id by default."""
+    if is_pbtxt(text):
+        return parse_pbtxt(text)
     if text.lstrip().startswith(("{", "[")):
         return _parse_json(text)
-    lines = text.removesuffix("\n").split("\n") if text else []
-    labels = tuple(_parse_line(index, line.rstrip("\r")) for index, line in enumerate(lines))
-    if not labels:
+    lines = text.rstrip().split("\n") if text.strip() else []
+    if not lines:
         raise LabelsError("The label file is empty; it needs one label per line.")
+    labels = tuple(_parse_line(index, line.rstrip("\r")) for index, line in enumerate(lines))
+    numbered = [_NUMBERED.fullmatch(label) for _, label in labels]
+    if all(match and match[1] == str(index) for index, match in enumerate(numbered)):
+        # As Teachable Machine writes them: 0 cat, 1 dog.
+        return tuple((match[1], match[2]) for match in numbered if match)
     return labels
 
 
@@ -90,11 +132,35 @@ def _parse_json(text: str) -> tuple[Label, ...]:
     except ValueError as error:
         raise LabelsError(f"Not JSON: {error}") from error
     if isinstance(document, dict):
-        document = _in_order(document)
+        document = _listed(document)
+    if document and isinstance(document, list) and all(isinstance(x, str) for x in document):
+        return _numbered(document)
     try:
         return label_pairs(document)
     except SpecError as error:
         raise LabelsError(str(error)) from error
+
+
+def _listed(document: dict[str, object]) -> object:
+    """Return the labels, or the pairs of id and label, of a JSON object in their order."""
+    for key in ("labels", "names", "class_names"):
+        if isinstance(document.get(key), list):
+            return document[key]
+    if document and all(type(value) is int for value in document.values()):
+        return _by_index(document)
+    return _in_order(document)
+
+
+def _by_index(class_indices: dict[str, object]) -> list[object]:
+    """Return the labels of Keras's ``class_indices``, from labels to the indices of scores."""
+    labels: dict[object, object] = {index: label for label, index in class_indices.items()}
+    missing = next((i for i in range(len(class_indices)) if i not in labels), None)
+    if missing is not None:
+        raise LabelsError(
+            f"No label has the index {missing}; the indices of {len(class_indices)} labels are 0 "
+            f"to {len(class_indices) - 1}."
+        )
+    return [labels[i] for i in range(len(class_indices))]
 
 
 def _in_order(index: dict[str, object]) -> list[object]:

@@ -65,6 +65,22 @@ def test_other_labels_fit_as_many_scores(count: int) -> None:
         pytest.param("hot dog\n", (("0", "hot dog"),), id="a label of two words"),
         pytest.param('{"1":["b","y"],"0":["a","x"]}', (("a", "x"), ("b", "y")), id="class index"),
         pytest.param('[["a","x"]]', (("a", "x"),), id="list of pairs"),
+        pytest.param("cat\ndog\n\n \n", (("0", "cat"), ("1", "dog")), id="blank lines at the end"),
+        pytest.param(
+            "0 cat\n1 hot dog\n", (("0", "cat"), ("1", "hot dog")), id="Teachable Machine"
+        ),
+        pytest.param(
+            "1 cent\n2 cents", (("0", "1 cent"), ("1", "2 cents")), id="labels of numbers"
+        ),
+        pytest.param('{"dogs":1,"cats":0}', (("0", "cats"), ("1", "dogs")), id="class_indices"),
+        pytest.param('{"1":"rose","0":"daisy"}', (("0", "daisy"), ("1", "rose")), id="by number"),
+        pytest.param('["cat","dog"]', (("0", "cat"), ("1", "dog")), id="list of labels"),
+        pytest.param('{"labels":["cat"],"x":1}', (("0", "cat"),), id="list in an object"),
+        pytest.param(
+            "item {\n id: 2\n name: 'n2' display_name: 'dog' }\nitem { name: \"ca\\\"t\" id: 1 }",
+            (("1", 'ca"t'), ("2", "dog")),
+            id="label map",
+        ),
     ],
 )
 def test_every_spelling_of_a_label_file(text: str, labels: tuple[tuple[str, str], ...]) -> None:
@@ -80,11 +96,73 @@ def test_every_spelling_of_a_label_file(text: str, labels: tuple[tuple[str, str]
         ('{"0":["a"]}', r"labels\[0\]: "),
         ("[1]", r"labels\[0\]: "),
         ("{", "Not JSON"),
+        ("\n \n", "empty"),
+        ('{"cats":0,"dogs":2}', "No label has the index 1; the indices of 2 labels are 0 to 1"),
+        ("item { id: 1 }", "Item 1 of the label map has no id or no name"),
+        ("item { id: 1 name: 'a' }\nitem { id: 3 name: 'b' }", "of the number 2 is missing"),
+        ("item { id: 5 name: 'a' }", "do not go from 0 or 1 on"),
     ],
 )
 def test_bad_label_file_says_where(text: str, said: str) -> None:
     with pytest.raises(LabelsError, match=said):
         parse_labels(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("label\ncat\ndog\n", (("0", "cat"), ("1", "dog"))),
+        (
+            'index,mid,display_name\n1,/m/2,dog\n0,/m/1,"cat, tabby"\n',
+            (("0", "cat, tabby"), ("1", "dog")),
+        ),
+        ("class_id,name\nn02,dog\nn01,cat\n", (("n02", "dog"), ("n01", "cat"))),
+        ("0,cat\n1,dog\n", (("0", "cat"), ("1", "dog"))),
+        ("cat,0\ndog,1\n", (("0", "cat"), ("1", "dog"))),
+        ("cat\ndog\n\n", (("0", "cat"), ("1", "dog"))),
+        ("id\tlabel\n0\tcat\n1\tdog\n", (("0", "cat"), ("1", "dog"))),
+    ],
+)
+def test_tables_have_a_column_of_labels(
+    tmp_path: Path, text: str, labels: tuple[tuple[str, str], ...]
+) -> None:
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+
+    assert read_labels(tmp_path / "labels.csv") == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "empty"),
+        ("red,round\nyes,no\n", "columns red, round, and none is known to hold the labels"),
+        ("index,label\n0,cat\n1\n", "Row 2 of the table has fewer than 2 columns"),
+        ("index,label\n0,cat\n0,dog\n", "do not go from 0 or 1 on once each"),
+    ],
+)
+def test_tables_without_clear_labels_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+
+    with pytest.raises(LabelsError, match=said):
+        read_labels(tmp_path / "labels.csv")
+
+
+def test_the_folders_of_the_classes_are_labels_in_the_order_of_keras(tmp_path: Path) -> None:
+    for name in ("dog", "Zebra", "cat", ".cache"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "readme.txt").touch()
+
+    assert [label for _, label in read_labels(tmp_path)] == ["Zebra", "cat", "dog"]
+    with pytest.raises(LabelsError, match="has no folders in it"):
+        read_labels(tmp_path / "cat")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("data.yaml", "YAML"), ("labels.pkl", "a pickle")])
+def test_other_kinds_are_refused_by_name(tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / name).touch()
+
+    with pytest.raises(LabelsError, match=f"{name} is {kind}, which is not read; allowed are text"):
+        read_labels(tmp_path / name)
 
 
 def test_file_is_named_in_the_error(tmp_path: Path) -> None:

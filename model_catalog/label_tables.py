@@ -1,0 +1,98 @@
+"""Read labels from CSV tables, and from the label maps of TensorFlow (pbtxt).
+
+The standard library and the errors of ``labels`` are all that is needed. A file that has labels in
+a form that cannot be told for sure is refused, and the message says what is allowed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+
+from model_catalog.errors import LabelsError
+from model_catalog.spec import Label
+
+_LABEL_COLUMNS = ("display_name", "label", "class_name", "name", "class", "category")
+_INDEX_COLUMNS = ("index", "idx", "class_index", "class_idx", "class_id", "id", "number", "")
+_PLAIN = "Write one label per line instead, in the order of the scores."
+
+_ITEM = re.compile(r"\b(?:item|entry)\s*:?\s*\{([^{}]*)\}")
+_FIELD = re.compile(r"(\w+)\s*:\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s,;]+))")
+_ID_FIELDS = ("id", "target_class")
+_NAME_FIELDS = ("display_name", "name", "target_class_string")
+
+
+def parse_csv(text: str) -> tuple[Label, ...]:
+    """Parse a table with a column of labels, and perhaps one of the numbers of the classes."""
+    dialect = "excel-tab" if "\t" in text.partition("\n")[0] else "excel"
+    rows = [row for row in csv.reader(io.StringIO(text), dialect) if any(map(str.strip, row))]
+    if not rows:
+        raise LabelsError("The label file is empty; it needs one label per line.")
+    header = [cell.strip().lower() for cell in rows[0]]
+    named = next((name for name in _LABEL_COLUMNS if name in header), None)
+    if named is not None:
+        numbered = next((name for name in _INDEX_COLUMNS if name in header), None)
+        index = header.index(numbered) if numbered is not None else None
+        return _of_columns(rows[1:], header.index(named), index)
+    if len(header) == 1:
+        return _of_columns(rows, 0, None)
+    if len(header) == 2 and header[0].isdigit() != header[1].isdigit():
+        return _of_columns(rows, *((1, 0) if header[0].isdigit() else (0, 1)))
+    raise LabelsError(
+        f"The table has the columns {', '.join(rows[0])}, and none is known to hold the labels. "
+        f"{_PLAIN}"
+    )
+
+
+def _of_columns(rows: list[list[str]], label: int, index: int | None) -> tuple[Label, ...]:
+    wanted = max(label, index or 0) + 1
+    short = next((number for number, row in enumerate(rows, 1) if len(row) < wanted), None)
+    if short is not None:
+        raise LabelsError(f"Row {short} of the table has fewer than {wanted} columns.")
+    labels = [row[label].strip() for row in rows]
+    if index is None:
+        return tuple((str(number), text) for number, text in enumerate(labels))
+    return in_order([row[index].strip() for row in rows], labels)
+
+
+def in_order(numbers: Sequence[str], labels: Sequence[str]) -> tuple[Label, ...]:
+    """Return the labels by their numbers, which must go from 0 or from 1 on without a gap."""
+    if not all(number.isdigit() for number in numbers):
+        return tuple(zip(numbers, labels, strict=True))
+    by_number = {int(number): label for number, label in zip(numbers, labels, strict=True)}
+    first = min(by_number, default=0)
+    if len(by_number) < len(labels) or first > 1:
+        raise LabelsError(
+            f"The numbers of the classes do not go from 0 or 1 on once each. {_PLAIN}"
+        )
+    missing = next((n for n in range(first, first + len(labels)) if n not in by_number), None)
+    if missing is not None:
+        raise LabelsError(f"The class of the number {missing} is missing. {_PLAIN}")
+    return tuple((str(number), by_number[number]) for number in sorted(by_number))
+
+
+def is_pbtxt(text: str) -> bool:
+    """Tell whether the text is a label map in the text form of protobuf."""
+    return re.match(r"(?:\s|#.*\n)*(?:item|entry)\s*:?\s*\{", text) is not None
+
+
+def parse_pbtxt(text: str) -> tuple[Label, ...]:
+    """Parse ``item { id: 1 name: 'cat' }`` and so on; display names take precedence."""
+    numbers: list[str] = []
+    labels: list[str] = []
+    for match in _ITEM.finditer(text):
+        fields = {name: _first(values) for name, *values in _FIELD.findall(match[1])}
+        number = next((fields[key] for key in _ID_FIELDS if key in fields), None)
+        label = next((fields[key] for key in _NAME_FIELDS if key in fields), None)
+        if number is None or label is None:
+            raise LabelsError(f"Item {len(labels) + 1} of the label map has no id or no name.")
+        numbers.append(number)
+        labels.append(label)
+    return in_order(numbers, labels)
+
+
+def _first(values: Sequence[str]) -> str:
+    text = next(filter(None, values), "")
+    return re.sub(r"\\(.)", r"\1", text)
