@@ -26,7 +26,7 @@ COLORS = tuple(CHANNELS)
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
 FITS = ("stretch", "crop", "pad")
 SCALES = ("tf", "unit", "caffe", "torch", "none")
-ACTIVATIONS = ("softmax", "sigmoid", "none")
+ACTIVATIONS = ("softmax", "sigmoid", "none", "raw")
 MAX_SIDE = 16_384
 
 Label = tuple[str, str]
@@ -78,7 +78,8 @@ class OutputSpec:
     """Number of scores per image."""
 
     activation: str = "softmax"
-    """Activation of the last layer: ``softmax``, ``sigmoid`` or ``none``."""
+    """Activation of the last layer: ``softmax``, ``sigmoid`` or ``none`` (logits); ``raw`` for
+    values that are no scores of classes, such as those of a regression."""
 
     def __post_init__(self) -> None:
         _whole("output.classes", self.classes, 1, 10_000_000)

@@ -1,4 +1,8 @@
-"""Rank the classes of a model by score (top-k). Pure."""
+"""Rank the classes of a model by score (top-k). Pure.
+
+Values of a model that is no classifier (activation ``raw``) are not ranked: they keep the order of
+the model's outputs.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,8 @@ class RankingOptions:
     """Which of the classes a request asks for; not checked against a model yet."""
 
     top_k: int | None = None
-    """Maximum number of predictions; None means five, or all of ``labels`` if those are given."""
+    """Maximum number of predictions; None means five, or all of ``labels`` if those are given, and
+    all of a model with activation ``raw``."""
 
     threshold: float | None = None
     """Minimum score of a prediction; None means no minimum, so that negative scores count."""
@@ -56,7 +61,8 @@ class Selection:
 def resolve(options: RankingOptions, spec: ModelSpec) -> Selection:
     """Return the options with this model's class indices, or raise InvalidParameter."""
     classes = _class_indices(options.labels, spec)
-    default = DEFAULT_TOP_K if options.labels is None else len(classes)
+    is_short = options.labels is None and spec.output.activation != "raw"
+    default = DEFAULT_TOP_K if is_short else len(classes)
     top_k = min(default, len(classes)) if options.top_k is None else options.top_k
     if not 1 <= top_k <= spec.output.classes:
         raise InvalidParameter(
@@ -67,14 +73,18 @@ def resolve(options: RankingOptions, spec: ModelSpec) -> Selection:
 
 
 def rank(scores: Scores, spec: ModelSpec, selection: Selection) -> list[Prediction]:
-    """Return the selected classes, best first; equal scores keep the order of the classes."""
+    """Return the selected classes, best first; equal scores keep the order of the classes.
+
+    Those of a model with activation ``raw`` are all in the order of the classes.
+    """
     values = activated(scores, spec)
-    best = selection.classes[_highest(values[selection.classes], selection.top_k)].tolist()
-    return [
-        _prediction(spec, index, float(values[index]))
-        for index in best
-        if values[index] >= selection.threshold
-    ]
+    if spec.output.activation == "raw":
+        above = values[selection.classes] >= selection.threshold
+        chosen = selection.classes[above][: selection.top_k]
+    else:
+        best = selection.classes[_highest(values[selection.classes], selection.top_k)]
+        chosen = best[values[best] >= selection.threshold]
+    return [_prediction(spec, index, float(values[index])) for index in chosen.tolist()]
 
 
 def _highest(values: Scores, count: int) -> NDArray[np.intp]:

@@ -106,7 +106,8 @@ _INPUT = record(
     },
 )
 _OUTPUT = record(
-    "The number and the activation of the model's scores.",
+    "The number and the activation of the model's scores; none means logits, raw means values that "
+    "are not ranked.",
     {
         "classes": {"type": "integer", "minimum": 1},
         "activation": {"type": "string", "enum": list(ACTIVATIONS)},
@@ -166,7 +167,8 @@ SCHEMAS: dict[str, Schema] = {
     "Result": _RESULT,
     "ImageError": _ERROR,
     "Answer": record(
-        "The best classes of one image, best first.",
+        "The best classes of one image, best first; of a model with activation raw, which returns "
+        "values and no scores of classes, all values in their order.",
         _ANSWERED | {"predictions": listing(ref("Prediction"))},
         {"report": ref("Report")} | _SOME_ANSWER,
     ),

@@ -60,7 +60,7 @@ def _row(row: object, output: OutputSpec) -> Scores:
     scores = _numbers(row)
     if scores.ndim == 0 and output.classes <= 2:
         scores = scores[np.newaxis]
-    is_single = scores.shape == (1,) and output.classes == 2
+    is_single = scores.shape == (1,) and output.classes == 2 and output.activation != "raw"
     if scores.shape != (output.classes,) and not is_single:
         raise ServingError(
             f"Serving returned scores of shape {scores.shape} for an image; the model has "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from flask_server.inference.predict import PredictRequest
+from flask_server.inference.ranking import DEFAULT_TOP_K
 from flask_server.web.route_traits import traits
 from flask_server.web.services import ask, gateway, only
 from flask_server.web.submissions import form_base64
@@ -18,7 +19,8 @@ def predict() -> Response:
     """Return the five best classes of the image in the form field ``b64`` as triples."""
     upload = form_base64(request)
     result = ask(PredictRequest(model=gateway().models.default, uploads=[upload]))
-    response = jsonify([[p.class_id, p.label, p.score] for p in only(result).predictions])
+    best = only(result).predictions[:DEFAULT_TOP_K]
+    response = jsonify([[p.class_id, p.label, p.score] for p in best])
     if result.warnings:
         response.headers["X-Model-Warning"] = " ".join(result.warnings)
     return response

@@ -63,6 +63,18 @@ def test_sigmoid_scores_stay_as_they_are() -> None:
     assert ranked([0.9, 0.8, 0.1], make_spec(activation="sigmoid"))[0].score == 0.9
 
 
+def test_raw_values_keep_their_order_and_are_all_there() -> None:
+    spec = make_spec(labels=tuple("abcdefg"), activation="raw")
+    values = [-3.5, 70.0, 0.0, 1e6, 2.0, 2.0, -0.1]
+
+    everything = ranked(values, spec)
+
+    assert [p.score for p in everything] == values
+    assert [p.label for p in ranked(values, spec, top_k=2)] == ["a", "b"]
+    assert [p.label for p in ranked(values, spec, labels=["e", "b"])] == ["b", "e"]
+    assert [p.label for p in ranked(values, spec, threshold=1.0)] == ["b", "d", "e", "f"]
+
+
 def test_single_logit_becomes_its_sigmoid() -> None:
     assert softmax(np.array([0.0])).tolist() == [0.5]
     assert softmax(np.array([-5000.0])).tolist() == [0.0]
@@ -157,6 +169,14 @@ def test_a_single_logit_is_that_of_the_second_of_two_classes(logit: float) -> No
 
     single = softmax(np.array([logit]))[0]
     np.testing.assert_allclose(softmax(scores), [1 - single, single], atol=1e-12)
+
+
+def test_a_raw_value_is_that_of_one_label_only() -> None:
+    one = read_scores([[-7.5]], count=1, output=OutputSpec(classes=1, activation="raw"))
+
+    assert one[0].tolist() == [-7.5]
+    with pytest.raises(ServingError, match="the model has 2 classes"):
+        read_scores([[0.5]], count=1, output=OutputSpec(classes=2, activation="raw"))
 
 
 @pytest.mark.parametrize("score", [-0.1, 3.5])
