@@ -7,13 +7,16 @@ asking, so a version of another kind would take the place of the model that clie
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from model_catalog.errors import CatalogError
 from model_catalog.folders import SERVING_DEFAULT, version_folders
-from model_catalog.models_file import ModelEntry, load_models_file
+from model_catalog.models_file import ModelEntry, load_models_file, parse_models_file
 from model_catalog.signatures import output_sizes
 from model_catalog.spec import SPEC_FILE, ModelSpec
 from scripts.errors import ScriptError
@@ -21,13 +24,22 @@ from scripts.errors import ScriptError
 
 def base_path_of(model_file: Path, project: Path) -> Path:
     """Return the folder in the project that is named after the model file, or raise ScriptError."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", model_file.stem).strip("._-") or "model"
-    base_path = project / name
+    base_path = project / folder_name(model_file)
     if base_path.exists() and not (base_path.is_dir() and _is_for_versions(base_path)):
         raise ScriptError(
             f"{base_path} exists and is no folder of versions; name another with --base-path."
         )
     return base_path
+
+
+def folder_name(model_file: Path) -> str:
+    """Return a name for the folder of the versions, after the model file."""
+    path = Path(os.path.abspath(model_file))  # a symbolic link keeps its own name
+    return _plain(path.name if path.is_dir() else path.stem)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-") or "model"
 
 
 def _is_for_versions(folder: Path) -> bool:
@@ -85,21 +97,69 @@ def _differences_of_graph(version: Path, spec: ModelSpec) -> Iterator[str]:
 
 def how_to_serve(version: Path, project: Path) -> str:
     """Return the text that says how ``models.toml`` serves the version, or the lines to add."""
-    try:
-        entries = load_models_file(project / "models.toml").entries
-    except CatalogError:
-        entries = ()
-    base_path = version.parent
-    serving = [entry for entry in entries if entry.base_path.resolve() == base_path.resolve()]
+    entries = _entries(project)
+    serving = _serving(version, entries)
     if serving:
         return "\n".join(_served(entry, int(version.name)) for entry in serving)
-    taken = {entry.name.lower() for entry in entries}
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", base_path.resolve().name).strip("._-") or "model"
     return (
         "models.toml does not name its folder; to serve it, add these lines and restart:\n\n"
-        f"[models.{_toml_key(_free(name, taken))}]\n"
-        f"base_path = {json.dumps(str(_relative(base_path, project)), ensure_ascii=False)}"
+        f"{_lines(version, project, entries)}"
     )
+
+
+def add_to_models_file(version: Path, project: Path) -> str:
+    """Append the lines that serve the version to ``models.toml``, and return what was done."""
+    entries = _entries(project)
+    if _serving(version, entries):
+        return how_to_serve(version, project)
+    file = project / "models.toml"
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    end = "" if not before or before.endswith("\n") else "\n"
+    lines = _lines(version, project, entries)
+    text = f"{before}{end}{chr(10) if before else ''}{lines}\n"
+    parse_models_file(text, file)  # an error says what is wrong in the file before it is written
+    draft = file.with_name(f".{uuid.uuid4().hex}.toml")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        if file.exists():
+            shutil.copymode(file, draft)
+        draft.replace(file.resolve())
+    finally:
+        draft.unlink(missing_ok=True)
+    return f"added to {file}; restart to serve it:\n\n{lines}"
+
+
+def how_to_try(version: Path, project: Path) -> str:
+    """Return the command that asks the gateway about a picture."""
+    entries = _entries(project)
+    serving = _serving(version, entries)
+    name = serving[0].name if serving else _model_name(version, entries)
+    return (
+        "\nTo try it:\n\ncurl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' "
+        f"http://127.0.0.1:5000/models/{name}/predict"
+    )
+
+
+def _entries(project: Path) -> tuple[ModelEntry, ...]:
+    try:
+        return load_models_file(project / "models.toml").entries
+    except CatalogError:
+        return ()
+
+
+def _serving(version: Path, entries: tuple[ModelEntry, ...]) -> list[ModelEntry]:
+    base_path = version.parent.resolve()
+    return [entry for entry in entries if entry.base_path.resolve() == base_path]
+
+
+def _model_name(version: Path, entries: tuple[ModelEntry, ...]) -> str:
+    """Return a name after the folder that no other model has."""
+    return _free(_plain(version.parent.resolve().name), {entry.name.lower() for entry in entries})
+
+
+def _lines(version: Path, project: Path, entries: tuple[ModelEntry, ...]) -> str:
+    path = json.dumps(str(_relative(version.parent, project)), ensure_ascii=False)
+    return f"[models.{_toml_key(_model_name(version, entries))}]\nbase_path = {path}"
 
 
 def _served(entry: ModelEntry, version: int) -> str:

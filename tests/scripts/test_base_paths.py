@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from model_catalog.errors import CatalogError
 from model_catalog.labels import numbered_labels
 from model_catalog.models_file import parse_models_file
 from model_catalog.spec import SPEC_FILE, InputSpec, ModelSpec, OutputSpec
-from scripts.base_paths import base_path_of, how_to_serve, require_same_model
+from scripts.base_paths import (
+    add_to_models_file,
+    base_path_of,
+    how_to_serve,
+    how_to_try,
+    require_same_model,
+)
 from scripts.errors import ScriptError
 from tests.model_catalog.test_folders import saved_model
 
@@ -118,6 +125,30 @@ def test_a_folder_outside_the_project_is_named_in_full(tmp_path: Path) -> None:
     text = how_to_serve(tmp_path / "models" / "1", tmp_path / "project")
 
     assert f'base_path = "{tmp_path / "models"}"' in text
+
+
+def test_the_lines_are_added_once_and_nothing_else_changes(tmp_path: Path) -> None:
+    before = "# my models\n[models.cats]  # the first\nbase_path = 'cats'"
+    (tmp_path / "models.toml").write_text(before, encoding="utf-8")
+
+    said = add_to_models_file(tmp_path / "dogs" / "1", tmp_path)
+    again = add_to_models_file(tmp_path / "dogs" / "2", tmp_path)
+
+    text = (tmp_path / "models.toml").read_text(encoding="utf-8")
+    assert text == f'{before}\n\n[models.dogs]\nbase_path = "dogs"\n'
+    assert "restart to serve it" in said
+    assert again == "models.toml serves it as dogs"
+    assert "/models/dogs/predict" in how_to_try(tmp_path / "dogs" / "2", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["models.toml"]
+
+
+def test_a_broken_models_file_is_not_added_to(tmp_path: Path) -> None:
+    (tmp_path / "models.toml").write_text("models = 3", encoding="utf-8")
+
+    with pytest.raises(CatalogError, match=r"models\.toml: "):
+        add_to_models_file(tmp_path / "dogs" / "1", tmp_path)
+
+    assert (tmp_path / "models.toml").read_text(encoding="utf-8") == "models = 3"
 
 
 @pytest.mark.parametrize(
