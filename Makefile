@@ -97,7 +97,7 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 
 .venv/tensorflow.stamp: .venv/run.stamp
 	@echo "installing into .venv: TensorFlow (1.4 GB more)"
-	$(call install,$(COMMA)embedded$(COMMA)export)
+	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)keras2)
 
 .venv/dev.stamp: .venv/run.stamp
 	@echo "installing into .venv: TensorFlow and the packages of the tests (2.2 GB more, a few minutes the first time)"

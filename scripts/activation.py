@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scripts.loading import graph
+
 if TYPE_CHECKING:
     import keras
 
@@ -39,51 +41,49 @@ _TOLERANCE = 0.01
 
 def in_graph(model: keras.Model) -> str | None:
     """Return the activation that the graph states, or None where it does not tell."""
-    return _of_tensor(model.outputs[0])
+    return of_tensor(model.outputs[0])
 
 
 def last_operation(model: keras.Model) -> str:
     """Return the kind of the operation that computes the output."""
-    return _kind(model.outputs[0]._keras_history.operation)
+    return graph.kind(graph.producer(model.outputs[0])[0])
 
 
-def _of_tensor(tensor: keras.KerasTensor) -> str | None:
+def of_tensor(tensor: keras.KerasTensor) -> str | None:
     """Return the activation of the operation that computes the tensor, if it can be told."""
-    operation, node, position = tensor._keras_history
+    operation, _, position = graph.producer(tensor)
     inner = getattr(operation, "outputs", None)
     if inner:
-        return _of_tensor(inner[position])
+        return of_tensor(inner[position])
     if not _keeps(operation):
         return _stated(operation)
-    sources = {_of_tensor(source) for source in operation._inbound_nodes[node].input_tensors}
-    return sources.pop() if len(sources) == 1 else None
+    found = {of_tensor(source) for source in graph.sources(tensor)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _keeps(operation: keras.Operation) -> bool:
     """Tell whether the operation returns probabilities if its input is probabilities."""
-    if _kind(operation) == "Activation":
+    if graph.kind(operation) == "Activation":
         return _stated(operation) == "none"
-    return _kind(operation) in _KEEPING
+    return graph.kind(operation) in _KEEPING
 
 
 def _stated(operation: keras.Operation) -> str | None:
-    if _kind(operation) in _BY_KIND:
-        return _BY_KIND[_kind(operation)]
+    if graph.kind(operation) in _BY_KIND:
+        return _BY_KIND[graph.kind(operation)]
     function = getattr(operation, "activation", None)
     return _BY_FUNCTION.get(getattr(function, "__name__", ""))
-
-
-def _kind(operation: keras.Operation) -> str:
-    return type(operation).__name__
 
 
 def of_noise(model: keras.Model, height: int, width: int) -> str | None:
     """Return the activation that the scores of a few noise images have, or None if neither."""
     import numpy as np
+    import tensorflow as tf
 
     _, _, _, channels = model.inputs[0].shape
     levels = np.random.default_rng(0).uniform(-1, 1, (_IMAGES, height, width, channels or 3))
-    scores = np.asarray(model(levels.astype(model.inputs[0].dtype), training=False), np.float64)
+    dtype = tf.as_dtype(model.inputs[0].dtype).as_numpy_dtype
+    scores = np.asarray(model(levels.astype(dtype), training=False), np.float64)
     if not ((scores >= 0) & (scores <= 1 + _TOLERANCE)).all():
         return None
     is_distribution = (np.abs(scores.sum(axis=-1) - 1) <= _TOLERANCE).all()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from scripts.errors import ScriptError
+from scripts.loading import graph
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +27,8 @@ def in_bfloat16(model: keras.Model, spec: InputSpec) -> keras.Model:
     import keras
     import numpy as np
 
+    if graph.keras_of(model) is not keras:
+        raise ScriptError("--dtype bfloat16 is not allowed for files of Keras 1 and 2.")
     float32_layers = list(_float32_layers(model))
 
     def copied(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -3,8 +3,9 @@
     python scripts/export_saved_model.py --model flowers.keras --base-path flowers --scale unit
 
 writes ``flowers/<next version>/`` atomically and prints the lines of ``models.toml`` that serve it.
-Properties that the model file does not state, above
-all the scaling of the pixels, are assumed and printed in one line; options override them.
+An export of Teachable Machine, a folder or zip archive, needs no further options. Properties that
+the model file does not state, above all the scaling of the pixels, are assumed and printed in one
+line; options override them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import argparse
 import dataclasses
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +29,18 @@ from model_catalog.installation import is_checkout
 from model_catalog.places import find_places
 from model_catalog.spec import ACTIVATIONS, COLORS, FITS, INTERPOLATIONS, SCALES, ModelSpec
 from scripts import activation, command_line, keras_models, quiet_tensorflow
-from scripts.base_paths import base_path_of, how_to_serve, require_same_model
+from scripts.base_paths import (
+    add_to_models_file,
+    base_path_of,
+    folder_name,
+    how_to_serve,
+    how_to_try,
+    require_same_model,
+)
 from scripts.bfloat16 import DTYPES, in_bfloat16
+from scripts.errors import ScriptError
+from scripts.keras_models import LoadOptions
+from scripts.loading import keras_files, teachable_machine
 from scripts.spec_of_model import SpecOptions, spec_of
 from scripts.version_folders import new_version
 
@@ -41,23 +54,73 @@ MODEL_FILE = ROOT / "scripts" / "inception_v3.keras"
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Export the model that the command line names; exit codes 0 done, 1 failed, 2 wrong usage."""
-    options = parser(prog).parse_args(argv)
-    spec_options = spec_options_of(options)
-    return command_line.run(lambda: _run(options, spec_options))
+    arguments = parser(prog)
+    options = arguments.parse_args(argv)
+    if not _may_choose_folder(options):
+        arguments.error(
+            "--base-path is required: the folder of this model's versions, such as "
+            f"--base-path {folder_name(options.model)}"
+        )
+    return command_line.run(lambda: _run(options))
 
 
-def _run(options: argparse.Namespace, spec_options: SpecOptions) -> None:
+def _may_choose_folder(options: argparse.Namespace) -> bool:
+    """Tell whether the folder is given or clear; the default model's is not for other models."""
+    return (
+        options.base_path is not None
+        or _is_inception_v3(options.model)
+        or teachable_machine.is_export(options.model)
+    )
+
+
+def _is_inception_v3(model_file: Path) -> bool:
+    return model_file.stem.lower() == MODEL_FILE.stem
+
+
+def _run(options: argparse.Namespace) -> None:
     """Choose the folder, export the model, and say how the new version is served."""
     project = find_places().models
     base_path = options.base_path
     if base_path is None:
-        is_default = options.model.resolve() == MODEL_FILE
+        is_default = _is_inception_v3(options.model)
         base_path = BASE_PATH if is_default else base_path_of(options.model, project)
         print(f"assumed: --base-path {base_path} (after the model file)")
-    version = export_file(
-        options.model, base_path, spec_options, dtype=options.dtype, replace=options.replace
+    spec_options = spec_options_of(options)
+    with teachable_machine.opened(options.model) as export:
+        version = export_file(
+            options.model if export is None else export.model,
+            base_path,
+            spec_options if export is None else _as_in_sample_code(spec_options, export, base_path),
+            dtype=options.dtype,
+            replace=options.replace,
+            load=load_options_of(options),
+        )
+    if options.add:
+        print(add_to_models_file(version, project))
+    else:
+        print(how_to_serve(version, project))
+    print(how_to_try(version, project))
+
+
+def _as_in_sample_code(
+    options: SpecOptions, export: teachable_machine.Export, base_path: Path
+) -> SpecOptions:
+    """Return the options, completed by Teachable Machine's preparation of pictures."""
+    found = teachable_machine.PREPARATION | {"labels": str(export.labels)}
+    missing = {key: value for key, value in found.items() if getattr(options, key) is None}
+    shown = missing | ({"labels": export.labels.name} if "labels" in missing else {})
+    text = " ".join(f"--{key} {value}" for key, value in shown.items())
+    if missing:
+        print(f"assumed: {text} (an export of Teachable Machine, as in its sample code)")
+    name = options.name or base_path.resolve().name
+    return dataclasses.replace(
+        options,
+        name=name,
+        labels=options.labels or str(export.labels),
+        interpolation=options.interpolation or found["interpolation"],
+        fit=options.fit or found["fit"],
+        scale=options.scale or found["scale"],
     )
-    print(how_to_serve(version, project))
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -66,14 +129,21 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         prog=prog, description="Export a Keras model as the next served version."
     )
     add = parser.add_argument
+    files = "a .keras or .h5 file of any version of Keras, or an export of Teachable Machine"
     if is_checkout():
-        add("--model", type=Path, default=MODEL_FILE, help="a .keras or .h5 file")
+        add("--model", type=Path, default=MODEL_FILE, help=files)
     else:
-        add("--model", type=Path, required=True, help="a .keras or .h5 file")
+        add("--model", type=Path, required=True, help=files)
     add(
         "--base-path",
         type=Path,
-        help="folder of the numbered versions; by default one named after the model file",
+        help="folder of the numbered versions; may be left out for inception_v3.keras and for "
+        "exports of Teachable Machine",
+    )
+    add(
+        "--add",
+        action="store_true",
+        help="write the lines that serve the model into models.toml",
     )
     add(
         "--replace",
@@ -82,29 +152,32 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     add(
         "--labels",
-        metavar="FILE|imagenet",
-        help="file with one label or id<TAB>label per line, or a JSON class index",
+        metavar="FILE|FOLDER|imagenet",
+        help="file of labels (text, JSON, CSV or pbtxt), or a folder with one folder per class",
     )
     add("--size", type=_size, metavar="HxW", help="input height and width, such as 299x299")
+    add("--output", metavar="NAME", help="output with the scores, if the model has several")
     add("--color", choices=COLORS, help="colour mode of the input")
     add(
         "--interpolation",
         choices=INTERPOLATIONS,
-        default="bilinear",
-        help="filter that resizes pictures",
+        help="filter that resizes pictures; by default bilinear",
     )
     add(
         "--fit",
         choices=FITS,
-        default="stretch",
-        help="how pictures of another aspect ratio are fitted",
+        help="how pictures of another aspect ratio are fitted; by default stretch",
     )
     add(
         "--scale",
         choices=SCALES,
         help="scaling of pixels: tf [-1, 1], unit [0, 1], none [0, 255], …",
     )
-    add("--activation", choices=ACTIVATIONS, help="activation of the last layer")
+    add(
+        "--activation",
+        choices=ACTIVATIONS,
+        help="activation of the last layer; none for logits, raw for values of a regression",
+    )
     add(
         "--dtype",
         choices=DTYPES,
@@ -117,6 +190,18 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         "--untrained",
         action="store_true",
         help="mark the weights as random: every answer carries a warning",
+    )
+    add(
+        "--custom",
+        type=Path,
+        metavar="FILE.py",
+        help="Python file with the model's own classes and functions; it is run, so add --trust",
+    )
+    add(
+        "--trust",
+        action="store_true",
+        help="run the code in the model file (Lambda layers) and in --custom; such code can do "
+        "whatever you can do on this machine",
     )
     return parser
 
@@ -134,6 +219,12 @@ def spec_options_of(options: argparse.Namespace) -> SpecOptions:
     return SpecOptions(**given | {"source": given["source"] or options.model.name})
 
 
+def load_options_of(options: argparse.Namespace) -> LoadOptions:
+    """Return the command-line options that say how the model file is loaded."""
+    names = [field.name for field in dataclasses.fields(LoadOptions)]
+    return LoadOptions(**{name: getattr(options, name) for name in names})
+
+
 def export_file(
     path: Path,
     base_path: Path,
@@ -141,23 +232,37 @@ def export_file(
     dtype: str = "float32",
     *,
     replace: bool = True,
+    load: LoadOptions | None = None,
 ) -> Path:
     """Export a model file, and print the assumptions and the folder of the new version.
 
     Without ``replace``, a version that differs from the one before in labels or input is refused.
     """
-    quiet_tensorflow.start()
-    model = keras_models.load(path)
-    spec, assumed = spec_of(model, options)
+    quiet_tensorflow.require()
+    load = dataclasses.replace(load or LoadOptions(), size=options.size, scale=options.scale)
+    work = partial(_export_file, path, base_path, options, load, dtype, replace)
+    return keras_files.in_fitting_process(path, work)
+
+
+def _export_file(
+    path: Path, base_path: Path, options: SpecOptions, load: LoadOptions, dtype: str, replace: bool
+) -> Path:
+    """Export the file with the Keras of this process."""
+    loaded = keras_models.load_file(path, load)
+    spec, assumed = spec_of(loaded.model, options, loaded.loss)
+    assumed = [*loaded.notes, *assumed]
     if assumed:
         print(f"assumed: {'; '.join(assumed)}")
-    for warning in _warnings(model, spec):
+    for warning in _warnings(loaded.model, spec):
         print(f"warning: {warning}")
     if not replace:
         require_same_model(base_path, spec)
-    if dtype == "bfloat16":
-        model = in_bfloat16(model, spec.input)
-    version = export(model, base_path, spec)
+    model = in_bfloat16(loaded.model, spec.input) if dtype == "bfloat16" else loaded.model
+    try:
+        version = export(model, base_path, spec)
+    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        reason = textwrap.shorten(str(error), 200, placeholder=" …")
+        raise ScriptError(f"TensorFlow cannot export the model: {reason}") from error
     print(f"exported {spec.name} to {version}")
     return version
 

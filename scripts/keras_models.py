@@ -7,16 +7,13 @@ error.
 
 from __future__ import annotations
 
-import textwrap
-import zipfile
-from collections.abc import Iterator
-from contextlib import suppress
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts import activation, keras2_files, model_files
-from scripts.errors import ScriptError
+from scripts import activation, quiet_tensorflow
+from scripts.loading import graph, keras_files, pictures, teachable_machine
 
 if TYPE_CHECKING:
     import keras
@@ -39,17 +36,28 @@ _SCALE_BY_NAME = {
     # This project's EfficientNet-Lite0; those of keras.applications scale their input themselves.
     "efficientnet_lite": "tf",
 }
+#: Losses of models that predict values and not classes, as ``FileConfig.loss`` names them.
+_REGRESSION = {
+    "mse",
+    "meansquarederror",
+    "mae",
+    "meanabsoluteerror",
+    "mape",
+    "meanabsolutepercentageerror",
+    "msle",
+    "meansquaredlogarithmicerror",
+    "huber",
+    "huberloss",
+    "logcosh",
+}
 #: Suffix that the download script gives to the names of models with random weights.
 UNTRAINED = "_untrained"
 #: Kinds of layers that scale pixels inside a model.
 _SCALING_LAYERS = {"Rescaling", "Normalization"}
 #: Kinds of operations that a model contains when preprocess_input was called while it was built.
 _ARITHMETIC = {"TrueDivide", "Divide", "Multiply", "Subtract", "Add", "GetItem"}
-
-
-_LOAD_ERRORS = (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile)
-#: Longest part of Keras's own message that is shown.
-_REASON = 100
+#: Kinds of operations in front of the first that changes pixels; augmentation comes beside these.
+_KEEPING = {"InputLayer", "Cast", "Reshape", "Permute", "Transpose", "Pad", "Identity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,65 +70,65 @@ class ModelProperty:
     """Why the value was assumed; None where the model states it."""
 
 
-def load(path: Path) -> keras.Model:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadOptions:
+    """How a model file is loaded; None means that the file tells."""
+
+    size: tuple[int, int] | None = None
+    """Height and width of the pictures; needed where the model takes flattened ones."""
+
+    output: str | None = None
+    """Name of the output with the scores."""
+
+    scale: str | None = None
+    """Scaling of the pixels."""
+
+    trust: bool = False
+    """Allow code in the file."""
+
+    custom: Path | None = None
+    """Python file with the classes and functions that the model file names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A classifier of pictures that was read from a file."""
+
+    model: keras.Model
+
+    notes: tuple[str, ...] = ()
+    """One text for each choice that was made about the model's shapes."""
+
+    loss: str | None = None
+    """Name of the loss that the model was trained with, if the file says it."""
+
+
+def load(path: Path, options: LoadOptions | None = None) -> keras.Model:
     """Load a ``.keras`` or ``.h5`` file of a picture classifier, or raise ScriptError.
 
     The content of the file counts, not its name.
     """
-    with model_files.named_by_content(path) as named:
-        try:
-            model = _loaded(named)
-        except _LOAD_ERRORS as error:
-            raise ScriptError(f"Keras cannot load {path}: {_reason(named, error)}") from error
-    check_classifier(model)
-    return model
+    return load_file(path, options or LoadOptions()).model
 
 
-def _loaded(path: Path) -> keras.Model:
-    import keras
-
-    if path.suffix == ".keras":
-        return keras.saving.load_model(path, compile=False)
-    if not keras2_files.has_model(path):
-        raise ValueError("it holds weights only; load them into the model and save the whole model")
-    return keras.saving.load_model(path, compile=False, custom_objects=keras2_files.layers())
-
-
-def _reason(path: Path, error: Exception) -> str:
-    """Return the first line of the error, shortened; for a file of Keras 2 with a way out."""
-    first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    reason = textwrap.shorten(first_line, _REASON, placeholder=" …")
-    with suppress(OSError):
-        if path.suffix == ".h5" and (version := keras2_files.written_by(path) or "").startswith(
-            "2."
-        ):
-            return (
-                f"Keras {version} wrote it, and Keras 3 does not understand it ({reason}). Export "
-                "it with the package tf_keras instead, tf_keras.models.load_model(FILE, "
-                'compile=False).export("NAME/1"), and name the folder NAME in models.toml, with '
-                "input and labels"
-            )
-    return reason
+def load_file(path: Path, options: LoadOptions) -> Loaded:
+    """Load a model file, or Teachable Machine's SavedModel, and keep what the file says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras's, about how the model was built or saved
+        if teachable_machine.is_saved_model(path):
+            quiet_tensorflow.start()
+            return Loaded(*as_classifier(teachable_machine.saved_model_as_keras(path), options))
+        file = keras_files.load(path, trust=options.trust, custom=options.custom)
+        return Loaded(*as_classifier(file.model, options), file.about.loss)
 
 
-def check_classifier(model: keras.Model) -> None:
-    """Raise ScriptError unless the model turns one picture into one list of scores."""
-    if not model.built or not model.inputs:
-        raise ScriptError("The model was never built, so its input shape is unknown.")
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ScriptError(
-            f"The model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
-            "allowed is one picture in, one list of scores out."
-        )
-    shape = tuple(model.inputs[0].shape)
-    if len(shape) != 4 or shape[0] is not None or shape[3] not in {1, 3, None}:
-        raise ScriptError(
-            f"The model's input has the shape {shape}; allowed are any number of pictures, "
-            "(None, height, width, channels), with 1 or 3 channels."
-        )
-    output = tuple(model.outputs[0].shape)
-    if len(output) != 2 or output[1] is None:
-        raise ScriptError(f"The model's output has the shape {output}; allowed is (None, classes).")
+def as_classifier(model: keras.Model, options: LoadOptions) -> tuple[keras.Model, tuple[str, ...]]:
+    """Return the model such that it turns one picture into one list of scores, or ScriptError."""
+    scale = options.scale or ("none" if own_scaling(model) is not None else None)
+    wishes = pictures.Wishes(size=options.size, output=options.output, scale=scale)
+    classifier = pictures.classifier_of(model, wishes)
+    graph.rename_for_tensorflow(classifier)
+    return classifier, tuple(wishes.notes)
 
 
 def size_of(model: keras.Model) -> tuple[int | None, int | None]:
@@ -147,9 +155,16 @@ def is_trained(model: keras.Model) -> bool:
     return not model.name.endswith(UNTRAINED)
 
 
-def activation_of(model: keras.Model, size: tuple[int, int]) -> ModelProperty:
-    """Return the activation of the scores; ``size`` is the height and width of the images."""
+def activation_of(
+    model: keras.Model, size: tuple[int, int], loss: str | None = None
+) -> ModelProperty:
+    """Return the activation of the scores; ``size`` is the height and width of the images.
+
+    A model without activation whose ``loss`` is one of regression returns values, not logits.
+    """
     stated = activation.in_graph(model)
+    if stated == "none" and loss in _REGRESSION:
+        return ModelProperty("raw", f"it was trained with the loss {loss}")
     if stated is not None:
         return ModelProperty(stated)
     last = f"the last operation is {activation.last_operation(model)}"
@@ -164,7 +179,7 @@ def scale_of(model: keras.Model) -> ModelProperty:
     own = own_scaling(model)
     if own is not None:
         return ModelProperty("none", f"the model has its own {own}")
-    for part in _parts(model):
+    for part in graph.parts(model):
         for prefix, mode in _SCALE_BY_NAME.items():
             if getattr(part, "layers", None) and part.name.lower().startswith(prefix):
                 return ModelProperty(mode, f"as keras.applications does for {part.name}")
@@ -173,30 +188,18 @@ def scale_of(model: keras.Model) -> ModelProperty:
 
 def own_scaling(model: keras.Model) -> str | None:
     """Return the kind of the layer or operation that scales the pixels inside the model."""
-    kinds = [_kind(part) for part in _parts(model) if _kind(part) in _SCALING_LAYERS]
+    kinds = [graph.kind(part) for part in graph.parts(model) if graph.kind(part) in _SCALING_LAYERS]
     kinds += [kind for kind in [_first_step(model)] if kind in _ARITHMETIC]
     return kinds[0] if kinds else None
 
 
-def _parts(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield the model, its layers and the layers of the models inside it."""
-    yield model
-    for layer in getattr(model, "layers", ()):
-        yield from _parts(layer)
-
-
 def _first_step(model: keras.Model) -> str:
-    """Return the kind of the first operation that is neither input nor augmentation."""
-    steps = getattr(model, "operations", model.layers)
-    return next((_kind(step) for step in steps if not _is_augmentation(step)), "")
+    """Return the kind of the first operation that changes the values of the pixels."""
+    if not getattr(model, "layers", None):
+        return ""
+    kinds = map(graph.kind, graph.steps(model))
+    return next((kind for kind in kinds if not _keeps_pixels(kind)), "")
 
 
-def _is_augmentation(step: keras.Operation) -> bool:
-    inside = getattr(step, "layers", None)
-    if inside:
-        return all(map(_is_augmentation, inside))
-    return _kind(step) == "InputLayer" or _kind(step).startswith("Random")
-
-
-def _kind(part: keras.Operation) -> str:
-    return type(part).__name__
+def _keeps_pixels(kind: str) -> bool:
+    return kind in _KEEPING or kind.startswith("Random")

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
 import sys
+from importlib.util import find_spec
 
 
-def start() -> None:
-    """Import Keras with the TensorFlow backend; log lines are discarded, exceptions are not."""
+def require() -> None:
+    """Raise ImportError unless TensorFlow is installed; it is not imported."""
+    if find_spec("tensorflow") is None:
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
+
+
+def start(keras: str = "keras") -> None:
+    """Import Keras with the TensorFlow backend; log lines are discarded, exceptions are not.
+
+    ``keras`` is the package: ``keras`` is Keras 3, ``tf_keras`` is Keras 2.
+    """
     # Keras's configuration file may name another backend, but only TensorFlow writes SavedModels.
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    # tf_keras warns of layers that are slow without a graphics card.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # Level 3 keeps only fatal messages later on; messages of the import itself ignore the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import keras  # noqa: F401 (importing it is the purpose)
+        importlib.import_module(keras)
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

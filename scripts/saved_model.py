@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from model_catalog.spec import SPEC_FILE
 from scripts import picture_graph
 from scripts.errors import ScriptError
+from scripts.loading import graph
 from scripts.warmup_requests import write_warmup
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ def write_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> None
     import tensorflow as tf
 
     module = tf.Module()
-    # A tf.Module does not track Keras 3 variables; without this line TensorFlow Serving cannot find
-    # them, although TensorFlow in Python can.
-    module.model_variables = [variable.value for variable in model.variables]
+    # A tf.Module does not track the variables of Keras; without this line TensorFlow Serving cannot
+    # find them, although TensorFlow in Python can.
+    module.model_variables = graph.variables(model)
+    module.resources = graph.resources(model)
     try:
         tf.saved_model.save(module, str(folder), signatures=signatures(model, spec))
     except tf.errors.OpError as error:

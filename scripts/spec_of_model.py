@@ -38,27 +38,36 @@ class SpecOptions:
     """Height and width."""
 
     color: str | None = None
-    interpolation: str = "bilinear"
-    fit: str = "stretch"
+    interpolation: str | None = None
+    fit: str | None = None
     scale: str | None = None
     activation: str | None = None
 
     labels: str | None = None
-    """A label file or ``imagenet``."""
+    """A label file, a folder with a folder per class, ``imagenet`` or ``numbered``."""
 
     name: str | None = None
     source: str = ""
     untrained: bool = False
 
 
-def spec_of(model: keras.Model, options: SpecOptions) -> tuple[ModelSpec, list[str]]:
-    """Return the spec, and one text for each assumption that was made for it."""
+def spec_of(
+    model: keras.Model, options: SpecOptions, loss: str | None = None
+) -> tuple[ModelSpec, list[str]]:
+    """Return the spec, and one text for each assumption that was made for it.
+
+    ``loss`` is the loss that the model was trained with, if that is known.
+    """
     scores = keras_models.classes_of(model)
     resolver = _Resolver(options)
     input_spec = _input(model, resolver)
-    found = keras_models.activation_of(model, (input_spec.height, input_spec.width))
+    found = keras_models.activation_of(model, (input_spec.height, input_spec.width), loss)
     activation = resolver.resolve("activation", found)
     labels = _labels(resolver.resolve("labels", _default_labels(scores)), scores)
+    if scores < len(labels):
+        if activation == "raw":
+            raise ScriptError("--activation raw is not allowed for one value with two labels.")
+        resolver.assumed.append(f"the only score is that of {labels[1][1]}, the second label")
     spec = ModelSpec(
         name=options.name or model.name,
         trained=keras_models.is_trained(model) and not options.untrained,
@@ -101,8 +110,8 @@ def _input(model: keras.Model, resolver: _Resolver) -> InputSpec:
         height=height,
         width=width,
         color=_matching_color(model, resolver.resolve("color", keras_models.color_of(model))),
-        interpolation=resolver.options.interpolation,
-        fit=resolver.options.fit,
+        interpolation=resolver.options.interpolation or "bilinear",
+        fit=resolver.options.fit or "stretch",
         scale=resolver.resolve("scale", keras_models.scale_of(model)),
     )
 

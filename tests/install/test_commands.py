@@ -73,7 +73,12 @@ def test_each_command_has_its_help(plain: Environment) -> None:
         (["logs"], 0, ""),
         (["keys", "list"], 2, "name it by --file or GATEWAY_API_KEYS_FILE"),
         (["export"], 2, "the following arguments are required: --model"),
-        (["export", "--model", "m.keras"], 1, "image-classification-gateway[tensorflow,export]'"),
+        (["export", "--model", "m.keras"], 2, "--base-path is required: "),
+        (
+            ["export", "--model", "m.keras", "--base-path", "m"],
+            1,
+            "image-classification-gateway[tensorflow,export]'",
+        ),
         (["demo", "--folder", "/dev/null"], 1, "/dev/null/efficientnet_lite0: Not a directory."),
     ],
 )

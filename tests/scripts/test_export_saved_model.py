@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -94,21 +95,47 @@ def test_an_h5_file_does_too(tmp_path: Path) -> None:
     assert spec_in(tmp_path / "m" / "1").source == "old.h5"
 
 
-def test_without_base_path_a_model_gets_a_folder_of_its_own(
+def test_a_model_needs_a_folder_of_its_own(
+    model_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--model", str(model_file)])
+
+    assert exit_.value.code == 2
+    assert "--base-path is required: " in capsys.readouterr().err
+
+
+def test_inception_v3_by_name_goes_to_the_default_folder(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_saved_model, "BASE_PATH", tmp_path / "default")
+    shutil.copy(model_file, tmp_path / "inception_v3.keras")
+
+    assert main(["--model", str(tmp_path / "inception_v3.keras")]) == 0
+
+    assert versions(tmp_path / "default") == [1]
+
+
+def test_what_comes_next_is_printed_or_done(
     model_file: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(export_saved_model, "ROOT", tmp_path)
-    (tmp_path / "pyproject.toml").touch()
+    before = '[models.first]\nbase_path = "first"\n'
+    (tmp_path / "models.toml").write_text(before, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--model", str(model_file), "--base-path", str(tmp_path / "fruit")]
+    lines = '[models.fruit]\nbase_path = "fruit"\n'
 
-    assert main(["--model", str(model_file)]) == 0
-
+    assert main(arguments) == 0
     said = capsys.readouterr().out
-    assert f"assumed: --base-path {tmp_path / 'tiny'}" in said
-    assert said.endswith('\n\n[models.tiny]\nbase_path = "tiny"\n')
-    assert versions(tmp_path / "tiny") == [1]
+    assert f"add these lines and restart:\n\n{lines}" in said
+    assert said.endswith("http://127.0.0.1:5000/models/fruit/predict\n")
+    assert main([*arguments, "--add"]) == 0
+
+    assert (tmp_path / "models.toml").read_text(encoding="utf-8") == f"{before}\n{lines}"
+    assert f"added to {tmp_path / 'models.toml'}" in capsys.readouterr().out
 
 
 def test_another_model_replaces_a_version_only_if_told_to(
@@ -162,7 +189,7 @@ def test_every_option_reaches_the_spec(model_file: Path, tmp_path: Path) -> None
         ("missing.keras", None, "There is no model file"),
         ("text.keras", b"hello", "allowed are .keras and .h5 files"),
         ("empty.h5", b"", "is empty"),
-        ("cut.h5", b"\x89HDF\r\n\x1a\n", "Keras cannot load"),
+        ("cut.h5", b"\x89HDF\r\n\x1a\n", "is damaged, perhaps cut short"),
     ],
 )
 def test_an_unusable_file_is_one_line_and_leaves_nothing(
@@ -241,8 +268,9 @@ def test_a_refused_model_is_one_line_for_the_process_too(tmp_path: Path) -> None
 
     assert done.returncode == 1
     assert done.stderr == (
-        "The model's input has the shape (None, 7); allowed are any number of pictures, "
-        "(None, height, width, channels), with 1 or 3 channels.\n"
+        "The model's input has the shape (None, 7); allowed are pictures, (None, height, width, "
+        "channels) with 1, 3 or 4 channels, also channels first or without channels, or (None, "
+        "pixels) with --size HxW.\n"
     )
 
 

@@ -157,6 +157,33 @@ def test_one_score_and_three_labels_are_refused(tmp_path: Path) -> None:
         spec_of(classifier(classes=1), replace(EVERYTHING, labels=labels))
 
 
+def test_the_order_of_two_labels_for_one_score_is_said(tmp_path: Path) -> None:
+    model = classifier(classes=1, activation="sigmoid")
+
+    _, assumed = spec_of(model, replace(EVERYTHING, labels=labels_file(tmp_path, "cat", "dog")))
+
+    assert assumed == ["the only score is that of dog, the second label"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation"),
+    [("meansquarederror", "raw"), ("huber", "raw"), ("crossentropy", "none")],
+)
+def test_without_activation_the_loss_tells_a_regression(loss: str, activation: str) -> None:
+    spec, _ = spec_of(classifier(activation=None), EVERYTHING, loss)
+    probabilities, _ = spec_of(classifier(), EVERYTHING, loss)
+
+    assert spec.output.activation == activation
+    assert probabilities.output.activation == "softmax"
+
+
+def test_a_value_of_a_regression_has_one_label(tmp_path: Path) -> None:
+    options = replace(EVERYTHING, activation="raw", labels=labels_file(tmp_path, "young", "old"))
+
+    with pytest.raises(ScriptError, match="--activation raw is not allowed for one value with two"):
+        spec_of(classifier(classes=1, activation=None), options)
+
+
 def labels_file(folder: Path, *labels: str) -> str:
     file = folder / "labels.txt"
     file.write_text("\n".join(labels), encoding="utf-8")
@@ -230,14 +257,13 @@ def models_that_are_no_classifiers() -> dict[str, Any]:
     one, two = keras.Input((6, 5, 3)), keras.Input((6, 5, 3))
     scores = layers.Dense(4)(layers.Flatten()(one))
     return {
-        "2 inputs and 1 outputs": keras.Model([one, two], layers.Add()([one, two])),
-        "1 inputs and 2 outputs": keras.Model(one, [scores, scores + 1]),
-        r"\(None, 7\)": keras.Sequential([keras.Input((7,)), layers.Dense(4)]),
-        r"\(None, 3, 6, 5\)": keras.Sequential(
-            [keras.Input((3, 6, 5)), layers.Flatten(), layers.Dense(4)]
+        "depend on 2 inputs": keras.Model(
+            [one, two], layers.Dense(4)(layers.Flatten()(layers.Add()([one, two])))
         ),
-        r"\(2, 6, 5, 3\)": keras.Sequential(
-            [keras.Input(batch_shape=(2, 6, 5, 3)), layers.Flatten(), layers.Dense(4)]
+        "with --output NAME: ": keras.Model(one, [scores, scores + 1]),
+        r"\(None, 7\)": keras.Sequential([keras.Input((7,)), layers.Dense(4)]),
+        r"\(None, 6, 5, 7\)": keras.Sequential(
+            [keras.Input((6, 5, 7)), layers.Flatten(), layers.Dense(4)]
         ),
         r"output has the shape \(None, 6, 5, 4\)": keras.Sequential(
             [keras.Input((6, 5, 3)), layers.Dense(4)]
@@ -249,4 +275,4 @@ def models_that_are_no_classifiers() -> dict[str, Any]:
 def test_what_is_no_picture_classifier_is_refused_with_the_reason() -> None:
     for reason, model in models_that_are_no_classifiers().items():
         with pytest.raises(ScriptError, match=reason):
-            keras_models.check_classifier(model)
+            keras_models.as_classifier(model, keras_models.LoadOptions())

@@ -1,4 +1,4 @@
-"""Read what Keras 2 wrote: layers with arguments that Keras 3 no longer has.
+"""Let Keras 3 read files of Keras 2 where tf_keras is not installed: layers of the same names.
 
 Keras 2 saved ``groups`` (always 1) for depthwise and separable convolutions, and the initializer,
 regularizer and constraint of a kernel that these layers do not have. They are dropped. Any other
@@ -7,7 +7,6 @@ value of ``groups`` is left for Keras to refuse.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,20 +38,3 @@ def without_keras2_arguments(config: dict[str, object]) -> dict[str, object]:
     if kept.get("groups") == 1:
         del kept["groups"]
     return kept
-
-
-def written_by(path: Path) -> str | None:
-    """Return the version of Keras that wrote an HDF5 file, or None if the file does not say."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        version = file.attrs.get("keras_version")
-    return version.decode() if isinstance(version, bytes) else version
-
-
-def has_model(path: Path) -> bool:
-    """Tell whether an HDF5 file holds a model and not its weights alone."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        return "model_config" in file.attrs
