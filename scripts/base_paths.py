@@ -118,6 +118,7 @@ def add_to_models_file(version: Path, project: Path) -> str:
     lines = _lines(version, project, entries)
     text = f"{before}{end}{chr(10) if before else ''}{lines}\n"
     parse_models_file(text, file)  # an error says what is wrong in the file before it is written
+    file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{uuid.uuid4().hex}.toml")
     try:
         draft.write_text(text, encoding="utf-8")

@@ -83,7 +83,11 @@ def _run(options: argparse.Namespace) -> None:
     base_path = options.base_path
     if base_path is None:
         is_default = _is_inception_v3(options.model)
-        base_path = BASE_PATH if is_default else base_path_of(options.model, project)
+        base_path = (
+            BASE_PATH
+            if is_default
+            else base_path_of(teachable_machine.whole(options.model), project)
+        )
         print(f"assumed: --base-path {base_path} (after the model file)")
     spec_options = spec_options_of(options)
     with teachable_machine.opened(options.model) as export:

@@ -40,7 +40,7 @@ def opened(path: Path) -> Iterator[Export | None]:
     """Yield the export at a path, unpacked if it is an archive; None if it is something else."""
     names = _members(path)
     if not names:
-        yield _in_folder(path.parent if path.name.lower() == _H5 else path)
+        yield _in_folder(whole(path))
         return
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(path) as archive:
@@ -51,7 +51,12 @@ def opened(path: Path) -> Iterator[Export | None]:
 
 def is_export(path: Path) -> bool:
     """Tell whether the path is an export of Teachable Machine, without unpacking it."""
-    return bool(_members(path)) or _in_folder(path) is not None
+    return bool(_members(path)) or _in_folder(whole(path)) is not None
+
+
+def whole(path: Path) -> Path:
+    """Return the folder or archive of the export; its model file stands for its folder."""
+    return path.absolute().parent if path.name.lower() == _H5 else path
 
 
 def is_saved_model(path: Path) -> bool:

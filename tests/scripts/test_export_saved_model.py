@@ -17,8 +17,11 @@ from PIL import Image
 from model_catalog.spec import SPEC_FILE, ModelSpec
 from scripts import export_saved_model
 from scripts.export_saved_model import export, main
+from scripts.loading.code_in_files import custom_objects
+from scripts.loading.file_config import FileConfig
 from scripts.version_folders import versions
 from tests.running import SHARED
+from tests.scripts.manual import manual_commands
 from tests.scripts.models import classifier
 
 pytestmark = [
@@ -136,6 +139,28 @@ def test_what_comes_next_is_printed_or_done(
 
     assert (tmp_path / "models.toml").read_text(encoding="utf-8") == f"{before}\n{lines}"
     assert f"added to {tmp_path / 'models.toml'}" in capsys.readouterr().out
+
+
+def test_the_commands_of_the_manual_work(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models.toml").write_text('[models.a]\nbase_path = "a"\n', encoding="utf-8")
+    (tmp_path / "flowers.txt").write_text("daisy\nrose\niris\nlily\n", encoding="utf-8")
+    shutil.copy(model_file, "flowers.keras")
+    text = "import keras\nclass Twice(keras.layers.Layer):\n    def call(self, x): return 2 * x\n"
+    (tmp_path / "my_layers.py").write_text(text, encoding="utf-8")
+    twice = custom_objects(tmp_path / "my_layers.py", FileConfig(config={}))["Twice"]
+    keras.Sequential([classifier(), twice()]).save("net.keras")
+
+    commands = manual_commands("flowers.keras", "net.keras")
+
+    assert [main(command) for command in commands] == [0, 0]
+    assert spec_in(tmp_path / "flowers" / "1").labels[1] == ("1", "rose")
+    assert "[models.flowers]" in (tmp_path / "models.toml").read_text(encoding="utf-8")
+    assert versions(tmp_path / "net") == [1]
 
 
 def test_another_model_replaces_a_version_only_if_told_to(

@@ -23,6 +23,7 @@ from scripts.loading import tf_keras_process
 from scripts.spec_of_model import SpecOptions
 from tests.running import SHARED
 from tests.scripts.loading.keras2_writer import noise
+from tests.scripts.manual import manual_commands
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -195,18 +196,21 @@ def test_depthwise_convolutions_have_the_scores_of_tf_keras(
 def test_an_export_of_teachable_machine_needs_no_option(
     files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole command: the folder alone, with tf_keras in a process of its own."""
+    """The manual's command: the archive alone, with tf_keras in a process of its own."""
     models = '[models.first]\nbase_path = "first"\n'
     (tmp_path / "models.toml").write_text(models, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "downloads" / "pets"
+    folder = tmp_path / "downloads" / "converted_keras"
     folder.mkdir(parents=True)
     shutil.copy(files / "teachable.h5", folder / "keras_model.h5")
     (folder / "labels.txt").write_text("0 cat\n1 hot dog\n", encoding="utf-8")
 
-    assert main(["--model", str(folder)]) == 0
+    shutil.make_archive("converted_keras", "zip", folder.parent)
+    (command,) = manual_commands("converted_keras.zip")
 
-    spec, scores = scores_of(tmp_path / "pets" / "1")
+    assert main(command) == 0
+
+    spec, scores = scores_of(tmp_path / "converted_keras" / "1")
     assert spec.labels == (("0", "cat"), ("1", "hot dog"))
     view = spec.input
     assert (view.height, view.width, view.fit, view.interpolation, view.scale) == (
@@ -217,7 +221,7 @@ def test_an_export_of_teachable_machine_needs_no_option(
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
     said = capfd.readouterr()
     assert "an export of Teachable Machine, as in its sample code" in said.out
-    assert "exported pets to" in said.out
+    assert "exported converted_keras to" in said.out
     assert said.err == ""
 
 
