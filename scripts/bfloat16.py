@@ -27,8 +27,11 @@ def in_bfloat16(model: keras.Model, spec: InputSpec) -> keras.Model:
     import keras
     import numpy as np
 
-    if graph.keras_of(model) is not keras:
-        raise ScriptError("--dtype bfloat16 is not allowed for files of Keras 1 and 2.")
+    if graph.keras_of(model) is not keras or graph.resources(model):
+        raise ScriptError(
+            "--dtype bfloat16 is not allowed for files of Keras 1 and 2 and for SavedModels; "
+            "allowed is float32."
+        )
     float32_layers = list(_float32_layers(model))
 
     def copied(layer: keras.layers.Layer) -> keras.layers.Layer:

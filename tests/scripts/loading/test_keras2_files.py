@@ -232,7 +232,10 @@ def test_a_saved_model_of_teachable_machine_does_neither(
     (tmp_path / "pets" / "labels.txt").write_text("0 cat\n1 dog\n", encoding="utf-8")
     archive = shutil.make_archive(str(tmp_path / "converted_savedmodel"), "zip", tmp_path / "pets")
 
-    assert main(["--model", archive, "--base-path", str(tmp_path / "out")]) == 0
+    arguments = ["--model", archive, "--base-path", str(tmp_path / "out")]
+    assert main([*arguments, "--dtype", "bfloat16"]) == 1
+    assert "--dtype bfloat16 is not allowed" in capsys.readouterr().err
+    assert main(arguments) == 0
 
     spec, scores = scores_of(tmp_path / "out" / "1")
     wanted = np.array(json.loads((files / "teachable.h5.json").read_text()))
