@@ -13,7 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from model_server.batching.batch_execution import BatchLimits, Task, row_count, run_tasks
+from model_server.batching.batch_execution import (
+    BatchLimits,
+    Task,
+    deadline_after,
+    row_count,
+    run_tasks,
+)
 from model_server.engines.protocol import LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument
 
@@ -48,15 +54,16 @@ class AdaptiveModel:
         """The signatures of the model."""
         return self._model.signatures
 
-    def run(self, signature: str, inputs: Tensors) -> Tensors:
+    def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Run the inputs in a batch with the queued requests of the same signature."""
         try:
             rows = row_count(inputs)
         except InvalidArgument:
-            return self._model.run(signature, inputs)
+            return self._model.run(signature, inputs, timeout_s)
         if rows > self._limits.max_rows:
-            return self._model.run(signature, inputs)
-        return self._run_batched(_QueuedRequest(Task(inputs, rows), signature))
+            return self._model.run(signature, inputs, timeout_s)
+        task = Task(inputs, rows, deadline=deadline_after(timeout_s))
+        return self._run_batched(_QueuedRequest(task, signature))
 
     def close(self) -> None:
         """Close the model."""
@@ -83,7 +90,7 @@ class AdaptiveModel:
         """Run the batch, start the next one, and wake the members."""
         try:
             run_tasks(
-                lambda inputs: self._model.run(batch[0].signature, inputs),
+                lambda inputs, limit_s: self._model.run(batch[0].signature, inputs, limit_s),
                 [member.task for member in batch],
                 self._limits,
             )

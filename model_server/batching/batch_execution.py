@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from model_server.engines.protocol import Tensors
 from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ModelServerError
 from model_server.internal_errors import as_internal_error
 
-Run = Callable[[Tensors], Tensors]
+Run = Callable[[Tensors, float | None], Tensors]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +45,9 @@ class Task:
     outputs: Tensors | None = None
     error: ModelServerError | None = None
 
+    deadline: float | None = None
+    """When the run has to end, by the monotonic clock; None for the limit of the engine."""
+
     @property
     def shape(self) -> tuple[object, ...]:
         """The shapes and types that requests of one batch share without padding."""
@@ -66,6 +70,17 @@ def row_count(inputs: Tensors) -> int:
     if len(counts) > 1:
         raise InvalidArgument("Batching Run() input tensors must have equal 0th-dimension size")
     return counts.pop() if counts else 0
+
+
+def deadline_after(timeout_s: float | None) -> float | None:
+    """Return the deadline of a task whose time limit starts now."""
+    return None if timeout_s is None else monotonic() + timeout_s
+
+
+def _timeout_s(group: Sequence[Task]) -> float | None:
+    """Return the time limit of a batch: that of the member which may take longest."""
+    deadlines = [task.deadline for task in group if task.deadline is not None]
+    return None if len(deadlines) < len(group) else max(deadlines) - monotonic()
 
 
 def run_tasks(run: Run, tasks: Iterable[Task], limits: BatchLimits) -> None:
@@ -100,7 +115,11 @@ def _batch_outputs(run: Run, group: list[Task], limits: BatchLimits) -> Tensors:
     rows = sum(task.rows for task in group)
     parts = [
         _part_outputs(
-            run, inputs, slice(start, min(start + limits.max_rows, rows)), group[-1], limits
+            lambda filled: run(filled, _timeout_s(group)),
+            inputs,
+            slice(start, min(start + limits.max_rows, rows)),
+            group[-1],
+            limits,
         )
         for start in range(0, max(rows, 1), limits.max_rows)
     ]
@@ -130,7 +149,7 @@ def _padded(array: NDArray[Any], sizes: list[int]) -> NDArray[Any]:
 
 
 def _part_outputs(
-    run: Run, inputs: Tensors, part: slice, last: Task, limits: BatchLimits
+    run: Callable[[Tensors], Tensors], inputs: Tensors, part: slice, last: Task, limits: BatchLimits
 ) -> Tensors:
     """Run a part of the rows, filled up to an allowed batch size, and return its outputs.
 

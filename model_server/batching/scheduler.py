@@ -12,7 +12,13 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from model_server.batching.batch_execution import BatchLimits, Task, row_count, run_tasks
+from model_server.batching.batch_execution import (
+    BatchLimits,
+    Task,
+    deadline_after,
+    row_count,
+    run_tasks,
+)
 from model_server.cpus import CPUS
 from model_server.engines.protocol import LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument, ResourceExhausted, Unavailable
@@ -114,8 +120,7 @@ class _Queue:
 
     def run(self, batch: _Batch) -> None:
         """Set the outputs or the error of every member; called without the lock."""
-        oldest_allowed = time.monotonic() - (self._options.queue_timeout_s or float("inf"))
-        if all(waiting.since < oldest_allowed for waiting in batch.members):
+        if all(self._is_overdue(waiting) for waiting in batch.members):
             for waiting in batch.members:
                 waiting.task.error = ResourceExhausted(
                     "Run() timeout exceeded while waiting in batching queue"
@@ -127,9 +132,19 @@ class _Queue:
                 pads_inputs=self._options.pads_inputs,
             )
             tasks = [waiting.task for waiting in batch.members]
-            run_tasks(lambda inputs: self._model.run(self._signature, inputs), tasks, limits)
+            run_tasks(
+                lambda inputs, limit_s: self._model.run(self._signature, inputs, limit_s),
+                tasks,
+                limits,
+            )
         for waiting in batch.members:
             waiting.done.set()
+
+    def _is_overdue(self, waiting: _QueuedRequest) -> bool:
+        end = waiting.task.deadline
+        if end is None:
+            end = waiting.since + (self._options.queue_timeout_s or float("inf"))
+        return end < time.monotonic()
 
 
 class BatchScheduler:
@@ -207,7 +222,7 @@ class BatchedModel:
         """The signatures of the model."""
         return self._model.signatures
 
-    def run(self, signature: str, inputs: Tensors) -> Tensors:
+    def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Run the inputs as part of a batch."""
         rows = row_count(inputs)
         if rows > self._options.max_batch_size:
@@ -215,7 +230,8 @@ class BatchedModel:
                 f"Task size {rows} is larger than maximum input batch size"
                 f" {self._options.max_batch_size}"
             )
-        return self._scheduler.submit(self._queues[signature], Task(inputs, rows))
+        task = Task(inputs, rows, deadline=deadline_after(timeout_s))
+        return self._scheduler.submit(self._queues[signature], task)
 
     def close(self) -> None:
         """Remove the queues and close the model."""

@@ -23,7 +23,7 @@ class ShapeCheckedModel:
         """The signatures of the model."""
         return self._model.signatures
 
-    def run(self, signature: str, inputs: Tensors) -> Tensors:
+    def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Run the model, or raise InvalidArgument for an input of another shape."""
         for alias, info in self._model.signatures[signature].inputs.items():
             if info.shape is not None and not _fits(inputs[alias].shape, info.shape):
@@ -31,7 +31,7 @@ class ShapeCheckedModel:
                     f"{alias} has the shape {list(inputs[alias].shape)};"
                     f" allowed is {list(info.shape)}."
                 )
-        return self._model.run(signature, inputs)
+        return self._model.run(signature, inputs, timeout_s)
 
     def close(self) -> None:
         """Close the model."""

@@ -37,8 +37,11 @@ _SIGNATURES: Final = {
 class Runner(Protocol):
     """A compiled ``serving_default``; safe to use from many threads."""
 
-    def infer(self, images: Floats) -> Floats:
-        """Return the scores of [N, height, width, channels], or raise a ModelServerError."""
+    def infer(self, images: Floats, timeout_s: float | None) -> Floats:
+        """Return the scores of [N, height, width, channels], or raise a ModelServerError.
+
+        ``timeout_s`` limits the run; infinity means no limit, None the limit of the engine.
+        """
 
     def close(self) -> None:
         """Free the memory."""
@@ -84,40 +87,45 @@ class ExportModel:
         """All signatures of the SavedModel, also those that ``run`` refuses."""
         return self._signatures
 
-    def run(self, signature: str, inputs: Tensors) -> Tensors:
+    def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Return the outputs of the signature, or raise a ModelServerError."""
         if signature not in self._handlers:
             raise InvalidArgument(
                 f'Signature "{signature}" needs operations that only TensorFlow has;'
                 " start the model server with --engine tensorflow to use it."
             )
-        return self._handlers[signature](inputs)
+        return self._handlers[signature](inputs, timeout_s)
 
     def close(self) -> None:
         """Close the runner."""
         self._runner.close()
 
-    def _from_floats(self, inputs: Tensors) -> Tensors:
+    def _from_floats(self, inputs: Tensors, timeout_s: float | None) -> Tensors:
         images = inputs["input_image"]
         allowed = (self._spec.input.height, self._spec.input.width, self._spec.input.channels)
         if images.shape[1:] != allowed:
             raise InvalidArgument(
                 f"input_image has the shape {list(images.shape)}; allowed is {[-1, *allowed]}."
             )
-        return self._scores(images, np.asarray)
+        return self._scores(images, np.asarray, timeout_s)
 
-    def _from_pixels(self, inputs: Tensors) -> Tensors:
+    def _from_pixels(self, inputs: Tensors, timeout_s: float | None) -> Tensors:
         strings = inputs["pixels"]
         check_pixels(strings, self._spec.input)
-        return self._scores(strings, self._scale)
+        return self._scores(strings, self._scale, timeout_s)
 
-    def _description(self, inputs: Tensors) -> Tensors:
+    def _description(self, inputs: Tensors, _timeout_s: float | None) -> Tensors:
         text = self._spec.to_json().encode()
         return {"spec": np.full(inputs["query"].shape, text, dtype=object)}
 
-    def _scores(self, rows: NDArray[Any], prepare: Callable[[NDArray[Any]], Floats]) -> Tensors:
+    def _scores(
+        self,
+        rows: NDArray[Any],
+        prepare: Callable[[NDArray[Any]], Floats],
+        timeout_s: float | None,
+    ) -> Tensors:
         starts = range(0, len(rows), MAX_ROWS)
-        parts = [self._runner.infer(prepare(rows[at : at + MAX_ROWS])) for at in starts]
+        parts = [self._runner.infer(prepare(rows[at : at + MAX_ROWS]), timeout_s) for at in starts]
         if len(parts) == 1:
             return {"scores": parts[0]}
         nothing = np.empty((0, self._spec.output.classes), np.float32)

@@ -25,6 +25,7 @@ from model_server.engines.error_text import escaped_message
 from model_server.engines.export_model import ExportModel, check_signatures, read_spec
 from model_server.engines.protocol import LoadedModel
 from model_server.engines.raw_pixels import Floats
+from model_server.engines.run_limit import run_limit_ms
 from model_server.engines.saved_signatures import read_signatures
 from model_server.errors import DeadlineExceeded, FailedPrecondition, Internal, Unimplemented
 
@@ -149,14 +150,14 @@ class _Runner:
         self._timeout_ms = timeout_ms
         self._idle: list[Any] = []
 
-    def infer(self, images: Floats) -> Floats:
+    def infer(self, images: Floats, timeout_s: float | None) -> Floats:
         # OpenVINO shares memory only with contiguous, writable arrays.
         images = np.require(images, requirements=["C", "W"])
         with _translated_run_errors():
             request = self._request()
             request.set_input_tensor(self._tensor(images, shared_memory=True))
             request.start_async()
-            self._wait_for(request)
+            self._wait_for(request, run_limit_ms(timeout_s, self._timeout_ms))
             scores: Floats = request.get_output_tensor().data.copy()
         self._idle.append(request)
         return scores
@@ -171,14 +172,14 @@ class _Runner:
         except IndexError:
             return self._compiled.create_infer_request()
 
-    def _wait_for(self, request: Any) -> None:  # noqa: ANN401 - an InferRequest
-        if self._timeout_ms <= 0:
+    def _wait_for(self, request: Any, limit_ms: int) -> None:  # noqa: ANN401 - an InferRequest
+        if not limit_ms:
             request.wait()
-        elif not request.wait_for(self._timeout_ms):
+        elif not request.wait_for(limit_ms):
             request.cancel()
             with suppress(RuntimeError):
                 request.wait()  # a run that is not over still reads its input
-            raise DeadlineExceeded(f"The run took longer than {self._timeout_ms} ms.")
+            raise DeadlineExceeded(f"The run took longer than {limit_ms} ms.")
 
 
 @cache

@@ -45,6 +45,9 @@ class Signature:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Default values of inputs as TensorProto in JSON form; shown in the metadata only."""
 
+    default_tensors: Mapping[str, bytes] = field(default_factory=dict)
+    """Default values of inputs as serialized TensorProtos, for requests over gRPC."""
+
 
 class LoadedModel(Protocol):
     """A loaded version of a model; safe to run from many threads."""
@@ -53,8 +56,11 @@ class LoadedModel(Protocol):
     def signatures(self) -> Mapping[str, Signature]:
         """All signatures by name."""
 
-    def run(self, signature: str, inputs: Tensors) -> Tensors:
-        """Return all outputs of the signature by name, or raise a ModelServerError."""
+    def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
+        """Return all outputs of the signature by name, or raise a ModelServerError.
+
+        ``timeout_s`` limits the run; infinity means no limit, None the limit of the engine.
+        """
 
     def close(self) -> None:
         """Free the memory; the model is never run afterwards."""

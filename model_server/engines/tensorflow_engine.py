@@ -24,6 +24,7 @@ from model_catalog.installation import install_command
 from model_server.codec.dtypes import SHORT_NAMES
 from model_server.engines.error_text import escaped_message
 from model_server.engines.protocol import LoadedModel, Signature, TensorInfo, Tensors
+from model_server.engines.run_limit import run_limit_ms
 from model_server.errors import (
     BY_CODE,
     DataLoss,
@@ -102,10 +103,10 @@ class _Model:
     def signatures(self) -> Mapping[str, Signature]:
         return self._signatures
 
-    def run(self, signature: str, inputs: Tensors) -> Tensors:
+    def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         run = self._runs.get(signature) or self._prepared(signature)
         with _translated_run_errors():
-            return run(inputs)
+            return run(inputs, run_limit_ms(timeout_s, self._options.timeout_ms))
 
     def close(self) -> None:
         self._runs.clear()
@@ -115,36 +116,47 @@ class _Model:
         with self._lock:
             if name not in self._runs:
                 with _translated_run_errors():
-                    self._runs[name] = _Run(
-                        self._session, self._signatures[name], self._options.timeout_ms
-                    )
+                    self._runs[name] = _Run(self._session, self._signatures[name])
             return self._runs[name]
 
 
 class _Run:
     """A signature, ready to run; its feeds and fetches are set once."""
 
-    def __init__(self, session: Any, signature: Signature, timeout_ms: int) -> None:  # noqa: ANN401
-        from tensorflow.core.protobuf import config_pb2
-
-        self._aliases = list(signature.inputs)
+    def __init__(self, session: Any, signature: Signature) -> None:  # noqa: ANN401
+        self._session = session
         self._outputs = {alias: info.name for alias, info in signature.outputs.items()}
-        feeds = [info.name for info in signature.inputs.values()]
+        self._fed = {info.name: alias for alias, info in signature.inputs.items()}
         # A session cannot fetch a tensor that is fed, so such outputs are copied from the inputs.
-        self._fed = {name: alias for alias, name in zip(self._aliases, feeds, strict=True)}
         self._fetches = sorted(set(self._outputs.values()) - self._fed.keys())
-        options = config_pb2.CallableOptions(feed=feeds, fetch=self._fetches)
-        options.run_options.timeout_in_ms = max(timeout_ms, 0)
-        # The public make_callable wraps every run in Python and rewrites the error texts.
-        self._call = session._make_callable_from_options(options) if self._fetches else None
+        self._feed_tensors = {alias: self._tensor(name) for name, alias in self._fed.items()}
+        self._fetch_tensors = [self._tensor(name) for name in self._fetches]
 
-    def __call__(self, inputs: Tensors) -> Tensors:
-        fetched = self._call(*[inputs[alias] for alias in self._aliases]) if self._call else []
+    def _tensor(self, name: str) -> Any:  # noqa: ANN401 - a TF_Output
+        return self._session.graph.get_tensor_by_name(name)._as_tf_output()
+
+    def __call__(self, inputs: Tensors, limit_ms: int) -> Tensors:
+        fetched = self._run(inputs, limit_ms) if self._fetches else []
         values = dict(zip(self._fetches, map(_array, fetched), strict=True))
         return {
             alias: values[name] if name in values else inputs[self._fed[name]]
             for alias, name in self._outputs.items()
         }
+
+    def _run(self, inputs: Tensors, limit_ms: int) -> list[Any]:
+        """Run the session; its public ``run`` takes longer and rewrites the error texts."""
+        from tensorflow.core.protobuf import config_pb2
+        from tensorflow.python.client import pywrap_tf_session as session
+
+        feeds = {tensor: inputs[alias] for alias, tensor in self._feed_tensors.items()}
+        options = None
+        if limit_ms:
+            serialized = config_pb2.RunOptions(timeout_in_ms=limit_ms).SerializeToString()
+            options = session.TF_NewBufferFromString(serialized)
+        fetched: list[Any] = session.TF_SessionRun_wrapper(
+            self._session._session, options, feeds, self._fetch_tensors, [], None
+        )
+        return fetched
 
 
 def _array(value: Any) -> NDArray[Any]:  # noqa: ANN401 - a scalar or an array
@@ -165,6 +177,9 @@ def _signatures(meta_graph: Any) -> dict[str, Signature]:  # noqa: ANN401 - a Me
                     always_print_fields_with_no_presence=True,
                 )
                 for alias, value in definition.defaults.items()
+            },
+            default_tensors={
+                alias: value.SerializeToString() for alias, value in definition.defaults.items()
             },
         )
         for name, definition in meta_graph.signature_def.items()

@@ -49,7 +49,7 @@ class ToyModel:
     calls: MutableSequence[Tensors] = field(default_factory=list)
     is_closed: bool = False
 
-    def run(self, signature: str, inputs: Tensors) -> Tensors:
+    def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Call the function of the signature."""
         assert not self.is_closed, "a closed model was run"
         self.calls.append(inputs)

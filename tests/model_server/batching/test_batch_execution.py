@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ class Recorder:
 
     def __init__(self) -> None:
         self.batches: list[Any] = []
+        self.limits: list[float | None] = []
 
-    def __call__(self, inputs: Tensors) -> Tensors:
+    def __call__(self, inputs: Tensors, limit_s: float | None) -> Tensors:
+        self.limits.append(limit_s)
         self.batches.append(inputs["x"].tolist())
         if (inputs["x"] < 0).any():
             raise InvalidArgument("negative")
@@ -66,7 +69,7 @@ def test_an_error_reaches_only_the_request_that_caused_it() -> None:
 def test_a_run_that_exceeded_the_deadline_is_not_repeated() -> None:
     tasks, calls = [task(1), task(2), task(3)], []
 
-    def slow(inputs: Tensors) -> Tensors:
+    def slow(inputs: Tensors, _: float | None) -> Tensors:
         calls.append(inputs["x"].tolist())
         raise DeadlineExceeded("too slow")
 
@@ -78,10 +81,22 @@ def test_a_run_that_exceeded_the_deadline_is_not_repeated() -> None:
             member.result()
 
 
+def test_a_batch_may_take_as_long_as_the_most_patient_of_its_requests() -> None:
+    now = time.monotonic()
+    hasty, patient, default = task(1), task(2), task(3)
+    hasty.deadline, patient.deadline = now + 50, now + 100
+
+    (limit,) = run(hasty, patient).limits
+
+    assert limit is not None
+    assert 50 < limit <= 100
+    assert run(hasty, default).limits == [None]
+
+
 def test_an_unexpected_error_reaches_its_request_as_an_internal_error() -> None:
     broken = task(1)
 
-    def defect(_: Tensors) -> Tensors:
+    def defect(_: Tensors, __: float | None) -> Tensors:
         raise KeyError
 
     run_tasks(defect, [broken], BatchLimits(max_rows=1))
@@ -158,7 +173,7 @@ def test_rows_without_values_cannot_be_padded() -> None:
 def test_outputs_must_have_a_row_per_row(output: Any, text: str) -> None:
     single = task(1)
 
-    run_tasks(lambda _: {"y": output}, [single], BatchLimits(max_rows=4))
+    run_tasks(lambda _, __: {"y": output}, [single], BatchLimits(max_rows=4))
 
     with pytest.raises(ModelServerError) as caught:
         single.result()

@@ -38,7 +38,7 @@ class ToyRunner:
     batches: list[int] = field(default_factory=list)
     is_closed: bool = False
 
-    def infer(self, images: Floats) -> Floats:
+    def infer(self, images: Floats, timeout_s: float | None) -> Floats:
         self.batches.append(len(images))
         means = images.mean(axis=(1, 2, 3))
         return np.stack([-means, means], axis=1)

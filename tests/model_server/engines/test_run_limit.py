@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from model_server.engines.run_limit import run_limit_ms
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "default_ms", "limit_ms"),
+    [
+        (None, 500, 500),
+        (None, 0, 0),
+        (None, -1, 0),
+        (inf, 500, 0),
+        (1e9, 500, 0),
+        (2.0, 500, 2000),
+        (0.0001, 500, 1),
+        (-3.0, 500, 1),
+    ],
+)
+def test_the_limit_of_a_request_counts_before_the_default(
+    timeout_s: float | None, default_ms: int, limit_ms: int
+) -> None:
+    assert run_limit_ms(timeout_s, default_ms) == limit_ms
