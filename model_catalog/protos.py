@@ -34,7 +34,7 @@ MESSAGES: Final[dict[str, Fields]] = {
     },
     "Label": {"key": (1, "string"), "value": (2, "int64")},
     "LogCollectorConfig": {"type": (1, "string"), "filename_prefix": (2, "string")},
-    "SamplingConfig": {"sampling_rate": (1, "float")},
+    "SamplingConfig": {"sampling_rate": (1, "double")},
     "LoggingConfig": {
         "log_collector_config": (1, "LogCollectorConfig"),
         "sampling_config": (2, "SamplingConfig"),
@@ -90,12 +90,25 @@ MESSAGES: Final[dict[str, Fields]] = {
         "string_val": (8, "*bytes"),
         "int64_val": (10, "*int64"),
         "bool_val": (11, "*bool"),
+        "scomplex_val": (9, "*float"),
+        "dcomplex_val": (12, "*double"),
+        "half_val": (13, "*int32"),
         "uint32_val": (16, "*uint32"),
         "uint64_val": (17, "*uint64"),
     },
-    "ModelSpec": {"name": (1, "string"), "signature_name": (3, "string")},
+    "ModelSpec": {
+        "name": (1, "string"),
+        "version": (2, "Int64Value"),
+        "signature_name": (3, "string"),
+        "version_label": (4, "string"),
+    },
     "TensorEntry": {"key": (1, "string"), "value": (2, "Tensor")},
-    "PredictRequest": {"model_spec": (1, "ModelSpec"), "inputs": (2, "*TensorEntry")},
+    "PredictRequest": {
+        "model_spec": (1, "ModelSpec"),
+        "inputs": (2, "*TensorEntry"),
+        "output_filter": (3, "*string"),
+    },
+    "PredictResponse": {"outputs": (1, "*TensorEntry"), "model_spec": (2, "ModelSpec")},
     "PredictLog": {"request": (1, "PredictRequest")},
     "ExampleList": {"examples": (1, "*bytes")},
     "ExampleListWithContext": {"examples": (1, "*bytes"), "context": (2, "bytes")},
@@ -111,8 +124,12 @@ MESSAGES: Final[dict[str, Fields]] = {
         "inputs": (1, "*TensorInfoEntry"),
         "outputs": (2, "*TensorInfoEntry"),
         "method_name": (3, "string"),
+        "defaults": (4, "*DefaultEntry"),
     },
+    # The default of an input: a serialized Tensor.
+    "DefaultEntry": {"key": (1, "string"), "value": (2, "bytes")},
     "SignatureDefEntry": {"key": (1, "string"), "value": (2, "SignatureDef")},
+    "SignatureDefMap": {"signature_def": (1, "*SignatureDefEntry")},
     "MetaInfoDef": {"tags": (4, "*string")},
     "MetaGraphDef": {
         "meta_info_def": (1, "MetaInfoDef"),
@@ -124,6 +141,58 @@ MESSAGES: Final[dict[str, Fields]] = {
         "regress_log": (3, "ExamplesLog"),
         "predict_log": (6, "PredictLog"),
     },
+    "Any": {"type_url": (1, "string"), "value": (2, "bytes")},
+    "AnyEntry": {"key": (1, "string"), "value": (2, "Any")},
+    "GetModelMetadataRequest": {
+        "model_spec": (1, "ModelSpec"),
+        "metadata_field": (2, "*string"),
+    },
+    "GetModelMetadataResponse": {"model_spec": (1, "ModelSpec"), "metadata": (2, "*AnyEntry")},
+    "GetModelStatusRequest": {"model_spec": (1, "ModelSpec")},
+    "StatusProto": {"error_code": (1, "int32"), "error_message": (2, "string")},
+    "ModelVersionStatus": {
+        "version": (1, "int64"),
+        "state": (2, "int32"),
+        "status": (3, "StatusProto"),
+    },
+    "GetModelStatusResponse": {"model_version_status": (1, "*ModelVersionStatus")},
+    "ReloadConfigRequest": {"config": (1, "ModelServerConfig"), "metric_names": (2, "*string")},
+    "Metric": {"name": (1, "string"), "int64_value_increase": (2, "int64")},
+    "ReloadConfigResponse": {"status": (1, "StatusProto"), "metric": (2, "*Metric")},
+    # The label comes from a string tensor, which need not be UTF-8.
+    "Class": {"label": (1, "bytes"), "score": (2, "float")},
+    "Classifications": {"classes": (1, "*Class")},
+    "ClassificationResult": {"classifications": (1, "*Classifications")},
+    "ClassificationResponse": {
+        "result": (1, "ClassificationResult"),
+        "model_spec": (2, "ModelSpec"),
+    },
+    "Regression": {"value": (1, "float")},
+    "RegressionResult": {"regressions": (1, "*Regression")},
+    "RegressionResponse": {"result": (1, "RegressionResult"), "model_spec": (2, "ModelSpec")},
+    "InferenceTask": {"model_spec": (1, "ModelSpec"), "method_name": (2, "string")},
+    "MultiInferenceRequest": {"tasks": (1, "*InferenceTask"), "input": (2, "Input")},
+    "InferenceResult": {
+        "model_spec": (1, "ModelSpec"),
+        "classification_result": (2, "ClassificationResult"),
+        "regression_result": (3, "RegressionResult"),
+    },
+    "MultiInferenceResponse": {"results": (1, "*InferenceResult")},
+    "HealthCheckRequest": {"service": (1, "string")},
+    "HealthCheckResponse": {"status": (1, "int32")},
+    "SSLConfig": {
+        "server_key": (1, "string"),
+        "server_cert": (2, "string"),
+        "custom_ca": (3, "string"),
+        "client_verify": (4, "bool"),
+    },
+}
+
+#: The fields of which a message holds at most one, the last one that was read.
+ONEOFS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "ModelSpec": ("version_choice", ("version", "version_label")),
+    "VersionPolicy": ("policy_choice", ("latest", "all", "specific")),
+    "Input": ("kind", ("example_list", "example_list_with_context")),
 }
 
 
@@ -143,10 +212,20 @@ def file_descriptor() -> dict[str, Any]:
             for name, values in ENUMS.items()
         ],
         "messageType": [
-            {"name": name, "field": [_field(field, *fields[field]) for field in fields]}
+            {
+                "name": name,
+                "field": [
+                    _field(field, *fields[field]) | _oneof_index(name, field) for field in fields
+                ],
+                "oneofDecl": [{"name": ONEOFS[name][0]}] if name in ONEOFS else [],
+            }
             for name, fields in MESSAGES.items()
         ],
     }
+
+
+def _oneof_index(message: str, field: str) -> dict[str, Any]:
+    return {"oneofIndex": 0} if message in ONEOFS and field in ONEOFS[message][1] else {}
 
 
 def _field(name: str, number: int, kind: str) -> dict[str, Any]:

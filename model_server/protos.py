@@ -20,6 +20,9 @@ from google.protobuf import (
 from model_catalog.protos import PACKAGE, file_descriptor
 from model_server.errors import InvalidArgument
 
+#: A message; its class is made at run time, so type checkers do not know its fields.
+Message = Any
+
 
 @cache
 def message(name: str) -> Any:  # noqa: ANN401 - a class made at run time
@@ -28,7 +31,7 @@ def message(name: str) -> Any:  # noqa: ANN401 - a class made at run time
     return message_factory.GetMessageClass(descriptor)
 
 
-def read_message(path: Path, name: str) -> Any:  # noqa: ANN401 - a message made at run time
+def read_message(path: Path, name: str) -> Message:
     """Read a text protocol buffer, or raise InvalidArgument."""
     try:
         text = path.read_text(encoding="utf-8")

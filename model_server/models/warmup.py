@@ -15,10 +15,10 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from model_catalog.spec import ModelSpec
+from model_server.codec.tensor_reader import parse, to_array
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel
 from model_server.errors import InvalidArgument
 from model_server.protos import message
-from model_server.tensor_proto import to_array
 from model_server.tfrecord import read_records
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,10 @@ def _parsed(record: bytes, file: Path) -> Any:  # noqa: ANN401 - a message made 
 def _replay(model: LoadedModel, log: Any) -> None:  # noqa: ANN401 - a message made at run time
     if log.HasField("predict_log"):
         request = log.predict_log.request
-        inputs = {entry.key: to_array(entry.value) for entry in request.inputs}
+        inputs = {
+            entry.key: to_array(parse(memoryview(entry.value.SerializeToString())))
+            for entry in request.inputs
+        }
         _run(model, request.model_spec.signature_name, inputs)
     elif log.HasField("classify_log"):
         _replay_examples(model, log.classify_log.request)

@@ -1,0 +1,68 @@
+"""Write numpy arrays as serialized TensorProtos, as TensorFlow does. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_catalog.protos import number
+from model_server.codec import protobuf_wire as wire
+from model_server.codec.dtypes import short_name
+from model_server.codec.tensor_types import STRING, dtype_number, dtype_of, tensor_type
+from model_server.errors import Unimplemented
+
+_DTYPE: Final = wire.varint(number("Tensor", "dtype") << 3)
+_SHAPE: Final = number("Tensor", "tensor_shape")
+_CONTENT: Final = number("Tensor", "tensor_content")
+_STRINGS: Final = number("Tensor", "string_val")
+_DIM: Final = number("Shape", "dim")
+_SIZE: Final = wire.varint(number("ShapeDim", "size") << 3)
+
+
+def tensor_bytes(array: NDArray[Any], *, as_content: bool = False, declared: str = "") -> bytes:
+    """Return the TensorProto of an array.
+
+    The values stand in the field of their type, or with ``as_content`` in ``tensor_content``.
+    ``declared`` is the declared type by its short name: arrays of quantised types are plain
+    integers. Raises Unimplemented for a type that TensorProtos do not have.
+    """
+    try:
+        dtype = dtype_of(declared) if declared.startswith("q") else dtype_number(array)
+    except KeyError as error:
+        raise Unimplemented(f"Tensors of type {short_name(array)} cannot be written") from error
+    dims = b"".join(
+        wire.length_delimited(_DIM, _SIZE + wire.varint(size) if size else b"")
+        for size in array.shape
+    )
+    values = b"" if not array.size else _values(array, dtype, as_content=as_content)
+    return b"".join(
+        (_DTYPE, wire.varint(dtype), wire.head(_SHAPE, len(dims)), dims, values),
+    )
+
+
+def _values(array: NDArray[Any], dtype: int, *, as_content: bool) -> bytes:
+    if dtype == STRING:
+        return _strings(array.reshape(-1).tolist(), as_content=as_content)
+    kind = tensor_type(dtype)
+    assert kind is not None  # noqa: S101 - every type of dtype_number but strings is one
+    plain = np.ascontiguousarray(array).view(kind.plain) if array.dtype.names else array
+    if as_content:
+        return _field(_CONTENT, plain.astype(kind.plain, copy=False).tobytes())
+    if kind.parts is not None:
+        return _field(kind.field, plain.astype(kind.dtype, copy=False).tobytes())
+    if plain.dtype.kind not in "biu":  # 16-bit floats: the field holds their bits
+        plain = np.ascontiguousarray(plain).view(np.uint16)
+    return _field(kind.field, wire.packed_varints(plain))
+
+
+def _field(place: int, content: bytes) -> bytes:
+    return wire.head(place, len(content)) + content
+
+
+def _strings(values: list[bytes], *, as_content: bool) -> bytes:
+    if as_content:
+        content = b"".join([*(wire.varint(len(value)) for value in values), *values])
+        return _field(_CONTENT, content)
+    return b"".join([wire.length_delimited(_STRINGS, value) for value in values])
