@@ -13,7 +13,13 @@ from model_server.models.versions import VersionStatus
 
 def status_body(statuses: Iterable[VersionStatus]) -> bytes:
     """Return the body of a status response, with the versions in the given order."""
-    entries = [
+    printed = _printed({"model_version_status": status_entries(statuses)})
+    return f"{printed}\n".encode("utf-8", "surrogateescape")
+
+
+def status_entries(statuses: Iterable[VersionStatus]) -> list[dict[str, Any]]:
+    """Return the entry of each version in a status response."""
+    return [
         {
             "version": str(status.version),
             "state": status.state,
@@ -24,7 +30,6 @@ def status_body(statuses: Iterable[VersionStatus]) -> bytes:
         }
         for status in statuses
     ]
-    return f"{_printed({'model_version_status': entries})}\n".encode("utf-8", "surrogateescape")
 
 
 def metadata_body(model: str, version: int, signatures: Mapping[str, Signature]) -> bytes:
@@ -35,28 +40,6 @@ def metadata_body(model: str, version: int, signatures: Mapping[str, Signature])
     return (
         f'{{\n"model_spec":{spec}\n,\n"metadata": {{"signature_def": {signature_def}\n}}\n}}\n'
     ).encode("utf-8", "surrogateescape")
-
-
-def signature_text(signature: Signature) -> str:
-    """Return a signature as protobuf's debug text, as some error messages quote it."""
-    return "".join(
-        (
-            "goo.gle/debugonly   \n",
-            *(_entry_text("inputs", *item) for item in sorted(signature.inputs.items())),
-            *(_entry_text("outputs", *item) for item in sorted(signature.outputs.items())),
-            f'method_name: "{signature.method_name}"\n' if signature.method_name else "",
-        )
-    )
-
-
-def _entry_text(field: str, alias: str, info: TensorInfo) -> str:
-    dims = "".join(f"      dim {{\n        size: {size}\n      }}\n" for size in info.shape or ())
-    shape = "      unknown_rank: true\n" if info.shape is None else dims
-    return (
-        f'{field} {{\n  key: "{alias}"\n  value {{\n    name: "{info.name}"\n'
-        f"    dtype: {ENUM_NAMES.get(info.dtype, info.dtype)}\n"
-        f"    tensor_shape {{\n{shape}    }}\n  }}\n}}\n"
-    )
 
 
 def _signature(signature: Signature) -> dict[str, Any]:

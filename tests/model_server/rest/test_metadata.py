@@ -3,8 +3,9 @@ from __future__ import annotations
 import json
 
 from model_server.engines.protocol import Signature, TensorInfo
+from model_server.inference.signature_text import signature_text
 from model_server.models.versions import VersionStatus
-from model_server.rest.metadata import metadata_body, signature_text, status_body
+from model_server.rest.metadata import metadata_body, status_body
 
 SIGNATURE = Signature(
     inputs={"x": TensorInfo("x:0", "float", (-1, 2))},
