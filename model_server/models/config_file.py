@@ -4,46 +4,63 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from model_server.errors import InvalidArgument, Unimplemented
 from model_server.models.versions import All, Latest, ModelConfig, Policy, Specific
-from model_server.protos import read_message
+from model_server.protos import Message, read_message
 
 logger = logging.getLogger(__name__)
 
 _PLATFORM: Final = "tensorflow"
+_TENSORFLOW_TYPE: Final = 1
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
 def read_models(path: Path) -> list[ModelConfig]:
     """Return the models in a ModelServerConfig file, or raise a ModelServerError."""
-    configs = [
-        _model(config)
-        for config in read_message(path, "ModelServerConfig").model_config_list.config
-    ]
-    return checked(configs)
+    return models_of(read_message(path, "ModelServerConfig").model_config_list)
+
+
+def models_of(config_list: Message, configured: Collection[str] = ()) -> list[ModelConfig]:
+    """Return the models of a ModelConfigList, or raise a ModelServerError.
+
+    ``configured`` has the names of the models that are configured now.
+    """
+    _check_names(config.name for config in config_list.config)
+    for config in config_list.config:
+        _check_path(config.name, config.base_path)
+    for config in config_list.config:
+        _check_platform(config, is_configured=config.name in configured)
+    return [_model(config) for config in config_list.config]
 
 
 def checked(configs: list[ModelConfig]) -> list[ModelConfig]:
     """Return the models, or raise InvalidArgument for a repeated name or an invalid base path."""
-    names: set[str] = set()
+    _check_names(config.name for config in configs)
     for config in configs:
-        if config.name in names:
-            raise InvalidArgument(
-                f"Illegal to list model {config.name} multiple times in config list"
-            )
-        names.add(config.name)
-        path = str(config.base_path)
-        if not config.base_path.is_absolute():
-            raise InvalidArgument(
-                f"Expected model {config.name} to have an absolute path or URI;"
-                f" got base_path()={path}"
-            )
-        if "\0" in path:
-            raise InvalidArgument(f"Model {config.name} has a null character in its base path")
+        _check_path(config.name, str(config.base_path))
     return configs
+
+
+def _check_names(names: Iterable[str]) -> None:
+    known: set[str] = set()
+    for name in names:
+        if name in known:
+            raise InvalidArgument(f"Illegal to list model {name} multiple times in config list")
+        known.add(name)
+
+
+def _check_path(model: str, base_path: str) -> None:
+    path = str(local_path(model, base_path)) if base_path else ""
+    if not Path(path).is_absolute():
+        raise InvalidArgument(
+            f"Expected model {model} to have an absolute path or URI; got base_path()={path}"
+        )
+    if "\0" in path:
+        raise InvalidArgument(f"Model {model} has a null character in its base path")
 
 
 def local_path(model: str, base_path: str) -> Path:
@@ -56,8 +73,7 @@ def local_path(model: str, base_path: str) -> Path:
     return Path(path)
 
 
-def _model(config: Any) -> ModelConfig:  # noqa: ANN401 - a message made at run time
-    _check_platform(config)
+def _model(config: Message) -> ModelConfig:
     if config.HasField("logging_config"):
         logger.warning("logging_config of model %s is ignored: no requests are logged", config.name)
     return ModelConfig(
@@ -68,7 +84,7 @@ def _model(config: Any) -> ModelConfig:  # noqa: ANN401 - a message made at run 
     )
 
 
-def _check_platform(config: Any) -> None:  # noqa: ANN401 - a message made at run time
+def _check_platform(config: Message, *, is_configured: bool) -> None:
     if config.model_platform and config.model_type:
         raise InvalidArgument(
             "Illegal setting both ModelServerConfig::model_type (deprecated) and"
@@ -79,13 +95,23 @@ def _check_platform(config: Any) -> None:  # noqa: ANN401 - a message made at ru
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor"
             f" ModelServerConfig::model_platform, model name is {config.name}"
         )
-    if config.model_platform not in ("", _PLATFORM):
+    if config.model_type not in (0, _TENSORFLOW_TYPE):
         raise InvalidArgument(
-            f"Model {config.name} requests unsupported platform {config.model_platform}"
+            f"ModelServerConfig::model_type choice {config.model_type} not supported."
         )
+    if config.model_platform in ("", _PLATFORM):
+        return
+    if is_configured:
+        raise InvalidArgument(
+            f"Illegal to change a model's platform. For model {config.name} platform was"
+            f" {_PLATFORM} and new platform requested is {config.model_platform}"
+        )
+    raise InvalidArgument(
+        f"Model {config.name} requests unsupported platform {config.model_platform}"
+    )
 
 
-def _policy(policy: Any) -> Policy:  # noqa: ANN401 - a message made at run time
+def _policy(policy: Message) -> Policy:
     if policy.HasField("all"):
         return All()
     if policy.HasField("specific"):

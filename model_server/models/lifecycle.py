@@ -82,6 +82,11 @@ class Lifecycle:
         for servable in self._registry.servables(configured.config.name):
             servable.may_retry = True
 
+    def aspired(self, model: str) -> list[Servable]:
+        """Return the versions of a model that are to be served, the highest first."""
+        configured = self._models.get(model)
+        return [] if configured is None else self._versions(configured)
+
     def start(self) -> None:
         """Start polling the folders, in a thread."""
         if self._options.poll_s > 0:

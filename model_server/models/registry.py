@@ -7,7 +7,7 @@ elsewhere.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -148,6 +148,10 @@ class Registry:
         if version is None:
             raise NotFound(f"Could not find any versions of model {model}")
         raise NotFound(f"Could not find version {version} of model {model}")
+
+    def all_statuses(self, models: Iterable[str]) -> dict[str, list[VersionStatus]]:
+        """Return the states of the versions of these models; none for a model without versions."""
+        return {model: [s.status for s in self.servables(model)] for model in models}
 
     @contextmanager
     def acquire(self, request: ModelRequest) -> Iterator[Handle]:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from model_server.errors import FailedPrecondition
+from model_server.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Unknown
 from model_server.models.config_reload import Configuration
 from model_server.models.lifecycle import Lifecycle, LifecycleOptions
 from model_server.models.registry import ModelRequest, Registry
 from model_server.models.versions import All, ModelConfig
+from model_server.protos import message
 from tests.model_server.harness import eventually
 from tests.model_server.toy import ToyEngine, write_version
 
@@ -150,3 +153,116 @@ def test_an_unexpected_error_does_not_end_the_polling_of_the_file(
     followed.write_text(FILE.format(name="other", base=world.base))
 
     assert eventually(lambda: world.registry.is_available("other", 2))
+
+
+def model_list(*models: tuple[str, Path], **more: Any) -> Any:
+    config_list = message("ModelConfigList")()
+    for name, base in models:
+        config = config_list.config.add(
+            name=name, base_path=str(base), model_platform="tensorflow", **more
+        )
+        config.SetInParent()
+    return config_list
+
+
+def wanted() -> bool:
+    return True
+
+
+@pytest.fixture
+def world_with_labels(tmp_path: Path) -> World:
+    world = World(tmp_path, labels_before_load=True)
+    world.apply(stable=1)
+    world.wait()
+    return world
+
+
+def test_a_reload_returns_when_new_models_serve_and_old_ones_are_unloaded(
+    world_with_labels: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = world_with_labels
+    write_version(tmp_path / "new", 1)
+
+    with caplog.at_level(logging.INFO):
+        world.configuration.reload(model_list(("new", tmp_path / "new")), 20, wanted)
+
+    assert world.registry.is_available("new", 1)
+    assert eventually(lambda: not world.registry.is_available("m", 2))
+    assert world.registry.labels("m") == {}
+    assert [config.name for config in world.configuration.models] == ["new"]
+    assert "The configuration has been replaced: added new; removed m" in caplog.text
+
+
+def test_a_model_comes_back_after_it_was_left_out(world_with_labels: World) -> None:
+    world = world_with_labels
+    world.configuration.reload(model_list(), 20, wanted)
+    world.configuration.reload(model_list(("m", world.base)), 20, wanted)
+
+    assert world.registry.is_available("m", 2)
+
+
+@pytest.mark.parametrize(
+    ("models", "more", "text"),
+    [
+        (("m", "m"), {}, "Illegal to list model m multiple times in config list"),
+        (("m",), {"base_path": "rel"}, "absolute path or URI; got base_path()=rel"),
+        (("m",), {"base_path": ""}, "absolute path or URI; got base_path()="),
+        (
+            ("m",),
+            {"model_platform": "tflite"},
+            "Illegal to change a model's platform. For model m platform was tensorflow and new"
+            " platform requested is tflite",
+        ),
+        (("n",), {"model_platform": "tflite"}, "Model n requests unsupported platform tflite"),
+        (
+            ("n",),
+            {"model_platform": "", "model_type": 2},
+            "ModelServerConfig::model_type choice 2 not supported.",
+        ),
+    ],
+)
+def test_a_refused_reload_changes_nothing(
+    world_with_labels: World, models: tuple[str, ...], more: dict[str, Any], text: str
+) -> None:
+    world = world_with_labels
+    config_list = model_list(*((name, world.base) for name in models))
+    for config in config_list.config:
+        for field, value in more.items():
+            setattr(config, field, value)
+
+    with pytest.raises(InvalidArgument) as caught:
+        world.configuration.reload(config_list, 20, wanted)
+
+    assert text in caught.value.message
+    assert world.labelled("stable") == 1
+    assert [config.name for config in world.configuration.models] == ["m"]
+
+
+def test_a_reload_tells_which_model_failed(world: World, tmp_path: Path) -> None:
+    write_version(tmp_path / "bad", 1, fail="DATA_LOSS")
+
+    with pytest.raises(Unknown) as caught:
+        world.configuration.reload(model_list(("bad", tmp_path / "bad")), 20, wanted)
+
+    assert caught.value.message == (
+        "1 model(s) did not become available: {{{name: bad version: 1} due to error:"
+        " DATA_LOSS: it was told to}, }"
+    )
+
+
+def test_a_reload_ends_at_its_deadline_and_locks_nobody_out(world: World, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    missing = model_list(("m", world.base), ("empty", tmp_path / "empty"))
+    missing.config[0].model_version_policy.specific.versions.append(9)
+
+    with pytest.raises(DeadlineExceeded) as caught:
+        world.configuration.reload(missing, 0.05, wanted)
+
+    assert caught.value.message == (
+        "The configuration is in force, but 2 model(s) cannot serve yet:"
+        " m: no version found under the base path, empty: no version found under the base path"
+    )
+    with pytest.raises(DeadlineExceeded):  # the caller has hung up
+        world.configuration.reload(model_list(("other", tmp_path / "empty")), 99, lambda: False)
+    world.configuration.reload(model_list(("m", world.base)), 20, wanted)
+    assert world.registry.is_available("m", 2)
