@@ -53,12 +53,18 @@ class Server:
             warmup_iterations=flags["num_request_iterations_for_warmup"],
         )
         self._budget = ByteBudget(flags["rest_api_max_total_bytes"])
-        self._rest = Rest(self._registry, self._metrics, _rest_options(flags), self._budget)
         self._lifecycle = Lifecycle(self._registry, loader.load, _lifecycle_options(flags))
         self._configuration = Configuration(
             self._registry,
             self._lifecycle,
             labels_before_load=flags["allow_version_labels_for_unavailable_models"],
+        )
+        self._rest = Rest(
+            self._registry,
+            self._metrics,
+            _rest_options(flags),
+            self._budget,
+            lambda: self._configuration.models,
         )
         self._http: HttpServer | None = None
 

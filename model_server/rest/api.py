@@ -5,6 +5,7 @@ Knows routes, statuses and the order of checks; knows neither sockets nor engine
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -16,7 +17,8 @@ from model_server.errors import InvalidArgument, ModelServerError
 from model_server.internal_errors import as_internal_error
 from model_server.metrics import Metrics
 from model_server.models.registry import Handle, Registry
-from model_server.rest import classify_regress, predict_request, predict_response
+from model_server.models.versions import ModelConfig
+from model_server.rest import classify_regress, model_list, predict_request, predict_response
 from model_server.rest.examples import serialized_examples
 from model_server.rest.gzip_body import decompressed
 from model_server.rest.metadata import metadata_body, status_body
@@ -25,6 +27,8 @@ from model_server.rest.routes import BadRequestWithoutBody, Route, Verb, is_api,
 from model_server.transport.http_messages import JSON, Request, Response, error_page
 from model_server.transport.http_server import MAX_TOTAL_BYTES
 
+_CONFIG_PATH: Final = "/v1/config"
+_LISTS: Final = frozenset({"/v1/models", _CONFIG_PATH})
 _PLAIN_TEXT: Final = (("Content-Type", "text/plain"),)
 _CORS: Final = (
     ("Access-Control-Allow-Origin", "*"),
@@ -94,11 +98,13 @@ class Rest:
         metrics: Metrics,
         options: RestOptions,
         budget: ByteBudget | None = None,
+        configured: Callable[[], Sequence[ModelConfig]] = tuple,
     ) -> None:
         self._registry = registry
         self._metrics = metrics
         self._options = options
         self._budget = budget or ByteBudget(MAX_TOTAL_BYTES)
+        self._configured = configured
         self._headers = JSON + _CORS if options.cors else JSON
 
     def respond(self, request: Request) -> Response:
@@ -109,6 +115,8 @@ class Rest:
             return error_page(404)
         if request.method == "OPTIONS":
             return self._preflight(request)
+        if request.method == "GET" and request.target in _LISTS:
+            return Response(200, self._list_body(request.target), self._headers)
         try:
             route = read_route(request.method, request.target)
         except BadRequestWithoutBody:
@@ -116,6 +124,13 @@ class Rest:
         except ModelServerError as error:
             return self._error_response("", error)
         return self._route_response(route, request)
+
+    def _list_body(self, target: str) -> bytes:
+        configs = self._configured()
+        if target == _CONFIG_PATH:
+            return model_list.config_body(configs)
+        names = [config.name for config in configs]
+        return model_list.models_body(self._registry.all_statuses(names))
 
     def _route_response(self, route: Route, request: Request) -> Response:
         model = route.servable.model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from model_server.errors import BY_CODE, ModelServerError
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry, Servable, State
+from model_server.models.versions import Latest, ModelConfig, Specific
 from model_server.rest.api import STATUS, Rest, RestOptions
 from tests.model_server.harness import Client, http_server
 from tests.model_server.toy import ToyModel, half_plus, one, picky, signature
@@ -392,3 +394,36 @@ def test_strings_pass_through_byte_by_byte(client: Client) -> None:
     assert reply.body == (
         b'{\n    "predictions": ["\xff", "\xc3\xa9\xf0\x9f\x98\x80", "a\\u0000b"\n    ]\n}'
     )
+
+
+def test_models_and_configuration_are_listed() -> None:
+    configs = [
+        ModelConfig("m", Path("/models/m"), Latest(2), {"stable": 1}),
+        ModelConfig("none", Path("/models/none"), Specific(frozenset({3, 1}))),
+    ]
+    own = Rest(registry(), Metrics(), RestOptions(), configured=lambda: configs)
+    with http_server(own.respond) as client:
+        models, config = client.get("/v1/models").json, client.get("/v1/config").json
+
+    assert models["models"] == ["m", "none"]
+    assert [s["version"] for s in models["model_version_status"]["m"]] == ["2", "1"]
+    assert models["model_version_status"]["none"] == []
+    assert config == {
+        "model_config_list": {
+            "config": [
+                {
+                    "name": "m",
+                    "base_path": "/models/m",
+                    "model_platform": "tensorflow",
+                    "model_version_policy": {"latest": {"num_versions": 2}},
+                    "version_labels": {"stable": "1"},
+                },
+                {
+                    "name": "none",
+                    "base_path": "/models/none",
+                    "model_platform": "tensorflow",
+                    "model_version_policy": {"specific": {"versions": ["1", "3"]}},
+                },
+            ]
+        }
+    }
