@@ -114,7 +114,8 @@ def start_and_stop(version: Path) -> None:
     port = free_port()
     with tempfile.TemporaryDirectory() as base:
         (Path(base) / version.name).symlink_to(version)
-        command = [sys.executable, "-m", "model_server", f"--rest_api_port={port}"]
+        command = [sys.executable, "-m", "model_server"]
+        command += [f"--rest_api_port={port}", f"--port={free_port()}"]
         child = subprocess.Popen(
             [*command, f"--model_base_path={base}", "--engine=tensorflow"], cwd=ROOT
         )

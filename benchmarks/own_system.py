@@ -76,6 +76,7 @@ def model_server(fixture: Fixture, layout: Layout) -> Iterator[tuple[str, int]]:
     """Run the embedded server; yield its root URL and its PID."""
     root = f"http://127.0.0.1:{free_port()}"
     flags = {
+        "port": free_port(),
         "rest_api_port": root.rpartition(":")[2],
         "model_name": fixture.model,
         "model_base_path": fixture.base_path,

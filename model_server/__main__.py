@@ -59,7 +59,6 @@ def main(
     for flag in command_line.ignored:
         logger.warning("--%s is accepted and ignored. %s", flag.name, flag.help)
     limit_heaps()
-    logger.info("This server has no gRPC: nothing listens on --port=%d.", flags["port"])
     return _serve(flags, engine)
 
 

@@ -31,7 +31,9 @@ def check(flags: Flags) -> None:
         )
     _check_threads(flags)
     _check_bytes(flags)
-    _check_port(flags)
+    _check_ports(flags)
+    if flags["ssl_config_file"] and flags["use_alts_credentials"]:
+        raise InvalidArgument("--ssl_config_file and --use_alts_credentials exclude each other.")
 
 
 def _check_threads(flags: Flags) -> None:
@@ -41,10 +43,9 @@ def _check_threads(flags: Flags) -> None:
             "--tensorflow_session_parallelism sets --tensorflow_intra_op_parallelism and"
             " --tensorflow_inter_op_parallelism; they cannot be given together."
         )
-    if flags["rest_api_num_threads"] < 1:
-        raise InvalidArgument(
-            f"--rest_api_num_threads is {flags['rest_api_num_threads']}; at least 1 is needed."
-        )
+    for flag in ("rest_api_num_threads", "grpc_max_threads"):
+        if flags[flag] < 1:
+            raise InvalidArgument(f"--{flag} is {flags[flag]}; at least 1 is needed.")
 
 
 def _check_bytes(flags: Flags) -> None:
@@ -58,14 +59,12 @@ def _check_bytes(flags: Flags) -> None:
         )
 
 
-def _check_port(flags: Flags) -> None:
+def _check_ports(flags: Flags) -> None:
     port = flags["rest_api_port"]
-    if not 0 < port < 2**16:
-        raise InvalidArgument(
-            f"--rest_api_port is {port}; this server has no other API than REST, so it needs a port"
-            " from 1 to 65535."
-        )
-    if port == flags["port"]:
+    for flag in ("rest_api_port", "port"):
+        if not 0 <= flags[flag] < 2**16:
+            raise InvalidArgument(f"--{flag} is {flags[flag]}; allowed are ports from 0 to 65535.")
+    if port and port == flags["port"]:
         raise InvalidArgument(
             "server_options.http_port cannot be same as grpc_port."
             " Please use a different port for HTTP/REST API."

@@ -67,6 +67,15 @@ class Metrics:
             histogram.counts[bucket] += 1
             histogram.total += number
 
+    def first_value(self, name: str) -> int:
+        """Return the counter of a full name with its first label values; 0 if there is none.
+
+        The name has the form of Prometheus or that of TensorFlow Serving, with slashes.
+        """
+        short = name.replace("/", ":").removeprefix(_PREFIX)
+        with self._lock:
+            return min(self._counters.get(short, {}).items(), default=(None, 0))[1]
+
     @contextmanager
     def timed(self, name: str, *values: str) -> Iterator[None]:
         """Add the duration of the block in microseconds to a histogram, unless the block raises."""

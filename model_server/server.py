@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from model_server.engines.choose import choose_engine
 from model_server.engines.protocol import Engine
 from model_server.errors import Unavailable
 from model_server.flag_checks import check
+from model_server.grpc_service import GrpcParts, GrpcService, wants_grpc
 from model_server.malloc_trim import keep_trimmed
 from model_server.metrics import Metrics
 from model_server.models.config_file import checked, local_path, read_models
@@ -67,21 +69,33 @@ class Server:
             lambda: self._configuration.models,
         )
         self._http: HttpServer | None = None
+        self._grpc = GrpcService(flags, self._parts()) if wants_grpc(flags) else None
+
+    def _parts(self) -> GrpcParts:
+        return GrpcParts(self._registry, self._metrics, self._budget, self._configuration.reload)
 
     @property
     def port(self) -> int:
         """The port of the REST API; 0 until it is open."""
         return self._http.port if self._http else 0
 
+    @property
+    def grpc_port(self) -> int:
+        """The port of the gRPC API; 0 until it is open."""
+        return self._grpc.port if self._grpc else 0
+
     def start(self) -> None:
         """Load the models, then open the port; raise a ModelServerError if either fails."""
         self._configuration.apply(self._configs)
         self._lifecycle.start()
         self._lifecycle.wait_until_ready()
-        self._http = self._listen()
-        serve(self._http)
+        if self._grpc is not None:
+            self._grpc.start()
+        if self._flags["rest_api_port"]:
+            self._http = self._listen()
+            serve(self._http)
+            logger.info("Exporting HTTP/REST API at:localhost:%d ...", self._http.port)
         keep_trimmed(lambda: self._budget.released)
-        logger.info("Exporting HTTP/REST API at:localhost:%d ...", self._http.port)
         path, every_s = (
             self._flags["model_config_file"],
             self._flags["model_config_file_poll_wait_seconds"],
@@ -93,7 +107,11 @@ class Server:
         """Stop accepting requests and wait for running ones, at most for the grace time."""
         self._configuration.stop()
         self._lifecycle.stop()
-        if self._http is not None and not self._http.drain(self._flags["shutdown_grace_seconds"]):
+        grace_s = self._flags["shutdown_grace_seconds"]
+        drains = [server.drain for server in (self._grpc, self._http) if server is not None]
+        with ThreadPoolExecutor(max(len(drains), 1)) as threads:
+            is_drained = all(list(threads.map(lambda drain: drain(grace_s), drains)))
+        if not is_drained:
             logger.warning("The grace time is over; requests in flight are aborted.")
 
     def _listen(self) -> HttpServer:

@@ -85,7 +85,7 @@ class ResolvedOptions:
         host = "0.0.0.0" if self.kind == "native" else LOCAL  # noqa: S104 - it always listens there
         rest = (host, self.arguments.serving_port, "--serving-port")
         grpc = (host, self.arguments.grpc_port, "--grpc-port")
-        serving = {"none": [], "embedded": [rest]}.get(self.kind, [rest, grpc])
+        serving = [] if self.kind == "none" else [rest, grpc]
         return [*serving, (self.arguments.host, self.arguments.port, "--port")]
 
     @property

@@ -137,14 +137,21 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
 class Process:
     """A server in a process of its own."""
 
-    def __init__(self, command: tuple[str, ...], log: Path, flags: tuple[str, ...]) -> None:
-        self.port = free_port()
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        log: Path,
+        flags: tuple[str, ...],
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.port, self.grpc_port = free_port(), free_port()
         self.client = Client(self.port)
         self.log = log
-        arguments = [*command, f"--rest_api_port={self.port}", *flags]
+        ports = (f"--rest_api_port={self.port}", f"--port={self.grpc_port}")
+        arguments = [*command, *ports, *flags]
         with log.open("w") as output:
             self.child = subprocess.Popen(
-                arguments, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+                arguments, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=env
             )
 
     @property
@@ -175,10 +182,14 @@ class Process:
 
 @contextmanager
 def server_process(
-    command: tuple[str, ...], log: Path, *flags: str, opens: bool = True
+    command: tuple[str, ...],
+    log: Path,
+    *flags: str,
+    opens: bool = True,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Process]:
     """Run a server process until the block ends."""
-    process = Process(command, log, flags)
+    process = Process(command, log, flags, env)
     try:
         if opens:
             process.wait_until_open()

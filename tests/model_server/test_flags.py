@@ -107,9 +107,20 @@ GOOD = ("--rest_api_port=8501", "--model_base_path=/m")
             " Please use a different port for HTTP/REST API.",
         ),
         (
-            ("--model_base_path=/m",),
-            "--rest_api_port is 0; this server has no other API than REST,"
-            " so it needs a port from 1 to 65535.",
+            ("--model_base_path=/m", "--rest_api_port=65536"),
+            "--rest_api_port is 65536; allowed are ports from 0 to 65535.",
+        ),
+        (
+            (*GOOD, "--port=-1"),
+            "--port is -1; allowed are ports from 0 to 65535.",
+        ),
+        (
+            (*GOOD, "--grpc_max_threads=0"),
+            "--grpc_max_threads is 0; at least 1 is needed.",
+        ),
+        (
+            (*GOOD, "--ssl_config_file=/f", "--use_alts_credentials"),
+            "--ssl_config_file and --use_alts_credentials exclude each other.",
         ),
         (
             (*GOOD, "--rest_api_num_threads=0"),
@@ -143,7 +154,12 @@ def test_flags_that_contradict_each_other(argv: tuple[str, ...], message: str) -
 
 @pytest.mark.parametrize(
     "argv",
-    [GOOD, (*GOOD, "--port=0", "--grpc_socket_path=/s"), (*GOOD, "--rest_api_num_threads=1")],
+    [
+        GOOD,
+        (*GOOD, "--port=0", "--grpc_socket_path=/s"),
+        (*GOOD, "--rest_api_num_threads=1"),
+        ("--model_base_path=/m",),
+    ],
 )
 def test_flags_that_fit_together(argv: tuple[str, ...]) -> None:
     check(flags(*argv))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -12,8 +13,10 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.model_server.grpc_api.calls import CHECK, RawClient
 from tests.model_server.harness import (
     ROOT,
     TOY_SERVER,
@@ -67,8 +70,7 @@ def test_the_port_opens_once_the_model_is_available(base: Path, log: Path) -> No
 
     assert (reply.status, reply.json) == (200, {"predictions": [2.5]})
     assert f"Exporting HTTP/REST API at:localhost:{process.port} ..." in text
-    assert "This server has no gRPC: nothing listens on --port=8500." in text
-    assert "Running gRPC ModelServer" not in text
+    assert f"Running gRPC ModelServer at 127.0.0.1:{process.grpc_port} ..." in text
 
 
 def test_the_default_address_is_the_loopback_one(base: Path, log: Path) -> None:
@@ -137,7 +139,7 @@ def test_a_taken_port_ends_the_start(base: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-        result = run(f"--rest_api_port={port}", *model_flags(base))
+        result = run(f"--rest_api_port={port}", f"--port={free_port()}", *model_flags(base))
 
     assert result.returncode == 255
     assert (
@@ -146,11 +148,65 @@ def test_a_taken_port_ends_the_start(base: Path) -> None:
     )
 
 
+def test_a_taken_grpc_port_ends_the_start(base: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        result = run(f"--rest_api_port={free_port()}", f"--port={port}", *model_flags(base))
+
+    assert result.returncode == 255
+    assert (
+        f"UNAVAILABLE: Failed to BuildAndStart gRPC server at 127.0.0.1:{port}."
+        " Choose another --port" in result.stdout
+    )
+
+
+def test_without_a_rest_port_there_is_grpc_only(base: Path, log: Path) -> None:
+    flags = ("--rest_api_port=0", "--enable_grpc_healthcheck_service")
+    with server_process(TOY_SERVER, log, *flags, *model_flags(base), opens=False) as process:
+        assert eventually(lambda: "Running gRPC ModelServer" in log.read_text())
+        client = RawClient(f"127.0.0.1:{process.grpc_port}")
+        health = client.call(CHECK, b"")
+        answer = client.predict("m", x=np.ones(1, np.float32))
+        client.close()
+        code = process.stop()
+
+    assert (health.code, answer.code, code) == ("OK", "OK", 0)
+    assert "Exporting HTTP/REST" not in log.read_text()
+
+
+def test_without_grpcio_there_is_rest_and_a_warning(base: Path, tmp_path: Path, log: Path) -> None:
+    script = tmp_path / "without.py"
+    script.write_text(
+        "import importlib.util as util, sys; found = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'grpc' else found(name, *rest)\n"
+        "from tests.model_server.toy import ToyEngine, main; sys.exit(main(engine=ToyEngine()))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with server_process(
+        (sys.executable, str(script)), log, *model_flags(base), env=environment
+    ) as process:
+        reply = process.client.predict("m", {"instances": [1.0]})
+        with socket.socket() as caller:
+            is_open = caller.connect_ex(("127.0.0.1", process.grpc_port)) == 0
+
+    assert reply.status == 200
+    assert not is_open
+    assert log.read_text().count("There is no gRPC API, only REST: grpcio is not installed") == 1
+
+
+def test_grpcio_is_imported_only_when_a_port_is_open() -> None:
+    script = "import sys, model_server.server; sys.exit('grpc' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60).returncode == 0
+
+
 def test_a_model_that_cannot_be_loaded_ends_the_start(tmp_path: Path) -> None:
     (tmp_path / "m" / "1").mkdir(parents=True)
 
     result = run(
         f"--rest_api_port={free_port()}",
+        f"--port={free_port()}",
         *model_flags(tmp_path / "m", "--max_num_load_retries=0"),
     )
 
@@ -165,7 +221,7 @@ def test_a_label_on_a_version_that_is_not_loaded_ends_the_start(tmp_path: Path, 
     label = 'version_labels { key: "stable" value: 1 }'
     config = config_file(tmp_path, f"model_config_list {{ {entry('m', base, label)} }}")
 
-    result = run(f"--rest_api_port={free_port()}", config)
+    result = run(f"--rest_api_port={free_port()}", f"--port={free_port()}", config)
 
     assert result.returncode == 255
     assert (

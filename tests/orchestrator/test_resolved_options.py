@@ -111,6 +111,13 @@ def test_two_listeners_cannot_have_one_port(tmp_path: Path) -> None:
         resolved(tmp_path, *words)
 
 
+def test_the_embedded_serving_listens_on_the_grpc_port(tmp_path: Path) -> None:
+    words = ["--serving", "embedded", "--grpc-port", "9000"]
+
+    with pytest.raises(UsageError, match="^--serving-port and --grpc-port are both 9000"):
+        resolved(tmp_path, *words)
+
+
 def test_one_port_on_two_addresses_is_fine(tmp_path: Path) -> None:
     words = ["--serving", "embedded", "--port", "5001", "--serving-port", "5001"]
 

@@ -41,6 +41,7 @@ def sandbox(tmp_path: Path) -> Iterator[ProjectSandbox]:
 
 def argv(sandbox: ProjectSandbox, *words: str) -> list[str]:
     ports = ["--port", str(sandbox.port), "--serving-port", str(sandbox.serving_port)]
+    ports += ["--grpc-port", str(sandbox.grpc_port)]
     folder = ["--folder", str(sandbox.root / "demo")]
     return [sys.executable, "-m", "serving_gateway", "demo", *folder, *ports, *words]
 

@@ -1,0 +1,1 @@
+"""TensorFlow Serving's gRPC services: order of checks, requests to tensors and answers back."""

@@ -1,0 +1,255 @@
+"""Connect the methods of TensorFlow Serving's gRPC services to models, and count the calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Final, Protocol
+
+from model_server.codec.tensor_reader import Reserve
+from model_server.engines.protocol import DEFAULT_SIGNATURE, Tensors
+from model_server.errors import InvalidArgument, ModelServerError, ResourceExhausted, Unimplemented
+from model_server.grpc_api import example_methods, metadata, predict, predict_request
+from model_server.grpc_api.messages import (
+    check_spec,
+    model_request,
+    parsed,
+    set_spec,
+    version_of,
+)
+from model_server.inference import classify_regress
+from model_server.metrics import Metrics
+from model_server.models.registry import Registry
+from model_server.protos import Message, message
+from model_server.transport.grpc_server import Call, Handler, Method, Pool
+
+PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
+MODEL_SERVICE: Final = "tensorflow.serving.ModelService"
+
+#: A reload that waits answers this part of the client's deadline before it, at most some seconds.
+_MARGIN: Final = 0.1
+_MAX_MARGIN_S: Final = 1.0
+
+
+class Reload(Protocol):
+    """A function that replaces the configured models and waits until they can serve."""
+
+    def __call__(
+        self,
+        config_list: Message,
+        timeout_s: float,
+        is_wanted: Callable[[], bool],
+    ) -> None:
+        """Apply a ModelConfigList, or raise a ModelServerError."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GrpcApiOptions:
+    """Options of the gRPC services that command-line flags set."""
+
+    strict_methods: bool = False
+    """Whether methods accept only signatures with their own method name."""
+
+    as_content: bool = False
+    """Whether answers have their values in ``tensor_content``."""
+
+    max_tensor_bytes: int = 256 << 20
+    """Most bytes that the tensors of one request take beyond its message."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ExampleMethod:
+    """What differs between Classify and Regress."""
+
+    check: Callable[..., None]
+    fill: Callable[[Any, Tensors, int], None]
+    response: str
+
+
+_CLASSIFY: Final = _ExampleMethod(
+    classify_regress.check_classify, example_methods.fill_classes, "ClassificationResponse"
+)
+_REGRESS: Final = _ExampleMethod(
+    classify_regress.check_regress, example_methods.fill_values, "RegressionResponse"
+)
+
+
+class GrpcApi:
+    """The services for the models in a registry."""
+
+    def __init__(
+        self, registry: Registry, metrics: Metrics, options: GrpcApiOptions, reload: Reload
+    ) -> None:
+        self._registry = registry
+        self._metrics = metrics
+        self._options = options
+        self._reload = reload
+
+    @property
+    def methods(self) -> dict[str, Method]:
+        """The methods by path."""
+        runs: dict[str, Handler] = {
+            "Predict": self._predict,
+            "Classify": self._classify,
+            "Regress": self._regress,
+            "MultiInference": self._multi_inference,
+        }
+        return {
+            **{f"/{PREDICTION_SERVICE}/{name}": Method(run) for name, run in runs.items()},
+            f"/{PREDICTION_SERVICE}/GetModelMetadata": Method(self._metadata, Pool.SHORT),
+            f"/{MODEL_SERVICE}/GetModelStatus": Method(self._status, Pool.SHORT),
+            f"/{MODEL_SERVICE}/HandleReloadConfigRequest": Method(
+                self._reload_config, Pool.WAITING
+            ),
+            "/tensorflow.serving.SessionService/SessionRun": Method(_no_session_run, Pool.SHORT),
+            **{
+                f"/tensorflow.ProfilerService/{name}": Method(_no_profiler, Pool.SHORT)
+                for name in ("Profile", "Terminate", "Monitor")
+            },
+        }
+
+    def _predict(self, call: Call) -> bytes:
+        request = predict_request.read(call.message)
+        spec = request.spec
+        with (
+            self._counted(spec.name, "Predict"),
+            self._registry.acquire(model_request(spec)) as handle,
+        ):
+            name, signature = predict.find_signature(
+                handle.model.signatures, spec.signature_name, strict=self._options.strict_methods
+            )
+            inputs = predict.tensors(request.inputs, signature, self._reserve(call))
+            chosen = predict.chosen_outputs(signature, request.output_filter)
+            self._count_examples(spec.name, _rows(inputs))
+            with self._metrics.timed("runtime_latency", spec.name, "Predict", "TF1"):
+                outputs = handle.model.run(name, inputs, call.timeout_s)
+            answered = message("ModelSpec")()
+            set_spec(answered, spec.name, handle.version, name)
+            return predict.answer(outputs, chosen, answered, as_content=self._options.as_content)
+
+    def _reserve(self, call: Call) -> Reserve:
+        """Return a function that counts the memory of a call's tensors."""
+        left = self._options.max_tensor_bytes
+
+        def reserve(size: int) -> None:
+            nonlocal left
+            left -= size
+            if left < 0:
+                raise ResourceExhausted(
+                    "The tensors of the request need more than"
+                    f" {self._options.max_tensor_bytes} bytes"
+                )
+            call.reserve(size)
+
+        return reserve
+
+    def _classify(self, call: Call) -> bytes:
+        return self._run_examples(call, "Classify", _CLASSIFY)
+
+    def _regress(self, call: Call) -> bytes:
+        return self._run_examples(call, "Regress", _REGRESS)
+
+    def _run_examples(self, call: Call, api: str, method: _ExampleMethod) -> bytes:
+        request = parsed("ExamplesRequest", call.message)
+        example_methods.check_examples(request.input)
+        check_spec(request)
+        spec, strict = request.model_spec, self._options.strict_methods
+        with self._counted(spec.name, api), self._registry.acquire(model_request(spec)) as handle:
+            signature = classify_regress.find_signature(handle.model, spec.signature_name)
+            method.check(signature, strict=strict)
+            examples = example_methods.serialized_examples(request.input)
+            self._count_examples(spec.name, len(examples))
+            with self._metrics.timed("runtime_latency", spec.name, api, "TF1"):
+                outputs = classify_regress.run_examples(
+                    handle.model, spec.signature_name, examples, call.timeout_s
+                )
+            response = message(method.response)()
+            method.fill(response.result, outputs, len(examples))
+            set_spec(
+                response.model_spec,
+                spec.name,
+                handle.version,
+                spec.signature_name or DEFAULT_SIGNATURE,
+            )
+            return bytes(response.SerializeToString())
+
+    def _multi_inference(self, call: Call) -> bytes:
+        request = parsed("MultiInferenceRequest", call.message)
+        example_methods.check_examples(request.input)
+        tasks = request.tasks or [message("InferenceTask")()]
+        with self._registry.acquire(model_request(tasks[0].model_spec)) as handle:
+            example_methods.check_tasks(tasks)
+            for task in tasks:
+                example_methods.check_task(handle.model, task, strict=self._options.strict_methods)
+            examples = example_methods.serialized_examples(request.input)
+            return example_methods.multi_answer(
+                handle.model, handle.version, tasks, examples, call.timeout_s
+            )
+
+    def _metadata(self, call: Call) -> bytes:
+        request = parsed("GetModelMetadataRequest", call.message)
+        check_spec(request)
+        metadata.check_fields(request.metadata_field)
+        with self._registry.acquire(model_request(request.model_spec)) as handle:
+            return metadata.metadata_answer(
+                request.model_spec.name, handle.version, handle.model.signatures
+            )
+
+    def _status(self, call: Call) -> bytes:
+        request = parsed("GetModelStatusRequest", call.message)
+        check_spec(request)
+        spec = request.model_spec
+        return metadata.status_answer(self._registry.statuses(spec.name, version_of(spec)))
+
+    def _reload_config(self, call: Call) -> bytes:
+        request = parsed("ReloadConfigRequest", call.message)
+        if not request.config.HasField("model_config_list"):
+            raise InvalidArgument(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest."
+                " Only ModelConfigList is currently supported"
+            )
+        names = list(dict.fromkeys(request.metric_names))
+        before = {name: self._metrics.first_value(name) for name in names}
+        self._reload(request.config.model_config_list, _answer_by(call.timeout_s), call.is_active)
+        response = message("ReloadConfigResponse")()
+        response.status.SetInParent()
+        for name in names:
+            increase = self._metrics.first_value(name) - before[name]
+            response.metric.add(name=name, int64_value_increase=increase)
+        return bytes(response.SerializeToString())
+
+    @contextmanager
+    def _counted(self, model: str, api: str) -> Iterator[None]:
+        """Count a call under its status, and time it if it succeeds."""
+        try:
+            with self._metrics.timed("request_latency", model, api, "GRPC"):
+                yield
+        except ModelServerError as error:
+            self._metrics.count("request_count", model, error.code)
+            raise
+        self._metrics.count("request_count", model, "OK")
+
+    def _count_examples(self, model: str, count: int) -> None:
+        self._metrics.observe("request_example_counts", count, model)
+        self._metrics.count("request_example_count_total", model, by=count)
+
+
+def _rows(inputs: Tensors) -> int:
+    """Return the size of the batch; 1 for inputs that have none."""
+    first = next(iter(inputs.values()), None)
+    return len(first) if first is not None and first.ndim else 1
+
+
+def _answer_by(timeout_s: float) -> float:
+    """Return the time limit of an answer that has to arrive before the client gives up."""
+    return timeout_s - min(_MAX_MARGIN_S, timeout_s * _MARGIN) if timeout_s < inf else inf
+
+
+def _no_session_run(_: Call) -> bytes:
+    raise Unimplemented("SessionRun is not supported; call Predict with a signature.")
+
+
+def _no_profiler(_: Call) -> bytes:
+    raise Unimplemented("This server has no profiler.")

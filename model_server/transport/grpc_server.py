@@ -1,0 +1,393 @@
+"""Listen for gRPC calls and send the answers of handlers. The only module that imports grpc.
+
+Messages are bytes on both sides. Each method belongs to a pool of threads: model runs, short
+answers that never wait for a run, and calls that wait long. In gRPC's Python server, a message that
+arrives slowly holds a thread. So there are more threads than runs, and slow messages give way
+(``grpc_watchdog``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from model_server.byte_budget import ByteBudget
+from model_server.errors import (
+    BY_CODE,
+    Cancelled,
+    DeadlineExceeded,
+    ModelServerError,
+    Unavailable,
+)
+from model_server.internal_errors import as_internal_error
+from model_server.transport.grpc_watchdog import Watchdog
+from model_server.transport.http_server import MAX_BODY_BYTES
+
+if TYPE_CHECKING:
+    import grpc
+
+logger = logging.getLogger(__name__)
+
+#: TensorFlow Serving cuts error texts at this number of bytes.
+_MAX_TEXT: Final = 1024
+_TRUNCATED: Final = b"...TRUNCATED"
+#: Most calls that are accepted at the same time; more are refused with RESOURCE_EXHAUSTED.
+_MAX_CALLS: Final = 1024
+#: Threads for messages that arrive and for runs.
+_RUN_THREADS: Final = 128
+_SHORT_THREADS: Final = 4
+_WAITING_THREADS: Final = 32
+#: A client that has been silent for this long is asked whether it is still there.
+_KEEPALIVE_MS: Final = 60_000
+_IDLE_MS: Final = 15 * 60_000
+
+
+#: gRPC's number of each of TensorFlow's status codes.
+CODES: Final = {"OK": 0, **{code: number for number, code in enumerate(BY_CODE, start=1)}}
+
+
+class Pool(Enum):
+    """The kinds of methods; each has threads of its own."""
+
+    RUN = "run"
+    SHORT = "short"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call whose message has arrived."""
+
+    message: bytes
+
+    timeout_s: float
+    """The time that is left of the client's deadline; infinity without one."""
+
+    is_active: Callable[[], bool]
+    """Whether the client still waits for the answer."""
+
+    reserve: Callable[[int], None]
+    """Counts memory that the call takes until it is over, or raises Unavailable."""
+
+
+#: Returns the answer, or raises a ModelServerError.
+Handler = Callable[[Call], bytes]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stream:
+    """A call that is answered again and again."""
+
+    message: bytes
+    send: Callable[[bytes], None]
+    """Sends an answer."""
+
+    end: Callable[[], None]
+    """Ends the call."""
+
+    when_over: Callable[[Callable[[], None]], bool]
+    """Takes a function to call when the call is over; false if it is over already."""
+
+
+Watcher = Callable[[Stream], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method with one answer, or with a stream of answers if it has a watcher."""
+
+    handler: Handler | None = None
+    pool: Pool = Pool.RUN
+    watcher: Watcher | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credentials:
+    """The TLS key and certificate of the server, as PEM texts."""
+
+    key: bytes
+    certificate: bytes
+
+    client_ca: bytes = b""
+    """The certificates that client certificates must be signed by."""
+
+    verifies_client: bool = False
+    """Whether clients need a certificate."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GrpcOptions:
+    """How the server listens and what it holds at most."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    """The port to listen on: None for none, 0 for any that is free."""
+
+    socket_path: str = ""
+    """The UNIX socket to listen on, empty for none."""
+
+    threads: int = 8
+    """Maximum number of model runs at the same time."""
+
+    max_message_bytes: int = MAX_BODY_BYTES
+    arguments: Mapping[str, int | str] | None = None
+    """Further channel arguments."""
+
+    credentials: Credentials | None = None
+
+
+class GrpcServer:
+    """A gRPC server that calls one handler for each method."""
+
+    def __init__(
+        self,
+        options: GrpcOptions,
+        methods: Mapping[str, Method],
+        budget: ByteBudget,
+    ) -> None:
+        self._options = options
+        self._budget = budget
+        self._runs = threading.BoundedSemaphore(options.threads)
+        self._watchdog = Watchdog(_RUN_THREADS, budget)
+        self._grpc = import_grpc()
+        self._codes = {code.value[0]: code for code in self._grpc.StatusCode}
+        self._pools = {
+            Pool.RUN: ThreadPoolExecutor(_RUN_THREADS, "grpc-run"),
+            Pool.SHORT: ThreadPoolExecutor(_SHORT_THREADS, "grpc"),
+            Pool.WAITING: ThreadPoolExecutor(_WAITING_THREADS, "grpc-wait"),
+        }
+        self._server = self._grpc.server(
+            self._pools[Pool.RUN],
+            handlers=[_Handlers({path: self._rpc(method) for path, method in methods.items()})],
+            options=list(_arguments(options).items()),
+            maximum_concurrent_rpcs=_MAX_CALLS,
+        )
+        self.port = self._listen()
+
+    def start(self) -> None:
+        """Accept calls."""
+        self._watchdog.start()
+        self._server.start()
+
+    def drain(self, grace_s: float) -> bool:
+        """Refuse new calls and wait for running ones; False if ``grace_s`` was too short."""
+        end = monotonic() + grace_s
+        self._server.stop(grace_s).wait(grace_s + 1)
+        self._watchdog.stop()
+        return monotonic() < end
+
+    def _listen(self) -> int:
+        """Listen on the port and the socket; return the port."""
+        port, options = 0, self._options
+        if options.port is not None:
+            port = self._add(f"{_bracketed(options.host)}:{options.port}", "--port")
+        if options.socket_path:
+            self._add(f"unix:{options.socket_path}", "--grpc_socket_path")
+        return port
+
+    def _add(self, address: str, flag: str) -> int:
+        credentials = self._options.credentials
+        try:
+            if credentials is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, self._tls(credentials))
+        except RuntimeError as error:
+            raise Unavailable(
+                f"Failed to BuildAndStart gRPC server at {address}. Choose another {flag} or stop"
+                " the program that listens there."
+            ) from error
+        return int(port)
+
+    def _tls(self, credentials: Credentials) -> Any:  # noqa: ANN401 - grpc has no types
+        return self._grpc.ssl_server_credentials(
+            [(credentials.key, credentials.certificate)],
+            root_certificates=credentials.client_ca or None,
+            require_client_auth=credentials.verifies_client,
+        )
+
+    def _rpc(self, method: Method) -> Any:  # noqa: ANN401 - an RpcMethodHandler
+        if method.watcher is not None:
+            watch = _Behavior(self._watched(method.watcher), self._pools[Pool.SHORT])
+            watch.experimental_non_blocking = True
+            return self._grpc.unary_stream_rpc_method_handler(watch)
+        assert method.handler is not None  # noqa: S101 - a method has one of both
+        answer = self._answered(method.handler, limits_runs=method.pool is Pool.RUN)
+        behavior = _Behavior(answer, self._pools[method.pool])
+        # On the wire there is no difference, but only so the moment of reading is ours.
+        return self._grpc.stream_unary_rpc_method_handler(behavior)
+
+    def _answered(
+        self, handler: Handler, *, limits_runs: bool
+    ) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
+        def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            try:
+                return self._answer(messages, context, handler, limits_runs=limits_runs)
+            except ModelServerError as error:
+                context.abort(self._codes[CODES[error.code]], cut(error.message))
+                raise  # abort has raised already
+
+        return answer
+
+    def _answer(
+        self,
+        messages: Iterator[bytes],
+        context: grpc.ServicerContext,
+        handler: Handler,
+        *,
+        limits_runs: bool,
+    ) -> bytes:
+        with self._watchdog.arriving(context.cancel):
+            message = next(messages, None)
+        if message is None:
+            raise ModelServerError("The call has no message")
+        held = _Held(self._budget)
+        held.add(len(message))
+        if not context.add_callback(held.release):
+            held.release()
+        with self._run_slot(context, limits_runs=limits_runs), as_internal_error("a gRPC call"):
+            if not context.is_active():
+                raise Cancelled("The client no longer waits.")
+            left = context.time_remaining()
+            timeout_s = inf if left is None else left
+            answer = handler(Call(message, timeout_s, context.is_active, held.add))
+        held.replace(len(answer))
+        self._watchdog.expect_end(context.cancel, context.add_callback, len(answer))
+        return answer
+
+    @contextmanager
+    def _run_slot(self, context: grpc.ServicerContext, *, limits_runs: bool) -> Iterator[None]:
+        if not limits_runs:
+            yield
+            return
+        left = context.time_remaining()
+        if not self._runs.acquire(timeout=min(left or 0, threading.TIMEOUT_MAX)):
+            raise DeadlineExceeded("The deadline passed while the call waited for a thread.")
+        try:
+            yield
+        finally:
+            self._runs.release()
+
+    def _watched(
+        self, watcher: Watcher
+    ) -> Callable[[bytes, grpc.ServicerContext, Callable[[bytes | None], None]], None]:
+        def watch(
+            message: bytes,
+            context: grpc.ServicerContext,
+            send: Callable[[bytes | None], None],
+        ) -> None:
+            watcher(Stream(message, send, lambda: send(None), context.add_callback))
+
+        return watch
+
+
+class _Held:
+    """The bytes of one call that count against the budget."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
+        self._lock = threading.Lock()
+        self._size = 0
+        self._is_over = False
+
+    def add(self, size: int) -> None:
+        """Count more bytes, or raise Unavailable if they do not fit."""
+        with self._lock:
+            if self._is_over:
+                return
+            if not self._budget.take(size):
+                raise Unavailable(
+                    "The requests of all connections have reached the limit that"
+                    " --rest_api_max_total_bytes sets; try again."
+                )
+            self._size += size
+
+    def replace(self, size: int) -> None:
+        """Count other bytes instead: the answer, once the message is no longer needed."""
+        with self._lock:
+            if not self._is_over:
+                self._budget.add(size - self._size)
+                self._size = size
+
+    def release(self) -> None:
+        """Count nothing more; the call is over."""
+        with self._lock:
+            if not self._is_over:
+                self._is_over = True
+                self._budget.add(-self._size)
+
+
+class _Behavior:
+    """A function with the attributes by which gRPC chooses the threads of a method."""
+
+    experimental_non_blocking = False
+
+    def __init__(self, function: Callable[..., Any], pool: ThreadPoolExecutor) -> None:
+        self._function = function
+        self.experimental_thread_pool = pool
+
+    def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401 - whatever the function takes
+        return self._function(*arguments)
+
+
+class _Handlers:
+    """The methods by their paths, as gRPC asks for them."""
+
+    def __init__(self, methods: Mapping[str, Any]) -> None:
+        self._methods = methods
+
+    def service(self, details: Any) -> Any:  # noqa: ANN401 - grpc's types
+        """Return the method of a call, or None."""
+        return self._methods.get(details.method)
+
+
+def cut(text: str) -> bytes:
+    """Return an error text as bytes, cut as TensorFlow Serving does but never inside a letter."""
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) <= _MAX_TEXT:
+        return data
+    return data[:_MAX_TEXT].decode("utf-8", "ignore").encode() + _TRUNCATED
+
+
+def read_arguments(text: str) -> dict[str, int | str]:
+    """Return the channel arguments in ``name=value,name=value``; whole numbers become int."""
+    arguments: dict[str, int | str] = {}
+    for pair in filter(None, text.split(",")):
+        name, _, value = pair.partition("=")
+        try:
+            arguments[name] = int(value)
+        except ValueError:
+            arguments[name] = value
+    return arguments
+
+
+def _arguments(options: GrpcOptions) -> dict[str, int | str]:
+    return {
+        "grpc.max_receive_message_length": options.max_message_bytes,
+        "grpc.max_send_message_length": -1,
+        "grpc.so_reuseport": 0,  # two servers on one port would each get half of the calls
+        "grpc.keepalive_time_ms": _KEEPALIVE_MS,
+        "grpc.max_connection_idle_ms": _IDLE_MS,
+        **(options.arguments or {}),
+    }
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def import_grpc() -> Any:  # noqa: ANN401 - the module
+    """Import the package grpcio, which takes a moment."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    import grpc
+
+    return grpc
