@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from model_server.byte_budget import ByteBudget
+from model_server.client import Client
 from model_server.engines.protocol import Tensors
 from model_server.errors import Unavailable
 from model_server.models.registry import Registry, Servable, State
@@ -62,9 +63,10 @@ def gate() -> Iterator[Gate]:
 def test_64_mib_arrive_and_return(client: RawClient) -> None:
     array = np.arange(1 << 24, dtype=np.float32)
 
-    answer = client.predict("same", x=array)
+    with Client(client.target) as numpy_client:
+        outputs = numpy_client.predict("same", {"x": array})
 
-    assert (answer.outputs["y"] == array).all()
+    assert (outputs["y"] == array).all()
 
 
 def test_a_message_that_is_too_large_is_refused(registry: Registry) -> None:
