@@ -102,6 +102,8 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 .venv/dev.stamp: .venv/run.stamp
 	@echo "installing into .venv: TensorFlow and the packages of the tests (2.2 GB more, a few minutes the first time)"
 	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)dev)
+	@# Its dependency tensorflow would replace tensorflow-cpu; the tests that need it are skipped without.
+	@$(INSTALL) --no-deps tensorflow-serving-api 2>>$(PIP_LOG) || true
 
 .venv/bench.stamp: .venv/run.stamp
 	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)bench)

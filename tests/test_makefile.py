@@ -137,20 +137,23 @@ def test_an_environment_whose_python_is_gone_is_made_anew(project: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("stamp", "extras"),
+    ("stamp", "extras", "without_dependencies"),
     [
-        ("run", [""]),
-        ("tensorflow", ["", ",embedded,export"]),
-        ("dev", ["", ",embedded,export,dev"]),
+        ("run", [""], []),
+        ("tensorflow", ["", ",embedded,export"], []),
+        ("dev", ["", ",embedded,export,dev"], ["tensorflow-serving-api"]),
     ],
 )
 def test_tensorflow_is_installed_only_where_it_is_needed(
-    project: Path, stamp: str, extras: list[str]
+    project: Path, stamp: str, extras: list[str], without_dependencies: list[str]
 ) -> None:
     make(project, f".venv/{stamp}.stamp")
 
     installed = [line.rpartition(" ")[2] for line in calls(project) if "pip install" in line]
-    assert installed == [f".[gateway,fast,openvino{extra}]" for extra in extras]
+    assert installed == [
+        *(f".[gateway,fast,openvino{extra}]" for extra in extras),
+        *without_dependencies,
+    ]
 
 
 def test_run_passes_the_wanted_models_on(project: Path) -> None:
