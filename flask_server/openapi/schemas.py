@@ -139,6 +139,8 @@ _LIVE_MODEL = {
     "input": ref("Input"),
     "output": ref("Output"),
     "source": _SOURCE,
+    "engine": maybe(text("What computes the model; null if the model server does not tell.")),
+    "precision": maybe(text("Number format of the computation; null if it is not known.")),
     "warnings": _WARNINGS,
     "error": ref("Problem"),
 }

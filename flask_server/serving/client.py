@@ -7,6 +7,7 @@ version or label is not loaded: the request can then be repeated with another ve
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,6 +78,10 @@ _ERRORS: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
     ),
     (HTTPError, ServingError, "The model server of {model} sent an invalid HTTP response."),
 )
+#: A header of the embedded model server, such as ``openvino; precision=bf16``.
+_ENGINE_HEADER = "Model-Engine"
+_ENGINE = re.compile(r"([a-z0-9_]{1,32})(?:; precision=([a-z0-9]{1,16}))?", re.ASCII)
+
 _STATUS_ERRORS: dict[int, type[ServingFault]] = {
     HTTPStatus.TOO_MANY_REQUESTS: Overloaded,
     HTTPStatus.SERVICE_UNAVAILABLE: Overloaded,
@@ -94,9 +99,27 @@ class VersionStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What computes a version; the embedded model server tells it, TensorFlow Serving does not."""
+
+    name: str | None = None
+    precision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The signatures of a version by name, and its engine."""
+
+    signatures: Mapping[str, Any]
+    engine: EngineInfo
+
+
+@dataclass(frozen=True, slots=True)
 class _HttpResponse:
     status: int
     body: bytes
+    engine: str
+    """The header ``Model-Engine``, or an empty string."""
 
 
 class Serving:
@@ -129,15 +152,17 @@ class Serving:
         except (KeyError, TypeError, ValueError) as error:
             raise self._unexpected(model, "metadata") from error
 
-    def signatures(self, model: str, version: int, deadline: Deadline) -> Mapping[str, Any]:
-        """Return ``signature_def`` of the version's metadata, by signature name."""
+    def metadata(self, model: str, version: int, deadline: Deadline) -> Metadata:
+        """Return the version's signatures (``signature_def``) and its engine."""
+        path = f"{_path(model, version)}/metadata"
         with self._guarded(model, deadline):
-            document = self._call(model, "GET", f"{_path(model, version)}/metadata", None, deadline)
+            response = self._response(model, "GET", path, None, deadline)
+            document = self._json(model, response)
         try:
             signatures = document["metadata"]["signature_def"]["signature_def"]
             if not isinstance(signatures, dict):
                 raise TypeError("the signatures are no object")
-            return signatures
+            return Metadata(signatures, _engine_info(response.engine))
         except (KeyError, TypeError, ValueError) as error:
             raise self._unexpected(model, "metadata") from error
 
@@ -194,14 +219,30 @@ class Serving:
         deadline: Deadline,
         max_bytes: int = MAX_BYTES,
     ) -> Any:  # noqa: ANN401 (JSON)
-        response = self._exchange(model, method, path, body, deadline, max_bytes)
-        if response.status != HTTPStatus.OK:
-            raise self._error_of(model, response)
+        response = self._response(model, method, path, body, deadline, max_bytes)
+        return self._json(model, response)
+
+    def _json(self, model: str, response: _HttpResponse) -> Any:  # noqa: ANN401 (JSON)
         try:
             return read_json(response.body)
         except (ValueError, RecursionError) as error:
             text = f"The response of the model server of {model} is not JSON."
             raise ServingError(text, address=self.root) from error
+
+    def _response(
+        self,
+        model: str,
+        method: str,
+        path: str,
+        body: bytes | None,
+        deadline: Deadline,
+        max_bytes: int = MAX_BYTES,
+    ) -> _HttpResponse:
+        """Return a response with the status 200; raise the error that another status means."""
+        response = self._exchange(model, method, path, body, deadline, max_bytes)
+        if response.status != HTTPStatus.OK:
+            raise self._error_of(model, response)
+        return response
 
     def _exchange(
         self,
@@ -224,7 +265,8 @@ class Serving:
                 preload_content=False,
             )
             try:
-                return _HttpResponse(response.status, _body(response, max_bytes))
+                engine = response.headers.get(_ENGINE_HEADER, "")
+                return _HttpResponse(response.status, _body(response, max_bytes), engine)
             except BaseException:
                 # A half-read connection must not be used again.
                 response.close()
@@ -268,6 +310,11 @@ def _body(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
     except ResponseTooLarge:
         response.close()
         return b""
+
+
+def _engine_info(header: str) -> EngineInfo:
+    found = _ENGINE.fullmatch(header)
+    return EngineInfo(found[1], found[2]) if found else EngineInfo()
 
 
 def _path(model: str, version: int | None = None) -> str:

@@ -16,7 +16,7 @@ import orjson
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError, ServingFault
 from flask_server.imaging.preprocessing import Pixels
-from flask_server.serving.client import Serving
+from flask_server.serving.client import EngineInfo, Metadata, Serving
 from flask_server.serving.encoding import Encoder, choose_encoder, describe_request
 from flask_server.serving.request_batching import RequestBatcher
 from flask_server.serving.scores import Scores, count_scores, read_scores
@@ -68,6 +68,8 @@ class LiveModel:
     batcher: RequestBatcher | None
     """Batches concurrent requests; None if batching could change the scores."""
 
+    engine: EngineInfo
+
     spec_json: bytes
     """The spec as JSON, written once: it may have many thousand labels."""
 
@@ -102,33 +104,35 @@ def read_live_model(
     entry: ModelEntry, version: int, serving: Serving, batcher: RequestBatcher, deadline: Deadline
 ) -> LiveModel:
     """Read signatures and spec of the version; raise ServingError if they do not fit."""
-    signatures = serving.signatures(entry.name, version, deadline)
+    metadata = serving.metadata(entry.name, version, deadline)
+    signatures = metadata.signatures
     if is_our_export(signatures):
         rows = serving.predict(entry.name, version, describe_request(), deadline)
         spec = _spec_of_export(entry.name, rows)
         check_export(signatures, spec.output.classes)
-        return _live_model(entry, version, serving, signatures, spec, batcher=batcher)
+        return _live_model(entry, version, serving, metadata, spec, batcher=batcher)
     output = _scores_output(entry, signatures)
     spec = _spec_of_foreign(entry, signatures, _labels(entry, output.classes))
     # In a foreign graph, the scores of one image may depend on the others in its batch.
-    live = _live_model(entry, version, serving, signatures, spec, output=output.name)
+    live = _live_model(entry, version, serving, metadata, spec, output=output.name)
     scores = _probed_scores(live, deadline) if output.classes is None else None
     if scores is None:
         return live
     spec = _spec_of_foreign(entry, signatures, _labels(entry, scores, _PROBED))
-    return _live_model(entry, version, serving, signatures, spec, output=output.name)
+    return _live_model(entry, version, serving, metadata, spec, output=output.name)
 
 
 def _live_model(
     entry: ModelEntry,
     version: int,
     serving: Serving,
-    signatures: Signatures,
+    metadata: Metadata,
     spec: ModelSpec,
     *,
     output: str | None = None,
     batcher: RequestBatcher | None = None,
 ) -> LiveModel:
+    signatures = metadata.signatures
     ours = is_our_export(signatures)
     return LiveModel(
         name=entry.name,
@@ -140,6 +144,7 @@ def _live_model(
         row_bytes=max_row_bytes(signatures, output, spec.output.classes),
         serving=serving,
         batcher=batcher,
+        engine=metadata.engine,
         spec_json=_json(spec.to_dict()),
     )
 

@@ -70,6 +70,9 @@ export interface Model {
   input?: { width: number; height: number; color: string; fit: string };
   output?: { activation: string; classes: number };
   source?: string;
+  /** Both are null where the model server does not tell. */
+  engine?: string | null;
+  precision?: string | null;
   warnings?: string[];
   error?: { code: string; detail: string };
 }

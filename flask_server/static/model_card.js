@@ -19,6 +19,8 @@ const SCALES = {
   torch: "mean and deviation of ImageNet",
 };
 
+const ENGINES = { openvino: "OpenVINO", tensorflow: "TensorFlow" };
+
 const count = new Intl.NumberFormat("en");
 
 export class ModelCard {
@@ -79,13 +81,14 @@ function countText(all, found, shown) {
 }
 
 /** Return pairs of a term and a fact; facts that the gateway does not know are left out. */
-function factsOf({ version, versions, trained, source, input, output, spec }) {
+function factsOf({ version, versions, trained, source, engine, precision, input, output, spec }) {
   const facts = [
     ["Version", version && `${version}${olderText(versions, version)}`],
     ["Input", input && `${input.width} × ${input.height} pixels, ${COLORS[input.color]}, ${FITS[input.fit]}`],
     ["Pixel values", SCALES[spec?.input.scale]],
     ["Labels", output && count.format(output.classes)],
     ["Weights", trained === undefined ? undefined : trained ? "trained" : "random: its labels mean nothing"],
+    ["Computed by", engine && [ENGINES[engine] ?? engine, precision].filter(Boolean).join(", ")],
     ["Made from", source],
     ["Exported", spec?.exported_at && new Date(spec.exported_at).toLocaleDateString("en", { dateStyle: "long" })],
   ];

@@ -43,12 +43,14 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
             {"version": v.version, "state": v.state, "error": v.error} for v in state.versions
         ],
     }
-    if state.newest:
-        spec = state.newest.spec
+    live = state.newest
+    if live:
+        spec = live.spec
         # Without spec.to_dict(), which copies every label.
         summary |= {"trained": spec.trained, "input": asdict(spec.input)}
         summary |= {"output": asdict(spec.output), "source": spec.source}
-        summary["warnings"] = [*state.newest.warnings, *state.warnings]
+        summary |= {"engine": live.engine.name, "precision": live.engine.precision}
+        summary["warnings"] = [*live.warnings, *state.warnings]
     if state.problem:
         # Without the request id, so that the ETag stays the same as long as the problem lasts.
         summary["error"] = {k: v for k, v in problem(state.problem).items() if k != "request_id"}

@@ -54,6 +54,11 @@ class AdaptiveModel:
         """The signatures of the model."""
         return self._model.signatures
 
+    @property
+    def engine(self) -> str:
+        """The engine of the model."""
+        return self._model.engine
+
     def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Run the inputs in a batch with the queued requests of the same signature."""
         try:

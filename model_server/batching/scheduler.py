@@ -222,6 +222,11 @@ class BatchedModel:
         """The signatures of the model."""
         return self._model.signatures
 
+    @property
+    def engine(self) -> str:
+        """The engine of the model."""
+        return self._model.engine
+
     def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Run the inputs as part of a batch."""
         rows = row_count(inputs)

@@ -23,6 +23,11 @@ class ShapeCheckedModel:
         """The signatures of the model."""
         return self._model.signatures
 
+    @property
+    def engine(self) -> str:
+        """The engine of the model."""
+        return self._model.engine
+
     def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Run the model, or raise InvalidArgument for an input of another shape."""
         for alias, info in self._model.signatures[signature].inputs.items():

@@ -37,6 +37,10 @@ _SIGNATURES: Final = {
 class Runner(Protocol):
     """A compiled ``serving_default``; safe to use from many threads."""
 
+    @property
+    def engine(self) -> str:
+        """Name of the engine and its precision, as ``LoadedModel.engine``."""
+
     def infer(self, images: Floats, timeout_s: float | None) -> Floats:
         """Return the scores of [N, height, width, channels], or raise a ModelServerError.
 
@@ -86,6 +90,11 @@ class ExportModel:
     def signatures(self) -> Mapping[str, Signature]:
         """All signatures of the SavedModel, also those that ``run`` refuses."""
         return self._signatures
+
+    @property
+    def engine(self) -> str:
+        """The engine of the runner."""
+        return self._runner.engine
 
     def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Return the outputs of the signature, or raise a ModelServerError."""

@@ -82,10 +82,12 @@ class OpenVINOEngine:
             raise Unimplemented("The SavedModel has no model spec.")
         signatures = read_signatures(path)
         check_signatures(signatures)
+        compiler = self._compiler()
         with _translated_load_errors():
-            compiled = self._compiler().compiled(path)
+            compiled = compiler.compiled(path)
         _check_sizes(compiled, spec)
-        return ExportModel(_Runner(compiled, self._options.timeout_ms), spec, signatures)
+        runner = _Runner(compiled, compiler.precision, self._options.timeout_ms)
+        return ExportModel(runner, spec, signatures)
 
     def _compiler(self) -> _Compiler:
         with self._lock:
@@ -101,9 +103,10 @@ class _Compiler:
         self._cache = Path(options.cache_dir) if options.cache_dir else None
         self._core = _core()
         capabilities = self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        self.precision = chosen_precision(options.precision, capabilities)
         self._config = {
             # Without the hint, OpenVINO uses bf16 on every processor that supports it.
-            "INFERENCE_PRECISION_HINT": chosen_precision(options.precision, capabilities),
+            "INFERENCE_PRECISION_HINT": self.precision,
             "PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT",
             "NUM_STREAMS": str(options.streams),
             "INFERENCE_NUM_THREADS": str(options.threads),
@@ -144,7 +147,8 @@ def chosen_precision(wanted: str, capabilities: Sequence[str]) -> str:
 class _Runner:
     """A compiled model; each of several concurrent runs has an infer request of its own."""
 
-    def __init__(self, compiled: Any, timeout_ms: int) -> None:  # noqa: ANN401 - a CompiledModel
+    def __init__(self, compiled: Any, precision: str, timeout_ms: int) -> None:  # noqa: ANN401
+        self.engine = f"openvino; precision={precision}"
         self._compiled = compiled
         self._tensor = _import().Tensor
         self._timeout_ms = timeout_ms

@@ -56,6 +56,13 @@ class LoadedModel(Protocol):
     def signatures(self) -> Mapping[str, Signature]:
         """All signatures by name."""
 
+    @property
+    def engine(self) -> str:
+        """Name of the engine, with the precision if the engine chose one.
+
+        For example ``openvino; precision=bf16``.
+        """
+
     def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Return all outputs of the signature by name, or raise a ModelServerError.
 

@@ -103,6 +103,10 @@ class _Model:
     def signatures(self) -> Mapping[str, Signature]:
         return self._signatures
 
+    @property
+    def engine(self) -> str:
+        return "tensorflow"
+
     def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         run = self._runs.get(signature) or self._prepared(signature)
         with _translated_run_errors():

@@ -36,6 +36,9 @@ _CORS: Final = (
     ("Access-Control-Allow-Headers", "Content-Type"),
 )
 
+#: Header of metadata responses, not of TensorFlow Serving: the engine of the version.
+ENGINE_HEADER: Final = "Model-Engine"
+
 #: The HTTP status of each TensorFlow status code.
 STATUS: Final = {
     "CANCELLED": 499,
@@ -140,11 +143,11 @@ class Rest:
                 as_internal_error(f"answering {request.method} {request.target}"),
                 self._metrics.timed("request_latency", model, api, "REST"),
             ):
-                body = self._body(route, request)
+                response = self._response(route, request)
         except ModelServerError as error:
             return self._error_response(model, error)
         self._metrics.count("request_count", model, "OK")
-        return Response(200, body, self._headers)
+        return response
 
     def _error_response(self, model: str, error: ModelServerError) -> Response:
         self._metrics.count("request_count", model, error.code)
@@ -162,14 +165,19 @@ class Rest:
         known = "http://" in origin or "https://" in origin
         return Response(200 if known else 400, b"", _CORS if self._options.cors else ())
 
+    def _response(self, route: Route, request: Request) -> Response:
+        if route.verb is Verb.METADATA:
+            with self._registry.acquire(route.servable) as handle:
+                engine = ((ENGINE_HEADER, handle.model.engine),)
+                body = metadata_body(route.servable.model, handle.version, handle.model.signatures)
+                return Response(200, body, self._headers + engine)
+        return Response(200, self._body(route, request), self._headers)
+
     def _body(self, route: Route, request: Request) -> bytes:
         if route.verb is Verb.STATUS:
             return status_body(
                 self._registry.statuses(route.servable.model, route.servable.version)
             )
-        if route.verb is Verb.METADATA:
-            with self._registry.acquire(route.servable) as handle:
-                return metadata_body(route.servable.model, handle.version, handle.model.signatures)
         with (
             decompressed(request, self._budget, self._options.max_body_bytes) as body,
             reserved(body, self._budget),

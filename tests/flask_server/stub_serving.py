@@ -54,6 +54,7 @@ class Servable:
     shape: tuple[int, ...] = (-1, 4, 4, 3)
     outputs: dict[str, tuple[str, int]] = field(default_factory=lambda: {"y": ("DT_FLOAT", 3)})
     state: str = "AVAILABLE"
+    engine: str = ""
     declared: dict[str, Any] | None = None
     """The signatures to show instead of the usual ones."""
 
@@ -210,6 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "model_spec": {"name": name, "version": str(number)},
                 "metadata": {"signature_def": {"signature_def": versions[number].signatures()}},
             },
+            versions[number].engine,
         )
 
     def do_POST(self) -> None:
@@ -249,11 +251,13 @@ class _Handler(BaseHTTPRequestHandler):
             )
         return self._say(200, {"predictions": servable.predict(body)})
 
-    def _say(self, status: int, document: Any) -> None:
+    def _say(self, status: int, document: Any, engine: str = "") -> None:
         data = document if isinstance(document, bytes) else json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        if engine:
+            self.send_header("Model-Engine", engine)
         self.end_headers()
         step = 1 if self.stub.drip_s and self.command == "POST" else max(len(data), 1)
         for start in range(0, len(data), step):

@@ -48,6 +48,7 @@ class ToyModel:
     functions: Mapping[str, Function]
     calls: MutableSequence[Tensors] = field(default_factory=list)
     is_closed: bool = False
+    engine: str = "toy; precision=f32"
 
     def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Call the function of the signature."""

@@ -151,7 +151,7 @@ def test_status_and_metadata_are_bounded() -> None:
     with answering(for_ever(head(), SPACES)) as serving:
         calls: list[Callable[[], object]] = [
             lambda: serving.status("toy", Deadline(30)),
-            lambda: serving.signatures("toy", 1, Deadline(30)),
+            lambda: serving.metadata("toy", 1, Deadline(30)),
             lambda: serving.label_version("toy", "stable", Deadline(30)),
             lambda: serving.predict("toy", 1, b"{}", Deadline(30)),
         ]

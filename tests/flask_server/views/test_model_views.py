@@ -346,6 +346,27 @@ def test_the_list_of_models_copies_no_labels(
     assert summary["output"] == shown["spec"]["output"]
 
 
+@pytest.mark.parametrize(
+    ("header", "engine", "precision"),
+    [
+        ("openvino; precision=bf16", "openvino", "bf16"),
+        ("tensorflow", "tensorflow", None),
+        ("", None, None),
+        ("<b>; precision=bf16", None, None),
+        ("e" * 100, None, None),
+    ],
+)
+def test_a_model_shows_the_engine_that_the_model_server_tells(
+    make_app: MakeApp, serving: StubServing, header: str, engine: str | None, precision: str | None
+) -> None:
+    serving.models["toy"][1].engine = header
+
+    shown = make_app().test_client().get("/models/toy").json
+
+    assert shown is not None
+    assert (shown["engine"], shown["precision"]) == (engine, precision)
+
+
 def test_one_model_shows_its_spec(client: FlaskClient) -> None:
     response = client.get("/models/toy")
 

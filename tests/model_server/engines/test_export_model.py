@@ -37,6 +37,7 @@ class ToyRunner:
 
     batches: list[int] = field(default_factory=list)
     is_closed: bool = False
+    engine: str = "toy"
 
     def infer(self, images: Floats, timeout_s: float | None) -> Floats:
         self.batches.append(len(images))

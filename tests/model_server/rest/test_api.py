@@ -242,6 +242,10 @@ def test_metadata_names_the_version_that_was_meant(client: Client) -> None:
     assert labelled["model_spec"]["version"] == "1"
 
 
+def test_metadata_tells_the_engine_in_a_header(client: Client) -> None:
+    assert client.get("/v1/models/m/metadata").headers["model-engine"] == "toy; precision=f32"
+
+
 @pytest.mark.parametrize("path", ["/", "/v1", "/statuspage", "/monitoring/prometheus/metrics"])
 def test_other_paths_get_the_page_of_libevent(client: Client, path: str) -> None:
     reply = client.get(path)
