@@ -140,7 +140,7 @@ def test_an_environment_whose_python_is_gone_is_made_anew(project: Path) -> None
     ("stamp", "extras", "without_dependencies"),
     [
         ("run", [""], []),
-        ("tensorflow", ["", ",embedded,export"], []),
+        ("tensorflow", ["", ",embedded,export,keras2"], []),
         ("dev", ["", ",embedded,export,dev"], ["tensorflow-serving-api"]),
     ],
 )
