@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from functools import cache
+from weakref import WeakValueDictionary
 
 from flask import Flask, Response, request
 from flask_cors import CORS
@@ -14,6 +14,7 @@ from flask_server.access import authentication
 from flask_server.inference.predict import Gateway
 from flask_server.runtime import preload
 from flask_server.serving.client import Serving
+from flask_server.serving.file_poll import FilePoll
 from flask_server.serving.models import Models
 from flask_server.settings import Settings
 from flask_server.telemetry import access_log, logs, metrics_directory, request_log
@@ -33,6 +34,7 @@ from flask_server.web.admission import InFlight
 from flask_server.web.json_writer import JsonWriter
 from flask_server.web.route_traits import traits
 from flask_server.web.services import Services, install, services_of
+from model_catalog.models_file import ModelsFile
 
 EXPOSED = ("X-Request-ID", "Server-Timing", "Retry-After", "X-Model-Warning", "ETag")
 PREFLIGHT_AGE_S = 600
@@ -41,7 +43,7 @@ PREFLIGHT_AGE_S = 600
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the WSGI app; without settings they are read from the environment.
 
-    The app watches its models in a background thread; ``close_app`` ends it.
+    The app watches its models and the models file in background threads; ``close_app`` ends them.
     """
     settings = settings or Settings.from_env(os.environ)
     logs.configure(settings.log_format)
@@ -51,7 +53,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     traits(revalidated=True, page_file=True)(app.view_functions["static"])
     for view in (original, models, predict, explain, health, documents, page):
         app.register_blueprint(view.bp)
-    watched = _models(settings)
+    models_file = preload.models_file(settings.models_file)
+    watched = _models(settings, models_file)
     metrics = _metrics(settings, watched) if settings.metrics else None
     services = Services(
         gateway=Gateway(settings, watched),
@@ -65,11 +68,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     writers = (access_log.write, *([metrics.write] if metrics else []))
     _register_hooks(app, services, writers)
     watched.start(settings.poll_interval_s)
+    FilePoll(models_file, watched).start(settings.poll_interval_s)
     return app
 
 
 def close_app(app: Flask) -> None:
-    """End the app's background thread and connections."""
+    """End the app's background threads and connections."""
     services_of(app).gateway.models.stop()
 
 
@@ -127,15 +131,18 @@ def _literally(origin: str) -> str | re.Pattern[str]:
     return re.compile(re.escape(origin) + r"\Z", re.IGNORECASE) if "[" in origin else origin
 
 
-def _models(settings: Settings) -> Models:
-    @cache
-    def serving_at(url: str) -> Serving:
-        return Serving(url, connections=settings.threads)
+def _models(settings: Settings, file: ModelsFile) -> Models:
+    # A Serving lives as long as a model of it; requests in flight may outlive the model.
+    known: WeakValueDictionary[str, Serving] = WeakValueDictionary()
 
-    entries = preload.models_file(settings.models_file).entries
-    return Models(
-        entries, lambda url: serving_at(url or settings.serving_url), settings.max_inflight_calls
-    )
+    def serving_at(url: str | None) -> Serving:
+        address = url or settings.serving_url
+        serving = known.get(address)
+        if serving is None:
+            known[address] = serving = Serving(address, connections=settings.threads)
+        return serving
+
+    return Models(file.entries, serving_at, settings.max_inflight_calls)
 
 
 def _limit(settings: Settings, metrics: Metrics | None) -> InFlight:

@@ -71,6 +71,11 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
         server.log.warning(warning)
 
 
+def pre_fork(_server: Any, _worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
+    """Let a worker that starts later inherit the models file that was valid last."""
+    preload.refresh()
+
+
 def post_worker_init(_worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
     """Start the memory-trimming thread in the worker; threads do not survive the fork."""
     malloc_tuning.keep_trimmed()

@@ -83,7 +83,7 @@ class Gateway:
         self.memory = MemoryBudget(settings.max_memory)
         self.preparation = ImagePreparation(settings, self.memory)
         self._image_pool = ImagePool()
-        self._decode_limit = DecodeLimit(models.names, settings.max_inflight_calls)
+        self._decode_limit = DecodeLimit(lambda: models.names, settings.max_inflight_calls)
 
     def classify(
         self, request: PredictRequest, deadline: Deadline, watch: Stopwatch

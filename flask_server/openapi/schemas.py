@@ -133,6 +133,11 @@ _MODEL = {
     "ready": {"type": "boolean", "description": "Whether the model answers requests."},
     "version": maybe(_VERSION | {"description": "The newest available version."}),
     "versions": listing(ref("Version")),
+    "version_labels": {
+        "type": "object",
+        "description": "The version labels and the version that each of them names.",
+        "additionalProperties": {"type": "integer"},
+    },
 }
 _LIVE_MODEL = {
     "trained": _TRAINED,
@@ -210,7 +215,11 @@ SCHEMAS: dict[str, Schema] = {
     "Model": record(
         "One model with its specification.", _MODEL | {"spec": maybe(ref("Spec"))}, _LIVE_MODEL
     ),
-    "ModelList": record("All models, the default first.", {"models": listing(ref("Summary"))}),
+    "ModelList": record(
+        "All models, the default first.",
+        {"models": listing(ref("Summary"))},
+        {"models_file_problem": text("Why the changed models file is not used.")},
+    ),
     "Alive": record("The process is alive.", {"status": {"type": "string", "const": "ok"}}),
     "Ready": record(
         "The named models are ready.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from flask_server.deadline import Deadline
@@ -37,6 +37,9 @@ class ModelState:
 
     problem: ServingFault | None = None
     """Why the last poll failed."""
+
+    labels: Mapping[str, int] = field(default_factory=dict)
+    """The versions that the version labels of the models file have at Serving."""
 
     unusable: Mapping[int, ServingFault] = field(default_factory=dict)
     """Why versions that Serving has available cannot be used, by their number."""
@@ -67,6 +70,16 @@ class ModelWatch:
         self._state: ModelState | None = None
         self._live_models: dict[int, LiveModel] = {}
         self._polling = threading.Lock()
+
+    def accept(self, entry: ModelEntry) -> bool:
+        """Take up an entry that differs in versions and version labels only; return if it does."""
+        is_same = (
+            replace(entry, versions=self._entry.versions, version_labels=self._entry.version_labels)
+            == self._entry
+        )
+        if is_same:
+            self._entry = entry
+        return is_same
 
     def state(self, deadline: Deadline | None = None) -> ModelState:
         """Return the result of the last poll; the first call polls."""
@@ -140,10 +153,23 @@ class ModelWatch:
     def _query(self, deadline: Deadline) -> ModelState:
         for _ in range(POLL_ATTEMPTS - 1):
             try:
-                return self._query_once(deadline)
+                return self._with_labels(self._query_once(deadline), deadline)
             except ServableGone:
                 continue
-        return self._query_once(deadline, allow_gone=True)
+        return self._with_labels(self._query_once(deadline, allow_gone=True), deadline)
+
+    def _with_labels(self, state: ModelState, deadline: Deadline) -> ModelState:
+        if state.newest is None or state.problem is not None:
+            return replace(state, labels={})
+        return replace(state, labels=self._labels(deadline))
+
+    def _labels(self, deadline: Deadline) -> dict[str, int]:
+        """Return the versions of the labels; labels that Serving does not tell are left out."""
+        found = {}
+        for label in self._entry.version_labels:
+            with suppress(ServableGone, ServingFault):
+                found[label] = self.serving.label_version(self.name, label, deadline)
+        return found
 
     def _query_once(self, deadline: Deadline, *, allow_gone: bool = False) -> ModelState:
         """Return Serving's state, or raise ServableGone if a version is unloaded meanwhile.
@@ -184,7 +210,7 @@ class ModelWatch:
         """
         self._keep_only(())
         before = self._state or ModelState()
-        return ModelState(before.versions, before.newest, problem, before.unusable)
+        return replace(before, problem=problem)
 
     def _live_model(self, version: int, deadline: Deadline) -> LiveModel:
         live = self._live_models.get(version)

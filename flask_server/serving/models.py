@@ -1,10 +1,13 @@
-"""All models of the models file, by name, and the threads that poll them."""
+"""All models of the models file, by name, and the threads that poll them.
+
+The models can be replaced while requests run. A request that has its version goes on with it.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingFault, UnknownModel
@@ -26,11 +29,36 @@ class Models:
         serving_at: Callable[[str | None], Serving],
         max_inflight_calls: int,
     ) -> None:
-        self._watches = {
-            entry.name: ModelWatch(entry, serving_at(entry.serving_url), max_inflight_calls)
-            for entry in entries
-        }
+        self.file_problem: str | None = None
+        """Why the present models file is not used; None when it is."""
+
+        self._serving_at = serving_at
+        self._max_inflight_calls = max_inflight_calls
+        self._changing = threading.Lock()
+        self._watches: Mapping[str, ModelWatch] = {}
+        self._not_ready_yet: frozenset[str] = frozenset()
+        self._polled: set[Serving] = set()
+        self._interval_s: float | None = None
         self._stop = threading.Event()
+        self.configure(entries)
+        self._not_ready_yet = frozenset()
+
+    def configure(self, entries: Sequence[ModelEntry]) -> None:
+        """Replace the models; those whose description stays the same keep their state."""
+        with self._changing:
+            before = self._watches
+            self._watches = {entry.name: self._watch_for(entry) for entry in entries}
+            self._not_ready_yet = (self._not_ready_yet | self._watches.keys() - before.keys()) & (
+                self._watches.keys()
+            )
+            self._poll_new_servings()
+
+    def _watch_for(self, entry: ModelEntry) -> ModelWatch:
+        serving = self._serving_at(entry.serving_url)
+        watch = self._watches.get(entry.name)
+        if watch is not None and watch.serving is serving and watch.accept(entry):
+            return watch
+        return ModelWatch(entry, serving, self._max_inflight_calls)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,15 +70,43 @@ class Models:
         """The name of the model for requests that name none."""
         return self.names[0]
 
+    def faults(self) -> dict[str, ServingFault | None]:
+        """Return, for each model that must be ready, why it is not, or None if it is.
+
+        A model that was added while the gateway runs counts once it has been ready, so that adding
+        one does not take the gateway out of a load balancer.
+        """
+        watches, new = self._watches, self._not_ready_yet
+        faults = {name: watch.fault() for name, watch in watches.items()}
+        ready = {name for name, fault in faults.items() if fault is None}
+        if new & ready:
+            with self._changing:
+                self._not_ready_yet -= ready
+        return {name: fault for name, fault in faults.items() if name not in new - ready}
+
     def start(self, interval_s: float) -> None:
         """Poll all models in the background every ``interval_s`` seconds, until ``stop``.
 
         Each Serving has its own thread, so that one that hangs does not delay the others.
         """
-        for serving in self._servings():
-            names = [name for name, watch in self._watches.items() if watch.serving is serving]
+        with self._changing:
+            self._interval_s = interval_s
+            self._poll_new_servings()
+
+    def _poll_new_servings(self) -> None:
+        """Start a thread for each Serving that has none; those without a model end by themselves.
+
+        The caller holds the lock.
+        """
+        if self._interval_s is None:
+            return
+        for serving in self._servings() - self._polled:
+            self._polled.add(serving)
             threading.Thread(
-                target=self._keep_polling, args=(names, interval_s), name="model-poll", daemon=True
+                target=self._keep_polling,
+                args=(serving, self._interval_s),
+                name="model-poll",
+                daemon=True,
             ).start()
 
     def stop(self) -> None:
@@ -58,6 +114,10 @@ class Models:
         self._stop.set()
         for serving in self._servings():
             serving.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, at most until ``stop``; return whether that was called."""
+        return self._stop.wait(seconds)
 
     def state(self, name: str) -> ModelState:
         """Return the result of the model's last poll; the first call polls."""
@@ -84,19 +144,28 @@ class Models:
         return self._watch(name).poll(deadline)
 
     def _watch(self, name: str) -> ModelWatch:
-        if name not in self._watches:
-            known = ", ".join(self.names)
+        watches = self._watches
+        if name not in watches:
+            known = ", ".join(watches)
             raise UnknownModel(f"There is no model {shown(name)}; known are {known}.")
-        return self._watches[name]
+        return watches[name]
 
     def _servings(self) -> set[Serving]:
         return {watch.serving for watch in self._watches.values()}
 
-    def _keep_polling(self, names: Sequence[str], interval_s: float) -> None:
+    def _keep_polling(self, serving: Serving, interval_s: float) -> None:
+        """Poll the models of a Serving until it has none, or ``stop``."""
         while not self._stop.is_set():
+            with self._changing:
+                names = [name for name, w in self._watches.items() if w.serving is serving]
+                if not names:
+                    self._polled.discard(serving)
+                    return
             for name in names:
                 try:
                     self.poll(name)
+                except UnknownModel:  # it was removed meanwhile
+                    continue
                 except Exception:  # an internal error must not end the polling of all models
                     log.exception("model %s: polling its versions failed", name)
             self._stop.wait(interval_s)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from flask_server.errors import Overloaded, ServingTimeout, ServingUnavailable
+from flask_server.errors import Overloaded, ServingTimeout, ServingUnavailable, UnknownModel
 from flask_server.serving.models import Models
 from flask_server.telemetry.request_log import Entry
 
@@ -36,6 +36,7 @@ class Metrics:
 
     def __init__(self, models: Models, *, max_in_flight: int, shared: bool) -> None:
         self._shared = shared
+        self._models = models
         self._states = ModelStates(models)
         self._own = CollectorRegistry()
         self._requests = self._counter(
@@ -84,10 +85,12 @@ class Metrics:
         # prometheus_client asks for a new registry per scrape when processes share metrics.
         registry = CollectorRegistry()
         registry.register(self._states)
+        counted: Collector = self._own
         if self._shared:
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # as the library is
-            return generate_latest(registry)
-        return generate_latest(registry) + generate_latest(self._own)
+            # The class registers itself with the registry that it gets.
+            counted = MultiProcessCollector(CollectorRegistry())  # type: ignore[no-untyped-call]
+        registry.register(PresentModels(self._models, counted))
+        return generate_latest(registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(PREFIX + name, text, labels, registry=self._own)
@@ -114,12 +117,32 @@ class ModelStates(Collector):
         ready = _per_model("model_ready", "Whether the model answers requests.")
         version = _per_model("model_version", "The newest available version.")
         for name in self._models.names:
-            state = self._models.state(name)
+            try:
+                state = self._models.state(name)
+            except UnknownModel:  # it was removed meanwhile
+                continue
             up.add_metric([name], not isinstance(state.problem, _UNREACHABLE))
             ready.add_metric([name], state.ready)
             if state.newest is not None:
                 version.add_metric([name], state.newest.version)
         yield from (up, ready, version)
+
+
+class PresentModels(Collector):
+    """The metrics of another collector without those of models that were removed."""
+
+    def __init__(self, models: Models, counted: Collector) -> None:
+        self._names = models.names
+        self._counted = counted
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics; those without the label ``model`` as they are."""
+        for metric in self._counted.collect():
+            metric.samples = [s for s in metric.samples if self._is_present(s.labels.get("model"))]
+            yield metric
+
+    def _is_present(self, model: str | None) -> bool:
+        return model is None or model in self._names
 
 
 def _per_model(name: str, text: str) -> GaugeMetricFamily:

@@ -21,12 +21,15 @@ def alive() -> Response:
 @bp.get("/readyz")
 @traits(needs_key=False, health_check=True)
 def ready() -> Response:
-    """Return 200 when all configured models, or the one in ``?model=``, are ready."""
+    """Return 200 when all configured models, or the one in ``?model=``, are ready.
+
+    Without ``?model=``, a model that was added at run time counts once it has been ready.
+    """
     models = gateway().models
     wanted = request.args.get("model")
-    names = (wanted,) if wanted is not None else models.names
-    missing = {name: fault for name in names if (fault := models.fault(name))}
+    faults = models.faults() if wanted is None else {wanted: models.fault(wanted)}
+    missing = {name: fault for name, fault in faults.items() if fault is not None}
     if missing:
         reasons = " ".join(f"{name}: {fault}" for name, fault in missing.items())
         raise ModelNotReady(f"Not ready: {', '.join(missing)}. {reasons}")
-    return jsonify(status="ready", models=list(names))
+    return jsonify(status="ready", models=list(faults))

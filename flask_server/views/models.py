@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 from flask import Blueprint, Response, jsonify
 
+from flask_server.errors import UnknownModel
 from flask_server.serving.model_watch import ModelState
+from flask_server.serving.models import Models
 from flask_server.web.problem_documents import problem
 from flask_server.web.route_traits import traits
 from flask_server.web.services import gateway
@@ -21,7 +25,8 @@ bp = Blueprint("models", __name__)
 def index() -> Response:
     """Return all models without their labels, the default model first."""
     models = gateway().models
-    return jsonify(models=[_summary(name, models.state(name)) for name in models.names])
+    problem = {"models_file_problem": models.file_problem} if models.file_problem else {}
+    return jsonify(models=list(_summaries(models)), **problem)
 
 
 @bp.get("/models/<name>")
@@ -33,6 +38,12 @@ def show(name: str) -> Response:
     return jsonify(_summary(name, state) | {"spec": spec})
 
 
+def _summaries(models: Models) -> Iterator[dict[str, Any]]:
+    for name in models.names:
+        with suppress(UnknownModel):  # it was removed meanwhile
+            yield _summary(name, models.state(name))
+
+
 def _summary(name: str, state: ModelState) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "name": name,
@@ -42,6 +53,7 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
         "versions": [
             {"version": v.version, "state": v.state, "error": v.error} for v in state.versions
         ],
+        "version_labels": dict(state.labels),
     }
     live = state.newest
     if live:

@@ -1,0 +1,47 @@
+"""Take up a changed models file while the gateway runs; each worker polls the file by itself."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from flask_server.serving.models import Models
+from model_catalog.models_file import ModelsFile
+from model_catalog.models_file_watch import ModelsFileWatch, changes, require_folders_here
+
+log = logging.getLogger(__name__)
+
+
+class FilePoll:
+    """Polls the models file and hands its models over; a wrong file changes nothing."""
+
+    def __init__(self, file: ModelsFile, models: Models) -> None:
+        self._models = models
+        self._watch = ModelsFileWatch(file, require_folders_here(file))
+
+    def start(self, interval_s: float) -> None:
+        """Poll the file every ``interval_s`` seconds, in a thread, until the models are stopped."""
+        threading.Thread(
+            target=self._keep_polling, args=(interval_s,), name="models-file", daemon=True
+        ).start()
+
+    def poll(self) -> None:
+        """Read the file if it has changed, hand its models over, and log each change once."""
+        before = self._watch.models
+        if not self._watch.poll():
+            return
+        file, problem = self._watch.models, self._watch.problem
+        # Callers need not know where the file lies.
+        self._models.file_problem = problem and problem.replace(f"{file.path.parent}/", "")
+        if problem:
+            log.error("The changed models file is not used: %s", problem)
+            return
+        self._models.configure(file.entries)
+        log.info("models file: %s", "; ".join(changes(before, file)) or "no difference")
+
+    def _keep_polling(self, interval_s: float) -> None:
+        while not self._models.wait(interval_s):
+            try:
+                self.poll()
+            except Exception:  # an internal error must not end the polling
+                log.exception("polling the models file failed")

@@ -1,0 +1,194 @@
+"""The gateway takes up a changed models file while it runs."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.flask_server.conftest import MakeApp, b64, flat
+from tests.flask_server.serving.test_serving_faults import eventually
+from tests.flask_server.stub_serving import Servable, StubServing, make_spec
+
+TOY = '[models.toy]\nbase_path = "toy"\n'
+NEW = '[models.new]\nbase_path = "new"\n'
+WHITE = {"image": b64(flat("white")), "top_k": 1}
+
+
+def configure(folder: Path, text: str) -> None:
+    draft = folder / "models.draft"
+    draft.write_text(text)
+    draft.replace(folder / "models.toml")
+
+
+def models(client: FlaskClient) -> dict[str, Any]:
+    document: dict[str, Any] = client.get("/models").json or {}
+    return document
+
+
+def names(client: FlaskClient) -> list[str]:
+    return [model["name"] for model in models(client)["models"]]
+
+
+def status(client: FlaskClient, name: str) -> int:
+    return client.post(f"/models/{name}/predict", json=WHITE).status_code
+
+
+def test_models_are_added_and_removed_and_the_first_one_is_the_default(
+    client: FlaskClient, serving: StubServing, tmp_path: Path
+) -> None:
+    serving.models["new"] = {4: Servable()}
+    assert status(client, "toy") == 200
+    assert status(client, "new") == 404
+
+    configure(tmp_path, NEW + TOY)
+
+    assert eventually(lambda: names(client) == ["new", "toy"])
+    assert models(client)["models"][0]["default"]
+    assert status(client, "new") == status(client, "toy") == 200
+
+    configure(tmp_path, NEW)
+
+    assert eventually(lambda: status(client, "toy") == 404)
+    assert status(client, "new") == 200
+    removed = client.get("/models/toy")
+    assert removed.status_code == 404
+    assert "known are new" in (removed.json or {})["detail"]
+
+
+def test_a_request_in_flight_is_answered_though_its_model_is_removed(
+    client: FlaskClient, serving: StubServing, tmp_path: Path
+) -> None:
+    serving.models["new"] = {4: Servable()}
+    held, go = threading.Event(), threading.Event()
+    assert status(client, "toy") == 200
+
+    def hold() -> None:
+        held.set()
+        go.wait(10)
+
+    serving.before_predict = hold
+    answered: list[int] = []
+    request = threading.Thread(target=lambda: answered.append(status(client, "toy")))
+    request.start()
+    assert held.wait(5)
+
+    configure(tmp_path, NEW)
+    assert eventually(lambda: names(client) == ["new"])
+    go.set()
+    request.join()
+
+    assert answered == [200]
+
+
+def test_metrics_of_a_removed_model_are_gone(
+    client: FlaskClient, serving: StubServing, tmp_path: Path
+) -> None:
+    serving.models["new"] = {4: Servable()}
+    status(client, "toy")
+    assert 'model="toy"' in client.get("/metrics").text
+
+    configure(tmp_path, NEW)
+    assert eventually(lambda: names(client) == ["new"])
+
+    text = client.get("/metrics").text
+    assert 'model="toy"' not in text
+    assert 'model="new"' in text
+    assert 'gateway_requests_total{method="POST"' in text
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[models.toy", "models.toml: not TOML"),
+        (TOY + "typo = 1\n", "models.toml: models.toy.typo"),
+    ],
+)
+def test_a_broken_file_changes_nothing_and_is_told_until_it_is_corrected(
+    client: FlaskClient,
+    tmp_path: Path,
+    text: str,
+    reason: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert "models_file_problem" not in models(client)
+
+    configure(tmp_path, text)
+
+    assert eventually(lambda: "models_file_problem" in models(client))
+    assert models(client)["models_file_problem"].startswith(reason)
+    assert str(tmp_path) not in models(client)["models_file_problem"]
+    assert status(client, "toy") == 200
+    assert caplog.text.count("The changed models file is not used") == 1
+
+    configure(tmp_path, TOY)
+    assert eventually(lambda: "models_file_problem" not in models(client))
+
+
+def test_a_new_model_counts_for_readyz_once_it_has_been_ready(
+    client: FlaskClient, serving: StubServing, tmp_path: Path
+) -> None:
+    configure(tmp_path, TOY + NEW)
+    assert eventually(lambda: names(client) == ["toy", "new"])
+
+    assert client.get("/readyz").json == {"status": "ready", "models": ["toy"]}
+    assert client.get("/readyz?model=new").status_code == 503
+
+    serving.models["new"] = {4: Servable()}
+    assert eventually(lambda: len((client.get("/readyz").json or {}).get("models", ())) == 2)
+    del serving.models["new"]
+    assert eventually(lambda: client.get("/readyz").status_code == 503)
+
+
+def test_another_description_is_taken_up(
+    make_app: MakeApp, serving: StubServing, tmp_path: Path
+) -> None:
+    serving.models["toy"] = {1: Servable(spec=None)}
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    described = TOY + 'input = { scale = "none" }\n'
+    client = make_app(models=described).test_client()
+    assert label(client) == "2"
+
+    configure(tmp_path, described + 'labels = "labels.txt"\n')
+
+    assert eventually(lambda: label(client) == "c")
+
+
+def label(client: FlaskClient) -> str:
+    answer = client.post("/models/toy/predict", json=WHITE).json or {}
+    return str(answer["predictions"][0]["label"])
+
+
+def test_labels_are_told_as_serving_has_them(
+    client: FlaskClient, serving: StubServing, tmp_path: Path
+) -> None:
+    serving.models["toy"] = {1: Servable(), 2: Servable(spec=make_spec())}
+    serving.labels = {"stable": 1}
+
+    configure(tmp_path, TOY + "version_labels = { stable = 1, next = 2 }\n")
+
+    assert eventually(lambda: labels(client) == {"stable": 1})
+    serving.labels = {"stable": 2, "next": 2}
+    assert eventually(lambda: labels(client) == {"stable": 2, "next": 2})
+
+
+def labels(client: FlaskClient) -> dict[str, int]:
+    found: dict[str, int] = (client.get("/models/toy").json or {})["version_labels"]
+    return found
+
+
+def test_a_model_moves_to_another_serving(
+    client: FlaskClient, serving: StubServing, tmp_path: Path
+) -> None:
+    with StubServing().running() as other:
+        other.models = {"toy": {9: Servable()}}
+
+        configure(tmp_path, TOY + f'serving_url = "{other.url}"\n')
+
+        assert eventually(lambda: (client.get("/models/toy").json or {})["version"] == 9)
+        assert status(client, "toy") == 200
+        configure(tmp_path, TOY)
+        assert eventually(lambda: (client.get("/models/toy").json or {})["version"] == 1)
