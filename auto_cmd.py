@@ -18,7 +18,7 @@ import re
 import shlex
 import time
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -29,6 +29,7 @@ from model_catalog.errors import CatalogError
 from model_catalog.folders import Fault, faults, version_folders
 from model_catalog.installation import PACKAGE, install_command, is_checkout
 from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
+from model_catalog.models_file_watch import ModelsFileWatch, changes
 from model_catalog.places import find_places
 from model_catalog.serving_config import next_step, serving_config
 from orchestrator.child_specs import STATUS_PATH, gateway_child, serving_child
@@ -71,6 +72,8 @@ DIGITS = "digits"
 IMAGES = ("digit_3.png", "cat.jpg")
 #: Time after which a model that the gateway reports as unusable is no longer waited for.
 UNUSABLE_S = 2.0
+#: Longest time until every process of the gateway has taken up a changed models file.
+GATEWAY_POLLS_S = 5.0
 MEND_IT = f"docs/models_file.md says what a model needs; {COMMAND} restart takes up the change"
 CORRECT_IT = "correct the setting or file that the message names"
 
@@ -98,18 +101,34 @@ def program(name: str = "auto_cmd.py") -> Program:
 class ServedModels:
     """The models of the models file, and the config file of the Serving that this run starts."""
 
-    def __init__(self, options: ResolvedOptions, models: ModelsFile) -> None:
+    def __init__(
+        self,
+        options: ResolvedOptions,
+        models: ModelsFile,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._options = options
-        self._models = models
+        self._clock = clock
+        check = ModelsFile.require_folders if options.kind != "none" else lambda _: None
+        self._watch = ModelsFileWatch(models, check)
+        self._removed: dict[str, tuple[ModelEntry, float]] = {}
+        self._moved: set[str] = set()
+        self._mounted = {entry.name: entry.base_path for entry in self.entries}
         self._configured: set[str] = set()
         self._labelled: dict[str, Mapping[str, int]] = {}
-        self._waiting_labels: set[str] = set()
+        self._waiting: set[str] = set()
         self._is_held = False
         self._unusable_since: dict[str, float] = {}
         self.is_announced = False
         """Whether the start is over; from then on, unusable models keep no child from readiness."""
         self.names = [entry.name for entry in models.entries]
         """All configured models; the list stays the same object."""
+        self.facts: dict[str, Any] = {
+            "models": self.names,
+            "models_file": str(options.models_file),
+            "models_file_problem": "",
+        }
+        """Entries of the state file; the dict stays the same object."""
         self.broken: dict[str, str] = {}
         """Serving's error message for each model that it could not load."""
         self.unusable: dict[str, str] = {}
@@ -118,7 +137,7 @@ class ServedModels:
     @property
     def entries(self) -> list[ModelEntry]:
         """The models that this run's Serving serves; none where Serving is started elsewhere."""
-        local = [entry for entry in self._models.entries if entry.serving_url is None]
+        local = [entry for entry in self._watch.models.entries if entry.serving_url is None]
         return [] if self._options.kind == "none" else local
 
     def with_version(self) -> list[str]:
@@ -144,20 +163,51 @@ class ServedModels:
         if self._options.arguments.batching:
             text = BATCHING.format(threads=self._options.threads)
             self._options.run_dir.write_text(BATCHING_CONFIG, text)
-        self.take_up()
+        try:
+            self.take_up()
+        finally:  # no request is in flight
+            self._removed = {}
+            self.write_config()
 
     def take_up(self) -> None:
         """Read the models file again and tell Serving the list.
 
         Raises UsageError if the file is wrong; the list of before then stays in use.
         """
+        before = self._watch.models
         try:
-            self._models = _models(self._options)
-            self.names[:] = [entry.name for entry in self._models.entries]
-            for known in (self.broken, self.unusable, self._unusable_since):
-                known.clear()
+            self._watch.accept(_models(self._options))
+            self._use(before)
         finally:
             self.write_config()
+
+    def _use(self, before: ModelsFile) -> None:
+        """Adapt what is known of the models to the present file."""
+        self.names[:] = [entry.name for entry in self._watch.models.entries]
+        self.facts["models_file_problem"] = self._watch.problem or ""
+        for known in (self.broken, self.unusable, self._unusable_since):
+            known.clear()
+        local = {entry.name: entry for entry in self.entries}
+        for old in before.entries:
+            if old.serving_url is not None:
+                continue
+            new = local.get(old.name)
+            if new is None:
+                self._removed[old.name] = (old, self._clock() + self._removal_s())
+            elif new.base_path != old.base_path:
+                self._moved.add(old.name)
+        for name in self._removed.keys() & local.keys():
+            entry, _ = self._removed.pop(name)
+            if entry.base_path != local[name].base_path:
+                self._moved.add(name)
+        self._moved &= local.keys()
+
+    def _removal_s(self) -> float:
+        """Return how long Serving keeps a removed model, so that requests in flight are answered.
+
+        The gateway takes no new requests for it after its next polls of the models file.
+        """
+        return self._options.deadline_s + GATEWAY_POLLS_S
 
     def serving_problem(self) -> Problem | None:
         """Return why the models are not served yet; None when each is available or broken.
@@ -228,21 +278,42 @@ class ServedModels:
         """Write Serving's model config file, which the servers read again when it changes."""
         if self._options.kind == "none":
             return
+        self._settle_moves()
+        now = self._clock()
+        self._removed = {n: (entry, end) for n, (entry, end) in self._removed.items() if end > now}
         # tensorflow_model_server loads nothing else while a configured model has no version, so
         # such a model is left out. A model that was configured once stays configured, even while
         # its folder cannot be read.
         embedded = self._options.kind == "embedded"
         ready = {entry.name for entry in self.entries} if embedded else set(self.with_version())
-        self._configured |= ready
+        leaving = [entry for entry, _ in self._removed.values()]
+        self._configured = (self._configured & {e.name for e in (*self.entries, *leaving)}) | ready
         entries = [self._next_step(entry) for entry in self.entries if self._is_listed(entry)]
-        self._labelled |= {entry.name: entry.version_labels for entry in entries}
+        entries += [entry for entry in leaving if self._is_listed(entry)]
+        self._labelled = {entry.name: entry.version_labels for entry in entries}
         if self._options.kind == "docker":
             entries = [replace(entry, base_path=Path(_in_container(entry))) for entry in entries]
-        config = serving_config(replace(self._models, entries=tuple(entries)))
+        config = serving_config(replace(self._watch.models, entries=tuple(entries)))
         self._options.run_dir.write_text(CONFIG, config)
 
+    def _settle_moves(self) -> None:
+        """Forget the moves of models that Serving has unloaded.
+
+        Serving takes a version of the new base path for the loaded one of the same number, so the
+        model is first left out of the config.
+        """
+        for name in tuple(self._moved):
+            found = served_versions(self._options.serving_url, name)
+            if found is None or set(found.states.values()) <= {"END"}:
+                self._moved.discard(name)
+
     def _is_listed(self, entry: ModelEntry) -> bool:
-        return entry.name in self._configured and not self._is_held
+        is_here = self._options.kind != "docker" or self._is_mounted(entry)
+        is_waiting = self._is_held or entry.name in self._moved
+        return entry.name in self._configured and is_here and not is_waiting
+
+    def _is_mounted(self, entry: ModelEntry) -> bool:
+        return self._mounted.get(entry.name) == entry.base_path
 
     def _next_step(self, entry: ModelEntry) -> ModelEntry:
         labelled = self._labelled.get(entry.name, {})
@@ -253,16 +324,45 @@ class ServedModels:
         return next_step(entry, labelled, found.available if found else (), newest)
 
     def housekeep(self) -> list[str]:
-        """Write the config file again if need be; return messages about what waits."""
+        """Take up a changed models file and write the config file again if need be.
+
+        Returns messages about the file and about what waits.
+        """
+        messages = list(self._poll_file())
         self.write_config()
-        waiting = {
-            f"label {label} of model {entry.name} waits for version {version} to be available"
-            for entry in self.entries
-            for label, version in entry.version_labels.items()
-            if self._labelled.get(entry.name, {}).get(label, version) != version
-        }
-        new, self._waiting_labels = sorted(waiting - self._waiting_labels), waiting
-        return new
+        waiting = set(self._waits_of_labels())
+        if self._options.kind == "docker":
+            waiting |= {
+                f"model {entry.name} is not served: its folder is not mounted in the container; "
+                f"stop and start ({COMMAND} stop)"
+                for entry in self.entries
+                if not self._is_mounted(entry)
+            }
+        messages += sorted(waiting - self._waiting)
+        self._waiting = waiting
+        return messages
+
+    def _poll_file(self) -> Iterator[str]:
+        before = self._watch.models
+        if not self._watch.poll():
+            return
+        if self._watch.problem:
+            self.facts["models_file_problem"] = self._watch.problem
+            yield f"the changed models file is not used: {self._watch.problem}"
+            return
+        self._use(before)
+        told = "; ".join(changes(before, self._watch.models))
+        yield f"models file: {told or 'no difference to the one in use'}"
+
+    def _waits_of_labels(self) -> Iterator[str]:
+        for entry in self.entries:
+            labelled = self._labelled.get(entry.name, {})
+            for label, version in entry.version_labels.items():
+                if labelled.get(label, version) != version:
+                    yield (
+                        f"label {label} of model {entry.name} waits for version {version} to be "
+                        "available"
+                    )
 
     def command(self) -> ServingCommand:
         """Return Serving's command line."""
@@ -292,17 +392,17 @@ def plan(arguments: argparse.Namespace, run_dir: RunDir) -> Plan:
     if command.argv:
         specs.insert(0, serving_child(options, command, served, served.serving_problem))
     # The key "said" is read by programs that call ``status --json``.
-    serving = {"kind": options.kind, "said": command.description, "url": options.serving_url}
+    served.facts["serving"] = {
+        "kind": options.kind,
+        "said": command.description,
+        "url": options.serving_url,
+    }
     return Plan(
         specs=specs,
         ports=options.ports,
         notes=[f"serving: {command.description}", *command.warnings, *_notes(options, served)],
         ready_lines=partial(_ready_lines, options, served, command.description),
-        facts={
-            "serving": serving,
-            "models": served.names,
-            "models_file": str(options.models_file),
-        },
+        facts=served.facts,
         housekeep=served.housekeep,
         policy=RestartPolicy(start_timeout_s=arguments.start_timeout),
     )

@@ -31,7 +31,7 @@ from orchestrator.supervise import Supervisor
 
 _LAST_LINES = 20
 _EXTRA_STOP_S = 20.0
-_HOUSEKEEP_EVERY_S = 2.0
+_HOUSEKEEP_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +50,11 @@ class Plan:
     """Returns the lines to print once all children are ready."""
 
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Further entries of the state file, which ``status --json`` prints."""
+    """Further entries of the state file, which ``status --json`` prints; they may change."""
 
     housekeep: Callable[[], Iterable[str]] = tuple
-    """Called every few seconds while the children run; returns messages for the user."""
+    """Called every few seconds while the children run; returns messages for the user. After a
+    message, the state file is written again."""
 
     policy: RestartPolicy = DEFAULT_POLICY
 
@@ -147,8 +148,12 @@ class Instance:
 
     def _housekeep(self) -> None:
         try:
-            for message in self._plan.housekeep():
+            messages = list(self._plan.housekeep())
+            for message in messages:
                 self._console.log(message)
+            if messages:
+                self._write_state()
+                self._prompt()
         except (OSError, RunDirUnusable) as error:
             self._console.log(str(error))
 

@@ -183,6 +183,8 @@ def status(
     else:
         _describe(state, console)
         _warn(models, console)
+        if problem := state.get("models_file_problem"):
+            console.print(f"warning: the changed models file is not used: {problem}")
     if left and not as_json:
         console.print(f"  still running: {named(left)}; auto_cmd.py stop ends it")
     if state is None:
