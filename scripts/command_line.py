@@ -26,8 +26,14 @@ def run(work: Callable[[], object]) -> int:
 def sentence(error: Exception) -> str:
     """Return the error as one line that names the file or the remedy."""
     if isinstance(error, ImportError):
-        extras = ("dev",) if error.name == "sklearn" else ("tensorflow", "export")
-        return f"{error}; run {install_command(*extras)}"
+        return f"{error}; run {install_command(*_extras_with(error.name))}"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())
+
+
+def _extras_with(module: str | None) -> tuple[str, ...]:
+    """Return the extras that bring a module; none for what every installation has."""
+    if module in {"requests", "tomlkit", "tqdm"}:
+        return ()
+    return ("dev",) if module == "sklearn" else ("tensorflow", "export")

@@ -110,6 +110,12 @@ def _export(words: Sequence[str]) -> int:
     return export_saved_model.main(words, prog=f"{PROGRAM} export")
 
 
+def _classify(words: Sequence[str]) -> int:
+    from scripts import classify
+
+    return classify.main(words, prog=f"{PROGRAM} classify")
+
+
 def _keys(words: Sequence[str]) -> int:
     require("gateway", "flask", "limits")
     from flask_server import keys
@@ -132,5 +138,6 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         "list the models with their versions and states", lambda w: models.main(w, PROGRAM)
     ),
     "export": Subcommand("export a Keras model as the next version of a model", _export),
+    "classify": Subcommand("classify all pictures of folders into a table", _classify),
     "keys": Subcommand("create, list and revoke API keys", _keys),
 }

@@ -128,7 +128,7 @@ STDLIB_ONLY = {
 EXTRAS = {
     "flask_server": ("gateway", "fast", "heif"),
     "model_server": ("tensorflow", "openvino"),
-    "scripts": ("tensorflow", "export", "dev"),  # scikit-learn has the digits
+    "scripts": ("tensorflow", "export", "parquet", "dev"),  # scikit-learn has the digits
 }
 BROUGHT_ALONG = {"werkzeug", "limits", "keras", "h5py"}
 #: The only files that may name an engine, each inside its functions.

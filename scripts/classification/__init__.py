@@ -1,0 +1,1 @@
+"""Classify the pictures of folders into a table of results."""

@@ -1,0 +1,1 @@
+"""Ask a running gateway about many picture files, and show the pictures in HTML."""
