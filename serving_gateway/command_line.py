@@ -36,8 +36,13 @@ class Subcommand:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
+    return guarded(lambda: _run(words))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Return the exit code of the work, and turn an expected failure into one sentence."""
     try:
-        code = _run(words)
+        code = work()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -135,7 +140,8 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "logs": Subcommand("show the last lines of the logs", _supervisor("logs")),
     "doctor": Subcommand("look for problems and print a fix for each", _supervisor("doctor")),
     "models": Subcommand(
-        "list the models with their versions and states", lambda w: models.main(w, PROGRAM)
+        "list the models, and add, promote, compare and remove versions",
+        lambda w: models.main(w, PROGRAM),
     ),
     "export": Subcommand("export a Keras model as the next version of a model", _export),
     "classify": Subcommand("classify all pictures of folders into a table", _classify),

@@ -1,4 +1,4 @@
-"""Manage the models: ``serving-gateway models list``.
+"""Manage the models: ``serving-gateway models list``, and the actions of ``model_versions``.
 
 Each action is a row of ``ACTIONS``: its name, the function that declares its options, and the one
 that runs it.
@@ -9,19 +9,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import auto_cmd
-from model_catalog.errors import CatalogError
 from model_catalog.folders import version_folders
-from model_catalog.models_file import ModelEntry, load_models_file
-from model_catalog.places import find_places
-from orchestrator.errors import UsageError
+from model_catalog.models_file import ModelEntry
 from orchestrator.model_health import ServedVersions, served_versions
-from orchestrator.run_dir import RunDir
+from scripts.errors import ScriptError
+from serving_gateway import model_versions
+from serving_gateway.instance import Action, instance_of
 
 ON_DISK = "on disk"
 _NO_ANSWER = "no answer"
@@ -44,30 +42,34 @@ class Row:
     """The folder of the version; empty where another machine has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One action on models."""
-
-    help: str
-    add_options: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-
-
 def main(argv: Sequence[str], program: str) -> int:
     """Run one action, ``list`` where none is named; return its exit code."""
-    is_named = bool(argv) and (argv[0] in ACTIONS or argv[0] in {"-h", "--help"})
-    options = parser(program).parse_args(argv if is_named else ["list", *argv])
-    return ACTIONS[options.action].run(options)
+    return run(argv, f"{program} models")
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def run(argv: Sequence[str], prog: str) -> int:
+    """Run one action of the command that is called ``prog`` in the help."""
+    is_named = bool(argv) and (not argv[0].startswith("-") or argv[0] in {"-h", "--help"})
+    options = parser(prog).parse_args(argv if is_named else ["list", *argv])
+    try:
+        return ACTIONS[options.action].run(options)
+    except ScriptError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
     """Return the command line of all actions."""
     top = argparse.ArgumentParser(
-        prog=f"{program} models", description="List the models; the action list is the default."
+        prog=prog,
+        description="List the models with their versions, and change which version is served; the "
+        "action list is the default.",
     )
     subparsers = top.add_subparsers(dest="action", required=True)
     for name, action in ACTIONS.items():
-        sub = subparsers.add_parser(name, help=action.help, description=action.help)
+        sub = subparsers.add_parser(
+            name, help=action.help, description=f"{action.help[0].upper()}{action.help[1:]}."
+        )
         sub.add_argument("--run-dir", type=Path, help="folder for state and logs of the instance")
         sub.add_argument("--models-file", type=Path, help="models file")
         action.add_options(sub)
@@ -79,17 +81,9 @@ def _list_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    places = find_places(auto_cmd.ROOT)
-    running = RunDir((options.run_dir or places.run).absolute()).running()
-    told = (running or {}).get("models_file", places.models_file)
-    path = Path(options.models_file or told)
-    if options.models_file and str(path.absolute()) != str(told):
-        running = None  # the instance serves other models
-    try:
-        entries = load_models_file(path).entries
-    except CatalogError as error:
-        raise UsageError(auto_cmd.told(error, path)) from error
-    rows = [row for entry in entries for row in rows_of(entry, _serving_url(entry, running))]
+    place = instance_of(options)
+    path, running = place.models_file, place.running
+    rows = [row for entry in place.models().entries for row in rows_of(entry, place.serving(entry))]
     unusable = auto_cmd.unusable_models(running) if running else {}
     if options.json:
         document = {"running": running is not None, "models_file": str(path), "unusable": unusable}
@@ -102,12 +96,6 @@ def _list(options: argparse.Namespace) -> int:
     for name, reason in unusable.items():
         sys.stdout.write(f"model {name} is not ready: {reason}\n")
     return 0
-
-
-def _serving_url(entry: ModelEntry, running: Mapping[str, Any] | None) -> str | None:
-    if entry.serving_url is not None or running is None:
-        return entry.serving_url
-    return str(running["serving"]["url"])
 
 
 def rows_of(entry: ModelEntry, serving_url: str | None) -> Iterator[Row]:
@@ -168,4 +156,5 @@ def table(rows: Sequence[Row]) -> str:
 
 ACTIONS: Mapping[str, Action] = {
     "list": Action("list the models with their versions and states", _list_options, _list),
+    **model_versions.ACTIONS,
 }
