@@ -15,8 +15,6 @@ from orchestrator.resolved_options import resolve
 from orchestrator.run_dir import RunDir
 from orchestrator.start_options import add_start_options
 from tests.flask_server.stub_serving import Servable, StubServing
-from tests.orchestrator.conftest import eventually
-from tests.orchestrator.project_sandbox import ProjectSandbox
 
 M = '[models.m]\nbase_path = "m"\n'
 N = '[models.n]\nbase_path = "n"\n'
@@ -152,19 +150,3 @@ def test_a_broken_file_changes_nothing_and_is_told_once(setup: Setup, text: str)
     setup.write(M)
     assert setup.settle() == ["models file: no difference to the one in use"]
     assert setup.served.facts["models_file_problem"] == ""
-
-
-def test_status_and_log_tell_of_a_broken_file_and_no_child_is_restarted(tmp_path: Path) -> None:
-    sandbox = ProjectSandbox(tmp_path).build()
-    sandbox.call("start", "--detach")
-    pids = [sandbox.pid("serving"), sandbox.pid("gateway")]
-    sandbox.add_model("late", "typo = 1")
-
-    eventually(lambda: "models.late.typo" in sandbox.log("auto_cmd"))
-
-    said = sandbox.call("status")
-    assert said.returncode == 0
-    assert "warning: the changed models file is not used: " in said.stdout
-    assert "models.late.typo" in sandbox.status()["models_file_problem"]
-    assert [sandbox.pid("serving"), sandbox.pid("gateway")] == pids
-    sandbox.tear_down()
