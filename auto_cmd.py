@@ -74,7 +74,7 @@ IMAGES = ("digit_3.png", "cat.jpg")
 UNUSABLE_S = 2.0
 #: Longest time until every process of the gateway has taken up a changed models file.
 GATEWAY_POLLS_S = 5.0
-MEND_IT = f"docs/models_file.md says what a model needs; {COMMAND} restart takes up the change"
+MEND_IT = "docs/models_file.md says what a model needs; a changed models file is used at once"
 CORRECT_IT = "correct the setting or file that the message names"
 
 

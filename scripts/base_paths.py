@@ -102,7 +102,7 @@ def how_to_serve(version: Path, project: Path) -> str:
     if serving:
         return "\n".join(_served(entry, int(version.name)) for entry in serving)
     return (
-        "models.toml does not name its folder; to serve it, add these lines and restart:\n\n"
+        "models.toml does not name its folder; to serve it, add these lines:\n\n"
         f"{_lines(version, project, entries)}"
     )
 
@@ -127,7 +127,7 @@ def add_to_models_file(version: Path, project: Path) -> str:
         draft.replace(file.resolve())
     finally:
         draft.unlink(missing_ok=True)
-    return f"added to {file}; restart to serve it:\n\n{lines}"
+    return f"added to {file}, which running servers take up:\n\n{lines}"
 
 
 def how_to_try(version: Path, project: Path) -> str:
