@@ -142,6 +142,9 @@ def _add(options: argparse.Namespace) -> int:
         _say(f"{'warning' if fault.is_error else 'note'}: {fault.text} (try: {fault.fix})")
     if any(fault.is_error for fault in found):
         return 0
+    if (instance.running or {}).get("serving", {}).get("kind") == "docker":
+        _say("note: the container does not have its folder yet; stop and start mounts it")
+        return 0
     _wait(options, instance, Wanted(options.name), "remove its lines to take it back.")
     return 0
 
@@ -239,8 +242,19 @@ def _set_version(
         return {k: v for k, v in values.items() if k != "versions" or not is_default}
 
     instance.models()  # so that a file that is missing or wrong is told as elsewhere
+    require_own_serving(instance)
     models_toml.set_versions(instance.models_file, options.name, decide)
     return made[0]
+
+
+def require_own_serving(instance: Instance) -> None:
+    """Raise ScriptError where the models file does not decide on the versions that are served."""
+    serving = (instance.running or {}).get("serving", {})
+    if serving.get("kind") == "none":
+        raise ScriptError(
+            f"The Serving at {serving['url']} was started elsewhere and has a configuration of its "
+            "own, so a change of the models file would have no effect; change it there."
+        )
 
 
 def _on_disk(entry: ModelEntry) -> set[int]:

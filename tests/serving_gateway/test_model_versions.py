@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from model_catalog.models_file import load_models_file
+from scripts.errors import ScriptError
+from serving_gateway.instance import Instance
+from serving_gateway.model_versions import require_own_serving
 from serving_gateway.models import main
 from tests.flask_server.conftest import flat
 from tests.flask_server.stub_serving import Servable, StubServing
@@ -129,6 +132,15 @@ def test_where_nothing_runs_the_file_is_changed(
     assert load_models_file(project.file).entries[0].versions == "latest"
     assert project.call("promote", "toy", "9") == 1
     assert "has no version 9; there are 1, 2, 3" in capsys.readouterr().err
+
+
+def test_a_serving_with_a_configuration_of_its_own_is_left_alone(tmp_path: Path) -> None:
+    elsewhere = {"serving": {"kind": "none", "url": "http://h:1"}}
+
+    with pytest.raises(ScriptError, match="http://h:1 was started elsewhere"):
+        require_own_serving(Instance(tmp_path, elsewhere))
+    require_own_serving(Instance(tmp_path, {"serving": {"kind": "embedded"}}))
+    require_own_serving(Instance(tmp_path, None))
 
 
 def test_add_writes_the_lines_and_waits(
