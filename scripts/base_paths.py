@@ -9,14 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from model_catalog.errors import CatalogError
 from model_catalog.folders import SERVING_DEFAULT, version_folders
-from model_catalog.models_file import ModelEntry, load_models_file, parse_models_file
+from model_catalog.models_file import ModelEntry, load_models_file
 from model_catalog.signatures import output_sizes
 from model_catalog.spec import SPEC_FILE, ModelSpec
 from scripts.errors import ScriptError
@@ -109,24 +107,16 @@ def how_to_serve(version: Path, project: Path) -> str:
 
 def add_to_models_file(version: Path, project: Path) -> str:
     """Append the lines that serve the version to ``models.toml``, and return what was done."""
+    from scripts.versions import models_toml
+
     entries = _entries(project)
     if _serving(version, entries):
         return how_to_serve(version, project)
-    file = project / "models.toml"
-    before = file.read_text(encoding="utf-8") if file.exists() else ""
-    end = "" if not before or before.endswith("\n") else "\n"
-    lines = _lines(version, project, entries)
-    text = f"{before}{end}{chr(10) if before else ''}{lines}\n"
-    parse_models_file(text, file)  # an error says what is wrong in the file before it is written
+    file, name = project / "models.toml", _model_name(version, entries)
+    values = {"base_path": str(_relative(version.parent, project))}
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{uuid.uuid4().hex}.toml")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        if file.exists():
-            shutil.copymode(file, draft)
-        draft.replace(file.resolve())
-    finally:
-        draft.unlink(missing_ok=True)
+    models_toml.add_model(file, name, values)
+    lines = models_toml.lines_of(name, values).rstrip()
     return f"added to {file}, which running servers take up:\n\n{lines}"
 
 

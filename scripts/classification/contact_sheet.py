@@ -51,4 +51,4 @@ def _place(row: Row) -> tuple[bool, str, float, str]:
 def _captions(row: Row) -> list[str]:
     if row.error:
         return [f"{row.error}: {row.detail}"]
-    return [f"{found.label} {found.score:.1%}" for found in row.predictions[:3]]
+    return [f"{c.label} {html_page.shown_score(c.score)}" for c in row.predictions[:3]]

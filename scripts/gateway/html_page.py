@@ -49,6 +49,11 @@ def figure(preview: str | None, file: str, lines: Sequence[str]) -> str:
     )
 
 
+def shown_score(score: float) -> str:
+    """Return a score as a percentage, and a value of another range as it is."""
+    return f"{score:.1%}" if 0 <= score <= 1 else f"{score:.4g}"
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     """Yield a table; cells that are numbers stand on the right."""
     yield "<table><tr>" + "".join(f"<th>{escape(name)}</th>" for name in head) + "</tr>\n"

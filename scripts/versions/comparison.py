@@ -150,6 +150,11 @@ def latency(times: Sequence[float]) -> Latency:
 def choice_of(described: Mapping[str, Any], name: str) -> Choice:
     """Return how a version, named by its number or label, is asked; raise ScriptError if it is not
     available."""
+    if described["output"]["activation"] == "raw":
+        raise ScriptError(
+            f"Model {described['name']} returns values instead of scores of classes, so its "
+            "versions have no best class to compare."
+        )
     available = [v["version"] for v in described["versions"] if v["state"] == "AVAILABLE"]
     labels = described["version_labels"]
     top_k = min(TOP_K, described["output"]["classes"])

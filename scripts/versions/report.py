@@ -62,4 +62,5 @@ def _grid(pairs: list[Pair], names: tuple[str, str], show: Preview) -> Iterator[
 
 
 def _told(answer: Answer) -> str:
-    return ", ".join(f"{found.label} {found.score:.1%}" for found in answer.classes[:3])
+    shown = (f"{c.label} {html_page.shown_score(c.score)}" for c in answer.classes[:3])
+    return ", ".join(shown)

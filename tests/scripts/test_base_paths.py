@@ -136,7 +136,7 @@ def test_the_lines_are_added_once_and_nothing_else_changes(tmp_path: Path) -> No
 
     text = (tmp_path / "models.toml").read_text(encoding="utf-8")
     assert text == f'{before}\n\n[models.dogs]\nbase_path = "dogs"\n'
-    assert "restart to serve it" in said
+    assert "which running servers take up" in said
     assert again == "models.toml serves it as dogs"
     assert "/models/dogs/predict" in how_to_try(tmp_path / "dogs" / "2", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["models.toml"]

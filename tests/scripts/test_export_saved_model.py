@@ -133,7 +133,7 @@ def test_what_comes_next_is_printed_or_done(
 
     assert main(arguments) == 0
     said = capsys.readouterr().out
-    assert f"add these lines and restart:\n\n{lines}" in said
+    assert f"add these lines:\n\n{lines}" in said
     assert said.endswith("http://127.0.0.1:5000/models/fruit/predict\n")
     assert main([*arguments, "--add"]) == 0
 
