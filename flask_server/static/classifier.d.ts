@@ -65,6 +65,7 @@ export interface Model {
   ready: boolean;
   version: number | null;
   versions: { version: number; state: string; error: string }[];
+  version_labels: Record<string, number>;
   /** This field and the following ones are absent until a version is ready. */
   trained?: boolean;
   input?: { width: number; height: number; color: string; fit: string };
