@@ -29,6 +29,8 @@ from model_server.transport.http_server import MAX_TOTAL_BYTES
 
 _CONFIG_PATH: Final = "/v1/config"
 _LISTS: Final = frozenset({"/v1/models", _CONFIG_PATH})
+#: Always has the metrics; Prometheus asks for this path unless it is configured otherwise.
+_METRICS_PATH: Final = "/metrics"
 _PLAIN_TEXT: Final = (("Content-Type", "text/plain"),)
 _CORS: Final = (
     ("Access-Control-Allow-Origin", "*"),
@@ -68,7 +70,7 @@ class RestOptions:
     """Whether responses under /v1/ have CORS headers."""
 
     metrics_path: str | None = None
-    """The path of the Prometheus metrics, or None for no metrics."""
+    """A path of the Prometheus metrics beside ``/metrics``, or None."""
 
     strict_methods: bool = False
     """Whether classify and regress accept only signatures with their own method name."""
@@ -112,7 +114,7 @@ class Rest:
 
     def respond(self, request: Request) -> Response:
         """Return the response to a request; never raises a ModelServerError."""
-        if request.path == self._options.metrics_path:
+        if request.path in (_METRICS_PATH, self._options.metrics_path):
             return self._metrics_response(request)
         if not is_api(request.target):
             return error_page(404)
@@ -155,7 +157,7 @@ class Rest:
 
     def _metrics_response(self, request: Request) -> Response:
         path = self._options.metrics_path
-        if request.target != path:
+        if request.path == path and request.target != path:
             text = f"Unexpected path: {request.target}. Should be {path}"
             return Response(400, text.encode(), _PLAIN_TEXT)
         return Response(200, self._metrics.text().encode("utf-8", "replace"), _PLAIN_TEXT)

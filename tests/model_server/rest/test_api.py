@@ -360,6 +360,16 @@ def test_metrics_count_answers_by_model_and_code() -> None:
     assert default.status == 404
 
 
+@pytest.mark.parametrize("path", [None, "/monitoring/prometheus/metrics"])
+def test_metrics_are_always_at_the_path_that_prometheus_asks_for(path: str | None) -> None:
+    with http_server(rest(metrics_path=path).respond) as client:
+        client.predict("m", {"instances": [1]})
+        plain, query = client.get("/metrics"), client.get("/metrics?name=x")
+
+    assert plain.body == query.body
+    assert b':request_count{model_name="m",status="OK"} 1' in plain.body
+
+
 HOSTILE = [
     pytest.param(b"{" * 100_000, id="open braces"),
     pytest.param(b'{"instances": ' + b"[" * 200_000, id="open brackets"),
