@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 from model_server.engines.protocol import Engine
 from model_server.errors import ModelServerError
-from model_server.flag_table import FLAGS
+from model_server.flag_table import FLAGS, with_defaults
 from model_server.flags import UsageError, parse, usage
 from model_server.internal_errors import as_internal_error
 from model_server.malloc_trim import limit_heaps
@@ -41,13 +41,14 @@ def main(
 ) -> int:
     """Serve until SIGTERM or SIGINT; return 0 then, 255 when the start fails."""
     arguments = sys.argv[1:] if argv is None else argv
+    known = with_defaults(FLAGS, os.environ)
     if "--help" in arguments:
-        _print(usage(program, FLAGS))
+        _print(usage(program, known))
         return _FAILED  # as tensorflow_model_server does
     try:
-        command_line = parse(arguments, FLAGS)
+        command_line = parse(arguments, known)
     except UsageError as error:
-        return _report_usage_error(str(error), program)
+        return _report_usage_error(str(error), usage(program, known))
     flags = command_line.values
     if flags["version"]:
         _print(f"TensorFlow ModelServer: {_version('image-classification-gateway')} (embedded)")
@@ -103,9 +104,9 @@ def _report_failed_start(error: ModelServerError) -> int:
     return _FAILED
 
 
-def _report_usage_error(problem: str, program: str) -> int:
+def _report_usage_error(problem: str, usage_text: str) -> int:
     logger.error("%s", problem)
-    _print(f"{problem}\n{usage(program, FLAGS)}")
+    _print(f"{problem}\n{usage_text}")
     return _FAILED
 
 

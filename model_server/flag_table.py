@@ -5,10 +5,16 @@ The help of a flag that tensorflow_model_server does not have ends with "(Extens
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from model_server.cpus import CPUS
 from model_server.flags import Flag, Value
+
+#: The environment variable with the address that both APIs listen on by default.
+HOST_VARIABLE: Final = "TENSORFLOW_MODEL_SERVER_HOST"
+_HOST_FLAGS: Final = frozenset({"rest_api_host", "grpc_host"})
 
 
 def _ignored(name: str, default: Value, help_text: str, *, wide: bool = False) -> Flag:
@@ -17,7 +23,7 @@ def _ignored(name: str, default: Value, help_text: str, *, wide: bool = False) -
 
 FLAGS: Final = (
     Flag("port", 8500, "Port of the gRPC API; 0: none."),
-    Flag("grpc_host", "127.0.0.1", "Address for gRPC; 0.0.0.0 or [::] for all. (Extension.)"),
+    Flag("grpc_host", "127.0.0.1", "Address for gRPC; 0.0.0.0 or :: for all. (Extension.)"),
     Flag("grpc_socket_path", "", "UNIX socket of the gRPC API."),
     Flag("rest_api_port", 0, "Port of the HTTP/REST API; 0: none."),
     Flag("rest_api_host", "127.0.0.1", "Address to listen on; 0.0.0.0 or :: for all. (Extension.)"),
@@ -96,3 +102,11 @@ FLAGS: Final = (
     _ignored("mixed_precision", "", "Use --precision with OpenVINO instead."),
     _ignored("skip_initialize_tpu", False, "TPUs are not supported."),
 )
+
+
+def with_defaults(flags: Sequence[Flag], environ: Mapping[str, str]) -> list[Flag]:
+    """Return the flags with the defaults that environment variables set."""
+    host = environ.get(HOST_VARIABLE)
+    if not host:
+        return list(flags)
+    return [replace(flag, default=host) if flag.name in _HOST_FLAGS else flag for flag in flags]

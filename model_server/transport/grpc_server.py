@@ -382,7 +382,7 @@ def _arguments(options: GrpcOptions) -> dict[str, int | str]:
 
 
 def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    return f"[{host.strip('[]')}]" if ":" in host else host
 
 
 def import_grpc() -> Any:  # noqa: ANN401 - the module

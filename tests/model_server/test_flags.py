@@ -7,7 +7,7 @@ import pytest
 
 from model_server.errors import InvalidArgument
 from model_server.flag_checks import check
-from model_server.flag_table import FLAGS
+from model_server.flag_table import FLAGS, HOST_VARIABLE, with_defaults
 from model_server.flags import UsageError, parse, usage
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "model_server.md"
@@ -67,6 +67,23 @@ def test_flags_that_do_nothing_are_reported_when_given() -> None:
     command_line = parse(["--enable_profiler=false", "--port=1"], FLAGS)
 
     assert [flag.name for flag in command_line.ignored] == ["enable_profiler"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "argv", "hosts"),
+    [
+        ({}, (), ("127.0.0.1", "127.0.0.1")),
+        ({HOST_VARIABLE: ""}, (), ("127.0.0.1", "127.0.0.1")),
+        ({HOST_VARIABLE: "0.0.0.0"}, (), ("0.0.0.0", "0.0.0.0")),
+        ({HOST_VARIABLE: "::"}, ("--grpc_host=127.0.0.1",), ("::", "127.0.0.1")),
+    ],
+)
+def test_a_variable_sets_the_default_address_of_both_ports(
+    environ: dict[str, str], argv: tuple[str, ...], hosts: tuple[str, str]
+) -> None:
+    values = parse(argv, with_defaults(FLAGS, environ)).values
+
+    assert (values["rest_api_host"], values["grpc_host"]) == hosts
 
 
 @pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)

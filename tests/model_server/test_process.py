@@ -81,6 +81,15 @@ def test_the_default_address_is_the_loopback_one(base: Path, log: Path) -> None:
     assert [entry for entry in listening if entry.endswith(f":{process.port:04X}")][0] == address
 
 
+def test_a_variable_sets_another_default_address(base: Path, log: Path) -> None:
+    environment = os.environ | {"TENSORFLOW_MODEL_SERVER_HOST": "127.0.0.2"}
+    with server_process(TOY_SERVER, log, *model_flags(base), env=environment) as process:
+        for port in (process.port, process.grpc_port):
+            with socket.create_connection(("127.0.0.2", port), 10):
+                pass
+        assert not process.is_open
+
+
 def test_the_version_is_printed() -> None:
     result = run("--version")
 
