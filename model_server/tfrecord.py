@@ -1,4 +1,4 @@
-"""Read the records of a TFRecord file, TensorFlow's container format for byte strings.
+"""Read and write the records of TFRecord files, TensorFlow's container format for byte strings.
 
 Each record is a header (8 bytes of length, 4 bytes of checksum), the data, and a footer (4 bytes of
 checksum).
@@ -15,6 +15,9 @@ from model_server.errors import DataLoss
 _LENGTH: Final = 8
 _HEADER: Final = 12
 _FOOTER: Final = 4
+#: Bytes of a record beside its data.
+OVERHEAD: Final = _HEADER + _FOOTER
+_MASK: Final = 0xA282EAD8
 
 
 def read_records(file: Path) -> Iterator[bytes]:
@@ -31,3 +34,19 @@ def read_records(file: Path) -> Iterator[bytes]:
             raise DataLoss(f"truncated record at {start} in {file}")
         yield data[start + _HEADER : end]
         start = end + _FOOTER
+
+
+def framed(*parts: bytes) -> bytes:
+    """Return a record whose data are the joined parts."""
+    length = sum(map(len, parts)).to_bytes(_LENGTH, "little")
+    return b"".join([length, _checksum(length), *parts, _checksum(*parts)])
+
+
+def _checksum(*parts: bytes) -> bytes:
+    """Return the CRC-32C, rotated and shifted by a constant as TensorFlow does."""
+    import google_crc32c  # only servers that log requests need it
+
+    crc = 0
+    for part in parts:
+        crc = google_crc32c.extend(crc, part)
+    return (((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF).to_bytes(_FOOTER, "little")

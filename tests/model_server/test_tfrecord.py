@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from model_server.errors import DataLoss
-from model_server.tfrecord import read_records
+from model_server.tfrecord import OVERHEAD, framed, read_records
 
 
 def record(data: bytes) -> bytes:
@@ -31,3 +31,18 @@ def test_a_file_that_ends_inside_a_record_is_data_loss(tmp_path: Path, length: i
     assert next(records) == b"first"
     with pytest.raises(DataLoss, match="truncated record at 21 "):
         next(records)
+
+
+def test_a_framed_record_has_the_checksums_of_tensorflow() -> None:
+    # Written by tf.io.TFRecordWriter.
+    expected = "0700000000000000bbd79f116f6e652074776f1a649778"
+
+    assert framed(b"one", b"", b" two").hex() == expected
+    assert len(framed(b"")) == OVERHEAD
+
+
+def test_framed_records_can_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "records"
+    file.write_bytes(framed(b"a", b"b") + framed() + framed(b"c" * 70_000))
+
+    assert list(read_records(file)) == [b"ab", b"", b"c" * 70_000]
