@@ -19,7 +19,7 @@ from model_server.grpc_api.messages import (
     set_spec,
     version_of,
 )
-from model_server.inference import classify_regress
+from model_server.inference import classify_regress, results
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry
 from model_server.protos import Message, message
@@ -64,15 +64,24 @@ class _ExampleMethod:
     """What differs between Classify and Regress."""
 
     check: Callable[..., None]
-    fill: Callable[[Any, Tensors, int], None]
+    read: Callable[[Tensors, int], Any]
+    """Checks the outputs for a number of examples, and returns the results in them."""
+
+    fill: Callable[[Any, Any], None]
     response: str
 
 
 _CLASSIFY: Final = _ExampleMethod(
-    classify_regress.check_classify, example_methods.fill_classes, "ClassificationResponse"
+    classify_regress.check_classify,
+    classify_regress.classifications,
+    results.fill_classes,
+    "ClassificationResponse",
 )
 _REGRESS: Final = _ExampleMethod(
-    classify_regress.check_regress, example_methods.fill_values, "RegressionResponse"
+    classify_regress.check_regress,
+    classify_regress.regressions,
+    results.fill_values,
+    "RegressionResponse",
 )
 
 
@@ -166,7 +175,7 @@ class GrpcApi:
                     handle.model, spec.signature_name, examples, call.timeout_s
                 )
             response = message(method.response)()
-            method.fill(response.result, outputs, len(examples))
+            method.fill(response.result, method.read(outputs, len(examples)))
             set_spec(
                 response.model_spec,
                 spec.name,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from numpy.typing import NDArray
-
-from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Tensors
+from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel
 from model_server.errors import InvalidArgument, Unimplemented
 from model_server.grpc_api.messages import parsed, set_spec
 from model_server.inference import classify_regress
+from model_server.inference.results import fill_classes, fill_values
 from model_server.protos import Message, message
 
 _CLASSIFY: Final = "tensorflow/serving/classify"
@@ -31,33 +30,6 @@ def serialized_examples(given: Message) -> list[bytes]:
     if not examples:
         raise InvalidArgument("Input is empty.")
     return examples
-
-
-def fill_classes(result: Message, outputs: Tensors, examples: int) -> None:
-    """Fill a ClassificationResult; without labels they are empty, without scores 0."""
-    classes = classify_regress.classifications(outputs, examples)
-    count, width = classes.shape
-    result.SetInParent()
-    labels = _rows(classes.labels, count, width, b"")
-    scores = _rows(classes.scores, count, width, 0.0)
-    for row_labels, row_scores in zip(labels, scores, strict=True):
-        row = result.classifications.add()
-        for label, score in zip(row_labels, row_scores, strict=True):
-            row.classes.add(label=label, score=score)
-
-
-def _rows(
-    array: NDArray[Any] | None, count: int, width: int, missing: bytes | float
-) -> list[list[Any]]:
-    return [[missing] * width] * count if array is None else array.tolist()
-
-
-def fill_values(result: Message, outputs: Tensors, examples: int) -> None:
-    """Fill a RegressionResult."""
-    values = classify_regress.regressions(outputs, examples)
-    result.SetInParent()
-    for value in values.tolist():
-        result.regressions.add(value=value)
 
 
 def check_tasks(tasks: Message) -> None:
@@ -106,7 +78,9 @@ def multi_answer(
         signature = spec.signature_name or DEFAULT_SIGNATURE
         set_spec(result.model_spec, spec.name, version, signature)
         if task.method_name == _CLASSIFY:
-            fill_classes(result.classification_result, outputs, len(examples))
+            classes = classify_regress.classifications(outputs, len(examples))
+            fill_classes(result.classification_result, classes)
         else:
-            fill_values(result.regression_result, outputs, len(examples))
+            values = classify_regress.regressions(outputs, len(examples))
+            fill_values(result.regression_result, values)
     return bytes(response.SerializeToString())

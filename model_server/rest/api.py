@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final
 
 from model_server.byte_budget import ByteBudget
 from model_server.codec.json_reader import Document
 from model_server.codec.json_writer import error_body
-from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
+from model_server.engines.protocol import DEFAULT_SIGNATURE, Signature, Tensors
 from model_server.errors import InvalidArgument, ModelServerError
+from model_server.inference import classify_regress
 from model_server.internal_errors import as_internal_error
 from model_server.metrics import Metrics
 from model_server.models.registry import Handle, Registry
 from model_server.models.versions import ModelConfig
-from model_server.rest import classify_regress, model_list, predict_request, predict_response
+from model_server.rest import model_list, predict_request, predict_response
+from model_server.rest.classify_regress import classify_body, regress_body
 from model_server.rest.examples import serialized_examples
 from model_server.rest.gzip_body import decompressed
 from model_server.rest.metadata import metadata_body, status_body
@@ -79,18 +81,17 @@ class RestOptions:
     """Size of the largest request body, also after decompression."""
 
 
-class ExampleMethod(Protocol):
-    """A function that runs a classify or regress request."""
+@dataclass(frozen=True, slots=True)
+class _ExampleMethod:
+    """What differs between classify and regress."""
 
-    def __call__(
-        self, model: LoadedModel, name: str, examples: list[bytes], *, strict: bool
-    ) -> bytes:
-        """Run the signature ``name`` on serialized tf.Examples and return the response body."""
+    run: Callable[..., Any]
+    body: Callable[[Any], bytes]
 
 
-_EXAMPLE_METHODS: Final[dict[Verb, ExampleMethod]] = {
-    Verb.CLASSIFY: classify_regress.classify,
-    Verb.REGRESS: classify_regress.regress,
+_EXAMPLE_METHODS: Final = {
+    Verb.CLASSIFY: _ExampleMethod(classify_regress.classify, classify_body),
+    Verb.REGRESS: _ExampleMethod(classify_regress.regress, regress_body),
 }
 
 
@@ -187,8 +188,7 @@ class Rest:
             document = Document(body)
             if route.verb is Verb.PREDICT:
                 return self._predict(route, document)
-            method = _EXAMPLE_METHODS[route.verb]
-            return self._run_examples(route, document, method)
+            return self._run_examples(route, document, _EXAMPLE_METHODS[route.verb])
 
     def _predict(self, route: Route, document: Document) -> bytes:
         name = document.read(predict_request.signature_name)
@@ -208,12 +208,13 @@ class Rest:
         with self._metrics.timed("runtime_latency", model, "Predict", "TF1"):
             return handle.model.run(signature, inputs)
 
-    def _run_examples(self, route: Route, document: Document, run: ExampleMethod) -> bytes:
+    def _run_examples(self, route: Route, document: Document, method: _ExampleMethod) -> bytes:
         name = document.read(predict_request.signature_name)
         examples = document.read(serialized_examples)
         with self._registry.acquire(route.servable) as handle:
             self._count_examples(route.servable.model, len(examples))
-            return run(handle.model, name, examples, strict=self._options.strict_methods)
+            strict = self._options.strict_methods
+            return method.body(method.run(handle.model, name, examples, strict=strict))
 
     def _count_examples(self, model: str, count: int) -> None:
         self._metrics.observe("request_example_counts", count, model)

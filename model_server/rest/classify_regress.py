@@ -1,26 +1,26 @@
-"""Run classify and regress requests and write the bodies of their responses."""
+"""Write the bodies of the responses to classify and regress requests. Pure."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
+
 from model_server.codec.float_format import decimals
 from model_server.codec.json_writer import json_string_of_bytes
-from model_server.engines.protocol import LoadedModel
-from model_server.inference import classify_regress
 from model_server.inference.classify_regress import Classifications
 
 
-def classify(model: LoadedModel, name: str, examples: list[bytes], *, strict: bool) -> bytes:
-    """Return the body of a classify response; ``strict`` checks the signature's method name."""
-    classes = classify_regress.classify(model, name, examples, strict=strict)
+def classify_body(classes: Classifications) -> bytes:
+    """Return the body of a classify response."""
     count, width = classes.shape
     texts = _class_texts(classes, count * width)
     rows = (f"[{', '.join(texts[at * width : (at + 1) * width])}]" for at in range(count))
     return f'{{\n    "results": [{", ".join(rows)}\n    ]\n}}'.encode("utf-8", "surrogateescape")
 
 
-def regress(model: LoadedModel, name: str, examples: list[bytes], *, strict: bool) -> bytes:
-    """Return the body of a regress response; ``strict`` checks the signature's method name."""
-    values = classify_regress.regress(model, name, examples, strict=strict)
+def regress_body(values: NDArray[Any]) -> bytes:
+    """Return the body of a regress response: the value of each example."""
     return f'{{\n    "results": [{", ".join(decimals(values))}]\n}}'.encode()
 
 

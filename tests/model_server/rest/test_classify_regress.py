@@ -9,8 +9,9 @@ import pytest
 from model_server.codec.json_reader import Document
 from model_server.engines.protocol import Signature, Tensors
 from model_server.errors import InvalidArgument, ModelServerError
+from model_server.inference.classify_regress import classify, regress
 from model_server.protos import message
-from model_server.rest.classify_regress import classify, regress
+from model_server.rest.classify_regress import classify_body, regress_body
 from model_server.rest.examples import serialized_examples
 from tests.model_server.toy import ToyModel, signature
 
@@ -123,7 +124,7 @@ def scores(*rows: list[float]) -> Any:
 def test_classes_and_scores_are_paired() -> None:
     toy = model(CLASSIFY, classes=strings([b"a", b"b"]), scores=scores([0.25, 0.5]))
 
-    body = classify(toy, "", [b""], strict=False)
+    body = classify_body(classify(toy, "", [b""], strict=False))
 
     assert body.decode() == '{\n    "results": [[["a", 0.25], ["b", 0.5]]\n    ]\n}'
 
@@ -133,13 +134,16 @@ def test_what_is_missing_in_a_classification_is_neutral() -> None:
     labels = signature({"inputs": "string"}, {"classes": "string"})
     only_classes = classify(model(labels, classes=strings([b"a"])), "", [b""], strict=False)
 
-    assert only_scores.decode() == '{\n    "results": [[["", 1.0]], [["", 2.0]]\n    ]\n}'
-    assert only_classes.decode() == '{\n    "results": [[["a", 0.0]]\n    ]\n}'
+    assert (
+        classify_body(only_scores).decode()
+        == '{\n    "results": [[["", 1.0]], [["", 2.0]]\n    ]\n}'
+    )
+    assert classify_body(only_classes).decode() == '{\n    "results": [[["a", 0.0]]\n    ]\n}'
 
 
 @pytest.mark.parametrize("output", [scores([1], [2]), scores([1], [2]).reshape(-1)])
 def test_regressions_are_one_list(output: Any) -> None:
-    body = regress(model(REGRESS, outputs=output), "", [b"", b""], strict=False)
+    body = regress_body(regress(model(REGRESS, outputs=output), "", [b"", b""], strict=False))
 
     assert body.decode() == '{\n    "results": [1.0, 2.0]\n}'
 
@@ -240,7 +244,7 @@ def test_unknown_signatures_are_named() -> None:
 def test_method_names_are_checked_only_on_demand() -> None:
     toy = model(SCORES, scores=scores([1]))
 
-    assert classify(toy, "", [b""], strict=False)
+    assert classify(toy, "", [b""], strict=False).scores is not None
     with pytest.raises(InvalidArgument) as caught:
         classify(toy, "", [b""], strict=True)
 
