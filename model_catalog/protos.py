@@ -109,7 +109,8 @@ MESSAGES: Final[dict[str, Fields]] = {
         "output_filter": (3, "*string"),
     },
     "PredictResponse": {"outputs": (1, "*TensorEntry"), "model_spec": (2, "ModelSpec")},
-    "PredictLog": {"request": (1, "PredictRequest")},
+    # In logs, a response is a serialized message, as readers of warm-up requests need none.
+    "PredictLog": {"request": (1, "PredictRequest"), "response": (2, "bytes")},
     "ExampleList": {"examples": (1, "*bytes")},
     "ExampleListWithContext": {"examples": (1, "*bytes"), "context": (2, "bytes")},
     "Input": {
@@ -117,7 +118,7 @@ MESSAGES: Final[dict[str, Fields]] = {
         "example_list_with_context": (2, "ExampleListWithContext"),
     },
     "ExamplesRequest": {"model_spec": (1, "ModelSpec"), "input": (2, "Input")},
-    "ExamplesLog": {"request": (1, "ExamplesRequest")},
+    "ExamplesLog": {"request": (1, "ExamplesRequest"), "response": (2, "bytes")},
     "TensorInfo": {"name": (1, "string"), "dtype": (2, "int32"), "tensor_shape": (3, "Shape")},
     "TensorInfoEntry": {"key": (1, "string"), "value": (2, "TensorInfo")},
     "SignatureDef": {
@@ -136,9 +137,16 @@ MESSAGES: Final[dict[str, Fields]] = {
         "signature_def": (5, "*SignatureDefEntry"),
     },
     "SavedModel": {"meta_graphs": (2, "*MetaGraphDef")},
+    "LogMetadata": {
+        "model_spec": (1, "ModelSpec"),
+        "sampling_config": (2, "SamplingConfig"),
+    },
+    "MultiInferenceLog": {"request": (1, "MultiInferenceRequest"), "response": (2, "bytes")},
     "PredictionLog": {
+        "log_metadata": (1, "LogMetadata"),
         "classify_log": (2, "ExamplesLog"),
         "regress_log": (3, "ExamplesLog"),
+        "multi_inference_log": (4, "MultiInferenceLog"),
         "predict_log": (6, "PredictLog"),
     },
     "Any": {"type_url": (1, "string"), "value": (2, "bytes")},

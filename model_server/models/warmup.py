@@ -18,7 +18,7 @@ from model_catalog.spec import ModelSpec
 from model_server.codec.tensor_reader import parse, to_array
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel
 from model_server.errors import InvalidArgument
-from model_server.protos import message
+from model_server.protos import Message, message
 from model_server.tfrecord import read_records
 
 logger = logging.getLogger(__name__)
@@ -55,14 +55,14 @@ def warm_up_pixels(model: LoadedModel, spec: ModelSpec) -> None:
     model.run(PIXELS, {PIXELS: np.array([bytes(size)], dtype=object)})
 
 
-def _parsed(record: bytes, file: Path) -> Any:  # noqa: ANN401 - a message made at run time
+def _parsed(record: bytes, file: Path) -> Message:
     try:
         return message("PredictionLog").FromString(record)
     except DecodeError as error:
         raise InvalidArgument(f"Failed to parse warmup record from {file}") from error
 
 
-def _replay(model: LoadedModel, log: Any) -> None:  # noqa: ANN401 - a message made at run time
+def _replay(model: LoadedModel, log: Message) -> None:
     if log.HasField("predict_log"):
         request = log.predict_log.request
         inputs = {
@@ -71,19 +71,25 @@ def _replay(model: LoadedModel, log: Any) -> None:  # noqa: ANN401 - a message m
         }
         _run(model, request.model_spec.signature_name, inputs)
     elif log.HasField("classify_log"):
-        _replay_examples(model, log.classify_log.request)
+        request = log.classify_log.request
+        _run_examples(model, request.model_spec, request.input)
     elif log.HasField("regress_log"):
-        _replay_examples(model, log.regress_log.request)
+        request = log.regress_log.request
+        _run_examples(model, request.model_spec, request.input)
+    elif log.HasField("multi_inference_log"):
+        request = log.multi_inference_log.request
+        for task in request.tasks:
+            _run_examples(model, task.model_spec, request.input)
     else:
-        logger.warning("A warm-up request is skipped: only predict, classify and regress run.")
+        logger.warning("A warm-up request of a kind that this server does not know is skipped.")
 
 
-def _replay_examples(model: LoadedModel, request: Any) -> None:  # noqa: ANN401 - a message
-    with_context = request.input.example_list_with_context
+def _run_examples(model: LoadedModel, spec: Message, given: Message) -> None:
+    with_context = given.example_list_with_context
     examples = [with_context.context + example for example in with_context.examples]
-    examples += request.input.example_list.examples
+    examples += given.example_list.examples
     serialized = np.array([*examples, b""], dtype=object)[:-1]
-    _run(model, request.model_spec.signature_name, {"inputs": serialized})
+    _run(model, spec.signature_name, {"inputs": serialized})
 
 
 def _run(model: LoadedModel, name: str, inputs: dict[str, Any]) -> None:
@@ -91,6 +97,8 @@ def _run(model: LoadedModel, name: str, inputs: dict[str, Any]) -> None:
     signature = model.signatures.get(wanted)
     if signature is None:
         raise InvalidArgument(f'Serving signature key "{wanted}" not found.')
+    for alias in signature.default_tensors.keys() & signature.inputs.keys() - inputs.keys():
+        inputs[alias] = to_array(parse(memoryview(signature.default_tensors[alias])))
     if signature.inputs.keys() != inputs.keys():
         raise InvalidArgument(
             f"A warm-up request has the inputs {', '.join(sorted(inputs))};"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,38 @@ def test_examples_are_replayed_with_their_context(tmp_path: Path) -> None:
     warm_up(toy, tmp_path)
 
     assert seen == [[b"ctx ex1", b"ctx ex2"]]
+
+
+def test_each_task_of_a_multi_inference_is_replayed(tmp_path: Path) -> None:
+    given = {"inputs": "string"}
+    toy = ToyModel(
+        {name: signature(given, {"outputs": "float"}) for name in ("serving_default", "other")},
+        {"serving_default": lambda _: {}, "other": lambda _: {}},
+    )
+    log = message("PredictionLog")()
+    request = log.multi_inference_log.request
+    request.input.example_list.examples.append(b"example")
+    request.tasks.add()
+    request.tasks.add().model_spec.signature_name = "other"
+    write_requests(tmp_path, log.SerializeToString())
+
+    warm_up(toy, tmp_path)
+
+    assert [inputs["inputs"].tolist() for inputs in toy.calls] == [[b"example"]] * 2
+
+
+def test_inputs_that_a_request_left_out_have_their_defaults(tmp_path: Path) -> None:
+    plain = signature({"a": "float", "b": "float"}, {"y": "float"})
+    defaults = {"b": tensor(FLOAT, (1,), float_val=[7]).SerializeToString()}
+    toy = ToyModel(
+        {"serving_default": replace(plain, default_tensors=defaults)},
+        {"serving_default": lambda _: {}},
+    )
+    write_requests(tmp_path, predict_log(a=tensor(FLOAT, (1,), float_val=[1])))
+
+    warm_up(toy, tmp_path)
+
+    assert [inputs["b"].tolist() for inputs in toy.calls] == [[7]]
 
 
 def test_without_a_file_nothing_happens(tmp_path: Path) -> None:
