@@ -31,6 +31,7 @@ def check(flags: Flags) -> None:
         )
     _check_threads(flags)
     _check_bytes(flags)
+    _check_request_log(flags)
     _check_ports(flags)
     if flags["ssl_config_file"] and flags["use_alts_credentials"]:
         raise InvalidArgument("--ssl_config_file and --use_alts_credentials exclude each other.")
@@ -56,6 +57,17 @@ def _check_bytes(flags: Flags) -> None:
         raise InvalidArgument(
             f"--rest_api_max_total_bytes is {total}; at least {body}, the value of"
             " --rest_api_max_body_bytes, is needed."
+        )
+
+
+def _check_request_log(flags: Flags) -> None:
+    size, total = flags["request_log_max_file_bytes"], flags["request_log_max_total_bytes"]
+    if size < 1:
+        raise InvalidArgument(f"--request_log_max_file_bytes is {size}; at least 1 is needed.")
+    if total < size:
+        raise InvalidArgument(
+            f"--request_log_max_total_bytes is {total}; at least {size}, the value of"
+            " --request_log_max_file_bytes, is needed."
         )
 
 

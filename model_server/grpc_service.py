@@ -24,6 +24,7 @@ from model_server.grpc_api.health import Health
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry
 from model_server.protos import read_message
+from model_server.request_log.request_log import RequestLog
 from model_server.transport.grpc_server import (
     Credentials,
     GrpcOptions,
@@ -48,6 +49,7 @@ class GrpcParts:
     metrics: Metrics
     budget: ByteBudget
     reload: Reload
+    request_log: RequestLog
 
 
 def wants_grpc(flags: Flags) -> bool:
@@ -78,7 +80,7 @@ class GrpcService:
             as_content=flags["enable_serialization_as_tensor_content"],
             max_tensor_bytes=flags["rest_api_max_body_bytes"],
         )
-        self._api = GrpcApi(parts.registry, parts.metrics, options, parts.reload)
+        self._api = GrpcApi(parts.registry, parts.metrics, options, parts.reload, parts.request_log)
         self._health = Health(_HEALTH_NAMES)
         self._server: GrpcServer | None = None
         # While the models load, so that the ports open no later.

@@ -26,6 +26,7 @@ _METRICS: Final[dict[str, tuple[tuple[str, ...], tuple[float, ...]]]] = {
     "request_count": (("model_name", "status"), ()),
     "request_example_count_total": (("model",), ()),
     "request_example_counts": (("model",), _COUNTS),
+    "request_log_count": (("model_name", "status_code"), ()),
     "request_latency": (("model_name", "API", "entrypoint"), _LATENCIES),
     "runtime_latency": (("model_name", "API", "runtime"), _LATENCIES),
 }

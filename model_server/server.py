@@ -26,6 +26,8 @@ from model_server.models.model_loader import Batching, ModelLoader
 from model_server.models.registry import Registry
 from model_server.models.versions import ModelConfig
 from model_server.protos import read_message
+from model_server.request_log.log_files import LogLimits
+from model_server.request_log.request_log import RequestLog, RequestLogOptions
 from model_server.rest.api import Rest, RestOptions
 from model_server.rest.read_limit import is_costly
 from model_server.transport.http_server import HttpServer, Limits, serve
@@ -34,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 Flags = Mapping[str, Any]
 
+#: How long the end of the server waits for the request log.
+_LOG_GRACE_S = 5.0
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
@@ -56,10 +60,12 @@ class Server:
         )
         self._budget = ByteBudget(flags["rest_api_max_total_bytes"])
         self._lifecycle = Lifecycle(self._registry, loader.load, _lifecycle_options(flags))
+        self._request_log = RequestLog(self._metrics, _request_log_options(flags))
         self._configuration = Configuration(
             self._registry,
             self._lifecycle,
             labels_before_load=flags["allow_version_labels_for_unavailable_models"],
+            on_change=self._request_log.configure,
         )
         self._rest = Rest(
             self._registry,
@@ -67,12 +73,19 @@ class Server:
             _rest_options(flags),
             self._budget,
             lambda: self._configuration.models,
+            self._request_log,
         )
         self._http: HttpServer | None = None
         self._grpc = GrpcService(flags, self._parts()) if wants_grpc(flags) else None
 
     def _parts(self) -> GrpcParts:
-        return GrpcParts(self._registry, self._metrics, self._budget, self._configuration.reload)
+        return GrpcParts(
+            self._registry,
+            self._metrics,
+            self._budget,
+            self._configuration.reload,
+            self._request_log,
+        )
 
     @property
     def port(self) -> int:
@@ -113,6 +126,7 @@ class Server:
             is_drained = all(list(threads.map(lambda drain: drain(grace_s), drains)))
         if not is_drained:
             logger.warning("The grace time is over; requests in flight are aborted.")
+        self._request_log.stop(_LOG_GRACE_S)
 
     def _listen(self) -> HttpServer:
         host, port = self._flags["rest_api_host"], self._flags["rest_api_port"]
@@ -161,6 +175,17 @@ def _rest_options(flags: Flags) -> RestOptions:
         metrics_path=_metrics_path(flags["monitoring_config_file"]),
         strict_methods=flags["enable_signature_method_name_check"],
         max_body_bytes=flags["rest_api_max_body_bytes"],
+    )
+
+
+def _request_log_options(flags: Flags) -> RequestLogOptions:
+    return RequestLogOptions(
+        limits=LogLimits(
+            max_file_bytes=flags["request_log_max_file_bytes"],
+            max_total_bytes=flags["request_log_max_total_bytes"],
+        ),
+        max_queued_bytes=flags["request_log_max_queued_bytes"],
+        seed=flags["request_log_seed"],
     )
 
 

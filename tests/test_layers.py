@@ -66,6 +66,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("server",),
         ("grpc_service",),
         ("rest", "grpc_api"),
+        ("request_log",),
         ("models", "inference"),
         ("batching",),
         ("engines",),

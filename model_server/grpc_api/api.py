@@ -23,6 +23,8 @@ from model_server.inference import classify_regress, results
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry
 from model_server.protos import Message, message
+from model_server.request_log.records import Answered, LogKind, SerializedCall
+from model_server.request_log.request_log import RequestLog
 from model_server.transport.grpc_server import Call, Handler, Method, Pool
 
 PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
@@ -69,6 +71,7 @@ class _ExampleMethod:
 
     fill: Callable[[Any, Any], None]
     response: str
+    log_kind: LogKind
 
 
 _CLASSIFY: Final = _ExampleMethod(
@@ -76,12 +79,14 @@ _CLASSIFY: Final = _ExampleMethod(
     classify_regress.classifications,
     results.fill_classes,
     "ClassificationResponse",
+    LogKind.CLASSIFY,
 )
 _REGRESS: Final = _ExampleMethod(
     classify_regress.check_regress,
     classify_regress.regressions,
     results.fill_values,
     "RegressionResponse",
+    LogKind.REGRESS,
 )
 
 
@@ -89,8 +94,14 @@ class GrpcApi:
     """The services for the models in a registry."""
 
     def __init__(
-        self, registry: Registry, metrics: Metrics, options: GrpcApiOptions, reload: Reload
+        self,
+        registry: Registry,
+        metrics: Metrics,
+        options: GrpcApiOptions,
+        reload: Reload,
+        request_log: RequestLog | None = None,
     ) -> None:
+        self._request_log = request_log or RequestLog(metrics)
         self._registry = registry
         self._metrics = metrics
         self._options = options
@@ -136,7 +147,9 @@ class GrpcApi:
                 outputs = handle.model.run(name, inputs, call.timeout_s)
             answered = message("ModelSpec")()
             set_spec(answered, spec.name, handle.version, name)
-            return predict.answer(outputs, chosen, answered, as_content=self._options.as_content)
+            answer = predict.answer(outputs, chosen, answered, as_content=self._options.as_content)
+        self._log(call, spec.name, Answered(LogKind.PREDICT, handle.version, name), answer)
+        return answer
 
     def _reserve(self, call: Call) -> Reserve:
         """Return a function that counts the memory of a call's tensors."""
@@ -176,13 +189,11 @@ class GrpcApi:
                 )
             response = message(method.response)()
             method.fill(response.result, method.read(outputs, len(examples)))
-            set_spec(
-                response.model_spec,
-                spec.name,
-                handle.version,
-                spec.signature_name or DEFAULT_SIGNATURE,
-            )
-            return bytes(response.SerializeToString())
+            name = spec.signature_name or DEFAULT_SIGNATURE
+            set_spec(response.model_spec, spec.name, handle.version, name)
+            answer = bytes(response.SerializeToString())
+        self._log(call, spec.name, Answered(method.log_kind, handle.version, name), answer)
+        return answer
 
     def _multi_inference(self, call: Call) -> bytes:
         request = parsed("MultiInferenceRequest", call.message)
@@ -193,9 +204,15 @@ class GrpcApi:
             for task in tasks:
                 example_methods.check_task(handle.model, task, strict=self._options.strict_methods)
             examples = example_methods.serialized_examples(request.input)
-            return example_methods.multi_answer(
+            answer = example_methods.multi_answer(
                 handle.model, handle.version, tasks, examples, call.timeout_s
             )
+        answered = Answered(LogKind.MULTI_INFERENCE, handle.version, "")
+        self._log(call, tasks[0].model_spec.name, answered, answer)
+        return answer
+
+    def _log(self, call: Call, model: str, answered: Answered, answer: bytes) -> None:
+        self._request_log.offer(model, SerializedCall(answered, call.message, answer))
 
     def _metadata(self, call: Call) -> bytes:
         request = parsed("GetModelMetadataRequest", call.message)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Collection, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from model_server.errors import InvalidArgument, Unimplemented
-from model_server.models.versions import All, Latest, ModelConfig, Policy, Specific
+from model_catalog.installation import install_command
+from model_server.errors import FailedPrecondition, InvalidArgument, Unimplemented
+from model_server.models.versions import (
+    All,
+    Latest,
+    ModelConfig,
+    Policy,
+    RequestLogging,
+    Specific,
+)
 from model_server.protos import Message, read_message
-
-logger = logging.getLogger(__name__)
 
 _PLATFORM: Final = "tensorflow"
 _TENSORFLOW_TYPE: Final = 1
+_LOG_TYPES: Final = ("", "file")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
@@ -74,14 +81,41 @@ def local_path(model: str, base_path: str) -> Path:
 
 
 def _model(config: Message) -> ModelConfig:
-    if config.HasField("logging_config"):
-        logger.warning("logging_config of model %s is ignored: no requests are logged", config.name)
     return ModelConfig(
         name=config.name,
         base_path=local_path(config.name, config.base_path),
         policy=_policy(config.model_version_policy),
         labels={label.key: label.value for label in config.version_labels},
+        logging=_logging(config),
     )
+
+
+def _logging(config: Message) -> RequestLogging | None:
+    """Return the request logging of a model, None if it is off."""
+    sampling_rate = config.logging_config.sampling_config.sampling_rate
+    collector = config.logging_config.log_collector_config
+    if not sampling_rate:
+        return None
+    subject = f"logging_config of model {config.name}"
+    if not 0 < sampling_rate <= 1:
+        raise InvalidArgument(
+            f"{subject} has the sampling_rate {sampling_rate:g}; allowed are numbers from 0 to 1"
+        )
+    if collector.type not in _LOG_TYPES:
+        raise InvalidArgument(
+            f"{subject} has the log_collector_config type {collector.type}; the only one is file"
+        )
+    if not Path(collector.filename_prefix).is_absolute() or "\0" in collector.filename_prefix:
+        raise InvalidArgument(
+            f"{subject} has the filename_prefix {collector.filename_prefix!r};"
+            " an absolute path is needed"
+        )
+    if find_spec("google_crc32c") is None:
+        raise FailedPrecondition(
+            f"{subject} needs google-crc32c, which is not installed here;"
+            f" run {install_command('openvino')}"
+        )
+    return RequestLogging(sampling_rate, collector.filename_prefix)
 
 
 def _check_platform(config: Message, *, is_configured: bool) -> None:

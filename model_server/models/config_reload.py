@@ -30,11 +30,17 @@ class Configuration:
     """Applies the configured models to the lifecycle and their labels to the registry."""
 
     def __init__(
-        self, registry: Registry, lifecycle: Lifecycle, *, labels_before_load: bool
+        self,
+        registry: Registry,
+        lifecycle: Lifecycle,
+        *,
+        labels_before_load: bool,
+        on_change: Callable[[Sequence[ModelConfig]], None] = lambda _: None,
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
         self._labels_before_load = labels_before_load
+        self._on_change = on_change
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._models: Sequence[ModelConfig] = ()
@@ -66,6 +72,7 @@ class Configuration:
         if configs or self._models:
             self._registry.set_labels({c.name: c.labels or {} for c in configs})
         self._models = configs
+        self._on_change(configs)
 
     def reload(
         self,

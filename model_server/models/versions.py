@@ -61,6 +61,17 @@ class Specific:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestLogging:
+    """Which requests of a model are logged, and where."""
+
+    sampling_rate: float
+    """The share of requests that is logged, above 0 and at most 1."""
+
+    filename_prefix: str
+    """The absolute path with which the names of the log files start."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """The configuration of one model."""
 
@@ -68,6 +79,7 @@ class ModelConfig:
     base_path: Path
     policy: Policy = Latest()
     labels: Mapping[str, int] | None = None
+    logging: RequestLogging | None = None
 
 
 def numbered(names: Iterable[str]) -> dict[int, str]:

@@ -19,6 +19,8 @@ from model_server.internal_errors import as_internal_error
 from model_server.metrics import Metrics
 from model_server.models.registry import Handle, Registry
 from model_server.models.versions import ModelConfig
+from model_server.request_log.records import Answered, ExamplesCall, LogKind, PredictCall
+from model_server.request_log.request_log import RequestLog
 from model_server.rest import model_list, predict_request, predict_response
 from model_server.rest.classify_regress import classify_body, regress_body
 from model_server.rest.examples import serialized_examples
@@ -87,11 +89,12 @@ class _ExampleMethod:
 
     run: Callable[..., Any]
     body: Callable[[Any], bytes]
+    log_kind: LogKind
 
 
 _EXAMPLE_METHODS: Final = {
-    Verb.CLASSIFY: _ExampleMethod(classify_regress.classify, classify_body),
-    Verb.REGRESS: _ExampleMethod(classify_regress.regress, regress_body),
+    Verb.CLASSIFY: _ExampleMethod(classify_regress.classify, classify_body, LogKind.CLASSIFY),
+    Verb.REGRESS: _ExampleMethod(classify_regress.regress, regress_body, LogKind.REGRESS),
 }
 
 
@@ -105,12 +108,14 @@ class Rest:
         options: RestOptions,
         budget: ByteBudget | None = None,
         configured: Callable[[], Sequence[ModelConfig]] = tuple,
+        request_log: RequestLog | None = None,
     ) -> None:
         self._registry = registry
         self._metrics = metrics
         self._options = options
         self._budget = budget or ByteBudget(MAX_TOTAL_BYTES)
         self._configured = configured
+        self._request_log = request_log or RequestLog(metrics)
         self._headers = JSON + _CORS if options.cors else JSON
 
     def respond(self, request: Request) -> Response:
@@ -199,7 +204,12 @@ class Rest:
             )
             outputs = self._run(route, handle, name or DEFAULT_SIGNATURE, inputs)
         row = document.read(predict_request.is_row)
-        return predict_response.row_body(outputs) if row else predict_response.column_body(outputs)
+        write = predict_response.row_body if row else predict_response.column_body
+        body = write(outputs)
+        answered = Answered(LogKind.PREDICT, handle.version, name or DEFAULT_SIGNATURE)
+        call = PredictCall(answered, route.servable, name, signature, inputs, outputs)
+        self._request_log.offer(route.servable.model, call)
+        return body
 
     def _run(self, route: Route, handle: Handle, signature: str, inputs: Tensors) -> Tensors:
         model = route.servable.model
@@ -214,7 +224,12 @@ class Rest:
         with self._registry.acquire(route.servable) as handle:
             self._count_examples(route.servable.model, len(examples))
             strict = self._options.strict_methods
-            return method.body(method.run(handle.model, name, examples, strict=strict))
+            results = method.run(handle.model, name, examples, strict=strict)
+        body = method.body(results)
+        answered = Answered(method.log_kind, handle.version, name or DEFAULT_SIGNATURE)
+        call = ExamplesCall(answered, route.servable, name, examples, results)
+        self._request_log.offer(route.servable.model, call)
+        return body
 
     def _count_examples(self, model: str, count: int) -> None:
         self._metrics.observe("request_example_counts", count, model)

@@ -44,6 +44,14 @@ def _config(config: ModelConfig) -> dict[str, Any]:
     if config.labels:
         labels = {label: str(version) for label, version in sorted(config.labels.items())}
         described["version_labels"] = labels
+    if config.logging is not None:
+        described["logging_config"] = {
+            "log_collector_config": {
+                "type": "file",
+                "filename_prefix": config.logging.filename_prefix,
+            },
+            "sampling_config": {"sampling_rate": config.logging.sampling_rate},
+        }
     return described
 
 

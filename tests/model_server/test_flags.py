@@ -153,6 +153,15 @@ GOOD = ("--rest_api_port=8501", "--model_base_path=/m")
             " --rest_api_max_body_bytes, is needed.",
         ),
         (
+            (*GOOD, "--request_log_max_file_bytes=0"),
+            "--request_log_max_file_bytes is 0; at least 1 is needed.",
+        ),
+        (
+            (*GOOD, "--request_log_max_file_bytes=20", "--request_log_max_total_bytes=19"),
+            "--request_log_max_total_bytes is 19; at least 20, the value of"
+            " --request_log_max_file_bytes, is needed.",
+        ),
+        (
             (
                 *GOOD,
                 *(f"--tensorflow_{p}_parallelism=1" for p in ("session", "intra_op", "inter_op")),

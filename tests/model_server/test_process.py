@@ -27,6 +27,7 @@ from tests.model_server.harness import (
     in_threads,
     server_process,
 )
+from tests.model_server.request_log.logged import read_logs
 from tests.model_server.toy import write_version
 from tests.running import free_port
 
@@ -330,6 +331,30 @@ def test_a_changed_config_file_is_applied(tmp_path: Path, base: Path, log: Path)
         went = eventually(lambda: process.client.states("m") == {1: "END"})
 
     assert (came, went) == (True, True)
+
+
+def test_requests_are_logged_as_the_configuration_says_and_written_before_the_end(
+    tmp_path: Path, base: Path, log: Path
+) -> None:
+    prefix = str(tmp_path / "logs" / "m")
+    logging = (
+        f'logging_config {{ log_collector_config {{ filename_prefix: "{prefix}" }}'
+        " sampling_config { sampling_rate: 1 } }"
+    )
+    config = config_file(tmp_path, f"model_config_list {{ {entry('m', base, logging)} }}")
+
+    with server_process(TOY_SERVER, log, config) as process:
+        process.client.predict("m", {"instances": [1]})
+        process.client.predict("m", {"instances": ["not a number"]})
+        client = RawClient(f"127.0.0.1:{process.grpc_port}")
+        client.predict("m", x=np.ones(2, np.float32))
+        client.close()
+        code = process.stop()
+
+    assert code == 0
+    [rest, grpc] = [logged.predict_log.request for logged in read_logs(prefix)]
+    assert rest.inputs[0].value.tensor_content == np.float32(1).tobytes()
+    assert grpc.inputs[0].key == "x"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

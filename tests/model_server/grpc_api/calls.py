@@ -20,6 +20,7 @@ from model_server.grpc_api.health import Health
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry, Servable, State
 from model_server.protos import message
+from model_server.request_log.request_log import RequestLog
 from model_server.transport.grpc_server import GrpcOptions, GrpcServer
 from tests.model_server.toy import ToyModel
 
@@ -137,11 +138,13 @@ def grpc_server(
     metrics: Metrics | None = None,
     budget: ByteBudget | None = None,
     reload: Callable[..., None] = no_reload,
+    request_log: RequestLog | None = None,
     **options: Any,
 ) -> Iterator[RawClient]:
     """Serve a registry in this process; yield a client."""
     health = Health(("", "ModelService"))
-    methods = GrpcApi(registry, metrics or Metrics(), api or GrpcApiOptions(), reload).methods
+    api = api or GrpcApiOptions()
+    methods = GrpcApi(registry, metrics or Metrics(), api, reload, request_log).methods
     server = GrpcServer(
         GrpcOptions(**({"port": 0} | options)),
         methods | health.methods,

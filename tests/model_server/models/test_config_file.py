@@ -6,7 +6,7 @@ import pytest
 
 from model_server.errors import InvalidArgument, ModelServerError
 from model_server.models.config_file import read_models
-from model_server.models.versions import All, Latest, ModelConfig, Specific
+from model_server.models.versions import All, Latest, ModelConfig, RequestLogging, Specific
 from model_server.protos import read_message
 
 
@@ -46,6 +46,41 @@ def test_every_field_of_a_model_config_is_read(tmp_path: Path) -> None:
         ModelConfig("b", Path("/models/b"), All(), {}),
         ModelConfig("c", Path("/c"), Latest(3), {}),
     ]
+
+
+def logging(rate: float, prefix: str, kind: str = "file") -> str:
+    return one(
+        f"{GOOD} logging_config {{ sampling_config {{ sampling_rate: {rate} }}"
+        f" log_collector_config {{ type: '{kind}' filename_prefix: '{prefix}' }} }}"
+    )
+
+
+@pytest.mark.parametrize("kind", ["", "file"])
+def test_request_logging_is_read(tmp_path: Path, kind: str) -> None:
+    [logged] = read_models(config(tmp_path, logging(0.25, "/logs/m", kind)))
+    [not_logged] = read_models(config(tmp_path, logging(0, "", kind)))
+
+    assert logged.logging == RequestLogging(0.25, "/logs/m")
+    assert not_logged.logging is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (logging(1.5, "/logs/m"), "has the sampling_rate 1.5; allowed are numbers from 0 to 1"),
+        (logging(-1, "/logs/m"), "has the sampling_rate -1; allowed are numbers from 0 to 1"),
+        (logging(1, "/l", "x"), "has the log_collector_config type x; the only one is file"),
+        (logging(1, "logs/m"), "has the filename_prefix 'logs/m'; an absolute path is needed"),
+        (logging(1, ""), "has the filename_prefix ''; an absolute path is needed"),
+    ],
+)
+def test_request_logging_that_cannot_work_is_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        read_models(config(tmp_path, text))
+
+    assert caught.value.message == f"logging_config of model m {message}"
 
 
 @pytest.mark.parametrize("text", ["\n", "model_config_list {}", "# nothing"])

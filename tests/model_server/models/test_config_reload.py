@@ -238,6 +238,25 @@ def test_a_refused_reload_changes_nothing(
     assert [config.name for config in world.configuration.models] == ["m"]
 
 
+def test_a_configuration_in_force_is_reported_to_the_request_log(
+    world: World, tmp_path: Path
+) -> None:
+    told: list[list[str]] = []
+    configuration = Configuration(
+        world.registry,
+        world.lifecycle,
+        labels_before_load=False,
+        on_change=lambda configs: told.append([config.name for config in configs]),
+    )
+
+    configuration.apply([ModelConfig("m", world.base)])
+    with pytest.raises(InvalidArgument):
+        configuration.reload(model_list(("m", Path("relative"))), 20, wanted)
+    configuration.reload(model_list(), 20, wanted)
+
+    assert told == [["m"], []]
+
+
 def test_a_reload_tells_which_model_failed(world: World, tmp_path: Path) -> None:
     write_version(tmp_path / "bad", 1, fail="DATA_LOSS")
 

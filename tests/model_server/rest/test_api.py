@@ -14,7 +14,7 @@ import pytest
 from model_server.errors import BY_CODE, ModelServerError
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry, Servable, State
-from model_server.models.versions import Latest, ModelConfig, Specific
+from model_server.models.versions import Latest, ModelConfig, RequestLogging, Specific
 from model_server.rest.api import STATUS, Rest, RestOptions
 from tests.model_server.harness import Client, http_server
 from tests.model_server.toy import ToyModel, half_plus, one, picky, signature
@@ -413,7 +413,12 @@ def test_strings_pass_through_byte_by_byte(client: Client) -> None:
 def test_models_and_configuration_are_listed() -> None:
     configs = [
         ModelConfig("m", Path("/models/m"), Latest(2), {"stable": 1}),
-        ModelConfig("none", Path("/models/none"), Specific(frozenset({3, 1}))),
+        ModelConfig(
+            "none",
+            Path("/models/none"),
+            Specific(frozenset({3, 1})),
+            logging=RequestLogging(0.5, "/logs/none"),
+        ),
     ]
     own = Rest(registry(), Metrics(), RestOptions(), configured=lambda: configs)
     with http_server(own.respond) as client:
@@ -437,6 +442,13 @@ def test_models_and_configuration_are_listed() -> None:
                     "base_path": "/models/none",
                     "model_platform": "tensorflow",
                     "model_version_policy": {"specific": {"versions": ["1", "3"]}},
+                    "logging_config": {
+                        "log_collector_config": {
+                            "type": "file",
+                            "filename_prefix": "/logs/none",
+                        },
+                        "sampling_config": {"sampling_rate": 0.5},
+                    },
                 },
             ]
         }

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from model_server.request_log.log_files import LogFiles, LogLimits, file_name, log_files
+
+LIMITS = LogLimits(max_file_bytes=100, max_total_bytes=300)
+THEN = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
+
+
+def contents(prefix: str) -> list[bytes]:
+    return [path.read_bytes() for path in log_files(prefix)]
+
+
+def test_records_go_into_one_file_until_it_would_be_too_large(tmp_path: Path) -> None:
+    prefix = str(tmp_path / "new" / "m")
+    files = LogFiles(prefix, LIMITS)
+
+    for letter in (b"a", b"b", b"c"):
+        files.write(letter * 50)
+    files.close()
+    files.write(b"d")
+    files.close()
+
+    assert contents(prefix) == [b"a" * 50 + b"b" * 50, b"c" * 50, b"d"]
+    assert {path.stat().st_mode & 0o777 for path in log_files(prefix)} == {0o600}
+
+
+def test_the_oldest_files_are_deleted(tmp_path: Path) -> None:
+    prefix, files = str(tmp_path / "m"), LogFiles(str(tmp_path / "m"), LIMITS)
+
+    for number in range(9):
+        files.write(bytes([number]) * 90)
+    files.close()
+
+    assert [content[0] for content in contents(prefix)] == [6, 7, 8]
+
+
+def test_only_files_of_the_same_prefix_are_deleted(tmp_path: Path) -> None:
+    old = THEN - timedelta(days=1)
+    others = [
+        file_name("m-2", old, 1),
+        file_name("", old, 1),
+        "m.tfrecord",
+        f"{file_name('m', old, 1)}.gz",
+    ]
+    own = file_name("m", old, 1)
+    for name in (*others, own):
+        (tmp_path / name).write_bytes(bytes(1000))
+    files = LogFiles(str(tmp_path / "m"), LIMITS)
+
+    files.write(b"new")
+    files.close()
+
+    assert all((tmp_path / name).exists() for name in others)
+    assert not (tmp_path / own).exists()
+
+
+@pytest.mark.parametrize("stem", ["m", ""])
+def test_names_sort_by_time(stem: str) -> None:
+    names = [file_name(stem, THEN + timedelta(microseconds=step), 10 - step) for step in range(3)]
+
+    assert sorted(names) == names
+    assert names[0].endswith("20260102T030405.000006Z-10.tfrecord")
+
+
+def test_a_prefix_may_be_a_folder(tmp_path: Path) -> None:
+    prefix = f"{tmp_path}/logs/"
+    files = LogFiles(prefix, LIMITS)
+
+    files.write(b"a")
+    files.close()
+
+    assert [path.parent for path in log_files(prefix)] == [tmp_path / "logs"]
+    assert log_files(str(tmp_path / "none" / "m")) == []
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let the system refuse to write beyond a size, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_record_that_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> None:
+    prefix = str(tmp_path / "m")
+    files = LogFiles(prefix, LIMITS)
+    files.write(b"first")
+
+    for _ in range(3):
+        with largest_file(20), pytest.raises(OSError, match="File too large"):
+            files.write(b"x" * 30)
+    files.write(b"last")
+    files.close()
+
+    assert contents(prefix) == [b"first", b"last"]
