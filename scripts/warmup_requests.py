@@ -40,7 +40,7 @@ def write_warmup(folder: Path, spec: ModelSpec) -> None:
 
 def prediction_log(model: str, signature: str, inputs: Mapping[str, Message]) -> Message:
     """Return a PredictionLog that holds one predict request; the inputs are TensorProtos."""
-    log = _prediction_log_class()()
+    log = prediction_log_class()()
     request = log.predict_log.request
     request.model_spec.name = model
     request.model_spec.signature_name = signature
@@ -50,7 +50,8 @@ def prediction_log(model: str, signature: str, inputs: Mapping[str, Message]) ->
 
 
 @cache
-def _prediction_log_class() -> type[Message]:
+def prediction_log_class() -> type[Message]:
+    """Return the class of PredictionLog messages."""
     from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 
     pool = descriptor_pool.DescriptorPool()

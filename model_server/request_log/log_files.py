@@ -7,16 +7,14 @@ written at once, and a record that could not be written whole is cut off.
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-_STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
-_STAMP_PATTERN: Final = r"\d{8}T\d{6}\.\d{6}Z"
-_SUFFIX: Final = ".tfrecord"
+from model_catalog.request_logs import file_name, folder_and_stem, log_files
+
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
@@ -68,35 +66,12 @@ class LogFiles:
         self._file, self._size = None, 0
 
     def _open(self) -> int:
-        folder = Path(self._prefix).parent if _stem(self._prefix) else Path(self._prefix)
+        folder, stem = folder_and_stem(self._prefix)
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         limits = self._limits
         _delete_oldest(self._prefix, limits.max_total_bytes - limits.max_file_bytes)
-        self._path = folder / file_name(_stem(self._prefix), datetime.now(UTC), os.getpid())
+        self._path = folder / file_name(stem, datetime.now(UTC), os.getpid())
         return os.open(self._path, _FLAGS, _FILE_MODE)
-
-
-def file_name(stem: str, now: datetime, pid: int) -> str:
-    """Return the name of a log file; the names of one stem sort by time."""
-    start = f"{stem}-" if stem else ""
-    return f"{start}{now.strftime(_STAMP)}-{pid}{_SUFFIX}"
-
-
-def log_files(prefix: str) -> list[Path]:
-    """Return the log files with a prefix, the oldest first."""
-    stem = _stem(prefix)
-    start = f"{re.escape(stem)}-" if stem else ""
-    pattern = re.compile(rf"{start}{_STAMP_PATTERN}-\d+{re.escape(_SUFFIX)}")
-    folder = Path(prefix).parent if stem else Path(prefix)
-    with suppress(FileNotFoundError):
-        found = [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
-        return sorted(found, key=lambda path: path.name)
-    return []
-
-
-def _stem(prefix: str) -> str:
-    """Return what the file names start with; empty if the prefix is a folder."""
-    return os.path.split(prefix)[1]
 
 
 def _delete_oldest(prefix: str, max_bytes: int) -> None:

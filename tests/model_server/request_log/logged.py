@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from model_catalog.request_logs import log_files
 from model_server.models.versions import ModelConfig, RequestLogging
 from model_server.protos import message
-from model_server.request_log.log_files import log_files
 from model_server.tfrecord import read_records
 
 

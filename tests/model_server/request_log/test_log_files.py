@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from model_server.request_log.log_files import LogFiles, LogLimits, file_name, log_files
+from model_catalog.request_logs import file_name, log_files
+from model_server.request_log.log_files import LogFiles, LogLimits
 
 LIMITS = LogLimits(max_file_bytes=100, max_total_bytes=300)
 THEN = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
@@ -60,14 +61,6 @@ def test_only_files_of_the_same_prefix_are_deleted(tmp_path: Path) -> None:
 
     assert all((tmp_path / name).exists() for name in others)
     assert not (tmp_path / own).exists()
-
-
-@pytest.mark.parametrize("stem", ["m", ""])
-def test_names_sort_by_time(stem: str) -> None:
-    names = [file_name(stem, THEN + timedelta(microseconds=step), 10 - step) for step in range(3)]
-
-    assert sorted(names) == names
-    assert names[0].endswith("20260102T030405.000006Z-10.tfrecord")
 
 
 def test_a_prefix_may_be_a_folder(tmp_path: Path) -> None:
