@@ -15,7 +15,7 @@ from typing import Final
 
 from model_catalog.request_logs import file_name, folder_and_stem, log_files
 
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
 

@@ -195,10 +195,13 @@ def _tensors(
         part
         for alias, info in infos.items()
         if alias in tensors
-        for part in entry_parts(
-            place, alias, tensor_bytes(tensors[alias], as_content=True, declared=info.dtype)
-        )
+        for part in entry_parts(place, alias, _tensor(tensors[alias], info))
     ]
+
+
+def _tensor(array: NDArray[Any], info: TensorInfo) -> bytes:
+    # tf.make_ndarray reads strings from string_val only.
+    return tensor_bytes(array, as_content=array.dtype != np.object_, declared=info.dtype)
 
 
 def _size(array: NDArray[Any]) -> int:

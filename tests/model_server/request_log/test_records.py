@@ -59,6 +59,7 @@ def test_a_predict_call_is_logged_with_its_tensors() -> None:
     logged = tensors(request.inputs)
     assert logged["x"].tolist() == [[1, 2]]
     assert logged["s"].tolist() == [b"\xff", b""]
+    assert list(request.inputs[1].value.string_val) == [b"\xff", b""]
     assert tensors(response.outputs)["y"].tolist() == [[0.5], [1.5]]
     spec = {"name": "m", "version": {"value": "3"}, "signature_name": "serving_default"}
     assert as_dict(response.model_spec) == spec
