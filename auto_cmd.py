@@ -437,6 +437,8 @@ def _models(options: ResolvedOptions) -> ModelsFile:
         models = load_models_file(options.models_file)
         if options.kind != "none":
             models.require_folders()
+        if options.kind not in {"none", "embedded"}:
+            models.refuse_logging()
     except CatalogError as error:
         raise UsageError(told(error, options.models_file)) from error
     return models

@@ -23,6 +23,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 BIGGEST_VERSION = 2**63 - 1
 
 
+@dataclass(frozen=True, slots=True)
+class LoggingEntry:
+    """Which requests of a model the embedded server logs, and where."""
+
+    rate: float
+    """The share of requests that is logged, above 0 and at most 1."""
+
+    prefix: str
+    """Absolute path with which the names of the log files start."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelEntry:
     """One ``[models.<name>]`` table."""
@@ -51,6 +62,9 @@ class ModelEntry:
     activation: str = "softmax"
     """Activation of the last layer of a model without a spec of its own."""
 
+    logging: LoggingEntry | None = None
+    """Request logging of the embedded server; None means that no requests are logged."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelsFile:
@@ -71,6 +85,15 @@ class ModelsFile:
                 raise ModelsFileError(
                     f"{self.path}: models.{entry.name}.base_path: {entry.base_path} is not a "
                     "folder; allowed is a folder with one sub-folder per version (1, 2, …)."
+                )
+
+    def refuse_logging(self) -> None:
+        """Raise ModelsFileError if requests are to be logged: TensorFlow Serving cannot do that."""
+        for entry in self.entries:
+            if entry.logging is not None and entry.serving_url is None:
+                raise ModelsFileError(
+                    f"{self.path}: models.{entry.name}.logging: only the embedded server logs "
+                    "requests; remove this key or start with --serving embedded."
                 )
 
 
@@ -146,6 +169,7 @@ class _Table:
             input=self.input(),
             labels=self.labels(),
             activation=self.activation(),
+            logging=self.logging(),
         )
 
     def bad(self, key: str, received: object, allowed: str) -> ModelsFileError:
@@ -215,6 +239,20 @@ class _Table:
         if value not in ACTIVATIONS:
             raise self.bad("activation", value, f"one of {', '.join(ACTIVATIONS)}")
         return str(value)
+
+    def logging(self) -> LoggingEntry | None:
+        value = self.values.get("logging")
+        if value is None:
+            return None
+        if not isinstance(value, dict) or value.keys() != {"rate", "prefix"}:
+            raise self.bad("logging", value, "a table with the keys rate and prefix")
+        rate, prefix = value["rate"], value["prefix"]
+        if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate <= 1:
+            raise self.bad("logging.rate", rate, "a number above 0, at most 1")
+        if not isinstance(prefix, str) or not prefix or "\0" in prefix:
+            raise self.bad("logging.prefix", prefix, "the path with which file names start")
+        folder = "/" if prefix.endswith("/") else ""
+        return LoggingEntry(float(rate), f"{self.path.parent / Path(prefix).expanduser()}{folder}")
 
 
 def is_server_root(url: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from model_catalog.models_file import ModelEntry, ModelsFile
+from model_catalog.models_file import LoggingEntry, ModelEntry, ModelsFile
 
 
 def serving_config(models: ModelsFile) -> str:
@@ -49,6 +49,7 @@ def _config(entry: ModelEntry) -> str:
             f"version_labels {{ key: {_quoted(label)} value: {version} }}"
             for label, version in entry.version_labels.items()
         ),
+        *_logging(entry.logging),
     ]
     return "  config {\n" + "".join(f"    {line}\n" for line in lines) + "  }\n"
 
@@ -59,6 +60,13 @@ def _policy(versions: str | tuple[int, ...]) -> Iterable[str]:
     elif versions != "latest":
         chosen = " ".join(f"versions: {version}" for version in versions)
         yield f"model_version_policy {{ specific {{ {chosen} }} }}"
+
+
+def _logging(logging: LoggingEntry | None) -> Iterable[str]:
+    if logging is not None:
+        collector = f"log_collector_config {{ filename_prefix: {_quoted(logging.prefix)} }}"
+        sampling = f"sampling_config {{ sampling_rate: {logging.rate!r} }}"
+        yield f"logging_config {{ {collector} {sampling} }}"
 
 
 def _quoted(text: str) -> str:

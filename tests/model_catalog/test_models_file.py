@@ -81,6 +81,13 @@ def test_imagenet_labels_by_name() -> None:
         ('labels = ""', "models.m.labels", "label file"),
         ('labels = "no/such/file"', "models.m.labels", "cannot be read"),
         ('activation = "relu"', "models.m.activation", "softmax, sigmoid, none"),
+        ("logging = 0.5", "models.m.logging", "the keys rate and prefix"),
+        ("logging = { rate = 0.5 }", "models.m.logging", "the keys rate and prefix"),
+        ('logging = { rate = 0, prefix = "l" }', "models.m.logging.rate", "above 0, at most 1"),
+        ('logging = { rate = 1.5, prefix = "l" }', "models.m.logging.rate", "above 0, at most 1"),
+        ('logging = { rate = true, prefix = "l" }', "models.m.logging.rate", "above 0, at most 1"),
+        ('logging = { rate = nan, prefix = "l" }', "models.m.logging.rate", "above 0, at most 1"),
+        ('logging = { rate = 1, prefix = "" }', "models.m.logging.prefix", "the path with which"),
     ],
 )
 def test_bad_key_is_named_with_file_and_what_is_allowed(text: str, key: str, allowed: str) -> None:
@@ -124,6 +131,32 @@ def test_missing_folder_is_named_unless_it_is_elsewhere(tmp_path: Path) -> None:
     missing = parse_models_file(elsewhere + '[models.near]\nbase_path = "no"\n', PATH)
     with pytest.raises(ModelsFileError, match="models.near.base_path: /etc/gateway/no is not a f"):
         missing.require_folders()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [("logs/m", "/etc/gateway/logs/m"), ("/logs/m", "/logs/m"), ("logs/", "/etc/gateway/logs/")],
+)
+def test_request_logging_is_part_of_the_serving_config(prefix: str, expected: str) -> None:
+    models = parse_models_file(
+        f'[models.m]\nbase_path = "m"\nlogging = {{ rate = 0.01, prefix = "{prefix}" }}', PATH
+    )
+
+    assert (
+        f'    logging_config {{ log_collector_config {{ filename_prefix: "{expected}" }}'
+        " sampling_config { sampling_rate: 0.01 } }\n"
+    ) in serving_config(models)
+
+
+def test_a_server_that_does_not_log_requests_is_refused() -> None:
+    logging = 'logging = { rate = 1, prefix = "l" }\n'
+    elsewhere = f'[models.far]\nbase_path = "far"\nserving_url = "http://far:1"\n{logging}'
+
+    parse_models_file(elsewhere, PATH).refuse_logging()
+    with pytest.raises(ModelsFileError, match="models.near.logging: only the embedded server"):
+        parse_models_file(
+            f'{elsewhere}[models.near]\nbase_path = "m"\n{logging}', PATH
+        ).refuse_logging()
 
 
 def test_serving_config_of_all_local_models() -> None:

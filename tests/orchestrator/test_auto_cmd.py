@@ -253,6 +253,16 @@ def test_wrong_usage_is_explained(sandbox: ProjectSandbox, words: list[str], mes
     assert "Traceback" not in refused.stderr
 
 
+def test_a_genuine_server_is_not_started_with_request_logging(sandbox: ProjectSandbox) -> None:
+    sandbox.install_native()
+    sandbox.add_model("logged", 'logging = { rate = 1, prefix = "logs/m" }')
+
+    refused = sandbox.call("start")
+
+    assert refused.returncode == 2
+    assert "models.logged.logging: only the embedded server logs requests" in refused.stderr
+
+
 def test_a_deadline_of_the_environment_is_checked(sandbox: ProjectSandbox) -> None:
     sandbox.env["GATEWAY_DEADLINE_S"] = "soon"
 
