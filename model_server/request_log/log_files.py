@@ -43,7 +43,7 @@ class LogFiles:
 
     def write(self, record: bytes) -> None:
         """Append a record, or raise OSError; then the files have nothing of it."""
-        if self._size + len(record) > self._limits.max_file_bytes:
+        if self._size + len(record) > self._limits.max_file_bytes or self._is_deleted():
             self.close()
         if self._file is None:
             self._file = self._open()
@@ -57,6 +57,10 @@ class LogFiles:
             self.close()
             raise
         self._size += len(record)
+
+    def _is_deleted(self) -> bool:
+        """Tell whether somebody has deleted the file, which would hide what is written."""
+        return self._file is not None and not os.fstat(self._file).st_nlink
 
     def close(self) -> None:
         """Close the file; the next record starts a new one."""

@@ -97,3 +97,15 @@ def test_a_record_that_cannot_be_written_whole_leaves_nothing(tmp_path: Path) ->
     files.close()
 
     assert contents(prefix) == [b"first", b"last"]
+
+
+def test_after_somebody_deleted_the_file_a_new_one_starts(tmp_path: Path) -> None:
+    prefix = str(tmp_path / "m")
+    files = LogFiles(prefix, LIMITS)
+    files.write(b"first")
+
+    log_files(prefix)[0].unlink()
+    files.write(b"second")
+    files.close()
+
+    assert contents(prefix) == [b"second"]
