@@ -109,8 +109,7 @@ class ServedModels:
     ) -> None:
         self._options = options
         self._clock = clock
-        check = ModelsFile.require_folders if options.kind != "none" else lambda _: None
-        self._watch = ModelsFileWatch(models, check)
+        self._watch = ModelsFileWatch(models, partial(_check, options.kind))
         self._removed: dict[str, tuple[ModelEntry, float]] = {}
         self._moved: set[str] = set()
         self._mounted = {entry.name: entry.base_path for entry in self.entries}
@@ -435,13 +434,18 @@ def resolved(arguments: argparse.Namespace, run_dir: RunDir) -> ResolvedOptions:
 def _models(options: ResolvedOptions) -> ModelsFile:
     try:
         models = load_models_file(options.models_file)
-        if options.kind != "none":
-            models.require_folders()
-        if options.kind not in {"none", "embedded"}:
-            models.refuse_logging()
+        _check(options.kind, models)
     except CatalogError as error:
         raise UsageError(told(error, options.models_file)) from error
     return models
+
+
+def _check(kind: str, models: ModelsFile) -> None:
+    """Raise CatalogError if this kind of Serving cannot serve the models."""
+    if kind != "none":
+        models.require_folders()
+    if kind not in {"none", "embedded"}:
+        models.refuse_logging()
 
 
 def _versions(entry: ModelEntry) -> set[int]:

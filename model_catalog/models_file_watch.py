@@ -8,7 +8,7 @@ the caller polls.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -101,20 +101,25 @@ def changes(before: ModelsFile, after: ModelsFile) -> Iterator[str]:
 def _entry_changes(old: ModelEntry, new: ModelEntry) -> Iterator[str]:
     if old.versions != new.versions:
         yield f"versions {_text(new.versions)}"
-    labels = old.version_labels.keys() | new.version_labels.keys()
-    for label in sorted(labels):
-        to = new.version_labels.get(label)
-        if to is None:
-            yield f"label {label} removed"
-        elif to != old.version_labels.get(label):
-            yield f"label {label} to version {to}"
+    yield from _label_changes(old.version_labels, new.version_labels)
     for key in ("base_path", "serving_url"):
         if getattr(old, key) != getattr(new, key):
             yield f"{key} {getattr(new, key) or 'removed'}"
-    named = {"versions", "version_labels", "base_path", "serving_url"}
+    if old.logging != new.logging:
+        yield "request logging " + ("removed" if new.logging is None else "changed")
+    named = {"versions", "version_labels", "base_path", "serving_url", "logging"}
     others = [f.name for f in fields(ModelEntry) if f.name not in named]
     if any(getattr(old, key) != getattr(new, key) for key in others):
         yield "another description"
+
+
+def _label_changes(old: Mapping[str, int], new: Mapping[str, int]) -> Iterator[str]:
+    for label in sorted(old.keys() | new.keys()):
+        to = new.get(label)
+        if to is None:
+            yield f"label {label} removed"
+        elif to != old.get(label):
+            yield f"label {label} to version {to}"
 
 
 def _text(versions: str | tuple[int, ...]) -> str:

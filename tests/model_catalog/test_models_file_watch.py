@@ -131,6 +131,7 @@ def both(before: str, after: str, folder: Path) -> tuple[ModelsFile, ModelsFile]
             ["model a: label s to version 2, label t removed, label u to version 3"],
         ),
         ("", 'activation = "none"', ["model a: another description"]),
+        ("", 'logging = { rate = 0.5, prefix = "logs/a" }', ["model a: request logging changed"]),
         (
             "",
             "[models.b]\nbase_path = 'b'",
