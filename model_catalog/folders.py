@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from model_catalog.errors import CatalogError
+from model_catalog.graph_files import GraphFileError, graph_file_of, read_graph_file
 from model_catalog.installation import export_command
 from model_catalog.labels import score_counts
 from model_catalog.models_file import ModelEntry
@@ -29,7 +30,13 @@ _STRING = 7
 _CHANNELS = {1, 3, 4}
 _SPATIAL = 2
 _DESCRIBE = "describe"
-_KERAS = {".keras", ".h5", ".hdf5"}
+#: Files that the export script takes, by suffix.
+_MODEL_FILES = {
+    ".keras": "Keras file",
+    ".h5": "Keras file",
+    ".hdf5": "Keras file",
+    ".tflite": "TensorFlow Lite file",
+}
 _EXPORT = f"{export_command()} --model"
 _EXPORT_AGAIN = f"export it with one image input and one output of scores: {_EXPORT} FILE"
 
@@ -65,10 +72,11 @@ def faults(entry: ModelEntry) -> Iterator[Fault]:
 
 
 def _no_folder(base: Path) -> Fault:
-    if base.suffix in _KERAS and base.is_file():
+    if base.suffix in _MODEL_FILES and base.is_file():
         to = base.parent / base.stem
         return Fault(
-            f"{base} is a Keras file, but base_path must be a folder of SavedModels",
+            f"{base} is a {_MODEL_FILES[base.suffix]}, but base_path must be a folder of"
+            " SavedModels",
             f"{_EXPORT} {_q(base)} --base-path {_q(to)}, and base_path = {_q(to)} in models.toml",
         )
     return Fault(
@@ -89,8 +97,10 @@ def _no_version(base: Path) -> Fault:
             f"cd {_q(base)} && mkdir 1 && mv {' '.join(names)} 1/",
         )
     for path in sorted(base.iterdir()):
-        if path.suffix in _KERAS and path.is_file():
-            return Fault(f"{path} is a Keras file, not a SavedModel", _export(path, base))
+        if path.suffix in _MODEL_FILES and path.is_file():
+            return Fault(
+                f"{path} is a {_MODEL_FILES[path.suffix]}, not a SavedModel", _export(path, base)
+            )
         if (path / _GRAPH).exists():
             fix = f"mv {_q(path)} {_q(base / '1')}"
             return Fault(f"{path} is a SavedModel, but its name is no version number", fix)
@@ -102,6 +112,8 @@ def _version_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
         yield Fault(f"{path} is a file, but a server takes it for a version", f"rm {_q(path)}")
     elif unreadable := _unreadable(path):
         yield _unreadable_fault(path, unreadable)
+    elif graph_file_of(path) is not None:
+        yield from _graph_file_faults(path, entry)
     elif not (path / _GRAPH).exists():
         yield _no_graph(path)
     else:
@@ -124,6 +136,23 @@ def _unreadable_fault(path: Path, unreadable: Path) -> Fault:
     return Fault(f"{unreadable} cannot be read by this user", f"chmod -R a+rX {_q(path)}")
 
 
+def _graph_file_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
+    """Find faults of a version with a ``.tflite`` or frozen ``.pb`` file, which is an export."""
+    try:
+        read_graph_file(path)
+        has_spec = (path / SPEC_FILE).exists()
+    except GraphFileError as error:
+        yield Fault(str(error), f"{_EXPORT} FILE --base-path {_q(path.parent)}")
+        return
+    if has_spec:
+        yield from _label_faults(path, entry, set())
+    else:
+        yield Fault(
+            f"{path} has no model spec, {SPEC_FILE}",
+            f"{_EXPORT} FILE --base-path {_q(path.parent)}",
+        )
+
+
 def _no_graph(path: Path) -> Fault:
     for inner in sorted(path.rglob("*")):
         if inner.name == _GRAPH:
@@ -133,8 +162,11 @@ def _no_graph(path: Path) -> Fault:
                 f"the SavedModel of {path} lies one folder too deep, in {inner.parent}",
                 f"mv {_q(path)} {_q(aside)} && mv {_q(nested)} {_q(path)}",
             )
-        if inner.suffix in _KERAS:
-            return Fault(f"{inner} is a Keras file, not a SavedModel", _export(inner, path.parent))
+        if inner.suffix in _MODEL_FILES:
+            return Fault(
+                f"{inner} is a {_MODEL_FILES[inner.suffix]}, not a SavedModel",
+                _export(inner, path.parent),
+            )
     return Fault(
         f"{path} is not a SavedModel: it has no {_GRAPH}",
         f"rm -r {_q(path)}, then {_EXPORT} FILE --base-path {_q(path.parent)}",

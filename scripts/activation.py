@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 from scripts.loading import graph
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import keras
+    from numpy.typing import NDArray
 
 #: Activation by the name of an activation function; the softmax of a log-softmax is the softmax.
 _BY_FUNCTION = {
@@ -83,8 +86,17 @@ def of_noise(model: keras.Model, height: int, width: int) -> str | None:
     _, _, _, channels = model.inputs[0].shape
     levels = np.random.default_rng(0).uniform(-1, 1, (_IMAGES, height, width, channels or 3))
     dtype = tf.as_dtype(model.inputs[0].dtype).as_numpy_dtype
-    scores = np.asarray(model(levels.astype(dtype), training=False), np.float64)
+    return of_scores(np.asarray(model(levels.astype(dtype), training=False), np.float64))
+
+
+def of_scores(scores: NDArray[Any], step: float = 0.0) -> str | None:
+    """Return the activation that rows of scores have, or None if they are no probabilities.
+
+    ``step`` is the difference between neighbouring scores that were quantised.
+    """
     if not ((scores >= 0) & (scores <= 1 + _TOLERANCE)).all():
         return None
-    is_distribution = (np.abs(scores.sum(axis=-1) - 1) <= _TOLERANCE).all()
+    # The square root: of many scores, some are rounded up and some down.
+    tolerance = _TOLERANCE + step * scores.shape[-1] ** 0.5
+    is_distribution = (abs(scores.sum(axis=-1) - 1) <= tolerance).all()
     return "softmax" if is_distribution and scores.shape[-1] > 1 else "sigmoid"

@@ -25,6 +25,7 @@ if __name__ == "__main__":
     # A script that is run by its path uses the project it lies in, wherever that was moved to.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from model_catalog.graph_files import is_graph_file
 from model_catalog.installation import is_checkout
 from model_catalog.places import find_places
 from model_catalog.spec import ACTIVATIONS, COLORS, FITS, INTERPOLATIONS, SCALES, ModelSpec
@@ -91,19 +92,38 @@ def _run(options: argparse.Namespace) -> None:
         print(f"assumed: --base-path {base_path} (after the model file)")
     spec_options = spec_options_of(options)
     with teachable_machine.opened(options.model) as export:
-        version = export_file(
-            options.model if export is None else export.model,
-            base_path,
-            spec_options if export is None else _as_in_sample_code(spec_options, export, base_path),
-            dtype=options.dtype,
-            replace=options.replace,
-            load=load_options_of(options),
-        )
+        if export is not None:
+            spec_options = _as_in_sample_code(spec_options, export, base_path)
+        if is_graph_file(options.model):
+            version = _export_graph_file(options, base_path, spec_options)
+        else:
+            version = export_file(
+                options.model if export is None else export.model,
+                base_path,
+                spec_options,
+                dtype=options.dtype,
+                replace=options.replace,
+                load=load_options_of(options),
+            )
     if options.add:
         print(add_to_models_file(version, project))
     else:
         print(how_to_serve(version, project))
     print(how_to_try(version, project))
+
+
+def _export_graph_file(
+    options: argparse.Namespace, base_path: Path, spec_options: SpecOptions
+) -> Path:
+    from scripts.graph_files.export import export_graph_file
+
+    if options.dtype != "float32":
+        raise ScriptError(
+            f"--dtype {options.dtype} is not allowed for {options.model.suffix} files."
+        )
+    return export_graph_file(
+        options.model, base_path, spec_options, output=options.output, replace=options.replace
+    )
 
 
 def _as_in_sample_code(
@@ -133,7 +153,10 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         prog=prog, description="Export a Keras model as the next served version."
     )
     add = parser.add_argument
-    files = "a .keras or .h5 file of any version of Keras, or an export of Teachable Machine"
+    files = (
+        "a .keras or .h5 file of any version of Keras, a .tflite or frozen .pb file, or an export "
+        "of Teachable Machine"
+    )
     if is_checkout():
         add("--model", type=Path, default=MODEL_FILE, help=files)
     else:

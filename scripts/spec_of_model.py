@@ -63,7 +63,7 @@ def spec_of(
     input_spec = _input(model, resolver)
     found = keras_models.activation_of(model, (input_spec.height, input_spec.width), loss)
     activation = resolver.resolve("activation", found)
-    labels = _labels(resolver.resolve("labels", _default_labels(scores)), scores)
+    labels = chosen_labels(resolver.resolve("labels", default_labels(scores)), scores)
     if scores < len(labels):
         if activation == "raw":
             raise ScriptError("--activation raw is not allowed for one value with two labels.")
@@ -135,7 +135,8 @@ def _matching_color(model: keras.Model, color: str) -> str:
     return color
 
 
-def _default_labels(scores: int) -> ModelProperty:
+def default_labels(scores: int) -> ModelProperty:
+    """Return the choice of labels for a model that has none: ``imagenet`` or ``numbered``."""
     if scores in score_counts(imagenet_labels()):
         first = "" if scores == len(imagenet_labels()) else ", the background first"
         return ModelProperty(IMAGENET, f"the model has {scores} classes{first}")
@@ -144,7 +145,8 @@ def _default_labels(scores: int) -> ModelProperty:
     return ModelProperty(NUMBERED, "the classes have no names")
 
 
-def _labels(choice: str, scores: int) -> tuple[Label, ...]:
+def chosen_labels(choice: str, scores: int) -> tuple[Label, ...]:
+    """Return as many labels as the scores need, from a file or a choice; or raise ScriptError."""
     if choice == NUMBERED:
         return numbered_labels(scores)
     labels = imagenet_labels() if choice == IMAGENET else read_labels(Path(choice))

@@ -133,7 +133,8 @@ STDLIB_ONLY = {
 EXTRAS = {
     "flask_server": ("gateway", "fast", "heif"),
     "model_server": ("tensorflow", "openvino"),
-    "scripts": ("tensorflow", "export", "parquet", "dev"),  # scikit-learn has the digits
+    # scikit-learn has the digits; OpenVINO reads the graph files that it will serve.
+    "scripts": ("tensorflow", "export", "openvino", "parquet", "dev"),
 }
 BROUGHT_ALONG = {"werkzeug", "limits", "keras", "h5py"}
 #: The only files that may name an engine, each inside its functions.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from model_catalog.graph_files import graph_file_of
 from model_catalog.spec import SPEC_FILE
 from model_server.engines.openvino_engine import (
     PRECISIONS,
@@ -35,7 +36,7 @@ class OpenVINOFirstEngine:
 
     def load(self, path: Path) -> LoadedModel:
         """Load the SavedModel in the folder, or raise a ModelServerError if neither engine can."""
-        if self._always_tries_openvino or (path / SPEC_FILE).is_file():
+        if self._always_tries_openvino or _is_for_openvino(path):
             try:
                 model = self._openvino.load(path)
             except ModelServerError as error:
@@ -46,12 +47,18 @@ class OpenVINOFirstEngine:
 
     def _load_instead(self, path: Path, reason: ModelServerError) -> LoadedModel:
         """Load with TensorFlow; where it is not installed, name the reason of OpenVINO as well."""
+        if graph_file_of(path) is not None:
+            raise reason
         try:
             engine = TensorFlowEngine(_tensorflow_options(self._flags))
         except ModelServerError as missing:
             raise type(missing)(f"{reason.message} {missing.message}") from reason
         logger.warning("TensorFlow serves %s instead of OpenVINO: %s", path, reason.message)
         return engine.load(path)
+
+
+def _is_for_openvino(path: Path) -> bool:
+    return (path / SPEC_FILE).is_file() or graph_file_of(path) is not None
 
 
 def choose_engine(flags: Flags) -> Engine:

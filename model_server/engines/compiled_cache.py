@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from model_catalog.graph_files import DESCRIPTION, graph_file_of
 
 #: The file in each entry that holds the path of its version folder.
 _SOURCE_FILE: Final = "made_for"
@@ -44,7 +47,14 @@ def remove_outdated(cache: Path, current: Path) -> None:
 def _fingerprint(version: Path) -> str:
     """Hash path and content: a damaged file may have been replaced under the same name."""
     digest = hashlib.sha256(str(version.resolve()).encode())
-    for path in (version / "saved_model.pb", *sorted((version / "variables").iterdir())):
+    for path in _files(version):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:32]
+
+
+def _files(version: Path) -> Sequence[Path]:
+    graph_file = graph_file_of(version)
+    if graph_file is not None:
+        return graph_file, version / DESCRIPTION
+    return version / "saved_model.pb", *sorted((version / "variables").iterdir())

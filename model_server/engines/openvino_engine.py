@@ -1,14 +1,16 @@
 """Compile and run this project's own exports with OpenVINO. The only module that imports OpenVINO.
 
-OpenVINO reads SavedModels itself, so the serving process needs no TensorFlow. OpenVINO is imported
+OpenVINO reads SavedModels, ``.tflite`` and frozen ``.pb`` files itself, so the serving process
+needs no TensorFlow. OpenVINO is imported
 on the first load. Every failure is a ModelServerError.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -18,16 +20,24 @@ from typing import Any, Final
 
 import numpy as np
 
+from model_catalog.graph_files import GraphFile, GraphFileError, read_graph_file
 from model_catalog.installation import install_command
 from model_catalog.spec import ModelSpec
 from model_server.engines import compiled_cache
 from model_server.engines.error_text import escaped_message
 from model_server.engines.export_model import ExportModel, check_signatures, read_spec
+from model_server.engines.graph_file_model import GraphFileRunner, signatures_of
 from model_server.engines.protocol import LoadedModel
 from model_server.engines.raw_pixels import Floats
 from model_server.engines.run_limit import run_limit_ms
 from model_server.engines.saved_signatures import read_signatures
-from model_server.errors import DeadlineExceeded, FailedPrecondition, Internal, Unimplemented
+from model_server.errors import (
+    DataLoss,
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    Unimplemented,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +90,9 @@ class OpenVINOEngine:
         spec = read_spec(path)
         if spec is None:
             raise Unimplemented("The SavedModel has no model spec.")
+        graph = _graph_file(path)
+        if graph is not None:
+            return self._graph_file_model(path, graph, spec)
         signatures = read_signatures(path)
         check_signatures(signatures)
         compiler = self._compiler()
@@ -88,6 +101,14 @@ class OpenVINOEngine:
         _check_sizes(compiled, spec)
         runner = _Runner(compiled, compiler.precision, self._options.timeout_ms)
         return ExportModel(runner, spec, signatures)
+
+    def _graph_file_model(self, path: Path, graph: GraphFile, spec: ModelSpec) -> LoadedModel:
+        compiler = self._compiler()
+        with _translated_load_errors():
+            compiled = compiler.compiled_graph(path, graph)
+        _check_graph(compiled, graph, spec)
+        runner = _Runner(compiled, compiler.precision, self._options.timeout_ms)
+        return ExportModel(GraphFileRunner(runner, graph, spec.output), spec, signatures_of(spec))
 
     def _compiler(self) -> _Compiler:
         with self._lock:
@@ -116,15 +137,36 @@ class _Compiler:
 
     def compiled(self, path: Path) -> Any:  # noqa: ANN401 - a CompiledModel
         """Return the compiled ``serving_default``, from the cache if possible."""
+        # Given a path instead of a model, OpenVINO does not read the model if it is cached.
+        return self._compiled(path, str(path))
+
+    def compiled_graph(self, path: Path, graph: GraphFile) -> Any:  # noqa: ANN401
+        """Return the compiled graph file, from its image input to its scores."""
+        return self._compiled(path, _read_graph(self._core, path / graph.file, graph))
+
+    def _compiled(self, path: Path, model: Any) -> Any:  # noqa: ANN401 - a path or an openvino.Model
         folder = None if self._cache is None else _cache_folder(self._cache, path)
-        compiled = self._compile(path, {} if folder is None else {"CACHE_DIR": str(folder)})
+        cache = {} if folder is None else {"CACHE_DIR": str(folder)}
+        compiled = self._core.compile_model(model, _DEVICE, {**self._config, **cache})
         if self._cache is not None and folder is not None:
             compiled_cache.remove_outdated(self._cache, folder)
         return compiled
 
-    def _compile(self, path: Path, config: Mapping[str, str]) -> Any:  # noqa: ANN401
-        # Given a path instead of a model, OpenVINO does not read the model if it is cached.
-        return self._core.compile_model(str(path), _DEVICE, {**self._config, **config})
+
+def _read_graph(core: Any, file: Path, graph: GraphFile) -> Any:  # noqa: ANN401
+    """Return the part of the graph that computes the scores, for any number of images or one."""
+    whole = core.read_model(str(file))
+    model = _import().Model([whole.output(graph.output)], [whole.input(graph.input).get_node()])
+    size = -1 if graph.takes_batches else 1
+    model.reshape({graph.input: [size, *graph.shape]})
+    return model
+
+
+def _graph_file(path: Path) -> GraphFile | None:
+    try:
+        return read_graph_file(path)
+    except GraphFileError as error:
+        raise DataLoss(str(error)) from error
 
 
 def _cache_folder(cache: Path, path: Path) -> Path | None:
@@ -207,6 +249,22 @@ def _check_sizes(compiled: Any, spec: ModelSpec) -> None:  # noqa: ANN401 - a Co
     sizes = [size.get_max_length() for size in compiled.input().partial_shape]
     if sizes != wanted:
         raise Unimplemented(f"The input has the shape {sizes}; the model spec says {wanted}.")
+
+
+def _check_graph(compiled: Any, graph: GraphFile, spec: ModelSpec) -> None:  # noqa: ANN401
+    """Raise Unimplemented unless the graph's images and scores are those of the spec."""
+    values = spec.input.height * spec.input.width * spec.input.channels
+    if math.prod(graph.shape) != values:
+        raise Unimplemented(
+            f"An image of the graph has the shape {list(graph.shape)}; the model spec says"
+            f" {spec.input.height} x {spec.input.width} {spec.input.color}."
+        )
+    sizes = [size.get_max_length() for size in compiled.output().partial_shape][1:]
+    if (math.prod(sizes), spec.output.classes) not in {(spec.output.classes,) * 2, (1, 2)}:
+        raise Unimplemented(
+            f"The graph has scores of the shape {sizes} for an image; the model spec has"
+            f" {spec.output.classes} classes."
+        )
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import numpy as np
 from google.protobuf import json_format, text_format
 from numpy.typing import NDArray
 
+from model_catalog.graph_files import graph_file_of
 from model_catalog.installation import install_command
 from model_server.codec.dtypes import SHORT_NAMES
 from model_server.engines.error_text import escaped_message
@@ -77,6 +78,12 @@ class TensorFlowEngine:
 
     def load(self, path: Path) -> LoadedModel:
         """Load the SavedModel in the folder, or raise a ModelServerError."""
+        graph_file = graph_file_of(path)
+        if graph_file is not None:
+            raise FailedPrecondition(
+                f"{graph_file} is served by OpenVINO only; start with --engine=openvino, where"
+                f" OpenVINO is installed: {install_command('openvino')}"
+            )
         if not any((path / name).is_file() for name in _FILES):
             raise NotFound(
                 "Specified file path does not appear to contain a SavedModel bundle"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from model_catalog.folders import Fault, faults, version_folders
+from model_catalog.graph_files import DESCRIPTION, GraphFile
 from model_catalog.labels import imagenet_labels, numbered_labels
 from model_catalog.models_file import ModelEntry
 from model_catalog.signatures import DamagedGraph, output_sizes
@@ -84,6 +85,18 @@ def saved_model(folder: Path, *, classes: int = 3, labels: int | None = 3) -> Pa
     return folder
 
 
+def graph_file(folder: Path, *, labels: int | None = 3) -> Path:
+    """Lay out a version with a ``.tflite`` file instead of a SavedModel."""
+    graph = GraphFile(
+        file="model.tflite", input="i", shape=(8, 8, 3), output="o", takes_batches=True
+    )
+    put(folder / graph.file)
+    put(folder / DESCRIPTION, graph.to_json())
+    if labels is not None:
+        put(folder / SPEC_FILE, spec(labels))
+    return folder
+
+
 def found(base: Path, **values: object) -> list[Fault]:
     return list(faults(ModelEntry(name="m", base_path=base, **values)))  # type: ignore[arg-type]  # keyword arguments of ModelEntry
 
@@ -98,6 +111,12 @@ def test_a_good_folder_has_no_fault(tmp_path: Path) -> None:
     saved_model(tmp_path / "1")
     put(tmp_path / "README.md")
     put(tmp_path / ".3.draft" / "saved_model.pb")
+
+    assert found(tmp_path) == []
+
+
+def test_a_folder_with_a_graph_file_has_no_fault(tmp_path: Path) -> None:
+    graph_file(tmp_path / "1")
 
     assert found(tmp_path) == []
 
@@ -131,6 +150,24 @@ def test_only_numbers_are_versions(tmp_path: Path) -> None:
         ),
         pytest.param(
             lambda base: put(base / "m.h5"), "m.h5 is a Keras file", "--model", id="h5 file"
+        ),
+        pytest.param(
+            lambda base: put(base / "m.tflite"),
+            "m.tflite is a TensorFlow Lite file",
+            "--model",
+            id="tflite file",
+        ),
+        pytest.param(
+            lambda base: put(base / "1" / "model.tflite"),
+            "model.tflite lacks its description",
+            "--model",
+            id="tflite file without description",
+        ),
+        pytest.param(
+            lambda base: graph_file(base / "1", labels=None),
+            "has no model spec",
+            "--model",
+            id="tflite file without spec",
         ),
         pytest.param(
             lambda base: saved_model(base / "v1"),

@@ -210,7 +210,8 @@ def test_every_option_reaches_the_spec(model_file: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("model.pb", b"", "allowed are .keras and .h5 files"),
+        ("model.pb", b"", "is no frozen graph and no TensorFlow Lite file"),
+        ("model.pt", b"-", "allowed are .keras and .h5 files"),
         ("missing.keras", None, "There is no model file"),
         ("text.keras", b"hello", "allowed are .keras and .h5 files"),
         ("empty.h5", b"", "is empty"),
