@@ -32,6 +32,7 @@ from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
 from model_catalog.models_file_watch import ModelsFileWatch, changes
 from model_catalog.places import find_places
 from model_catalog.serving_config import next_step, serving_config
+from model_catalog.version_checks import faults_of_genuine_server, random_faults
 from orchestrator.child_specs import STATUS_PATH, gateway_child, serving_child
 from orchestrator.command_line import Program, run
 from orchestrator.doctor import (
@@ -70,6 +71,8 @@ ENGINES = ["openvino", "tensorflow-cpu", "tensorflow"]
 INSTALL = f"cd {shlex.quote(str(ROOT))} && make run" if IS_CHECKOUT else install_command()
 DIGITS = "digits"
 IMAGES = ("digit_3.png", "cat.jpg")
+#: Kinds of Serving that are TensorFlow's own program.
+GENUINE = {"native", "docker"}
 #: Time after which a model that the gateway reports as unusable is no longer waited for.
 UNUSABLE_S = 2.0
 #: Longest time until every process of the gateway has taken up a changed models file.
@@ -158,7 +161,7 @@ class ServedModels:
         such a model of a later list. So its first list is empty.
         """
         self._labelled = {}
-        self._is_held = self._options.kind in {"native", "docker"}
+        self._is_held = self._options.kind in GENUINE
         if self._options.arguments.batching:
             text = BATCHING.format(threads=self._options.threads)
             self._options.run_dir.write_text(BATCHING_CONFIG, text)
@@ -470,6 +473,8 @@ def _notes(options: ResolvedOptions, served: ServedModels) -> Iterator[str]:
         yield f"note: GATEWAY_SERVING_URL={url} is set, so the gateway sends its calls there"
     for entry in served.entries:
         yield from _version_notes(entry)
+        for fault in _faults_of_versions(options, entry):
+            yield f"note: model {entry.name}: {fault.text} (fix: {fault.fix})"
 
 
 def _version_notes(entry: ModelEntry) -> Iterator[str]:
@@ -541,11 +546,23 @@ def examine(arguments: argparse.Namespace, run_dir: RunDir) -> list[Finding]:
     if is_installed:  # otherwise the check repeats that a package is missing
         findings.append(examine_check(gateway_child(options, lambda: None), CORRECT_IT))
     for entry in ServedModels(options, models).entries:
-        found = [_finding(fault) for fault in faults(entry)]
+        found = [_finding(fault) for fault in _faults(options, entry)]
         findings += found or [Finding(f"model {entry.name}: {entry.base_path}")]
     for name, reason in unusable_models(run_dir.running() or {}).items():
         findings.append(Finding(f"model {name} is not ready: {reason}", Level.WRONG, MEND_IT))
     return findings
+
+
+def _faults(options: ResolvedOptions, entry: ModelEntry) -> Iterator[Fault]:
+    """Return the faults of a model in the folders and on the Serving of this run."""
+    yield from faults(entry)
+    yield from _faults_of_versions(options, entry)
+
+
+def _faults_of_versions(options: ResolvedOptions, entry: ModelEntry) -> Iterator[Fault]:
+    if options.kind in GENUINE:
+        yield from faults_of_genuine_server(entry)
+    yield from random_faults(entry)
 
 
 def _pins() -> dict[str, str]:

@@ -136,6 +136,28 @@ MESSAGES: Final[dict[str, Fields]] = {
         "meta_info_def": (1, "MetaInfoDef"),
         "signature_def": (5, "*SignatureDefEntry"),
     },
+    # The graph itself, which a MetaGraphDef has as field 2. It is a message of its own, so that
+    # reading the signatures skips the graph.
+    "MetaGraphDefWithGraph": {"graph_def": (2, "GraphDef")},
+    "GraphDef": {"node": (1, "*NodeDef"), "library": (2, "FunctionDefLibrary")},
+    "FunctionDefLibrary": {"function": (1, "*FunctionDef")},
+    "FunctionDef": {
+        "signature": (1, "OpDef"),
+        "node_def": (3, "*NodeDef"),
+        "ret": (4, "*StringEntry"),
+    },
+    "StringEntry": {"key": (1, "string"), "value": (2, "string")},
+    "OpDef": {"name": (1, "string")},
+    "NodeDef": {
+        "name": (1, "string"),
+        "op": (2, "string"),
+        "input": (3, "*string"),
+        "attr": (5, "*AttrEntry"),
+    },
+    "AttrEntry": {"key": (1, "string"), "value": (2, "AttrValue")},
+    "AttrValue": {"list": (1, "AttrList"), "func": (10, "NameAttrList")},
+    "AttrList": {"func": (9, "*NameAttrList")},
+    "NameAttrList": {"name": (1, "string")},
     "SavedModel": {"meta_graphs": (2, "*MetaGraphDef")},
     "LogMetadata": {
         "model_spec": (1, "ModelSpec"),

@@ -31,14 +31,20 @@ from flask_server.serving.signatures import (
     scores_output,
 )
 from model_catalog.errors import SpecError
+from model_catalog.folders import version_folders
 from model_catalog.labels import labels_for, numbered_labels, score_counts
 from model_catalog.models_file import ModelEntry
 from model_catalog.spec import Label, ModelSpec, OutputSpec, input_from_dict
+from model_catalog.version_checks import random_text
 
 #: Bytes of a predict response that are no scores: names, brackets and white space.
 FRAME_BYTES = 64 * 1024
 #: Maximum bytes of the response to any predict call, whatever its model declares.
 MAX_SCORES_BYTES = 64 * 1024 * 1024
+
+_EXPORT_AGAIN = (
+    "scripts/export_saved_model.py, given the original Keras file, writes a version without them"
+)
 
 #: Where the number of scores comes from.
 _DECLARED = "whose signature declares"
@@ -72,6 +78,9 @@ class LiveModel:
 
     spec_json: bytes
     """The spec as JSON, written once: it may have many thousand labels."""
+
+    notes: tuple[str, ...] = ()
+    """Sentences about the version for those who run it; not part of every response."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -146,7 +155,22 @@ def _live_model(
         batcher=batcher,
         engine=metadata.engine,
         spec_json=_json(spec.to_dict()),
+        notes=_notes(entry, version),
     )
+
+
+def _notes(entry: ModelEntry, version: int) -> tuple[str, ...]:
+    """Return what the version's folder says, if the gateway's machine has it."""
+    if entry.serving_url is not None:
+        return ()
+    try:
+        folder = version_folders(entry.base_path).get(version)
+    except OSError:
+        return ()
+    found = None if folder is None else random_text(folder)
+    if found is None:
+        return ()
+    return (f"{found[0].upper()}{found[1:]}; {_EXPORT_AGAIN}.",)
 
 
 def _probed_scores(live: LiveModel, deadline: Deadline) -> int | None:

@@ -16,6 +16,7 @@ import auto_cmd
 from orchestrator.ports import port_problem
 from orchestrator.probe import ask
 from orchestrator.processes import identity
+from tests.graphs import random_saved_model
 from tests.orchestrator.conftest import eventually, gone
 from tests.orchestrator.project_sandbox import FAKE_SERVER, ProjectSandbox, executable
 
@@ -559,6 +560,18 @@ def test_doctor_names_each_fault_with_its_fix(sandbox: ProjectSandbox) -> None:
     assert "WRONG" in with_models.stdout
     assert "model.h5 is a Keras file, not a SavedModel" in with_models.stdout
     assert f"scripts/export_saved_model.py --model {sandbox.root}" in with_models.stdout
+
+
+def test_start_and_doctor_name_a_version_that_answers_at_random(sandbox: ProjectSandbox) -> None:
+    (sandbox.root / "my_model" / "1" / "saved_model.pb").write_bytes(random_saved_model())
+
+    started = sandbox.call("start", "--detach")
+    found = sandbox.call("doctor")
+
+    told = "version 1 answers the same image differently each time"
+    assert f"note: model m: {told}" in started.stdout
+    assert f"note  {told}" in found.stdout
+    assert found.stdout.count("with the original Keras file") == 1
 
 
 def test_doctor_asks_whether_the_gateway_would_start(sandbox: ProjectSandbox) -> None:

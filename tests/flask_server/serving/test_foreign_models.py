@@ -23,6 +23,7 @@ from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.stub_serving import Servable, StubServing, tensor
 from tests.flask_server.views.test_model_views import code
+from tests.graphs import random_saved_model
 
 WHITE = flat("white")
 
@@ -190,6 +191,22 @@ def test_cheapest_encoding_that_the_signature_allows(
     response = ask(make_app, models)
 
     assert response.json["predictions"][0] == {"class_id": "0", "label": "0", "score": brightest}
+
+
+def test_a_version_with_random_operations_is_told_to_those_who_ask_for_the_model(
+    make_app: MakeApp, serving: StubServing, tmp_path: Path
+) -> None:
+    (tmp_path / "f" / "001").mkdir(parents=True)
+    (tmp_path / "f" / "001" / "saved_model.pb").write_bytes(random_saved_model())
+    serving.models["foreign"] = {1: Servable(None)}
+    app = make_app(MODELS)
+
+    described: Any = app.test_client().get("/models/foreign").json
+
+    (warning,) = described["warnings"]
+    assert warning.startswith("Version 001 answers the same image differently each time")
+    assert "scripts/export_saved_model.py, given the original Keras file" in warning
+    assert "warnings" not in ask_app(app).json
 
 
 def test_scores_beside_other_outputs(make_app: MakeApp, serving: StubServing) -> None:

@@ -1,0 +1,51 @@
+"""Graphs of SavedModels, built from the descriptions in ``model_catalog.protos``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model_server.protos import message
+
+
+def saved_model(library: dict[str, list[Any]], nodes: list[Any], output: str = "call:0") -> bytes:
+    """Return ``saved_model.pb`` with ``serving_default``, whose output is the given tensor.
+
+    ``library`` has the nodes of functions; the result of each is its last node.
+    """
+    signature = message("MetaGraphDef")()
+    signature.meta_info_def.tags.append("serve")
+    outputs = signature.signature_def.add(key="serving_default").value.outputs
+    outputs.add(key="scores").value.name = output
+    graph = message("MetaGraphDefWithGraph")()
+    graph.graph_def.node.extend(nodes)
+    for name, inside in library.items():
+        function = graph.graph_def.library.function.add()
+        function.signature.name = name
+        function.node_def.extend(inside)
+        function.ret.add(key="y", value=f"{inside[-1].name}:output:0")
+    # Messages that are written one after the other are read as one.
+    meta_graph: bytes = signature.SerializeToString() + graph.SerializeToString()
+    return b"\x12" + _varint(len(meta_graph)) + meta_graph
+
+
+def _varint(value: int) -> bytes:
+    low = value & 0x7F
+    return bytes([low]) if value == low else bytes([low | 0x80]) + _varint(value >> 7)
+
+
+def node(name: str, op: str, *inputs: str, calls: tuple[str, ...] = ()) -> Any:
+    """Return a node; of several functions that it calls, the attribute is a list."""
+    made = message("NodeDef")(name=name, op=op, input=inputs)
+    if len(calls) == 1:
+        made.attr.add(key="f").value.func.name = calls[0]
+    elif calls:
+        listed = made.attr.add(key="branches").value.list
+        for call in calls:
+            listed.func.add(name=call)
+    return made
+
+
+def random_saved_model() -> bytes:
+    """Return a graph whose ``serving_default`` calls a function that draws random numbers."""
+    inside = [node("flip", "StatelessRandomUniformV2"), node("y", "Identity", "flip:output:0")]
+    return saved_model({"scores": inside}, [node("call", "PartitionedCall", calls=("scores",))])
