@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,20 @@ from model_catalog.errors import CatalogError
 from model_catalog.graph_files import GraphFileError, graph_file_of, read_graph_file
 from model_catalog.installation import export_command
 from model_catalog.labels import score_counts
-from model_catalog.models_file import ModelEntry
+from model_catalog.models_file import SERVING_DEFAULT, ModelEntry
 from model_catalog.signatures import DamagedGraph, Signature, Tensor, output_sizes, read_signature
 from model_catalog.spec import SPEC_FILE, ModelSpec
 
-SERVING_DEFAULT = "serving_default"
 _GRAPH = "saved_model.pb"
 _INDEX = Path("variables", "variables.index")
 #: Numbers of TensorFlow's enum DataType.
-_FLOATS = {1, 2}
+_FLOATS = {1, 2, 14, 19}
 _STRING = 7
 _CHANNELS = {1, 3, 4}
 _SPATIAL = 2
 _DESCRIBE = "describe"
+#: TensorFlow writes a signature of this name that initialises tables.
+_INIT = "__saved_model_init_op"
 #: Files that the export script takes, by suffix.
 _MODEL_FILES = {
     ".keras": "Keras file",
@@ -188,45 +189,62 @@ def _copy_again(path: Path, text: str) -> Fault:
 def _signature_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
     try:
         graph = (path / _GRAPH).read_bytes()
-        signatures, default = output_sizes(graph), read_signature(graph, SERVING_DEFAULT)
+        signatures = output_sizes(graph)
+        is_foreign = not (path / SPEC_FILE).exists() and _DESCRIBE not in signatures
+        wanted = entry.signature if is_foreign else SERVING_DEFAULT
+        signature = read_signature(graph, wanted)
     except DamagedGraph as error:
         yield _copy_again(path, f"{path / _GRAPH} is damaged: {error}")
         return
-    if SERVING_DEFAULT not in signatures:
-        known = ", ".join(sorted(signatures)) or "none"
-        yield Fault(
-            f"{path} has no signature {SERVING_DEFAULT}; it has {known}",
-            "export it with that signature: tf.saved_model.save(model, path, "
-            f'signatures={{"{SERVING_DEFAULT}": …}}), or {_EXPORT} FILE',
-        )
+    if wanted not in signatures:
+        yield _no_signature(path, wanted, signatures)
         return
-    sizes = {size for size in signatures[SERVING_DEFAULT].values() if size is not None}
-    is_foreign = not (path / SPEC_FILE).exists() and _DESCRIBE not in signatures
-    foreign = list(_foreign_faults(path, entry, default)) if is_foreign and default.inputs else []
+    sizes = {size for size in signatures[wanted].values() if size is not None}
+    foreign = list(_foreign_faults(path, entry, signature)) if is_foreign else []
     yield from foreign
     if not foreign:
         yield from _label_faults(path, entry, sizes)
 
 
+def _no_signature(path: Path, wanted: str, signatures: Collection[str]) -> Fault:
+    named = sorted(set(signatures) - {_INIT})
+    known = ", ".join(named) or "none"
+    export = (
+        "export it with that signature: tf.saved_model.save(model, path, "
+        f'signatures={{"{wanted}": …}}), or {_EXPORT} FILE'
+    )
+    choose = f'signature = "{named[0]}" in models.toml, or ' if named else ""
+    return Fault(f"{path} has no signature {wanted}; it has {known}", choose + export)
+
+
 def _foreign_faults(path: Path, entry: ModelEntry, signature: Signature) -> Iterator[Fault]:
     """Find what keeps the gateway from using a SavedModel that does not describe itself."""
-    if len(signature.inputs) > 1:
+    if not signature.inputs:
+        return
+    images = [tensor for tensor in signature.inputs if tensor.name not in entry.constant_inputs]
+    if len(images) != 1:
         names = ", ".join(tensor.name for tensor in signature.inputs)
-        yield _unusable(path, f"has the inputs {names}; the gateway sends one", _EXPORT_AGAIN)
+        fix = f"constant_inputs = {{ NAME = VALUE }} in models.toml, or {_EXPORT_AGAIN}"
+        yield _unusable(path, f"has the inputs {names}; the gateway sends one", fix)
         return
     classes = len(entry.labels) if entry.labels else None
-    scores = [tensor for tensor in signature.outputs if tensor.dtype in _FLOATS]
+    scores = [
+        tensor
+        for tensor in signature.outputs
+        if (tensor.dtype in _FLOATS if entry.output is None else tensor.name == entry.output)
+    ]
     if len(scores) > 1:
         scores = [tensor for tensor in scores if tensor.shape[-1:] == (classes,)]
     if len(scores) != 1:
         names = ", ".join(tensor.name for tensor in signature.outputs) or "none"
         needed = "one with float32 scores, of as many values as there are labels, is needed"
-        yield _unusable(path, f"has the outputs {names}; {needed}", _EXPORT_AGAIN)
+        fix = f'output = "NAME" in models.toml, or {_EXPORT_AGAIN}'
+        yield _unusable(path, f"has the outputs {names}; {needed}", fix)
         return
     missing = [] if entry.input is not None else ["input = { scale = … }"]
     if entry.labels is None and scores[0].shape[-1:] in {(), (None,)}:
         missing.append('labels = "FILE"')
-    if entry.input is not None and not _size_is_known(signature.inputs[0], entry.input):
+    if entry.input is not None and not _size_is_known(images[0], entry.input):
         missing.append("height and width in input")
     if missing:
         fix = f"{' and '.join(missing)} under [models.{entry.name}] in models.toml"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,14 @@ from urllib.parse import urlsplit
 from model_catalog.errors import CatalogError, ModelsFileError, shown
 from model_catalog.labels import IMAGENET, imagenet_labels, read_labels
 from model_catalog.spec import ACTIVATIONS, Label, input_from_dict
+
+#: The value of an input that is the same in each call: a scalar, or a list of scalars.
+Scalar = str | bool | int | float
+ConstantInput = Scalar | list[Scalar]
+
+#: The signature that servers use unless a request names one.
+SERVING_DEFAULT = "serving_default"
+STRING_INPUTS = ("bytes", "base64")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 BIGGEST_VERSION = 2**63 - 1
@@ -64,6 +72,17 @@ class ModelEntry:
 
     logging: LoggingEntry | None = None
     """Request logging of the embedded server; None means that no requests are logged."""
+    signature: str = SERVING_DEFAULT
+    """Name of the signature that takes images, of a model without a spec of its own."""
+
+    output: str | None = None
+    """Name of the signature's output with the scores; None where it can be told."""
+
+    constant_inputs: Mapping[str, ConstantInput] = field(default_factory=dict)
+    """The values of all other inputs of the signature, by their names."""
+
+    string_input: str = "bytes"
+    """What an input of strings takes: the ``bytes`` of an image file, or its ``base64`` text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +189,10 @@ class _Table:
             labels=self.labels(),
             activation=self.activation(),
             logging=self.logging(),
+            signature=self.name_in_model("signature") or SERVING_DEFAULT,
+            output=self.name_in_model("output"),
+            constant_inputs=self.constant_inputs(),
+            string_input=self.one_of("string_input", STRING_INPUTS),
         )
 
     def bad(self, key: str, received: object, allowed: str) -> ModelsFileError:
@@ -235,9 +258,13 @@ class _Table:
             raise ModelsFileError(f"{self.path}: models.{self.name}.labels: {error}") from error
 
     def activation(self) -> str:
-        value = self.values.get("activation", "softmax")
-        if value not in ACTIVATIONS:
-            raise self.bad("activation", value, f"one of {', '.join(ACTIVATIONS)}")
+        return self.one_of("activation", ACTIVATIONS)
+
+    def one_of(self, key: str, allowed: Sequence[str]) -> str:
+        """Return a value of a list, whose first is the default."""
+        value = self.values.get(key, allowed[0])
+        if value not in allowed:
+            raise self.bad(key, value, f"one of {', '.join(allowed)}")
         return str(value)
 
     def logging(self) -> LoggingEntry | None:
@@ -253,6 +280,25 @@ class _Table:
             raise self.bad("logging.prefix", prefix, "the path with which file names start")
         folder = "/" if prefix.endswith("/") else ""
         return LoggingEntry(float(rate), f"{self.path.parent / Path(prefix).expanduser()}{folder}")
+    def name_in_model(self, key: str) -> str | None:
+        value = self.values.get(key)
+        if key not in self.values:
+            return None
+        if not isinstance(value, str) or not value:
+            article = "an" if key[0] in "aeiou" else "a"
+            raise self.bad(key, value, f"the name of {article} {key} of the SavedModel")
+        return value
+
+    def constant_inputs(self) -> Mapping[str, ConstantInput]:
+        value = self.values.get("constant_inputs", {})
+        if isinstance(value, dict) and all(map(_is_constant, value.values())):
+            return value
+        raise self.bad(
+            "constant_inputs",
+            value,
+            "a table from names of inputs to strings, numbers, booleans or lists of them, such as"
+            ' { key = "0" }',
+        )
 
 
 def is_server_root(url: str) -> bool:
@@ -270,6 +316,11 @@ def is_server_root(url: str) -> bool:
         and rest == ("", "", "")
         and parts.username is None
     )
+
+
+def _is_constant(value: object) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return all(isinstance(each, str | bool | int | float) for each in values)
 
 
 def _is_version(value: object) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_catalog.errors import CatalogError
-from model_catalog.folders import SERVING_DEFAULT, Fault, version_folders
+from model_catalog.folders import Fault, version_folders
 from model_catalog.graph_files import graph_file_of
 from model_catalog.installation import export_command
 from model_catalog.models_file import ModelEntry
@@ -32,24 +32,24 @@ def served_versions(entry: ModelEntry) -> dict[int, Path]:
 def random_faults(entry: ModelEntry) -> Iterator[Fault]:
     """Yield a note for each served version whose scores are random."""
     for path in served_versions(entry).values():
-        text = random_text(path)
+        text = random_text(path, entry.signature)
         if text is not None:
             again = f"{export_command()} --model FILE --base-path {shlex.quote(str(path.parent))}"
             fix = f"{again}, with the original Keras file, writes a version without them"
             yield Fault(text, fix, is_error=False)
 
 
-def random_text(version: Path) -> str | None:
-    """Return what is random in a version; None if nothing is, or if it has no readable graph."""
+def random_text(version: Path, signature: str) -> str | None:
+    """Return what is random in a signature; None if nothing is, or if it has no readable graph."""
     try:
-        found = random_operations((version / "saved_model.pb").read_bytes(), SERVING_DEFAULT)
+        found = random_operations((version / "saved_model.pb").read_bytes(), signature)
     except (OSError, CatalogError):
         return None
     if not found:
         return None
     return (
         f"version {version.name} answers the same image differently each time: its"
-        f" {SERVING_DEFAULT} reaches random operations ({', '.join(found)}), as augmentation"
+        f" {signature} reaches random operations ({', '.join(found)}), as augmentation"
         " layers have them that Keras's model.export() leaves switched on"
     )
 

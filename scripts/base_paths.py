@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_catalog.errors import CatalogError
-from model_catalog.folders import SERVING_DEFAULT, version_folders
-from model_catalog.models_file import ModelEntry, load_models_file
+from model_catalog.folders import version_folders
+from model_catalog.models_file import SERVING_DEFAULT, ModelEntry, load_models_file
 from model_catalog.signatures import output_sizes
 from model_catalog.spec import SPEC_FILE, ModelSpec
 from scripts.errors import ScriptError

@@ -174,7 +174,7 @@ class Serving:
         deadline: Deadline,
         max_bytes: int = MAX_PREDICT_BYTES,
     ) -> object:
-        """Send a predict call in row format and return ``predictions`` of its response.
+        """Send a predict call and return ``predictions``, or in column format ``outputs``.
 
         Predict calls are idempotent, so the call is repeated once if the connection breaks. A
         response of more than ``max_bytes`` is a ServingError.
@@ -186,7 +186,7 @@ class Serving:
             except BrokenConnection:
                 document = self._call(model, "POST", path, body, deadline, max_bytes)
         try:
-            return document["predictions"]
+            return document["outputs" if "outputs" in document else "predictions"]
         except (KeyError, TypeError) as error:
             raise self._unexpected(model, "predict") from error
 

@@ -20,14 +20,19 @@ from PIL import Image
 from flask_server.errors import ServingError
 from flask_server.imaging.preprocessing import Pixels, scale
 from flask_server.serving.signatures import (
+    DEFAULT,
     FLOATS,
+    USUAL_CALL,
+    ForeignCall,
     Signatures,
     TensorInfo,
+    constant_inputs,
     image_input,
     is_channels_first,
     is_our_export,
     shorten,
 )
+from model_catalog.models_file import ConstantInput
 from model_catalog.spec import InputSpec
 
 #: Returns the body of a predict call for some images.
@@ -45,27 +50,68 @@ def describe_request() -> bytes:
     return json.dumps(_DESCRIBE).encode()
 
 
-def choose_encoder(signatures: Signatures, spec: InputSpec) -> Encoder:
+def choose_encoder(
+    signatures: Signatures, spec: InputSpec, call: ForeignCall = USUAL_CALL
+) -> Encoder:
     """Return the encoder for a model with these signatures, or raise ServingError."""
     if is_our_export(signatures):
         return encode_raw
-    tensor = image_input(signatures)
+    tensor = image_input(signatures, call)
     _check_shape(tensor, spec)
-    arrange = _arrangement(tensor.shape, spec)
+    encode = _image_encoder(tensor, spec, call)
+    if needs_columns(signatures, call):
+        constants = constant_inputs(signatures, call)
+        return lambda images: _columns(tensor, [*map(encode, images)], constants, call)
+    start = b"{" if call.signature == DEFAULT else b'{"signature_name":%b,' % _json(call.signature)
+    return lambda images: b'%b"instances":[%b]}' % (start, b",".join(map(encode, images)))
+
+
+def needs_columns(signatures: Signatures, call: ForeignCall) -> bool:
+    """Tell whether the call must be in column format: row format has no scalars and constants."""
+    return bool(call.constants) or image_input(signatures, call).is_scalar
+
+
+def _image_encoder(
+    tensor: TensorInfo, spec: InputSpec, call: ForeignCall
+) -> Callable[[Pixels], bytes]:
+    """Return the function from an image to the JSON of its value."""
     if tensor.dtype == "DT_STRING":
-        return encode_files
+        return _base64_value if call.sends_base64 else _file_value
+    arrange = _arrangement(tensor.shape, spec)
     if tensor.dtype in _INTEGERS:
-        return lambda images: _rows([arrange(pixels) for pixels in images])
+        return lambda pixels: _json(arrange(pixels).tolist())
     if tensor.dtype in FLOATS:
-        return lambda images: _rows([arrange(_rounded(p, spec.scale)) for p in images])
+        return lambda pixels: _json(arrange(_rounded(pixels, spec.scale)).tolist())
     supported = ", ".join(("DT_STRING", *_INTEGERS, *FLOATS))
     raise ServingError(
         f"The model's input {tensor} is {shorten(tensor.dtype)}; supported are {supported}."
     )
 
 
+def _columns(
+    tensor: TensorInfo, values: Sequence[bytes], constants: Sequence[TensorInfo], call: ForeignCall
+) -> bytes:
+    """Return a body in column format; of a scalar input, ``values`` has exactly one."""
+    images = values[0] if tensor.is_scalar else b"[%b]" % b",".join(values)
+    columns = [(tensor.name, images)]
+    for constant in constants:
+        value = call.constants[constant.name]
+        columns.append((constant.name, _json(_constant(constant, value, len(values)))))
+    inputs = b",".join(b"%b:%b" % (_json(name), column) for name, column in columns)
+    return b'{"signature_name":%b,"inputs":{%b}}' % (_json(call.signature), inputs)
+
+
+def _constant(tensor: TensorInfo, value: ConstantInput, count: int) -> object:
+    """Return the value for so many images: an input for any number gets it once per image."""
+    if tensor.shape[:1] == (-1,):
+        return [value] * count
+    return [value] if tensor.shape == (1,) and not isinstance(value, list) else value
+
+
 def _check_shape(tensor: TensorInfo, spec: InputSpec) -> None:
     """Raise ServingError if images of this spec do not have the shape that the input declares."""
+    if tensor.is_scalar and tensor.dtype != "DT_STRING":
+        raise ServingError(f"The model's input {tensor} takes a single number and no image.")
     if not tensor.shape:
         return
     batch, *declared = tensor.shape
@@ -106,10 +152,14 @@ def encode_raw(images: Sequence[Pixels]) -> bytes:
     return b"".join((b'{"signature_name":"pixels","instances":[{"b64":"', *rest, b'"}]}'))
 
 
-def encode_files(images: Sequence[Pixels]) -> bytes:
-    """Encode images as PNG files in base64, for graphs that decode files themselves."""
-    rows = b",".join(b'{"b64":"%b"}' % pybase64.b64encode(_png(pixels)) for pixels in images)
-    return b'{"instances":[%b]}' % rows
+def _file_value(pixels: Pixels) -> bytes:
+    """Return a PNG file as Serving takes bytes, for graphs that decode files themselves."""
+    return b'{"b64":"%b"}' % pybase64.b64encode(_png(pixels))
+
+
+def _base64_value(pixels: Pixels) -> bytes:
+    """Return a PNG file as text, for graphs that decode base64 too: the URL-safe alphabet."""
+    return b'"%b"' % pybase64.urlsafe_b64encode(_png(pixels))
 
 
 def _png(pixels: Pixels) -> bytes:
@@ -132,6 +182,5 @@ def _rounded(pixels: Pixels, mode: str) -> NDArray[np.float64]:
     return scale(pixels, mode).astype(np.float64).round(_DECIMALS)
 
 
-def _rows(arrays: Sequence[NDArray[Any]]) -> bytes:
-    rows = [array.tolist() for array in arrays]
-    return json.dumps({"instances": rows}, separators=(",", ":")).encode("ascii")
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("ascii")

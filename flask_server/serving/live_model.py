@@ -16,11 +16,18 @@ import orjson
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError, ServingFault
 from flask_server.imaging.preprocessing import Pixels
-from flask_server.serving.client import EngineInfo, Metadata, Serving
-from flask_server.serving.encoding import Encoder, choose_encoder, describe_request
+from flask_server.serving.client import MAX_PREDICT_BYTES, EngineInfo, Metadata, Serving
+from flask_server.serving.encoding import (
+    Encoder,
+    choose_encoder,
+    describe_request,
+    needs_columns,
+)
 from flask_server.serving.request_batching import RequestBatcher
-from flask_server.serving.scores import Scores, count_scores, read_scores
+from flask_server.serving.scores import Scores, count_scores, read_scores, rows_of_columns
 from flask_server.serving.signatures import (
+    HALVES,
+    ForeignCall,
     ScoresOutput,
     Signatures,
     check_export,
@@ -46,6 +53,8 @@ _EXPORT_AGAIN = (
     "scripts/export_saved_model.py, given the original Keras file, writes a version without them"
 )
 
+_ONLY_OUTPUT = ScoresOutput(name=None, classes=None)
+
 #: Where the number of scores comes from.
 _DECLARED = "whose signature declares"
 _PROBED = "which returns for a black image"
@@ -65,6 +74,12 @@ class LiveModel:
 
     one_by_one: bool
     """Whether the graph takes exactly one image per call."""
+
+    in_columns: bool
+    """Whether calls are in column format."""
+
+    divisor: float
+    """What the numbers of the output are divided by."""
 
     row_bytes: int
     """Maximum bytes of the response to a predict call, per image."""
@@ -104,9 +119,21 @@ class LiveModel:
 
     def _call(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
         max_bytes = min(FRAME_BYTES + len(images) * self.row_bytes, MAX_SCORES_BYTES)
+        return read_scores(
+            self.rows(images, deadline, max_bytes),
+            count=len(images),
+            output=self.spec.output,
+            name=None if self.in_columns else self.output,
+            divisor=self.divisor,
+        )
+
+    def rows(self, images: Sequence[Pixels], deadline: Deadline, max_bytes: int) -> object:
+        """Return what Serving answers for the images, a row for each, unchecked."""
         body = self.encode(images)
         rows = self.serving.predict(self.name, self.version, body, deadline, max_bytes)
-        return read_scores(rows, count=len(images), output=self.spec.output, name=self.output)
+        if not self.in_columns:
+            return rows
+        return rows_of_columns(rows, self.output, is_one=self.one_by_one)
 
 
 def read_live_model(
@@ -123,12 +150,14 @@ def read_live_model(
     output = _scores_output(entry, signatures)
     spec = _spec_of_foreign(entry, signatures, _labels(entry, output.classes))
     # In a foreign graph, the scores of one image may depend on the others in its batch.
-    live = _live_model(entry, version, serving, metadata, spec, output=output.name)
+    live = _live_model(entry, version, serving, metadata, spec, output=output)
+    if output.dtype in HALVES:
+        _black_rows(live, deadline)  # not every server can write such outputs
     scores = _probed_scores(live, deadline) if output.classes is None else None
     if scores is None:
         return live
     spec = _spec_of_foreign(entry, signatures, _labels(entry, scores, _PROBED))
-    return _live_model(entry, version, serving, metadata, spec, output=output.name)
+    return _live_model(entry, version, serving, metadata, spec, output=output)
 
 
 def _live_model(
@@ -138,19 +167,22 @@ def _live_model(
     metadata: Metadata,
     spec: ModelSpec,
     *,
-    output: str | None = None,
+    output: ScoresOutput = _ONLY_OUTPUT,
     batcher: RequestBatcher | None = None,
 ) -> LiveModel:
     signatures = metadata.signatures
-    ours = is_our_export(signatures)
+    ours, call = is_our_export(signatures), ForeignCall.of(entry)
+    image = None if ours else image_input(signatures, call)
     return LiveModel(
         name=entry.name,
         version=version,
         spec=spec,
-        encode=choose_encoder(signatures, spec.input),
-        output=output,
-        one_by_one=not ours and image_input(signatures).shape[:1] == (1,),
-        row_bytes=max_row_bytes(signatures, output, spec.output.classes),
+        encode=choose_encoder(signatures, spec.input, call),
+        output=output.name,
+        one_by_one=image is not None and (image.is_scalar or image.shape[:1] == (1,)),
+        in_columns=not ours and needs_columns(signatures, call),
+        divisor=output.divisor(spec.output.activation),
+        row_bytes=max_row_bytes(signatures, output.name, spec.output.classes, call.signature),
         serving=serving,
         batcher=batcher,
         engine=metadata.engine,
@@ -167,7 +199,7 @@ def _notes(entry: ModelEntry, version: int) -> tuple[str, ...]:
         folder = version_folders(entry.base_path).get(version)
     except OSError:
         return ()
-    found = None if folder is None else random_text(folder)
+    found = None if folder is None else random_text(folder, entry.signature)
     if found is None:
         return ()
     return (f"{found[0].upper()}{found[1:]}; {_EXPORT_AGAIN}.",)
@@ -178,13 +210,18 @@ def _probed_scores(live: LiveModel, deadline: Deadline) -> int | None:
 
     A model that is slow or refuses black images may answer others.
     """
-    spec = live.spec.input
-    body = live.encode([np.zeros((spec.height, spec.width, spec.channels), np.uint8)])
     try:
-        rows = live.serving.predict(live.name, live.version, body, deadline)
+        rows = _black_rows(live, deadline)
     except ServingFault:
         return None
-    return count_scores(rows, live.output)
+    return count_scores(rows, None if live.in_columns else live.output)
+
+
+def _black_rows(live: LiveModel, deadline: Deadline) -> object:
+    """Return what Serving answers for a black image, or raise ServingFault."""
+    spec = live.spec.input
+    black = np.zeros((spec.height, spec.width, spec.channels), np.uint8)
+    return live.rows([black], deadline, MAX_PREDICT_BYTES)
 
 
 def _json(value: object) -> bytes:
@@ -207,15 +244,16 @@ def _spec_of_export(name: str, rows: object) -> ModelSpec:
 
 
 def _scores_output(entry: ModelEntry, signatures: Signatures) -> ScoresOutput:
-    image_input(signatures)  # its faults are told first
-    return scores_output(signatures, score_counts(entry.labels) if entry.labels else ())
+    call = ForeignCall.of(entry)
+    image_input(signatures, call)  # its faults are told first
+    return scores_output(signatures, score_counts(entry.labels) if entry.labels else (), call)
 
 
 def _spec_of_foreign(
     entry: ModelEntry, signatures: Signatures, labels: tuple[Label, ...] | None
 ) -> ModelSpec:
     """Return the spec; the models file overrules the signature."""
-    tensor = image_input(signatures)
+    tensor = image_input(signatures, ForeignCall.of(entry))
     if labels is None or entry.input is None:
         missing = "input" if entry.input is None else "labels"
         raise ServingError(

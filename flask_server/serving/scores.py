@@ -17,15 +17,32 @@ Scores = NDArray[np.float64]
 
 
 def read_scores(
-    rows: object, *, count: int, output: OutputSpec, name: str | None = None
+    rows: object,
+    *,
+    count: int,
+    output: OutputSpec,
+    name: str | None = None,
+    divisor: float = 1.0,
 ) -> list[Scores]:
     """Return ``count`` rows of finite numbers, one for each class, or raise ServingError.
 
-    ``name`` is the name of the output with the scores if the signature has several.
+    ``name`` is the name of the output with the scores if the signature has several; all numbers are
+    divided by ``divisor``.
     """
     if not isinstance(rows, list) or len(rows) != count:
         raise ServingError(f"Serving's response is not a list of {count} predictions.")
-    return [_row(row if name is None else _output_of(row, name), output) for row in rows]
+    values = (row if name is None else _output_of(row, name) for row in rows)
+    return [_row(_numbers(value) / divisor, output) for value in values]
+
+
+def rows_of_columns(outputs: object, name: str | None, *, is_one: bool) -> object:
+    """Return the rows of scores in a response in column format.
+
+    With ``is_one`` the outputs are those of one image, and may lack the dimension of the images.
+    """
+    rows = outputs if name is None else _output_of(outputs, name)
+    has_rows = isinstance(rows, list) and len(rows) == 1
+    return rows if has_rows or not is_one else [rows]
 
 
 def count_scores(rows: object, name: str | None) -> int:
@@ -56,8 +73,7 @@ def _numbers(row: object) -> Scores:
         ) from error
 
 
-def _row(row: object, output: OutputSpec) -> Scores:
-    scores = _numbers(row)
+def _row(scores: Scores, output: OutputSpec) -> Scores:
     if scores.ndim == 0 and output.classes <= 2:
         scores = scores[np.newaxis]
     is_single = scores.shape == (1,) and output.classes == 2 and output.activation != "raw"

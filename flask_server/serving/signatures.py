@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from flask_server.errors import ServingError
+from model_catalog.models_file import ConstantInput, ModelEntry
 from model_catalog.spec import CHANNELS
 
 #: Signatures by name, as Serving's metadata call returns them.
@@ -24,11 +25,45 @@ DEFAULT = "serving_default"
 PIXELS = "pixels"
 
 FLOATS = ("DT_FLOAT", "DT_DOUBLE")
+#: Types that TensorFlow Serving refuses to write as JSON; the embedded model server writes them.
+HALVES = ("DT_HALF", "DT_BFLOAT16")
+#: Types of outputs whose integers are probabilities, and the integer that is 1.
+_SHARES = {"DT_UINT8": 255.0, "DT_UINT16": 65_535.0}
+_INTEGERS = ("DT_INT8", "DT_INT16", "DT_INT32", "DT_INT64", "DT_UINT32", "DT_UINT64", *_SHARES)
 
 #: Maximum bytes of a number, a text and an output of unknown size, with white space and commas.
 _NUMBER_BYTES, _TEXT_BYTES, _OPEN_BYTES = 64, 1024, 1024 * 1024
 
 _COLORS = {count: color for color, count in CHANNELS.items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForeignCall:
+    """How a SavedModel without a spec is called, as far as the models file says it."""
+
+    signature: str = DEFAULT
+
+    output: str | None = None
+    """Name of the output with the scores."""
+
+    constants: Mapping[str, ConstantInput] = field(default_factory=dict)
+    """The values of all inputs but that of the images."""
+
+    sends_base64: bool = False
+    """Whether an input of strings takes base64 text instead of the bytes of image files."""
+
+    @classmethod
+    def of(cls, entry: ModelEntry) -> ForeignCall:
+        """Return the call of a model of the models file."""
+        return cls(
+            signature=entry.signature,
+            output=entry.output,
+            constants=entry.constant_inputs,
+            sends_base64=entry.string_input == "base64",
+        )
+
+
+USUAL_CALL = ForeignCall()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +74,9 @@ class TensorInfo:
     dtype: str
 
     shape: tuple[int, ...]
-    """-1 for a dimension of any size; empty if the rank is unknown."""
+    """-1 for a dimension of any size; empty if the rank is unknown, and for a scalar."""
+
+    is_scalar: bool = False
 
     def __str__(self) -> str:
         return shorten(f"{self.name} of shape {list(self.shape)}")
@@ -55,43 +92,92 @@ class ScoresOutput:
     classes: int | None
     """The declared number of scores; None if the signature leaves it open."""
 
+    dtype: str = FLOATS[0]
+
+    def divisor(self, activation: str) -> float:
+        """Return the number that scores are divided by: probabilities may be small integers."""
+        is_share = activation in {"softmax", "sigmoid"}
+        return _SHARES.get(self.dtype, 1.0) if is_share else 1.0
+
 
 def is_our_export(signatures: Signatures) -> bool:
     """Tell whether the SavedModel was written by this project's export script."""
     return {"describe", PIXELS} <= set(signatures)
 
 
-def image_input(signatures: Signatures) -> TensorInfo:
-    """Return the only input of the default signature, or raise ServingError."""
-    inputs = _tensors(signatures, "inputs")
-    if len(inputs) != 1:
+def image_input(signatures: Signatures, call: ForeignCall = USUAL_CALL) -> TensorInfo:
+    """Return the only input of the signature that has no constant value, or raise ServingError."""
+    inputs = _tensors(signatures, "inputs", call.signature)
+    names = [tensor.name for tensor in inputs]
+    unknown = [name for name in call.constants if name not in names]
+    if unknown:
         raise ServingError(
-            f"The {DEFAULT} signature has the inputs {_listed(tensor.name for tensor in inputs)};"
-            " exactly one is needed."
+            f"The models file gives a constant value to the input {shorten(unknown[0])}; the"
+            f" {call.signature} signature has the inputs {_listed(names)}."
         )
-    return inputs[0]
+    images = [tensor for tensor in inputs if tensor.name not in call.constants]
+    if len(images) != 1:
+        raise ServingError(
+            f"The {call.signature} signature has the inputs {_listed(names)}; exactly one is needed"
+            " that has no value in constant_inputs of the models file."
+        )
+    return images[0]
 
 
-def scores_output(signatures: Signatures, counts: Sequence[int]) -> ScoresOutput:
+def constant_inputs(signatures: Signatures, call: ForeignCall) -> list[TensorInfo]:
+    """Return the inputs to which the models file gives a constant value."""
+    inputs = _tensors(signatures, "inputs", call.signature)
+    return [tensor for tensor in inputs if tensor.name in call.constants]
+
+
+def scores_output(
+    signatures: Signatures, counts: Sequence[int], call: ForeignCall = USUAL_CALL
+) -> ScoresOutput:
     """Return the output with the scores, or raise ServingError.
 
-    That is the only output with floats. Of several, it is the one whose number of scores is in
-    ``counts``, the numbers that the labels fit; an earlier number takes precedence.
+    That is the output that the call names, or else the only output with floats. Of several, it is
+    the one whose number of scores is in ``counts``, the numbers that the labels fit; an earlier
+    number takes precedence.
     """
-    outputs = _tensors(signatures, "outputs")
-    floats = [tensor for tensor in outputs if tensor.dtype in FLOATS]
+    outputs = _tensors(signatures, "outputs", call.signature)
+    if call.output is None:
+        found = _only_floats(outputs, counts, call.signature)
+    else:
+        found = _named_output(outputs, call.output, call.signature)
+    # Only a graph for a scalar returns scores without a dimension for the images.
+    has_rows = not image_input(signatures, call).is_scalar
+    name = found.name if len(outputs) > 1 else None
+    return ScoresOutput(name, _declared_scores(found, has_rows=has_rows), found.dtype)
+
+
+def _only_floats(
+    outputs: Sequence[TensorInfo], counts: Sequence[int], signature: str
+) -> TensorInfo:
+    floats = [tensor for tensor in outputs if tensor.dtype in {*FLOATS, *HALVES}]
     if len(floats) > 1:
         fitting = ([t for t in floats if t.shape[-1:] == (count,)] for count in counts)
         floats = next(filter(None, fitting), [])
     if len(floats) != 1:
-        names = _listed(f"{tensor.name} {tensor.dtype}" for tensor in outputs)
         raise ServingError(
-            f"The {DEFAULT} signature has the outputs {names}; exactly one with floats"
-            " is needed, or one with as many floats as there are labels."
+            f"The {signature} signature has the outputs {_typed(outputs)}; exactly one with floats"
+            " is needed, or one with as many floats as there are labels. The models file can name"
+            " it: output."
         )
-    return ScoresOutput(
-        name=floats[0].name if len(outputs) > 1 else None, classes=_declared_scores(floats[0])
+    return floats[0]
+
+
+def _named_output(outputs: Sequence[TensorInfo], name: str, signature: str) -> TensorInfo:
+    for tensor in outputs:
+        if tensor.name == name and tensor.dtype in {*FLOATS, *HALVES, *_INTEGERS}:
+            return tensor
+    raise ServingError(
+        f"The {signature} signature has the outputs {_typed(outputs)}; the models file names the"
+        f" output {shorten(name)}, which must be one of numbers."
     )
+
+
+def _typed(outputs: Iterable[TensorInfo]) -> str:
+    return _listed(f"{tensor.name} {tensor.dtype}" for tensor in outputs)
 
 
 def check_export(signatures: Signatures, classes: int) -> None:
@@ -100,7 +186,7 @@ def check_export(signatures: Signatures, classes: int) -> None:
     Two classes may have a single score, that of the second.
     """
     for tensor in _tensors(signatures, "outputs", PIXELS):
-        declared = _declared_scores(tensor)
+        declared = _declared_scores(tensor, has_rows=True)
         if declared not in (None, classes) and (declared, classes) != (1, 2):
             raise ServingError(
                 f"The {PIXELS} signature has {declared} scores per image; the spec in the"
@@ -108,13 +194,18 @@ def check_export(signatures: Signatures, classes: int) -> None:
             )
 
 
-def _declared_scores(tensor: TensorInfo) -> int | None:
+def _declared_scores(tensor: TensorInfo, *, has_rows: bool) -> int | None:
     """Return the scores per image, None if that is open; raise ServingError for no row of them.
 
-    An output of the shape [N] has one score per image.
+    An output of the shape [N] has one score per image. Without ``has_rows``, the output belongs to
+    one image and may lack the dimension of the images.
     """
+    if tensor.is_scalar:
+        return 1
     if not tensor.shape:
         return None
+    if not has_rows and len(tensor.shape) == 1:
+        return tensor.shape[0] if tensor.shape[0] > 0 else None
     if tensor.shape in ((-1,), (1,)):
         return 1
     if len(tensor.shape) != 2 or tensor.shape[1] == 0:
@@ -125,7 +216,9 @@ def _declared_scores(tensor: TensorInfo) -> int | None:
     return tensor.shape[1] if tensor.shape[1] > 0 else None
 
 
-def max_row_bytes(signatures: Signatures, output: str | None, classes: int) -> int:
+def max_row_bytes(
+    signatures: Signatures, output: str | None, classes: int, signature: str = DEFAULT
+) -> int:
     """Return the maximum bytes of one image's row in the response to a predict call.
 
     If the signature has only one output (``output`` is None), that are its scores. Otherwise the
@@ -133,7 +226,7 @@ def max_row_bytes(signatures: Signatures, output: str | None, classes: int) -> i
     """
     if output is None:
         return classes * _NUMBER_BYTES
-    return sum(_output_bytes(tensor) for tensor in _tensors(signatures, "outputs"))
+    return sum(_output_bytes(tensor) for tensor in _tensors(signatures, "outputs", signature))
 
 
 def _output_bytes(tensor: TensorInfo) -> int:
@@ -191,8 +284,11 @@ def _tensor(name: str, info: Mapping[str, Any]) -> TensorInfo:
     dtype, shape = info.get("dtype", ""), info.get("tensor_shape", {})
     if not isinstance(dtype, str):
         raise TypeError("the dtype is no string")
-    dims = () if shape.get("unknown_rank") else shape.get("dim", ())
-    return TensorInfo(name, dtype, tuple(int(dim["size"]) for dim in dims))
+    is_known = not shape.get("unknown_rank")
+    dims = shape.get("dim", ()) if is_known else ()
+    # Without a rank at all, as some servers write it, the rank is not known either.
+    is_scalar = is_known and "dim" in shape and not dims
+    return TensorInfo(name, dtype, tuple(int(dim["size"]) for dim in dims), is_scalar)
 
 
 def shorten(text: str, limit: int = 300) -> str:

@@ -1,4 +1,7 @@
-"""Write the body of a predict response, byte for byte as TensorFlow Serving does. Pure."""
+"""Write the body of a predict response, byte for byte as TensorFlow Serving does. Pure.
+
+TensorFlow Serving refuses to write half and bfloat16; here they are written as float32.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import binascii
 from math import prod
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from model_server.codec.dtypes import short_name
@@ -15,6 +19,7 @@ from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
 
 _FLOATS: Final = frozenset({"float", "double"})
+_HALVES: Final = frozenset({"half", "bfloat16"})
 _INTEGERS: Final = frozenset({"int32", "int16", "int8", "uint8", "int64", "uint32", "uint64"})
 _BYTES_SUFFIX: Final = "_bytes"
 
@@ -78,7 +83,7 @@ def _row_object(columns: list[tuple[str, list[str]]], row: int) -> str:
 
 def _row_texts(name: str, array: NDArray[Any], depth: int) -> list[str]:
     """Return the text of each row, every list on one line."""
-    level = array.ndim - 1
+    level, array = array.ndim - 1, _writable(array)
     if level and short_name(array) in _FLOATS:
         rows = array.reshape(prod(array.shape[:-1]), array.shape[-1])
         texts = [f"[{row}]" for row in decimal_lists(rows)]
@@ -113,8 +118,8 @@ def _grouped(
 
 
 def _leaf_texts(name: str, array: NDArray[Any], depth: int) -> list[str]:
-    flat = array.reshape(-1)
-    dtype = short_name(array)
+    flat = _writable(array.reshape(-1))
+    dtype = short_name(flat)
     if dtype in _FLOATS:
         return decimals(flat)
     if dtype in _INTEGERS:
@@ -126,6 +131,11 @@ def _leaf_texts(name: str, array: NDArray[Any], depth: int) -> list[str]:
     if name.endswith(_BYTES_SUFFIX):
         return [_base64_object(value, depth) for value in flat.tolist()]
     return [json_string_of_bytes(value) for value in flat.tolist()]
+
+
+def _writable(array: NDArray[Any]) -> NDArray[Any]:
+    """Return half and bfloat16 as float32, which has the same numbers."""
+    return array.astype(np.float32) if short_name(array) in _HALVES else array
 
 
 def _base64_object(value: bytes, depth: int) -> str:

@@ -83,9 +83,11 @@ class Servable:
         return [dict.fromkeys(self.outputs, ["a"]) | {"scores": row} for row in rows]
 
 
-def tensor(dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+def tensor(dtype: str, shape: tuple[int, ...], *, scalar: bool = False) -> dict[str, Any]:
+    """An input or output as Serving describes it; without sizes, its rank is unknown."""
     dims = [{"size": str(size), "name": ""} for size in shape]
-    return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": "x:0"}
+    unknown = not shape and not scalar
+    return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": unknown}, "name": "x:0"}
 
 
 def _picture(item: Any) -> np.ndarray[Any, Any]:

@@ -321,6 +321,15 @@ SCALE = {"scale": 1.0}
 TWO = (("0", "a"), ("1", "b"))
 
 
+def test_what_the_models_file_says_of_the_call_counts(tmp_path: Path) -> None:
+    graph = foreign_graph(IMAGE | {"key": (-1,)}, {"a": (1, 2), "b": (1, 2)})
+    put(tmp_path / "1" / "saved_model.pb", graph)
+    told = {"constant_inputs": {"key": "0"}, "output": "b", "input": SCALE, "labels": TWO}
+
+    assert found(tmp_path, **told) == []
+    assert "no signature score; it has serving_default" in only(tmp_path, signature="score").text
+
+
 @pytest.mark.parametrize(
     ("graph", "values", "text"),
     [
@@ -341,7 +350,7 @@ TWO = (("0", "a"), ("1", "b"))
             "outputs",
             id="two out",
         ),
-        pytest.param(foreign_graph(IMAGE, {"a": (19, 2)}), {"input": SCALE}, "outputs", id="half"),
+        pytest.param(foreign_graph(IMAGE, {"a": (10, 2)}), {"input": SCALE}, "outputs", id="bool"),
     ],
 )
 def test_a_model_that_the_gateway_cannot_use_is_wrong(

@@ -37,6 +37,10 @@ def test_everything_a_table_can_say(tmp_path: Path) -> None:
         input = { height = 48, width = 48, color = "grayscale", scale = "unit" }
         labels = "labels.txt"
         activation = "none"
+        signature = "score"
+        output = "probabilities"
+        constant_inputs = { key = "0", flags = [true, 2, 0.5] }
+        string_input = "base64"
         """
     )
 
@@ -49,6 +53,10 @@ def test_everything_a_table_can_say(tmp_path: Path) -> None:
     assert emotion.input == {"height": 48, "width": 48, "color": "grayscale", "scale": "unit"}
     assert emotion.labels == (("0", "sad"), ("1", "glad"))
     assert emotion.activation == "none"
+    assert emotion.signature == "score"
+    assert emotion.output == "probabilities"
+    assert emotion.constant_inputs == {"key": "0", "flags": [True, 2, 0.5]}
+    assert emotion.string_input == "base64"
 
 
 def test_imagenet_labels_by_name() -> None:
@@ -80,6 +88,12 @@ def test_imagenet_labels_by_name() -> None:
         ('input = { scale = "x" }', "models.m.input.scale", "one of tf"),
         ('labels = ""', "models.m.labels", "label file"),
         ('labels = "no/such/file"', "models.m.labels", "cannot be read"),
+        ('output = ""', "models.m.output", "the name of an output of the SavedModel"),
+        ("signature = 3", "models.m.signature", "the name of a signature"),
+        ("constant_inputs = 3", "models.m.constant_inputs", "names of inputs to strings"),
+        ("constant_inputs = { a = {} }", "models.m.constant_inputs", "booleans or lists"),
+        ("constant_inputs = { a = [[1]] }", "models.m.constant_inputs", "booleans or lists"),
+        ('string_input = "hex"', "models.m.string_input", "one of bytes, base64"),
         ('activation = "relu"', "models.m.activation", "softmax, sigmoid, none"),
         ("logging = 0.5", "models.m.logging", "the keys rate and prefix"),
         ("logging = { rate = 0.5 }", "models.m.logging", "the keys rate and prefix"),

@@ -111,7 +111,7 @@ def test_a_version_that_cannot_be_read_has_no_finding(entry: ModelEntry, tmp_pat
     nowhere = ModelEntry(name="m", base_path=tmp_path / "nowhere")
 
     assert list(random_faults(entry)) == list(random_faults(nowhere)) == []
-    assert random_text(tmp_path / "3") is None
+    assert random_text(tmp_path / "3", "serving_default") is None
 
 
 def test_tensorflow_serving_cannot_load_a_graph_file(entry: ModelEntry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from flask import Flask
 
 from flask_server.errors import ServingError
 from flask_server.serving.encoding import choose_encoder
+from flask_server.serving.scores import rows_of_columns
 from flask_server.serving.signatures import (
+    ForeignCall,
     ScoresOutput,
     declared_input,
     image_input,
@@ -157,6 +160,140 @@ def test_floats_are_scaled_and_rounded_to_six_decimals() -> None:
     assert encode([np.array([[[100]]], np.uint8)]) == b'{"instances":[[[[0.392157]]]]}'
 
 
+# What the models file says of the call
+
+
+def called(inputs: dict[str, Any], **fields: Any) -> tuple[dict[str, Any], ForeignCall]:
+    outputs = {"y": tensor("DT_FLOAT", (-1, 3))}
+    return {"s": {"inputs": inputs, "outputs": outputs}}, ForeignCall(signature="s", **fields)
+
+
+@pytest.mark.parametrize(
+    ("shape", "scalar", "value", "sent"),
+    [
+        pytest.param((-1,), False, "0", ["0", "0"], id="one per image"),
+        pytest.param((1,), False, "0", ["0"], id="one for all"),
+        pytest.param((1,), False, ["0"], ["0"], id="a list for all"),
+        pytest.param((), True, 0.5, 0.5, id="scalar"),
+        pytest.param((), False, 0.5, 0.5, id="unknown rank"),
+        pytest.param((-1, 2), False, [1, 2], [[1, 2], [1, 2]], id="a list per image"),
+    ],
+)
+def test_constant_inputs_are_sent_in_columns(
+    shape: tuple[int, ...], scalar: bool, value: Any, sent: Any
+) -> None:
+    inputs = {"x": tensor("DT_UINT8", (-1, 1, 1, 1)), "k": tensor("DT_FLOAT", shape, scalar=scalar)}
+    declared, call = called(inputs, constants={"k": value})
+    spec = InputSpec(height=1, width=1, color="grayscale")
+
+    body = choose_encoder(declared, spec, call)([np.full((1, 1, 1), n, np.uint8) for n in (7, 8)])
+
+    images = [[[[7]]], [[[8]]]]
+    assert json.loads(body) == {"signature_name": "s", "inputs": {"x": images, "k": sent}}
+
+
+def test_a_scalar_gets_the_file_of_one_image() -> None:
+    declared, call = called({"x": tensor("DT_STRING", (), scalar=True)})
+    encode = choose_encoder(declared, InputSpec(height=1, width=1), call)
+
+    body = json.loads(encode([np.zeros((1, 1, 3), np.uint8)]))
+
+    assert base64.b64decode(body["inputs"]["x"]["b64"]).startswith(b"\x89PNG")
+
+
+def test_a_graph_that_decodes_base64_gets_it_in_the_alphabet_for_urls() -> None:
+    declared, call = called({"x": tensor("DT_STRING", (-1,))}, sends_base64=True)
+    encode = choose_encoder(declared, InputSpec(height=64, width=64), call)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+
+    (text,) = json.loads(encode([noise]))["instances"]
+
+    assert base64.urlsafe_b64decode(text).startswith(b"\x89PNG")
+    assert set("-_") <= set(text)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "wanted", "found"),
+    [
+        ({"a": ("DT_FLOAT", 3), "b": ("DT_FLOAT", 3)}, "b", ("b", 3, "DT_FLOAT")),
+        ({"a": ("DT_UINT8", 3)}, "a", (None, 3, "DT_UINT8")),
+        ({"a": ("DT_INT64", 3), "b": ("DT_FLOAT", 3)}, "a", ("a", 3, "DT_INT64")),
+        ({"a": ("DT_HALF", 3)}, None, (None, 3, "DT_HALF")),
+    ],
+)
+def test_the_output_that_is_named_has_the_scores(
+    outputs: dict[str, tuple[str, int]], wanted: str | None, found: Any
+) -> None:
+    call = ForeignCall(output=wanted)
+
+    assert scores_output(signatures(outputs=outputs), (), call) == ScoresOutput(*found)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "activation", "divisor"),
+    [
+        ("DT_UINT8", "softmax", 255),
+        ("DT_UINT8", "none", 1),
+        ("DT_INT32", "softmax", 1),
+        ("DT_FLOAT", "softmax", 1),
+    ],
+)
+def test_only_probabilities_of_uint8_are_divided(
+    dtype: str, activation: str, divisor: float
+) -> None:
+    assert ScoresOutput(None, 3, dtype).divisor(activation) == divisor
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (ForeignCall(signature="s"), "has the signatures serving_default; s is needed"),
+        (ForeignCall(output="z"), "names the output z, which must be one of numbers"),
+        (ForeignCall(output="words"), "names the output words, which must be one of numbers"),
+        (ForeignCall(constants={"k": 1}), "a constant value to the input k; the serving_default"),
+        (ForeignCall(constants={"whatever": 1}), "exactly one is needed that has no value in"),
+    ],
+)
+def test_a_call_that_the_signature_does_not_have_is_told(call: ForeignCall, said: str) -> None:
+    declared = signatures(outputs={"y": ("DT_FLOAT", 3), "words": ("DT_STRING", 3)})
+
+    with pytest.raises(ServingError, match=said):
+        scores_output(declared, (), call)
+
+
+def test_a_scalar_that_is_no_string_takes_no_image() -> None:
+    declared, call = called({"x": tensor("DT_FLOAT", (), scalar=True)})
+
+    with pytest.raises(ServingError, match="takes a single number and no image"):
+        choose_encoder(declared, InputSpec(height=1, width=1), call)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "name", "is_one", "rows"),
+    [
+        ([[1, 2], [3, 4]], None, False, [[1, 2], [3, 4]]),
+        ({"y": [[1, 2]], "z": 0}, "y", False, [[1, 2]]),
+        ({"y": [1, 2], "z": 0}, "y", True, [[1, 2]]),
+        ([[1, 2]], None, True, [[1, 2]]),
+        (0.5, None, True, [0.5]),
+    ],
+)
+def test_columns_become_rows(outputs: Any, name: str | None, is_one: bool, rows: Any) -> None:
+    assert rows_of_columns(outputs, name, is_one=is_one) == rows
+
+
+def test_half_that_the_server_cannot_write_is_told_before_the_first_image(
+    make_app: MakeApp, serving: StubServing
+) -> None:
+    serving.models["foreign"] = {1: Servable(None, outputs={"y": ("DT_HALF", 3)})}
+    serving.answer = (400, {"error": "Failed to write JSON value for tensor type: half"})
+
+    response = make_app(MODELS).test_client().get("/readyz")
+
+    assert code(response) == (503, "model_not_ready")
+    assert "Failed to write JSON value for tensor type: half" in response.get_json()["detail"]
+
+
 MODELS = '[models.foreign]\nbase_path="f"\ninput = { scale = "unit" }\n'
 
 
@@ -286,7 +423,7 @@ def outputs(shape: tuple[int, ...]) -> Servable:
         (SIZED, outputs((-1, 4, 4, 3)), "y of shape [-1, 4, 4, 3] cannot be used"),
         (SIZED, outputs((5,)), "one row of scores per image"),
         (SIZED, outputs((-1, 0)), "one row of scores per image"),
-        (SIZED, Servable(None, outputs={"y": ("DT_HALF", 3)}), "y DT_HALF"),
+        (SIZED, Servable(None, outputs={"y": ("DT_BOOL", 3)}), "y DT_BOOL"),
         (SIZED, Servable(None, outputs={"y": ("DT_INT64", 3)}), "y DT_INT64"),
         (SIZED, Servable(None, outputs=BOTH), "has the outputs a DT_FLOAT, b DT_FLOAT"),
         (SIZED, Servable(None, declared={"serve": {}}), "the signatures serve; serving_default"),

@@ -96,8 +96,8 @@ def test_the_bytes_suffix_counts_for_strings_only() -> None:
         ),
         ({}, "Cannot convert empty tensor map to JSON"),
         (
-            {"y": np.array([1], dtype=np.float16)},
-            "Failed to write JSON value for tensor type: half",
+            {"y": np.array([1], dtype=np.complex64)},
+            "Failed to write JSON value for tensor type: complex64",
         ),
     ],
 )
