@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 from model_catalog.labels import imagenet_labels
 from scripts import command_line, quiet_tensorflow
-from scripts.download_inceptionv3_model import save
+from scripts.download_model import save
 from scripts.errors import ScriptError
 from scripts.lite0_wheel import SOURCE, fetched_tensors
 from scripts.spec_of_model import SpecOptions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,13 @@ class WeightsFile:
         "https://storage.googleapis.com/tensorflow/keras-applications/"
         "inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
     )
-    md5: str = "9a0d58056eeedaa3f26cb7ebd46da564"
+    md5: str | None = "9a0d58056eeedaa3f26cb7ebd46da564"
+    """None skips the check."""
+
+    @property
+    def folder(self) -> str:
+        """The address without the name of the file."""
+        return self.url.rpartition("/")[0]
 
 
 class WeightsError(ScriptError):
@@ -49,7 +56,7 @@ def imagenet_weights(weights_file: WeightsFile, *, stall_s: float = _STALL_S) ->
     quiet_tensorflow.start()
     import keras
 
-    with _socket_timeout(stall_s):
+    with socket_timeout(stall_s):
         try:
             # Keras would use a folder in /tmp in place of a missing one.
             home.mkdir(parents=True, exist_ok=True)
@@ -71,14 +78,24 @@ def problem_of(weights_file: WeightsFile) -> str | None:
     return None if file.is_file() else reachability.problem(weights_file.url, timeout_s=_CONNECT_S)
 
 
+def is_cached(arch: str) -> bool:
+    """Tell whether Keras's cache has a file of an architecture, by the letters of its name."""
+    files = (_home() / "models").glob("*.h5")
+    return any(arch.lower() in re.sub(r"[^a-z0-9]", "", file.name.lower()) for file in files)
+
+
+def _home() -> Path:
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+
+
 def _cached(weights_file: WeightsFile) -> tuple[Path, Path]:
     """Return Keras's folder, and the file in its cache; importing Keras would take seconds."""
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    home = _home()
     return home, home / "models" / Path(weights_file.url).name
 
 
 @contextmanager
-def _socket_timeout(timeout_s: float) -> Iterator[None]:
+def socket_timeout(timeout_s: float = _STALL_S) -> Iterator[None]:
     """Give new sockets a time-out, since Keras's own download has none."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(timeout_s)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts import activation, quiet_tensorflow
+from scripts.applications import SCALE_BY_NAME
 from scripts.loading import graph, keras_files, pictures, teachable_machine
 
 if TYPE_CHECKING:
@@ -20,22 +21,6 @@ if TYPE_CHECKING:
 
 _COLORS = {1: "grayscale", 3: "rgb"}
 
-#: Prefixes of the names of keras.applications models, and the mode of their preprocess_input. The
-#: first match counts, since resnet50v2 also starts with resnet.
-_SCALE_BY_NAME = {
-    "inception": "tf",
-    "xception": "tf",
-    "mobilenet": "tf",
-    "nasnet": "tf",
-    "resnet50v2": "tf",
-    "resnet101v2": "tf",
-    "resnet152v2": "tf",
-    "resnet": "caffe",
-    "vgg": "caffe",
-    "densenet": "torch",
-    # This project's EfficientNet-Lite0; those of keras.applications scale their input themselves.
-    "efficientnet_lite": "tf",
-}
 #: Losses of models that predict values and not classes, as ``FileConfig.loss`` names them.
 _REGRESSION = {
     "mse",
@@ -180,7 +165,7 @@ def scale_of(model: keras.Model) -> ModelProperty:
     if own is not None:
         return ModelProperty("none", f"the model has its own {own}")
     for part in graph.parts(model):
-        for prefix, mode in _SCALE_BY_NAME.items():
+        for prefix, mode in SCALE_BY_NAME.items():
             if getattr(part, "layers", None) and part.name.lower().startswith(prefix):
                 return ModelProperty(mode, f"as keras.applications does for {part.name}")
     return ModelProperty("tf", "a guess: the model does not say how its pixels were scaled")

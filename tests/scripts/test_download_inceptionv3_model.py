@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from scripts import reachability
-from scripts.download_inceptionv3_model import inception_v3, main, save
+from scripts.download_inceptionv3_model import inception_v3, main
+from scripts.download_model import save
 from scripts.imagenet_weights import WeightsError, WeightsFile, imagenet_weights
 from tests.listening import listening
 from tests.scripts.models import classifier
