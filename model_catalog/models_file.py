@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from model_catalog.errors import CatalogError, ModelsFileError, shown
 from model_catalog.labels import IMAGENET, imagenet_labels, read_labels
-from model_catalog.spec import ACTIVATIONS, Label, input_from_dict
+from model_catalog.spec import ACTIVATIONS, TASKS, Label, input_from_dict
 
 #: The value of an input that is the same in each call: a scalar, or a list of scalars.
 Scalar = str | bool | int | float
@@ -25,6 +25,7 @@ ConstantInput = Scalar | list[Scalar]
 
 #: The signature that servers use unless a request names one.
 SERVING_DEFAULT = "serving_default"
+_ACTIVATION_OF_TASK = {"classification": "softmax", "multilabel": "sigmoid", "regression": "raw"}
 STRING_INPUTS = ("bytes", "base64")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -72,6 +73,9 @@ class ModelEntry:
 
     logging: LoggingEntry | None = None
     """Request logging of the embedded server; None means that no requests are logged."""
+    task: str = TASKS[0]
+    """What the outputs of a model without a spec of its own are: one of ``spec.TASKS``."""
+
     signature: str = SERVING_DEFAULT
     """Name of the signature that takes images, of a model without a spec of its own."""
 
@@ -189,10 +193,11 @@ class _Table:
             labels=self.labels(),
             activation=self.activation(),
             logging=self.logging(),
+            task=self.task(),
             signature=self.name_in_model("signature") or SERVING_DEFAULT,
             output=self.name_in_model("output"),
             constant_inputs=self.constant_inputs(),
-            string_input=self.one_of("string_input", STRING_INPUTS),
+            string_input=self.one_of("string_input", STRING_INPUTS, STRING_INPUTS[0]),
         )
 
     def bad(self, key: str, received: object, allowed: str) -> ModelsFileError:
@@ -257,12 +262,21 @@ class _Table:
         except CatalogError as error:
             raise ModelsFileError(f"{self.path}: models.{self.name}.labels: {error}") from error
 
-    def activation(self) -> str:
-        return self.one_of("activation", ACTIVATIONS)
+    def task(self) -> str:
+        """Return the task; without it, only raw values tell of one."""
+        default = "regression" if self.values.get("activation") == "raw" else TASKS[0]
+        return self.one_of("task", TASKS, default)
 
-    def one_of(self, key: str, allowed: Sequence[str]) -> str:
-        """Return a value of a list, whose first is the default."""
-        value = self.values.get(key, allowed[0])
+    def activation(self) -> str:
+        task = self.task()
+        value = self.one_of("activation", ACTIVATIONS, _ACTIVATION_OF_TASK[task])
+        if (value == "raw") != (task == "regression"):
+            allowed = "raw" if task == "regression" else "softmax, sigmoid or none"
+            raise self.bad("activation", value, f"{allowed} with task = {task}")
+        return value
+
+    def one_of(self, key: str, allowed: Sequence[str], default: str) -> str:
+        value = self.values.get(key, default)
         if value not in allowed:
             raise self.bad(key, value, f"one of {', '.join(allowed)}")
         return str(value)

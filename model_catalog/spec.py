@@ -20,7 +20,7 @@ from model_catalog.errors import SpecError
 SPEC_FILE = Path("assets.extra", "model_spec.json")
 
 FORMAT = 1
-TASKS = ("classification",)
+TASKS = ("classification", "multilabel", "regression")
 CHANNELS = {"rgb": 3, "grayscale": 1}
 COLORS = tuple(CHANNELS)
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")

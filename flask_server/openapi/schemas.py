@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from flask_server.openapi.problems import PROBLEM
-from model_catalog.spec import ACTIVATIONS, COLORS, FITS, FORMAT, INTERPOLATIONS, MAX_SIDE, SCALES
+from model_catalog.spec import (
+    ACTIVATIONS,
+    COLORS,
+    FITS,
+    FORMAT,
+    INTERPOLATIONS,
+    MAX_SIDE,
+    SCALES,
+    TASKS,
+)
 
 Schema = dict[str, Any]
 
@@ -154,7 +163,7 @@ _SPEC = record(
     {
         "format": {"type": "integer", "const": FORMAT},
         "name": text("The display name of the model."),
-        "task": {"type": "string", "const": "classification"},
+        "task": {"type": "string", "enum": list(TASKS)},
         "trained": _TRAINED,
         "input": ref("Input"),
         "output": ref("Output"),

@@ -274,6 +274,7 @@ def _spec_of_foreign(
             input=input_from_dict(fields),
             output=OutputSpec(classes=len(labels), activation=entry.activation),
             labels=labels,
+            task=entry.task,
         )
     except SpecError as error:
         raise ServingError(f"The spec of model {entry.name} is invalid: {error}") from error

@@ -37,6 +37,7 @@ def test_everything_a_table_can_say(tmp_path: Path) -> None:
         input = { height = 48, width = 48, color = "grayscale", scale = "unit" }
         labels = "labels.txt"
         activation = "none"
+        task = "multilabel"
         signature = "score"
         output = "probabilities"
         constant_inputs = { key = "0", flags = [true, 2, 0.5] }
@@ -53,10 +54,25 @@ def test_everything_a_table_can_say(tmp_path: Path) -> None:
     assert emotion.input == {"height": 48, "width": 48, "color": "grayscale", "scale": "unit"}
     assert emotion.labels == (("0", "sad"), ("1", "glad"))
     assert emotion.activation == "none"
+    assert emotion.task == "multilabel"
     assert emotion.signature == "score"
     assert emotion.output == "probabilities"
     assert emotion.constant_inputs == {"key": "0", "flags": [True, 2, 0.5]}
     assert emotion.string_input == "base64"
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "activation"),
+    [
+        ("", "classification", "softmax"),
+        ('task = "multilabel"', "multilabel", "sigmoid"),
+        ('task = "regression"', "regression", "raw"),
+        ('activation = "raw"', "regression", "raw"),
+        ('task = "multilabel"\nactivation = "none"', "multilabel", "none"),
+    ],
+)
+def test_the_task_tells_the_activation(text: str, task: str, activation: str) -> None:
+    assert (entry(text).task, entry(text).activation) == (task, activation)
 
 
 def test_imagenet_labels_by_name() -> None:
@@ -94,6 +110,9 @@ def test_imagenet_labels_by_name() -> None:
         ("constant_inputs = { a = {} }", "models.m.constant_inputs", "booleans or lists"),
         ("constant_inputs = { a = [[1]] }", "models.m.constant_inputs", "booleans or lists"),
         ('string_input = "hex"', "models.m.string_input", "one of bytes, base64"),
+        ('task = "detection"', "models.m.task", "classification, multilabel, regression"),
+        ('task = "regression"\nactivation = "none"', "models.m.activation", "raw with task = regr"),
+        ('task = "multilabel"\nactivation = "raw"', "models.m.activation", "sigmoid or none with"),
         ('activation = "relu"', "models.m.activation", "softmax, sigmoid, none"),
         ("logging = 0.5", "models.m.logging", "the keys rate and prefix"),
         ("logging = { rate = 0.5 }", "models.m.logging", "the keys rate and prefix"),
