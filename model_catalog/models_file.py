@@ -294,6 +294,7 @@ class _Table:
             raise self.bad("logging.prefix", prefix, "the path with which file names start")
         folder = "/" if prefix.endswith("/") else ""
         return LoggingEntry(float(rate), f"{self.path.parent / Path(prefix).expanduser()}{folder}")
+
     def name_in_model(self, key: str) -> str | None:
         value = self.values.get(key)
         if key not in self.values:
