@@ -25,3 +25,7 @@ def shown(value: object, limit: int = 60) -> str:
     """Return the ``repr`` of a value for an error message, cut to ``limit`` characters."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class GoldenError(CatalogError):
+    """The golden pictures of a version cannot be used."""

@@ -39,6 +39,7 @@ from scripts.base_paths import (
     require_same_model,
 )
 from scripts.bfloat16 import DTYPES, in_bfloat16
+from scripts.checks import verification
 from scripts.errors import ScriptError
 from scripts.keras_models import LoadOptions
 from scripts.loading import keras_files, teachable_machine
@@ -308,12 +309,17 @@ def _warnings(model: keras.Model, spec: ModelSpec) -> Iterator[str]:
 
 
 def export(model: keras.Model, base_path: Path, spec: ModelSpec) -> Path:
-    """Write the model as the next version below the base path and return the version's folder."""
+    """Write the model as the next version below the base path and return the version's folder.
+
+    Raises ScriptError, and publishes nothing, if the written model returns other scores.
+    """
     from scripts.saved_model import write_saved_model
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
     with new_version(base_path) as draft:
         write_saved_model(model, dataclasses.replace(spec, exported_at=now), draft.folder)
+        for warning in verification.require_same_scores(draft.folder, model):
+            print(f"warning: {warning}")
     return draft.published
 
 

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model_catalog.golden import write_golden
 from model_catalog.spec import SPEC_FILE
 from scripts import picture_graph
+from scripts.checks.golden_scores import golden_of, tolerance_of
 from scripts.errors import ScriptError
 from scripts.loading import graph
 from scripts.warmup_requests import write_warmup
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def write_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> None:
-    """Write the SavedModel and the spec file into a folder."""
+    """Write the SavedModel, the spec file, warm-up requests and golden pictures into a folder."""
     import tensorflow as tf
 
     module = tf.Module()
@@ -41,6 +43,8 @@ def write_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> None
     spec_file.parent.mkdir()
     spec_file.write_text(spec.to_json() + "\n", encoding="utf-8")
     write_warmup(folder, spec)
+    golden = golden_of(scorer(model, spec.output), spec.input, tolerance_of(model))
+    write_golden(folder, spec.input, golden)
 
 
 def signatures(
@@ -52,7 +56,8 @@ def signatures(
     floats = tf.TensorSpec(
         [None, spec.input.height, spec.input.width, spec.input.channels], tf.float32, "input_image"
     )
-    scores = _classifier(model, floats, spec.output)
+    # One traced function, so that all signatures share one copy of the model.
+    scores = _traced(scorer(model, spec.output), floats)
 
     def serving_default(input_image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"scores": scores(input_image)}
@@ -74,10 +79,8 @@ def signatures(
     }
 
 
-def _classifier(
-    model: keras.Model, floats: tf.TensorSpec, output_spec: OutputSpec
-) -> tf.types.experimental.PolymorphicFunction:
-    """Return the model as one traced function, so that all signatures share one copy of it."""
+def scorer(model: keras.Model, output_spec: OutputSpec) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the function from model input to the scores of all classes."""
     import tensorflow as tf
 
     def scores(input_image: tf.Tensor) -> tf.Tensor:
@@ -86,7 +89,7 @@ def _classifier(
         is_single = output.shape[-1] == 1 and output_spec.classes == 2
         return _of_both_classes(output, output_spec.activation) if is_single else output
 
-    return _traced(scores, floats)
+    return scores
 
 
 def _of_both_classes(score: tf.Tensor, activation: str) -> tf.Tensor:

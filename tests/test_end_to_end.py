@@ -18,6 +18,7 @@ from PIL import Image
 
 from model_catalog.labels import imagenet_labels
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
+from tests.exporting import verified_here
 from tests.running import ROOT, SHARED, both
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -103,8 +104,9 @@ def calibrated_inception() -> Any:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("end-to-end")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with verified_here():
+        yield tmp_path_factory.mktemp("end-to-end")
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from scripts import quiet_tensorflow
 from scripts.export_saved_model import export, export_file
 from scripts.picture_graph import SCALING
 from scripts.spec_of_model import SpecOptions
+from tests.exporting import verified_here
 
 quiet_tensorflow.start()
 
@@ -123,10 +124,11 @@ def write_all(root: Path) -> None:
 
 def main(root: Path, *files: str) -> None:
     """Write all exports, or that of a Keras file alone."""
-    if not files:
-        write_all(root)
-    for file in files:
-        write_expected(export_file(Path(file), root / "given", SpecOptions()))
+    with verified_here():
+        if not files:
+            write_all(root)
+        for file in files:
+            write_expected(export_file(Path(file), root / "given", SpecOptions()))
 
 
 if __name__ == "__main__":

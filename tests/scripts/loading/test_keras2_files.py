@@ -21,6 +21,7 @@ from scripts.export_saved_model import export_file, main
 from scripts.keras_models import LoadOptions
 from scripts.loading import tf_keras_process
 from scripts.spec_of_model import SpecOptions
+from tests.exporting import verified_here
 from tests.running import SHARED
 from tests.scripts.loading.keras2_writer import noise
 from tests.scripts.manual import manual_commands
@@ -58,7 +59,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def exported_or_error(jobs: list[Job]) -> dict[str, str]:
     """Export the files; return the error, or else nothing, of each."""
-    return {job.key: _error(job) for job in jobs}
+    with verified_here():
+        return {job.key: _error(job) for job in jobs}
 
 
 def _error(job: Job) -> str:

@@ -1,0 +1,1 @@
+"""Check an export: its scores before it is published, and its preprocessing."""
