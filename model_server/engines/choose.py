@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from model_catalog.graph_files import graph_file_of
 from model_catalog.spec import SPEC_FILE
+from model_server.engines.golden_check import require_golden_scores
 from model_server.engines.openvino_engine import (
     PRECISIONS,
     OpenVINOEngine,
@@ -38,7 +39,7 @@ class OpenVINOFirstEngine:
         """Load the SavedModel in the folder, or raise a ModelServerError if neither engine can."""
         if self._always_tries_openvino or _is_for_openvino(path):
             try:
-                model = self._openvino.load(path)
+                model = self._load_by_openvino(path)
             except ModelServerError as error:
                 return self._load_instead(path, error)
             logger.info("OpenVINO serves %s", path)
@@ -55,6 +56,16 @@ class OpenVINOFirstEngine:
             raise type(missing)(f"{reason.message} {missing.message}") from reason
         logger.warning("TensorFlow serves %s instead of OpenVINO: %s", path, reason.message)
         return engine.load(path)
+
+    def _load_by_openvino(self, path: Path) -> LoadedModel:
+        """Load with OpenVINO, or raise a ModelServerError if it cannot or its scores differ."""
+        model = self._openvino.load(path)
+        try:
+            require_golden_scores(model, path)
+        except ModelServerError:
+            model.close()
+            raise
+        return model
 
 
 def _is_for_openvino(path: Path) -> bool:

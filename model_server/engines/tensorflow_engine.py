@@ -7,6 +7,7 @@ those of the kernels.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from model_catalog.graph_files import graph_file_of
 from model_catalog.installation import install_command
 from model_server.codec.dtypes import SHORT_NAMES
 from model_server.engines.error_text import escaped_message
+from model_server.engines.golden_check import require_golden_scores
 from model_server.engines.protocol import LoadedModel, Signature, TensorInfo, Tensors
 from model_server.engines.run_limit import run_limit_ms
 from model_server.errors import (
@@ -35,6 +37,8 @@ from model_server.errors import (
     NotFound,
     Unknown,
 )
+
+logger = logging.getLogger(__name__)
 
 _FILES = ("saved_model.pb", "saved_model.pbtxt")
 
@@ -91,7 +95,17 @@ class TensorFlowEngine:
             )
         tf = _import()
         with _translated_load_errors(path, self._options.tags):
-            return _Model(tf, path, self._options)
+            model = _Model(tf, path, self._options)
+        _warn_of_other_scores(model, path)
+        return model
+
+
+def _warn_of_other_scores(model: LoadedModel, path: Path) -> None:
+    """Log a warning for an export that returns other scores here; no other engine can load it."""
+    try:
+        require_golden_scores(model, path)
+    except ModelServerError as error:
+        logger.warning("TensorFlow serves %s with a difference: %s", path, error.message)
 
 
 class _Model:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_catalog.golden import FOLDER, SCORES_FILE
 from model_server.engines.choose import OpenVINOFirstEngine, choose_engine
 from model_server.engines.tensorflow_engine import TensorFlowEngine
 from model_server.errors import FailedPrecondition, InvalidArgument
@@ -90,16 +93,43 @@ def config(file: Path, **models: Path) -> str:
     return f"--model_config_file={file}"
 
 
+def change_golden_scores(version: Path) -> None:
+    file = version / FOLDER / SCORES_FILE
+    document = json.loads(file.read_text())
+    document["pictures"][1]["scores"][2] += 0.5
+    file.write_text(json.dumps(document))
+
+
+def test_openvino_does_not_serve_an_export_whose_scores_differ(
+    exports: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    version = shutil.copytree(exports / "unit" / "1", tmp_path / "1")
+    change_golden_scores(version)
+
+    with pytest.raises(FailedPrecondition) as refusal:
+        choose_engine(flags()).load(version)
+
+    assert "differ by up to 0.5 from" in caplog.text + refusal.value.message
+
+
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
-    ("engine", "warned"), [("auto", {"strange"}), ("openvino", {"strange", "linear"})]
+    ("engine", "warned"),
+    [("auto", {"strange", "other"}), ("openvino", {"strange", "other", "linear"})],
 )
 def test_tensorflow_serves_what_openvino_cannot(
     exports: Path, saved_models: Path, tmp_path: Path, engine: str, warned: set[str]
 ) -> None:
+    other_scores = shutil.copytree(exports / "unit", tmp_path / "other")
+    change_golden_scores(other_scores / "1")
     models = {
         "tf": exports / "tf",
         "strange": exports / "strange",
+        "other": other_scores,
         "linear": saved_models / "linear",
     }
     flag = config(tmp_path / "models.config", **models)
@@ -122,5 +152,7 @@ def test_tensorflow_serves_what_openvino_cannot(
     assert "--engine tensorflow" not in refusals["strange"]
     warnings = [line for line in (tmp_path / "log").read_text().splitlines() if " W " in line]
     assert {name for name in models if any(f"/{name}/" in line for line in warnings)} == warned
-    assert len(warnings) == len(warned)
+    # TensorFlow says of "other" that its scores differ as well.
+    assert len(warnings) == len(warned) + 1
+    assert sum("differ by up to 0.5 from those of the exported model" in w for w in warnings) == 2
     assert f"OpenVINO serves {exports / 'tf' / '1'}\n" in (tmp_path / "log").read_text()

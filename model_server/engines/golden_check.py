@@ -1,0 +1,63 @@
+"""Compare the scores of a loaded export with those that its source model gave.
+
+The export's folder holds a few golden pictures with their scores (``model_catalog/golden.py``).
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from model_catalog.errors import GoldenError
+from model_catalog.golden import TOLERANCE_16_BIT, Golden, read_golden
+from model_catalog.spec import ModelSpec
+from model_server.engines.export_model import read_spec
+from model_server.engines.protocol import LoadedModel
+from model_server.errors import DeadlineExceeded, FailedPrecondition
+
+logger = logging.getLogger(__name__)
+
+_PIXELS: Final = "pixels"
+_BF16: Final = "precision=bf16"
+
+
+def require_golden_scores(model: LoadedModel, path: Path) -> None:
+    """Raise FailedPrecondition if the model's scores are too far from the golden ones.
+
+    More drift is allowed where the engine computes with numbers of 16 bits. A version without
+    golden pictures, or whose runs take too long, is not checked. Raises a
+    ModelServerError if a run fails.
+    """
+    spec = read_spec(path)
+    golden = None if spec is None else _golden(path, spec)
+    if golden is None:
+        return
+    allowed = TOLERANCE_16_BIT if _BF16 in model.engine else golden.tolerance
+    try:
+        drift = golden.drift([_scores(model, picture.pixels) for picture in golden.pictures])
+    except DeadlineExceeded as error:
+        logger.warning("The scores of %s are not checked: %s", path, error.message)
+        return
+    if drift > allowed:
+        raise FailedPrecondition(
+            f"Its scores of the golden pictures differ by up to {drift:.2g} from those of the"
+            f" exported model; allowed is {allowed:g}."
+        )
+
+
+def _golden(path: Path, spec: ModelSpec) -> Golden | None:
+    try:
+        return read_golden(path, spec.input)
+    except GoldenError as error:
+        logger.warning("The scores of %s are not checked: %s", path, error)
+        return None
+
+
+def _scores(model: LoadedModel, pixels: bytes) -> list[float]:
+    """Run one picture at a time: engines keep the memory of their largest run."""
+    outputs = model.run(_PIXELS, {_PIXELS: np.array([pixels], dtype=object)})
+    scores: list[float] = outputs["scores"][0].tolist()
+    return scores
