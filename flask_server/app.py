@@ -15,6 +15,7 @@ from flask_server.inference.predict import Gateway
 from flask_server.runtime import preload
 from flask_server.serving.client import Serving
 from flask_server.serving.file_poll import FilePoll
+from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.models import Models
 from flask_server.settings import Settings
 from flask_server.telemetry import access_log, logs, metrics_directory, request_log
@@ -142,7 +143,12 @@ def _models(settings: Settings, file: ModelsFile) -> Models:
             known[address] = serving = Serving(address, connections=settings.threads)
         return serving
 
-    return Models(file.entries, serving_at, settings.max_inflight_calls)
+    return Models(
+        file.entries,
+        serving_at,
+        settings.max_inflight_calls,
+        ReplayOptions(max_drift=settings.max_score_drift, spread_polls=2 * settings.workers),
+    )
 
 
 def _limit(settings: Settings, metrics: Metrics | None) -> InFlight:

@@ -94,6 +94,11 @@ class Settings:
     poll_interval_s: float = 1.0
     """Seconds between two polls of the model versions that Serving has."""
 
+    max_score_drift: float | None = None
+    """Largest difference between the scores that a version returns for its golden pictures and
+    those of the exported model (docs/gateway.md#golden-pictures). A version with a larger one is
+    not used. Without a value no version is refused."""
+
     fast_jpeg: bool = True
     """Shrink large JPEGs while decoding, never below twice the model's input size."""
 
@@ -177,6 +182,12 @@ def _seconds(variable: str, text: str) -> float:
     if re.fullmatch(r"\d{1,9}(\.\d+)?", text.strip()) and float(text) > 0:
         return float(text)
     raise _refused(variable, text, "a number of seconds above 0")
+
+
+def _difference(variable: str, text: str) -> float:
+    if re.fullmatch(r"\d{1,9}(\.\d+)?([eE]-\d{1,2})?", text.strip()):
+        return float(text)
+    raise _refused(variable, text, "a difference of scores, such as 0.01")
 
 
 def _flag(variable: str, text: str) -> bool:
@@ -265,6 +276,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "max_inflight_calls": _whole(1),
     "deadline_s": _seconds,
     "poll_interval_s": _seconds,
+    "max_score_drift": _difference,
     "fast_jpeg": _flag,
     "fast_resize": _fast_resize,
     "workers": _whole(1),

@@ -155,6 +155,11 @@ _LIVE_MODEL = {
     "source": _SOURCE,
     "engine": maybe(text("What computes the model; null if the model server does not tell.")),
     "precision": maybe(text("Number format of the computation; null if it is not known.")),
+    "score_drift": maybe({"type": "number", "minimum": 0})
+    | {
+        "description": "How far the scores of its golden pictures are from those of the exported "
+        "model; null if that was not measured."
+    },
     "warnings": _WARNINGS,
     "error": ref("Problem"),
 }

@@ -112,6 +112,10 @@ class LiveModel:
             return self._predict(images, deadline)
         return self.batcher.predict(self.version, images, self._predict, deadline)
 
+    def scores_in_own_call(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
+        """Return the scores of each image, in a call that is not shared."""
+        return self._predict(images, deadline)
+
     def _predict(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
         size = 1 if self.one_by_one else len(images)
         calls = [images[start : start + size] for start in range(0, len(images), size)]

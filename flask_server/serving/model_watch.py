@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ModelNotReady, ServingFault, UnknownVersion
 from flask_server.serving.client import AVAILABLE, ServableGone, Serving, VersionStatus
+from flask_server.serving.golden_replay import GoldenReplay, ReplayOptions
 from flask_server.serving.live_model import LiveModel, read_live_model
 from flask_server.serving.request_batching import RequestBatcher
 from model_catalog.models_file import BIGGEST_VERSION, ModelEntry
@@ -44,13 +45,23 @@ class ModelState:
     unusable: Mapping[int, ServingFault] = field(default_factory=dict)
     """Why versions that Serving has available cannot be used, by their number."""
 
+    score_drift: float | None = None
+    """How far the newest version's scores of its golden pictures are from those of the exported
+    model; None if that was not measured."""
+
+    drift_warnings: tuple[str, ...] = ()
+
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences about newer versions that cannot be used instead of the newest usable one."""
+        """Sentences about newer versions that cannot be used instead of the newest usable one.
+
+        And one about a newest version that returns other scores than the exported model.
+        """
         if self.newest is None:
             return ()
-        return tuple(
-            f"Version {version} cannot be used: {error}" for version, error in self.unusable.items()
+        return (
+            *(f"Version {number} cannot be used: {why}" for number, why in self.unusable.items()),
+            *self.drift_warnings,
         )
 
     @property
@@ -62,11 +73,18 @@ class ModelState:
 class ModelWatch:
     """The versions of one model at its Serving; safe to use from several threads."""
 
-    def __init__(self, entry: ModelEntry, serving: Serving, max_inflight_calls: int) -> None:
+    def __init__(
+        self,
+        entry: ModelEntry,
+        serving: Serving,
+        max_inflight_calls: int,
+        replay_options: ReplayOptions,
+    ) -> None:
         self.name = entry.name
         self.serving = serving
         self._entry = entry
         self._batcher = RequestBatcher(max_inflight_calls)
+        self._replay = GoldenReplay(entry.base_path, replay_options)
         self._state: ModelState | None = None
         self._live_models: dict[int, LiveModel] = {}
         self._polling = threading.Lock()
@@ -139,6 +157,12 @@ class ModelWatch:
             self._state = state
             return state
 
+    def replay_golden_pictures(self) -> None:
+        """Measure the drift of the newest version, once; the next poll has it in its state."""
+        state = self._state
+        if state is not None and state.ready and state.newest is not None:
+            self._replay.poll(state.newest)
+
     @contextmanager
     def _poll_lock(self, deadline: Deadline | None) -> Iterator[None]:
         if deadline is None:
@@ -199,7 +223,13 @@ class ModelWatch:
                     f"The model server of {self.name} does not find the version: {error}"
                 )
             else:
-                return ModelState(_explained(versions, unusable), live, unusable=unusable)
+                return ModelState(
+                    _explained(versions, unusable),
+                    live,
+                    unusable=unusable,
+                    score_drift=self._replay.drift(version),
+                    drift_warnings=self._replay.warnings(version),
+                )
         problem = unusable[available[0]] if available else None
         return ModelState(_explained(versions, unusable), problem=problem, unusable=unusable)
 
@@ -216,13 +246,15 @@ class ModelWatch:
         live = self._live_models.get(version)
         if live is None:
             live = read_live_model(self._entry, version, self.serving, self._batcher, deadline)
+            self._replay.require(live, deadline)
             self._live_models[version] = live
         return live
 
-    def _keep_only(self, available: Iterable[int]) -> None:
+    def _keep_only(self, available: Collection[int]) -> None:
         """Forget unloaded versions: their numbers may come back with another model."""
         for version in set(self._live_models).difference(available):
             self._live_models.pop(version, None)
+        self._replay.keep_only(available)
 
 
 def _log_change(name: str, before: ModelState | None, after: ModelState) -> None:

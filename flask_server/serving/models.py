@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingFault, UnknownModel
 from flask_server.serving.client import Serving
+from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.model_watch import ModelState, ModelWatch
 from model_catalog.errors import shown
@@ -28,12 +29,14 @@ class Models:
         entries: tuple[ModelEntry, ...],
         serving_at: Callable[[str | None], Serving],
         max_inflight_calls: int,
+        replay_options: ReplayOptions,
     ) -> None:
         self.file_problem: str | None = None
         """Why the present models file is not used; None when it is."""
 
         self._serving_at = serving_at
         self._max_inflight_calls = max_inflight_calls
+        self._replay_options = replay_options
         self._changing = threading.Lock()
         self._watches: Mapping[str, ModelWatch] = {}
         self._not_ready_yet: frozenset[str] = frozenset()
@@ -58,7 +61,7 @@ class Models:
         watch = self._watches.get(entry.name)
         if watch is not None and watch.serving is serving and watch.accept(entry):
             return watch
-        return ModelWatch(entry, serving, self._max_inflight_calls)
+        return ModelWatch(entry, serving, self._max_inflight_calls, self._replay_options)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -164,6 +167,7 @@ class Models:
             for name in names:
                 try:
                     self.poll(name)
+                    self._watch(name).replay_golden_pictures()
                 except UnknownModel:  # it was removed meanwhile
                     continue
                 except Exception:  # an internal error must not end the polling of all models

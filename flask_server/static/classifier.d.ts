@@ -74,6 +74,8 @@ export interface Model {
   /** Both are null where the model server does not tell. */
   engine?: string | null;
   precision?: string | null;
+  /** Difference of the golden pictures' scores from the exported model; null if not measured. */
+  score_drift?: number | null;
   warnings?: string[];
   error?: { code: string; detail: string };
 }

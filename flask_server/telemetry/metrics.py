@@ -116,6 +116,10 @@ class ModelStates(Collector):
         up = _per_model("serving_up", "Whether the model's Serving answered the last poll.")
         ready = _per_model("model_ready", "Whether the model answers requests.")
         version = _per_model("model_version", "The newest available version.")
+        drift = _per_model(
+            "model_score_drift",
+            "Difference of the newest version's golden scores from those of the exported model.",
+        )
         for name in self._models.names:
             try:
                 state = self._models.state(name)
@@ -125,7 +129,9 @@ class ModelStates(Collector):
             ready.add_metric([name], state.ready)
             if state.newest is not None:
                 version.add_metric([name], state.newest.version)
-        yield from (up, ready, version)
+            if state.score_drift is not None:
+                drift.add_metric([name], state.score_drift)
+        yield from (up, ready, version, drift)
 
 
 class PresentModels(Collector):

@@ -62,6 +62,7 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
         summary |= {"trained": spec.trained, "input": asdict(spec.input)}
         summary |= {"output": asdict(spec.output), "source": spec.source}
         summary |= {"engine": live.engine.name, "precision": live.engine.precision}
+        summary["score_drift"] = state.score_drift
         summary["warnings"] = [*live.warnings, *live.notes, *state.warnings]
     if state.problem:
         # Without the request id, so that the ETag stays the same as long as the problem lasts.
