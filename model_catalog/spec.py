@@ -110,6 +110,9 @@ class ModelSpec:
     exported_at: str = ""
     """Time of the export, ISO 8601."""
 
+    scale_evidence: str = ""
+    """How ``input.scale`` is known; empty in exports of earlier releases."""
+
     def __post_init__(self) -> None:
         _text("name", self.name)
         if not self.name:
@@ -119,6 +122,7 @@ class ModelSpec:
             raise SpecError("trained", self.trained, "true or false")
         _text("source", self.source)
         _text("exported_at", self.exported_at)
+        _text("scale_evidence", self.scale_evidence)
         if len(self.labels) != self.output.classes:
             allowed = f"exactly output.classes = {self.output.classes} pairs"
             raise SpecError("labels", f"{len(self.labels)} pairs", allowed)
@@ -128,7 +132,10 @@ class ModelSpec:
         fields = dataclasses.asdict(self)
         fields["labels"] = [list(pair) for pair in self.labels]
         order = ("name", "task", "trained", "input", "output", "labels", "source", "exported_at")
-        return {"format": FORMAT} | {key: fields[key] for key in order}
+        known = {key: fields[key] for key in order}
+        # Left out where it is empty, so that earlier releases can read the spec.
+        evidence = {"scale_evidence": self.scale_evidence} if self.scale_evidence else {}
+        return {"format": FORMAT} | known | evidence
 
     def to_json(self) -> str:
         """Return the spec as compact JSON."""

@@ -40,6 +40,7 @@ from scripts.base_paths import (
 )
 from scripts.bfloat16 import DTYPES, in_bfloat16
 from scripts.checks import verification
+from scripts.checks.scale_evidence import evidence_of, settle
 from scripts.errors import ScriptError
 from scripts.keras_models import LoadOptions
 from scripts.loading import keras_files, teachable_machine
@@ -231,6 +232,18 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         help="run the code in the model file (Lambda layers) and in --custom; such code can do "
         "whatever you can do on this machine",
     )
+    add(
+        "--images",
+        type=Path,
+        metavar="FOLDER",
+        help="pictures like those of the training, to find out the scale",
+    )
+    add(
+        "--check",
+        type=Path,
+        metavar="FOLDER",
+        help="a folder of pictures for each class, to find out the scale",
+    )
     return parser
 
 
@@ -278,10 +291,12 @@ def _export_file(
     """Export the file with the Keras of this process."""
     loaded = keras_models.load_file(path, load)
     spec, assumed = spec_of(loaded.model, options, loaded.loss)
+    evidence = evidence_of(loaded.model, spec, options.images, options.check)
+    spec, assumed, warnings = settle(loaded.model, spec, assumed, evidence, options.scale)
     assumed = [*loaded.notes, *assumed]
     if assumed:
         print(f"assumed: {'; '.join(assumed)}")
-    for warning in _warnings(loaded.model, spec):
+    for warning in [*_warnings(loaded.model, spec), *warnings]:
         print(f"warning: {warning}")
     if not replace:
         require_same_model(base_path, spec)

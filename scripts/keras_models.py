@@ -35,6 +35,8 @@ _REGRESSION = {
     "huberloss",
     "logcosh",
 }
+#: The assumption where nothing tells the scaling.
+GUESS = "a guess: the model does not say how its pixels were scaled"
 #: Suffix that the download script gives to the names of models with random weights.
 UNTRAINED = "_untrained"
 #: Kinds of layers that scale pixels inside a model.
@@ -168,7 +170,7 @@ def scale_of(model: keras.Model) -> ModelProperty:
         for prefix, mode in SCALE_BY_NAME.items():
             if getattr(part, "layers", None) and part.name.lower().startswith(prefix):
                 return ModelProperty(mode, f"as keras.applications does for {part.name}")
-    return ModelProperty("tf", "a guess: the model does not say how its pixels were scaled")
+    return ModelProperty("tf", GUESS)
 
 
 def own_scaling(model: keras.Model) -> str | None:

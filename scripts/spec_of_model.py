@@ -50,6 +50,12 @@ class SpecOptions:
     source: str = ""
     untrained: bool = False
 
+    images: Path | None = None
+    """A folder of pictures like those of the training."""
+
+    check: Path | None = None
+    """A folder with one folder of pictures per class."""
+
 
 def spec_of(
     model: keras.Model, options: SpecOptions, loss: str | None = None

@@ -176,6 +176,7 @@ _SPEC = record(
         "source": _SOURCE,
         "exported_at": text("When the SavedModel was written, ISO 8601."),
     },
+    {"scale_evidence": text("How the scaling of the input is known.")},
 )
 
 _ANSWERED = {"model": text("The model that made the predictions."), "version": _VERSION}

@@ -9,6 +9,7 @@ from model_catalog.golden import TOLERANCE, TOLERANCE_16_BIT, Golden, GoldenPict
 from scripts import picture_graph
 from scripts.checks.probe_pictures import probe_pictures
 from scripts.errors import ScriptError
+from scripts.loading import graph
 
 if TYPE_CHECKING:
     import keras
@@ -45,6 +46,5 @@ def golden_of(scores: Scorer, spec: InputSpec, tolerance: float = TOLERANCE) -> 
 
 def tolerance_of(model: keras.Model) -> float:
     """Return how far engines may differ: more where layers compute with numbers of 16 bits."""
-    layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else model.layers
-    formats = {str(getattr(layer, "compute_dtype", "float32")) for layer in layers}
+    formats = {str(getattr(part, "compute_dtype", "float32")) for part in graph.parts(model)}
     return TOLERANCE_16_BIT if formats & {"bfloat16", "float16"} else TOLERANCE

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.checks import verify_program
 from scripts.errors import ScriptError
+from scripts.loading import graph
 
 if TYPE_CHECKING:
     import keras
@@ -40,12 +41,8 @@ def require_same_scores(folder: Path, model: keras.Model) -> list[str]:
 
 def weight_bytes(model: keras.Model) -> int:
     """Return the bytes of all weights of the model; a weight that layers share counts once."""
-    import tensorflow as tf
-
-    weights = {id(variable): variable for variable in model.variables}.values()
-    return sum(
-        math.prod(map(int, weight.shape)) * tf.as_dtype(weight.dtype).size for weight in weights
-    )
+    weights = {id(weight): weight for weight in graph.variables(model)}.values()
+    return sum(math.prod(weight.shape) * weight.dtype.size for weight in weights)
 
 
 def fresh_report(folder: Path, weights: int) -> dict[str, Any]:
