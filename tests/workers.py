@@ -16,6 +16,8 @@ import pytest
 #: or a file. The longest come first, so that no process is left with a long one at the end.
 FIRST: Final = (
     "tests/browser/",
+    "tests/scripts/loading/",
+    "tests/scripts/checks/",
     "tests/scripts/",
     "tests/orchestrator/test_real_pair.py",
     "tests/attack/",
