@@ -65,7 +65,7 @@ test: .venv/dev.stamp ## run the tests in WORKERS processes
 	@$(BIN)/python -m pytest -n $(WORKERS)
 
 # Folders whose tests need neither TensorFlow nor processes of their own, and hardly wait.
-FAST := tests/test_layers.py tests/test_documents.py tests/model_catalog \
+FAST := tests/test_layers.py tests/test_documents.py tests/model_catalog tests/serving_api \
 	$(addprefix tests/flask_server/,imaging web views test_settings.py) \
 	$(addprefix tests/model_server/,codec rest test_flags.py)
 

@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from model_catalog.protos import number
-from model_server.codec import protobuf_wire as wire
-from model_server.codec import tensor_reader
-from model_server.codec.dtypes import ENUM_NAMES
-from model_server.codec.tensor_map import entry_parts, read_entry
-from model_server.codec.tensor_writer import tensor_bytes
 from model_server.engines.protocol import Signature, TensorInfo
 from model_server.errors import BY_CODE, ModelServerError
 from model_server.models.versions import All, Latest, ModelConfig, Policy, Specific, VersionStatus
-from model_server.protos import Message, message
+from serving_api import protobuf_wire as wire
+from serving_api import tensor_reader
+from serving_api.dtypes import ENUM_NAMES
+from serving_api.messages import Message, message
+from serving_api.tensor_map import entry_parts, read_entry
+from serving_api.tensor_writer import tensor_bytes
 
 _PREDICTION: Final = "/tensorflow.serving.PredictionService/"
 _MODEL: Final = "/tensorflow.serving.ModelService/"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model_server.protos import message
+from serving_api.messages import message
 
 
 def saved_model(library: dict[str, list[Any]], nodes: list[Any], output: str = "call:0") -> bytes:

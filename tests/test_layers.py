@@ -31,6 +31,7 @@ ROOMS = (
     "orchestrator",
     "model_catalog",
     "scripts",
+    "serving_api",
     "serving_gateway",
 )
 ENGINES = {"tensorflow", "keras", "openvino", "tensorflow_serving"}
@@ -100,8 +101,9 @@ FORBIDDEN: dict[str, set[str]] = {
     "flask_server.serving": {"flask", "werkzeug"},
     "model_server": PROGRAMS - {"model_server"}
     | {"flask", "werkzeug", "requests", "tensorflow_serving"},
-    "orchestrator": ENGINES | PROGRAMS - {"orchestrator"} | {"model_catalog"},
-    "model_catalog": ENGINES | PROGRAMS,
+    "orchestrator": ENGINES | PROGRAMS - {"orchestrator"} | {"model_catalog", "serving_api"},
+    "model_catalog": ENGINES | PROGRAMS | {"serving_api"},
+    "serving_api": ENGINES | PROGRAMS | WEB | {"grpc"},
     "auto_cmd": ENGINES | PROGRAMS - {"orchestrator"},
     "scripts": {
         "flask_server",
@@ -133,6 +135,7 @@ STDLIB_ONLY = {
 EXTRAS = {
     "flask_server": ("gateway", "fast", "heif"),
     "model_server": ("tensorflow", "openvino"),
+    "serving_api": ("openvino",),
     # scikit-learn has the digits; OpenVINO reads the graph files that it will serve.
     "scripts": ("tensorflow", "export", "openvino", "parquet", "dev"),
 }

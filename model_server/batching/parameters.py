@@ -8,7 +8,8 @@ from typing import Any, Final
 from model_server.batching.scheduler import BatchingOptions
 from model_server.cpus import CPUS
 from model_server.errors import InvalidArgument
-from model_server.protos import message, read_message
+from model_server.protos import read_message
+from serving_api.messages import message
 
 PARAMETERS_FILE: Final = "batching_params.pbtxt"
 

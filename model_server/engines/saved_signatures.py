@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
-from model_server.codec.dtypes import ENUM_NAMES
 from model_server.engines.protocol import Signature, TensorInfo
 from model_server.errors import DataLoss, NotFound
-from model_server.protos import message
+from serving_api.dtypes import ENUM_NAMES
+from serving_api.messages import message
 
 FILE: Final = "saved_model.pb"
 _SERVE: Final = "serve"

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from model_catalog.graph_files import graph_file_of
 from model_catalog.installation import install_command
-from model_server.codec.dtypes import SHORT_NAMES
 from model_server.engines.error_text import escaped_message
 from model_server.engines.golden_check import require_golden_scores
 from model_server.engines.protocol import LoadedModel, Signature, TensorInfo, Tensors
@@ -37,6 +36,7 @@ from model_server.errors import (
     NotFound,
     Unknown,
 )
+from serving_api.dtypes import SHORT_NAMES
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, Protocol
 
-from model_server.codec.tensor_reader import Reserve
 from model_server.engines.protocol import DEFAULT_SIGNATURE, Tensors
 from model_server.errors import InvalidArgument, ModelServerError, ResourceExhausted, Unimplemented
 from model_server.grpc_api import example_methods, metadata, predict, predict_request
@@ -22,10 +21,11 @@ from model_server.grpc_api.messages import (
 from model_server.inference import classify_regress, results
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry
-from model_server.protos import Message, message
 from model_server.request_log.records import Answered, LogKind, SerializedCall
 from model_server.request_log.request_log import RequestLog
 from model_server.transport.grpc_server import Call, Handler, Method, Pool
+from serving_api.messages import Message, message
+from serving_api.tensor_reader import Reserve
 
 PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
 MODEL_SERVICE: Final = "tensorflow.serving.ModelService"

@@ -9,7 +9,7 @@ from model_server.errors import InvalidArgument, Unimplemented
 from model_server.grpc_api.messages import parsed, set_spec
 from model_server.inference import classify_regress
 from model_server.inference.results import fill_classes, fill_values
-from model_server.protos import Message, message
+from serving_api.messages import Message, message
 
 _CLASSIFY: Final = "tensorflow/serving/classify"
 _REGRESS: Final = "tensorflow/serving/regress"

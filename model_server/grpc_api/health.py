@@ -9,8 +9,8 @@ from typing import Final
 
 from model_server.errors import ModelServerError, NotFound
 from model_server.grpc_api.messages import parsed
-from model_server.protos import message
 from model_server.transport.grpc_server import Call, Method, Pool, Stream
+from serving_api.messages import message
 
 _SERVICE: Final = "/grpc.health.v1.Health"
 _SERVING: Final = 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from google.protobuf.message import DecodeError
 
-from model_server.codec.protobuf_wire import malformed
 from model_server.errors import InvalidArgument
 from model_server.models.registry import ModelRequest
-from model_server.protos import Message, message
+from serving_api.messages import Message, message
+from serving_api.protobuf_wire import malformed
 
 
 def parsed(name: str, data: bytes | memoryview) -> Message:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from model_server.codec.tensor_types import dtype_of
 from model_server.engines.protocol import Signature, TensorInfo
 from model_server.errors import InvalidArgument
 from model_server.grpc_api.messages import set_spec
 from model_server.models.versions import VersionStatus
-from model_server.protos import Message, message
 from model_server.transport.grpc_server import CODES
+from serving_api.messages import Message, message
+from serving_api.tensor_types import dtype_of
 
 FIELD: Final = "signature_def"
 _TYPE_URL: Final = "type.googleapis.com/tensorflow.serving.SignatureDefMap"

@@ -8,14 +8,14 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from model_catalog.protos import number
-from model_server.codec import protobuf_wire as wire
-from model_server.codec import tensor_reader
-from model_server.codec.tensor_map import entry_parts
-from model_server.codec.tensor_reader import Reserve, TensorFields
-from model_server.codec.tensor_writer import tensor_bytes
 from model_server.engines.protocol import DEFAULT_SIGNATURE, Signature, TensorInfo, Tensors
 from model_server.errors import FailedPrecondition, Internal, InvalidArgument
-from model_server.protos import Message
+from serving_api import protobuf_wire as wire
+from serving_api import tensor_reader
+from serving_api.messages import Message
+from serving_api.tensor_map import entry_parts
+from serving_api.tensor_reader import Reserve, TensorFields
+from serving_api.tensor_writer import tensor_bytes
 
 _OUTPUTS: Final = number("PredictResponse", "outputs")
 _SPEC: Final = number("PredictResponse", "model_spec")

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from model_catalog.protos import number
-from model_server.codec import protobuf_wire as wire
-from model_server.codec.tensor_map import read_entry
-from model_server.codec.tensor_reader import TensorFields
 from model_server.errors import ResourceExhausted
 from model_server.grpc_api.messages import missing_spec, parsed
-from model_server.protos import Message
+from serving_api import protobuf_wire as wire
+from serving_api.messages import Message
+from serving_api.tensor_map import read_entry
+from serving_api.tensor_reader import TensorFields
 
 _SPEC: Final = number("PredictRequest", "model_spec")
 _INPUTS: Final = number("PredictRequest", "inputs")

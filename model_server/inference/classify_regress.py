@@ -12,10 +12,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model_server.codec.dtypes import ENUM_NAMES, short_name
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument
 from model_server.inference.signature_text import signature_text
+from serving_api.dtypes import ENUM_NAMES, short_name
 
 _INPUTS: Final = "inputs"
 _CLASSES: Final = "classes"

@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from model_server.inference.classify_regress import Classifications
-from model_server.protos import Message
+from serving_api.messages import Message
 
 
 def fill_classes(result: Message, classes: Classifications) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from model_server.codec.dtypes import ENUM_NAMES
 from model_server.engines.protocol import Signature, TensorInfo
+from serving_api.dtypes import ENUM_NAMES
 
 
 def signature_text(signature: Signature) -> str:

@@ -18,7 +18,8 @@ from model_server.models.versions import (
     RequestLogging,
     Specific,
 )
-from model_server.protos import Message, read_message
+from model_server.protos import read_message
+from serving_api.messages import Message
 
 _PLATFORM: Final = "tensorflow"
 _TENSORFLOW_TYPE: Final = 1

@@ -18,7 +18,7 @@ from model_server.models.config_file import models_of, read_models
 from model_server.models.lifecycle import Lifecycle
 from model_server.models.registry import Registry, State, check_label
 from model_server.models.versions import ModelConfig
-from model_server.protos import Message
+from serving_api.messages import Message
 
 logger = logging.getLogger(__name__)
 

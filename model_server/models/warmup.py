@@ -15,11 +15,11 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from model_catalog.spec import ModelSpec
-from model_server.codec.tensor_reader import parse, to_array
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel
 from model_server.errors import InvalidArgument
-from model_server.protos import Message, message
 from model_server.tfrecord import read_records
+from serving_api.messages import Message, message
+from serving_api.tensor_reader import parse, to_array
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_catalog.protos import number
-from model_server.codec import protobuf_wire as wire
-from model_server.codec.tensor_map import entry_parts
-from model_server.codec.tensor_writer import tensor_bytes
 from model_server.engines.protocol import Signature, TensorInfo, Tensors
 from model_server.inference.results import fill_classes, fill_values
 from model_server.models.registry import ModelRequest
-from model_server.protos import Message, message
+from serving_api import protobuf_wire as wire
+from serving_api.messages import Message, message
+from serving_api.tensor_map import entry_parts
+from serving_api.tensor_writer import tensor_bytes
 
 
 class LogKind(StrEnum):

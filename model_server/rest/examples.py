@@ -11,8 +11,8 @@ from typing import Any, Final
 from model_server.codec.base64_text import decode
 from model_server.codec.json_writer import members, quote_value, type_name
 from model_server.errors import InvalidArgument
-from model_server.protos import message
 from model_server.rest.tensor_values import is_base64
+from serving_api.messages import message
 
 _MAX_INT64: Final = 2**63 - 1
 _KINDS: Final = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from model_server.codec.dtypes import ENUM_NAMES
 from model_server.engines.protocol import Signature, TensorInfo
 from model_server.models.versions import VersionStatus
+from serving_api.dtypes import ENUM_NAMES
 
 
 def status_body(statuses: Iterable[VersionStatus]) -> bytes:

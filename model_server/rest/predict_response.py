@@ -12,11 +12,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model_server.codec.dtypes import short_name
 from model_server.codec.float_format import decimal_lists, decimals
 from model_server.codec.json_writer import json_string, json_string_of_bytes
 from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
+from serving_api.dtypes import short_name
 
 _FLOATS: Final = frozenset({"float", "double"})
 _HALVES: Final = frozenset({"half", "bfloat16"})

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_server.codec.base64_text import decode
-from model_server.codec.dtypes import numpy_dtype
 from model_server.codec.json_writer import quote_value, type_name
 from model_server.errors import InvalidArgument, Unimplemented
+from serving_api.dtypes import numpy_dtype
 
 #: The most dimensions that a numpy array can have.
 MAX_RANK: Final = 64

@@ -34,6 +34,7 @@ FOLDERS = (
     "model_server",
     "orchestrator",
     "scripts",
+    "serving_api",
     "serving_gateway",
     # These two are copied in order to see that neither archive contains them.
     "benchmarks",

@@ -16,6 +16,7 @@ INSTALLED = (
     "model_server",
     "orchestrator",
     "scripts",
+    "serving_api",
     "serving_gateway",
 )
 #: Files of a folder that people make or that tools leave there.

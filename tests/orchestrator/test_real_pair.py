@@ -49,7 +49,7 @@ def sandbox_of_the_real_project(folder: Path, project: Path = ROOT) -> ProjectSa
 
 def project_of_quick_retries(folder: Path) -> Path:
     """Return the folder of a project like this one, but for the Python of its ``.venv``."""
-    for name in ("orchestrator", "model_catalog", "model_server", "flask_server"):
+    for name in ("orchestrator", "model_catalog", "serving_api", "model_server", "flask_server"):
         (folder / name).symlink_to(ROOT / name)
     for name in ("auto_cmd.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)

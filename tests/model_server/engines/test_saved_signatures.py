@@ -9,7 +9,7 @@ import pytest
 from model_server.engines.protocol import TensorInfo
 from model_server.engines.saved_signatures import read_signatures
 from model_server.errors import DataLoss, NotFound
-from model_server.protos import message
+from serving_api.messages import message
 from tests.model_server.harness import ROOT
 
 DIGITS = ROOT / "my_digit_classifier" / "1"

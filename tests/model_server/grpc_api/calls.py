@@ -13,15 +13,15 @@ from google.protobuf import json_format
 from numpy.typing import NDArray
 
 from model_server.byte_budget import ByteBudget
-from model_server.codec import tensor_reader
-from model_server.codec.tensor_writer import tensor_bytes
 from model_server.grpc_api.api import GrpcApi, GrpcApiOptions
 from model_server.grpc_api.health import Health
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry, Servable, State
-from model_server.protos import message
 from model_server.request_log.request_log import RequestLog
 from model_server.transport.grpc_server import GrpcOptions, GrpcServer
+from serving_api import tensor_reader
+from serving_api.messages import message
+from serving_api.tensor_writer import tensor_bytes
 from tests.model_server.toy import ToyModel
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"

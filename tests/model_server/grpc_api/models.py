@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from model_server.codec.tensor_writer import tensor_bytes
 from model_server.engines.protocol import Signature, TensorInfo, Tensors
 from model_server.errors import BY_CODE
+from serving_api.tensor_writer import tensor_bytes
 from tests.model_server.toy import ToyModel, half_plus, one, picky, signature
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from model_server.byte_budget import ByteBudget
-from model_server.codec.protobuf_wire import length_delimited
-from model_server.codec.tensor_writer import tensor_bytes
 from model_server.errors import BY_CODE
 from model_server.grpc_api.api import GrpcApiOptions
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry
-from model_server.protos import message
+from serving_api.messages import message
+from serving_api.protobuf_wire import length_delimited
+from serving_api.tensor_writer import tensor_bytes
 from tests.model_server.grpc_api.calls import (
     PREDICT,
     Answer,

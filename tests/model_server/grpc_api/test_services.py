@@ -13,7 +13,7 @@ from model_server.errors import DeadlineExceeded
 from model_server.grpc_api.api import GrpcApiOptions
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry
-from model_server.protos import message
+from serving_api.messages import message
 from tests.model_server.grpc_api.calls import (
     CHECK,
     CLASSIFY,

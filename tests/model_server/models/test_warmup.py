@@ -18,7 +18,7 @@ from model_server.errors import DataLoss, InvalidArgument, ModelServerError
 from model_server.metrics import Metrics
 from model_server.models.model_loader import Batching, ModelLoader
 from model_server.models.warmup import REQUESTS_FILE, warm_up
-from model_server.protos import message
+from serving_api.messages import message
 from tests.model_server.toy import ToyModel, half_plus, signature
 
 FLOAT, STRING, INT64 = 1, 7, 9

@@ -7,8 +7,8 @@ from typing import Any
 
 from model_catalog.request_logs import log_files
 from model_server.models.versions import ModelConfig, RequestLogging
-from model_server.protos import message
 from model_server.tfrecord import read_records
+from serving_api.messages import message
 
 
 def logged_models(prefix: str, *names: str, rate: float = 1.0) -> list[ModelConfig]:

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from model_catalog.request_logs import log_files
-from model_server.codec.tensor_reader import parse, to_array
 from model_server.metrics import Metrics
 from model_server.models.warmup import REQUESTS_FILE, warm_up
-from model_server.protos import message
 from model_server.request_log.request_log import RequestLog
 from model_server.rest.api import Rest, RestOptions
+from serving_api.messages import message
+from serving_api.tensor_reader import parse, to_array
 from tests.model_server.grpc_api.calls import (
     CLASSIFY,
     MULTI,

@@ -8,10 +8,8 @@ import pytest
 from google.protobuf import json_format
 from numpy.typing import NDArray
 
-from model_server.codec.tensor_reader import parse, to_array
 from model_server.inference.classify_regress import Classifications
 from model_server.models.registry import ModelRequest
-from model_server.protos import message
 from model_server.request_log.records import (
     Answered,
     Call,
@@ -21,6 +19,8 @@ from model_server.request_log.records import (
     SerializedCall,
     prediction_log,
 )
+from serving_api.messages import message
+from serving_api.tensor_reader import parse, to_array
 from tests.model_server.toy import signature
 
 PREDICTED = Answered(LogKind.PREDICT, 3, "serving_default")

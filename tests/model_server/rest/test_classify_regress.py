@@ -10,9 +10,9 @@ from model_server.codec.json_reader import Document
 from model_server.engines.protocol import Signature, Tensors
 from model_server.errors import InvalidArgument, ModelServerError
 from model_server.inference.classify_regress import classify, regress
-from model_server.protos import message
 from model_server.rest.classify_regress import classify_body, regress_body
 from model_server.rest.examples import serialized_examples
+from serving_api.messages import message
 from tests.model_server.toy import ToyModel, signature
 
 

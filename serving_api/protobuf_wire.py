@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model_server.errors import Internal
+from serving_api.errors import Internal
 
 VARINT: Final = 0
 FIXED64: Final = 1

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_catalog.protos import number
-from model_server.codec.dtypes import ENUM_NAMES, short_name
+from serving_api.dtypes import ENUM_NAMES, short_name
 
 STRING: Final = 7
 

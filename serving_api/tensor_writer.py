@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_catalog.protos import number
-from model_server.codec import protobuf_wire as wire
-from model_server.codec.dtypes import short_name
-from model_server.codec.tensor_types import STRING, dtype_number, dtype_of, tensor_type
-from model_server.errors import Unimplemented
+from serving_api import protobuf_wire as wire
+from serving_api.dtypes import short_name
+from serving_api.errors import Unimplemented
+from serving_api.tensor_types import STRING, dtype_number, dtype_of, tensor_type
 
 _DTYPE: Final = wire.varint(number("Tensor", "dtype") << 3)
 _SHAPE: Final = number("Tensor", "tensor_shape")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model_server.codec import protobuf_wire as wire
-from model_server.errors import Internal
+from serving_api import protobuf_wire as wire
+from serving_api.errors import Internal
 
 
 def fields(data: bytes) -> list[tuple[int, int, bytes]]:

@@ -17,10 +17,10 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from model_catalog.protos import MESSAGES, number
-from model_server.codec import protobuf_wire as wire
-from model_server.codec.tensor_types import STRING, TensorType, tensor_type
-from model_server.errors import InvalidArgument, ResourceExhausted
-from model_server.protos import message
+from serving_api import protobuf_wire as wire
+from serving_api.errors import InvalidArgument, ResourceExhausted
+from serving_api.messages import message
+from serving_api.tensor_types import STRING, TensorType, tensor_type
 
 #: The most values of a string tensor; each is an object.
 MAX_STRINGS: Final = 1 << 20

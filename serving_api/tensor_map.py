@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from model_catalog.protos import number
-from model_server.codec import protobuf_wire as wire
-from model_server.codec import tensor_reader
-from model_server.codec.tensor_reader import TensorFields
+from serving_api import protobuf_wire as wire
+from serving_api import tensor_reader
+from serving_api.tensor_reader import TensorFields
 
 _KEY: Final = number("TensorEntry", "key")
 _VALUE: Final = number("TensorEntry", "value")

@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model_server.codec.tensor_reader import MAX_STRINGS, parse, to_array
-from model_server.codec.tensor_types import dtype_number, tensor_type
-from model_server.codec.tensor_writer import tensor_bytes
-from model_server.errors import (
+from serving_api.errors import (
     Internal,
     InvalidArgument,
     ModelServerError,
     ResourceExhausted,
     Unimplemented,
 )
-from model_server.protos import message
+from serving_api.messages import message
+from serving_api.tensor_reader import MAX_STRINGS, parse, to_array
+from serving_api.tensor_types import dtype_number, tensor_type
+from serving_api.tensor_writer import tensor_bytes
 
 NUMBERS = [
     *("float32", "float64", "float16", "complex64", "complex128", "bool"),

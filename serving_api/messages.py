@@ -1,0 +1,31 @@
+"""Make protobuf message classes from the description in ``model_catalog``.
+
+The classes are made at run time; there is no generated code.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+
+from model_catalog.protos import PACKAGE, file_descriptor
+
+#: A message; its class is made at run time, so type checkers do not know its fields.
+Message = Any
+
+
+@cache
+def message(name: str) -> Any:  # noqa: ANN401 - a class made at run time
+    """Return the class of a message; ``name`` is one of ``model_catalog.protos.MESSAGES``."""
+    descriptor = _pool().FindMessageTypeByName(f"{PACKAGE}.{name}")
+    return message_factory.GetMessageClass(descriptor)
+
+
+@cache
+def _pool() -> Any:  # noqa: ANN401 - protobuf has no types here
+    pool = descriptor_pool.DescriptorPool()
+    file = descriptor_pb2.FileDescriptorProto()
+    pool.Add(json_format.ParseDict(file_descriptor(), file))
+    return pool
