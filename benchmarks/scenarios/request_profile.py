@@ -26,7 +26,7 @@ from flask_server.deadline import Deadline
 from flask_server.imaging import decoding
 from flask_server.imaging.preprocessing import min_decoded_size, to_pixels
 from flask_server.inference.ranking import DEFAULT_OPTIONS, rank, resolve
-from flask_server.serving.client import Serving
+from flask_server.serving.client import RestServing
 from flask_server.serving.encoding import encode_raw
 from flask_server.serving.scores import read_scores
 from flask_server.web.base64_text import decode_base64
@@ -142,7 +142,7 @@ def _call(bench: Bench, fixture: Fixture) -> dict[str, float]:
     command = ["-m", "benchmarks.zero_serving", str(port), str(fixture.side)]
     body = FORMS["pixels"].body(fixture.pictures[0], fixture).encode()
     with running(command, f"http://127.0.0.1:{port}/v1/models/toy"):
-        serving = Serving(f"http://127.0.0.1:{port}")
+        serving = RestServing(f"http://127.0.0.1:{port}")
         whole = cpu_ms(lambda: serving.predict("toy", 1, body, Deadline(10)), bench.seconds / 5)
         serving.close()
     reply = b'{"predictions": [' + canned_responses(fixture.side)["row"] + b"]}"

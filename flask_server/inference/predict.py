@@ -26,10 +26,10 @@ from flask_server.inference.ranking import (
     resolve,
 )
 from flask_server.memory_budget import MemoryBudget
-from flask_server.serving.client import ServableGone
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.models import Models
 from flask_server.serving.scores import Scores
+from flask_server.serving.upstream import ServableGone
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
 from model_catalog.spec import InputSpec

@@ -1,8 +1,4 @@
-"""The client of TensorFlow Serving's REST API: sends request bodies, returns JSON values.
-
-Knows nothing about images. Every failure is a ``ServingFault``, or ``ServableGone`` if the model,
-version or label is not loaded: the request can then be repeated with another version.
-"""
+"""The client of TensorFlow Serving's REST API: sends JSON bodies, returns JSON values."""
 
 from __future__ import annotations
 
@@ -33,33 +29,30 @@ from flask_server.errors import (
     ServingUnavailable,
 )
 from flask_server.json_reader import read_json
-from flask_server.serving.breaker import Breaker
+from flask_server.serving.encoding import choose_codec, describe_request
+from flask_server.serving.signatures import ForeignCall, Signatures
 from flask_server.serving.transport import (
     ResponseTooLarge,
     call_timeout,
     connection_pool,
     whole_body,
 )
+from flask_server.serving.upstream import (
+    MAX_BYTES,
+    MAX_ERROR_BYTES,
+    MAX_PREDICT_BYTES,
+    BrokenConnection,
+    Codec,
+    EngineInfo,
+    Metadata,
+    ServableGone,
+    Serving,
+    VersionStatus,
+    message_text,
+    names_missing_version,
+)
 from model_catalog.models_file import BIGGEST_VERSION
-
-#: The state of a version that can be called.
-AVAILABLE = "AVAILABLE"
-
-#: Maximum bytes of a response with status or metadata.
-MAX_BYTES = 4 * 1024 * 1024
-#: Maximum bytes of an error response; a longer one counts as one without a message.
-MAX_ERROR_BYTES = 64 * 1024
-#: Maximum bytes of the response to a predict call that does not say how many it expects.
-MAX_PREDICT_BYTES = 16 * 1024 * 1024
-
-
-class BrokenConnection(ServingUnavailable):
-    """An open connection broke before the whole response had arrived."""
-
-
-class ServableGone(Exception):
-    """Serving does not have the model, version or label that the path names."""
-
+from model_catalog.spec import InputSpec
 
 #: The errors of urllib3, ours, and our text. First match wins: subclasses stand above their bases.
 _ERRORS: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
@@ -90,31 +83,6 @@ _STATUS_ERRORS: dict[int, type[ServingFault]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class VersionStatus:
-    """The state that Serving reports for one version."""
-
-    version: int
-    state: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """What computes a version; the embedded model server tells it, TensorFlow Serving does not."""
-
-    name: str | None = None
-    precision: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """The signatures of a version by name, and its engine."""
-
-    signatures: Mapping[str, Any]
-    engine: EngineInfo
-
-
-@dataclass(frozen=True, slots=True)
 class _HttpResponse:
     status: int
     body: bytes
@@ -122,12 +90,11 @@ class _HttpResponse:
     """The header ``Model-Engine``, or an empty string."""
 
 
-class Serving:
-    """One TensorFlow Serving server and the connections to it."""
+class RestServing(Serving):
+    """A server that is asked over its REST API."""
 
     def __init__(self, root: str, *, connections: int = 32) -> None:
-        self.root = root
-        self.breaker = Breaker()
+        super().__init__(root)
         self._pool = connection_pool(root, connections)
 
     def close(self) -> None:
@@ -166,6 +133,24 @@ class Serving:
         except (KeyError, TypeError, ValueError) as error:
             raise self._unexpected(model, "metadata") from error
 
+    def describe(
+        self, model: str, version: int, signatures: Signatures, deadline: Deadline
+    ) -> object:
+        """Return the rows of the ``describe`` signature, which has the spec of our exports."""
+        return self.predict(model, version, describe_request(), deadline)
+
+    def codec(
+        self,
+        model: str,
+        version: int,
+        signatures: Signatures,
+        spec: InputSpec,
+        call: ForeignCall,
+        output: str | None,
+    ) -> Codec:
+        """Return the codec of JSON bodies in row or column format, or raise ServingError."""
+        return choose_codec(signatures, spec, call, output)
+
     def predict(
         self,
         model: str,
@@ -174,11 +159,7 @@ class Serving:
         deadline: Deadline,
         max_bytes: int = MAX_PREDICT_BYTES,
     ) -> object:
-        """Send a predict call and return ``predictions``, or in column format ``outputs``.
-
-        Predict calls are idempotent, so the call is repeated once if the connection breaks. A
-        response of more than ``max_bytes`` is a ServingError.
-        """
+        """Send a predict call and return ``predictions``, or in column format ``outputs``."""
         path = f"{_path(model, version)}:predict"
         with self._guarded(model, deadline):
             try:
@@ -189,26 +170,6 @@ class Serving:
             return document["outputs" if "outputs" in document else "predictions"]
         except (KeyError, TypeError) as error:
             raise self._unexpected(model, "predict") from error
-
-    @contextmanager
-    def _guarded(self, model: str, deadline: Deadline) -> Iterator[None]:
-        """Refuse the call while the circuit is open, else report its outcome to the breaker."""
-        deadline.left()  # a request whose deadline has passed is not a failure of Serving
-        if not self.breaker.allows():
-            raise ServingUnavailable(
-                f"The model server of {model} did not answer the last calls; calls are refused"
-                " until a probe succeeds.",
-                address=self.root,
-            )
-        try:
-            yield
-        except (ServingUnavailable, ServingTimeout):
-            self.breaker.failed()
-            raise
-        except (ServingFault, ServableGone):
-            self.breaker.succeeded()
-            raise
-        self.breaker.succeeded()
 
     def _call(
         self,
@@ -287,18 +248,11 @@ class Serving:
     def _error_of(self, model: str, response: _HttpResponse) -> Exception:
         """Return the error for a response whose status is not 200."""
         text = _error_text(response)
-        if response.status == HTTPStatus.NOT_FOUND or "Unrecognized servable version" in text:
+        if response.status == HTTPStatus.NOT_FOUND or names_missing_version(text):
             return ServableGone(text)
         error = _STATUS_ERRORS.get(response.status, ServingError)
         text = f"The model server of {model} answered {response.status}: {text}"
         return error(text, address=self.root)
-
-    def _unexpected(self, model: str, call: str) -> ServingError:
-        return ServingError(
-            f"The response of the model server of {model} to a {call} call lacks the expected"
-            " fields.",
-            address=self.root,
-        )
 
 
 def _body(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
@@ -337,11 +291,8 @@ def _version(value: object) -> int:
 
 
 def _error_text(response: _HttpResponse) -> str:
-    """Return Serving's error message, shortened to 300 characters."""
+    """Return Serving's error message, shortened."""
     try:
-        # Messages may quote bytes that are not UTF-8, and lone surrogates that cannot be written.
-        document = json.loads(response.body.decode(errors="replace"))
-        text = str(document["error"]).encode(errors="replace").decode()
+        return message_text(str(json.loads(response.body.decode(errors="replace"))["error"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        text = "no error message"
-    return text[:300]
+        return "no error message"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from PIL import Image
 
 from flask_server.errors import ServingError
 from flask_server.imaging.preprocessing import Pixels, scale
+from flask_server.serving.scores import rows_of_columns, rows_of_output
 from flask_server.serving.signatures import (
     DEFAULT,
+    DESCRIBE,
     FLOATS,
     USUAL_CALL,
     ForeignCall,
@@ -31,15 +34,14 @@ from flask_server.serving.signatures import (
     is_channels_first,
     is_our_export,
     shorten,
+    takes_one_image,
 )
+from flask_server.serving.upstream import Codec, Encoder
 from model_catalog.models_file import ConstantInput
 from model_catalog.spec import InputSpec
 
-#: Returns the body of a predict call for some images.
-Encoder = Callable[[Sequence[Pixels]], bytes]
-
-_DESCRIBE = {"signature_name": "describe", "instances": ["spec"]}
-_INTEGERS = ("DT_UINT8", "DT_INT32", "DT_INT64", "DT_UINT32", "DT_UINT64")
+_DESCRIBE = {"signature_name": DESCRIBE, "instances": ["spec"]}
+INTEGERS = ("DT_UINT8", "DT_INT32", "DT_INT64", "DT_UINT32", "DT_UINT64")
 
 #: Six decimals keep preprocessed values to 1e-6 and halve the body of full-precision floats.
 _DECIMALS = 6
@@ -50,14 +52,24 @@ def describe_request() -> bytes:
     return json.dumps(_DESCRIBE).encode()
 
 
+def choose_codec(
+    signatures: Signatures, spec: InputSpec, call: ForeignCall, output: str | None
+) -> Codec:
+    """Return encoder and reader for a model with these signatures, or raise ServingError."""
+    encode = choose_encoder(signatures, spec, call)
+    if is_our_export(signatures) or not needs_columns(signatures, call):
+        return Codec(encode, partial(rows_of_output, output=output))
+    is_one = takes_one_image(signatures, call)
+    return Codec(encode, partial(rows_of_columns, name=output, is_one=is_one))
+
+
 def choose_encoder(
     signatures: Signatures, spec: InputSpec, call: ForeignCall = USUAL_CALL
 ) -> Encoder:
     """Return the encoder for a model with these signatures, or raise ServingError."""
     if is_our_export(signatures):
         return encode_raw
-    tensor = image_input(signatures, call)
-    _check_shape(tensor, spec)
+    tensor = foreign_input(signatures, spec, call)
     encode = _image_encoder(tensor, spec, call)
     if needs_columns(signatures, call):
         constants = constant_inputs(signatures, call)
@@ -77,15 +89,26 @@ def _image_encoder(
     """Return the function from an image to the JSON of its value."""
     if tensor.dtype == "DT_STRING":
         return _base64_value if call.sends_base64 else _file_value
-    arrange = _arrangement(tensor.shape, spec)
-    if tensor.dtype in _INTEGERS:
+    arrange = arrangement(tensor.shape, spec)
+    if tensor.dtype in INTEGERS:
         return lambda pixels: _json(arrange(pixels).tolist())
-    if tensor.dtype in FLOATS:
-        return lambda pixels: _json(arrange(_rounded(pixels, spec.scale)).tolist())
-    supported = ", ".join(("DT_STRING", *_INTEGERS, *FLOATS))
-    raise ServingError(
-        f"The model's input {tensor} is {shorten(tensor.dtype)}; supported are {supported}."
-    )
+    return lambda pixels: _json(arrange(_rounded(pixels, spec.scale)).tolist())
+
+
+def foreign_input(signatures: Signatures, spec: InputSpec, call: ForeignCall) -> TensorInfo:
+    """Return the image input of a foreign model, or raise ServingError if it takes no such images.
+
+    Its type is DT_STRING, or one of ``INTEGERS`` or ``FLOATS``.
+    """
+    tensor = image_input(signatures, call)
+    _check_shape(tensor, spec)
+    supported = ("DT_STRING", *INTEGERS, *FLOATS)
+    if tensor.dtype not in supported:
+        raise ServingError(
+            f"The model's input {tensor} is {shorten(tensor.dtype)}; supported are"
+            f" {', '.join(supported)}."
+        )
+    return tensor
 
 
 def _columns(
@@ -96,12 +119,12 @@ def _columns(
     columns = [(tensor.name, images)]
     for constant in constants:
         value = call.constants[constant.name]
-        columns.append((constant.name, _json(_constant(constant, value, len(values)))))
+        columns.append((constant.name, _json(constant_value(constant, value, len(values)))))
     inputs = b",".join(b"%b:%b" % (_json(name), column) for name, column in columns)
     return b'{"signature_name":%b,"inputs":{%b}}' % (_json(call.signature), inputs)
 
 
-def _constant(tensor: TensorInfo, value: ConstantInput, count: int) -> object:
+def constant_value(tensor: TensorInfo, value: ConstantInput, count: int) -> object:
     """Return the value for so many images: an input for any number gets it once per image."""
     if tensor.shape[:1] == (-1,):
         return [value] * count
@@ -134,7 +157,7 @@ def _check_shape(tensor: TensorInfo, spec: InputSpec) -> None:
 
 
 def _sent_shape(shape: tuple[int, ...], spec: InputSpec) -> tuple[int, ...]:
-    """Return the shape of one image as ``_arrangement`` arranges it."""
+    """Return the shape of one image as ``arrangement`` arranges it."""
     if is_channels_first(shape):
         return spec.channels, spec.height, spec.width
     if len(shape) == 3 and spec.channels == 1:
@@ -154,15 +177,16 @@ def encode_raw(images: Sequence[Pixels]) -> bytes:
 
 def _file_value(pixels: Pixels) -> bytes:
     """Return a PNG file as Serving takes bytes, for graphs that decode files themselves."""
-    return b'{"b64":"%b"}' % pybase64.b64encode(_png(pixels))
+    return b'{"b64":"%b"}' % pybase64.b64encode(png(pixels))
 
 
 def _base64_value(pixels: Pixels) -> bytes:
     """Return a PNG file as text, for graphs that decode base64 too: the URL-safe alphabet."""
-    return b'"%b"' % pybase64.urlsafe_b64encode(_png(pixels))
+    return b'"%b"' % pybase64.urlsafe_b64encode(png(pixels))
 
 
-def _png(pixels: Pixels) -> bytes:
+def png(pixels: Pixels) -> bytes:
+    """Return an image as a PNG file."""
     file = io.BytesIO()
     flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     # An image of the model's input size is small: speed matters more than bytes.
@@ -170,7 +194,7 @@ def _png(pixels: Pixels) -> bytes:
     return file.getvalue()
 
 
-def _arrangement(shape: tuple[int, ...], spec: InputSpec) -> Callable[[NDArray[Any]], NDArray[Any]]:
+def arrangement(shape: tuple[int, ...], spec: InputSpec) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """Return the function from [height, width, channels] to the declared shape of one image."""
     if is_channels_first(shape):
         return lambda array: array.transpose(2, 0, 1)

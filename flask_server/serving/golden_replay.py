@@ -16,8 +16,8 @@ import numpy as np
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError, ServingFault
-from flask_server.serving.client import ServableGone
 from flask_server.serving.live_model import LiveModel
+from flask_server.serving.upstream import ServableGone
 from model_catalog.errors import GoldenError
 from model_catalog.golden import TOLERANCE_16_BIT, Golden, read_golden
 

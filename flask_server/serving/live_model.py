@@ -16,15 +16,8 @@ import orjson
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError, ServingFault
 from flask_server.imaging.preprocessing import Pixels
-from flask_server.serving.client import MAX_PREDICT_BYTES, EngineInfo, Metadata, Serving
-from flask_server.serving.encoding import (
-    Encoder,
-    choose_encoder,
-    describe_request,
-    needs_columns,
-)
 from flask_server.serving.request_batching import RequestBatcher
-from flask_server.serving.scores import Scores, count_scores, read_scores, rows_of_columns
+from flask_server.serving.scores import Scores, count_scores, read_scores
 from flask_server.serving.signatures import (
     HALVES,
     ForeignCall,
@@ -36,7 +29,9 @@ from flask_server.serving.signatures import (
     is_our_export,
     max_row_bytes,
     scores_output,
+    takes_one_image,
 )
+from flask_server.serving.upstream import MAX_PREDICT_BYTES, Codec, EngineInfo, Metadata, Serving
 from model_catalog.errors import SpecError
 from model_catalog.folders import version_folders
 from model_catalog.labels import labels_for, numbered_labels, score_counts
@@ -67,16 +62,10 @@ class LiveModel:
     name: str
     version: int
     spec: ModelSpec
-    encode: Encoder
-
-    output: str | None
-    """Name of the output with the scores; None if the signature has only one output."""
+    codec: Codec
 
     one_by_one: bool
     """Whether the graph takes exactly one image per call."""
-
-    in_columns: bool
-    """Whether calls are in column format."""
 
     divisor: float
     """What the numbers of the output are divided by."""
@@ -127,17 +116,15 @@ class LiveModel:
             self.rows(images, deadline, max_bytes),
             count=len(images),
             output=self.spec.output,
-            name=None if self.in_columns else self.output,
             divisor=self.divisor,
         )
 
     def rows(self, images: Sequence[Pixels], deadline: Deadline, max_bytes: int) -> object:
         """Return what Serving answers for the images, a row for each, unchecked."""
-        body = self.encode(images)
-        rows = self.serving.predict(self.name, self.version, body, deadline, max_bytes)
-        if not self.in_columns:
-            return rows
-        return rows_of_columns(rows, self.output, is_one=self.one_by_one)
+        body = self.codec.encode(images)
+        return self.codec.rows(
+            self.serving.predict(self.name, self.version, body, deadline, max_bytes)
+        )
 
 
 def read_live_model(
@@ -147,7 +134,7 @@ def read_live_model(
     metadata = serving.metadata(entry.name, version, deadline)
     signatures = metadata.signatures
     if is_our_export(signatures):
-        rows = serving.predict(entry.name, version, describe_request(), deadline)
+        rows = serving.describe(entry.name, version, signatures, deadline)
         spec = _spec_of_export(entry.name, rows)
         check_export(signatures, spec.output.classes)
         return _live_model(entry, version, serving, metadata, spec, batcher=batcher)
@@ -176,15 +163,12 @@ def _live_model(
 ) -> LiveModel:
     signatures = metadata.signatures
     ours, call = is_our_export(signatures), ForeignCall.of(entry)
-    image = None if ours else image_input(signatures, call)
     return LiveModel(
         name=entry.name,
         version=version,
         spec=spec,
-        encode=choose_encoder(signatures, spec.input, call),
-        output=output.name,
-        one_by_one=image is not None and (image.is_scalar or image.shape[:1] == (1,)),
-        in_columns=not ours and needs_columns(signatures, call),
+        codec=serving.codec(entry.name, version, signatures, spec.input, call, output.name),
+        one_by_one=not ours and takes_one_image(signatures, call),
         divisor=output.divisor(spec.output.activation),
         row_bytes=max_row_bytes(signatures, output.name, spec.output.classes, call.signature),
         serving=serving,
@@ -218,7 +202,7 @@ def _probed_scores(live: LiveModel, deadline: Deadline) -> int | None:
         rows = _black_rows(live, deadline)
     except ServingFault:
         return None
-    return count_scores(rows, None if live.in_columns else live.output)
+    return count_scores(rows)
 
 
 def _black_rows(live: LiveModel, deadline: Deadline) -> object:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ModelNotReady, ServingFault, UnknownVersion
-from flask_server.serving.client import AVAILABLE, ServableGone, Serving, VersionStatus
 from flask_server.serving.golden_replay import GoldenReplay, ReplayOptions
 from flask_server.serving.live_model import LiveModel, read_live_model
 from flask_server.serving.request_batching import RequestBatcher
+from flask_server.serving.upstream import AVAILABLE, ServableGone, Serving, VersionStatus
 from model_catalog.models_file import BIGGEST_VERSION, ModelEntry
 
 log = logging.getLogger(__name__)

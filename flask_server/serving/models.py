@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingFault, UnknownModel
-from flask_server.serving.client import Serving
 from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.model_watch import ModelState, ModelWatch
+from flask_server.serving.upstream import Serving
 from model_catalog.errors import shown
 from model_catalog.models_file import ModelEntry
 

@@ -19,8 +19,8 @@ from itertools import islice
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError, Overloaded, ServingError, ServingTimeout
 from flask_server.imaging.preprocessing import Pixels
-from flask_server.serving.client import ServableGone
 from flask_server.serving.scores import Scores
+from flask_server.serving.upstream import ServableGone
 
 #: Minimum number of queued images, divided by the number of concurrent calls, before another call
 #: is sent beside those in flight; see ``RequestBatcher._may_send``. With two concurrent calls that

@@ -21,18 +21,15 @@ def read_scores(
     *,
     count: int,
     output: OutputSpec,
-    name: str | None = None,
     divisor: float = 1.0,
 ) -> list[Scores]:
     """Return ``count`` rows of finite numbers, one for each class, or raise ServingError.
 
-    ``name`` is the name of the output with the scores if the signature has several; all numbers are
-    divided by ``divisor``.
+    All numbers are divided by ``divisor``.
     """
     if not isinstance(rows, list) or len(rows) != count:
         raise ServingError(f"Serving's response is not a list of {count} predictions.")
-    values = (row if name is None else _output_of(row, name) for row in rows)
-    return [_row(_numbers(value) / divisor, output) for value in values]
+    return [_row(_numbers(row) / divisor, output) for row in rows]
 
 
 def rows_of_columns(outputs: object, name: str | None, *, is_one: bool) -> object:
@@ -45,17 +42,27 @@ def rows_of_columns(outputs: object, name: str | None, *, is_one: bool) -> objec
     return rows if has_rows or not is_one else [rows]
 
 
-def count_scores(rows: object, name: str | None) -> int:
+def count_scores(rows: object) -> int:
     """Return how many scores the response to a call with one image has; raise ServingError if none.
 
     Their values are not looked at.
     """
     if not isinstance(rows, list) or len(rows) != 1:
         raise ServingError("Serving's response is not a list of 1 predictions.")
-    scores = _numbers(rows[0] if name is None else _output_of(rows[0], name))
+    scores = _numbers(rows[0])
     if scores.ndim > 1 or not scores.size:
         raise ServingError(f"Serving returned scores of shape {scores.shape} for an image.")
     return scores.size
+
+
+def rows_of_output(rows: object, output: str | None) -> object:
+    """Return the rows of one output of several, or raise ServingError for a row that lacks it.
+
+    Without a name, the rows are those of the only output.
+    """
+    if output is None or not isinstance(rows, list):
+        return rows
+    return [_output_of(row, output) for row in rows]
 
 
 def _output_of(row: object, output: str) -> object:

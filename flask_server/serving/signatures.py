@@ -23,6 +23,8 @@ Signatures = Mapping[str, Any]
 DEFAULT = "serving_default"
 #: Name of the signature of our exports that takes raw pixels.
 PIXELS = "pixels"
+#: Name of the signature of our exports that returns their spec.
+DESCRIBE = "describe"
 
 FLOATS = ("DT_FLOAT", "DT_DOUBLE")
 #: Types that TensorFlow Serving refuses to write as JSON; the embedded model server writes them.
@@ -102,7 +104,7 @@ class ScoresOutput:
 
 def is_our_export(signatures: Signatures) -> bool:
     """Tell whether the SavedModel was written by this project's export script."""
-    return {"describe", PIXELS} <= set(signatures)
+    return {DESCRIBE, PIXELS} <= set(signatures)
 
 
 def image_input(signatures: Signatures, call: ForeignCall = USUAL_CALL) -> TensorInfo:
@@ -122,6 +124,12 @@ def image_input(signatures: Signatures, call: ForeignCall = USUAL_CALL) -> Tenso
             " that has no value in constant_inputs of the models file."
         )
     return images[0]
+
+
+def takes_one_image(signatures: Signatures, call: ForeignCall) -> bool:
+    """Tell whether the graph takes exactly one image per call."""
+    image = image_input(signatures, call)
+    return image.is_scalar or image.shape[:1] == (1,)
 
 
 def constant_inputs(signatures: Signatures, call: ForeignCall) -> list[TensorInfo]:

@@ -15,8 +15,9 @@ import pytest
 
 from flask_server.deadline import Deadline
 from flask_server.errors import Overloaded, ServingError, ServingFault, ServingTimeout
-from flask_server.serving.client import ServableGone, Serving
+from flask_server.serving.client import RestServing
 from flask_server.serving.live_model import FRAME_BYTES
+from flask_server.serving.upstream import ServableGone, Serving
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_serving_faults import ask, eventually
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
@@ -45,7 +46,7 @@ def answering(script: Script) -> Iterator[Serving]:
     server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     with listening(server) as url:
-        serving = Serving(url)
+        serving = RestServing(url)
         yield serving
         serving.close()
 

@@ -11,7 +11,7 @@ import pytest
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingUnavailable
 from flask_server.serving import transport
-from flask_server.serving.client import Serving
+from flask_server.serving.client import RestServing
 from flask_server.serving.name_lookup import look_up
 from tests.flask_server.stub_serving import StubServing
 
@@ -43,7 +43,7 @@ def test_calls_end_in_time_and_share_one_look_up(
     hanging: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "CONNECT_S", 0.05)
-    serving = Serving("http://slow.example:9000")
+    serving = RestServing("http://slow.example:9000")
 
     for _ in range(3):
         with pytest.raises(ServingUnavailable, match="accepted no connection in time"):
@@ -54,12 +54,12 @@ def test_calls_end_in_time_and_share_one_look_up(
 
 def test_a_name_without_an_address_is_a_server_that_cannot_be_reached() -> None:
     with pytest.raises(ServingUnavailable, match="cannot be reached"):
-        Serving("http://no-such-host.invalid:9000").status("m", Deadline(10))
+        RestServing("http://no-such-host.invalid:9000").status("m", Deadline(10))
 
 
 def test_a_name_is_called_at_its_addresses() -> None:
     with StubServing().running() as stub:
-        serving = Serving(stub.url.replace("127.0.0.1", "localhost"))
+        serving = RestServing(stub.url.replace("127.0.0.1", "localhost"))
         assert serving.status("toy", Deadline(10))
         serving.close()
 

@@ -14,9 +14,9 @@ import pytest
 
 from flask_server.deadline import Deadline
 from flask_server.errors import Overloaded, ServingError, ServingTimeout, ServingUnavailable
-from flask_server.serving.client import ServableGone
 from flask_server.serving.request_batching import MIN_QUEUED, Images, RequestBatcher
 from flask_server.serving.scores import Scores
+from flask_server.serving.upstream import ServableGone
 from tests.flask_server.conftest import MakeApp
 from tests.flask_server.serving.test_serving_faults import ask as ask_gateway
 from tests.flask_server.serving.test_serving_faults import eventually

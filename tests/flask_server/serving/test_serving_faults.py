@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingTimeout
 from flask_server.serving.breaker import FAILURES
-from flask_server.serving.client import Serving
+from flask_server.serving.client import RestServing
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
@@ -238,7 +238,7 @@ def test_polling_goes_on_after_an_internal_error(
 def test_requests_that_took_all_their_time_themselves_do_not_open_the_circuit(
     serving: StubServing,
 ) -> None:
-    asked = Serving(serving.url)
+    asked = RestServing(serving.url)
     for _ in range(FAILURES):
         with pytest.raises(ServingTimeout):
             asked.predict("toy", 1, b"{}", Deadline(0))
@@ -273,7 +273,7 @@ def test_serving_may_take_the_body_until_the_deadline(
 ) -> None:
     monkeypatch.setattr("flask_server.serving.transport.CONNECT_S", 0.1)
     with listening(ThreadingTCPServer(("127.0.0.1", 0), SlowReader)) as url:
-        serving = Serving(url)
+        serving = RestServing(url)
         with outcome:
             assert serving.predict("toy", 1, MEGABYTES, Deadline(seconds)) == [7]
         serving.close()

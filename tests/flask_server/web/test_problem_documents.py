@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 
 from flask_server.errors import GatewayError, kinds
-from flask_server.serving.client import BrokenConnection
+from flask_server.serving.upstream import BrokenConnection
 from tests.flask_server.conftest import MakeApp
 
 

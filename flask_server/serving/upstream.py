@@ -1,0 +1,177 @@
+"""What the gateway asks of a model server, whatever the protocol.
+
+``client.RestServing`` uses TensorFlow Serving's REST API, ``grpc_client.GrpcServing`` its gRPC API.
+Every failure is a ``ServingFault``, or ``ServableGone`` if the model, version or label is not
+loaded: the request can then be repeated with another version.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from flask_server.deadline import Deadline
+from flask_server.errors import ServingError, ServingFault, ServingTimeout, ServingUnavailable
+from flask_server.imaging.preprocessing import Pixels
+from flask_server.serving.breaker import Breaker
+from flask_server.serving.signatures import ForeignCall, Signatures
+from model_catalog.spec import InputSpec
+
+#: The state of a version that can be called.
+AVAILABLE = "AVAILABLE"
+
+#: Maximum bytes of a response with status or metadata.
+MAX_BYTES = 4 * 1024 * 1024
+#: Maximum bytes of an error response; the message of a longer one is not read.
+MAX_ERROR_BYTES = 64 * 1024
+#: Maximum bytes of the response to a predict call that does not say how many it expects.
+MAX_PREDICT_BYTES = 16 * 1024 * 1024
+
+_MAX_TEXT = 300
+
+#: Returns the body of a predict call for some images.
+Encoder = Callable[[Sequence[Pixels]], bytes]
+
+
+class BrokenConnection(ServingUnavailable):
+    """An open connection broke before the whole response had arrived."""
+
+
+class ServableGone(Exception):
+    """Serving does not have the model, version or label that the call names."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """The state that Serving reports for one version."""
+
+    version: int
+    state: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What computes a version; the embedded model server tells it, TensorFlow Serving does not."""
+
+    name: str | None = None
+    precision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The signatures of a version by name, as in REST's ``signature_def``, and its engine."""
+
+    signatures: Mapping[str, Any]
+    engine: EngineInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How the predict calls of one version are written and read."""
+
+    encode: Encoder
+
+    rows: Callable[[Any], object]
+    """Returns the scores in a response, a row for each image, unchecked."""
+
+
+class Serving(ABC):
+    """One TensorFlow Serving server and the connections to it; safe to use from many threads."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.breaker = Breaker()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connections."""
+
+    @abstractmethod
+    def status(self, model: str, deadline: Deadline) -> list[VersionStatus]:
+        """Return the state of each version of the model, newest first."""
+
+    @abstractmethod
+    def label_version(self, model: str, label: str, deadline: Deadline) -> int:
+        """Return the number of the version that has this version label."""
+
+    @abstractmethod
+    def metadata(self, model: str, version: int, deadline: Deadline) -> Metadata:
+        """Return the version's signatures and its engine."""
+
+    @abstractmethod
+    def describe(
+        self, model: str, version: int, signatures: Signatures, deadline: Deadline
+    ) -> object:
+        """Return the rows of the ``describe`` signature, which has the spec of our exports."""
+
+    @abstractmethod
+    def codec(
+        self,
+        model: str,
+        version: int,
+        signatures: Signatures,
+        spec: InputSpec,
+        call: ForeignCall,
+        output: str | None,
+    ) -> Codec:
+        """Return the codec of the predict calls for images, or raise ServingError.
+
+        ``output`` is the name of the output with the scores, None if there is only one.
+        """
+
+    @abstractmethod
+    def predict(
+        self,
+        model: str,
+        version: int,
+        body: bytes,
+        deadline: Deadline,
+        max_bytes: int = MAX_PREDICT_BYTES,
+    ) -> object:
+        """Send a predict call and return the response, which the codec of the call reads.
+
+        Predict calls are idempotent, so the call is repeated once if the connection breaks. A
+        response of more than ``max_bytes`` is a ServingError.
+        """
+
+    @contextmanager
+    def _guarded(self, model: str, deadline: Deadline) -> Iterator[None]:
+        """Refuse the call while the circuit is open, else report its outcome to the breaker."""
+        deadline.left()  # a request whose deadline has passed is not a failure of Serving
+        if not self.breaker.allows():
+            raise ServingUnavailable(
+                f"The model server of {model} did not answer the last calls; calls are refused"
+                " until a probe succeeds.",
+                address=self.root,
+            )
+        try:
+            yield
+        except (ServingUnavailable, ServingTimeout):
+            self.breaker.failed()
+            raise
+        except (ServingFault, ServableGone):
+            self.breaker.succeeded()
+            raise
+        self.breaker.succeeded()
+
+    def _unexpected(self, model: str, call: str) -> ServingError:
+        return ServingError(
+            f"The response of the model server of {model} to a {call} call lacks the expected"
+            " fields.",
+            address=self.root,
+        )
+
+
+def names_missing_version(text: str) -> bool:
+    """Tell whether an error message means that the version or label does not exist."""
+    return "Unrecognized servable version" in text
+
+
+def message_text(text: str) -> str:
+    """Return Serving's error message, shortened to 300 characters, as text that can be written."""
+    # Messages may quote bytes that are not UTF-8, and lone surrogates that cannot be written.
+    return text.encode(errors="replace").decode()[:_MAX_TEXT]
