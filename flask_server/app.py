@@ -13,7 +13,7 @@ from flask_cors import CORS
 from flask_server.access import authentication
 from flask_server.inference.predict import Gateway
 from flask_server.runtime import preload
-from flask_server.serving.client import RestServing
+from flask_server.serving.connect import connect
 from flask_server.serving.file_poll import FilePoll
 from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.models import Models
@@ -141,7 +141,7 @@ def _models(settings: Settings, file: ModelsFile) -> Models:
         address = url or settings.serving_url
         serving = known.get(address)
         if serving is None:
-            known[address] = serving = RestServing(address, connections=settings.threads)
+            known[address] = serving = connect(address, settings.threads)
         return serving
 
     return Models(

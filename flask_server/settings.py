@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from model_catalog.models_file import is_server_root
+from model_catalog.models_file import is_server_root, is_serving_url
 from model_catalog.places import find_places
 
 PREFIX = "GATEWAY_"
@@ -58,7 +58,8 @@ class Settings:
     """
 
     serving_url: str = "http://127.0.0.1:9000"
-    """Root of the model server's REST API, without ``/v1``."""
+    """Root of the model server's REST API, without ``/v1``; or ``grpc://host:port`` to ask over
+    gRPC (docs/gateway.md#grpc)."""
 
     models_file: Path = find_places().models_file
     """File that names the models."""
@@ -208,8 +209,9 @@ def _root(variable: str, text: str) -> str:
     if "@" in text:
         # It may be a password, so it is not repeated.
         raise SettingsError(f"{variable}: an address with a user name or password is not allowed.")
-    if not is_server_root(text):
-        raise _refused(variable, text, "a root URL such as http://127.0.0.1:9000, without /v1")
+    if not is_serving_url(text):
+        allowed = "a root URL such as http://127.0.0.1:9000, without /v1, or grpc://host:8500"
+        raise _refused(variable, text, allowed)
     return text.rstrip("/")
 
 

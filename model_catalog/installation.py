@@ -52,13 +52,14 @@ def require(extra: str, *modules: str) -> None:
 
     An empty extra stands for what every installation has.
     """
-    missing = [module for module in modules if not _is_installed(module)]
+    missing = [module for module in modules if not is_installed(module)]
     if missing:
         command = install_command(*filter(None, [extra]))
         sys.exit(f"{missing[0]} is not installed; run {command}")
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Tell whether a module can be imported, without importing it."""
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # the package around it is missing

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,8 @@ class ModelEntry:
     """Absolute path of the folder with the numbered version folders."""
 
     serving_url: str | None = None
-    """Root URL of another Serving that serves this model; None means the gateway's default."""
+    """Root URL of another Serving that serves this model, or its gRPC address as
+    ``grpc://host:port``; None means the gateway's default."""
 
     versions: str | tuple[int, ...] = "latest"
     """``latest``, ``all`` or the version numbers to serve."""
@@ -217,8 +218,9 @@ class _Table:
         if isinstance(value, str) and "@" in value:
             # The message must not show a password.
             value = "an address with a user name or password"
-        if not isinstance(value, str) or not is_server_root(value):
-            raise self.bad("serving_url", value, "a root URL such as http://host:8501, without /v1")
+        if not isinstance(value, str) or not is_serving_url(value):
+            allowed = "a root URL such as http://host:8501, without /v1, or grpc://host:8500"
+            raise self.bad("serving_url", value, allowed)
         return value.rstrip("/")
 
     def versions(self) -> str | tuple[int, ...]:
@@ -316,8 +318,22 @@ class _Table:
         )
 
 
+def is_serving_url(url: str) -> bool:
+    """Tell whether the text is the address of a model server: its REST API or its gRPC port."""
+    return is_server_root(url) or is_grpc_address(url)
+
+
+def is_grpc_address(url: str) -> bool:
+    """Tell whether the text is ``grpc://host:port``."""
+    return _is_root(url, {"grpc"}) and urlsplit(url).port is not None
+
+
 def is_server_root(url: str) -> bool:
     """Tell whether the text is an http(s) URL without user, path, query and fragment."""
+    return _is_root(url, {"http", "https"})
+
+
+def _is_root(url: str, schemes: Collection[str]) -> bool:
     try:
         parts = urlsplit(url)
         port_is_fine = parts.port is None or parts.port > 0
@@ -325,7 +341,7 @@ def is_server_root(url: str) -> bool:
         return False
     rest = (parts.path.rstrip("/"), parts.query, parts.fragment)
     return (
-        parts.scheme in {"http", "https"}
+        parts.scheme in schemes
         and bool(parts.hostname)
         and port_is_fine
         and rest == ("", "", "")

@@ -106,6 +106,11 @@ def resolve(
         raise UsageError(
             "--serving none and --serving-url http://HOST:PORT must be given together."
         )
+    if (arguments.serving_url or "").startswith("grpc:"):
+        raise UsageError(
+            "--serving-url is the address of the REST API, which auto_cmd asks for the models; the"
+            " gateway alone can use gRPC (serving_url in the models file)."
+        )
     env = _environment(arguments, root, models_file or root / "models.toml")
     options = ResolvedOptions(
         arguments=arguments,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,9 @@ from serving_api import protobuf_wire as wire
 from serving_api.dtypes import short_name
 from serving_api.errors import Unimplemented
 from serving_api.tensor_types import STRING, dtype_number, dtype_of, tensor_type
+
+#: Bytes, or memory of an array in C order.
+Piece = bytes | memoryview
 
 _DTYPE: Final = wire.varint(number("Tensor", "dtype") << 3)
 _SHAPE: Final = number("Tensor", "tensor_shape")
@@ -32,14 +36,33 @@ def tensor_bytes(array: NDArray[Any], *, as_content: bool = False, declared: str
         dtype = dtype_of(declared) if declared.startswith("q") else dtype_number(array)
     except KeyError as error:
         raise Unimplemented(f"Tensors of type {short_name(array)} cannot be written") from error
-    dims = b"".join(
-        wire.length_delimited(_DIM, _SIZE + wire.varint(size) if size else b"")
-        for size in array.shape
-    )
     values = b"" if not array.size else _values(array, dtype, as_content=as_content)
-    return b"".join(
-        (_DTYPE, wire.varint(dtype), wire.head(_SHAPE, len(dims)), dims, values),
+    return _head(dtype, array.shape) + values
+
+
+def content_pieces(dtype: int, shape: Sequence[int], content: Sequence[Piece]) -> list[Piece]:
+    """Return the pieces of a TensorProto with ``tensor_content``, whose bytes come in pieces too.
+
+    They are joined later, so that a large tensor is copied once.
+    """
+    size = sum(memoryview(piece).nbytes for piece in content)
+    return [_head(dtype, shape), wire.head(_CONTENT, size), *content]
+
+
+def string_pieces(strings: Sequence[Piece], *, is_scalar: bool = False) -> list[Piece]:
+    """Return the pieces of a TensorProto with a vector of strings, or one string; joined later."""
+    heads = (wire.head(_STRINGS, memoryview(string).nbytes) for string in strings)
+    fields = zip(heads, strings, strict=True)
+    shape = () if is_scalar else (len(strings),)
+    return [_head(STRING, shape), *(piece for field in fields for piece in field)]
+
+
+def _head(dtype: int, shape: Sequence[int]) -> bytes:
+    """Return the fields before the values."""
+    dims = b"".join(
+        wire.length_delimited(_DIM, _SIZE + wire.varint(size) if size else b"") for size in shape
     )
+    return b"".join((_DTYPE, wire.varint(dtype), wire.head(_SHAPE, len(dims)), dims))
 
 
 def _values(array: NDArray[Any], dtype: int, *, as_content: bool) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import auto_cmd
 from model_catalog.folders import version_folders
-from model_catalog.models_file import ModelEntry
+from model_catalog.models_file import ModelEntry, is_grpc_address
 from orchestrator.model_health import ServedVersions, served_versions
 from scripts.errors import ScriptError
 from serving_gateway import model_versions
@@ -23,6 +23,7 @@ from serving_gateway.instance import Action, instance_of
 
 ON_DISK = "on disk"
 _NO_ANSWER = "no answer"
+_NOT_ASKED = "not asked, as its address is a gRPC port"
 _HEADER = ("MODEL", "VERSION", "STATE", "LABELS", "FOLDER")
 
 
@@ -101,7 +102,8 @@ def _list(options: argparse.Namespace) -> int:
 def rows_of(entry: ModelEntry, serving_url: str | None) -> Iterator[Row]:
     """Return the rows of a model, with the states that the Serving at the URL tells."""
     folders, problem = _folders(entry)
-    served = served_versions(serving_url, entry.name) if serving_url else None
+    is_rest = serving_url is not None and not is_grpc_address(serving_url)
+    served = served_versions(serving_url, entry.name) if serving_url and is_rest else None
     states = states_of(served, folders, is_asked=serving_url is not None)
     if not states:
         folder = "" if entry.serving_url else str(entry.base_path)
@@ -126,7 +128,7 @@ def rows_of(entry: ModelEntry, serving_url: str | None) -> Iterator[Row]:
 def _folders(entry: ModelEntry) -> tuple[Mapping[int, Path], str]:
     """Return the version folders, and why there are none where they cannot be read."""
     if entry.serving_url is not None:
-        return {}, _NO_ANSWER
+        return {}, _NOT_ASKED if is_grpc_address(entry.serving_url) else _NO_ANSWER
     try:
         return version_folders(entry.base_path), ""
     except OSError as error:

@@ -51,13 +51,13 @@ def _is_free(port: int) -> bool:
 
 
 @contextmanager
-def model_server(config: str, folder: Path) -> Iterator[str]:
+def model_server(config: str, folder: Path, grpc_port: int | None = None) -> Iterator[str]:
     """Run ``python -m model_server`` for a model config; yield the URL of its REST API."""
     config_file, log_file = folder / "models.config", folder / "model_server.log"
     config_file.write_text(config)
     port = free_port()
     command = [sys.executable, "-m", "model_server"]
-    command += [f"--rest_api_port={port}", f"--port={free_port()}"]
+    command += [f"--rest_api_port={port}", f"--port={grpc_port or free_port()}"]
     command += [f"--model_config_file={config_file}", "--file_system_poll_wait_seconds=1"]
     with log_file.open("wb") as log, subprocess.Popen(command, cwd=ROOT, stderr=log) as process:
         try:

@@ -133,9 +133,9 @@ STDLIB_ONLY = {
 }
 #: Which extras of pyproject.toml a room must be able to live on, and what comes with these.
 EXTRAS = {
-    "flask_server": ("gateway", "fast", "heif"),
+    "flask_server": ("gateway", "fast", "heif", "grpc"),
     "model_server": ("tensorflow", "openvino"),
-    "serving_api": ("openvino",),
+    "serving_api": ("gateway", "grpc"),
     # scikit-learn has the digits; OpenVINO reads the graph files that it will serve.
     "scripts": ("tensorflow", "export", "openvino", "parquet", "dev"),
 }

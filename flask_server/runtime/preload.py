@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flask_server.access import authentication
 from flask_server.imaging import resizing
+from flask_server.serving.connect import check_packages
 from flask_server.settings import Settings
 from model_catalog.errors import CatalogError
 from model_catalog.models_file import ModelsFile, load_models_file
@@ -27,6 +28,7 @@ def start(settings: Settings) -> None:
     models_file = load_models_file(settings.models_file)
     authentication.check(settings)
     resizing.resizer(settings.fast_resize)
+    check_packages([settings.serving_url, *(entry.serving_url for entry in models_file.entries)])
     _models_file = models_file
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 
+from flask_server.serving.connect import check_packages
 from flask_server.serving.models import Models
+from flask_server.settings import SettingsError
 from model_catalog.models_file import ModelsFile
 from model_catalog.models_file_watch import ModelsFileWatch, changes, require_folders_here
 
@@ -30,7 +32,8 @@ class FilePoll:
         before = self._watch.models
         if not self._watch.poll():
             return
-        file, problem = self._watch.models, self._watch.problem
+        file = self._watch.models
+        problem = self._watch.problem or _missing_packages(file)
         # Callers need not know where the file lies.
         self._models.file_problem = problem and problem.replace(f"{file.path.parent}/", "")
         if problem:
@@ -45,3 +48,12 @@ class FilePoll:
                 self.poll()
             except Exception:  # an internal error must not end the polling
                 log.exception("polling the models file failed")
+
+
+def _missing_packages(file: ModelsFile) -> str | None:
+    """Return what to install for the addresses of the models; None if nothing is missing."""
+    try:
+        check_packages([entry.serving_url for entry in file.entries])
+    except SettingsError as error:
+        return str(error)
+    return None

@@ -57,6 +57,11 @@ def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["grpc://host:8500", "grpc://[::1]:8500", "grpc://10.0.0.7:1/"])
+def test_the_model_server_may_be_asked_over_grpc(url: str) -> None:
+    assert Settings.from_env({"GATEWAY_SERVING_URL": url}).serving_url == url.rstrip("/")
+
+
 def test_a_fast_resizer_may_be_used_where_there_is_one() -> None:
     assert Settings.from_env({"GATEWAY_FAST_RESIZE": "auto"}).fast_resize is FastResize.AUTO
 
@@ -66,6 +71,9 @@ def test_a_fast_resizer_may_be_used_where_there_is_one() -> None:
     [
         ("GATEWAY_SERVING_URL", "localhost:9000", "a root URL such as"),
         ("GATEWAY_SERVING_URL", "http://host/v1", "without /v1"),
+        ("GATEWAY_SERVING_URL", "grpc://host", "grpc://host:8500"),
+        ("GATEWAY_SERVING_URL", "grpc://host:8500/path", "grpc://host:8500"),
+        ("GATEWAY_CORS_ORIGINS", "grpc://host:8500", "origins"),
         ("GATEWAY_MAX_BODY_BYTES", "0", "1 or more"),
         ("GATEWAY_MAX_BODY_BYTES", "32MB", "1 or more"),
         ("GATEWAY_MAX_PIXELS", "-5", "1 or more"),

@@ -56,6 +56,14 @@ def test_a_model_of_another_serving_has_no_folder_here() -> None:
     assert (row.version, row.state, row.folder) == (None, "no answer", "")
 
 
+def test_a_model_of_a_grpc_port_is_not_asked() -> None:
+    elsewhere = entry(Path("m"), serving_url="grpc://127.0.0.1:1")
+
+    (row,) = rows_of(elsewhere, elsewhere.serving_url)
+
+    assert row.state == "not asked, as its address is a gRPC port"
+
+
 def test_the_table_has_a_line_for_each_version() -> None:
     row = Row(model="digits", version=3, state="AVAILABLE", labels=("a", "b"), folder="/m/3")
 

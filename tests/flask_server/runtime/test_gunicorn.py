@@ -47,6 +47,17 @@ def test_a_setting_whose_package_is_missing_stops_the_start_with_one_sentence(
         runpy.run_path(str(ROOT / "flask_server/gunicorn.conf.py"))
 
 
+def test_grpc_without_its_package_stops_the_start_with_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flask_server.runtime.preload._models_file", None)
+    monkeypatch.setenv("GATEWAY_SERVING_URL", "grpc://127.0.0.1:8500")
+    monkeypatch.setitem(sys.modules, "grpc", None)
+
+    with pytest.raises(SystemExit, match="asked over gRPC, but grpcio is not installed"):
+        runpy.run_path(str(ROOT / "flask_server/gunicorn.conf.py"))
+
+
 def post(url: str, data: bytes | Iterator[bytes], kind: str) -> tuple[int, dict[str, object]]:
     request = urllib.request.Request(url, data=data, headers={"Content-Type": kind})
     try:

@@ -29,6 +29,7 @@ from tests.flask_server.views.test_model_views import code
 from tests.graphs import random_saved_model
 
 WHITE = flat("white")
+PROTOCOLS = ("rest", "grpc")
 
 
 def signatures(

@@ -13,6 +13,7 @@ from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 
+PROTOCOLS = ("rest", "grpc")
 TOY = '[models.toy]\nbase_path = "toy"\n'
 NEW = '[models.new]\nbase_path = "new"\n'
 WHITE = {"image": b64(flat("white")), "top_k": 1}
@@ -192,3 +193,16 @@ def test_a_model_moves_to_another_serving(
         assert status(client, "toy") == 200
         configure(tmp_path, TOY)
         assert eventually(lambda: (client.get("/models/toy").json or {})["version"] == 1)
+
+
+def test_a_grpc_address_without_the_package_for_it_changes_nothing(
+    client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert status(client, "toy") == 200
+    monkeypatch.setattr("flask_server.serving.connect.is_installed", lambda _: False)
+
+    configure(tmp_path, TOY + 'serving_url = "grpc://127.0.0.1:9"\n')
+
+    assert eventually(lambda: "models_file_problem" in models(client))
+    assert "grpcio is not installed" in models(client)["models_file_problem"]
+    assert status(client, "toy") == 200

@@ -19,11 +19,14 @@ from flask_server.deadline import Deadline
 from flask_server.errors import ServingTimeout
 from flask_server.serving.breaker import FAILURES
 from flask_server.serving.client import RestServing
+from flask_server.serving.connect import connect
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 from tests.flask_server.views.test_model_views import URL, code
 from tests.listening import listening
+
+PROTOCOLS = ("rest", "grpc")
 
 
 def ask(client: FlaskClient, **parameters: Any) -> TestResponse:
@@ -57,15 +60,21 @@ def test_serving_fault_has_status_and_code(
 
 @pytest.mark.parametrize("path", ["/models", "/models/toy", "/readyz", "/readyz?model=toy"])
 def test_only_the_log_tells_the_address_of_the_model_server(
-    make_app: MakeApp, caplog: pytest.LogCaptureFixture, path: str
+    make_app: MakeApp, serving: StubServing, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
-    client = make_app(serving_url="http://127.0.0.1:9").test_client()
+    nobody = address_of_nobody(serving)
+    client = make_app(serving_url=nobody).test_client()
 
     texts = [client.get(path).text, *(ask(client).text for _ in range(FAILURES + 1))]
 
     assert not [text for text in texts if "127.0.0.1" in text]
     assert "The model server of toy cannot be reached." in texts[-1]
-    assert "[http://127.0.0.1:9]" in caplog.text
+    assert f"[{nobody}]" in caplog.text
+
+
+def address_of_nobody(serving: StubServing) -> str:
+    """An address with the protocol of the stub, on which nothing listens."""
+    return f"{serving.url.partition(':')[0]}://127.0.0.1:9"
 
 
 def test_fault_quotes_what_serving_said(client: FlaskClient, serving: StubServing) -> None:
@@ -238,7 +247,7 @@ def test_polling_goes_on_after_an_internal_error(
 def test_requests_that_took_all_their_time_themselves_do_not_open_the_circuit(
     serving: StubServing,
 ) -> None:
-    asked = RestServing(serving.url)
+    asked = connect(serving.url, 1)
     for _ in range(FAILURES):
         with pytest.raises(ServingTimeout):
             asked.predict("toy", 1, b"{}", Deadline(0))
@@ -279,8 +288,8 @@ def test_serving_may_take_the_body_until_the_deadline(
         serving.close()
 
 
-def test_serving_down_is_unavailable_at_once(make_app: MakeApp) -> None:
-    client = make_app(serving_url="http://127.0.0.1:9").test_client()
+def test_serving_down_is_unavailable_at_once(make_app: MakeApp, serving: StubServing) -> None:
+    client = make_app(serving_url=address_of_nobody(serving)).test_client()
 
     start = time.monotonic()
     response = ask(client)

@@ -1,0 +1,265 @@
+"""Encode preprocessed images as the PredictRequests of gRPC calls, and read their responses. Pure.
+
+The model's signatures decide, as in ``encoding``: raw pixels as strings for the ``pixels``
+signature of our exports, PNG files as strings for a string input, and numbers of the declared type
+as bytes for any other. Numbers are neither rounded nor turned into Python objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import pybase64
+from numpy.typing import NDArray
+
+from flask_server.errors import ServingError
+from flask_server.imaging.preprocessing import Pixels, scale
+from flask_server.serving.encoding import arrangement, constant_value, foreign_input, png
+from flask_server.serving.signatures import (
+    DESCRIBE,
+    FLOATS,
+    PIXELS,
+    ForeignCall,
+    Signatures,
+    TensorInfo,
+    constant_inputs,
+    image_input,
+    is_our_export,
+    shorten,
+    takes_one_image,
+)
+from flask_server.serving.upstream import Codec
+from model_catalog.models_file import ConstantInput
+from model_catalog.protos import number
+from model_catalog.spec import InputSpec
+from serving_api import protobuf_wire as wire
+from serving_api import tensor_reader
+from serving_api.dtypes import ENUM_NAMES, SHORT_NAMES
+from serving_api.errors import ResourceExhausted
+from serving_api.messages import Message, message
+from serving_api.tensor_map import entry_pieces, read_entry
+from serving_api.tensor_types import dtype_of, tensor_type
+from serving_api.tensor_writer import Piece, content_pieces, string_pieces, tensor_bytes
+
+_SPEC: Final = number("PredictRequest", "model_spec")
+_INPUTS: Final = number("PredictRequest", "inputs")
+_FILTER: Final = number("PredictRequest", "output_filter")
+_OUTPUTS: Final = number("PredictResponse", "outputs")
+#: TensorFlow's ``DT_`` names in the order of their numbers, which begin with 1.
+_DTYPE_NAMES: Final = (
+    "DT_INVALID",
+    *(name for name in ENUM_NAMES.values() if name != "DT_INVALID"),
+)
+
+
+def model_spec(
+    model: str, version: int | None = None, label: str | None = None, signature: str = ""
+) -> Message:
+    """Return a ModelSpec for a version, a version label, or neither."""
+    spec = message("ModelSpec")(name=model, signature_name=signature)
+    if version is not None:
+        spec.version.value = version
+        spec.version.SetInParent()  # version 0 would be left out otherwise
+    if label is not None:
+        spec.version_label = label
+    return spec
+
+
+def describe_request(model: str, version: int, signatures: Signatures) -> bytes:
+    """Return the PredictRequest that reads the spec of our exports."""
+    name = image_input(signatures, ForeignCall(signature=DESCRIBE)).name
+    target = model_spec(model, version, signature=DESCRIBE)
+    return _request(target, {name: string_pieces([b"spec"])})
+
+
+def choose_codec(
+    target: Message,
+    signatures: Signatures,
+    spec: InputSpec,
+    call: ForeignCall,
+    output: str | None,
+) -> Codec:
+    """Return encoder and reader for a model with these signatures, or raise ServingError.
+
+    ``target`` is a ModelSpec, whose signature is still to be set.
+    """
+    if is_our_export(signatures):
+        target.signature_name = PIXELS
+        name = image_input(signatures, ForeignCall(signature=PIXELS)).name
+        return Codec(
+            lambda images: _request(target, {name: string_pieces([*map(_memory, images)])}),
+            partial(rows_of, output=None, is_one=False),
+        )
+    target.signature_name = call.signature
+    inputs = _foreign_inputs(signatures, spec, call)
+    is_one = takes_one_image(signatures, call)
+    return Codec(
+        lambda images: _request(target, inputs(images), output),
+        partial(rows_of, output=output, is_one=is_one),
+    )
+
+
+Tensors = dict[str, list[Piece]]
+
+
+def _foreign_inputs(
+    signatures: Signatures, spec: InputSpec, call: ForeignCall
+) -> Callable[[Sequence[Pixels]], Tensors]:
+    """Return the function from images to all inputs of a call."""
+    image, constants = foreign_input(signatures, spec, call), constant_inputs(signatures, call)
+    write = _string_writer(image, call) if image.dtype == "DT_STRING" else _writer(image, spec)
+    for constant in constants:
+        _constant(constant, call.constants[constant.name], 1)  # its faults are told at once
+
+    def inputs(images: Sequence[Pixels]) -> Tensors:
+        tensors = {image.name: write(images)}
+        for constant in constants:
+            value = call.constants[constant.name]
+            tensors[constant.name] = [_constant(constant, value, len(images))]
+        return tensors
+
+    return inputs
+
+
+def _constant(tensor: TensorInfo, value: ConstantInput, count: int) -> bytes:
+    """Return a constant input for so many images, or raise ServingError if it has no such type."""
+    given = constant_value(tensor, value, count)
+    try:
+        return tensor_bytes(_array(given, tensor.dtype), as_content=True)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ServingError(
+            f"The value of the models file for the input {tensor} is not {shorten(tensor.dtype)}."
+        ) from error
+
+
+def _array(value: object, dtype_name: str) -> NDArray[Any]:
+    if dtype_name == "DT_STRING":
+        texts = np.array(value, dtype=object)
+        texts.reshape(-1)[:] = [text.encode() for text in texts.reshape(-1)]
+        return texts
+    kind = tensor_type(dtype_of(SHORT_NAMES[dtype_name]))
+    if kind is None:
+        raise TypeError(f"no numbers have the type {dtype_name}")
+    return np.array(value, kind.dtype)
+
+
+def _string_writer(
+    image: TensorInfo, call: ForeignCall
+) -> Callable[[Sequence[Pixels]], list[Piece]]:
+    """Return the function from images to PNG files, of which some graphs want base64 text."""
+
+    def write(images: Sequence[Pixels]) -> list[Piece]:
+        files: list[Piece] = [png(pixels) for pixels in images]
+        if call.sends_base64:
+            files = [pybase64.urlsafe_b64encode(file) for file in files]
+        return string_pieces(files, is_scalar=image.is_scalar)
+
+    return write
+
+
+def _writer(image: TensorInfo, spec: InputSpec) -> Callable[[Sequence[Pixels]], list[Piece]]:
+    """Return the function from images to a tensor of numbers of the declared type."""
+    dtype = dtype_of(SHORT_NAMES[image.dtype])
+    kind = tensor_type(dtype)
+    assert kind is not None  # noqa: S101 - foreign_input lets types of numbers pass only
+    arrange = arrangement(image.shape, spec)
+    mode = spec.scale if image.dtype in FLOATS else None
+
+    def write(images: Sequence[Pixels]) -> list[Piece]:
+        scaled = (pixels if mode is None else scale(pixels, mode) for pixels in images)
+        arrays = [arrange(pixels).astype(kind.dtype, copy=False) for pixels in scaled]
+        shape = (len(arrays), *arrays[0].shape)
+        return content_pieces(dtype, shape, [_memory(array) for array in arrays])
+
+    return write
+
+
+def _memory(array: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).data
+
+
+def _request(target: Message, inputs: Tensors, output: str | None = None) -> bytes:
+    spec = wire.length_delimited(_SPEC, target.SerializeToString())
+    chosen = b"" if output is None else wire.length_delimited(_FILTER, output.encode())
+    tensors = [
+        piece for name, tensor in inputs.items() for piece in entry_pieces(_INPUTS, name, tensor)
+    ]
+    # One join: a batch of images has megabytes, and each copy would touch new memory.
+    return b"".join([spec, chosen, *tensors])
+
+
+def read_outputs(response: bytes, max_bytes: int) -> dict[str, NDArray[Any]]:
+    """Return the outputs of a PredictResponse, as views of its bytes where that is possible.
+
+    Raises a ModelServerError if the bytes are not such a message, or if an output takes more than
+    ``max_bytes``.
+    """
+
+    def reserve(size: int) -> None:
+        if size > max_bytes:
+            raise ResourceExhausted(f"An output needs {size} bytes; {max_bytes} are allowed")
+
+    entries = dict(
+        read_entry(content)
+        for place, kind, content in wire.fields(memoryview(response))
+        if place == _OUTPUTS and kind == wire.BYTES
+    )
+    return {name: tensor_reader.to_array(tensor, reserve) for name, tensor in entries.items()}
+
+
+def rows_of(outputs: Mapping[str, NDArray[Any]], output: str | None, *, is_one: bool) -> list[Any]:
+    """Return the rows of the named output, or of the only one; raise ServingError without it.
+
+    Strings become texts, as in JSON; of numbers, each row is an array or a number. With ``is_one``
+    the output is that of one image, and may lack the dimension of the images.
+    """
+    name = next(iter(outputs)) if output is None and len(outputs) == 1 else output
+    array = None if name is None else outputs.get(name)
+    if array is None:
+        raise ServingError(f"Serving's response lacks the output {name or 'with the scores'}.")
+    if array.dtype == object:
+        return [value.decode(errors="replace") for value in array.reshape(-1)]
+    numbers = _numbers(array)
+    if is_one and not (numbers.ndim and len(numbers) == 1):
+        return [numbers]
+    if not numbers.ndim:
+        raise ServingError(f"The output {name} in Serving's response has no row for an image.")
+    return list(numbers)
+
+
+def _numbers(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.name == "bfloat16":
+        return array.astype(np.float32)
+    if array.dtype.kind not in "fiu":
+        raise ServingError("The scores in Serving's response are not numbers.")
+    return array
+
+
+def signatures_of(definitions: Message) -> dict[str, Any]:
+    """Return the signatures of a SignatureDefMap in the form of REST's ``signature_def``."""
+    return {entry.key: _signature(entry.value) for entry in definitions.signature_def}
+
+
+def _signature(definition: Message) -> dict[str, Any]:
+    return {
+        "inputs": {entry.key: _tensor(entry.value) for entry in definition.inputs},
+        "outputs": {entry.key: _tensor(entry.value) for entry in definition.outputs},
+        "method_name": definition.method_name,
+    }
+
+
+def _tensor(info: Message) -> dict[str, Any]:
+    shape, dtype = info.tensor_shape, info.dtype
+    is_open = shape.unknown_rank or not info.HasField("tensor_shape")
+    known = 0 <= dtype < len(_DTYPE_NAMES)
+    return {
+        "name": info.name,
+        "dtype": _DTYPE_NAMES[dtype] if known else f"type {dtype}",
+        "tensor_shape": {
+            "dim": [{"size": dim.size, "name": dim.name} for dim in shape.dim],
+            "unknown_rank": is_open,
+        },
+    }
