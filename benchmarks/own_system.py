@@ -72,11 +72,13 @@ ENGINES = (
 
 
 @contextmanager
-def model_server(fixture: Fixture, layout: Layout) -> Iterator[tuple[str, int]]:
+def model_server(
+    fixture: Fixture, layout: Layout, grpc_port: int | None = None
+) -> Iterator[tuple[str, int]]:
     """Run the embedded server; yield its root URL and its PID."""
     root = f"http://127.0.0.1:{free_port()}"
     flags = {
-        "port": free_port(),
+        "port": grpc_port or free_port(),
         "rest_api_port": root.rpartition(":")[2],
         "model_name": fixture.model,
         "model_base_path": fixture.base_path,
