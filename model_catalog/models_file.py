@@ -25,7 +25,7 @@ ConstantInput = Scalar | list[Scalar]
 
 #: The signature that servers use unless a request names one.
 SERVING_DEFAULT = "serving_default"
-_ACTIVATION_OF_TASK = {"classification": "softmax", "multilabel": "sigmoid", "regression": "raw"}
+_ACTIVATION_OF_TASK = {"multilabel": "sigmoid", "regression": "raw"}
 STRING_INPUTS = ("bytes", "base64")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -74,7 +74,7 @@ class ModelEntry:
     logging: LoggingEntry | None = None
     """Request logging of the embedded server; None means that no requests are logged."""
     task: str = TASKS[0]
-    """What the outputs of a model without a spec of its own are: one of ``spec.TASKS``."""
+    """What a model without a spec of its own computes, one of ``model_catalog.spec.TASKS``."""
 
     signature: str = SERVING_DEFAULT
     """Name of the signature that takes images, of a model without a spec of its own."""
@@ -269,7 +269,7 @@ class _Table:
 
     def activation(self) -> str:
         task = self.task()
-        value = self.one_of("activation", ACTIVATIONS, _ACTIVATION_OF_TASK[task])
+        value = self.one_of("activation", ACTIVATIONS, _ACTIVATION_OF_TASK.get(task, "softmax"))
         if (value == "raw") != (task == "regression"):
             allowed = "raw" if task == "regression" else "softmax, sigmoid or none"
             raise self.bad("activation", value, f"{allowed} with task = {task}")

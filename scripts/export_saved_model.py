@@ -300,7 +300,7 @@ def _export_file(
         print(f"warning: {warning}")
     if not replace:
         require_same_model(base_path, spec)
-    model = in_bfloat16(loaded.model, spec.input) if dtype == "bfloat16" else loaded.model
+    model = in_bfloat16(loaded.model, spec.images) if dtype == "bfloat16" else loaded.model
     try:
         version = export(model, base_path, spec)
     except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
@@ -312,7 +312,7 @@ def _export_file(
 
 def _warnings(model: keras.Model, spec: ModelSpec) -> Iterator[str]:
     """Yield one text for each step that the model and its callers would both do."""
-    own, scale = keras_models.own_scaling(model), spec.input.scale
+    own, scale = keras_models.own_scaling(model), spec.images.scale
     if own is not None and scale != "none":
         yield f"--scale {scale} is applied in addition to the model's own {own}; try --scale none"
     stated = activation.in_graph(model)

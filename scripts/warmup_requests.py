@@ -27,8 +27,8 @@ def write_warmup(folder: Path, spec: ModelSpec) -> None:
     """Write one request with a black picture for each signature that the gateway may call."""
     import tensorflow as tf
 
-    shape = (1, spec.input.height, spec.input.width, spec.input.channels)
-    black = bytes(spec.input.height * spec.input.width * spec.input.channels)
+    shape = (1, spec.images.height, spec.images.width, spec.images.channels)
+    black = bytes(spec.images.height * spec.images.width * spec.images.channels)
     requests = {
         "serving_default": {"input_image": tf.make_tensor_proto(0.0, tf.float32, shape)},
         "pixels": {"pixels": tf.make_tensor_proto([black], tf.string)},

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from functools import partial
 
 from flask_server.deadline import Deadline
-from flask_server.errors import GatewayError
+from flask_server.errors import GatewayError, InvalidTensor
 from flask_server.imaging.decoding import RGB_BYTES, DecodedImage, MinSize, read_header
 from flask_server.imaging.geometry import Size
 from flask_server.imaging.preprocessing import Original, Pixels, min_decoded_size, to_pixels
 from flask_server.imaging.reports import Report, report_of
 from flask_server.imaging.resizing import resizer
 from flask_server.inference.image_memory import reserved
+from flask_server.inference.npy import Tensor
 from flask_server.memory_budget import MemoryBudget
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
 from model_catalog.spec import InputSpec
 
-#: An uploaded file, or the error that was found while it was read from the request.
-Upload = bytes | GatewayError
+#: An uploaded image file or tensor, or the error that was found while it was read from the request.
+Upload = bytes | Tensor | GatewayError
 
 #: Returns for an upright size the bytes of memory that a use of the image takes.
 LaterBytes = Callable[[Size], int]
@@ -50,6 +51,8 @@ class ImagePreparation:
         """Return the image in the model's input size, or raise the GatewayError of the upload."""
         if isinstance(upload, GatewayError):
             raise upload
+        if isinstance(upload, Tensor):
+            raise InvalidTensor("A tensor is sent together with images; allowed is one alone.")
         min_size = partial(min_decoded_size, spec) if self._fast_jpeg else None
         with ExitStack() as held:
             with watch.stage("decode"):

@@ -118,7 +118,7 @@ _OUTPUT = record(
     "The number and the activation of the model's scores; none means logits, raw means values that "
     "are not ranked.",
     {
-        "classes": {"type": "integer", "minimum": 1},
+        "classes": {"type": "integer", "minimum": 0},
         "activation": {"type": "string", "enum": list(ACTIVATIONS)},
     },
 )
@@ -131,6 +131,10 @@ _STATUS = record(
     | {"error": text("Empty if there is no error.")},
 )
 _TRAINED = {"type": "boolean", "description": "False if the weights are random."}
+_TASK = {"type": "string", "enum": list(TASKS), "description": "What the model computes."}
+_INPUT_IF_ANY = maybe(ref("Input")) | {
+    "description": "How images become the model's input; null if it takes tensors only."
+}
 _SOURCE = text("The origin of the weights.")
 _LABELS = listing(listing({"type": "string"}, minItems=2, maxItems=2)) | {
     "description": "Class id and label of each score, in the order of the scores."
@@ -149,8 +153,9 @@ _MODEL = {
     },
 }
 _LIVE_MODEL = {
+    "task": _TASK,
     "trained": _TRAINED,
-    "input": ref("Input"),
+    "input": _INPUT_IF_ANY,
     "output": ref("Output"),
     "source": _SOURCE,
     "engine": maybe(text("What computes the model; null if the model server does not tell.")),
@@ -168,9 +173,9 @@ _SPEC = record(
     {
         "format": {"type": "integer", "const": FORMAT},
         "name": text("The display name of the model."),
-        "task": {"type": "string", "enum": list(TASKS)},
+        "task": _TASK,
         "trained": _TRAINED,
-        "input": ref("Input"),
+        "input": _INPUT_IF_ANY,
         "output": ref("Output"),
         "labels": _LABELS,
         "source": _SOURCE,

@@ -10,9 +10,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import orjson
 import pybase64
 from numpy.typing import NDArray
 from PIL import Image
@@ -37,6 +38,10 @@ from model_catalog.spec import InputSpec
 
 #: Returns the body of a predict call for some images.
 Encoder = Callable[[Sequence[Pixels]], bytes]
+#: Returns the body of a predict call for some tensors of the input's shape and dtype.
+TensorEncoder = Callable[[Sequence[NDArray[Any]]], bytes]
+
+_Value = TypeVar("_Value")
 
 _DESCRIBE = {"signature_name": "describe", "instances": ["spec"]}
 _INTEGERS = ("DT_UINT8", "DT_INT32", "DT_INT64", "DT_UINT32", "DT_UINT64")
@@ -58,12 +63,28 @@ def choose_encoder(
         return encode_raw
     tensor = image_input(signatures, call)
     _check_shape(tensor, spec)
-    encode = _image_encoder(tensor, spec, call)
+    return _body_encoder(signatures, _image_encoder(tensor, spec, call), call)
+
+
+def tensor_encoder(signatures: Signatures, call: ForeignCall = USUAL_CALL) -> TensorEncoder:
+    """Return the encoder for tensors of finite numbers; floats keep their whole precision."""
+    return _body_encoder(signatures, _tensor_value, call)
+
+
+def _body_encoder(
+    signatures: Signatures, encode: Callable[[_Value], bytes], call: ForeignCall
+) -> Callable[[Sequence[_Value]], bytes]:
+    """Return the function from values of the input to the body of a call."""
     if needs_columns(signatures, call):
-        constants = constant_inputs(signatures, call)
-        return lambda images: _columns(tensor, [*map(encode, images)], constants, call)
+        tensor, constants = image_input(signatures, call), constant_inputs(signatures, call)
+        return lambda values: _columns(tensor, [*map(encode, values)], constants, call)
     start = b"{" if call.signature == DEFAULT else b'{"signature_name":%b,' % _json(call.signature)
-    return lambda images: b'%b"instances":[%b]}' % (start, b",".join(map(encode, images)))
+    return lambda values: b'%b"instances":[%b]}' % (start, b",".join(map(encode, values)))
+
+
+def _tensor_value(tensor: NDArray[Any]) -> bytes:
+    # orjson writes arrays, but of no dimensions only numpy's scalars.
+    return orjson.dumps(tensor if tensor.ndim else tensor[()], option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def needs_columns(signatures: Signatures, call: ForeignCall) -> bool:

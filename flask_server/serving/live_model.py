@@ -1,4 +1,4 @@
-"""One available version of a model: its spec, and the predict call for its scores.
+"""One available version of a model: its spec, and the predict call for its outputs.
 
 Our exports carry their spec. For other SavedModels the spec is built from the signature and the
 models file. Labels and scores always come from the same version.
@@ -7,42 +7,62 @@ models file. Labels and scores always come from the same version.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from flask_server.deadline import Deadline
-from flask_server.errors import ServingError, ServingFault
+from flask_server.errors import ServingError, ServingFault, UnsupportedTask
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.serving.client import MAX_PREDICT_BYTES, EngineInfo, Metadata, Serving
 from flask_server.serving.encoding import (
     Encoder,
+    TensorEncoder,
     choose_encoder,
     describe_request,
     needs_columns,
+    tensor_encoder,
 )
+from flask_server.serving.outputs import Outputs, read_outputs
+from flask_server.serving.outputs import rows_of_columns as rows_of_all_columns
 from flask_server.serving.request_batching import RequestBatcher
 from flask_server.serving.scores import Scores, count_scores, read_scores, rows_of_columns
 from flask_server.serving.signatures import (
     HALVES,
+    PIXELS,
+    USUAL_CALL,
     ForeignCall,
     ScoresOutput,
     Signatures,
+    TensorInfo,
     check_export,
     declared_input,
     image_input,
     is_our_export,
     max_row_bytes,
+    outputs_of,
     scores_output,
 )
 from model_catalog.errors import SpecError
 from model_catalog.folders import version_folders
 from model_catalog.labels import labels_for, numbered_labels, score_counts
 from model_catalog.models_file import ModelEntry
-from model_catalog.spec import Label, ModelSpec, OutputSpec, input_from_dict
+from model_catalog.spec import (
+    SCORE_TASKS,
+    TENSOR_TASKS,
+    Label,
+    ModelSpec,
+    OutputSpec,
+    input_from_dict,
+)
 from model_catalog.version_checks import random_text
+
+Item = TypeVar("Item")
 
 #: Bytes of a predict response that are no scores: names, brackets and white space.
 FRAME_BYTES = 64 * 1024
@@ -54,6 +74,11 @@ _EXPORT_AGAIN = (
 )
 
 _ONLY_OUTPUT = ScoresOutput(name=None, classes=None)
+
+#: The name under which ``LiveModel.outputs`` returns the scores of a classifier.
+SCORES = "scores"
+#: Dimensions of the output of a segmentation, [N, height, width, classes].
+_MAP_RANK = 4
 
 #: Where the number of scores comes from.
 _DECLARED = "whose signature declares"
@@ -67,7 +92,16 @@ class LiveModel:
     name: str
     version: int
     spec: ModelSpec
-    encode: Encoder
+    encode: Encoder | None
+    """Encodes images; None for a model that takes tensors only."""
+
+    encode_tensors: TensorEncoder
+
+    tensor: TensorInfo
+    """The input that takes tensors."""
+
+    outputs_of_signature: tuple[TensorInfo, ...]
+    """The outputs of the signature that takes images; the one that takes tensors has the same."""
 
     output: str | None
     """Name of the output with the scores; None if the signature has only one output."""
@@ -116,28 +150,81 @@ class LiveModel:
         """Return the scores of each image, in a call that is not shared."""
         return self._predict(images, deadline)
 
-    def _predict(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
-        size = 1 if self.one_by_one else len(images)
-        calls = [images[start : start + size] for start in range(0, len(images), size)]
-        return [row for call in calls for row in self._call(call, deadline)]
+    def outputs(self, images: Sequence[Pixels], deadline: Deadline) -> list[Outputs]:
+        """Return the outputs for each image; of a classifier, its scores as output ``SCORES``."""
+        if self.spec.task in SCORE_TASKS:
+            return [{SCORES: row} for row in self.scores(images, deadline)]
+        return self._read_outputs(self._calls(images, self._encode, deadline))
 
-    def _call(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
-        max_bytes = min(FRAME_BYTES + len(images) * self.row_bytes, MAX_SCORES_BYTES)
-        return read_scores(
-            self.rows(images, deadline, max_bytes),
-            count=len(images),
+    def tensor_outputs(
+        self, tensors: Sequence[NDArray[np.generic]], deadline: Deadline
+    ) -> list[Outputs]:
+        """Return the outputs for each tensor of the shape and dtype of the model's input."""
+        calls = self._calls(tensors, self.encode_tensors, deadline)
+        if self.spec.task in SCORE_TASKS:
+            return [{SCORES: row} for row in self._read_scores(calls)]
+        return self._read_outputs(calls)
+
+    def rows(self, images: Sequence[Pixels], deadline: Deadline, max_bytes: int) -> object:
+        """Return what Serving answers for the images, a row for each, unchecked."""
+        body = self._encode(images)
+        return self._scores_rows(
+            self.serving.predict(self.name, self.version, body, deadline, max_bytes)
+        )
+
+    def _predict(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
+        return self._read_scores(self._calls(images, self._encode, deadline))
+
+    def _encode(self, images: Sequence[Pixels]) -> bytes:
+        if self.encode is None:
+            raise UnsupportedTask(
+                f"Model {self.name} (task {self.spec.task}) takes tensors only: its description has"
+                " no input for images."
+            )
+        return self.encode(images)
+
+    def _calls(
+        self,
+        items: Sequence[Item],
+        encode: Callable[[Sequence[Item]], bytes],
+        deadline: Deadline,
+    ) -> list[tuple[int, object]]:
+        """Return the number of items of each call, and what Serving answers for them."""
+        size = 1 if self.one_by_one else len(items)
+        calls = [items[start : start + size] for start in range(0, len(items), size)]
+        return [(len(call), self._call(encode(call), len(call), deadline)) for call in calls]
+
+    def _call(self, body: bytes, count: int, deadline: Deadline) -> object:
+        max_bytes = min(FRAME_BYTES + count * self.row_bytes, MAX_SCORES_BYTES)
+        return self.serving.predict(self.name, self.version, body, deadline, max_bytes)
+
+    def _scores_rows(self, answer: object) -> object:
+        if not self.in_columns:
+            return answer
+        return rows_of_columns(answer, self.output, is_one=self.one_by_one)
+
+    def _read_scores(self, calls: Iterable[tuple[int, object]]) -> list[Scores]:
+        read = partial(
+            read_scores,
             output=self.spec.output,
             name=None if self.in_columns else self.output,
             divisor=self.divisor,
         )
+        return [row for n, answer in calls for row in read(self._scores_rows(answer), count=n)]
 
-    def rows(self, images: Sequence[Pixels], deadline: Deadline, max_bytes: int) -> object:
-        """Return what Serving answers for the images, a row for each, unchecked."""
-        body = self.encode(images)
-        rows = self.serving.predict(self.name, self.version, body, deadline, max_bytes)
+    def _read_outputs(self, calls: Iterable[tuple[int, object]]) -> list[Outputs]:
+        outputs = self.outputs_of_signature
+        return [
+            row
+            for count, answer in calls
+            for row in read_outputs(self._all_rows(answer, count), count=count, outputs=outputs)
+        ]
+
+    def _all_rows(self, answer: object, count: int) -> object:
         if not self.in_columns:
-            return rows
-        return rows_of_columns(rows, self.output, is_one=self.one_by_one)
+            return answer
+        outputs = self.outputs_of_signature
+        return rows_of_all_columns(answer, count=count, outputs=outputs, is_one=self.one_by_one)
 
 
 def read_live_model(
@@ -149,8 +236,11 @@ def read_live_model(
     if is_our_export(signatures):
         rows = serving.predict(entry.name, version, describe_request(), deadline)
         spec = _spec_of_export(entry.name, rows)
-        check_export(signatures, spec.output.classes)
+        if spec.task in SCORE_TASKS:
+            check_export(signatures, spec.output.classes)
         return _live_model(entry, version, serving, metadata, spec, batcher=batcher)
+    if entry.task not in SCORE_TASKS:
+        return _live_model(entry, version, serving, metadata, _spec_of_task(entry, signatures))
     output = _scores_output(entry, signatures)
     spec = _spec_of_foreign(entry, signatures, _labels(entry, output.classes))
     # In a foreign graph, the scores of one image may depend on the others in its batch.
@@ -175,18 +265,24 @@ def _live_model(
     batcher: RequestBatcher | None = None,
 ) -> LiveModel:
     signatures = metadata.signatures
-    ours, call = is_our_export(signatures), ForeignCall.of(entry)
-    image = None if ours else image_input(signatures, call)
+    ours = is_our_export(signatures)
+    call = USUAL_CALL if ours else ForeignCall.of(entry)
+    tensor = image_input(signatures, call)
+    outputs = tuple(outputs_of(signatures, PIXELS if ours else call.signature))
+    classes = spec.output.classes if spec.task in SCORE_TASKS else None
     return LiveModel(
         name=entry.name,
         version=version,
         spec=spec,
-        encode=choose_encoder(signatures, spec.input, call),
+        encode=choose_encoder(signatures, spec.input, call) if spec.input else None,
+        encode_tensors=tensor_encoder(signatures, call),
+        tensor=tensor,
+        outputs_of_signature=outputs,
         output=output.name,
-        one_by_one=image is not None and (image.is_scalar or image.shape[:1] == (1,)),
+        one_by_one=not ours and (tensor.is_scalar or tensor.shape[:1] == (1,)),
         in_columns=not ours and needs_columns(signatures, call),
         divisor=output.divisor(spec.output.activation),
-        row_bytes=max_row_bytes(signatures, output.name, spec.output.classes, call.signature),
+        row_bytes=max_row_bytes(outputs, output.name, classes),
         serving=serving,
         batcher=batcher,
         engine=metadata.engine,
@@ -223,7 +319,7 @@ def _probed_scores(live: LiveModel, deadline: Deadline) -> int | None:
 
 def _black_rows(live: LiveModel, deadline: Deadline) -> object:
     """Return what Serving answers for a black image, or raise ServingFault."""
-    spec = live.spec.input
+    spec = live.spec.images
     black = np.zeros((spec.height, spec.width, spec.channels), np.uint8)
     return live.rows([black], deadline, MAX_PREDICT_BYTES)
 
@@ -272,17 +368,44 @@ def _spec_of_foreign(
             f"The model's input {tensor} does not declare the size of an image; the models file"
             f" needs {missing} for model {entry.name}."
         )
+    return _spec(entry, fields, labels)
+
+
+def _spec_of_task(entry: ModelEntry, signatures: Signatures) -> ModelSpec:
+    """Return the spec of a model that is no classifier.
+
+    Without ``input`` in the models file, a model that returns tensors or embeddings takes tensors
+    only. Labels are not checked against the outputs, whose meaning the task knows.
+    """
+    tensor = image_input(signatures, ForeignCall.of(entry))
+    if entry.input is None and entry.task in TENSOR_TASKS:
+        return _spec(entry, None, entry.labels or ())
+    fields = declared_input(tensor, entry.input or {})
+    return _spec(entry, fields, entry.labels or _numbered_classes(entry, signatures))
+
+
+def _numbered_classes(entry: ModelEntry, signatures: Signatures) -> tuple[Label, ...]:
+    """Return numbers as labels for the classes that a segmentation declares, else none."""
+    outputs = outputs_of(signatures, entry.signature)
+    shapes = [tensor.shape for tensor in outputs if len(tensor.shape) == _MAP_RANK]
+    if entry.task != "segmentation" or not shapes or shapes[0][-1] < 1:
+        return ()
+    return numbered_labels(max(shapes[0][-1], 2))
+
+
+def _spec(
+    entry: ModelEntry, fields: Mapping[str, Any] | None, labels: tuple[Label, ...]
+) -> ModelSpec:
     try:
-        spec = ModelSpec(
+        return ModelSpec(
             name=entry.name,
-            input=input_from_dict(fields),
+            task=entry.task,
+            input=None if fields is None else input_from_dict(fields),
             output=OutputSpec(classes=len(labels), activation=entry.activation),
             labels=labels,
-            task=entry.task,
         )
     except SpecError as error:
         raise ServingError(f"The spec of model {entry.name} is invalid: {error}") from error
-    return spec
 
 
 def _labels(

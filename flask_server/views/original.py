@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 
+from flask_server.inference.explain import check_ranks
 from flask_server.inference.predict import PredictRequest
 from flask_server.inference.ranking import DEFAULT_TOP_K
 from flask_server.web.route_traits import traits
@@ -18,7 +19,8 @@ bp = Blueprint("original", __name__)
 def predict() -> Response:
     """Return the five best classes of the image in the form field ``b64`` as triples."""
     upload = form_base64(request)
-    result = ask(PredictRequest(model=gateway().models.default, uploads=[upload]))
+    default = gateway().models.default
+    result = ask(PredictRequest(model=default, uploads=[upload], check=check_ranks))
     best = only(result).predictions[:DEFAULT_TOP_K]
     response = jsonify([[p.class_id, p.label, p.score] for p in best])
     if result.warnings:

@@ -1,0 +1,138 @@
+"""The result of each task for one image or tensor, read from the outputs of the model. Pure.
+
+``READERS`` is the table of tasks: a task's function checks the options of a request against the
+model before an image is decoded, and returns the reader for each image's outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_server.errors import InvalidParameter, ServingError, UnsupportedTask
+from flask_server.imaging.geometry import Size
+from flask_server.inference.ranking import (
+    DEFAULT_OPTIONS,
+    Prediction,
+    RankingOptions,
+    rank,
+    resolve,
+)
+from flask_server.serving.live_model import SCORES, LiveModel
+from flask_server.serving.outputs import Outputs
+from model_catalog.errors import shown
+from model_catalog.spec import SCORE_TASKS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskOptions:
+    """What a request asks of a task; not checked against a model yet."""
+
+    ranking: RankingOptions = DEFAULT_OPTIONS
+
+    output: str | None = None
+    """The output to return, of a model that returns tensors; None means all."""
+
+    normalize: bool = False
+    """Whether an embedding is divided by its length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The best classes, best first."""
+
+    predictions: list[Prediction]
+
+
+@dataclass(frozen=True, slots=True)
+class RawOutputs:
+    """The outputs of a model by name."""
+
+    outputs: Outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A vector that stands for an image."""
+
+    vector: NDArray[np.float64] | NDArray[np.float32]
+    normalized: bool
+
+
+Outcome = Ranking | RawOutputs | Embedding
+
+#: Returns the result of one image from the model's outputs and the upright size of the image, which
+#: is None for a tensor.
+Reader = Callable[[Outputs, Size | None], Outcome]
+
+
+def reader_for(live: LiveModel, options: TaskOptions) -> Reader:
+    """Return the reader of the task; raise InvalidParameter for options it does not have."""
+    make = READERS.get(live.spec.task)
+    if make is None:
+        raise UnsupportedTask(
+            f"Model {live.name} has the task {live.spec.task}, which the gateway cannot answer."
+        )
+    return make(live, options)
+
+
+def _ranking(live: LiveModel, options: TaskOptions) -> Reader:
+    selection = resolve(options.ranking, live.spec)
+    return lambda outputs, _: Ranking(rank(np.asarray(outputs[SCORES]), live.spec, selection))
+
+
+def _raw_outputs(live: LiveModel, options: TaskOptions) -> Reader:
+    names = [tensor.name for tensor in live.outputs_of_signature]
+    if options.output is not None and options.output not in names:
+        raise InvalidParameter(
+            f"output is {shown(options.output)}; allowed are {', '.join(names)}."
+        )
+    chosen = names if options.output is None else [options.output]
+    return lambda outputs, _: RawOutputs({name: outputs[name] for name in chosen})
+
+
+def _embedding(live: LiveModel, options: TaskOptions) -> Reader:
+    name = vector_output(live, options.output)
+    return partial(_vector, name=name, normalize=options.normalize)
+
+
+def vector_output(live: LiveModel, wanted: str | None) -> str:
+    """Return the name of the output with the vector; raise InvalidParameter if it is not known."""
+    floats = [t.name for t in live.outputs_of_signature if t.dtype in VECTOR_DTYPES]
+    if wanted is None and len(floats) == 1:
+        return floats[0]
+    if wanted in floats:
+        return wanted
+    raise InvalidParameter(
+        f"output is {shown(wanted)}; the model's outputs of floats are {', '.join(floats)}."
+    )
+
+
+def _vector(outputs: Outputs, _: Size | None, *, name: str, normalize: bool) -> Embedding:
+    values = np.asarray(outputs[name], np.float64)
+    if not values.size or max(values.shape, default=1) != values.size:
+        raise ServingError(
+            f"The output {name} has the shape {values.shape} for an image; an embedding is one"
+            " vector."
+        )
+    vector = values.reshape(-1)
+    if not np.isfinite(vector).all():
+        raise ServingError("The model's embedding has values that are no finite numbers.")
+    length = float(np.linalg.norm(vector))
+    if normalize and length > 0:
+        vector = vector / length
+    is_double = outputs[name].dtype == np.float64
+    return Embedding(vector if is_double else vector.astype(np.float32), normalize)
+
+
+VECTOR_DTYPES = ("DT_FLOAT", "DT_DOUBLE", "DT_HALF", "DT_BFLOAT16")
+
+READERS: Mapping[str, Callable[[LiveModel, TaskOptions], Reader]] = {
+    **dict.fromkeys(SCORE_TASKS, _ranking),
+    "tensor": _raw_outputs,
+    "embedding": _embedding,
+}
