@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from flask_server.errors import InvalidParameter, ServingError, UnsupportedTask
 from flask_server.imaging.geometry import Size
+from flask_server.imaging.label_maps import LabelMap, place, whole
+from flask_server.inference.class_maps import class_map
 from flask_server.inference.ranking import (
     DEFAULT_OPTIONS,
     Prediction,
@@ -25,7 +27,7 @@ from flask_server.inference.ranking import (
 from flask_server.serving.live_model import SCORES, LiveModel
 from flask_server.serving.outputs import Outputs
 from model_catalog.errors import shown
-from model_catalog.spec import SCORE_TASKS
+from model_catalog.spec import SCORE_TASKS, ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +65,30 @@ class Embedding:
     normalized: bool
 
 
-Outcome = Ranking | RawOutputs | Embedding
+@dataclass(frozen=True, slots=True)
+class ClassArea:
+    """The part of an image that belongs to one class."""
+
+    number: int
+    class_id: str
+    label: str
+    pixels: int
+
+    share: float
+    """Share of the part of the image that the model sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """The class of each pixel."""
+
+    label_map: LabelMap
+
+    areas: list[ClassArea]
+    """The classes that occur, the largest first."""
+
+
+Outcome = Ranking | RawOutputs | Embedding | Segmentation
 
 #: Returns the result of one image from the model's outputs and the upright size of the image, which
 #: is None for a tensor.
@@ -87,11 +112,10 @@ def _ranking(live: LiveModel, options: TaskOptions) -> Reader:
 
 def _raw_outputs(live: LiveModel, options: TaskOptions) -> Reader:
     names = [tensor.name for tensor in live.outputs_of_signature]
-    if options.output is not None and options.output not in names:
-        raise InvalidParameter(
-            f"output is {shown(options.output)}; allowed are {', '.join(names)}."
-        )
-    chosen = names if options.output is None else [options.output]
+    wanted = live.output if options.output is None else options.output
+    if wanted is not None and wanted not in names:
+        raise InvalidParameter(f"output is {shown(wanted)}; allowed are {', '.join(names)}.")
+    chosen = names if wanted is None else [wanted]
     return lambda outputs, _: RawOutputs({name: outputs[name] for name in chosen})
 
 
@@ -103,6 +127,7 @@ def _embedding(live: LiveModel, options: TaskOptions) -> Reader:
 def vector_output(live: LiveModel, wanted: str | None) -> str:
     """Return the name of the output with the vector; raise InvalidParameter if it is not known."""
     floats = [t.name for t in live.outputs_of_signature if t.dtype in VECTOR_DTYPES]
+    wanted = live.output if wanted is None else wanted
     if wanted is None and len(floats) == 1:
         return floats[0]
     if wanted in floats:
@@ -129,10 +154,37 @@ def _vector(outputs: Outputs, _: Size | None, *, name: str, normalize: bool) -> 
     return Embedding(vector if is_double else vector.astype(np.float32), normalize)
 
 
+def _segmentation(live: LiveModel, _: TaskOptions) -> Reader:
+    names = [tensor.name for tensor in live.outputs_of_signature]
+    if live.output is None and len(names) > 1:
+        raise ServingError(
+            f"Model {live.name} has the outputs {', '.join(names)}; the models file has to name the"
+            " one with the classes: output."
+        )
+    return partial(_segmented, name=live.output or names[0], spec=live.spec)
+
+
+def _segmented(outputs: Outputs, size: Size | None, *, name: str, spec: ModelSpec) -> Segmentation:
+    cells = class_map(outputs[name], spec.output)
+    label_map = whole(cells) if size is None else place(cells, size, spec.images)
+    areas = label_map.areas(spec.output.classes)
+    seen = max(1, int(areas.sum()))
+    order = np.argsort(-areas, kind="stable")[: np.count_nonzero(areas)]
+    return Segmentation(
+        label_map, [_area(index, int(areas[index]), seen, spec) for index in order.tolist()]
+    )
+
+
+def _area(index: int, pixels: int, seen: int, spec: ModelSpec) -> ClassArea:
+    class_id, label = spec.labels[index]
+    return ClassArea(index, class_id, label, pixels, pixels / seen)
+
+
 VECTOR_DTYPES = ("DT_FLOAT", "DT_DOUBLE", "DT_HALF", "DT_BFLOAT16")
 
 READERS: Mapping[str, Callable[[LiveModel, TaskOptions], Reader]] = {
     **dict.fromkeys(SCORE_TASKS, _ranking),
     "tensor": _raw_outputs,
     "embedding": _embedding,
+    "segmentation": _segmentation,
 }

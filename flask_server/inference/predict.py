@@ -231,6 +231,8 @@ class Gateway:
     ) -> PreparedImage | GatewayError:
         """Return the error of one image as its result; raise at the deadline or without memory."""
         deadline.left()
+        if isinstance(upload, GatewayError):
+            return upload
         try:
             return self.preparation.prepare(upload, image_spec(live), deadline, watch)
         except Overloaded:

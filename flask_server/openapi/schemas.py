@@ -101,6 +101,34 @@ _RESULT = record(
     {"predictions": listing(ref("Prediction"))},
     {"report": ref("Report")},
 )
+_OUTPUTS: Schema = {
+    "outputs": {
+        "type": "object",
+        "description": "Numbers, or nested lists of numbers or strings; NaN and infinity are null.",
+        "additionalProperties": True,
+    }
+}
+_EMBEDDING: Schema = {
+    "embedding": listing({"type": "number"}, minItems=1),
+    "dimensions": {"type": "integer", "minimum": 1},
+    "normalized": {"type": "boolean", "description": "Whether the vector has the length 1."},
+}
+_AREA = record(
+    "The part of an image that belongs to one class.",
+    {
+        "class_id": text("The id of the class."),
+        "label": text("The name of the class."),
+        "pixels": {"type": "integer", "minimum": 1},
+        "share": {
+            "type": "number",
+            "description": "Share of the part of the image that the model sees.",
+        },
+    },
+)
+_SEGMENTATION: Schema = {
+    "areas": listing(ref("ClassArea")) | {"description": "The largest first."},
+    "size": _SIZE,
+}
 _ERROR = record("The error of one image.", {"error": ref("Problem")})
 
 _INPUT = record(
@@ -184,6 +212,10 @@ _SPEC = record(
     {"scale_evidence": text("How the scaling of the input is known.")},
 )
 
+#: The answers for one image or tensor, and for each of several.
+ANSWERS = ("Answer", "OutputsAnswer", "EmbeddingAnswer", "SegmentationAnswer")
+RESULTS = ("Result", "OutputsResult", "EmbeddingResult", "SegmentationResult", "ImageError")
+
 _ANSWERED = {"model": text("The model that made the predictions."), "version": _VERSION}
 _SOME_ANSWER = {"warnings": _WARNINGS}
 
@@ -201,7 +233,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Answers": record(
         "A result or an error for each image, in their order.",
-        _ANSWERED | {"results": listing({"oneOf": [ref("Result"), ref("ImageError")]}, minItems=1)},
+        _ANSWERED | {"results": listing({"oneOf": [ref(name) for name in RESULTS]}, minItems=1)},
         _SOME_ANSWER,
     ),
     "Heat": record(
@@ -214,6 +246,36 @@ SCHEMAS: dict[str, Schema] = {
             "box": _BOX | {"description": "Area of the grid: left, top, right, bottom in pixels."},
         },
         {"report": ref("Report")} | _SOME_ANSWER,
+    ),
+    "OutputsAnswer": record(
+        "The outputs of a model of the task tensor, by name.",
+        _ANSWERED | _OUTPUTS,
+        {"report": ref("Report")} | _SOME_ANSWER,
+    ),
+    "EmbeddingAnswer": record(
+        "The vector of one image or tensor.",
+        _ANSWERED | _EMBEDDING,
+        {"report": ref("Report")} | _SOME_ANSWER,
+    ),
+    "SegmentationAnswer": record(
+        "The areas of the classes in one image.",
+        _ANSWERED | _SEGMENTATION,
+        {"report": ref("Report")} | _SOME_ANSWER,
+    ),
+    "OutputsResult": record(
+        "The outputs for one image or row.", _OUTPUTS, {"report": ref("Report")}
+    ),
+    "EmbeddingResult": record(
+        "The vector of one image or row.", _EMBEDDING, {"report": ref("Report")}
+    ),
+    "SegmentationResult": record(
+        "The areas of the classes in one image.", _SEGMENTATION, {"report": ref("Report")}
+    ),
+    "ClassArea": _AREA,
+    "OriginalResult": record(
+        "What the predict route answers as predictions, outputs, embedding or areas; of the rows of"
+        " one tensor a list of them.",
+        {"result": {"description": "Depends on the task of the model."}},
     ),
     "Triples": {
         "type": "array",

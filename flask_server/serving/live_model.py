@@ -104,7 +104,8 @@ class LiveModel:
     """The outputs of the signature that takes images; the one that takes tensors has the same."""
 
     output: str | None
-    """Name of the output with the scores; None if the signature has only one output."""
+    """Name of the output with the scores; None if the signature has only one output. Of another
+    task, the output that the models file names."""
 
     one_by_one: bool
     """Whether the graph takes exactly one image per call."""
@@ -240,7 +241,8 @@ def read_live_model(
             check_export(signatures, spec.output.classes)
         return _live_model(entry, version, serving, metadata, spec, batcher=batcher)
     if entry.task not in SCORE_TASKS:
-        return _live_model(entry, version, serving, metadata, _spec_of_task(entry, signatures))
+        spec, output = _spec_of_task(entry, signatures), _task_output(entry, signatures)
+        return _live_model(entry, version, serving, metadata, spec, output=output)
     output = _scores_output(entry, signatures)
     spec = _spec_of_foreign(entry, signatures, _labels(entry, output.classes))
     # In a foreign graph, the scores of one image may depend on the others in its batch.
@@ -382,6 +384,17 @@ def _spec_of_task(entry: ModelEntry, signatures: Signatures) -> ModelSpec:
         return _spec(entry, None, entry.labels or ())
     fields = declared_input(tensor, entry.input or {})
     return _spec(entry, fields, entry.labels or _numbered_classes(entry, signatures))
+
+
+def _task_output(entry: ModelEntry, signatures: Signatures) -> ScoresOutput:
+    """Return the output that the models file names, if it names one; or raise ServingError."""
+    names = [tensor.name for tensor in outputs_of(signatures, entry.signature)]
+    if entry.output is not None and entry.output not in names:
+        raise ServingError(
+            f"The {entry.signature} signature has the outputs {', '.join(names)}; the models file"
+            f" names {entry.output}."
+        )
+    return ScoresOutput(entry.output, None)
 
 
 def _numbered_classes(entry: ModelEntry, signatures: Signatures) -> tuple[Label, ...]:

@@ -16,18 +16,21 @@ from flask import Response
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from flask_server.deadline import Deadline
 from flask_server.drawing import annotate
+from flask_server.drawing.label_map import MAP_BYTES, overlaid, palette_file
 from flask_server.errors import InvalidParameter
+from flask_server.inference.image_memory import held
 from flask_server.inference.npy import Tensor
-from flask_server.inference.outcomes import Embedding, Outcome, Ranking, RawOutputs
-from flask_server.inference.predict import ImageResult, PredictResponse
+from flask_server.inference.outcomes import Embedding, Outcome, Ranking, RawOutputs, Segmentation
+from flask_server.inference.predict import PredictResponse
 from flask_server.inference.preparation import Upload
 from flask_server.serving.live_model import LiveModel
 from flask_server.views.pictures import picture_answer, upright
 from flask_server.web import request_context
 from flask_server.web.negotiation import JPEG, JSON, NPY, PNG
 from flask_server.web.parameters import SHARED_PARAMETERS
-from flask_server.web.services import every, only
+from flask_server.web.services import every, gateway, only
 from model_catalog.spec import SCORE_TASKS
 
 _Outcome = TypeVar("_Outcome", bound=Outcome)
@@ -127,6 +130,44 @@ def _annotated(answer: Answer, media_type: str) -> Response:
         return picture_answer(drawn, media_type, response.warnings)
 
 
+def _segmentation_json(segmentation: Segmentation) -> dict[str, Any]:
+    areas = [
+        {"class_id": a.class_id, "label": a.label, "pixels": a.pixels, "share": a.share}
+        for a in segmentation.areas
+    ]
+    return {"areas": areas, "size": list(segmentation.label_map.size)}
+
+
+def _label_map(answer: Answer, media_type: str) -> Response:
+    """Return the class of each pixel of the upright original, as PNG or ``.npy``."""
+    (segmentation,) = _outcomes(answer.response, Segmentation)
+    label_map = segmentation.label_map
+    count = label_map.size[0] * label_map.size[1] * MAP_BYTES
+    deadline = Deadline(gateway().settings.deadline_s)
+    with (
+        held(gateway().memory, count, deadline, "The label map takes"),
+        request_context.current().stopwatch.stage("postprocess"),
+    ):
+        classes = label_map.pixels()
+        if media_type == NPY:
+            return _npy(answer.response, [classes])
+        return _with_warnings(Response(palette_file(classes), content_type=PNG), answer.response)
+
+
+def _overlay(answer: Answer, media_type: str) -> Response:
+    (segmentation,) = _outcomes(answer.response, Segmentation)
+    shares = [(area.number, area.label, area.share) for area in segmentation.areas]
+    warnings = answer.response.warnings
+    with (
+        upright(answer.upload) as picture,
+        request_context.current().stopwatch.stage("postprocess"),
+    ):
+        drawn = overlaid(
+            picture, segmentation.label_map, shares, title=answer.title, notices=warnings
+        )
+        return picture_answer(drawn, media_type, warnings)
+
+
 def _npy_of_output(answer: Answer, _: str) -> Response:
     outcomes = _outcomes(answer.response, RawOutputs)
     names = list(outcomes[0].outputs)
@@ -157,16 +198,20 @@ def _npy(response: PredictResponse, rows: Sequence[NDArray[np.generic]]) -> Resp
     values = np.stack(rows) if response.has_rows else rows[0]
     file = io.BytesIO()
     npy_format.write_array(file, values, allow_pickle=False)
-    answer = Response(file.getvalue(), content_type=NPY)
+    return _with_warnings(Response(file.getvalue(), content_type=NPY), response)
+
+
+def _with_warnings(answer: Response, response: PredictResponse) -> Response:
     if response.warnings:
         answer.headers["X-Model-Warning"] = " ".join(response.warnings)
     return answer
 
 
-def result_of(task: str, result: ImageResult) -> object:
-    """Return the result itself, without the members that describe it."""
-    body = ANSWERS[task].body(result.outcome)
-    return next(iter(body.values()))
+def result_of(response: PredictResponse) -> object:
+    """Return the result itself, without the members that describe it; of rows, a list of them."""
+    body = ANSWERS[response.task].body
+    results = [next(iter(body(result.outcome).values())) for result in every(response)]
+    return results if response.has_rows else results[0]
 
 
 _SCORES = TaskAnswer(
@@ -187,6 +232,11 @@ ANSWERS: Mapping[str, TaskAnswer] = {
         body=_embedding_json,
         parameters=("output", "normalize"),
         arrays={NPY: _npy_of_vector},
+    ),
+    "segmentation": TaskAnswer(
+        body=_segmentation_json,
+        parameters=(),
+        pictures={PNG: _label_map, JPEG: _overlay, NPY: _label_map},
     ),
 }
 

@@ -76,6 +76,14 @@ def form_base64(request: Request) -> bytes:
     return decode_base64(text, from_form=True)
 
 
+def form_file(request: Request) -> Upload:
+    """Return the image or tensor of the form field ``file``; raise MissingImage."""
+    data = next((field.data for field in form_of(request) if field.name == "file"), b"")
+    if not data:
+        raise MissingImage("The form has no image: its field file is missing or empty.")
+    return _tensor_of(data) if is_npy(data) else data
+
+
 def _from_body(request: Request, body: bytes, max_images: int) -> Submission:
     kind = request.mimetype
     if is_npy(body) or kind == NPY:
