@@ -47,7 +47,7 @@ def _predict(settings: Settings, model: str) -> Schema:
         *(
             "predict",
             "predictions",
-            "Classify images, or run a model of another task",
+            "Classify one image or several",
         ),
         "One image is answered with its predictions; with `Accept: image/png` or `image/jpeg` the "
         "response is the image with the predictions drawn below. Several images (`images`, or "
