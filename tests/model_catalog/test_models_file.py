@@ -110,7 +110,7 @@ def test_imagenet_labels_by_name() -> None:
         ("constant_inputs = { a = {} }", "models.m.constant_inputs", "booleans or lists"),
         ("constant_inputs = { a = [[1]] }", "models.m.constant_inputs", "booleans or lists"),
         ('string_input = "hex"', "models.m.string_input", "one of bytes, base64"),
-        ('task = "detection"', "models.m.task", "classification, multilabel, regression"),
+        ('task = "drawing"', "models.m.task", "classification, multilabel, regression"),
         ('task = "regression"\nactivation = "none"', "models.m.activation", "raw with task = regr"),
         ('task = "multilabel"\nactivation = "raw"', "models.m.activation", "sigmoid or none with"),
         ('activation = "relu"', "models.m.activation", "softmax, sigmoid, none"),

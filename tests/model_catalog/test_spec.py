@@ -49,7 +49,7 @@ def test_defaults_are_those_of_inceptionv3() -> None:
         ({"format": 2}, "format", "1"),
         ({"name": ""}, "name", "non-empty"),
         ({"name": 5}, "name", "string"),
-        ({"task": "drawing"}, "task", "classification, detection, tensor"),
+        ({"task": "drawing"}, "task", "multilabel, regression, detection, tensor"),
         ({"input": None}, "input", "an object, for a model of the task classification"),
         ({"trained": "yes"}, "trained", "true or false"),
         ({"input": 5}, "input", "an object"),
