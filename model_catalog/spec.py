@@ -104,7 +104,7 @@ class ModelSpec:
     """Display name of the model; it may be served under another name."""
 
     input: InputSpec | None
-    """How images become the model's input; None for a model that takes tensors only."""
+    """How images become the model's input; None for a model that takes tensors or image files."""
 
     output: OutputSpec
 
@@ -145,12 +145,10 @@ class ModelSpec:
         if self.task in CLASS_TASKS:
             most = MAX_MAP_CLASSES if self.task == "segmentation" else MAX_CLASSES
             _whole("output.classes", self.output.classes, 1, most)
-        if self.input is None and self.task not in TENSOR_TASKS:
-            raise SpecError("input", None, f"an object, for a model of the task {self.task}")
 
     @property
     def images(self) -> InputSpec:
-        """How images become the model's input; raise SpecError if it takes tensors only."""
+        """How images become the model's input; raise SpecError if they do not."""
         if self.input is None:
             raise SpecError("input", None, "an object, for a model that takes images")
         return self.input

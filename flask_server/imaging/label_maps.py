@@ -62,9 +62,12 @@ def whole(cells: ClassMap) -> LabelMap:
     return LabelMap(cells, (width, height), np.arange(width), np.arange(height))
 
 
-def place(cells: ClassMap, size: Size, spec: InputSpec) -> LabelMap:
-    """Return the map of an image of this upright size that was prepared as the spec says."""
-    left, top, right, bottom = _box_of_input(size, spec)
+def place(cells: ClassMap, size: Size, spec: InputSpec | None) -> LabelMap:
+    """Return the map of an image of this upright size that was prepared as the spec says.
+
+    Without a spec the model saw the whole image.
+    """
+    left, top, right, bottom = _box_of_input(size, spec) if spec else (0, 0, *size)
     height, width = cells.shape
     columns = _cells_of(size[0], left, right, width)
     rows = _cells_of(size[1], top, bottom, height)

@@ -98,6 +98,7 @@ def explain(
     def run(live: LiveModel) -> Explanation:
         (upload,) = request.predict_request.uploads
         check_ranks(live)
+        image_spec(live)
         _check(request, live.spec)
         prepared = gateway.preparation.prepare(upload, image_spec(live), deadline, watch)
         count = peak_bytes(prepared.pixels.size, MAX_CALL_IMAGES)

@@ -166,7 +166,7 @@ def _segmentation(live: LiveModel, _: TaskOptions) -> Reader:
 
 def _segmented(outputs: Outputs, size: Size | None, *, name: str, spec: ModelSpec) -> Segmentation:
     cells = class_map(outputs[name], spec.output)
-    label_map = whole(cells) if size is None else place(cells, size, spec.images)
+    label_map = whole(cells) if size is None else place(cells, size, spec.input)
     areas = label_map.areas(spec.output.classes)
     seen = max(1, int(areas.sum()))
     order = np.argsort(-areas, kind="stable")[: np.count_nonzero(areas)]

@@ -32,7 +32,12 @@ from flask_server.inference.image_memory import held
 from flask_server.inference.image_pool import ImagePool
 from flask_server.inference.npy import Tensor
 from flask_server.inference.outcomes import Outcome, Ranking, TaskOptions, reader_for
-from flask_server.inference.preparation import ImagePreparation, PreparedImage, Upload
+from flask_server.inference.preparation import (
+    ImagePreparation,
+    PreparedFile,
+    PreparedImage,
+    Upload,
+)
 from flask_server.inference.ranking import Prediction
 from flask_server.inference.tensor_rows import TensorRows, rows_of
 from flask_server.memory_budget import MemoryBudget
@@ -55,6 +60,7 @@ VALUE_BYTES = 32
 Answered = TypeVar("Answered")
 #: A tensor in the shape and dtype of the model's input.
 Row = NDArray[np.generic]
+Prepared = PreparedImage | PreparedFile | Row
 
 DEFAULT_OPTIONS = TaskOptions()
 
@@ -169,7 +175,7 @@ class Gateway:
         read = reader_for(live, request.options)
         request.check(live)
         with self._decode_limit.slot(live.name, deadline), ExitStack() as held_memory:
-            prepared: list[PreparedImage | Row | GatewayError]
+            prepared: list[Prepared | GatewayError]
             tensor = self._rows_of_only(request, live, deadline, held_memory)
             if tensor is None:
                 prepare = partial(
@@ -214,26 +220,31 @@ class Gateway:
     def _outputs(
         self,
         live: LiveModel,
-        prepared: Sequence[PreparedImage | Row | GatewayError],
+        prepared: Sequence[Prepared | GatewayError],
         deadline: Deadline,
         watch: Stopwatch,
     ) -> Iterator[Outputs]:
         """Return the outputs of the images or rows without an error, in their order."""
         images = [item.pixels for item in prepared if isinstance(item, PreparedImage)]
         rows = [item for item in prepared if isinstance(item, np.ndarray)]
+        files = [item.data for item in prepared if isinstance(item, PreparedFile)]
         with watch.stage("serving"):
             if rows:
                 return iter(live.tensor_outputs(rows, deadline))
+            if files:
+                return iter(live.file_outputs(files, deadline))
             return iter(live.outputs(images, deadline) if images else ())
 
     def _prepared_or_error(
         self, upload: Upload, live: LiveModel, deadline: Deadline, watch: Stopwatch
-    ) -> PreparedImage | GatewayError:
+    ) -> PreparedImage | PreparedFile | GatewayError:
         """Return the error of one image as its result; raise at the deadline or without memory."""
         deadline.left()
         if isinstance(upload, GatewayError):
             return upload
         try:
+            if live.encode_files is not None:
+                return self.preparation.prepare_file(upload, deadline, watch)
             return self.preparation.prepare(upload, image_spec(live), deadline, watch)
         except Overloaded:
             raise
@@ -242,23 +253,24 @@ class Gateway:
 
 
 def image_spec(live: LiveModel) -> InputSpec:
-    """Return how the model takes images; raise UnsupportedTask if it takes tensors only."""
+    """Return how the model takes images; raise UnsupportedTask if it does not take their pixels."""
     if live.spec.input is None:
+        what = "tensors" if live.encode_files is None else "the files of images"
         raise UnsupportedTask(
-            f"Model {live.name} (task {live.spec.task}) takes tensors only: its description has no"
-            " input for images."
+            f"Model {live.name} (task {live.spec.task}) takes {what} only: its description has no"
+            " size of an input."
         )
     return live.spec.input
 
 
-def _size_of(item: PreparedImage | Row) -> Size | None:
+def _size_of(item: Prepared) -> Size | None:
     if isinstance(item, np.ndarray):
         return None
     width, height = item.report["size"]
     return width, height
 
 
-def _report_of(item: PreparedImage | Row) -> Report | None:
+def _report_of(item: Prepared) -> Report | None:
     return None if isinstance(item, np.ndarray) else item.report
 
 

@@ -161,7 +161,8 @@ _STATUS = record(
 _TRAINED = {"type": "boolean", "description": "False if the weights are random."}
 _TASK = {"type": "string", "enum": list(TASKS), "description": "What the model computes."}
 _INPUT_IF_ANY = maybe(ref("Input")) | {
-    "description": "How images become the model's input; null if it takes tensors only."
+    "description": "How images become the model's input; null if it takes tensors or"
+    " the files of images."
 }
 _SOURCE = text("The origin of the weights.")
 _LABELS = listing(listing({"type": "string"}, minItems=2, maxItems=2)) | {

@@ -41,6 +41,9 @@ Encoder = Callable[[Sequence[Pixels]], bytes]
 #: Returns the body of a predict call for some tensors of the input's shape and dtype.
 TensorEncoder = Callable[[Sequence[NDArray[Any]]], bytes]
 
+#: Returns the body of a predict call for the bytes of some image files.
+FileEncoder = Callable[[Sequence[bytes]], bytes]
+
 _Value = TypeVar("_Value")
 
 _DESCRIBE = {"signature_name": "describe", "instances": ["spec"]}
@@ -69,6 +72,16 @@ def choose_encoder(
 def tensor_encoder(signatures: Signatures, call: ForeignCall = USUAL_CALL) -> TensorEncoder:
     """Return the encoder for tensors of finite numbers; floats keep their whole precision."""
     return _body_encoder(signatures, _tensor_value, call)
+
+
+def file_encoder(signatures: Signatures, call: ForeignCall) -> FileEncoder:
+    """Return the encoder for the bytes of image files, or raise ServingError."""
+    tensor = image_input(signatures, call)
+    if len(tensor.shape) > 1 or (tensor.shape and tensor.shape[0] not in (-1, 1)):
+        raise ServingError(
+            f"The model's input {tensor} cannot take image files, which are sent in the shape [-1]."
+        )
+    return _body_encoder(signatures, _base64_of_file if call.sends_base64 else _b64_object, call)
 
 
 def _body_encoder(
@@ -175,15 +188,24 @@ def encode_raw(images: Sequence[Pixels]) -> bytes:
 
 def _file_value(pixels: Pixels) -> bytes:
     """Return a PNG file as Serving takes bytes, for graphs that decode files themselves."""
-    return b'{"b64":"%b"}' % pybase64.b64encode(_png(pixels))
+    return _b64_object(png_file(pixels))
 
 
 def _base64_value(pixels: Pixels) -> bytes:
     """Return a PNG file as text, for graphs that decode base64 too: the URL-safe alphabet."""
-    return b'"%b"' % pybase64.urlsafe_b64encode(_png(pixels))
+    return _base64_of_file(png_file(pixels))
 
 
-def _png(pixels: Pixels) -> bytes:
+def _b64_object(file: bytes) -> bytes:
+    return b'{"b64":"%b"}' % pybase64.b64encode(file)
+
+
+def _base64_of_file(file: bytes) -> bytes:
+    return b'"%b"' % pybase64.urlsafe_b64encode(file)
+
+
+def png_file(pixels: Pixels) -> bytes:
+    """Return the bytes of a PNG file."""
     file = io.BytesIO()
     flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     # An image of the model's input size is small: speed matters more than bytes.

@@ -22,10 +22,13 @@ from flask_server.imaging.preprocessing import Pixels
 from flask_server.serving.client import MAX_PREDICT_BYTES, EngineInfo, Metadata, Serving
 from flask_server.serving.encoding import (
     Encoder,
+    FileEncoder,
     TensorEncoder,
     choose_encoder,
     describe_request,
+    file_encoder,
     needs_columns,
+    png_file,
     tensor_encoder,
 )
 from flask_server.serving.outputs import Outputs, read_outputs
@@ -35,6 +38,7 @@ from flask_server.serving.scores import Scores, count_scores, read_scores, rows_
 from flask_server.serving.signatures import (
     HALVES,
     PIXELS,
+    STRING,
     USUAL_CALL,
     ForeignCall,
     ScoresOutput,
@@ -63,6 +67,9 @@ from model_catalog.spec import (
 from model_catalog.version_checks import random_text
 
 Item = TypeVar("Item")
+
+#: A PNG file of 8 x 8 black pixels.
+BLACK_PNG = png_file(np.zeros((8, 8, 3), np.uint8))
 
 #: Bytes of a predict response that are no scores: names, brackets and white space.
 FRAME_BYTES = 64 * 1024
@@ -94,6 +101,10 @@ class LiveModel:
     spec: ModelSpec
     encode: Encoder | None
     """Encodes images; None for a model that takes tensors only."""
+
+    encode_files: FileEncoder | None
+    """Encodes image files as they are; only for an input of strings whose images have no size in
+    the models file."""
 
     encode_tensors: TensorEncoder
 
@@ -161,17 +172,27 @@ class LiveModel:
         self, tensors: Sequence[NDArray[np.generic]], deadline: Deadline
     ) -> list[Outputs]:
         """Return the outputs for each tensor of the shape and dtype of the model's input."""
-        calls = self._calls(tensors, self.encode_tensors, deadline)
+        return self._outputs(self._calls(tensors, self.encode_tensors, deadline))
+
+    def file_outputs(self, files: Sequence[bytes], deadline: Deadline) -> list[Outputs]:
+        """Return the outputs for each image file, of a model with ``encode_files``."""
+        if self.encode_files is None:
+            raise UnsupportedTask(f"Model {self.name} takes no image files.")
+        return self._outputs(self._calls(files, self.encode_files, deadline))
+
+    def _outputs(self, calls: Sequence[tuple[int, object]]) -> list[Outputs]:
         if self.spec.task in SCORE_TASKS:
             return [{SCORES: row} for row in self._read_scores(calls)]
         return self._read_outputs(calls)
 
     def rows(self, images: Sequence[Pixels], deadline: Deadline, max_bytes: int) -> object:
         """Return what Serving answers for the images, a row for each, unchecked."""
-        body = self._encode(images)
-        return self._scores_rows(
-            self.serving.predict(self.name, self.version, body, deadline, max_bytes)
-        )
+        return self.answer(self._encode(images), deadline, max_bytes)
+
+    def answer(self, body: bytes, deadline: Deadline, max_bytes: int) -> object:
+        """Return what Serving answers to a body, a row for each image, unchecked."""
+        answer = self.serving.predict(self.name, self.version, body, deadline, max_bytes)
+        return self._scores_rows(answer)
 
     def _predict(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
         return self._read_scores(self._calls(images, self._encode, deadline))
@@ -277,6 +298,9 @@ def _live_model(
         version=version,
         spec=spec,
         encode=choose_encoder(signatures, spec.input, call) if spec.input else None,
+        encode_files=(
+            file_encoder(signatures, call) if not spec.input and tensor.dtype == STRING else None
+        ),
         encode_tensors=tensor_encoder(signatures, call),
         tensor=tensor,
         outputs_of_signature=outputs,
@@ -321,6 +345,8 @@ def _probed_scores(live: LiveModel, deadline: Deadline) -> int | None:
 
 def _black_rows(live: LiveModel, deadline: Deadline) -> object:
     """Return what Serving answers for a black image, or raise ServingFault."""
+    if live.encode_files is not None:
+        return live.answer(live.encode_files([BLACK_PNG]), deadline, MAX_PREDICT_BYTES)
     spec = live.spec.images
     black = np.zeros((spec.height, spec.width, spec.channels), np.uint8)
     return live.rows([black], deadline, MAX_PREDICT_BYTES)
@@ -356,6 +382,8 @@ def _spec_of_foreign(
 ) -> ModelSpec:
     """Return the spec; the models file overrules the signature."""
     tensor = image_input(signatures, ForeignCall.of(entry))
+    if labels is not None and takes_files(tensor, entry):
+        return _spec(entry, None, labels)
     if labels is None or entry.input is None:
         missing = "input" if entry.input is None else "labels"
         raise ServingError(
@@ -380,10 +408,16 @@ def _spec_of_task(entry: ModelEntry, signatures: Signatures) -> ModelSpec:
     only. Labels are not checked against the outputs, whose meaning the task knows.
     """
     tensor = image_input(signatures, ForeignCall.of(entry))
-    if entry.input is None and entry.task in TENSOR_TASKS:
-        return _spec(entry, None, entry.labels or ())
+    is_open = entry.input is None and entry.task in TENSOR_TASKS
+    if is_open or (takes_files(tensor, entry) and entry.task != "detection"):
+        return _spec(entry, None, entry.labels or _numbered_classes(entry, signatures))
     fields = declared_input(tensor, entry.input or {})
     return _spec(entry, fields, entry.labels or _numbered_classes(entry, signatures))
+
+
+def takes_files(tensor: TensorInfo, entry: ModelEntry) -> bool:
+    """Tell whether an input of strings gets image files as they are: no size says otherwise."""
+    return tensor.dtype == STRING and not {"height", "width"} & set(entry.input or {})
 
 
 def _task_output(entry: ModelEntry, signatures: Signatures) -> ScoresOutput:

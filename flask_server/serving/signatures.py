@@ -24,6 +24,7 @@ DEFAULT = "serving_default"
 #: Name of the signature of our exports that takes raw pixels.
 PIXELS = "pixels"
 
+STRING = "DT_STRING"
 FLOATS = ("DT_FLOAT", "DT_DOUBLE")
 #: Types that TensorFlow Serving refuses to write as JSON; the embedded model server writes them.
 HALVES = ("DT_HALF", "DT_BFLOAT16")

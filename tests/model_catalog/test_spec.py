@@ -50,7 +50,6 @@ def test_defaults_are_those_of_inceptionv3() -> None:
         ({"name": ""}, "name", "non-empty"),
         ({"name": 5}, "name", "string"),
         ({"task": "drawing"}, "task", "multilabel, regression, detection, tensor"),
-        ({"input": None}, "input", "an object, for a model of the task classification"),
         ({"trained": "yes"}, "trained", "true or false"),
         ({"input": 5}, "input", "an object"),
         ({"input": {"height": 4}}, "input.width", "missing"),

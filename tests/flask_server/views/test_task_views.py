@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Callable
 from typing import Any
@@ -418,3 +419,60 @@ def test_inference_route_ranks_the_classes_of_a_classifier(client: FlaskClient) 
 
     assert response.json is not None
     assert {p["label"] for p in response.json["result"]} == {"dark", "middle", "light"}
+
+
+@pytest.fixture
+def files(task_client: MakeClient) -> FlaskClient:
+    """A classifier that decodes image files itself."""
+    outputs = {"y": ("DT_FLOAT", (-1, 2))}
+    return task_client("", lambda _: [0.25, 0.75], (-1,), outputs, "DT_STRING")
+
+
+def sent(serving: StubServing) -> list[bytes]:
+    """The files of the last call."""
+    return [base64.b64decode(item["b64"]) for item in serving.predicts[-1]["instances"]]
+
+
+def sideways() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return draw("JPEG", (8, 4), exif=exif)
+
+
+def test_model_that_decodes_files_gets_them_untouched(
+    files: FlaskClient, serving: StubServing
+) -> None:
+    response = files.post(f"{URL}?report=true", data=sideways(), content_type="image/jpeg")
+
+    assert sent(serving) == [sideways()]
+    assert response.json is not None
+    assert [p["score"] for p in response.json["predictions"]] == [0.75, 0.25]
+    report = response.json["report"]
+    assert (report["orientation"], report["size"], report["resized_to"]) == (6, [4, 8], None)
+
+
+def test_file_that_tensorflow_does_not_decode_becomes_png(
+    files: FlaskClient, serving: StubServing
+) -> None:
+    response = files.post(URL, data=draw("WEBP", lossless=True), content_type="image/webp")
+
+    assert response.status_code == 200
+    (file,) = sent(serving)
+    image = Image.open(io.BytesIO(file))
+    assert image.format == "PNG"
+    assert image.tobytes() == Image.open(io.BytesIO(draw("WEBP", lossless=True))).tobytes()
+
+
+def test_damaged_file_is_not_sent(files: FlaskClient, serving: StubServing) -> None:
+    calls = len(serving.predicts)
+
+    response = files.post(URL, data=draw("JPEG", (64, 64))[:-200], content_type="image/jpeg")
+
+    assert code(response) == (422, "corrupt_image")
+    assert len(serving.predicts) == calls
+
+
+def test_model_that_decodes_files_has_no_heat_maps(files: FlaskClient) -> None:
+    response = files.post("/models/toy/explain", data=draw(), content_type="image/png")
+
+    assert code(response) == (400, "unsupported_task")
