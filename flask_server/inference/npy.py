@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,16 @@ MAX_HEADER = 1024
 MAX_DIMENSIONS = 16
 
 _MAGIC_BYTES = 8
+#: What numpy and Python's parser of literals raise for senseless headers, found by fuzzing.
+_HEADER_ERRORS = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+    RecursionError,
+    MemoryError,
+    OverflowError,
+)
 _READERS = {
     (1, 0): npy_format.read_array_header_1_0,
     (2, 0): npy_format.read_array_header_2_0,
@@ -54,10 +65,10 @@ def read_npy(data: bytes) -> Tensor:
             f"The .npy file has the dtype {shown(str(dtype))}; allowed are booleans, integers and"
             " floats."
         )
-    if len(shape) > MAX_DIMENSIONS or any(size < 0 for size in shape):
+    if len(shape) > MAX_DIMENSIONS or any(not 0 <= size <= len(data) for size in shape):
         raise InvalidTensor(
             f"The .npy file has the shape {shown(str(shape))}; allowed are up to {MAX_DIMENSIONS}"
-            " dimensions."
+            " dimensions, as large as the file."
         )
     count, size = math.prod(shape), len(data) - start
     if count * dtype.itemsize != size:
@@ -79,8 +90,7 @@ def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], i
             raise ValueError(f"its format version is {version[0]}.{version[1]}")
         shape, in_columns, dtype = read_header(file, max_header_size=MAX_HEADER)
         return shape, in_columns, dtype, file.tell()
-    # The parser of Python literals, which numpy uses, ends some nestings with these errors.
-    except (ValueError, TypeError, RecursionError, MemoryError, OverflowError) as error:
+    except _HEADER_ERRORS as error:
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise InvalidTensor(f"The .npy file cannot be read: {reason}.") from error
 
