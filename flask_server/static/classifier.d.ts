@@ -68,7 +68,8 @@ export interface Model {
   version_labels: Record<string, number>;
   /** This field and the following ones are absent until a version is ready. */
   trained?: boolean;
-  input?: { width: number; height: number; color: string; fit: string };
+  /** Null for a model that takes tensors or image files only. */
+  input?: { width: number; height: number; color: string; fit: string } | null;
   output?: { activation: string; classes: number };
   source?: string;
   /** Both are null where the model server does not tell. */
@@ -84,7 +85,7 @@ export interface Model {
 export interface DescribedModel extends Model {
   /** Null until a version is ready. */
   spec: {
-    input: { width: number; height: number; color: string; fit: string; scale: string };
+    input: { width: number; height: number; color: string; fit: string; scale: string } | null;
     output: { activation: string; classes: number };
     /** Pairs of class id and label. */
     labels: [string, string][];

@@ -10,6 +10,9 @@ const NOTHING = "";
 
 const AVAILABLE = "AVAILABLE";
 
+/** The page cannot show what models of these tasks return. */
+const OTHER_TASKS = ["tensor", "embedding", "segmentation"];
+
 export class ModelChoice {
   #models = [];
 
@@ -43,8 +46,8 @@ export class ModelChoice {
 
   /** Show the gateway's models; keep the chosen model and version if they still exist. */
   show(models) {
-    this.#models = models;
-    fill(this.model, models.map((model) => option(model.name, titleOf(model))));
+    this.#models = models.filter(({ task }) => !OTHER_TASKS.includes(task));
+    fill(this.model, this.#models.map((model) => option(model.name, titleOf(model))));
     this.#showVersions();
   }
 
