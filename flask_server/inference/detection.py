@@ -82,9 +82,12 @@ def detections(
 ) -> list[Detection]:
     """Return the chosen detections of an upright image of this size, best first.
 
-    Boxes with an unknown class or outside of the image are left out.
+    Boxes with an unknown class or outside of the image are left out. A model without labels has
+    the numbers of its classes instead.
     """
-    wanted = (raw.scores >= choice.threshold) & (raw.classes >= 0) & (raw.classes < len(labels))
+    wanted = (raw.scores >= choice.threshold) & (raw.classes >= 0)
+    if labels:
+        wanted &= raw.classes < len(labels)
     if choice.classes is not None:
         wanted &= np.isin(raw.classes, sorted(choice.classes))
     left, top, right, bottom = raw.boxes.T
@@ -96,7 +99,8 @@ def detections(
     for index in order.tolist():
         box = _in_pixels(raw.boxes[index], size, input_spec)
         if box is not None:
-            class_id, label = labels[raw.classes[index]]
+            number = int(raw.classes[index])
+            class_id, label = labels[number] if labels else (str(number + spec.first_class),) * 2
             found.append(Detection(class_id, label, float(raw.scores[index]), box))
         if len(found) == choice.top_k:
             break

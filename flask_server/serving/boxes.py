@@ -37,7 +37,7 @@ def read_boxes(
 ) -> list[RawBoxes]:
     """Return the boxes of ``count`` images, or raise ServingError.
 
-    ``classes`` is the number of labels, by which the axis of the classes is found.
+    ``classes`` is the number of labels, by which the axis of the classes is found; 0 for none.
     """
     if not isinstance(rows, list) or len(rows) != count:
         raise ServingError(f"Serving's response is not a list of {count} predictions.")
@@ -90,10 +90,14 @@ def _valid(value: object, most: int) -> int:
 
 def _combined(row: object, spec: BoxesSpec, classes: int) -> tuple[Floats, Floats, Floats]:
     """Return boxes, scores and indices of labels from one output with everything."""
-    extra = {"rows": 2, "yolo": classes, "yolo_objectness": classes + 1}[spec.layout]
     table = _table(_output(row, spec.boxes), spec.boxes)
     if not table.size:
         return table, np.empty(0), np.empty(0)
+    # Without labels the number of classes is open; there are more boxes than classes.
+    least = 1 if spec.layout == "yolo" else 2
+    extra = {"rows": 2, "yolo": classes, "yolo_objectness": classes + 1}[spec.layout]
+    if spec.layout != "rows" and not classes:
+        extra = max(min(table.shape) - 4, least)
     if table.shape[1] != 4 + extra and table.shape[0] == 4 + extra:
         table = table.T
     if table.shape[1] != 4 + extra:

@@ -67,6 +67,19 @@ def test_unknown_classes_and_empty_boxes_are_left_out() -> None:
     assert found(boxes) == []
 
 
+def test_a_model_without_labels_has_the_numbers_of_its_classes() -> None:
+    spec = BoxesSpec(first_class=1)
+    (detection,) = detections(
+        raw(([0, 0, 1, 1], 0.9, 16)),
+        size=(10, 10),
+        input_spec=INPUT,
+        spec=spec,
+        labels=(),
+        choice=resolve(RankingOptions(), (), spec),
+    )
+    assert (detection.class_id, detection.label) == ("17", "17")
+
+
 def test_overlapping_boxes_of_one_class_are_suppressed() -> None:
     boxes = raw(
         ([0.0, 0, 0.5, 0.5], 0.8, 0),

@@ -82,6 +82,13 @@ def test_one_output_of_yolo_with_boxes_as_columns(name: str | None) -> None:
     assert len(first.boxes) == 2
 
 
+def test_the_number_of_classes_of_yolo_is_found_without_labels() -> None:
+    columns = np.array([[0.3, 0.4, 0.4, 0.4, 0.1, 0.2, 0.75], *[[0.1] * 4 + [0.0] * 3] * 9]).T
+    spec = BoxesSpec(layout="yolo", format="rel_center_xywh", boxes=None)
+    (boxes,) = read_boxes([columns.tolist()], count=1, input_spec=INPUT, spec=spec, classes=0)
+    assert (len(boxes.boxes), boxes.classes[0], boxes.scores[0]) == (10, 2, 0.75)
+
+
 def test_one_output_of_yolo_with_objectness() -> None:
     spec = BoxesSpec(layout="yolo_objectness", format="center_xywh", boxes=None)
     check(read([[30, 20, 40, 20, 0.75, 0.1, 0.2, 1.0]], spec))
