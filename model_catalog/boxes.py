@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from model_catalog.errors import SpecError
@@ -86,6 +87,65 @@ def boxes_from_dict(document: object) -> BoxesSpec:
         if key not in known:
             raise SpecError(f"boxes.{key}", document[key], f"one of the keys {', '.join(known)}")
     return BoxesSpec(**document)
+
+
+def declared_boxes(
+    outputs: Mapping[str, tuple[int, ...]], stated: Mapping[str, Any] = MappingProxyType({})
+) -> BoxesSpec:
+    """Return the description of a signature's outputs, by their names and shapes.
+
+    Fields in ``stated`` take precedence. Raises SpecError for outputs of no known detector where
+    the stated fields do not name them.
+    """
+    found = next(filter(None, (family(outputs) for family in _FAMILIES)), None)
+    if found is None and not {"boxes", "layout"} & set(stated):
+        names = ", ".join(outputs) or "none"
+        raise SpecError(
+            "boxes",
+            names,
+            "outputs as the TF Object Detection API, KerasHub or YOLO name them; for others, "
+            "boxes.layout, boxes.boxes and boxes.scores",
+        )
+    return boxes_from_dict((found or {}) | dict(stated))
+
+
+def _object_detection_api(outputs: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
+    """Also Model Garden, whose boxes are in pixels and which adds ``image_info``."""
+    if not {BOXES, SCORES} <= set(outputs):
+        return None
+    return {
+        "format": "yxyx" if "image_info" in outputs else "rel_yxyx",
+        "classes": CLASSES if CLASSES in outputs else None,
+        "count": COUNT if COUNT in outputs else None,
+    }
+
+
+def _keras_hub(outputs: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
+    scores = next((name for name in ("confidence", "scores") if name in outputs), None)
+    if "boxes" not in outputs or scores is None:
+        return None
+    return {
+        "format": "xyxy",
+        "first_class": 0,
+        "boxes": "boxes",
+        "scores": scores,
+        "classes": next((name for name in ("classes", "labels") if name in outputs), None),
+        "count": COUNT if COUNT in outputs else None,
+    }
+
+
+def _yolo(outputs: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
+    """The only output of an export: six columns are box, score and class."""
+    shapes = list(outputs.values())
+    if len(shapes) != 1 or len(shapes[0]) != 3:
+        return None
+    if shapes[0][2] == 6:
+        return {"layout": "rows", "format": "rel_xyxy", "first_class": 0, "boxes": None}
+    combined = {"layout": "yolo", "format": "rel_center_xywh", "first_class": 0, "boxes": None}
+    return combined | {"nms_iou": 0.45}
+
+
+_FAMILIES = (_object_detection_api, _keras_hub, _yolo)
 
 
 def _one_of(field: str, value: object, allowed: tuple[str, ...]) -> None:
