@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_catalog.boxes import BoxesSpec, boxes_from_dict
 from model_catalog.errors import SpecError
 
 #: Path in a version folder; tensorflow_model_server ignores this file.
@@ -114,6 +115,9 @@ class ModelSpec:
     task: str = "classification"
     """What the model computes, one of ``TASKS``."""
 
+    boxes: BoxesSpec | None = None
+    """Where the boxes of a detector are; None for other tasks, and for those of ``BoxesSpec()``."""
+
     trained: bool = True
     """False for random weights; every prediction then contains a warning."""
 
@@ -137,6 +141,8 @@ class ModelSpec:
         _text("source", self.source)
         _text("exported_at", self.exported_at)
         _text("scale_evidence", self.scale_evidence)
+        if self.boxes is not None and self.task != "detection":
+            raise SpecError("boxes", self.boxes, "null, except for the task detection")
         if len(self.labels) != self.output.classes:
             allowed = f"exactly output.classes = {self.output.classes} pairs"
             raise SpecError("labels", f"{len(self.labels)} pairs", allowed)
@@ -161,7 +167,8 @@ class ModelSpec:
         known = {key: fields[key] for key in order}
         # Left out where it is empty, so that earlier releases can read the spec.
         evidence = {"scale_evidence": self.scale_evidence} if self.scale_evidence else {}
-        return {"format": FORMAT} | known | evidence
+        boxes = {} if self.boxes is None else {"boxes": self.boxes.to_dict()}
+        return {"format": FORMAT} | known | boxes | evidence
 
     def to_json(self) -> str:
         """Return the spec as compact JSON."""
@@ -190,6 +197,8 @@ class ModelSpec:
         _known("output.", output, OutputSpec)
         fields["output"] = OutputSpec(**output)
         fields["labels"] = label_pairs(fields["labels"])
+        if fields.get("boxes") is not None:
+            fields["boxes"] = boxes_from_dict(fields["boxes"])
         return cls(**fields)
 
 
