@@ -184,7 +184,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         metavar="FILE|FOLDER|imagenet",
         help="file of labels (text, JSON, CSV or pbtxt), or a folder with one folder per class",
     )
-    add("--size", type=_size, metavar="HxW", help="input height and width, such as 299x299")
+    add("--size", type=picture_size, metavar="HxW", help="input height and width, such as 299x299")
     add("--output", metavar="NAME", help="output with the scores, if the model has several")
     add("--color", choices=COLORS, help="colour mode of the input")
     add(
@@ -247,7 +247,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def _size(text: str) -> tuple[int, int]:
+def picture_size(text: str) -> tuple[int, int]:
+    """Parse HEIGHTxWIDTH of the command line."""
     sides = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if sides is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 299x299")
