@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from model_catalog.boxes import boxes_from_dict
 from model_catalog.errors import CatalogError, ModelsFileError, shown
 from model_catalog.labels import IMAGENET, imagenet_labels, read_labels
 from model_catalog.spec import ACTIVATIONS, TASKS, Label, input_from_dict
@@ -87,6 +88,10 @@ class ModelEntry:
 
     string_input: str = "bytes"
     """What an input of strings takes: the ``bytes`` of an image file, or its ``base64`` text."""
+
+    boxes: Mapping[str, Any] | None = None
+    """Fields of the BoxesSpec of a detector without a spec of its own; fields that are not given
+    are taken from its outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +203,7 @@ class _Table:
             output=self.name_in_model("output"),
             constant_inputs=self.constant_inputs(),
             string_input=self.one_of("string_input", STRING_INPUTS, STRING_INPUTS[0]),
+            boxes=self.boxes(),
         )
 
     def bad(self, key: str, received: object, allowed: str) -> ModelsFileError:
@@ -258,7 +264,8 @@ class _Table:
         if value == IMAGENET:
             return imagenet_labels()
         try:
-            return read_labels(self.path.parent / Path(value).expanduser())
+            fill = self.values.get("task") == "detection"
+            return read_labels(self.path.parent / Path(value).expanduser(), fill=fill)
         except CatalogError as error:
             raise ModelsFileError(f"{self.path}: models.{self.name}.labels: {error}") from error
 
@@ -314,6 +321,18 @@ class _Table:
             "a table from names of inputs to strings, numbers, booleans or lists of them, such as"
             ' { key = "0" }',
         )
+
+    def boxes(self) -> Mapping[str, Any] | None:
+        value = self.values.get("boxes")
+        if value is None:
+            return None
+        if self.values.get("task") != "detection":
+            raise self.bad("boxes", value, 'a table for models with task = "detection" only')
+        try:
+            boxes_from_dict(value)
+        except CatalogError as error:
+            raise ModelsFileError(f"{self.path}: models.{self.name}.{error}") from error
+        return dict(value)
 
 
 def is_server_root(url: str) -> bool:

@@ -117,7 +117,7 @@ def _signatures(
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     import tensorflow as tf
 
-    view = spec.input
+    view = spec.images
     shape = [view.height, view.width, view.channels]
     in_levels = dataclasses.replace(view, scale="none")
     rows = {

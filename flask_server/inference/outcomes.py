@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from flask_server.errors import InvalidParameter, ServingError, UnsupportedTask
 from flask_server.imaging.geometry import Size
 from flask_server.imaging.label_maps import LabelMap, place, whole
+from flask_server.inference import detection
 from flask_server.inference.class_maps import class_map
+from flask_server.inference.detection import Detection
 from flask_server.inference.ranking import (
     DEFAULT_OPTIONS,
     Prediction,
@@ -24,8 +26,10 @@ from flask_server.inference.ranking import (
     rank,
     resolve,
 )
+from flask_server.serving.boxes import boxes_of
 from flask_server.serving.live_model import SCORES, LiveModel
 from flask_server.serving.outputs import Outputs
+from model_catalog.boxes import BoxesSpec
 from model_catalog.errors import shown
 from model_catalog.spec import SCORE_TASKS, ModelSpec
 
@@ -88,7 +92,17 @@ class Segmentation:
     """The classes that occur, the largest first."""
 
 
-Outcome = Ranking | RawOutputs | Embedding | Segmentation
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """The objects in an image, best first."""
+
+    detections: list[Detection]
+
+    size: Size
+    """Width and height of the upright image whose pixels the boxes count."""
+
+
+Outcome = Ranking | RawOutputs | Embedding | Segmentation | Detections
 
 #: Returns the result of one image from the model's outputs and the upright size of the image, which
 #: is None for a tensor.
@@ -122,6 +136,26 @@ def _raw_outputs(live: LiveModel, options: TaskOptions) -> Reader:
 def _embedding(live: LiveModel, options: TaskOptions) -> Reader:
     name = vector_output(live, options.output)
     return partial(_vector, name=name, normalize=options.normalize)
+
+
+def _detections(live: LiveModel, options: TaskOptions) -> Reader:
+    """Boxes of a tensor count the pixels of the model's input."""
+    spec, boxes_spec, view = live.spec, live.spec.boxes or BoxesSpec(), live.spec.images
+    choice = detection.resolve(options.ranking, spec.labels, boxes_spec)
+
+    def read(outputs: Outputs, size: Size | None) -> Detections:
+        shown_size = size or (view.width, view.height)
+        found = detection.detections(
+            boxes_of(outputs, input_spec=view, spec=boxes_spec, classes=len(spec.labels)),
+            size=shown_size,
+            input_spec=view,
+            spec=boxes_spec,
+            labels=spec.labels,
+            choice=choice,
+        )
+        return Detections(found, shown_size)
+
+    return read
 
 
 def vector_output(live: LiveModel, wanted: str | None) -> str:
@@ -184,6 +218,7 @@ VECTOR_DTYPES = ("DT_FLOAT", "DT_DOUBLE", "DT_HALF", "DT_BFLOAT16")
 
 READERS: Mapping[str, Callable[[LiveModel, TaskOptions], Reader]] = {
     **dict.fromkeys(SCORE_TASKS, _ranking),
+    "detection": _detections,
     "tensor": _raw_outputs,
     "embedding": _embedding,
     "segmentation": _segmentation,

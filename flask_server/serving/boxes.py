@@ -1,4 +1,4 @@
-"""Read the boxes in a predict response of a detector, whatever form its export has. Pure."""
+"""Read the boxes in the outputs of a detector, whatever form its export has. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_server.errors import ServingError
+from flask_server.serving.outputs import Outputs
 from model_catalog.boxes import BoxesSpec
 from model_catalog.spec import InputSpec
 
@@ -20,7 +21,7 @@ MAX_BOXES = 200_000
 
 @dataclass(frozen=True, slots=True)
 class RawBoxes:
-    """The boxes of one image as a model returns them, in the order of its response."""
+    """The boxes of one image as a model returns them, in their order."""
 
     boxes: Floats
     """Shape (N, 4): left, top, right, bottom as shares of the model's input, not clipped."""
@@ -32,24 +33,16 @@ class RawBoxes:
     """Shape (N,): indices of labels, which may lie outside of their list."""
 
 
-def read_boxes(
-    rows: object, *, count: int, input_spec: InputSpec, spec: BoxesSpec, classes: int
-) -> list[RawBoxes]:
-    """Return the boxes of ``count`` images, or raise ServingError.
+def boxes_of(outputs: Outputs, *, input_spec: InputSpec, spec: BoxesSpec, classes: int) -> RawBoxes:
+    """Return the boxes in the outputs for one image, or raise ServingError.
 
     ``classes`` is the number of labels, by which the axis of the classes is found; 0 for none.
     """
-    if not isinstance(rows, list) or len(rows) != count:
-        raise ServingError(f"Serving's response is not a list of {count} predictions.")
-    return [_of_image(row, input_spec, spec, classes) for row in rows]
-
-
-def _of_image(row: object, input_spec: InputSpec, spec: BoxesSpec, classes: int) -> RawBoxes:
     if spec.layout == "separate":
-        boxes, scores, numbers = _separate(row, spec)
+        boxes, scores, numbers = _separate(outputs, spec)
     else:
-        boxes, scores, numbers = _combined(row, spec, classes)
-    # Padding rows of -1 and other values that are not finite are no boxes.
+        boxes, scores, numbers = _combined(outputs, spec, classes)
+    # Values that are not finite are no boxes.
     fine = np.isfinite(boxes).all(axis=1) & np.isfinite(scores) & np.isfinite(numbers)
     boxes, scores, numbers = boxes[fine], scores[fine], numbers[fine]
     corners = _corners(boxes, spec.format)
@@ -60,23 +53,23 @@ def _of_image(row: object, input_spec: InputSpec, spec: BoxesSpec, classes: int)
     return RawBoxes(corners, scores, indices)
 
 
-def _separate(row: object, spec: BoxesSpec) -> tuple[Floats, Floats, Floats]:
+def _separate(outputs: Outputs, spec: BoxesSpec) -> tuple[Floats, Floats, Floats]:
     """Return boxes, scores and indices of labels from outputs of their own."""
-    boxes = _table(_output(row, spec.boxes), spec.boxes)
+    boxes = _table(_output(outputs, spec.boxes), spec.boxes)
     if boxes.shape[1] != 4:
         raise ServingError(f"The output {spec.boxes} has {boxes.shape[1]} numbers per box, not 4.")
-    scores = _numbers(_output(row, spec.scores), spec.scores)
+    scores = _numbers(_output(outputs, spec.scores), spec.scores)
     if spec.classes is None:
         scores, numbers = _best_class(scores if scores.ndim == 2 else scores[:, np.newaxis])
     else:
-        numbers = _numbers(_output(row, spec.classes), spec.classes) - spec.first_class
+        numbers = _numbers(_output(outputs, spec.classes), spec.classes) - spec.first_class
     number = len(boxes)
     if scores.shape != (number,) or numbers.shape != (number,):
         raise ServingError(
             f"The model returned {number} boxes with scores of shape {scores.shape} and classes of"
             f" shape {numbers.shape}; needed is one of each per box."
         )
-    valid = number if spec.count is None else _valid(_output(row, spec.count), number)
+    valid = number if spec.count is None else _valid(_output(outputs, spec.count), number)
     return boxes[:valid], scores[:valid], numbers[:valid]
 
 
@@ -88,9 +81,9 @@ def _valid(value: object, most: int) -> int:
     return int(min(max(round(float(numbers[0])), 0), most))
 
 
-def _combined(row: object, spec: BoxesSpec, classes: int) -> tuple[Floats, Floats, Floats]:
+def _combined(outputs: Outputs, spec: BoxesSpec, classes: int) -> tuple[Floats, Floats, Floats]:
     """Return boxes, scores and indices of labels from one output with everything."""
-    table = _table(_output(row, spec.boxes), spec.boxes)
+    table = _table(_output(outputs, spec.boxes), spec.boxes)
     if not table.size:
         return table, np.empty(0), np.empty(0)
     # Without labels the number of classes is open; there are more boxes than classes.
@@ -121,13 +114,14 @@ def _best_class(scores: Floats) -> tuple[Floats, Floats]:
     return np.take_along_axis(scores, best[:, np.newaxis], axis=1)[:, 0], best.astype(np.float64)
 
 
-def _output(row: object, name: str | None) -> object:
-    """Return an output of one image; Serving sends the only output of a signature without name."""
-    if name is None or (not isinstance(row, dict) and isinstance(row, list)):
-        return next(iter(row.values())) if isinstance(row, dict) and len(row) == 1 else row
-    if not isinstance(row, dict) or name not in row:
-        raise ServingError(f"A prediction in Serving's response lacks the output {name}.")
-    return row[name]
+def _output(outputs: Outputs, name: str | None) -> object:
+    """Return the output of this name, or the only one."""
+    if name is None and len(outputs) == 1:
+        return next(iter(outputs.values()))
+    if name is None or name not in outputs:
+        wanted = "exactly one output" if name is None else f"an output {name}"
+        raise ServingError(f"The model has the outputs {', '.join(outputs)}; needed is {wanted}.")
+    return outputs[name]
 
 
 def _table(value: object, name: str | None) -> Floats:

@@ -52,6 +52,7 @@ from flask_server.serving.signatures import (
     outputs_of,
     scores_output,
 )
+from model_catalog.boxes import BoxesSpec, declared_boxes
 from model_catalog.errors import SpecError
 from model_catalog.folders import version_folders
 from model_catalog.labels import labels_for, numbered_labels, score_counts
@@ -291,7 +292,7 @@ def _live_model(
     ours = is_our_export(signatures)
     call = USUAL_CALL if ours else ForeignCall.of(entry)
     tensor = image_input(signatures, call)
-    outputs = tuple(outputs_of(signatures, PIXELS if ours else call.signature))
+    outputs = _needed(outputs_of(signatures, PIXELS if ours else call.signature), spec)
     classes = spec.output.classes if spec.task in SCORE_TASKS else None
     return LiveModel(
         name=entry.name,
@@ -329,6 +330,15 @@ def _notes(entry: ModelEntry, version: int) -> tuple[str, ...]:
     if found is None:
         return ()
     return (f"{found[0].upper()}{found[1:]}; {_EXPORT_AGAIN}.",)
+
+
+def _needed(outputs: Sequence[TensorInfo], spec: ModelSpec) -> tuple[TensorInfo, ...]:
+    """Return the outputs that the task reads; detectors often have large others beside them."""
+    boxes = spec.boxes
+    if boxes is None or boxes.layout != "separate":
+        return tuple(outputs)
+    names = (boxes.boxes, boxes.scores, boxes.classes, boxes.count)
+    return tuple(tensor for tensor in outputs if tensor.name in names)
 
 
 def _probed_scores(live: LiveModel, deadline: Deadline) -> int | None:
@@ -408,10 +418,13 @@ def _spec_of_task(entry: ModelEntry, signatures: Signatures) -> ModelSpec:
     only. Labels are not checked against the outputs, whose meaning the task knows.
     """
     tensor = image_input(signatures, ForeignCall.of(entry))
+    stated = entry.input or {}
+    if entry.task == "detection":
+        return _spec_of_detector(entry, signatures, declared_input(tensor, stated))
     is_open = entry.input is None and entry.task in TENSOR_TASKS
-    if is_open or (takes_files(tensor, entry) and entry.task != "detection"):
+    if is_open or takes_files(tensor, entry):
         return _spec(entry, None, entry.labels or _numbered_classes(entry, signatures))
-    fields = declared_input(tensor, entry.input or {})
+    fields = declared_input(tensor, stated)
     return _spec(entry, fields, entry.labels or _numbered_classes(entry, signatures))
 
 
@@ -431,6 +444,20 @@ def _task_output(entry: ModelEntry, signatures: Signatures) -> ScoresOutput:
     return ScoresOutput(entry.output, None)
 
 
+def _spec_of_detector(
+    entry: ModelEntry, signatures: Signatures, declared: dict[str, Any]
+) -> ModelSpec:
+    """Return the spec of a detector, whose outputs are recognised by name and shape."""
+    shapes = {tensor.name: tensor.shape for tensor in outputs_of(signatures, entry.signature)}
+    try:
+        boxes = declared_boxes(shapes, entry.boxes or {})
+    except SpecError as error:
+        raise ServingError(f"The outputs of model {entry.name} are not known: {error}") from error
+    # Detectors keep the aspect ratio; all but those of the YOLO family scale pixels themselves.
+    defaults = {"fit": "pad", "scale": "none" if boxes.layout == "separate" else "unit"}
+    return _spec(entry, defaults | declared, entry.labels or (), boxes)
+
+
 def _numbered_classes(entry: ModelEntry, signatures: Signatures) -> tuple[Label, ...]:
     """Return numbers as labels for the classes that a segmentation declares, else none."""
     outputs = outputs_of(signatures, entry.signature)
@@ -441,7 +468,10 @@ def _numbered_classes(entry: ModelEntry, signatures: Signatures) -> tuple[Label,
 
 
 def _spec(
-    entry: ModelEntry, fields: Mapping[str, Any] | None, labels: tuple[Label, ...]
+    entry: ModelEntry,
+    fields: Mapping[str, Any] | None,
+    labels: tuple[Label, ...],
+    boxes: BoxesSpec | None = None,
 ) -> ModelSpec:
     try:
         return ModelSpec(
@@ -450,6 +480,7 @@ def _spec(
             input=None if fields is None else input_from_dict(fields),
             output=OutputSpec(classes=len(labels), activation=entry.activation),
             labels=labels,
+            boxes=boxes,
         )
     except SpecError as error:
         raise ServingError(f"The spec of model {entry.name} is invalid: {error}") from error

@@ -62,6 +62,8 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
         summary |= {"task": spec.task, "trained": spec.trained}
         summary |= {"input": asdict(spec.input) if spec.input else None}
         summary |= {"output": asdict(spec.output), "source": spec.source}
+        if spec.boxes is not None:
+            summary["boxes"] = spec.boxes.to_dict()
         summary |= {"engine": live.engine.name, "precision": live.engine.precision}
         summary["score_drift"] = state.score_drift
         summary["warnings"] = [*live.warnings, *live.notes, *state.warnings]

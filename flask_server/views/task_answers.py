@@ -18,11 +18,19 @@ from numpy.typing import NDArray
 
 from flask_server.deadline import Deadline
 from flask_server.drawing import annotate
+from flask_server.drawing.boxes import with_boxes
 from flask_server.drawing.label_map import MAP_BYTES, overlaid, palette_file
 from flask_server.errors import InvalidParameter
 from flask_server.inference.image_memory import held
 from flask_server.inference.npy import Tensor
-from flask_server.inference.outcomes import Embedding, Outcome, Ranking, RawOutputs, Segmentation
+from flask_server.inference.outcomes import (
+    Detections,
+    Embedding,
+    Outcome,
+    Ranking,
+    RawOutputs,
+    Segmentation,
+)
 from flask_server.inference.predict import PredictResponse
 from flask_server.inference.preparation import Upload
 from flask_server.serving.live_model import LiveModel
@@ -99,6 +107,19 @@ def predictions_json(ranking: Ranking) -> list[dict[str, Any]]:
     ]
 
 
+def _detections_json(found: Detections) -> dict[str, Any]:
+    detections = [
+        {
+            "class_id": one.class_id,
+            "label": one.label,
+            "score": one.score,
+            "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), one.box, strict=True)),
+        }
+        for one in found.detections
+    ]
+    return {"detections": detections, "size": list(found.size)}
+
+
 def _outputs_json(raw: RawOutputs) -> dict[str, Any]:
     return {name: _numbers_json(values) for name, values in raw.outputs.items()}
 
@@ -168,6 +189,19 @@ def _overlay(answer: Answer, media_type: str) -> Response:
         return picture_answer(drawn, media_type, warnings)
 
 
+def _with_boxes(answer: Answer, media_type: str) -> Response:
+    warnings = answer.response.warnings
+    (found,) = _outcomes(answer.response, Detections)
+    with (
+        upright(answer.upload) as picture,
+        request_context.current().stopwatch.stage("postprocess"),
+    ):
+        drawn = with_boxes(
+            picture, found.detections, original=found.size, title=answer.title, notices=warnings
+        )
+        return picture_answer(drawn, media_type, warnings)
+
+
 def _npy_of_output(answer: Answer, _: str) -> Response:
     outcomes = _outcomes(answer.response, RawOutputs)
     names = list(outcomes[0].outputs)
@@ -223,6 +257,11 @@ _SCORES = TaskAnswer(
 #: How the results of each task are written.
 ANSWERS: Mapping[str, TaskAnswer] = {
     **dict.fromkeys(SCORE_TASKS, _SCORES),
+    "detection": TaskAnswer(
+        body=_detections_json,
+        parameters=("top_k", "threshold", "labels"),
+        pictures={PNG: _with_boxes, JPEG: _with_boxes},
+    ),
     "tensor": TaskAnswer(
         body=lambda raw: {"outputs": _outputs_json(raw)},
         parameters=("output",),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flask_server.errors import ServingError
-from flask_server.serving.boxes import RawBoxes, read_boxes
+from flask_server.serving.boxes import RawBoxes, boxes_of
 from model_catalog.boxes import BoxesSpec
 from model_catalog.spec import InputSpec
 
@@ -23,9 +23,9 @@ KERAS = BoxesSpec(
 )
 
 
-def read(row: Any, spec: BoxesSpec) -> RawBoxes:
-    (boxes,) = read_boxes([row], count=1, input_spec=INPUT, spec=spec, classes=3)
-    return boxes
+def read(row: Any, spec: BoxesSpec, classes: int = 3) -> RawBoxes:
+    outputs = row if isinstance(row, dict) else {"output_0": row}
+    return boxes_of(outputs, input_spec=INPUT, spec=spec, classes=classes)
 
 
 def check(boxes: RawBoxes) -> None:
@@ -85,7 +85,7 @@ def test_one_output_of_yolo_with_boxes_as_columns(name: str | None) -> None:
 def test_the_number_of_classes_of_yolo_is_found_without_labels() -> None:
     columns = np.array([[0.3, 0.4, 0.4, 0.4, 0.1, 0.2, 0.75], *[[0.1] * 4 + [0.0] * 3] * 9]).T
     spec = BoxesSpec(layout="yolo", format="rel_center_xywh", boxes=None)
-    (boxes,) = read_boxes([columns.tolist()], count=1, input_spec=INPUT, spec=spec, classes=0)
+    boxes = read(columns.tolist(), spec, classes=0)
     assert (len(boxes.boxes), boxes.classes[0], boxes.scores[0]) == (10, 2, 0.75)
 
 
@@ -101,10 +101,8 @@ def test_rows_with_score_and_class() -> None:
 
 def test_an_image_without_boxes() -> None:
     for spec in (BoxesSpec(layout="yolo"), BoxesSpec(layout="rows"), BoxesSpec(count=None)):
-        row = (
-            []
-            if spec.layout != "separate"
-            else dict.fromkeys(("detection_boxes", "detection_scores", "detection_classes"), [])
+        row: dict[str, list[Any]] = dict.fromkeys(
+            ("detection_boxes", "detection_scores", "detection_classes"), []
         )
         assert len(read(row, spec).boxes) == 0
 
@@ -147,8 +145,3 @@ def test_other_responses_are_errors_of_serving(row: Any) -> None:
 def test_other_combined_responses_are_errors_of_serving(layout: str, row: Any) -> None:
     with pytest.raises(ServingError):
         read(row, BoxesSpec(layout=layout, boxes=None))
-
-
-def test_each_image_needs_its_row() -> None:
-    with pytest.raises(ServingError, match="list of 2"):
-        read_boxes([{}], count=2, input_spec=INPUT, spec=BoxesSpec(), classes=3)
