@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from PIL import Image
+from werkzeug.test import TestResponse
 
 from flask_server.app import close_app, create_app
 from flask_server.settings import Settings
@@ -77,8 +78,13 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
 def ask(client: FlaskClient, name: str, data: bytes, query: str = "") -> dict[str, Any]:
     response = client.post(f"/models/{name}/predict{query}", data=data)
     assert response.status_code == 200, response.text
-    answer: dict[str, Any] = response.json
-    return answer
+    return json_of(response)
+
+
+def json_of(response: TestResponse) -> dict[str, Any]:
+    assert response.json is not None
+    document: dict[str, Any] = response.json
+    return document
 
 
 def sides(found: dict[str, Any]) -> list[int]:
@@ -119,7 +125,7 @@ def test_the_options_of_a_request(client: FlaskClient) -> None:
     assert (nothing["detections"], nothing["size"]) == ([], [50, 40])
     for query in ("?top_k=1001", "?labels=cow"):
         refused = client.post(f"/models/exported/predict{query}", data=data)
-        assert (refused.status_code, refused.json["code"]) == (400, "invalid_parameter")
+        assert (refused.status_code, json_of(refused)["code"]) == (400, "invalid_parameter")
 
 
 def test_several_pictures_have_a_result_each(client: FlaskClient) -> None:
@@ -128,7 +134,7 @@ def test_several_pictures_have_a_result_each(client: FlaskClient) -> None:
     for name in ("exported", "uint8"):
         copies = {"image": [(io.BytesIO(file.getvalue()), n) for file, n in form["image"]]}
         response = client.post(f"/models/{name}/predict", data=copies)
-        first, second = response.json["results"]
+        first, second = json_of(response)["results"]
         assert len(first["detections"]) == 2
         assert second["error"]["status"] == 415
 
@@ -149,16 +155,16 @@ def test_what_a_detector_cannot_do_is_said_with_its_task(client: FlaskClient) ->
     data = detectors.png(detectors.photo())
     explained = client.post("/models/exported/explain", data=data)
     assert explained.status_code == 400
-    assert "detection" in explained.json["detail"]
+    assert "detection" in json_of(explained)["detail"]
     array = client.post(
         "/models/exported/predict", data=data, headers={"Accept": "application/x-npy"}
     )
     assert array.status_code == 406
-    assert "detection" in array.json["detail"]
+    assert "detection" in json_of(array)["detail"]
 
 
 def test_models_tell_task_and_boxes(client: FlaskClient) -> None:
-    models = {model["name"]: model for model in client.get("/models").json["models"]}
+    models = {model["name"]: model for model in json_of(client.get("/models"))["models"]}
     assert {model["task"] for model in models.values()} == {"detection"}
     assert models["keras"]["boxes"]["threshold"] == 0.2
     assert models["exported"]["boxes"]["threshold"] == 0.5

@@ -85,7 +85,9 @@ def detections(
     Boxes with an unknown class or outside of the image are left out. A model without labels has
     the numbers of its classes instead.
     """
-    wanted = (raw.scores >= choice.threshold) & (raw.classes >= 0)
+    # Models compute in float32, in which 0.9 is less than the 0.9 of a request.
+    above = raw.scores.astype(np.float32) >= np.float32(choice.threshold)
+    wanted = above & (raw.classes >= 0)
     if labels:
         wanted &= raw.classes < len(labels)
     if choice.classes is not None:
@@ -101,10 +103,15 @@ def detections(
         if box is not None:
             number = int(raw.classes[index])
             class_id, label = labels[number] if labels else (str(number + spec.first_class),) * 2
-            found.append(Detection(class_id, label, float(raw.scores[index]), box))
+            found.append(Detection(class_id, label, _short(raw.scores[index]), box))
         if len(found) == choice.top_k:
             break
     return found
+
+
+def _short(score: float) -> float:
+    """Return the score with the digits of float32, such as 0.9 instead of 0.8999999762."""
+    return float(str(np.float32(score)))
 
 
 def _best_first(indices: Indices, scores: Floats) -> Indices:

@@ -51,6 +51,12 @@ def test_detections_come_best_first_above_the_threshold() -> None:
     assert labels(found(boxes, labels=["cat", "3"], threshold=0.1)) == ["cat", "bird"]
 
 
+def test_scores_have_the_digits_of_the_model() -> None:
+    boxes = raw(([0, 0, 1, 1], float(np.float32(0.9)), 0))
+    assert [one.score for one in found(boxes, threshold=0.9)] == [0.9]
+    assert found(boxes, threshold=0.9001) == []
+
+
 @pytest.mark.parametrize("options", [{"labels": ["cow"]}, {"top_k": 1001}])
 def test_options_that_no_detector_has_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidParameter):
