@@ -54,7 +54,8 @@ def _predict(settings: Settings, model: str) -> Schema:
         "several files) are always answered with 200 and a result or an error for each, in their "
         "order. Parameters may be in the body or in the query; an unknown one is an error. A "
         "tensor takes the place of an image; with a batch dimension it has several results. Models "
-        "of the task tensor answer their outputs, embedding a vector, segmentation the areas of "
+        "of the task detection answer objects with their boxes, drawn as frames in a picture; "
+        "tensor answer their outputs, embedding a vector, segmentation the areas of "
         "the classes; with `Accept: application/x-npy` the numbers are a `.npy` file. The label "
         "map of a segmentation is an `image/png` with a palette; an `image/jpeg` shows it over the "
         "image.",

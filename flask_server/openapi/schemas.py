@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_server.openapi.problems import PROBLEM
+from model_catalog.boxes import BOX_FORMATS, LAYOUTS
 from model_catalog.spec import (
     ACTIVATIONS,
     COLORS,
@@ -129,6 +130,30 @@ _SEGMENTATION: Schema = {
     "areas": listing(ref("ClassArea")) | {"description": "The largest first."},
     "size": _SIZE,
 }
+_SIDES = record(
+    "Whole pixels of the upright image; xmax and ymax are just outside of the box.",
+    {side: {"type": "integer", "minimum": 0} for side in ("xmin", "ymin", "xmax", "ymax")},
+)
+_DETECTION = record("One object in an image.", _PREDICTION["properties"] | {"box": ref("Box")})
+_DETECTIONS: Schema = {
+    "detections": listing(ref("Detection")) | {"description": "Best first."},
+    "size": _SIZE | {"description": "Width and height of the image whose pixels boxes count."},
+}
+_BOXES = record(
+    "How the outputs of a detector are read.",
+    {
+        "format": {"type": "string", "enum": list(BOX_FORMATS)},
+        "layout": {"type": "string", "enum": list(LAYOUTS)},
+        "first_class": {"type": "integer", "description": "The number of the first label."},
+        "threshold": {"type": "number", "description": "The minimum score by default."},
+        "nms_iou": maybe({"type": "number"})
+        | {"description": "Boxes that overlap by more are suppressed; null if none are."},
+        "boxes": maybe(text("The output with the boxes.")),
+        "scores": text("The output with the scores."),
+        "classes": maybe(text("The output with the classes.")),
+        "count": maybe(text("The output with the number of boxes.")),
+    },
+)
 _ERROR = record("The error of one image.", {"error": ref("Problem")})
 
 _INPUT = record(
@@ -186,6 +211,7 @@ _LIVE_MODEL = {
     "trained": _TRAINED,
     "input": _INPUT_IF_ANY,
     "output": ref("Output"),
+    "boxes": ref("Boxes"),
     "source": _SOURCE,
     "engine": maybe(text("What computes the model; null if the model server does not tell.")),
     "precision": maybe(text("Number format of the computation; null if it is not known.")),
@@ -210,12 +236,19 @@ _SPEC = record(
         "source": _SOURCE,
         "exported_at": text("When the SavedModel was written, ISO 8601."),
     },
-    {"scale_evidence": text("How the scaling of the input is known.")},
+    {"scale_evidence": text("How the scaling of the input is known."), "boxes": ref("Boxes")},
 )
 
 #: The answers for one image or tensor, and for each of several.
-ANSWERS = ("Answer", "OutputsAnswer", "EmbeddingAnswer", "SegmentationAnswer")
-RESULTS = ("Result", "OutputsResult", "EmbeddingResult", "SegmentationResult", "ImageError")
+ANSWERS = ("Answer", "DetectionAnswer", "OutputsAnswer", "EmbeddingAnswer", "SegmentationAnswer")
+RESULTS = (
+    "Result",
+    "DetectionResult",
+    "OutputsResult",
+    "EmbeddingResult",
+    "SegmentationResult",
+    "ImageError",
+)
 
 _ANSWERED = {"model": text("The model that made the predictions."), "version": _VERSION}
 _SOME_ANSWER = {"warnings": _WARNINGS}
@@ -248,6 +281,15 @@ SCHEMAS: dict[str, Schema] = {
         },
         {"report": ref("Report")} | _SOME_ANSWER,
     ),
+    "DetectionAnswer": record(
+        "The objects in one image.",
+        _ANSWERED | _DETECTIONS,
+        {"report": ref("Report")} | _SOME_ANSWER,
+    ),
+    "DetectionResult": record("The objects in one image.", _DETECTIONS, {"report": ref("Report")}),
+    "Detection": _DETECTION,
+    "Box": _SIDES,
+    "Boxes": _BOXES,
     "OutputsAnswer": record(
         "The outputs of a model of the task tensor, by name.",
         _ANSWERED | _OUTPUTS,
@@ -274,8 +316,8 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "ClassArea": _AREA,
     "OriginalResult": record(
-        "What the predict route answers as predictions, outputs, embedding or areas; of the rows of"
-        " one tensor a list of them.",
+        "What the predict route answers as predictions, detections, outputs, embedding or areas;"
+        " of the rows of one tensor a list of them.",
         {"result": {"description": "Depends on the task of the model."}},
     ),
     "Triples": {
