@@ -31,15 +31,6 @@ def file() -> Path | None:
     return Path(package.origin).parent / "data" / "face_detection_front.tflite"
 
 
-def portrait() -> Path | None:
-    """The photograph of a person that comes with matplotlib; None where it is not installed."""
-    package = find_spec("matplotlib")
-    if package is None or package.origin is None:
-        return None
-    path = Path(package.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
-    return path if path.is_file() else None
-
-
 def write(path: Path) -> None:
     """Write the SavedModel: floats of -1 to 1 in, boxes as rel_xyxy and scores per class out."""
     import tensorflow as tf

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from PIL import Image
@@ -137,6 +138,15 @@ def test_several_pictures_have_a_result_each(client: FlaskClient) -> None:
         first, second = json_of(response)["results"]
         assert len(first["detections"]) == 2
         assert second["error"]["status"] == 415
+
+
+def test_a_tensor_has_boxes_in_the_pixels_of_the_input(client: FlaskClient) -> None:
+    file = io.BytesIO()
+    np.save(file, np.asarray(detectors.photo().resize((64, 64)), np.uint8))
+    answer = ask(client, "exported", file.getvalue())
+    assert answer["size"] == [64, 64]
+    found = {one["label"]: sides(one) for one in answer["detections"]}
+    assert found["red"] == pytest.approx([6, 19, 19, 45], abs=1)
 
 
 @pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("jpeg", b"\xff\xd8")])
