@@ -76,7 +76,8 @@ def _object_detection_api(levels: tf.Tensor) -> dict[str, tf.Tensor]:
             tf.newaxis
         ],
         "num_detections": tf.reduce_sum(tf.cast(scores > 0, tf.float32))[tf.newaxis],
-        "raw_detection_boxes": tf.zeros([1, 50, 4]),
+        # As large as those of a real detector, and of a size that the signature leaves open.
+        "raw_detection_boxes": tf.fill([1, 20_000 + tf.shape(levels)[0], 4], 0.12345679),
     }
 
 

@@ -292,7 +292,7 @@ def _live_model(
     ours = is_our_export(signatures)
     call = USUAL_CALL if ours else ForeignCall.of(entry)
     tensor = image_input(signatures, call)
-    outputs = _needed(outputs_of(signatures, PIXELS if ours else call.signature), spec)
+    every_output = outputs_of(signatures, PIXELS if ours else call.signature)
     classes = spec.output.classes if spec.task in SCORE_TASKS else None
     return LiveModel(
         name=entry.name,
@@ -304,12 +304,15 @@ def _live_model(
         ),
         encode_tensors=tensor_encoder(signatures, call),
         tensor=tensor,
-        outputs_of_signature=outputs,
+        outputs_of_signature=_needed(every_output, spec),
         output=output.name,
         one_by_one=not ours and (tensor.is_scalar or tensor.shape[:1] == (1,)),
         in_columns=not ours and needs_columns(signatures, call),
         divisor=output.divisor(spec.output.activation),
-        row_bytes=max_row_bytes(outputs, output.name, classes),
+        # Serving sends all outputs, also those that the task does not need.
+        row_bytes=MAX_SCORES_BYTES
+        if spec.boxes is not None and not ours
+        else max_row_bytes(every_output, output.name, classes),
         serving=serving,
         batcher=batcher,
         engine=metadata.engine,
