@@ -151,6 +151,10 @@ class ModelSpec:
         if self.task in CLASS_TASKS:
             most = MAX_MAP_CLASSES if self.task == "segmentation" else MAX_CLASSES
             _whole("output.classes", self.output.classes, 1, most)
+        if self.input is None and self.task == "detection":
+            raise SpecError(
+                "input", None, "an object, for a detector, whose boxes count its pixels"
+            )
 
     @property
     def images(self) -> InputSpec:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from PIL import Image
@@ -11,9 +12,12 @@ from playwright.sync_api import Locator, Page, expect
 
 from model_catalog.boxes import BoxesSpec
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
+from tests.browser import node
 from tests.browser.conftest import MakeSite, Open
 from tests.browser.page_actions import cards, payload, pick
 from tests.flask_server.stub_serving import Servable, StubServing, tensor
+
+HERE = Path(__file__).parent
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +60,7 @@ def page(open_page: Open, make_site: MakeSite, serving: StubServing) -> Page:
 
 def shown(page: Page) -> Locator:
     """The card of a picture of 400 x 200 pixels."""
+    page.emulate_media(reduced_motion="reduce")  # a card that arrives would move meanwhile
     file = io.BytesIO()
     Image.new("RGB", (400, 200), "grey").save(file, "PNG")
     pick(page, payload("wide.png", file.getvalue()))
@@ -106,6 +111,18 @@ def test_the_slider_sets_the_least_score(page: Page) -> None:
     slider.fill("95")
     expect(frames(card)).to_have_count(0)
     expect(card.locator(".objects .count")).to_have_text("No object has this score.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_detections_are_accessible(page: Page, scheme: Literal["light", "dark"]) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 320, "height": 700})
+    card = shown(page)
+    expect(frames(card)).to_have_count(2)
+    page.evaluate((node.install(HERE) / "axe-core" / "axe.min.js").read_text())
+    violations = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
+    assert [one["id"] for one in violations] == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
 def test_the_client_returns_boxes_and_the_best_of_each_label(page: Page) -> None:
