@@ -22,9 +22,9 @@ from model_catalog.spec import InputSpec, Label
 
 Indices = NDArray[np.intp]
 
-#: Maximum number of detections per image, and of boxes that are compared with each other.
+#: Maximum number of detections per image, and of its best boxes that are looked at.
 MAX_DETECTIONS = 1000
-MAX_COMPARED = 2000
+MAX_LOOKED_AT = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ def detections(
         wanted &= np.isin(raw.classes, sorted(choice.classes))
     left, top, right, bottom = raw.boxes.T
     wanted &= (right > left) & (bottom > top)
-    order = _best_first(np.flatnonzero(wanted), raw.scores)
+    order = _best_first(np.flatnonzero(wanted), raw.scores)[:MAX_LOOKED_AT]
     if spec.nms_iou is not None:
-        order = suppressed(raw, order[:MAX_COMPARED], spec.nms_iou)
+        order = suppressed(raw, order, spec.nms_iou)
     found: list[Detection] = []
     for index in order.tolist():
         box = _in_pixels(raw.boxes[index], size, input_spec)

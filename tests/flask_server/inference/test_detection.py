@@ -118,6 +118,17 @@ def test_boxes_lie_where_the_object_is_in_the_original(fit: str, size: Size) -> 
     assert np.abs(np.array(detection.box) - np.array(box)).max() <= tolerance
 
 
+def test_of_very_many_boxes_only_the_best_are_looked_at() -> None:
+    count = 100_000
+    boxes = RawBoxes(
+        np.tile([2.0, 2.0, 3.0, 3.0], (count, 1)), np.ones(count), np.zeros(count, int)
+    )
+    assert found(boxes) == []
+    boxes.boxes[:] = [0, 0, 1, 1]
+    assert len(found(boxes)) == 1000
+    assert len(found(boxes, nms_iou=0.5)) == 1
+
+
 def test_boxes_are_whole_pixels_within_the_image() -> None:
     (whole,) = found(raw(([-0.5, -0.1, 1.5, 3.0], 0.9, 0)), (31, 17))
     assert whole.box == (0, 0, 31, 17)
