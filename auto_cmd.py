@@ -32,7 +32,11 @@ from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
 from model_catalog.models_file_watch import ModelsFileWatch, changes
 from model_catalog.places import find_places
 from model_catalog.serving_config import next_step, serving_config
-from model_catalog.version_checks import faults_of_genuine_server, random_faults
+from model_catalog.version_checks import (
+    faults_of_genuine_server,
+    random_faults,
+    scaling_faults,
+)
 from orchestrator.child_specs import STATUS_PATH, gateway_child, serving_child
 from orchestrator.command_line import Program, run
 from orchestrator.doctor import (
@@ -563,6 +567,7 @@ def _faults_of_versions(options: ResolvedOptions, entry: ModelEntry) -> Iterator
     if options.kind in GENUINE:
         yield from faults_of_genuine_server(entry)
     yield from random_faults(entry)
+    yield from scaling_faults(entry)
 
 
 def _pins() -> dict[str, str]:

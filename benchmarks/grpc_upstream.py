@@ -23,7 +23,7 @@ from benchmarks.own_system import Layout, gateway, model_server
 from benchmarks.processes import free_port
 from benchmarks.system_under_test import SystemUnderTest
 from flask_server.serving import encoding, grpc_encoding
-from flask_server.serving.signatures import USUAL_CALL, Signatures
+from flask_server.serving.signatures import Signatures
 from flask_server.serving.upstream import Encoder
 from model_catalog.spec import InputSpec
 
@@ -90,7 +90,7 @@ def encoders(dtype: str, spec: InputSpec) -> dict[str, Encoder]:
     signatures, target = _signatures(dtype, spec), grpc_encoding.model_spec("m", 1)
     return {
         REST: encoding.choose_encoder(signatures, spec),
-        GRPC: grpc_encoding.choose_codec(target, signatures, spec, USUAL_CALL, None).encode,
+        GRPC: grpc_encoding.choose_encoder(target, signatures, spec),
     }
 
 

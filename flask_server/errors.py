@@ -15,6 +15,8 @@
     - TooManyImages
     - UnsupportedMediaType
     - NotAcceptable
+    - InvalidTensor
+    - UnsupportedTask
   + AccessRefused       the API key is missing, invalid or over its limit
     - MissingApiKey
     - InvalidApiKey
@@ -184,6 +186,22 @@ class NotAcceptable(BadRequest):
     code = "not_acceptable"
     status = HTTPStatus.NOT_ACCEPTABLE
     scope = Scope.MODEL_IMAGES
+
+
+class InvalidTensor(BadRequest):
+    """A tensor cannot be read, or its dtype, shape or size does not fit the model's input."""
+
+    code = "invalid_tensor"
+    status = HTTPStatus.BAD_REQUEST
+    scope = Scope.MODEL_IMAGES
+
+
+class UnsupportedTask(BadRequest):
+    """The task or the input of the model does not allow the request; the message names the task."""
+
+    code = "unsupported_task"
+    status = HTTPStatus.BAD_REQUEST
+    scope = Scope.IMAGES
 
 
 class AccessRefused(GatewayError):

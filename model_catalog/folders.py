@@ -19,7 +19,7 @@ from model_catalog.installation import export_command
 from model_catalog.labels import score_counts
 from model_catalog.models_file import SERVING_DEFAULT, ModelEntry
 from model_catalog.signatures import DamagedGraph, Signature, Tensor, output_sizes, read_signature
-from model_catalog.spec import SPEC_FILE, ModelSpec
+from model_catalog.spec import SCORE_TASKS, SPEC_FILE, ModelSpec
 
 _GRAPH = "saved_model.pb"
 _INDEX = Path("variables", "variables.index")
@@ -202,7 +202,7 @@ def _signature_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
     sizes = {size for size in signatures[wanted].values() if size is not None}
     foreign = list(_foreign_faults(path, entry, signature)) if is_foreign else []
     yield from foreign
-    if not foreign:
+    if not foreign and entry.task in SCORE_TASKS:
         yield from _label_faults(path, entry, sizes)
 
 
@@ -227,6 +227,14 @@ def _foreign_faults(path: Path, entry: ModelEntry, signature: Signature) -> Iter
         fix = f"constant_inputs = {{ NAME = VALUE }} in models.toml, or {_EXPORT_AGAIN}"
         yield _unusable(path, f"has the inputs {names}; the gateway sends one", fix)
         return
+    if entry.task in SCORE_TASKS:  # the gateway tells what the outputs of other tasks lack
+        yield from _scores_faults(path, entry, images[0], signature)
+
+
+def _scores_faults(
+    path: Path, entry: ModelEntry, image: Tensor, signature: Signature
+) -> Iterator[Fault]:
+    """Find what keeps the gateway from reading the scores, or from preparing images."""
     classes = len(entry.labels) if entry.labels else None
     scores = [
         tensor
@@ -241,10 +249,11 @@ def _foreign_faults(path: Path, entry: ModelEntry, signature: Signature) -> Iter
         fix = f'output = "NAME" in models.toml, or {_EXPORT_AGAIN}'
         yield _unusable(path, f"has the outputs {names}; {needed}", fix)
         return
-    missing = [] if entry.input is not None else ["input = { scale = … }"]
+    is_told = entry.input is not None or image.dtype == _STRING
+    missing = [] if is_told else ["input = { scale = … }"]
     if entry.labels is None and scores[0].shape[-1:] in {(), (None,)}:
         missing.append('labels = "FILE"')
-    if entry.input is not None and not _size_is_known(images[0], entry.input):
+    if entry.input is not None and not _size_is_known(image, entry.input):
         missing.append("height and width in input")
     if missing:
         fix = f"{' and '.join(missing)} under [models.{entry.name}] in models.toml"

@@ -16,6 +16,8 @@ from model_catalog.spec import Label
 
 _LABEL_COLUMNS = ("display_name", "label", "class_name", "name", "class", "category")
 _INDEX_COLUMNS = ("index", "idx", "class_index", "class_idx", "class_id", "id", "number", "")
+#: Highest number of a class for which the numbers before it are filled in.
+_MAX_NUMBER = 100_000
 _PLAIN = "Write one label per line instead, in the order of the scores."
 
 _ITEM = re.compile(r"\b(?:item|entry)\s*:?\s*\{([^{}]*)\}")
@@ -78,8 +80,11 @@ def is_pbtxt(text: str) -> bool:
     return re.match(r"(?:\s|#.*\n)*(?:item|entry)\s*:?\s*\{", text) is not None
 
 
-def parse_pbtxt(text: str) -> tuple[Label, ...]:
-    """Parse ``item { id: 1 name: 'cat' }`` and so on; display names take precedence."""
+def parse_pbtxt(text: str, *, fill: bool = False) -> tuple[Label, ...]:
+    """Parse ``item { id: 1 name: 'cat' }`` and so on; display names take precedence.
+
+    With ``fill``, numbers that are left out, as in the label map of COCO, become labels.
+    """
     numbers: list[str] = []
     labels: list[str] = []
     for match in _ITEM.finditer(text):
@@ -90,7 +95,17 @@ def parse_pbtxt(text: str) -> tuple[Label, ...]:
             raise LabelsError(f"Item {len(labels) + 1} of the label map has no id or no name.")
         numbers.append(number)
         labels.append(label)
-    return in_order(numbers, labels)
+    return (_filled if fill else in_order)(numbers, labels)
+
+
+def _filled(numbers: Sequence[str], labels: Sequence[str]) -> tuple[Label, ...]:
+    """Return a label for each number from 0 or 1 on; the label of a missing one is the number."""
+    by_number = {int(n): label for n, label in zip(numbers, labels, strict=True) if n.isdigit()}
+    last = max(by_number, default=0)
+    if len(by_number) < len(labels) or last > _MAX_NUMBER:
+        return in_order(numbers, labels)
+    first = min(1, *by_number) if by_number else 0
+    return tuple((str(n), by_number.get(n, str(n))) for n in range(first, last + 1))
 
 
 def _first(values: Sequence[str]) -> str:

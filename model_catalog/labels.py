@@ -72,8 +72,11 @@ def labels_for(labels: tuple[Label, ...], scores: int) -> tuple[Label, ...]:
     return (BACKGROUND, *labels) if has_background else labels
 
 
-def read_labels(path: Path) -> tuple[Label, ...]:
-    """Read a label file, UTF-8, or the names of the folders in a folder, as Keras orders them."""
+def read_labels(path: Path, *, fill: bool = False) -> tuple[Label, ...]:
+    """Read a label file, UTF-8, or the names of the folders in a folder, as Keras orders them.
+
+    With ``fill``, numbers that a label map leaves out become labels, as detectors need it.
+    """
     if path.is_dir():
         return _class_folders(path)
     suffix = path.suffix.lower()
@@ -86,6 +89,8 @@ def read_labels(path: Path) -> tuple[Label, ...]:
     except UnicodeDecodeError as error:
         raise LabelsError(f"The label file {path} is not UTF-8 text: {error}.") from error
     try:
+        if fill and is_pbtxt(text):
+            return parse_pbtxt(text, fill=True)
         return parse_csv(text) if suffix in {".csv", ".tsv"} else parse_labels(text)
     except LabelsError as error:
         raise LabelsError(f"{path}: {error}") from error

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from model_catalog.boxes import boxes_from_dict
 from model_catalog.errors import CatalogError, ModelsFileError, shown
 from model_catalog.labels import IMAGENET, imagenet_labels, read_labels
 from model_catalog.spec import ACTIVATIONS, TASKS, Label, input_from_dict
@@ -25,7 +26,7 @@ ConstantInput = Scalar | list[Scalar]
 
 #: The signature that servers use unless a request names one.
 SERVING_DEFAULT = "serving_default"
-_ACTIVATION_OF_TASK = {"classification": "softmax", "multilabel": "sigmoid", "regression": "raw"}
+_ACTIVATION_OF_TASK = {"multilabel": "sigmoid", "regression": "raw"}
 STRING_INPUTS = ("bytes", "base64")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -75,7 +76,7 @@ class ModelEntry:
     logging: LoggingEntry | None = None
     """Request logging of the embedded server; None means that no requests are logged."""
     task: str = TASKS[0]
-    """What the outputs of a model without a spec of its own are: one of ``spec.TASKS``."""
+    """What a model without a spec of its own computes, one of ``model_catalog.spec.TASKS``."""
 
     signature: str = SERVING_DEFAULT
     """Name of the signature that takes images, of a model without a spec of its own."""
@@ -88,6 +89,10 @@ class ModelEntry:
 
     string_input: str = "bytes"
     """What an input of strings takes: the ``bytes`` of an image file, or its ``base64`` text."""
+
+    boxes: Mapping[str, Any] | None = None
+    """Fields of the BoxesSpec of a detector without a spec of its own; fields that are not given
+    are taken from its outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +204,7 @@ class _Table:
             output=self.name_in_model("output"),
             constant_inputs=self.constant_inputs(),
             string_input=self.one_of("string_input", STRING_INPUTS, STRING_INPUTS[0]),
+            boxes=self.boxes(),
         )
 
     def bad(self, key: str, received: object, allowed: str) -> ModelsFileError:
@@ -260,7 +266,8 @@ class _Table:
         if value == IMAGENET:
             return imagenet_labels()
         try:
-            return read_labels(self.path.parent / Path(value).expanduser())
+            fill = self.values.get("task") == "detection"
+            return read_labels(self.path.parent / Path(value).expanduser(), fill=fill)
         except CatalogError as error:
             raise ModelsFileError(f"{self.path}: models.{self.name}.labels: {error}") from error
 
@@ -271,7 +278,7 @@ class _Table:
 
     def activation(self) -> str:
         task = self.task()
-        value = self.one_of("activation", ACTIVATIONS, _ACTIVATION_OF_TASK[task])
+        value = self.one_of("activation", ACTIVATIONS, _ACTIVATION_OF_TASK.get(task, "softmax"))
         if (value == "raw") != (task == "regression"):
             allowed = "raw" if task == "regression" else "softmax, sigmoid or none"
             raise self.bad("activation", value, f"{allowed} with task = {task}")
@@ -316,6 +323,18 @@ class _Table:
             "a table from names of inputs to strings, numbers, booleans or lists of them, such as"
             ' { key = "0" }',
         )
+
+    def boxes(self) -> Mapping[str, Any] | None:
+        value = self.values.get("boxes")
+        if value is None:
+            return None
+        if self.values.get("task") != "detection":
+            raise self.bad("boxes", value, 'a table for models with task = "detection" only')
+        try:
+            boxes_from_dict(value)
+        except CatalogError as error:
+            raise ModelsFileError(f"{self.path}: models.{self.name}.{error}") from error
+        return dict(value)
 
 
 def is_serving_url(url: str) -> bool:

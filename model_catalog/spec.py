@@ -1,4 +1,4 @@
-"""The description of a classifier: its input images and the meaning of its scores.
+"""The description of a model: its task, its input images and the meaning of its outputs.
 
 A ModelSpec is stored as JSON inside the SavedModel (signature ``describe`` and
 ``assets.extra/model_spec.json``). Every ModelSpec object is valid, and every error is a
@@ -14,13 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_catalog.boxes import BoxesSpec, boxes_from_dict
 from model_catalog.errors import SpecError
 
 #: Path in a version folder; tensorflow_model_server ignores this file.
 SPEC_FILE = Path("assets.extra", "model_spec.json")
 
 FORMAT = 1
-TASKS = ("classification", "multilabel", "regression")
+#: The tasks whose outputs are one row of scores or values per image.
+SCORE_TASKS = ("classification", "multilabel", "regression")
+TASKS = (*SCORE_TASKS, "detection", "tensor", "embedding", "segmentation")
+#: The tasks of models that need not take images.
+TENSOR_TASKS = ("tensor", "embedding")
+#: The tasks whose outputs have a value per class.
+CLASS_TASKS = (*SCORE_TASKS, "segmentation")
 CHANNELS = {"rgb": 3, "grayscale": 1}
 COLORS = tuple(CHANNELS)
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
@@ -28,6 +35,9 @@ FITS = ("stretch", "crop", "pad")
 SCALES = ("tf", "unit", "caffe", "torch", "none")
 ACTIVATIONS = ("softmax", "sigmoid", "none", "raw")
 MAX_SIDE = 16_384
+MAX_CLASSES = 10_000_000
+#: A label map stores a class in one byte, whose last value marks pixels the model has not seen.
+MAX_MAP_CLASSES = 255
 
 Label = tuple[str, str]
 
@@ -75,31 +85,38 @@ class OutputSpec:
     """Number and kind of the model's scores."""
 
     classes: int
-    """Number of scores per image."""
+    """Number of classes: of scores per image, or per pixel for a segmentation. 0 for outputs that
+    belong to no classes, and for detectors whose classes have numbers only."""
 
     activation: str = "softmax"
     """Activation of the last layer: ``softmax``, ``sigmoid`` or ``none`` (logits); ``raw`` for
     values that are no scores of classes, such as those of a regression."""
 
     def __post_init__(self) -> None:
-        _whole("output.classes", self.classes, 1, 10_000_000)
+        _whole("output.classes", self.classes, 0, MAX_CLASSES)
         _one_of("output.activation", self.activation, ACTIVATIONS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSpec:
-    """Everything that the gateway needs to know in order to classify images with a model."""
+    """Everything that the gateway needs to know in order to use a model."""
 
     name: str
     """Display name of the model; it may be served under another name."""
 
-    input: InputSpec
+    input: InputSpec | None
+    """How images become the model's input; None for a model that takes tensors or image files."""
+
     output: OutputSpec
 
     labels: tuple[Label, ...]
-    """One ``(class id, label)`` pair per score, in the order of the scores."""
+    """One ``(class id, label)`` pair per class, in the order of the scores."""
 
     task: str = "classification"
+    """What the model computes, one of ``TASKS``."""
+
+    boxes: BoxesSpec | None = None
+    """Where the boxes of a detector are; None for other tasks, and for those of ``BoxesSpec()``."""
 
     trained: bool = True
     """False for random weights; every prediction then contains a warning."""
@@ -118,14 +135,33 @@ class ModelSpec:
         if not self.name:
             raise SpecError("name", self.name, "a non-empty string")
         _one_of("task", self.task, TASKS)
+        self._check_task()
         if not isinstance(self.trained, bool):
             raise SpecError("trained", self.trained, "true or false")
         _text("source", self.source)
         _text("exported_at", self.exported_at)
         _text("scale_evidence", self.scale_evidence)
+        if self.boxes is not None and self.task != "detection":
+            raise SpecError("boxes", self.boxes, "null, except for the task detection")
         if len(self.labels) != self.output.classes:
             allowed = f"exactly output.classes = {self.output.classes} pairs"
             raise SpecError("labels", f"{len(self.labels)} pairs", allowed)
+
+    def _check_task(self) -> None:
+        if self.task in CLASS_TASKS:
+            most = MAX_MAP_CLASSES if self.task == "segmentation" else MAX_CLASSES
+            _whole("output.classes", self.output.classes, 1, most)
+        if self.input is None and self.task == "detection":
+            raise SpecError(
+                "input", None, "an object, for a detector, whose boxes count its pixels"
+            )
+
+    @property
+    def images(self) -> InputSpec:
+        """How images become the model's input; raise SpecError if they do not."""
+        if self.input is None:
+            raise SpecError("input", None, "an object, for a model that takes images")
+        return self.input
 
     def to_dict(self) -> dict[str, Any]:
         """Return the spec as plain JSON values, ``format`` first."""
@@ -135,7 +171,8 @@ class ModelSpec:
         known = {key: fields[key] for key in order}
         # Left out where it is empty, so that earlier releases can read the spec.
         evidence = {"scale_evidence": self.scale_evidence} if self.scale_evidence else {}
-        return {"format": FORMAT} | known | evidence
+        boxes = {} if self.boxes is None else {"boxes": self.boxes.to_dict()}
+        return {"format": FORMAT} | known | boxes | evidence
 
     def to_json(self) -> str:
         """Return the spec as compact JSON."""
@@ -158,11 +195,14 @@ class ModelSpec:
         if received != FORMAT:
             raise SpecError("format", received, str(FORMAT))
         _known("", fields, cls)
-        fields["input"] = input_from_dict(fields["input"])
+        if fields["input"] is not None:
+            fields["input"] = input_from_dict(fields["input"])
         output = _object("output", fields["output"])
         _known("output.", output, OutputSpec)
         fields["output"] = OutputSpec(**output)
         fields["labels"] = label_pairs(fields["labels"])
+        if fields.get("boxes") is not None:
+            fields["boxes"] = boxes_from_dict(fields["boxes"])
         return cls(**fields)
 
 

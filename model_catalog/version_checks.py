@@ -1,4 +1,6 @@
-"""Find what speaks against a version that a server can load: random answers, the wrong server.
+"""Find what speaks against a version that a server can load.
+
+Random answers, pixels that are scaled twice, the wrong server.
 
 Folders are only read. A version that cannot be read has no finding here; ``folders`` names it.
 """
@@ -15,6 +17,11 @@ from model_catalog.graph_files import graph_file_of
 from model_catalog.installation import export_command
 from model_catalog.models_file import ModelEntry
 from model_catalog.random_operations import random_operations
+from model_catalog.scaling_layers import scaling_layers
+from model_catalog.spec import SPEC_FILE, ModelSpec
+
+#: The scaling of an input that the models file describes without one.
+DEFAULT_SCALE = "tf"
 
 
 def served_versions(entry: ModelEntry) -> dict[int, Path]:
@@ -52,6 +59,34 @@ def random_text(version: Path, signature: str) -> str | None:
         f" {signature} reaches random operations ({', '.join(found)}), as augmentation"
         " layers have them that Keras's model.export() leaves switched on"
     )
+
+
+def scaling_faults(entry: ModelEntry) -> Iterator[Fault]:
+    """Yield a note for each served version that scales pixels that were scaled already."""
+    for path in served_versions(entry).values():
+        try:
+            layers = scaling_layers((path / "saved_model.pb").read_bytes())
+            scale, fix = _scale_of(path, entry) if layers else ("none", "")
+        except (OSError, CatalogError):
+            continue
+        if layers and scale != "none":
+            yield Fault(
+                f"version {path.name} scales pixels itself (layer {', '.join(layers)}); they are"
+                f" scaled before as well (scale {scale}), so its scores may be wrong",
+                fix,
+                is_error=False,
+            )
+
+
+def _scale_of(version: Path, entry: ModelEntry) -> tuple[str, str]:
+    """Return how the pixels of a version are scaled, and how to turn that off."""
+    spec_file = version / SPEC_FILE
+    if spec_file.exists():
+        spec = ModelSpec.from_json(spec_file.read_bytes())
+        again = f"{export_command()} --model FILE --base-path {shlex.quote(str(version.parent))}"
+        return (spec.input.scale if spec.input else "none"), f"{again} --scale none"
+    scale = "none" if entry.input is None else str(entry.input.get("scale", DEFAULT_SCALE))
+    return scale, f'input = {{ scale = "none" }} under [models.{entry.name}] in models.toml'
 
 
 def faults_of_genuine_server(entry: ModelEntry) -> Iterator[Fault]:

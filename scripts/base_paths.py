@@ -78,7 +78,7 @@ def _differences(version: Path, spec: ModelSpec) -> Iterator[str]:
 
 
 def _images(spec: ModelSpec) -> str:
-    return f"{spec.input.height}x{spec.input.width} {spec.input.color}"
+    return f"{spec.images.height}x{spec.images.width} {spec.images.color}"
 
 
 def _differences_of_graph(version: Path, spec: ModelSpec) -> Iterator[str]:

@@ -67,7 +67,7 @@ def _examine(options: argparse.Namespace) -> None:
     spec, _ = spec_of(model, spec_options_of(options), loaded.loss)
     found = keras_models.scale_of(model)
     evidence = evidence_of(model, spec, options.images, options.check)
-    print(f"{spec.name}: {spec.input.height} x {spec.input.width} {spec.input.color}")
+    print(f"{spec.name}: {spec.images.height} x {spec.images.width} {spec.images.color}")
     print(f"The model file: --scale {found.value} ({found.assumption or 'stated'})")
     for line in report(evidence):
         print(line)

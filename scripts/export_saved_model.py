@@ -184,7 +184,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         metavar="FILE|FOLDER|imagenet",
         help="file of labels (text, JSON, CSV or pbtxt), or a folder with one folder per class",
     )
-    add("--size", type=_size, metavar="HxW", help="input height and width, such as 299x299")
+    add("--size", type=picture_size, metavar="HxW", help="input height and width, such as 299x299")
     add("--output", metavar="NAME", help="output with the scores, if the model has several")
     add("--color", choices=COLORS, help="colour mode of the input")
     add(
@@ -247,7 +247,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def _size(text: str) -> tuple[int, int]:
+def picture_size(text: str) -> tuple[int, int]:
+    """Parse HEIGHTxWIDTH of the command line."""
     sides = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if sides is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 299x299")
@@ -300,7 +301,7 @@ def _export_file(
         print(f"warning: {warning}")
     if not replace:
         require_same_model(base_path, spec)
-    model = in_bfloat16(loaded.model, spec.input) if dtype == "bfloat16" else loaded.model
+    model = in_bfloat16(loaded.model, spec.images) if dtype == "bfloat16" else loaded.model
     try:
         version = export(model, base_path, spec)
     except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
@@ -312,7 +313,7 @@ def _export_file(
 
 def _warnings(model: keras.Model, spec: ModelSpec) -> Iterator[str]:
     """Yield one text for each step that the model and its callers would both do."""
-    own, scale = keras_models.own_scaling(model), spec.input.scale
+    own, scale = keras_models.own_scaling(model), spec.images.scale
     if own is not None and scale != "none":
         yield f"--scale {scale} is applied in addition to the model's own {own}; try --scale none"
     stated = activation.in_graph(model)

@@ -43,8 +43,8 @@ def write_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> None
     spec_file.parent.mkdir()
     spec_file.write_text(spec.to_json() + "\n", encoding="utf-8")
     write_warmup(folder, spec)
-    golden = golden_of(scorer(model, spec.output), spec.input, tolerance_of(model))
-    write_golden(folder, spec.input, golden)
+    golden = golden_of(scorer(model, spec.output), spec.images, tolerance_of(model))
+    write_golden(folder, spec.images, golden)
 
 
 def signatures(
@@ -54,7 +54,9 @@ def signatures(
     import tensorflow as tf
 
     floats = tf.TensorSpec(
-        [None, spec.input.height, spec.input.width, spec.input.channels], tf.float32, "input_image"
+        [None, spec.images.height, spec.images.width, spec.images.channels],
+        tf.float32,
+        "input_image",
     )
     # One traced function, so that all signatures share one copy of the model.
     scores = _traced(scorer(model, spec.output), floats)
@@ -63,10 +65,10 @@ def signatures(
         return {"scores": scores(input_image)}
 
     def pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"scores": scores(picture_graph.from_raw_pixels(pixels, spec.input))}
+        return {"scores": scores(picture_graph.from_raw_pixels(pixels, spec.images))}
 
     def image(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"scores": scores(picture_graph.from_files(image_bytes, spec.input))}
+        return {"scores": scores(picture_graph.from_files(image_bytes, spec.images))}
 
     def describe(query: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"spec": tf.fill(tf.shape(query), spec.to_json())}

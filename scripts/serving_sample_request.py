@@ -69,7 +69,7 @@ def classify(image: Path, model: str, url: str, top: int) -> None:
     address = f"{url.rstrip('/')}/v1/models/{quote(model, safe='')}"
     version = newest_version(address)
     spec = ModelSpec.from_json(predicted(address, version, "describe", ""))
-    scores = scores_of(data, address, version, spec.input)
+    scores = scores_of(data, address, version, spec.images)
     answer = {"model": model, "version": version, "predictions": ranked(scores, spec, top)}
     if not spec.trained:
         answer["warnings"] = ["The model's weights are random: its answers mean nothing."]

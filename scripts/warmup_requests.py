@@ -7,7 +7,7 @@ that message. Its class is made in a descriptor pool of its own, so that an inst
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,19 +23,22 @@ if TYPE_CHECKING:
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
-def write_warmup(folder: Path, spec: ModelSpec) -> None:
-    """Write one request with a black picture for each signature that the gateway may call."""
+def write_warmup(
+    folder: Path, spec: ModelSpec, only: Sequence[str] = ("serving_default", "pixels")
+) -> None:
+    """Write one request with a black picture for each of these signatures."""
     import tensorflow as tf
 
-    shape = (1, spec.input.height, spec.input.width, spec.input.channels)
-    black = bytes(spec.input.height * spec.input.width * spec.input.channels)
+    shape = (1, spec.images.height, spec.images.width, spec.images.channels)
+    black = bytes(spec.images.height * spec.images.width * spec.images.channels)
     requests = {
         "serving_default": {"input_image": tf.make_tensor_proto(0.0, tf.float32, shape)},
         "pixels": {"pixels": tf.make_tensor_proto([black], tf.string)},
     }
     with tf.io.TFRecordWriter(str(folder / WARMUP_FILE)) as records:
-        for signature, inputs in requests.items():
-            records.write(prediction_log(spec.name, signature, inputs).SerializeToString())
+        for signature in only:
+            log = prediction_log(spec.name, signature, requests[signature])
+            records.write(log.SerializeToString())
 
 
 def prediction_log(model: str, signature: str, inputs: Mapping[str, Message]) -> Message:

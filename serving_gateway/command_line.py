@@ -115,6 +115,12 @@ def _export(words: Sequence[str]) -> int:
     return export_saved_model.main(words, prog=f"{PROGRAM} export")
 
 
+def _export_detector(words: Sequence[str]) -> int:
+    from scripts import export_detector
+
+    return export_detector.main(words, prog=f"{PROGRAM} export-detector")
+
+
 def _classify(words: Sequence[str]) -> int:
     from scripts import classify
 
@@ -144,6 +150,9 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         lambda w: models.main(w, PROGRAM),
     ),
     "export": Subcommand("export a Keras model as the next version of a model", _export),
+    "export-detector": Subcommand(
+        "export a detector's SavedModel as the next version of a model", _export_detector
+    ),
     "classify": Subcommand("classify all pictures of folders into a table", _classify),
     "keys": Subcommand("create, list and revoke API keys", _keys),
 }

@@ -11,7 +11,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     page
-    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "examples/*.md", "my_*/*.md")
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "docs/*/*.md",
+        "benchmarks/*.md",
+        "examples/*.md",
+        "my_*/*.md",
+    )
     for page in ROOT.glob(pattern)
 )
 LINK = re.compile(r"\]\(([^)#\s]*)#?([^)]*)\)")

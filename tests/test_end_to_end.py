@@ -139,7 +139,7 @@ def client(inception: Any, folder: Path) -> Iterator[FlaskClient]:
 def test_inception_equals_keras(client: FlaskClient, inception: Any, photo: str) -> None:
     spec = inception_spec()
     pictures = variants((IMAGES / photo).read_bytes())
-    pixels = np.stack([keras_pixels(data, spec.input) for data in pictures.values()])
+    pixels = np.stack([keras_pixels(data, spec.images) for data in pictures.values()])
 
     expected = inception.predict(pixels / 127.5 - 1, verbose=0)
 
@@ -175,8 +175,8 @@ def test_digits_equal_keras_preprocessing(client: FlaskClient) -> None:
         for digit in (3, 5, 8)
         for data in variants((IMAGES / f"digit_{digit}.png").read_bytes()).values()
     ]
-    assert spec.input.scale == "unit"
-    pixels = np.stack([keras_pixels(data, spec.input) for data in pictures])
+    assert spec.images.scale == "unit"
+    pixels = np.stack([keras_pixels(data, spec.images) for data in pictures])
 
     expected = digits_in_keras(pixels)
 

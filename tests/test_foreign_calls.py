@@ -8,15 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from PIL import Image
 
 from flask_server.app import close_app, create_app
 from flask_server.settings import Settings
-from tests.flask_server.conftest import flat
+from tests.flask_server.conftest import draw, flat, saved
 from tests.running import model_config, model_server
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(300)]
+
+NPY = "application/x-npy"
 
 #: What the models file says of each model beside its folder.
 TABLES = {
@@ -25,6 +29,14 @@ TABLES = {
     "text": 'string_input = "base64"\noutput = "shares"\nactivation = "sigmoid"',
     "heated": 'signature = "score"\noutput = "probabilities"\nconstant_inputs = { heat = 0.5 }',
     "counted": 'output = "counts"\nactivation = "none"',
+}
+
+#: The same of models with other tasks, or that take image files as they are.
+TASKS = {
+    "vector": 'task = "embedding"\ninput = { height = 8, width = 8, scale = "unit" }',
+    "streets": 'task = "segmentation"\ninput = { height = 8, width = 8, scale = "none" }',
+    "pair": 'task = "tensor"\nconstant_inputs = { factor = 3.0 }',
+    "files": 'labels = "labels.txt"',
 }
 
 
@@ -38,12 +50,17 @@ def write_models(folder: Path) -> None:
     strings, scalar = tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.string)
     floats = tf.TensorSpec([None, 8, 8, 3], tf.float32)
     levels = tf.TensorSpec([None, 8, 8, 3], tf.uint8)
+    numbers = tf.TensorSpec([None, 2], tf.float32)
     for name, function, specs, signature in (
         ("cloud", cloud, (strings, strings), "serving_default"),
         ("scalar", one, (scalar,), "serving_default"),
         ("text", text, (strings,), "serving_default"),
         ("heated", heated, (floats, tf.TensorSpec([], tf.float32)), "score"),
         ("counted", counted, (levels,), "serving_default"),
+        ("vector", vector, (floats,), "serving_default"),
+        ("streets", streets, (levels,), "serving_default"),
+        ("pair", pair, (numbers, tf.TensorSpec([], tf.float32)), "serving_default"),
+        ("files", files, (strings,), "serving_default"),
     ):
         module = tf.Module()
         module.function = tf.function(function, input_signature=specs, autograph=False)
@@ -84,6 +101,29 @@ def counted(image: Any) -> Any:
     return {"counts": counts, "best": tf.argmax(counts, axis=-1)}
 
 
+def vector(image: Any) -> Any:
+    import tensorflow as tf
+
+    return {"mean": tf.reduce_mean(image, axis=[1, 2])}
+
+
+def streets(image: Any) -> Any:
+    import tensorflow as tf
+
+    light = tf.reduce_mean(tf.cast(image, tf.float32), axis=-1, keepdims=True) / 255.0
+    return {"classes": tf.concat([1 - light, light], axis=-1)}
+
+
+def pair(x: Any, factor: Any) -> Any:
+    import tensorflow as tf
+
+    return {"times": x * factor, "whole": tf.cast(x, tf.int64)}
+
+
+def files(image: Any) -> Any:
+    return {"scores": of_files(image)}
+
+
 def scores(levels: Any) -> Any:
     import tensorflow as tf
 
@@ -110,8 +150,12 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
             f'[models.{name}]\nbase_path = "{name}"\n{told}\n{keys}'
             for name, keys in TABLES.items()
         )
+        + "".join(
+            f'\n[models.{name}]\nbase_path = "{name}"\n{keys}\n' for name, keys in TASKS.items()
+        )
     )
-    with model_server(model_config({name: folder / name for name in TABLES}), folder) as url:
+    names = (*TABLES, *TASKS)
+    with model_server(model_config({name: folder / name for name in names}), folder) as url:
         app = create_app(Settings(serving_url=url, models_file=models, deadline_s=60))
         yield app.test_client()
         close_app(app)
@@ -148,3 +192,60 @@ def test_several_images_get_their_own_scores(client: FlaskClient, name: str) -> 
 
 def flat_file(color: str) -> io.BytesIO:
     return io.BytesIO(flat(color))
+
+
+def npy(values: Any, dtype: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.asarray(values, dtype))
+    return file.getvalue()
+
+
+def read_npy(response: Any) -> Any:
+    assert response.mimetype == NPY, response.text
+    return np.load(io.BytesIO(response.data))
+
+
+def test_an_embedding_of_an_image_and_of_a_tensor(client: FlaskClient) -> None:
+    of_image: Any = client.post("/models/vector/predict", data=flat((255, 0, 51))).json
+    tensor = npy(np.full((1, 8, 8, 3), (0.6, 0.8, 0)), np.float32)
+    of_tensor = client.post(
+        "/models/vector/predict?normalize=1", data=tensor, headers={"Accept": NPY}
+    )
+
+    assert of_image["embedding"] == pytest.approx([1, 0, 0.2])
+    np.testing.assert_allclose(read_npy(of_tensor), [[0.6, 0.8, 0]], atol=1e-6)
+
+
+def test_a_segmentation_of_an_image(client: FlaskClient) -> None:
+    picture = Image.new("RGB", (32, 16))
+    picture.paste((255, 255, 255), (0, 0, 8, 16))
+    file = saved(picture, "PNG")
+
+    areas: Any = client.post("/models/streets/predict", data=file).json
+    drawn = client.post("/models/streets/predict", data=file, headers={"Accept": "image/png"})
+
+    assert [(a["label"], a["pixels"]) for a in areas["areas"]] == [("0", 384), ("1", 128)]
+    classes = np.asarray(Image.open(io.BytesIO(drawn.data)))
+    assert classes.shape == (16, 32)
+    assert (classes == (np.arange(32) < 8)).all()
+
+
+def test_outputs_of_a_model_with_a_constant_input(client: FlaskClient) -> None:
+    answer: Any = client.post("/models/pair/predict", json={"tensor": [[1, 2.5], [3, 4]]}).json
+    whole = client.post(
+        "/models/pair/predict?output=whole",
+        data=npy([1, 2.5], np.float64),
+        headers={"Accept": NPY},
+    )
+
+    assert [result["outputs"] for result in answer["results"]] == [
+        {"times": [3, 7.5], "whole": [1, 2]},
+        {"times": [9, 12], "whole": [3, 4]},
+    ]
+    assert read_npy(whole).tolist() == [1, 2]
+
+
+def test_a_model_that_decodes_files_gets_the_file(client: FlaskClient) -> None:
+    answer: Any = client.post("/models/files/predict", data=draw("PNG", (64, 48))).json
+
+    assert {p["label"] for p in answer["predictions"]} == {"dark", "middle", "light"}

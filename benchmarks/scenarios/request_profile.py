@@ -87,10 +87,10 @@ def _gateway_steps(fixture: Fixture) -> dict[str, Step]:
     body = FORMS["image"].body(data, fixture).encode()
     text = json.loads(body)["image"]
     decode = partial(
-        decoding.decode, data, max_pixels=10**8, min_size=partial(min_decoded_size, spec.input)
+        decoding.decode, data, max_pixels=10**8, min_size=partial(min_decoded_size, spec.images)
     )
     picture = decode().image
-    pixels = to_pixels(picture, spec.input)
+    pixels = to_pixels(picture, spec.images)
     reply = row_body({"scores": _scores(spec)})
     rows = json.loads(reply)["predictions"]
     [scores] = read_scores(rows, count=1, output=spec.output)
@@ -99,7 +99,7 @@ def _gateway_steps(fixture: Fixture) -> dict[str, Step]:
         "read the body's JSON": lambda: json.loads(body),
         "base64 to bytes": lambda: decode_base64(text),
         "decode the JPEG": decode,
-        "resize": lambda: to_pixels(picture, spec.input),
+        "resize": lambda: to_pixels(picture, spec.images),
         "pixels to base64 and JSON": lambda: encode_raw([pixels]),
         "read the scores' JSON": lambda: orjson.loads(reply),
         "check the scores": lambda: read_scores(rows, count=1, output=spec.output),
@@ -116,8 +116,8 @@ def _server_steps(fixture: Fixture) -> dict[str, Step]:
     inputs = {"pixels": TensorInfo("pixels:0", "string", (-1,))}
     document = Document(body)
     strings = document.read(lambda reading: predict_request.tensors(reading, inputs))["pixels"]
-    check_pixels(strings, spec.input)
-    scaled = scaler(spec.input)
+    check_pixels(strings, spec.images)
+    scaled = scaler(spec.images)
     outputs = {"scores": _scores(spec)}
     return {
         "read the body, base64 to bytes": lambda: Document(body),

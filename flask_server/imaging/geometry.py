@@ -42,6 +42,12 @@ def seen_box(size: Size, spec: InputSpec) -> Box:
 
     It extends beyond the image if the spec pads it.
     """
+    left, top, right, bottom = exact_seen_box(size, spec)
+    return round(left), round(top), round(right), round(bottom)
+
+
+def exact_seen_box(size: Size, spec: InputSpec) -> FloatBox:
+    """Return the same box as ``seen_box``, with parts of pixels."""
     width, height = size
     if spec.fit == "crop":
         return crop_box(size, spec)
@@ -52,4 +58,4 @@ def seen_box(size: Size, spec: InputSpec) -> Box:
     down = height * spec.height / fitted_height
     left = -((spec.width - fitted_width) // 2) * width / fitted_width
     top = -((spec.height - fitted_height) // 2) * height / fitted_height
-    return round(left), round(top), round(left + across), round(top + down)
+    return left, top, left + across, top + down

@@ -54,5 +54,24 @@ def report_of(image: DecodedImage, spec: InputSpec) -> Report:
     )
 
 
+def report_of_file(image: DecodedImage) -> Report:
+    """Return the report of an image whose file the model gets as it is.
+
+    ``orientation`` is then one that the model itself has to apply.
+    """
+    return Report(
+        format=image.format,
+        size=list(image.upright_size),
+        orientation=image.orientation,
+        alpha_flattened=False,
+        converted_from=None,
+        shrunk_while_decoding_to=None,
+        cropped=None,
+        resized_from=None,
+        resized_to=None,
+        padded=False,
+    )
+
+
 def _if_other(stored_mode: str, mode: str) -> str | None:
     return None if stored_mode == mode else stored_mode

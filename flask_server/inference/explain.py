@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_server.deadline import Deadline
-from flask_server.errors import InvalidParameter, ServingTimeout
+from flask_server.errors import InvalidParameter, ServingTimeout, UnsupportedTask
 from flask_server.imaging.occlusion import occlude_cells, peak_bytes
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.imaging.reports import Report
@@ -28,6 +28,7 @@ from flask_server.inference.image_memory import held
 from flask_server.inference.predict import (
     Gateway,
     PredictRequest,
+    image_spec,
     timed_scores,
 )
 from flask_server.inference.preparation import PreparedImage
@@ -36,7 +37,7 @@ from flask_server.serving.live_model import LiveModel
 from flask_server.serving.scores import Scores
 from flask_server.stopwatch import Stopwatch
 from model_catalog.errors import shown
-from model_catalog.spec import InputSpec, ModelSpec
+from model_catalog.spec import SCORE_TASKS, InputSpec, ModelSpec
 
 #: The drop of the score when a cell is occluded, shape (rows, columns) of the grid.
 Heat = NDArray[np.float64]
@@ -96,13 +97,24 @@ def explain(
 
     def run(live: LiveModel) -> Explanation:
         (upload,) = request.predict_request.uploads
+        check_ranks(live)
+        image_spec(live)
         _check(request, live.spec)
-        prepared = gateway.preparation.prepare(upload, live.spec.input, deadline, watch)
+        prepared = gateway.preparation.prepare(upload, image_spec(live), deadline, watch)
         count = peak_bytes(prepared.pixels.size, MAX_CALL_IMAGES)
         with held(gateway.memory, count, deadline, "The occluded images take"):
             return _OcclusionRun(live, deadline, watch).explanation(request, prepared)
 
     return gateway.attempt(request.predict_request, deadline, run)
+
+
+def check_ranks(live: LiveModel) -> None:
+    """Raise UnsupportedTask unless the model ranks classes."""
+    if live.spec.task not in SCORE_TASKS:
+        raise UnsupportedTask(
+            f"Model {live.name} has the task {live.spec.task}; this route needs a model of the task"
+            " classification."
+        )
 
 
 def _check(request: ExplainRequest, spec: ModelSpec) -> None:
@@ -111,10 +123,10 @@ def _check(request: ExplainRequest, spec: ModelSpec) -> None:
     target = request.target_class
     if target is not None and target not in names:
         raise InvalidParameter(f"class is {shown(target)}; the model has no such class.")
-    limit = _max_grid(spec.input)
+    limit = _max_grid(spec.images)
     if request.grid is not None and not MIN_GRID <= request.grid <= limit:
         raise InvalidParameter(f"grid is {request.grid}; allowed is {MIN_GRID} to {limit}.")
-    resolve(request.predict_request.options, spec)
+    resolve(request.predict_request.options.ranking, spec)
 
 
 def _max_grid(spec: InputSpec) -> int:
@@ -144,14 +156,14 @@ class _OcclusionRun:
             version=live.version,
             prediction=Prediction(class_id, label, float(scores[target])),
             heat=(scores[target] - np.array(occluded)).reshape(grid, grid),
-            input_spec=live.spec.input,
+            input_spec=live.spec.images,
             report=prepared.report,
             warnings=live.warnings,
         )
 
     def _default_grid(self, image_s: float) -> int:
         """Return the cells per side that a model with this time per image can score in time."""
-        spec = self.live.spec.input
+        spec = self.live.spec.images
         images = TIME_SHARE * self.deadline.left() / image_s
         pixels = min(spec.height, spec.width)
         grid = min(math.isqrt(int(images)), pixels // MIN_CELL_PIXELS, DEFAULT_GRID)
@@ -185,6 +197,6 @@ class _OcclusionRun:
 def _target(request: ExplainRequest, scores: Scores, spec: ModelSpec) -> int:
     """Return the index of the class to explain: of several, the one with the highest score."""
     target = request.target_class
-    labels = request.predict_request.options.labels if target is None else [target]
+    labels = request.predict_request.options.ranking.labels if target is None else [target]
     classes = resolve(RankingOptions(labels=labels), spec).classes
     return int(classes[np.argmax(scores[classes])])

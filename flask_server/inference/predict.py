@@ -1,33 +1,49 @@
-"""The use case: classify the images of one request.
+"""The use case: answer the images or tensors of one request, as the task of the model says.
 
-Knows nothing about HTTP. Labels always belong to the version that computed the scores, each image
+Knows nothing about HTTP. Labels always belong to the version that computed the outputs, each image
 has its own result or error, and the deadline covers the whole request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flask_server.deadline import Deadline
-from flask_server.errors import GatewayError, ModelNotReady, Overloaded, UnknownVersion
+from flask_server.errors import (
+    GatewayError,
+    InvalidTensor,
+    ModelNotReady,
+    Overloaded,
+    UnknownVersion,
+    UnsupportedTask,
+)
+from flask_server.imaging.geometry import Size
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.imaging.reports import Report
 from flask_server.inference.decode_limit import DecodeLimit
+from flask_server.inference.image_memory import held
 from flask_server.inference.image_pool import ImagePool
-from flask_server.inference.preparation import ImagePreparation, PreparedImage, Upload
-from flask_server.inference.ranking import (
-    DEFAULT_OPTIONS,
-    Prediction,
-    RankingOptions,
-    rank,
-    resolve,
+from flask_server.inference.npy import Tensor
+from flask_server.inference.outcomes import Outcome, Ranking, TaskOptions, reader_for
+from flask_server.inference.preparation import (
+    ImagePreparation,
+    PreparedFile,
+    PreparedImage,
+    Upload,
 )
+from flask_server.inference.ranking import Prediction
+from flask_server.inference.tensor_rows import TensorRows, rows_of
 from flask_server.memory_budget import MemoryBudget
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.models import Models
+from flask_server.serving.outputs import Outputs
 from flask_server.serving.scores import Scores
 from flask_server.serving.upstream import ServableGone
 from flask_server.settings import Settings
@@ -38,16 +54,32 @@ from model_catalog.spec import InputSpec
 #: version may differ, so each attempt starts from the upload.
 ATTEMPTS = 3
 
+#: Bytes of memory for each value of a tensor: its text, as a number of JSON.
+VALUE_BYTES = 32
+
 Answered = TypeVar("Answered")
+#: A tensor in the shape and dtype of the model's input.
+Row = NDArray[np.generic]
+Prepared = PreparedImage | PreparedFile | Row
+
+DEFAULT_OPTIONS = TaskOptions()
+
+
+def accept_any(live: LiveModel) -> None:
+    """Check nothing; the default of ``PredictRequest.check``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictRequest:
-    """The images to classify, and by which model version."""
+    """The images or tensors of one request, and by which model version to answer them."""
 
     model: str
     uploads: Sequence[Upload]
-    options: RankingOptions = DEFAULT_OPTIONS
+    options: TaskOptions = DEFAULT_OPTIONS
+
+    check: Callable[[LiveModel], None] = accept_any
+    """Raises a GatewayError if the request asks for what the model cannot do; called before an
+    image is decoded."""
 
     version: int | None = None
     """Number of the version; without it and without a label, the newest available one."""
@@ -58,24 +90,38 @@ class PredictRequest:
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
-    """The predictions for one image, and the report of its preprocessing."""
+    """The result for one image or tensor."""
 
-    predictions: list[Prediction]
-    report: Report
+    outcome: Outcome
+
+    report: Report | None
+    """How the image was preprocessed; None for a tensor."""
+
+    @property
+    def predictions(self) -> list[Prediction]:
+        """The best classes; raise UnsupportedTask for the result of another task."""
+        if not isinstance(self.outcome, Ranking):
+            raise UnsupportedTask("The model ranks no classes.")
+        return self.outcome.predictions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictResponse:
-    """The version that computed the scores, and one result per upload in their order."""
+    """The version that computed the outputs, and one result per image or row in their order."""
 
     model: str
     version: int
+    task: str
     results: list[ImageResult | GatewayError]
+
+    has_rows: bool
+    """Whether the results belong to the rows of one tensor."""
+
     warnings: tuple[str, ...]
 
 
 class Gateway:
-    """Classifies images with the models that Serving has loaded."""
+    """Answers images and tensors with the models that Serving has loaded."""
 
     def __init__(self, settings: Settings, models: Models) -> None:
         self.settings = settings
@@ -85,12 +131,12 @@ class Gateway:
         self._image_pool = ImagePool()
         self._decode_limit = DecodeLimit(lambda: models.names, settings.max_inflight_calls)
 
-    def classify(
+    def predict(
         self, request: PredictRequest, deadline: Deadline, watch: Stopwatch
     ) -> PredictResponse:
         """Return a result per image, or raise the GatewayError that fails the whole request."""
         return self.attempt(
-            request, deadline, lambda live: self._classify_with(live, request, deadline, watch)
+            request, deadline, lambda live: self._predict_with(live, request, deadline, watch)
         )
 
     def attempt(
@@ -123,40 +169,109 @@ class Gateway:
             return self.models.labelled(request.model, request.label, deadline)
         return self.models.newest(request.model, deadline)
 
-    def _classify_with(
+    def _predict_with(
         self, live: LiveModel, request: PredictRequest, deadline: Deadline, watch: Stopwatch
     ) -> PredictResponse:
-        selection = resolve(request.options, live.spec)
-        with self._decode_limit.slot(live.name, deadline):
-            prepare = partial(
-                self._prepared_or_error, spec=live.spec.input, deadline=deadline, watch=watch
-            )
-            prepared = self._image_pool.map(prepare, request.uploads)
-            usable = [item.pixels for item in prepared if isinstance(item, PreparedImage)]
-            scores = timed_scores(live, usable, deadline, watch) if usable else []
+        read = reader_for(live, request.options)
+        request.check(live)
+        with self._decode_limit.slot(live.name, deadline), ExitStack() as held_memory:
+            prepared: list[Prepared | GatewayError]
+            tensor = self._rows_of_only(request, live, deadline, held_memory)
+            if tensor is None:
+                prepare = partial(
+                    self._prepared_or_error, live=live, deadline=deadline, watch=watch
+                )
+                prepared = [*self._image_pool.map(prepare, request.uploads)]
+            else:
+                prepared = list(tensor.rows)
+            outputs = self._outputs(live, prepared, deadline, watch)
         with watch.stage("postprocess"):
-            ranked = iter([rank(row, live.spec, selection) for row in scores])
+            results = [
+                item
+                if isinstance(item, GatewayError)
+                else ImageResult(read(next(outputs), _size_of(item)), _report_of(item))
+                for item in prepared
+            ]
         return PredictResponse(
             model=live.name,
             version=live.version,
-            results=[
-                ImageResult(next(ranked), item.report) if isinstance(item, PreparedImage) else item
-                for item in prepared
-            ],
+            task=live.spec.task,
+            results=results,
+            has_rows=tensor is not None and tensor.several,
             warnings=live.warnings,
         )
 
+    def _rows_of_only(
+        self, request: PredictRequest, live: LiveModel, deadline: Deadline, held_memory: ExitStack
+    ) -> TensorRows | None:
+        """Return the rows of a request with one tensor and nothing else, and hold their memory."""
+        upload = request.uploads[0]
+        if not isinstance(upload, Tensor):
+            return None
+        if len(request.uploads) > 1:
+            raise InvalidTensor(
+                "A tensor is sent together with other uploads; a tensor with a batch dimension has"
+                " several rows."
+            )
+        count = upload.values.size * VALUE_BYTES
+        held_memory.enter_context(held(self.memory, count, deadline, "The tensor takes"))
+        return rows_of(upload, live.tensor, self.settings.max_images)
+
+    def _outputs(
+        self,
+        live: LiveModel,
+        prepared: Sequence[Prepared | GatewayError],
+        deadline: Deadline,
+        watch: Stopwatch,
+    ) -> Iterator[Outputs]:
+        """Return the outputs of the images or rows without an error, in their order."""
+        images = [item.pixels for item in prepared if isinstance(item, PreparedImage)]
+        rows = [item for item in prepared if isinstance(item, np.ndarray)]
+        files = [item.data for item in prepared if isinstance(item, PreparedFile)]
+        with watch.stage("serving"):
+            if rows:
+                return iter(live.tensor_outputs(rows, deadline))
+            if files:
+                return iter(live.file_outputs(files, deadline))
+            return iter(live.outputs(images, deadline) if images else ())
+
     def _prepared_or_error(
-        self, upload: Upload, spec: InputSpec, deadline: Deadline, watch: Stopwatch
-    ) -> PreparedImage | GatewayError:
+        self, upload: Upload, live: LiveModel, deadline: Deadline, watch: Stopwatch
+    ) -> PreparedImage | PreparedFile | GatewayError:
         """Return the error of one image as its result; raise at the deadline or without memory."""
         deadline.left()
+        if isinstance(upload, GatewayError):
+            return upload
         try:
-            return self.preparation.prepare(upload, spec, deadline, watch)
+            if live.takes_files:
+                return self.preparation.prepare_file(upload, deadline, watch)
+            return self.preparation.prepare(upload, image_spec(live), deadline, watch)
         except Overloaded:
             raise
         except GatewayError as error:
             return error
+
+
+def image_spec(live: LiveModel) -> InputSpec:
+    """Return how the model takes images; raise UnsupportedTask if it does not take their pixels."""
+    if live.spec.input is None:
+        what = "the files of images" if live.takes_files else "tensors"
+        raise UnsupportedTask(
+            f"Model {live.name} (task {live.spec.task}) takes {what} only: its description has no"
+            " size of an input."
+        )
+    return live.spec.input
+
+
+def _size_of(item: Prepared) -> Size | None:
+    if isinstance(item, np.ndarray):
+        return None
+    width, height = item.report["size"]
+    return width, height
+
+
+def _report_of(item: Prepared) -> Report | None:
+    return None if isinstance(item, np.ndarray) else item.report
 
 
 def timed_scores(

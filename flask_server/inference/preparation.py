@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from flask_server.deadline import Deadline
-from flask_server.errors import GatewayError
+from flask_server.errors import GatewayError, InvalidTensor
 from flask_server.imaging.decoding import RGB_BYTES, DecodedImage, MinSize, read_header
 from flask_server.imaging.geometry import Size
 from flask_server.imaging.preprocessing import Original, Pixels, min_decoded_size, to_pixels
-from flask_server.imaging.reports import Report, report_of
+from flask_server.imaging.reports import Report, report_of, report_of_file
 from flask_server.imaging.resizing import resizer
 from flask_server.inference.image_memory import reserved
+from flask_server.inference.npy import Tensor
 from flask_server.memory_budget import MemoryBudget
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
 from model_catalog.spec import InputSpec
 
-#: An uploaded file, or the error that was found while it was read from the request.
-Upload = bytes | GatewayError
+#: An uploaded image file or tensor, or the error that was found while it was read from the request.
+Upload = bytes | Tensor | GatewayError
+
+#: The formats that TensorFlow decodes, by Pillow's names.
+FILE_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
 
 #: Returns for an upright size the bytes of memory that a use of the image takes.
 LaterBytes = Callable[[Size], int]
@@ -32,6 +37,14 @@ class PreparedImage:
     """A preprocessed image, and the report of what was done to it."""
 
     pixels: Pixels
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFile:
+    """An image file for a model that decodes it itself."""
+
+    data: bytes
     report: Report
 
 
@@ -50,6 +63,8 @@ class ImagePreparation:
         """Return the image in the model's input size, or raise the GatewayError of the upload."""
         if isinstance(upload, GatewayError):
             raise upload
+        if isinstance(upload, Tensor):
+            raise InvalidTensor("A tensor is sent together with images; allowed is one alone.")
         min_size = partial(min_decoded_size, spec) if self._fast_jpeg else None
         with ExitStack() as held:
             with watch.stage("decode"):
@@ -60,6 +75,23 @@ class ImagePreparation:
                 original = Original(decoded.upright_size, decoded.covered)
                 pixels = to_pixels(decoded.image, spec, self._resize, original)
                 return PreparedImage(pixels, report_of(decoded, spec))
+
+    def prepare_file(self, upload: Upload, deadline: Deadline, watch: Stopwatch) -> PreparedFile:
+        """Return the file as it is, or as PNG if TensorFlow does not read its format.
+
+        The file is decoded here as well, so that a damaged one is the error of its upload.
+        """
+        if isinstance(upload, GatewayError):
+            raise upload
+        if isinstance(upload, Tensor):
+            raise InvalidTensor("The model takes image files, and no tensors.")
+        with watch.stage("decode"), self.decoded(upload, deadline, min_size=None) as decoded:
+            report = report_of_file(decoded)
+            if decoded.format in FILE_FORMATS:
+                return PreparedFile(upload, report)
+            file = io.BytesIO()
+            decoded.image.convert("RGB").save(file, "PNG", compress_level=1)
+            return PreparedFile(file.getvalue(), report)
 
     @contextmanager
     def decoded(

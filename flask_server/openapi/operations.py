@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flask_server.errors import ModelNotReady, PageNotFound, Scope, UnknownModel
+from flask_server.errors import InvalidTensor, ModelNotReady, PageNotFound, Scope, UnknownModel
 from flask_server.openapi import problems as problems
 from flask_server.openapi import requests as requests
+from flask_server.openapi import schemas as schemas
 from flask_server.openapi.schemas import ref
 from flask_server.settings import Settings
+from flask_server.web.negotiation import NPY
 
 Schema = dict[str, Any]
 
@@ -20,6 +22,7 @@ def operations(settings: Settings, model: str) -> dict[str, dict[str, Schema]]:
         "/models/{name}/predict": {"post": _predict(settings, model)},
         "/models/{name}/explain": {"post": _explain(settings, model)},
         "/imageclassifier/predict/": {"post": _original()},
+        "/inference": {"post": _inference()},
         "/models": {"get": _models()},
         "/models/{name}": {"get": _model(model)},
         "/healthz": {"get": _healthz()},
@@ -36,17 +39,29 @@ def operations(settings: Settings, model: str) -> dict[str, dict[str, Schema]]:
 
 def _predict(settings: Settings, model: str) -> Schema:
     classes = _json(
-        "The predictions.", {"oneOf": [ref("Answer"), ref("Answers")]}, "X-Model-Warning"
+        "The result, which depends on the task of the model.",
+        {"oneOf": [ref(name) for name in (*schemas.ANSWERS, "Answers")]},
+        "X-Model-Warning",
     )
     return _operation(
-        *("predict", "predictions", "Classify one image or several"),
+        *(
+            "predict",
+            "predictions",
+            "Classify one image or several",
+        ),
         "One image is answered with its predictions; with `Accept: image/png` or `image/jpeg` the "
         "response is the image with the predictions drawn below. Several images (`images`, or "
         "several files) are always answered with 200 and a result or an error for each, in their "
-        "order. Parameters may be in the body or in the query; an unknown one is an error.",
-        parameters=[requests.model_name(model), *requests.queries(requests.PARAMETERS)],
+        "order. Parameters may be in the body or in the query; an unknown one is an error. A "
+        "tensor takes the place of an image; with a batch dimension it has several results. Models "
+        "of the task detection answer objects with their boxes, drawn as frames in a picture; "
+        "tensor answer their outputs, embedding a vector, segmentation the areas of "
+        "the classes; with `Accept: application/x-npy` the numbers are a `.npy` file. The label "
+        "map of a segmentation is an `image/png` with a palette; an `image/jpeg` shows it over the "
+        "image.",
+        parameters=[requests.model_name(model), *requests.queries(requests.PREDICT_PARAMETERS)],
         body=requests.pictures_body(settings),
-        answers={"200": _or_drawn(classes)},
+        answers={"200": _or_npy(_or_drawn(classes))},
         codes=problems.in_scope(Scope.IMAGES, Scope.MODEL_IMAGES),
     )
 
@@ -73,6 +88,17 @@ def _original() -> Schema:
         body=requests.original_body(),
         answers={"200": _json("The five best classes.", ref("Triples"), "X-Model-Warning")},
         codes=problems.in_scope(Scope.IMAGES),
+    )
+
+
+def _inference() -> Schema:
+    return _operation(
+        *("inference", "predictions", "Run the default model on one file"),
+        "The interface of the original project for models of any task.",
+        parameters=[requests.REQUEST_ID],
+        body=requests.inference_body(),
+        answers={"200": _json("The result.", ref("OriginalResult"), "X-Model-Warning")},
+        codes=(*problems.in_scope(Scope.IMAGES), InvalidTensor.code),
     )
 
 
@@ -178,6 +204,11 @@ def _or_drawn(answer: Schema) -> Schema:
     """Return the response as it is, or as an image."""
     pictures = {kind: {"schema": requests.FILE} for kind in ("image/png", "image/jpeg")}
     return answer | {"content": answer["content"] | pictures}
+
+
+def _or_npy(answer: Schema) -> Schema:
+    """Return the response as it is, or as a file of numpy."""
+    return answer | {"content": answer["content"] | {NPY: {"schema": requests.NPY_FILE}}}
 
 
 def _text(description: str, kind: str, *headers: str) -> Schema:

@@ -8,6 +8,7 @@ from typing import Any
 from flask_server.inference.explain import MAX_GRID, MIN_GRID
 from flask_server.openapi.schemas import listing, ref
 from flask_server.settings import Settings
+from flask_server.web.negotiation import NPY
 
 Schema = dict[str, Any]
 
@@ -22,7 +23,7 @@ EXAMPLE_IMAGE = (
     "AAAAAElFTkSuQmCC"
 )
 
-#: Parameters of predictions; each may be in the body or in the query.
+#: Parameters of classifications; each may be in the body or in the query.
 PARAMETERS: dict[str, Schema] = {
     "top_k": {
         "type": "integer",
@@ -55,6 +56,19 @@ PARAMETERS: dict[str, Schema] = {
     },
 }
 
+#: Parameters of predictions of all tasks.
+PREDICT_PARAMETERS: dict[str, Schema] = PARAMETERS | {
+    "output": {
+        "type": "string",
+        "minLength": 1,
+        "description": "The output to return; for models of the tasks tensor and embedding.",
+    },
+    "normalize": {
+        "type": "boolean",
+        "description": "Whether to divide an embedding by its length.",
+    },
+}
+
 #: Parameters of explanations.
 EXPLAIN_PARAMETERS: dict[str, Schema] = PARAMETERS | {
     "class": {
@@ -81,6 +95,17 @@ _BASE64 = {
 }
 #: The bytes of an image file.
 FILE = {"type": "string", "format": "binary", "description": "The bytes of an image file."}
+NPY_FILE = {
+    "type": "string",
+    "format": "binary",
+    "description": "A `.npy` file of numpy: booleans, integers or floats in the shape of the"
+    " model's input, or with one dimension more in front for several rows.",
+}
+_TENSOR = {
+    "type": "array",
+    "items": {},
+    "description": "Nested lists of numbers in the shape of the model's input, or several of them.",
+}
 
 READY_MODEL: Schema = {
     "name": "model",
@@ -124,8 +149,9 @@ def queries(parameters: Mapping[str, Schema]) -> list[Schema]:
 
 def pictures_body(settings: Settings) -> Schema:
     """Return the body of a prediction request in every media type."""
-    json = {"oneOf": [ref("ImageRequest"), ref("ImagesRequest")]}
-    return _body(settings, json, _CLASSIFIED, "Predict")
+    json = {"oneOf": [ref("ImageRequest"), ref("ImagesRequest"), ref("TensorRequest")]}
+    body = _body(settings, json, _CLASSIFIED, "Predict")
+    return body | {"content": body["content"] | {NPY: {"schema": NPY_FILE}}}
 
 
 def picture_body(settings: Settings) -> Schema:
@@ -137,10 +163,11 @@ def schemas(settings: Settings) -> dict[str, Schema]:
     """Return the bodies of requests, each with a name for code generators."""
     bounds = {"minItems": 1, "maxItems": settings.max_images}
     return {
-        "ImageRequest": _json({"image": _BASE64}, PARAMETERS),
-        "ImagesRequest": _json({"images": listing(_BASE64, **bounds)}, PARAMETERS),
-        "PredictFiles": _form(listing(FILE, **bounds), PARAMETERS),
-        "PredictForm": _form(_BASE64, PARAMETERS),
+        "ImageRequest": _json({"image": _BASE64}, PREDICT_PARAMETERS),
+        "ImagesRequest": _json({"images": listing(_BASE64, **bounds)}, PREDICT_PARAMETERS),
+        "TensorRequest": _json({"tensor": _TENSOR}, PREDICT_PARAMETERS),
+        "PredictFiles": _form(listing(FILE, **bounds), PREDICT_PARAMETERS),
+        "PredictForm": _form(_BASE64, PREDICT_PARAMETERS),
         "ExplainRequest": _json({"image": _BASE64}, EXPLAIN_PARAMETERS),
         "ExplainFiles": _form(FILE, EXPLAIN_PARAMETERS),
         "ExplainForm": _form(_BASE64, EXPLAIN_PARAMETERS),
@@ -148,6 +175,11 @@ def schemas(settings: Settings) -> dict[str, Schema]:
             "type": "string",
             "enum": ["png", "jpeg", "json"],
             "description": "A format of heat maps.",
+        },
+        "InferenceForm": {
+            "type": "object",
+            "required": ["file"],
+            "properties": {"file": FILE | {"description": "An image file or a `.npy` file."}},
         },
         "OriginalForm": {
             "type": "object",
@@ -161,6 +193,11 @@ def original_body() -> Schema:
     """Return the form of the original route."""
     media = {"schema": ref("OriginalForm"), "example": {"b64": EXAMPLE_IMAGE}}
     return {"required": True, "content": {FORM: media, MULTIPART: media}}
+
+
+def inference_body() -> Schema:
+    """Return the form of the original route for files."""
+    return {"required": True, "content": {MULTIPART: {"schema": ref("InferenceForm")}}}
 
 
 _CLASSIFIED: Schema = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_server.openapi.problems import PROBLEM
+from model_catalog.boxes import BOX_FORMATS, LAYOUTS
 from model_catalog.spec import (
     ACTIVATIONS,
     COLORS,
@@ -101,6 +102,58 @@ _RESULT = record(
     {"predictions": listing(ref("Prediction"))},
     {"report": ref("Report")},
 )
+_OUTPUTS: Schema = {
+    "outputs": {
+        "type": "object",
+        "description": "Numbers, or nested lists of numbers or strings; NaN and infinity are null.",
+        "additionalProperties": True,
+    }
+}
+_EMBEDDING: Schema = {
+    "embedding": listing({"type": "number"}, minItems=1),
+    "dimensions": {"type": "integer", "minimum": 1},
+    "normalized": {"type": "boolean", "description": "Whether the vector has the length 1."},
+}
+_AREA = record(
+    "The part of an image that belongs to one class.",
+    {
+        "class_id": text("The id of the class."),
+        "label": text("The name of the class."),
+        "pixels": {"type": "integer", "minimum": 1},
+        "share": {
+            "type": "number",
+            "description": "Share of the part of the image that the model sees.",
+        },
+    },
+)
+_SEGMENTATION: Schema = {
+    "areas": listing(ref("ClassArea")) | {"description": "The largest first."},
+    "size": _SIZE,
+}
+_SIDES = record(
+    "Whole pixels of the upright image; xmax and ymax are just outside of the box.",
+    {side: {"type": "integer", "minimum": 0} for side in ("xmin", "ymin", "xmax", "ymax")},
+)
+_DETECTION = record("One object in an image.", _PREDICTION["properties"] | {"box": ref("Box")})
+_DETECTIONS: Schema = {
+    "detections": listing(ref("Detection")) | {"description": "Best first."},
+    "size": _SIZE | {"description": "Width and height of the image whose pixels boxes count."},
+}
+_BOXES = record(
+    "How the outputs of a detector are read.",
+    {
+        "format": {"type": "string", "enum": list(BOX_FORMATS)},
+        "layout": {"type": "string", "enum": list(LAYOUTS)},
+        "first_class": {"type": "integer", "description": "The number of the first label."},
+        "threshold": {"type": "number", "description": "The minimum score by default."},
+        "nms_iou": maybe({"type": "number"})
+        | {"description": "Boxes that overlap by more are suppressed; null if none are."},
+        "boxes": maybe(text("The output with the boxes.")),
+        "scores": text("The output with the scores."),
+        "classes": maybe(text("The output with the classes.")),
+        "count": maybe(text("The output with the number of boxes.")),
+    },
+)
 _ERROR = record("The error of one image.", {"error": ref("Problem")})
 
 _INPUT = record(
@@ -118,7 +171,7 @@ _OUTPUT = record(
     "The number and the activation of the model's scores; none means logits, raw means values that "
     "are not ranked.",
     {
-        "classes": {"type": "integer", "minimum": 1},
+        "classes": {"type": "integer", "minimum": 0},
         "activation": {"type": "string", "enum": list(ACTIVATIONS)},
     },
 )
@@ -131,6 +184,11 @@ _STATUS = record(
     | {"error": text("Empty if there is no error.")},
 )
 _TRAINED = {"type": "boolean", "description": "False if the weights are random."}
+_TASK = {"type": "string", "enum": list(TASKS), "description": "What the model computes."}
+_INPUT_IF_ANY = maybe(ref("Input")) | {
+    "description": "How images become the model's input; null if it takes tensors or"
+    " the files of images."
+}
 _SOURCE = text("The origin of the weights.")
 _LABELS = listing(listing({"type": "string"}, minItems=2, maxItems=2)) | {
     "description": "Class id and label of each score, in the order of the scores."
@@ -149,9 +207,11 @@ _MODEL = {
     },
 }
 _LIVE_MODEL = {
+    "task": _TASK,
     "trained": _TRAINED,
-    "input": ref("Input"),
+    "input": _INPUT_IF_ANY,
     "output": ref("Output"),
+    "boxes": ref("Boxes"),
     "source": _SOURCE,
     "engine": maybe(text("What computes the model; null if the model server does not tell.")),
     "precision": maybe(text("Number format of the computation; null if it is not known.")),
@@ -168,15 +228,26 @@ _SPEC = record(
     {
         "format": {"type": "integer", "const": FORMAT},
         "name": text("The display name of the model."),
-        "task": {"type": "string", "enum": list(TASKS)},
+        "task": _TASK,
         "trained": _TRAINED,
-        "input": ref("Input"),
+        "input": _INPUT_IF_ANY,
         "output": ref("Output"),
         "labels": _LABELS,
         "source": _SOURCE,
         "exported_at": text("When the SavedModel was written, ISO 8601."),
     },
-    {"scale_evidence": text("How the scaling of the input is known.")},
+    {"scale_evidence": text("How the scaling of the input is known."), "boxes": ref("Boxes")},
+)
+
+#: The answers for one image or tensor, and for each of several.
+ANSWERS = ("Answer", "DetectionAnswer", "OutputsAnswer", "EmbeddingAnswer", "SegmentationAnswer")
+RESULTS = (
+    "Result",
+    "DetectionResult",
+    "OutputsResult",
+    "EmbeddingResult",
+    "SegmentationResult",
+    "ImageError",
 )
 
 _ANSWERED = {"model": text("The model that made the predictions."), "version": _VERSION}
@@ -196,7 +267,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Answers": record(
         "A result or an error for each image, in their order.",
-        _ANSWERED | {"results": listing({"oneOf": [ref("Result"), ref("ImageError")]}, minItems=1)},
+        _ANSWERED | {"results": listing({"oneOf": [ref(name) for name in RESULTS]}, minItems=1)},
         _SOME_ANSWER,
     ),
     "Heat": record(
@@ -209,6 +280,45 @@ SCHEMAS: dict[str, Schema] = {
             "box": _BOX | {"description": "Area of the grid: left, top, right, bottom in pixels."},
         },
         {"report": ref("Report")} | _SOME_ANSWER,
+    ),
+    "DetectionAnswer": record(
+        "The objects in one image.",
+        _ANSWERED | _DETECTIONS,
+        {"report": ref("Report")} | _SOME_ANSWER,
+    ),
+    "DetectionResult": record("The objects in one image.", _DETECTIONS, {"report": ref("Report")}),
+    "Detection": _DETECTION,
+    "Box": _SIDES,
+    "Boxes": _BOXES,
+    "OutputsAnswer": record(
+        "The outputs of a model of the task tensor, by name.",
+        _ANSWERED | _OUTPUTS,
+        {"report": ref("Report")} | _SOME_ANSWER,
+    ),
+    "EmbeddingAnswer": record(
+        "The vector of one image or tensor.",
+        _ANSWERED | _EMBEDDING,
+        {"report": ref("Report")} | _SOME_ANSWER,
+    ),
+    "SegmentationAnswer": record(
+        "The areas of the classes in one image.",
+        _ANSWERED | _SEGMENTATION,
+        {"report": ref("Report")} | _SOME_ANSWER,
+    ),
+    "OutputsResult": record(
+        "The outputs for one image or row.", _OUTPUTS, {"report": ref("Report")}
+    ),
+    "EmbeddingResult": record(
+        "The vector of one image or row.", _EMBEDDING, {"report": ref("Report")}
+    ),
+    "SegmentationResult": record(
+        "The areas of the classes in one image.", _SEGMENTATION, {"report": ref("Report")}
+    ),
+    "ClassArea": _AREA,
+    "OriginalResult": record(
+        "What the predict route answers as predictions, detections, outputs, embedding or areas;"
+        " of the rows of one tensor a list of them.",
+        {"result": {"description": "Depends on the task of the model."}},
     ),
     "Triples": {
         "type": "array",

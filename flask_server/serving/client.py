@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -30,7 +30,7 @@ from flask_server.errors import (
 )
 from flask_server.json_reader import read_json
 from flask_server.serving.encoding import choose_codec, describe_request
-from flask_server.serving.signatures import ForeignCall, Signatures
+from flask_server.serving.signatures import ForeignCall, Signatures, TensorInfo
 from flask_server.serving.transport import (
     ResponseTooLarge,
     call_timeout,
@@ -144,12 +144,13 @@ class RestServing(Serving):
         model: str,
         version: int,
         signatures: Signatures,
-        spec: InputSpec,
+        spec: InputSpec | None,
         call: ForeignCall,
         output: str | None,
+        outputs: Sequence[TensorInfo] = (),
     ) -> Codec:
         """Return the codec of JSON bodies in row or column format, or raise ServingError."""
-        return choose_codec(signatures, spec, call, output)
+        return choose_codec(signatures, spec, call, output, outputs)
 
     def predict(
         self,

@@ -11,20 +11,23 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import orjson
 import pybase64
 from numpy.typing import NDArray
 from PIL import Image
 
 from flask_server.errors import ServingError
 from flask_server.imaging.preprocessing import Pixels, scale
+from flask_server.serving.outputs import outputs_of_columns, read_outputs
 from flask_server.serving.scores import rows_of_columns, rows_of_output
 from flask_server.serving.signatures import (
     DEFAULT,
     DESCRIBE,
     FLOATS,
+    STRING,
     USUAL_CALL,
     ForeignCall,
     Signatures,
@@ -36,9 +39,11 @@ from flask_server.serving.signatures import (
     shorten,
     takes_one_image,
 )
-from flask_server.serving.upstream import Codec, Encoder
+from flask_server.serving.upstream import Codec, Encoder, FileEncoder, TensorEncoder
 from model_catalog.models_file import ConstantInput
 from model_catalog.spec import InputSpec
+
+_Value = TypeVar("_Value")
 
 _DESCRIBE = {"signature_name": DESCRIBE, "instances": ["spec"]}
 INTEGERS = ("DT_UINT8", "DT_INT32", "DT_INT64", "DT_UINT32", "DT_UINT64")
@@ -53,14 +58,28 @@ def describe_request() -> bytes:
 
 
 def choose_codec(
-    signatures: Signatures, spec: InputSpec, call: ForeignCall, output: str | None
+    signatures: Signatures,
+    spec: InputSpec | None,
+    call: ForeignCall,
+    output: str | None,
+    outputs: Sequence[TensorInfo] = (),
 ) -> Codec:
-    """Return encoder and reader for a model with these signatures, or raise ServingError."""
-    encode = choose_encoder(signatures, spec, call)
-    if is_our_export(signatures) or not needs_columns(signatures, call):
-        return Codec(encode, partial(rows_of_output, output=output))
-    is_one = takes_one_image(signatures, call)
-    return Codec(encode, partial(rows_of_columns, name=output, is_one=is_one))
+    """Return encoders and readers for a model with these signatures, or raise ServingError."""
+    in_columns = not is_our_export(signatures) and needs_columns(signatures, call)
+    is_one = in_columns and takes_one_image(signatures, call)
+    return Codec(
+        encode=choose_encoder(signatures, spec, call) if spec else None,
+        encode_files=file_encoder(signatures, call)
+        if takes_files(signatures, spec, call)
+        else None,
+        encode_tensors=tensor_encoder(signatures, call),
+        rows=partial(rows_of_columns, name=output, is_one=is_one)
+        if in_columns
+        else partial(rows_of_output, output=output),
+        outputs=partial(outputs_of_columns, outputs=outputs, is_one=is_one)
+        if in_columns
+        else partial(read_outputs, outputs=outputs),
+    )
 
 
 def choose_encoder(
@@ -70,12 +89,49 @@ def choose_encoder(
     if is_our_export(signatures):
         return encode_raw
     tensor = foreign_input(signatures, spec, call)
-    encode = _image_encoder(tensor, spec, call)
+    return _body_encoder(signatures, _image_encoder(tensor, spec, call), call)
+
+
+def tensor_encoder(signatures: Signatures, call: ForeignCall = USUAL_CALL) -> TensorEncoder:
+    """Return the encoder for tensors of finite numbers; floats keep their whole precision."""
+    return _body_encoder(signatures, _tensor_value, call)
+
+
+def file_encoder(signatures: Signatures, call: ForeignCall) -> FileEncoder:
+    """Return the encoder for the bytes of image files, or raise ServingError."""
+    file_input(signatures, call)
+    return _body_encoder(signatures, _base64_of_file if call.sends_base64 else _b64_object, call)
+
+
+def takes_files(signatures: Signatures, spec: InputSpec | None, call: ForeignCall) -> bool:
+    """Tell whether the model gets image files as they are: strings, whose images have no size."""
+    return spec is None and image_input(signatures, call).dtype == STRING
+
+
+def file_input(signatures: Signatures, call: ForeignCall) -> TensorInfo:
+    """Return the input for image files, or raise ServingError if it has another shape."""
+    tensor = image_input(signatures, call)
+    if len(tensor.shape) > 1 or (tensor.shape and tensor.shape[0] not in (-1, 1)):
+        raise ServingError(
+            f"The model's input {tensor} cannot take image files, which are sent in the shape [-1]."
+        )
+    return tensor
+
+
+def _body_encoder(
+    signatures: Signatures, encode: Callable[[_Value], bytes], call: ForeignCall
+) -> Callable[[Sequence[_Value]], bytes]:
+    """Return the function from values of the input to the body of a call."""
     if needs_columns(signatures, call):
-        constants = constant_inputs(signatures, call)
-        return lambda images: _columns(tensor, [*map(encode, images)], constants, call)
+        tensor, constants = image_input(signatures, call), constant_inputs(signatures, call)
+        return lambda values: _columns(tensor, [*map(encode, values)], constants, call)
     start = b"{" if call.signature == DEFAULT else b'{"signature_name":%b,' % _json(call.signature)
-    return lambda images: b'%b"instances":[%b]}' % (start, b",".join(map(encode, images)))
+    return lambda values: b'%b"instances":[%b]}' % (start, b",".join(map(encode, values)))
+
+
+def _tensor_value(tensor: NDArray[Any]) -> bytes:
+    # orjson writes arrays, but of no dimensions only numpy's scalars.
+    return orjson.dumps(tensor if tensor.ndim else tensor[()], option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def needs_columns(signatures: Signatures, call: ForeignCall) -> bool:
@@ -177,16 +233,24 @@ def encode_raw(images: Sequence[Pixels]) -> bytes:
 
 def _file_value(pixels: Pixels) -> bytes:
     """Return a PNG file as Serving takes bytes, for graphs that decode files themselves."""
-    return b'{"b64":"%b"}' % pybase64.b64encode(png(pixels))
+    return _b64_object(png_file(pixels))
 
 
 def _base64_value(pixels: Pixels) -> bytes:
     """Return a PNG file as text, for graphs that decode base64 too: the URL-safe alphabet."""
-    return b'"%b"' % pybase64.urlsafe_b64encode(png(pixels))
+    return _base64_of_file(png_file(pixels))
 
 
-def png(pixels: Pixels) -> bytes:
-    """Return an image as a PNG file."""
+def _b64_object(file: bytes) -> bytes:
+    return b'{"b64":"%b"}' % pybase64.b64encode(file)
+
+
+def _base64_of_file(file: bytes) -> bytes:
+    return b'"%b"' % pybase64.urlsafe_b64encode(file)
+
+
+def png_file(pixels: Pixels) -> bytes:
+    """Return the bytes of a PNG file."""
     file = io.BytesIO()
     flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     # An image of the model's input size is small: speed matters more than bytes.

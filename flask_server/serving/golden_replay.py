@@ -20,6 +20,7 @@ from flask_server.serving.live_model import LiveModel
 from flask_server.serving.upstream import ServableGone
 from model_catalog.errors import GoldenError
 from model_catalog.golden import TOLERANCE_16_BIT, Golden, read_golden
+from model_catalog.spec import SCORE_TASKS
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class GoldenReplay:
         if golden is None:
             self._drifts[live.version] = None
             return
-        size = live.spec.input
+        size = live.spec.images
         shape = (size.height, size.width, size.channels)
         images = [np.frombuffer(p.pixels, np.uint8).reshape(shape) for p in golden.pictures]
         rows = live.scores_in_own_call(images, deadline)
@@ -112,6 +113,8 @@ class GoldenReplay:
         self._drifts[live.version] = drift
 
     def _golden(self, live: LiveModel) -> Golden | None:
+        if live.spec.input is None or live.spec.task not in SCORE_TASKS:
+            return None
         try:
             return read_golden(self._base_path / str(live.version), live.spec.input)
         except GoldenError as error:

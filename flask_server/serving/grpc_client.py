@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -34,7 +34,7 @@ from flask_server.serving.grpc_encoding import (
     rows_of,
     signatures_of,
 )
-from flask_server.serving.signatures import ForeignCall, Signatures
+from flask_server.serving.signatures import ForeignCall, Signatures, TensorInfo
 from flask_server.serving.transport import CONNECT_S
 from flask_server.serving.upstream import (
     MAX_BYTES,
@@ -181,12 +181,14 @@ class GrpcServing(Serving):
         model: str,
         version: int,
         signatures: Signatures,
-        spec: InputSpec,
+        spec: InputSpec | None,
         call: ForeignCall,
         output: str | None,
+        outputs: Sequence[TensorInfo] = (),
     ) -> Codec:
         """Return the codec of PredictRequests and PredictResponses, or raise ServingError."""
-        return choose_codec(model_spec(model, version), signatures, spec, call, output)
+        target = model_spec(model, version)
+        return choose_codec(target, signatures, spec, call, output, outputs)
 
     def predict(
         self,

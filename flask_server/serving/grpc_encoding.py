@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pybase64
@@ -17,11 +17,21 @@ from numpy.typing import NDArray
 
 from flask_server.errors import ServingError
 from flask_server.imaging.preprocessing import Pixels, scale
-from flask_server.serving.encoding import arrangement, constant_value, foreign_input, png
+from flask_server.serving.encoding import (
+    arrangement,
+    constant_value,
+    file_input,
+    foreign_input,
+    png_file,
+    takes_files,
+)
+from flask_server.serving.outputs import DTYPES, Outputs, outputs_of_columns
 from flask_server.serving.signatures import (
     DESCRIBE,
     FLOATS,
     PIXELS,
+    STRING,
+    USUAL_CALL,
     ForeignCall,
     Signatures,
     TensorInfo,
@@ -31,7 +41,7 @@ from flask_server.serving.signatures import (
     shorten,
     takes_one_image,
 )
-from flask_server.serving.upstream import Codec
+from flask_server.serving.upstream import Codec, Encoder, FileEncoder, TensorEncoder
 from model_catalog.models_file import ConstantInput
 from model_catalog.protos import number
 from model_catalog.spec import InputSpec
@@ -43,6 +53,9 @@ from serving_api.messages import Message, message
 from serving_api.tensor_map import entry_pieces, read_entry
 from serving_api.tensor_types import dtype_of, tensor_type
 from serving_api.tensor_writer import Piece, content_pieces, string_pieces, tensor_bytes
+
+Tensors = dict[str, list[Piece]]
+_Value = TypeVar("_Value")
 
 _SPEC: Final = number("PredictRequest", "model_spec")
 _INPUTS: Final = number("PredictRequest", "inputs")
@@ -78,50 +91,100 @@ def describe_request(model: str, version: int, signatures: Signatures) -> bytes:
 def choose_codec(
     target: Message,
     signatures: Signatures,
-    spec: InputSpec,
+    spec: InputSpec | None,
     call: ForeignCall,
     output: str | None,
+    outputs: Sequence[TensorInfo] = (),
 ) -> Codec:
-    """Return encoder and reader for a model with these signatures, or raise ServingError.
+    """Return encoders and readers for a model with these signatures, or raise ServingError.
 
     ``target`` is a ModelSpec, whose signature is still to be set.
     """
-    if is_our_export(signatures):
-        target.signature_name = PIXELS
-        name = image_input(signatures, ForeignCall(signature=PIXELS)).name
-        return Codec(
-            lambda images: _request(target, {name: string_pieces([*map(_memory, images)])}),
-            partial(rows_of, output=None, is_one=False),
-        )
-    target.signature_name = call.signature
-    inputs = _foreign_inputs(signatures, spec, call)
-    is_one = takes_one_image(signatures, call)
+    wanted = [tensor.name for tensor in outputs] or ([] if output is None else [output])
+    is_one = not is_our_export(signatures) and takes_one_image(signatures, call)
+    sends_files = takes_files(signatures, spec, call)
     return Codec(
-        lambda images: _request(target, inputs(images), output),
-        partial(rows_of, output=output, is_one=is_one),
+        encode=choose_encoder(target, signatures, spec, call, wanted) if spec else None,
+        encode_files=file_encoder(target, signatures, call, wanted) if sends_files else None,
+        encode_tensors=tensor_encoder(target, signatures, call, wanted),
+        rows=partial(rows_of, output=output, is_one=is_one),
+        outputs=partial(outputs_of, outputs=outputs, is_one=is_one),
     )
 
 
-Tensors = dict[str, list[Piece]]
+def choose_encoder(
+    target: Message,
+    signatures: Signatures,
+    spec: InputSpec,
+    call: ForeignCall = USUAL_CALL,
+    wanted: Sequence[str] = (),
+) -> Encoder:
+    """Return the encoder of images, or raise ServingError.
+
+    ``wanted`` are the names of the outputs to ask for, none for all.
+    """
+    if is_our_export(signatures):
+        named = _with_signature(target, PIXELS)
+        name = image_input(signatures, ForeignCall(signature=PIXELS)).name
+        return lambda images: _request(
+            named, {name: string_pieces([*map(_memory, images)])}, wanted
+        )
+    image = foreign_input(signatures, spec, call)
+    if image.dtype != STRING:
+        return _request_encoder(target, signatures, call, wanted, _writer(image, spec))
+    write = _file_writer(image, call)
+    return _request_encoder(
+        target, signatures, call, wanted, lambda images: write([*map(png_file, images)])
+    )
 
 
-def _foreign_inputs(
-    signatures: Signatures, spec: InputSpec, call: ForeignCall
-) -> Callable[[Sequence[Pixels]], Tensors]:
-    """Return the function from images to all inputs of a call."""
-    image, constants = foreign_input(signatures, spec, call), constant_inputs(signatures, call)
-    write = _string_writer(image, call) if image.dtype == "DT_STRING" else _writer(image, spec)
+def file_encoder(
+    target: Message, signatures: Signatures, call: ForeignCall, wanted: Sequence[str] = ()
+) -> FileEncoder:
+    """Return the encoder for the bytes of image files, or raise ServingError."""
+    write = _file_writer(file_input(signatures, call), call)
+    return _request_encoder(target, signatures, call, wanted, write)
+
+
+def tensor_encoder(
+    target: Message,
+    signatures: Signatures,
+    call: ForeignCall = USUAL_CALL,
+    wanted: Sequence[str] = (),
+) -> TensorEncoder:
+    """Return the encoder for tensors of numbers, of the input's shape and dtype."""
+    write = partial(_tensor_pieces, image_input(signatures, call))
+    return _request_encoder(target, signatures, call, wanted, write)
+
+
+def _with_signature(target: Message, signature: str) -> Message:
+    named = message("ModelSpec")()
+    named.CopyFrom(target)
+    named.signature_name = signature
+    return named
+
+
+def _request_encoder(
+    target: Message,
+    signatures: Signatures,
+    call: ForeignCall,
+    wanted: Sequence[str],
+    write: Callable[[Sequence[_Value]], list[Piece]],
+) -> Callable[[Sequence[_Value]], bytes]:
+    """Return the function from values of the input to the body of a call with its constants."""
+    named = _with_signature(target, call.signature)
+    tensor, constants = image_input(signatures, call), constant_inputs(signatures, call)
     for constant in constants:
         _constant(constant, call.constants[constant.name], 1)  # its faults are told at once
 
-    def inputs(images: Sequence[Pixels]) -> Tensors:
-        tensors = {image.name: write(images)}
+    def encode(values: Sequence[_Value]) -> bytes:
+        tensors = {tensor.name: write(values)}
         for constant in constants:
             value = call.constants[constant.name]
-            tensors[constant.name] = [_constant(constant, value, len(images))]
-        return tensors
+            tensors[constant.name] = [_constant(constant, value, len(values))]
+        return _request(named, tensors, wanted)
 
-    return inputs
+    return encode
 
 
 def _constant(tensor: TensorInfo, value: ConstantInput, count: int) -> bytes:
@@ -146,18 +209,25 @@ def _array(value: object, dtype_name: str) -> NDArray[Any]:
     return np.array(value, kind.dtype)
 
 
-def _string_writer(
-    image: TensorInfo, call: ForeignCall
-) -> Callable[[Sequence[Pixels]], list[Piece]]:
-    """Return the function from images to PNG files, of which some graphs want base64 text."""
+def _file_writer(image: TensorInfo, call: ForeignCall) -> Callable[[Sequence[bytes]], list[Piece]]:
+    """Return the function from image files to strings; some graphs want base64 text."""
 
-    def write(images: Sequence[Pixels]) -> list[Piece]:
-        files: list[Piece] = [png(pixels) for pixels in images]
-        if call.sends_base64:
-            files = [pybase64.urlsafe_b64encode(file) for file in files]
-        return string_pieces(files, is_scalar=image.is_scalar)
+    def write(files: Sequence[bytes]) -> list[Piece]:
+        strings = [*map(pybase64.urlsafe_b64encode, files)] if call.sends_base64 else files
+        return string_pieces(strings, is_scalar=image.is_scalar)
 
     return write
+
+
+def _tensor_pieces(declared: TensorInfo, tensors: Sequence[NDArray[Any]]) -> list[Piece]:
+    """Return tensors of numbers as one TensorProto; a scalar input takes exactly one."""
+    dtype = dtype_of(SHORT_NAMES[declared.dtype])
+    kind = tensor_type(dtype)
+    assert kind is not None  # noqa: S101 - tensors for other types are refused before
+    shape = tensors[0].shape if declared.is_scalar else (len(tensors), *tensors[0].shape)
+    # Views of bytes: Python has no buffers of bfloat16.
+    content = [np.ascontiguousarray(one, kind.dtype).view(np.uint8).data for one in tensors]
+    return content_pieces(dtype, shape, content)
 
 
 def _writer(image: TensorInfo, spec: InputSpec) -> Callable[[Sequence[Pixels]], list[Piece]]:
@@ -181,14 +251,14 @@ def _memory(array: NDArray[Any]) -> memoryview:
     return np.ascontiguousarray(array).data
 
 
-def _request(target: Message, inputs: Tensors, output: str | None = None) -> bytes:
+def _request(target: Message, inputs: Tensors, wanted: Sequence[str] = ()) -> bytes:
     spec = wire.length_delimited(_SPEC, target.SerializeToString())
-    chosen = b"" if output is None else wire.length_delimited(_FILTER, output.encode())
+    chosen = [wire.length_delimited(_FILTER, name.encode()) for name in wanted]
     tensors = [
         piece for name, tensor in inputs.items() for piece in entry_pieces(_INPUTS, name, tensor)
     ]
     # One join: a batch of images has megabytes, and each copy would touch new memory.
-    return b"".join([spec, chosen, *tensors])
+    return b"".join([spec, *chosen, *tensors])
 
 
 def read_outputs(response: bytes, max_bytes: int) -> dict[str, NDArray[Any]]:
@@ -236,6 +306,48 @@ def _numbers(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "fiu":
         raise ServingError("The scores in Serving's response are not numbers.")
     return array
+
+
+def outputs_of(
+    response: Mapping[str, NDArray[Any]],
+    *,
+    count: int,
+    outputs: Sequence[TensorInfo],
+    is_one: bool,
+) -> list[Outputs]:
+    """Return the named outputs of each image, or raise ServingError.
+
+    Strings become texts, as in JSON, or base64 objects if the name of the output ends in
+    ``_bytes``. With ``is_one`` the outputs may lack the dimension of the images.
+    """
+    columns = {tensor.name: _column(response.get(tensor.name), tensor) for tensor in outputs}
+    found: object = columns[outputs[0].name] if len(outputs) == 1 else columns
+    return outputs_of_columns(found, count=count, outputs=outputs, is_one=is_one)
+
+
+def _column(array: NDArray[Any] | None, declared: TensorInfo) -> object:
+    """Return the rows of an output, or the only value of a scalar."""
+    if array is None:
+        raise ServingError(f"Serving's response lacks the output {declared.name}.")
+    if (array.dtype == object) != (declared.dtype not in DTYPES):
+        raise ServingError(f"The output {declared.name} in Serving's response has another type.")
+    if array.dtype == object:
+        read = _base64_object if declared.name.endswith("_bytes") else _text
+        return _mapped(read, array.tolist())
+    numbers = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    return list(numbers) if numbers.ndim else numbers[()]
+
+
+def _mapped(read: Callable[[bytes], object], values: Any) -> object:  # noqa: ANN401 (nested lists)
+    return [_mapped(read, one) for one in values] if isinstance(values, list) else read(values)
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")
+
+
+def _base64_object(value: bytes) -> dict[str, str]:
+    return {"b64": pybase64.b64encode(value).decode()}
 
 
 def signatures_of(definitions: Message) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One available version of a model: its spec, and the predict call for its scores.
+"""One available version of a model: its spec, and the predict call for its outputs.
 
 Our exports carry their spec. For other SavedModels the spec is built from the signature and the
 models file. Labels and scores always come from the same version.
@@ -7,37 +7,60 @@ models file. Labels and scores always come from the same version.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from flask_server.deadline import Deadline
-from flask_server.errors import ServingError, ServingFault
+from flask_server.errors import ServingError, ServingFault, UnsupportedTask
 from flask_server.imaging.preprocessing import Pixels
+from flask_server.serving.encoding import png_file
+from flask_server.serving.outputs import Outputs
 from flask_server.serving.request_batching import RequestBatcher
 from flask_server.serving.scores import Scores, count_scores, read_scores
 from flask_server.serving.signatures import (
     HALVES,
+    PIXELS,
+    STRING,
+    USUAL_CALL,
     ForeignCall,
     ScoresOutput,
     Signatures,
+    TensorInfo,
     check_export,
     declared_input,
     image_input,
     is_our_export,
     max_row_bytes,
+    outputs_of,
     scores_output,
     takes_one_image,
 )
 from flask_server.serving.upstream import MAX_PREDICT_BYTES, Codec, EngineInfo, Metadata, Serving
+from model_catalog.boxes import BoxesSpec, declared_boxes
 from model_catalog.errors import SpecError
 from model_catalog.folders import version_folders
 from model_catalog.labels import labels_for, numbered_labels, score_counts
 from model_catalog.models_file import ModelEntry
-from model_catalog.spec import Label, ModelSpec, OutputSpec, input_from_dict
+from model_catalog.spec import (
+    SCORE_TASKS,
+    TENSOR_TASKS,
+    Label,
+    ModelSpec,
+    OutputSpec,
+    input_from_dict,
+)
 from model_catalog.version_checks import random_text
+
+Item = TypeVar("Item")
+
+#: A PNG file of 8 x 8 black pixels.
+BLACK_PNG = png_file(np.zeros((8, 8, 3), np.uint8))
 
 #: Bytes of a predict response that are no scores: names, brackets and white space.
 FRAME_BYTES = 64 * 1024
@@ -49,6 +72,11 @@ _EXPORT_AGAIN = (
 )
 
 _ONLY_OUTPUT = ScoresOutput(name=None, classes=None)
+
+#: The name under which ``LiveModel.outputs`` returns the scores of a classifier.
+SCORES = "scores"
+#: Dimensions of the output of a segmentation, [N, height, width, classes].
+_MAP_RANK = 4
 
 #: Where the number of scores comes from.
 _DECLARED = "whose signature declares"
@@ -63,6 +91,16 @@ class LiveModel:
     version: int
     spec: ModelSpec
     codec: Codec
+
+    tensor: TensorInfo
+    """The input that takes tensors."""
+
+    outputs_of_signature: tuple[TensorInfo, ...]
+    """The outputs of the signature that takes images; the one that takes tensors has the same."""
+
+    output: str | None
+    """Name of the output with the scores; None if the signature has only one output. Of another
+    task, the output that the models file names."""
 
     one_by_one: bool
     """Whether the graph takes exactly one image per call."""
@@ -87,6 +125,11 @@ class LiveModel:
     """Sentences about the version for those who run it; not part of every response."""
 
     @property
+    def takes_files(self) -> bool:
+        """Whether the model gets image files as they are."""
+        return self.codec.encode_files is not None
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Warnings that accompany every response of this model."""
         if self.spec.trained:
@@ -105,26 +148,74 @@ class LiveModel:
         """Return the scores of each image, in a call that is not shared."""
         return self._predict(images, deadline)
 
-    def _predict(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
-        size = 1 if self.one_by_one else len(images)
-        calls = [images[start : start + size] for start in range(0, len(images), size)]
-        return [row for call in calls for row in self._call(call, deadline)]
+    def outputs(self, images: Sequence[Pixels], deadline: Deadline) -> list[Outputs]:
+        """Return the outputs for each image; of a classifier, its scores as output ``SCORES``."""
+        if self.spec.task in SCORE_TASKS:
+            return [{SCORES: row} for row in self.scores(images, deadline)]
+        return self._read_outputs(self._calls(images, self._encode, deadline))
 
-    def _call(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
-        max_bytes = min(FRAME_BYTES + len(images) * self.row_bytes, MAX_SCORES_BYTES)
-        return read_scores(
-            self.rows(images, deadline, max_bytes),
-            count=len(images),
-            output=self.spec.output,
-            divisor=self.divisor,
-        )
+    def tensor_outputs(
+        self, tensors: Sequence[NDArray[np.generic]], deadline: Deadline
+    ) -> list[Outputs]:
+        """Return the outputs for each tensor of the shape and dtype of the model's input."""
+        return self._outputs(self._calls(tensors, self.codec.encode_tensors, deadline))
+
+    def file_outputs(self, files: Sequence[bytes], deadline: Deadline) -> list[Outputs]:
+        """Return the outputs for each image file, of a model that ``takes_files``."""
+        if self.codec.encode_files is None:
+            raise UnsupportedTask(f"Model {self.name} takes no image files.")
+        return self._outputs(self._calls(files, self.codec.encode_files, deadline))
+
+    def _outputs(self, calls: Sequence[tuple[int, object]]) -> list[Outputs]:
+        if self.spec.task in SCORE_TASKS:
+            return [{SCORES: row} for row in self._read_scores(calls)]
+        return self._read_outputs(calls)
 
     def rows(self, images: Sequence[Pixels], deadline: Deadline, max_bytes: int) -> object:
         """Return what Serving answers for the images, a row for each, unchecked."""
-        body = self.codec.encode(images)
-        return self.codec.rows(
-            self.serving.predict(self.name, self.version, body, deadline, max_bytes)
+        return self.answer(self._encode(images), deadline, max_bytes)
+
+    def answer(self, body: bytes, deadline: Deadline, max_bytes: int) -> object:
+        """Return what Serving answers to a body, a row for each image, unchecked."""
+        answer = self.serving.predict(self.name, self.version, body, deadline, max_bytes)
+        return self.codec.rows(answer)
+
+    def _predict(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
+        return self._read_scores(self._calls(images, self._encode, deadline))
+
+    def _encode(self, images: Sequence[Pixels]) -> bytes:
+        if self.codec.encode is None:
+            raise UnsupportedTask(
+                f"Model {self.name} (task {self.spec.task}) takes tensors only: its description has"
+                " no input for images."
+            )
+        return self.codec.encode(images)
+
+    def _calls(
+        self,
+        items: Sequence[Item],
+        encode: Callable[[Sequence[Item]], bytes],
+        deadline: Deadline,
+    ) -> list[tuple[int, object]]:
+        """Return the number of items of each call, and what Serving answers for them."""
+        size = 1 if self.one_by_one else len(items)
+        calls = [items[start : start + size] for start in range(0, len(items), size)]
+        return [(len(call), self._call(encode(call), len(call), deadline)) for call in calls]
+
+    def _call(self, body: bytes, count: int, deadline: Deadline) -> object:
+        max_bytes = min(FRAME_BYTES + count * self.row_bytes, MAX_SCORES_BYTES)
+        return self.serving.predict(self.name, self.version, body, deadline, max_bytes)
+
+    def _read_scores(self, calls: Iterable[tuple[int, object]]) -> list[Scores]:
+        read = partial(
+            read_scores,
+            output=self.spec.output,
+            divisor=self.divisor,
         )
+        return [row for n, answer in calls for row in read(self.codec.rows(answer), count=n)]
+
+    def _read_outputs(self, calls: Iterable[tuple[int, object]]) -> list[Outputs]:
+        return [row for n, answer in calls for row in self.codec.outputs(answer, count=n)]
 
 
 def read_live_model(
@@ -136,8 +227,12 @@ def read_live_model(
     if is_our_export(signatures):
         rows = serving.describe(entry.name, version, signatures, deadline)
         spec = _spec_of_export(entry.name, rows)
-        check_export(signatures, spec.output.classes)
+        if spec.task in SCORE_TASKS:
+            check_export(signatures, spec.output.classes)
         return _live_model(entry, version, serving, metadata, spec, batcher=batcher)
+    if entry.task not in SCORE_TASKS:
+        spec, output = _spec_of_task(entry, signatures), _task_output(entry, signatures)
+        return _live_model(entry, version, serving, metadata, spec, output=output)
     output = _scores_output(entry, signatures)
     spec = _spec_of_foreign(entry, signatures, _labels(entry, output.classes))
     # In a foreign graph, the scores of one image may depend on the others in its batch.
@@ -162,15 +257,34 @@ def _live_model(
     batcher: RequestBatcher | None = None,
 ) -> LiveModel:
     signatures = metadata.signatures
-    ours, call = is_our_export(signatures), ForeignCall.of(entry)
+    ours = is_our_export(signatures)
+    call = USUAL_CALL if ours else ForeignCall.of(entry)
+    every_output = outputs_of(signatures, PIXELS if ours else call.signature)
+    outputs, reads_scores = _needed(every_output, spec), spec.task in SCORE_TASKS
     return LiveModel(
         name=entry.name,
         version=version,
         spec=spec,
-        codec=serving.codec(entry.name, version, signatures, spec.input, call, output.name),
+        codec=serving.codec(
+            entry.name,
+            version,
+            signatures,
+            spec.input,
+            call,
+            output.name,
+            () if reads_scores else outputs,
+        ),
+        tensor=image_input(signatures, call),
+        outputs_of_signature=outputs,
+        output=output.name,
         one_by_one=not ours and takes_one_image(signatures, call),
         divisor=output.divisor(spec.output.activation),
-        row_bytes=max_row_bytes(signatures, output.name, spec.output.classes, call.signature),
+        # Serving sends all outputs, also those that the task does not need.
+        row_bytes=MAX_SCORES_BYTES
+        if spec.boxes is not None and not ours
+        else max_row_bytes(
+            every_output, output.name, spec.output.classes if reads_scores else None
+        ),
         serving=serving,
         batcher=batcher,
         engine=metadata.engine,
@@ -193,6 +307,15 @@ def _notes(entry: ModelEntry, version: int) -> tuple[str, ...]:
     return (f"{found[0].upper()}{found[1:]}; {_EXPORT_AGAIN}.",)
 
 
+def _needed(outputs: Sequence[TensorInfo], spec: ModelSpec) -> tuple[TensorInfo, ...]:
+    """Return the outputs that the task reads; detectors often have large others beside them."""
+    boxes = spec.boxes
+    if boxes is None or boxes.layout != "separate":
+        return tuple(outputs)
+    names = (boxes.boxes, boxes.scores, boxes.classes, boxes.count)
+    return tuple(tensor for tensor in outputs if tensor.name in names)
+
+
 def _probed_scores(live: LiveModel, deadline: Deadline) -> int | None:
     """Return how many scores the model has for a black image, None if the call fails.
 
@@ -207,7 +330,9 @@ def _probed_scores(live: LiveModel, deadline: Deadline) -> int | None:
 
 def _black_rows(live: LiveModel, deadline: Deadline) -> object:
     """Return what Serving answers for a black image, or raise ServingFault."""
-    spec = live.spec.input
+    if live.codec.encode_files is not None:
+        return live.answer(live.codec.encode_files([BLACK_PNG]), deadline, MAX_PREDICT_BYTES)
+    spec = live.spec.images
     black = np.zeros((spec.height, spec.width, spec.channels), np.uint8)
     return live.rows([black], deadline, MAX_PREDICT_BYTES)
 
@@ -242,6 +367,8 @@ def _spec_of_foreign(
 ) -> ModelSpec:
     """Return the spec; the models file overrules the signature."""
     tensor = image_input(signatures, ForeignCall.of(entry))
+    if labels is not None and takes_files(tensor, entry):
+        return _spec(entry, None, labels)
     if labels is None or entry.input is None:
         missing = "input" if entry.input is None else "labels"
         raise ServingError(
@@ -256,17 +383,82 @@ def _spec_of_foreign(
             f"The model's input {tensor} does not declare the size of an image; the models file"
             f" needs {missing} for model {entry.name}."
         )
+    return _spec(entry, fields, labels)
+
+
+def _spec_of_task(entry: ModelEntry, signatures: Signatures) -> ModelSpec:
+    """Return the spec of a model that is no classifier.
+
+    Without ``input`` in the models file, a model that returns tensors or embeddings takes tensors
+    only. Labels are not checked against the outputs, whose meaning the task knows.
+    """
+    tensor = image_input(signatures, ForeignCall.of(entry))
+    stated = entry.input or {}
+    if entry.task == "detection":
+        return _spec_of_detector(entry, signatures, declared_input(tensor, stated))
+    is_open = entry.input is None and entry.task in TENSOR_TASKS
+    if is_open or takes_files(tensor, entry):
+        return _spec(entry, None, entry.labels or _numbered_classes(entry, signatures))
+    fields = declared_input(tensor, stated)
+    return _spec(entry, fields, entry.labels or _numbered_classes(entry, signatures))
+
+
+def takes_files(tensor: TensorInfo, entry: ModelEntry) -> bool:
+    """Tell whether an input of strings gets image files as they are: no size says otherwise."""
+    return tensor.dtype == STRING and not {"height", "width"} & set(entry.input or {})
+
+
+def _task_output(entry: ModelEntry, signatures: Signatures) -> ScoresOutput:
+    """Return the output that the models file names, if it names one; or raise ServingError."""
+    names = [tensor.name for tensor in outputs_of(signatures, entry.signature)]
+    if entry.output is not None and entry.output not in names:
+        raise ServingError(
+            f"The {entry.signature} signature has the outputs {', '.join(names)}; the models file"
+            f" names {entry.output}."
+        )
+    return ScoresOutput(entry.output, None)
+
+
+def _spec_of_detector(
+    entry: ModelEntry, signatures: Signatures, declared: dict[str, Any]
+) -> ModelSpec:
+    """Return the spec of a detector, whose outputs are recognised by name and shape."""
+    shapes = {tensor.name: tensor.shape for tensor in outputs_of(signatures, entry.signature)}
     try:
-        spec = ModelSpec(
+        boxes = declared_boxes(shapes, entry.boxes or {})
+    except SpecError as error:
+        raise ServingError(f"The outputs of model {entry.name} are not known: {error}") from error
+    # Detectors keep the aspect ratio; all but those of the YOLO family scale pixels themselves.
+    defaults = {"fit": "pad", "scale": "none" if boxes.layout == "separate" else "unit"}
+    return _spec(entry, defaults | declared, entry.labels or (), boxes)
+
+
+def _numbered_classes(entry: ModelEntry, signatures: Signatures) -> tuple[Label, ...]:
+    """Return numbers as labels for the classes that a segmentation declares, else none."""
+    outputs = outputs_of(signatures, entry.signature)
+    shapes = [tensor.shape for tensor in outputs if len(tensor.shape) == _MAP_RANK]
+    if entry.task != "segmentation" or not shapes or shapes[0][-1] < 1:
+        return ()
+    return numbered_labels(max(shapes[0][-1], 2))
+
+
+def _spec(
+    entry: ModelEntry,
+    fields: Mapping[str, Any] | None,
+    labels: tuple[Label, ...],
+    boxes: BoxesSpec | None = None,
+) -> ModelSpec:
+    try:
+        return ModelSpec(
             name=entry.name,
-            input=input_from_dict(fields),
+            task=entry.task,
+            input=None if fields is None else input_from_dict(fields),
             output=OutputSpec(classes=len(labels), activation=entry.activation),
             labels=labels,
-            task=entry.task,
+            boxes=boxes,
         )
     except SpecError as error:
         raise ServingError(f"The spec of model {entry.name} is invalid: {error}") from error
-    return spec
 
 
 def _labels(

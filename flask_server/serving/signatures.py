@@ -26,6 +26,7 @@ PIXELS = "pixels"
 #: Name of the signature of our exports that returns their spec.
 DESCRIBE = "describe"
 
+STRING = "DT_STRING"
 FLOATS = ("DT_FLOAT", "DT_DOUBLE")
 #: Types that TensorFlow Serving refuses to write as JSON; the embedded model server writes them.
 HALVES = ("DT_HALF", "DT_BFLOAT16")
@@ -224,17 +225,20 @@ def _declared_scores(tensor: TensorInfo, *, has_rows: bool) -> int | None:
     return tensor.shape[1] if tensor.shape[1] > 0 else None
 
 
-def max_row_bytes(
-    signatures: Signatures, output: str | None, classes: int, signature: str = DEFAULT
-) -> int:
+def outputs_of(signatures: Signatures, name: str = DEFAULT) -> list[TensorInfo]:
+    """Return the outputs of a signature."""
+    return _tensors(signatures, "outputs", name)
+
+
+def max_row_bytes(outputs: Sequence[TensorInfo], output: str | None, classes: int | None) -> int:
     """Return the maximum bytes of one image's row in the response to a predict call.
 
-    If the signature has only one output (``output`` is None), that are its scores. Otherwise the
-    row has all outputs, of which some may leave their size open.
+    If the signature of a classifier has only one output (``output`` is None), that are its scores.
+    Otherwise the row has all outputs, of which some may leave their size open.
     """
-    if output is None:
+    if output is None and classes is not None:
         return classes * _NUMBER_BYTES
-    return sum(_output_bytes(tensor) for tensor in _tensors(signatures, "outputs", signature))
+    return sum(_output_bytes(tensor) for tensor in outputs)
 
 
 def _output_bytes(tensor: TensorInfo) -> int:

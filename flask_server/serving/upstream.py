@@ -11,13 +11,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingError, ServingFault, ServingTimeout, ServingUnavailable
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.serving.breaker import Breaker
-from flask_server.serving.signatures import ForeignCall, Signatures
+from flask_server.serving.outputs import Outputs
+from flask_server.serving.signatures import ForeignCall, Signatures, TensorInfo
 from model_catalog.spec import InputSpec
 
 #: The state of a version that can be called.
@@ -34,6 +37,10 @@ _MAX_TEXT = 300
 
 #: Returns the body of a predict call for some images.
 Encoder = Callable[[Sequence[Pixels]], bytes]
+#: Returns the body of a predict call for the bytes of some image files.
+FileEncoder = Callable[[Sequence[bytes]], bytes]
+#: Returns the body of a predict call for some tensors of the input's shape and dtype.
+TensorEncoder = Callable[[Sequence[NDArray[Any]]], bytes]
 
 
 class BrokenConnection(ServingUnavailable):
@@ -69,14 +76,30 @@ class Metadata:
     engine: EngineInfo
 
 
-@dataclass(frozen=True, slots=True)
+class OutputsReader(Protocol):
+    """Returns the named outputs in a response for each image, or raises ServingError."""
+
+    def __call__(self, response: Any, /, *, count: int) -> list[Outputs]: ...  # noqa: ANN401, D102
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Codec:
     """How the predict calls of one version are written and read."""
 
-    encode: Encoder
+    encode: Encoder | None
+    """Encodes images; None for a model that does not take their pixels."""
+
+    encode_files: FileEncoder | None
+    """Encodes image files as they are; only for an input of strings whose images have no size in
+    the models file."""
+
+    encode_tensors: TensorEncoder
 
     rows: Callable[[Any], object]
     """Returns the scores in a response, a row for each image, unchecked."""
+
+    outputs: OutputsReader
+    """Reads the outputs of a model that is no classifier."""
 
 
 class Serving(ABC):
@@ -114,13 +137,16 @@ class Serving(ABC):
         model: str,
         version: int,
         signatures: Signatures,
-        spec: InputSpec,
+        spec: InputSpec | None,
         call: ForeignCall,
         output: str | None,
+        outputs: Sequence[TensorInfo] = (),
     ) -> Codec:
-        """Return the codec of the predict calls for images, or raise ServingError.
+        """Return the codec of the predict calls, or raise ServingError.
 
-        ``output`` is the name of the output with the scores, None if there is only one.
+        ``spec`` is None for a model that does not take the pixels of images. ``output`` is the name
+        of the output with the scores, None if there is only one. ``outputs`` are those that the
+        task of the model reads, none for a task that reads scores.
         """
 
     @abstractmethod

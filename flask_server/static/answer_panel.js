@@ -3,6 +3,7 @@
 import { isAboutTheKey } from "./api_key.js";
 import { showBars, topLine } from "./bars.js";
 import { errorText, showText } from "./dom.js";
+import { ObjectList, objectsLine } from "./objects.js";
 import { showTimes } from "./times.js";
 import { Waiting } from "./waiting.js";
 
@@ -12,13 +13,19 @@ export class AnswerPanel {
   #abort = new AbortController();
   #waiting;
   #actions;
+  #objects;
 
-  /** `actions` (ask, cancel, explain) are called with the panel when a button is clicked. */
-  constructor(template, file, actions) {
+  /**
+   * `actions` (ask, cancel, explain) are called with the panel when a button is clicked; `layer` draws
+   * frames over the picture.
+   */
+  constructor(template, file, actions, layer) {
     this.file = file;
     this.refused = false;
     this.element = template.content.firstElementChild.cloneNode(true);
     this.#actions = actions;
+    this.layer = layer;
+    this.#objects = new ObjectList(this.#find(".objects"), layer);
     this.#waiting = new Waiting(this.#find(".waiting"), {
       cancel: () => actions.cancel(this),
       next: this.#find(".again"),
@@ -62,14 +69,26 @@ export class AnswerPanel {
     this.#waiting.stop();
   }
 
-  /** Show the predictions and remember their request; return a sentence for screen readers. */
+  /** Show the answer and remember its request; return it in a line. */
   show(answer, request) {
     Object.assign(this, { answer, request });
     showText(this.#find(".warning"), answer.warnings.join(" "));
-    showBars(this.#find(".bars"), answer.predictions, (prediction) => this.#actions.explain(this, prediction));
+    const line = answer.detections ? this.#showObjects(answer, request) : this.#showBars(answer);
     showTimes(this.#find(".times"), answer, this.file.size);
     this.#finish({ by: `${answer.model}, version ${answer.version}`, trouble: "" });
-    return `${this.file.name}: ${topLine(answer.predictions)}`;
+    return line;
+  }
+
+  #showBars({ predictions }) {
+    this.#objects.hide();
+    showBars(this.#find(".bars"), predictions, (prediction) => this.#actions.explain(this, prediction));
+    return topLine(predictions);
+  }
+
+  #showObjects({ detections, size }, { threshold }) {
+    this.#find(".bars").replaceChildren();
+    this.#objects.show(detections, size, threshold);
+    return objectsLine(detections, threshold);
   }
 
   /** Show the server's error message; return a sentence for screen readers. */
@@ -98,11 +117,15 @@ export class AnswerPanel {
   close() {
     this.#abort.abort();
     this.#waiting.stop();
+    this.layer.close();
     this.element.remove();
   }
 
   #finish({ by, trouble }) {
-    if (trouble) this.request = undefined;
+    if (trouble) {
+      this.request = undefined;
+      this.layer.clear();
+    }
     this.element.removeAttribute("aria-busy");
     this.#waiting.stop();
     this.#find(".by").textContent = by;
@@ -110,10 +133,15 @@ export class AnswerPanel {
     this.#find(".trouble").classList.toggle("error", !this.refused && trouble !== "Cancelled.");
     this.#find(".again").hidden = trouble === "";
     this.#find(".answer").hidden = trouble !== "";
-    this.#find(".heat").hidden = trouble !== "" || this.answer.predictions.length === 0;
+    this.#find(".heat").hidden = trouble !== "" || !canBeExplained(this.answer);
   }
 
   #find(selector) {
     return this.element.querySelector(selector);
   }
+}
+
+/** Return whether there is a class to draw a heat map for; detectors have frames instead. */
+function canBeExplained({ predictions, detections }) {
+  return detections === undefined && predictions.length > 0;
 }

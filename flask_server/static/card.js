@@ -1,6 +1,7 @@
 /** A card of the page: one picture, the answer of one or two models, and a menu of further actions. */
 
 import { AnswerPanel } from "./answer_panel.js";
+import { BoxLayer } from "./box_layer.js";
 import { hideCopy, offerCopies } from "./copies.js";
 import { HeatMap } from "./heat_map.js";
 import { wireMenu } from "./menu.js";
@@ -73,11 +74,13 @@ export class Card {
 
   #addPanel() {
     const { askOne, cancel, explain } = this.#actions;
-    const panel = new AnswerPanel(template("panel"), this.file, {
+    const actions = {
       ask: (one) => askOne(this, one),
       cancel: (one) => cancel(this, one),
       explain: (one, prediction) => explain(this, one, prediction),
-    });
+    };
+    const layer = new BoxLayer(this.#find(".frame"));
+    const panel = new AnswerPanel(template("panel"), this.file, actions, layer);
     this.panels.push(panel);
     this.#find(".answers").append(panel.element);
   }

@@ -12,9 +12,16 @@ import { InvalidAnswer } from "./http.js";
  * @typedef {object} PredictAnswer the body of a `predict` response
  * @property {string} model
  * @property {number} version
- * @property {{class_id: string, label: string, score: number}[]} predictions
+ * @property {Scored[]} predictions
+ * @property {FoundObject[]} [detections] of a detector
+ * @property {[number, number]} [size] width and height of the picture that the boxes count
  * @property {string[]} [warnings]
  */
+
+/** @typedef {{class_id: string, label: string, score: number}} Scored */
+/** @typedef {Scored & {box: Types.Box}} FoundObject */
+
+const SIDES = ["xmin", "ymin", "xmax", "ymax"];
 
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
@@ -24,12 +31,30 @@ const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
  */
 export async function checkedAnswer(reply) {
   const body = await reply.json();
+  if (Array.isArray(body?.detections)) checkDetections(body);
   if (!Array.isArray(body?.predictions)) throw new InvalidAnswer("it has no predictions");
   body.predictions.forEach(checkPrediction);
   if (typeof body.model !== "string") throw new InvalidAnswer("it names no model");
   if (!Number.isInteger(body.version)) throw new InvalidAnswer("it names no version");
   if (!isListOfTexts(body.warnings ?? [])) throw new InvalidAnswer("its warnings are no texts");
   return body;
+}
+
+/**
+ * Check the objects of a detector, and add the best score of each label as predictions.
+ *
+ * @param {any} body
+ */
+function checkDetections(body) {
+  body.detections.forEach(checkPrediction);
+  for (const { box } of body.detections) {
+    if (!SIDES.every((side) => Number.isFinite(box?.[side]))) throw new InvalidAnswer("an object has no box");
+  }
+  if (!isListOfNumbers(body.size, 2)) throw new InvalidAnswer("it has no size");
+  const classes = new Set();
+  body.predictions = body.detections.filter(
+    (/** @type {Scored} */ { class_id: id }) => !classes.has(id) && classes.add(id),
+  );
 }
 
 /**

@@ -20,8 +20,10 @@ export interface AskOptions {
 }
 
 export interface ClassifyOptions extends AskOptions {
-  /** Number of predictions; five by default. */
+  /** Number of predictions, five by default; of a detector, the most objects. */
   topK?: number;
+  /** Minimum score, 0 to 1. */
+  threshold?: number;
 }
 
 export interface ExplainOptions extends AskOptions {
@@ -42,11 +44,28 @@ export interface Prediction {
   score: number;
 }
 
+/** Whole pixels of the upright picture that was sent; xmax and ymax are just outside. */
+export interface Box {
+  xmin: number;
+  ymin: number;
+  xmax: number;
+  ymax: number;
+}
+
+/** An object in the picture. */
+export interface Detection extends Prediction {
+  box: Box;
+}
+
 export interface Answer {
   model: string;
   version: number;
-  /** Best first. */
+  /** Best first; of a detector, the best score of each label. */
   predictions: Prediction[];
+  /** Objects, best first; only a detector has them. */
+  detections?: Detection[];
+  /** Width and height of the picture whose pixels the boxes count; a huge photo is sent as a smaller copy. */
+  size?: [number, number];
   /** Restrictions of the predictions, such as that the model is untrained. */
   warnings: string[];
   requestId: string | null;
@@ -61,6 +80,8 @@ export interface Answer {
 /** One entry of `GET /models`, as the gateway sends it. */
 export interface Model {
   name: string;
+  /** `classification`, `detection` or another one. */
+  task?: string;
   default: boolean;
   ready: boolean;
   version: number | null;
@@ -68,7 +89,8 @@ export interface Model {
   version_labels: Record<string, number>;
   /** This field and the following ones are absent until a version is ready. */
   trained?: boolean;
-  input?: { width: number; height: number; color: string; fit: string };
+  /** Null for a model that takes tensors or image files only. */
+  input?: { width: number; height: number; color: string; fit: string } | null;
   output?: { activation: string; classes: number };
   source?: string;
   /** Both are null where the model server does not tell. */
@@ -76,6 +98,8 @@ export interface Model {
   precision?: string | null;
   /** Difference of the golden pictures' scores from the exported model; null if not measured. */
   score_drift?: number | null;
+  /** How a detector's boxes are chosen. */
+  boxes?: { threshold: number; nms_iou: number | null };
   warnings?: string[];
   error?: { code: string; detail: string };
 }
@@ -84,7 +108,7 @@ export interface Model {
 export interface DescribedModel extends Model {
   /** Null until a version is ready. */
   spec: {
-    input: { width: number; height: number; color: string; fit: string; scale: string };
+    input: { width: number; height: number; color: string; fit: string; scale: string } | null;
     output: { activation: string; classes: number };
     /** Pairs of class id and label. */
     labels: [string, string][];

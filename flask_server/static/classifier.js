@@ -65,8 +65,8 @@ export class Classifier {
    * @param {Types.ClassifyOptions} [options]
    * @returns {Promise<Types.Answer>}
    */
-  async classify(picture, { topK, ...options } = {}) {
-    const request = await this.#prepare("predict", picture, options, { top_k: topK });
+  async classify(picture, { topK, threshold, ...options } = {}) {
+    const request = await this.#prepare("predict", picture, options, { top_k: topK, threshold });
     const start = performance.now();
     const { reply, body } = await this.#post(request, options.signal, checkedAnswer);
     this.#invalidate(body, options.version);
@@ -74,6 +74,7 @@ export class Classifier {
       model: body.model,
       version: body.version,
       predictions: body.predictions.map(prediction),
+      ...(body.detections && { detections: body.detections.map(detection), size: body.size }),
       warnings: body.warnings ?? [],
       requestId: reply.headers.get("X-Request-ID"),
       serverMs: serverTiming(reply.headers.get("Server-Timing")),
@@ -290,6 +291,11 @@ function fileOf(text) {
 /** @param {{class_id: string, label: string, score: number}} prediction */
 function prediction({ class_id: classId, label, score }) {
   return { classId, label, score };
+}
+
+/** @param {import("./checks.js").FoundObject} found */
+function detection({ box, ...found }) {
+  return { ...prediction(found), box };
 }
 
 /**

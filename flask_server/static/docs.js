@@ -31,7 +31,8 @@ function kind(schema) {
   if (schema.contentEncoding) return "base64 text";
   if (schema.format === "binary") return "file";
   if (schema.type) return [schema.type, limits(schema)];
-  return joined(schema.oneOf ?? schema.anyOf, " or ");
+  const choices = schema.oneOf ?? schema.anyOf;
+  return choices ? joined(choices, " or ") : "any JSON";
 }
 
 const link = (name) => el("a", { href: `#schema-${name}` }, name);

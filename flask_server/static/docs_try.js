@@ -40,16 +40,21 @@ function choicesOf({ type, enum: values }) {
 function bodyFields({ operationId, requestBody: body }) {
   if (!body) return [];
   const type = [JSON_TYPE, FORM_TYPE].find((candidate) => candidate in body.content);
+  if (!type) return [fileField(operationId, "file of the form", { "data-form": "true" })];
   const { example, examples } = body.content[type];
   const value = example ?? Object.values(examples)[0].value;
   const text = type === JSON_TYPE ? JSON.stringify(value, null, 2) : String(new URLSearchParams(value));
   const area = el("textarea", { id: `${operationId}-body`, name: "body", rows: "6", spellcheck: "false", "data-type": type }, text);
   const fields = [el("p", {}, el("label", { for: area.id }, `body (${type})`), area)];
   if (FILE_TYPE in body.content) {
-    const file = el("input", { id: `${operationId}-file`, name: "file", type: "file", accept: FILE_TYPE });
-    fields.push(el("p", {}, el("label", { for: file.id }, "or a picture file, instead of the body"), file));
+    fields.push(fileField(operationId, "or a picture file, instead of the body", { accept: FILE_TYPE }));
   }
   return fields;
+}
+
+function fileField(operationId, label, attributes) {
+  const file = el("input", { ...attributes, id: `${operationId}-file`, name: "file", type: "file" });
+  return el("p", {}, el("label", { for: file.id }, label), file);
 }
 
 /** Send the request; return elements with the response, or with the reason why there is none. */
@@ -78,7 +83,13 @@ async function shown(said) {
 
 /** Return the body of the request, if any; a file takes precedence over text. */
 function sent({ elements }) {
-  const body = elements.file?.files[0] ?? elements.body?.value;
+  const file = elements.file?.files[0];
+  if (file && elements.file.dataset.form) {
+    const form = new FormData();
+    form.append("file", file);
+    return { body: form };
+  }
+  const body = file ?? elements.body?.value;
   return body ? { body } : {};
 }
 
@@ -87,6 +98,8 @@ function headers({ operation }, form) {
   const key = document.getElementById("api-key").value;
   if (key) made.set("X-API-Key", key);
   const file = form.elements.file?.files[0];
+  // The browser adds the type of a form itself, with its boundary.
+  if (file && form.elements.file.dataset.form) return made;
   const type = file ? file.type || "application/octet-stream" : form.elements.body?.dataset.type;
   if (type) made.set("Content-Type", type);
   return made;

@@ -1,6 +1,6 @@
 /** The cards of the page: one request for each picture and model, a limited number at a time. */
 
-import { readable, topLine } from "./bars.js";
+import { readable } from "./bars.js";
 import { Card } from "./card.js";
 import { ClassifierError } from "./classifier.js";
 import { ConcurrencyLimit } from "./concurrency_limit.js";
@@ -21,7 +21,7 @@ export class Gallery {
 
   /**
    * `page` has the classifier, the promise `loaded` of the models, `targets()` for the options of each
-   * request, `say` for screen readers, `failed(error)`, `answered(card, answer)` and `removed(card)`.
+   * request, `thresholdOf(model)` for the least score of detected objects, `say` for screen readers, `failed(error)`, `answered(card, answer)` and `removed(card)`.
    */
   constructor(page) {
     this.#page = page;
@@ -67,15 +67,17 @@ export class Gallery {
   }
 
   async #send(card, panel, index) {
-    const { classifier, loaded, targets, say } = this.#page;
+    const { classifier, loaded, targets, thresholdOf, say } = this.#page;
     const { signal } = panel;
     await loaded; // a picture may be added before the models are loaded
     const options = targets()[index] ?? targets()[0];
     try {
       const answer = await this.#limit.run(() => classifier.classify(card.file, { ...options, signal }));
       const url = classifier.predictUrl(answer.model, options);
-      say(panel.show(answer, { url, withKey: classifier.apiKey !== "" }));
-      if (index === 0) this.#page.answered(card, topLine(answer.predictions));
+      const threshold = thresholdOf(answer.model);
+      const line = panel.show(answer, { url, withKey: classifier.apiKey !== "", threshold });
+      say(`${card.file.name}: ${line}`);
+      if (index === 0) this.#page.answered(card, line);
     } catch (error) {
       if (!signal.aborted) this.#fail(panel, error);
     }

@@ -85,7 +85,7 @@ function factsOf({ version, versions, trained, source, engine, precision, input,
   const facts = [
     ["Version", version && `${version}${olderText(versions, version)}`],
     ["Input", input && `${input.width} × ${input.height} pixels, ${COLORS[input.color]}, ${FITS[input.fit]}`],
-    ["Pixel values", SCALES[spec?.input.scale]],
+    ["Pixel values", SCALES[spec?.input?.scale]],
     ["Labels", output && count.format(output.classes)],
     ["Weights", trained === undefined ? undefined : trained ? "trained" : "random: its labels mean nothing"],
     ["Computed by", engine && [ENGINES[engine] ?? engine, precision].filter(Boolean).join(", ")],

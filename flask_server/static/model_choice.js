@@ -1,6 +1,7 @@
 /** The form that chooses model, version, number of labels, and what to compare with. */
 
 import { el, errorText, showText } from "./dom.js";
+import { LEAST_SCORE } from "./objects.js";
 
 /** Value of the option that leaves the version open: the newest one when the request arrives. */
 const NEWEST = "";
@@ -9,6 +10,9 @@ const NEWEST = "";
 const NOTHING = "";
 
 const AVAILABLE = "AVAILABLE";
+
+/** The page cannot show what models of these tasks return. */
+const OTHER_TASKS = ["tensor", "embedding", "segmentation"];
 
 export class ModelChoice {
   #models = [];
@@ -31,9 +35,14 @@ export class ModelChoice {
     const others = this.compare.value === NOTHING ? [] : [JSON.parse(this.compare.value)];
     return [chosen, ...others].map((target) => ({
       ...target,
-      topK: this.#topK(target.model),
+      ...this.#most(target.model),
       shrink: this.form.querySelector("#shrink").checked,
     }));
+  }
+
+  /** Return the least score of objects that a detector shows at first. */
+  thresholdOf(name) {
+    return this.#named(name)?.boxes?.threshold ?? 0.5;
   }
 
   /** The chosen model, undefined before the models are loaded. */
@@ -43,14 +52,20 @@ export class ModelChoice {
 
   /** Show the gateway's models; keep the chosen model and version if they still exist. */
   show(models) {
-    this.#models = models;
-    fill(this.model, models.map((model) => option(model.name, titleOf(model))));
+    this.#models = models.filter(({ task }) => !OTHER_TASKS.includes(task));
+    fill(this.model, this.#models.map((model) => option(model.name, titleOf(model))));
     this.#showVersions();
   }
 
   /** Show why the list of models could not be loaded. */
   fail(error) {
     showText(this.form.querySelector("#trouble"), errorText(error));
+  }
+
+  /** Return how much to ask for: some labels, but all objects, which the page then chooses from. */
+  #most(name) {
+    const model = this.#named(name ?? this.model.value);
+    return model?.task === "detection" ? { threshold: LEAST_SCORE } : { topK: this.#topK(name) };
   }
 
   /** Limit the number of labels to the model's classes; the gateway refuses larger numbers. */
@@ -69,6 +84,7 @@ export class ModelChoice {
     fill(this.version, [newest, ...(model?.versions ?? []).map(versionOption)]);
     showText(this.form.querySelector("#warning"), (model?.warnings ?? []).join(" "));
     showText(this.form.querySelector("#trouble"), model?.error ? errorText(model.error) : "");
+    this["top-k"].closest(".field").hidden = model?.task === "detection";
     this.#showOthers();
     this.changed(model);
   }

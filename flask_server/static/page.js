@@ -61,6 +61,7 @@ const gallery = new Gallery({
   classifier,
   loaded,
   targets: () => choice.targets(),
+  thresholdOf: (model) => choice.thresholdOf(model),
   say,
   failed,
   answered: (card, line) => history.keep(card, line),

@@ -59,8 +59,11 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
     if live:
         spec = live.spec
         # Without spec.to_dict(), which copies every label.
-        summary |= {"trained": spec.trained, "input": asdict(spec.input)}
+        summary |= {"task": spec.task, "trained": spec.trained}
+        summary |= {"input": asdict(spec.input) if spec.input else None}
         summary |= {"output": asdict(spec.output), "source": spec.source}
+        if spec.boxes is not None:
+            summary["boxes"] = spec.boxes.to_dict()
         summary |= {"engine": live.engine.name, "precision": live.engine.precision}
         summary["score_drift"] = state.score_drift
         summary["warnings"] = [*live.warnings, *live.notes, *state.warnings]

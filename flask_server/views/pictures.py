@@ -10,6 +10,8 @@ from PIL import Image
 
 from flask_server.deadline import Deadline
 from flask_server.drawing import annotate
+from flask_server.errors import GatewayError, UnsupportedTask
+from flask_server.inference.npy import Tensor
 from flask_server.inference.preparation import Upload
 from flask_server.web import request_context
 from flask_server.web.negotiation import JPEG, PNG
@@ -24,8 +26,10 @@ def upright(upload: Upload) -> Iterator[Image.Image]:
 
     The upload is decoded a second time, because the pixels for the model may be far smaller.
     """
-    if not isinstance(upload, bytes):
+    if isinstance(upload, GatewayError):
         raise upload
+    if isinstance(upload, Tensor):
+        raise UnsupportedTask("A tensor is no image, so that nothing can be drawn on it.")
     deadline = Deadline(gateway().settings.deadline_s)
     with ExitStack() as stack:
         with request_context.current().stopwatch.stage("decode"):

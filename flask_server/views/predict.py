@@ -1,19 +1,29 @@
-"""The route that predicts the classes of one image or of several."""
+"""The route that answers one image or tensor, or several images, as the model's task says."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from flask_server.drawing import annotate
 from flask_server.errors import GatewayError, InvalidParameter
+from flask_server.inference.npy import Tensor
+from flask_server.inference.outcomes import TaskOptions
 from flask_server.inference.predict import ImageResult, PredictRequest, PredictResponse
-from flask_server.inference.ranking import Prediction, RankingOptions
-from flask_server.views.pictures import picture_answer, upright
-from flask_server.web import request_context
-from flask_server.web.negotiation import JPEG, JSON, PNG, accepted, agreed
-from flask_server.web.parameters import flag, fraction, texts, version_label, whole_number
+from flask_server.inference.ranking import RankingOptions
+from flask_server.serving.live_model import LiveModel
+from flask_server.views.task_answers import ANSWERS, MEDIA_TYPES, Answer, check_parameters
+from flask_server.web.negotiation import JSON, accepted, agreed
+from flask_server.web.parameters import (
+    PREDICT_PARAMETERS,
+    flag,
+    fraction,
+    text,
+    texts,
+    version_label,
+    whole_number,
+)
 from flask_server.web.problem_documents import problem
 from flask_server.web.route_traits import traits
 from flask_server.web.services import ask, gateway, only
@@ -25,71 +35,86 @@ bp = Blueprint("predict", __name__)
 @bp.post("/models/<name>/predict")
 @traits(limited=True, predicts=True)
 def predict(name: str) -> Response:
-    """Return the best classes of one or several images; for one image also drawn below it."""
-    submission = read_submission(request, gateway().settings.max_images)
-    form = _form(submission)
+    """Return the result for one or several images or for a tensor, by default as JSON."""
+    settings = gateway().settings
+    submission = read_submission(request, settings.max_images, PREDICT_PARAMETERS)
+    _check_accept(submission)
     predict_request = predict_request_of(name, submission)
     report = flag(submission.parameters, "report")
     response = ask(predict_request)
+    form = _form(submission, response.task, response.model)
     if form == JSON:
-        return jsonify(_body(response, several=submission.several, report=report))
-    return _annotated(submission, response, form)
+        return jsonify(_body(response, several=_is_several(submission, response), report=report))
+    return ANSWERS[response.task].write(Answer(submission.uploads[0], response), form)
 
 
-def _form(submission: Submission) -> str:
+def _is_several(submission: Submission, response: PredictResponse) -> bool:
+    return submission.several or response.has_rows
+
+
+def _check_accept(submission: Submission) -> None:
+    """Raise NotAcceptable if no model could answer in a media type that the caller accepts."""
     if submission.several:
         reason = "Predictions for several images are sent as JSON only."
-        return agreed(accepted(request), (JSON,), reason)
-    return agreed(accepted(request), (JSON, PNG, JPEG), default=JSON)
+        agreed(accepted(request), (JSON,), reason)
+    else:
+        agreed(accepted(request), MEDIA_TYPES, default=JSON)
+
+
+def _form(submission: Submission, task: str, model: str) -> str:
+    """Return the media type of the response; raise NotAcceptable with the task of the model."""
+    if submission.several:
+        return JSON
+    upload = submission.uploads[0]
+    what = "a tensor" if isinstance(upload, Tensor) else "an image"
+    reason = f"Model {model} has the task {task}, and the request has {what}."
+    return agreed(accepted(request), ANSWERS[task].media_types(upload), reason, default=JSON)
+
+
+def _check(live: LiveModel, submission: Submission) -> None:
+    check_parameters(submission.parameters, live)
+    _form(submission, live.spec.task, live.name)
 
 
 def _body(response: PredictResponse, *, several: bool, report: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"model": response.model, "version": response.version}
     if several:
-        body["results"] = [_result(result, report=report) for result in response.results]
+        results = [_result(result, response.task, report=report) for result in response.results]
+        body["results"] = results
     else:
-        body |= _result(only(response), report=report)
+        body |= _result(only(response), response.task, report=report)
     if response.warnings:
         body["warnings"] = list(response.warnings)
     return body
 
 
-def _annotated(submission: Submission, response: PredictResponse, media_type: str) -> Response:
-    predictions = only(response).predictions
-    with (
-        upright(submission.uploads[0]) as picture,
-        request_context.current().stopwatch.stage("postprocess"),
-    ):
-        title = f"{response.model}, version {response.version}"
-        drawn = annotate.annotated(picture, predictions, title=title, notices=response.warnings)
-        return picture_answer(drawn, media_type, response.warnings)
-
-
 def predict_request_of(name: str, submission: Submission) -> PredictRequest:
     """Return the predict request of a submission; raise InvalidParameter."""
-    version = whole_number(submission.parameters, "version", least=0)
-    label = version_label(submission.parameters)
+    parameters = submission.parameters
+    version = whole_number(parameters, "version", least=0)
+    label = version_label(parameters)
     if version is not None and label is not None:
         raise InvalidParameter("version and label are both given; one of them is allowed.")
     return PredictRequest(
         model=name,
         uploads=submission.uploads,
-        options=RankingOptions(
-            top_k=whole_number(submission.parameters, "top_k", least=1),
-            threshold=fraction(submission.parameters, "threshold"),
-            labels=texts(submission.parameters, "labels"),
+        options=TaskOptions(
+            ranking=RankingOptions(
+                top_k=whole_number(parameters, "top_k", least=1),
+                threshold=fraction(parameters, "threshold"),
+                labels=texts(parameters, "labels"),
+            ),
+            output=text(parameters, "output"),
+            normalize=flag(parameters, "normalize"),
         ),
+        check=partial(_check, submission=submission),
         version=version,
         label=label,
     )
 
 
-def _result(result: ImageResult | GatewayError, *, report: bool) -> dict[str, Any]:
+def _result(result: ImageResult | GatewayError, task: str, *, report: bool) -> dict[str, Any]:
     if isinstance(result, GatewayError):
         return {"error": problem(result)}
-    document: dict[str, Any] = {"predictions": _predictions(result.predictions)}
-    return document | {"report": result.report} if report else document
-
-
-def _predictions(predictions: list[Prediction]) -> list[dict[str, Any]]:
-    return [{"class_id": p.class_id, "label": p.label, "score": p.score} for p in predictions]
+    document = ANSWERS[task].body(result.outcome)
+    return document | {"report": result.report} if report and result.report else document

@@ -14,6 +14,8 @@ from flask_server.errors import NotAcceptable
 JSON = "application/json"
 PNG = "image/png"
 JPEG = "image/jpeg"
+#: A file of numpy, one array. There is no registered type.
+NPY = "application/x-npy"
 
 
 _BARE_FRACTION = re.compile(r"(;\s*q\s*=\s*)(?=\.\d)", re.IGNORECASE)

@@ -19,8 +19,13 @@ from model_catalog.errors import shown
 #: Fields of a body that hold images and are therefore no parameters.
 IMAGE = "image"
 IMAGES = "images"
-#: The parameters of a prediction.
-PARAMETERS = ("top_k", "threshold", "labels", "version", "label", "report")
+TENSOR = "tensor"
+#: The parameters of every task.
+SHARED_PARAMETERS = ("version", "label", "report")
+#: The parameters of a classification, and of its explanation.
+PARAMETERS = ("top_k", "threshold", "labels", *SHARED_PARAMETERS)
+#: The parameters of all tasks; which of them a request may have depends on the model.
+PREDICT_PARAMETERS = (*PARAMETERS, "output", "normalize")
 
 #: Most items of a list in one text.
 MAX_TEXTS = 100_000
@@ -58,8 +63,9 @@ def _as_list(value: str | list[str] | None) -> list[str]:
 def check_names(parameters: Mapping[str, Any], allowed: Sequence[str]) -> None:
     """Raise InvalidParameter for unknown names, so that no misspelt parameter is ignored."""
     unknown = next((name for name in parameters if name not in allowed), None)
-    if unknown in {IMAGE, IMAGES}:
-        raise InvalidParameter(f"{unknown} is given in the query; send images in the body.")
+    if unknown in {IMAGE, IMAGES, TENSOR}:
+        what = "tensors" if unknown == TENSOR else "images"
+        raise InvalidParameter(f"{unknown} is given in the query; send {what} in the body.")
     if unknown is not None:
         names = ", ".join((IMAGE, IMAGES, *allowed))
         raise InvalidParameter(f"There is no parameter {shown(unknown)}; allowed are {names}.")

@@ -52,18 +52,26 @@ def gateway() -> Gateway:
 
 
 def ask(question: PredictRequest) -> PredictResponse:
-    """Classify the images, and write version and error codes into the request context.
+    """Answer the images or the tensor, and write version and error codes into the request context.
 
     The deadline starts here, because the body has arrived.
     """
     context = request_context.current()
     deadline = Deadline(gateway().settings.deadline_s)
-    answer = gateway().classify(question, deadline, context.stopwatch)
+    answer = gateway().predict(question, deadline, context.stopwatch)
     context.version = answer.version
     context.image_codes = [
         result.code if isinstance(result, GatewayError) else None for result in answer.results
     ]
     return answer
+
+
+def every(answer: PredictResponse) -> list[ImageResult]:
+    """Return all results, or raise the first error among them."""
+    for result in answer.results:
+        if isinstance(result, GatewayError):
+            raise result
+    return [result for result in answer.results if isinstance(result, ImageResult)]
 
 
 def only(answer: PredictResponse) -> ImageResult:

@@ -1,4 +1,4 @@
-"""Read the images of a request from JSON, a form, files or a raw body.
+"""Read the images or the tensor of a request from JSON, a form, files or a raw body.
 
 ``web.parameters`` reads the parameters beside them. Image formats are not looked at here. An image
 that cannot be read is replaced by its error, so that the other images of the request are still
@@ -18,19 +18,23 @@ from flask_server.errors import (
     BodyTooLarge,
     InvalidJson,
     InvalidParameter,
+    InvalidTensor,
     MissingImage,
     TooManyImages,
     UnsupportedMediaType,
 )
 from flask_server.imaging.decoding import sniff
+from flask_server.inference.npy import is_npy, json_tensor, read_npy
 from flask_server.inference.preparation import Upload
 from flask_server.json_reader import TooDeep, TooManyValues, read_bounded_json
 from flask_server.web.base64_text import decode_base64
 from flask_server.web.forms import MULTIPART, URL_ENCODED, Field, form_of, read_form, texts_of
+from flask_server.web.negotiation import NPY
 from flask_server.web.parameters import (
     IMAGE,
     IMAGES,
     PARAMETERS,
+    TENSOR,
     check_names,
     list_name,
     single_values,
@@ -44,7 +48,7 @@ _RAW = ("application/octet-stream", "")
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The images and parameters of one request."""
+    """The images or the tensor, and the parameters of one request."""
 
     uploads: list[Upload]
     several: bool
@@ -72,8 +76,18 @@ def form_base64(request: Request) -> bytes:
     return decode_base64(text, from_form=True)
 
 
+def form_file(request: Request) -> Upload:
+    """Return the image or tensor of the form field ``file``; raise MissingImage."""
+    data = next((field.data for field in form_of(request) if field.name == "file"), b"")
+    if not data:
+        raise MissingImage("The form has no image: its field file is missing or empty.")
+    return _tensor_of(data) if is_npy(data) else data
+
+
 def _from_body(request: Request, body: bytes, max_images: int) -> Submission:
     kind = request.mimetype
+    if is_npy(body) or kind == NPY:
+        return Submission([_tensor_of(body)], False, {})
     if kind in _RAW or kind.startswith("image/") or sniff(body) is not None:
         return Submission([_or_missing(body)], False, {})
     if kind == "application/json" or kind.endswith("+json"):
@@ -82,12 +96,15 @@ def _from_body(request: Request, body: bytes, max_images: int) -> Submission:
         return _from_form(read_form(request.content_type or "", body), max_images)
     raise UnsupportedMediaType(
         f"Bodies of type {kind} are not read; allowed are application/json, {MULTIPART}, "
-        f"{URL_ENCODED}, image/* and application/octet-stream."
+        f"{URL_ENCODED}, image/*, {NPY} and application/octet-stream."
     )
 
 
 def _from_json(body: bytes, max_images: int) -> Submission:
     document = _json_object(body)
+    if document.get(TENSOR) is not None:
+        return _from_json_tensor(document)
+    document.pop(TENSOR, None)
     single, several = document.pop(IMAGE, None), document.pop(IMAGES, None)
     if several is None:
         return Submission([_attempt(single, from_form=False)], False, document)
@@ -97,6 +114,14 @@ def _from_json(body: bytes, max_images: int) -> Submission:
         raise InvalidParameter("images must be a list with at least one image.")
     _check_count(len(several), max_images)
     return Submission([_attempt(item, from_form=False) for item in several], True, document)
+
+
+def _from_json_tensor(document: dict[str, Any]) -> Submission:
+    tensor = document.pop(TENSOR)
+    given = next((name for name in (IMAGE, IMAGES) if document.pop(name, None) is not None), None)
+    if given is not None:
+        raise InvalidParameter(f"tensor and {given} are both given; one of them is allowed.")
+    return Submission([json_tensor(tensor)], False, document)
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
@@ -114,8 +139,8 @@ def _json_object(body: bytes) -> dict[str, Any]:
 
 
 def _from_form(form: Sequence[Field], max_images: int) -> Submission:
-    images = [field for field in form if list_name(field.name) == IMAGE]
-    others = [field for field in form if list_name(field.name) != IMAGE]
+    images = [field for field in form if list_name(field.name) in {IMAGE, TENSOR}]
+    others = [field for field in form if list_name(field.name) not in {IMAGE, TENSOR}]
     stray = {field.name for field in others if field.has_filename or field.name == IMAGES}
     if stray:
         raise InvalidParameter(
@@ -132,10 +157,33 @@ def _from_form(form: Sequence[Field], max_images: int) -> Submission:
 
 
 def _image_of(field: Field) -> Upload:
-    """Return the bytes of a file, or of the base64 text in a field that is no file."""
+    """Return the bytes of a file, of the base64 text in a field that is no file, or a tensor."""
+    if is_npy(field.data):
+        return _tensor_of(field.data)
+    if field.name == TENSOR:
+        return _json_tensor_of(field.data)
     if field.has_filename or field.media_type.startswith("image/") or _is_binary(field.data):
         return _or_missing(field.data)
     return _attempt(field.text, from_form=True)
+
+
+def _tensor_of(data: bytes) -> Upload:
+    try:
+        return read_npy(data)
+    except InvalidTensor as error:
+        return error
+
+
+def _json_tensor_of(data: bytes) -> Upload:
+    """Return the tensor that the text of a form field writes as JSON."""
+    try:
+        return json_tensor(read_bounded_json(data))
+    except TooManyValues as error:
+        return BodyTooLarge(str(error))
+    except ValueError:
+        return InvalidTensor("The field tensor is neither a .npy file nor a JSON list of numbers.")
+    except InvalidTensor as error:
+        return error
 
 
 def _is_binary(data: bytes) -> bool:

@@ -79,7 +79,7 @@ class ExportModel:
         self._runner = runner
         self._spec = spec
         self._signatures = signatures
-        self._scale = scaler(spec.input)
+        self._scale = scaler(spec.images)
         self._handlers = {
             DEFAULT_SIGNATURE: self._from_floats,
             "pixels": self._from_pixels,
@@ -111,7 +111,7 @@ class ExportModel:
 
     def _from_floats(self, inputs: Tensors, timeout_s: float | None) -> Tensors:
         images = inputs["input_image"]
-        allowed = (self._spec.input.height, self._spec.input.width, self._spec.input.channels)
+        allowed = (self._spec.images.height, self._spec.images.width, self._spec.images.channels)
         if images.shape[1:] != allowed:
             raise InvalidArgument(
                 f"input_image has the shape {list(images.shape)}; allowed is {[-1, *allowed]}."
@@ -120,7 +120,7 @@ class ExportModel:
 
     def _from_pixels(self, inputs: Tensors, timeout_s: float | None) -> Tensors:
         strings = inputs["pixels"]
-        check_pixels(strings, self._spec.input)
+        check_pixels(strings, self._spec.images)
         return self._scores(strings, self._scale, timeout_s)
 
     def _description(self, inputs: Tensors, _timeout_s: float | None) -> Tensors:

@@ -50,7 +50,7 @@ def require_golden_scores(model: LoadedModel, path: Path) -> None:
 
 def _golden(path: Path, spec: ModelSpec) -> Golden | None:
     try:
-        return read_golden(path, spec.input)
+        return read_golden(path, spec.images)
     except GoldenError as error:
         logger.warning("The scores of %s are not checked: %s", path, error)
         return None

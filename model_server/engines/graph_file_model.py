@@ -22,7 +22,7 @@ from model_server.engines.raw_pixels import Floats
 
 def signatures_of(spec: ModelSpec) -> Mapping[str, Signature]:
     """Return the signatures of an export with this spec, except ``image``."""
-    size = (-1, spec.input.height, spec.input.width, spec.input.channels)
+    size = (-1, spec.images.height, spec.images.width, spec.images.channels)
     scores = TensorInfo("scores", "float", (-1, spec.output.classes))
     return {
         DEFAULT_SIGNATURE: Signature(

@@ -245,7 +245,7 @@ def _import() -> Any:  # noqa: ANN401 - the module
 
 
 def _check_sizes(compiled: Any, spec: ModelSpec) -> None:  # noqa: ANN401 - a CompiledModel
-    wanted = [-1, spec.input.height, spec.input.width, spec.input.channels]
+    wanted = [-1, spec.images.height, spec.images.width, spec.images.channels]
     sizes = [size.get_max_length() for size in compiled.input().partial_shape]
     if sizes != wanted:
         raise Unimplemented(f"The input has the shape {sizes}; the model spec says {wanted}.")
@@ -253,11 +253,11 @@ def _check_sizes(compiled: Any, spec: ModelSpec) -> None:  # noqa: ANN401 - a Co
 
 def _check_graph(compiled: Any, graph: GraphFile, spec: ModelSpec) -> None:  # noqa: ANN401
     """Raise Unimplemented unless the graph's images and scores are those of the spec."""
-    values = spec.input.height * spec.input.width * spec.input.channels
+    values = spec.images.height * spec.images.width * spec.images.channels
     if math.prod(graph.shape) != values:
         raise Unimplemented(
             f"An image of the graph has the shape {list(graph.shape)}; the model spec says"
-            f" {spec.input.height} x {spec.input.width} {spec.input.color}."
+            f" {spec.images.height} x {spec.images.width} {spec.images.color}."
         )
     sizes = [size.get_max_length() for size in compiled.output().partial_shape][1:]
     if (math.prod(sizes), spec.output.classes) not in {(spec.output.classes,) * 2, (1, 2)}:

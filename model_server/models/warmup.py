@@ -51,7 +51,7 @@ def warm_up_pixels(model: LoadedModel, spec: ModelSpec) -> None:
     signature = model.signatures.get(PIXELS)
     if signature is None or set(signature.inputs) != {PIXELS}:
         return
-    size = spec.input.height * spec.input.width * spec.input.channels
+    size = spec.images.height * spec.images.width * spec.images.channels
     model.run(PIXELS, {PIXELS: np.array([bytes(size)], dtype=object)})
 
 

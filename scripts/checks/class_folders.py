@@ -69,9 +69,9 @@ def check_folders(folder: Path, scores: Scorer, spec: ModelSpec) -> Check:
 
     files = labelled_files(folder, spec.labels)
     classes = np.array([index for index, of_class in files for _ in of_class])
-    levels = levels_of([file for _, of_class in files for file in of_class], spec.input)
+    levels = levels_of([file for _, of_class in files for file in of_class], spec.images)
     losses, hits = {}, {}
-    for candidate in candidates(spec.input):
+    for candidate in candidates(spec.images):
         rows = _probabilities(_in_batches(scores, candidate.apply(levels)), spec)
         losses[candidate] = -np.log(np.maximum(rows[np.arange(len(rows)), classes], _LEAST))
         hits[candidate] = float((rows.argmax(axis=1) == classes).mean())

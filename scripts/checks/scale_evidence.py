@@ -81,7 +81,7 @@ def evidence_of(
     try:
         if not files:
             raise NoStatistics("There are no photographs here; name a folder with --images.")
-        statistics = statistics_of(model, scores, levels_of(files, spec.input), spec.input)
+        statistics = statistics_of(model, scores, levels_of(files, spec.images), spec.images)
     except NoStatistics as error:
         reason = str(error)
     checked = None if check is None else check_folders(check, scores, spec)
@@ -102,7 +102,7 @@ def settle(
     """
     found = keras_models.scale_of(model)
     known = f"--scale {given}" if given is not None else found.assumption or "the model says so"
-    scale, assumed, warnings = spec.input.scale, list(assumed), list(_warnings(evidence, spec))
+    scale, assumed, warnings = spec.images.scale, list(assumed), list(_warnings(evidence, spec))
     is_guess = given is None and found.assumption == keras_models.GUESS
     if is_guess and evidence.scales:
         scale, known, warnings = evidence.scales[0], "", _swapped(evidence)
@@ -112,16 +112,16 @@ def settle(
         assumed.insert(0, f"--scale {scale} ({text})")
     text = "; ".join(filter(None, [known, evidence.text]))
     settled = dataclasses.replace(
-        spec, input=dataclasses.replace(spec.input, scale=scale), scale_evidence=text
+        spec, input=dataclasses.replace(spec.images, scale=scale), scale_evidence=text
     )
     return settled, assumed, warnings
 
 
 def _warnings(evidence: Evidence, spec: ModelSpec) -> list[str]:
     scales = evidence.scales
-    if scales and spec.input.scale not in scales:
+    if scales and spec.images.scale not in scales:
         return [
-            f"--scale {spec.input.scale} contradicts the evidence ({evidence.text}); "
+            f"--scale {spec.images.scale} contradicts the evidence ({evidence.text}); "
             f"try --scale {' or '.join(scales)}"
         ]
     return _swapped(evidence)

@@ -52,7 +52,7 @@ def problems(folder: Path, weight_bytes: int) -> list[str]:
 
 def _description(folder: Path) -> tuple[ModelSpec, Golden]:
     spec = ModelSpec.from_json((folder / SPEC_FILE).read_bytes())
-    golden = read_golden(folder, spec.input)
+    golden = read_golden(folder, spec.images)
     if golden is None:
         raise GoldenError(f"{folder / FOLDER} is missing.")
     return spec, golden
@@ -74,7 +74,7 @@ def _score_problems(folder: Path, spec: ModelSpec, golden: Golden) -> Iterator[s
     except (tf.errors.OpError, OSError, RuntimeError, ValueError) as error:
         yield f"TensorFlow cannot load it: {_first_line(error)}"
         return
-    for signature, inputs in _inputs(folder, spec.input, golden).items():
+    for signature, inputs in _inputs(folder, spec.images, golden).items():
         try:
             drift = golden.drift(session.run(signature, inputs, "scores").tolist())
         except (tf.errors.OpError, LookupError, ValueError) as error:
@@ -147,7 +147,7 @@ def _openvino_drift(folder: Path) -> float | None:
         compiled = openvino.Core().compile_model(
             str(folder), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
         )
-        drift = golden.drift(compiled([_model_input(spec.input, golden)])[0].tolist())
+        drift = golden.drift(compiled([_model_input(spec.images, golden)])[0].tolist())
     except (ImportError, RuntimeError, ValueError, TypeError, LookupError):
         return None
     return drift if drift > golden.tolerance else None

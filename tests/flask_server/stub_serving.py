@@ -73,7 +73,7 @@ class Servable:
         if signature == "describe" and self.spec is not None:
             return [self.spec.to_json() for _ in body["instances"]]
         if signature == "pixels" and self.spec is not None:
-            view = self.spec.input
+            view = self.spec.images
             shape = (view.height, view.width, view.channels)
             raw = (base64.b64decode(item["b64"]) for item in body["instances"])
             return [self.score(np.frombuffer(data, np.uint8).reshape(shape)) for data in raw]

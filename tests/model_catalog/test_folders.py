@@ -383,6 +383,19 @@ def test_a_foreign_model_with_what_is_needed_is_well(tmp_path: Path, graph: byte
     assert not [fault for fault in faults if "the gateway cannot use it" in fault.text]
 
 
+@pytest.mark.parametrize("task", ["tensor", "embedding", "segmentation"])
+def test_outputs_of_other_tasks_need_not_be_scores(tmp_path: Path, task: str) -> None:
+    put(tmp_path / "1" / "saved_model.pb", foreign_graph(IMAGE, {"a": (1, 4), "b": (1, 5)}))
+
+    assert found(tmp_path, task=task, labels=TWO) == []
+
+
+def test_a_model_that_takes_image_files_needs_no_input(tmp_path: Path) -> None:
+    put(tmp_path / "1" / "saved_model.pb", foreign_graph({"x": (-1,)}, SCORES, dtype=7))
+
+    assert found(tmp_path, labels=TWO) == []
+
+
 def test_a_base_path_that_is_a_version_is_not_moved(tmp_path: Path) -> None:
     saved_model(tmp_path / "model" / "1")
 

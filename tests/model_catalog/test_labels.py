@@ -184,3 +184,15 @@ def test_byte_order_mark_is_no_part_of_a_label(tmp_path: Path) -> None:
 
 def test_numbers_stand_in_for_labels() -> None:
     assert numbered_labels(2) == (("0", "0"), ("1", "1"))
+
+
+def test_the_numbers_that_a_label_map_leaves_out_can_be_filled_in(tmp_path: Path) -> None:
+    file = tmp_path / "coco.pbtxt"
+    file.write_text("item { id: 4 name: 'd' }\nitem { id: 2 name: 'b' }\n", encoding="utf-8")
+
+    assert read_labels(file, fill=True) == (("1", "1"), ("2", "b"), ("3", "3"), ("4", "d"))
+    with pytest.raises(LabelsError):
+        read_labels(file)
+    file.write_text("item { id: 2 name: 'b' }\nitem { id: 2 name: 'c' }\n", encoding="utf-8")
+    with pytest.raises(LabelsError):
+        read_labels(file, fill=True)

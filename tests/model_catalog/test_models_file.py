@@ -75,6 +75,13 @@ def test_the_task_tells_the_activation(text: str, task: str, activation: str) ->
     assert (entry(text).task, entry(text).activation) == (task, activation)
 
 
+def test_a_detector_may_say_where_its_boxes_are() -> None:
+    detector = entry('task = "detection"\nboxes = { format = "xyxy", nms_iou = 0.5 }')
+
+    assert detector.boxes == {"format": "xyxy", "nms_iou": 0.5}
+    assert entry('task = "detection"').boxes is None
+
+
 def test_imagenet_labels_by_name() -> None:
     labels = entry('labels = "imagenet"').labels
 
@@ -112,9 +119,12 @@ def test_imagenet_labels_by_name() -> None:
         ("constant_inputs = { a = {} }", "models.m.constant_inputs", "booleans or lists"),
         ("constant_inputs = { a = [[1]] }", "models.m.constant_inputs", "booleans or lists"),
         ('string_input = "hex"', "models.m.string_input", "one of bytes, base64"),
-        ('task = "detection"', "models.m.task", "classification, multilabel, regression"),
+        ('task = "drawing"', "models.m.task", "classification, multilabel, regression"),
         ('task = "regression"\nactivation = "none"', "models.m.activation", "raw with task = regr"),
         ('task = "multilabel"\nactivation = "raw"', "models.m.activation", "sigmoid or none with"),
+        ("boxes = {}", "models.m.boxes", 'task = "detection" only'),
+        ('task = "detection"\nboxes = 3', "models.m.boxes", "an object"),
+        ('task = "detection"\nboxes = { nms = 1 }', "models.m.boxes.nms", "nms_iou"),
         ('activation = "relu"', "models.m.activation", "softmax, sigmoid, none"),
         ("logging = 0.5", "models.m.logging", "the keys rate and prefix"),
         ("logging = { rate = 0.5 }", "models.m.logging", "the keys rate and prefix"),

@@ -95,8 +95,8 @@ def write_expected(version: Path) -> None:
     """Ask TensorFlow, and write questions and answers beside the version."""
     spec = read_spec(version)
     assert spec is not None
-    levels = pictures(spec.input)
-    floats = scaled(levels[::-1], spec.input).numpy()
+    levels = pictures(spec.images)
+    floats = scaled(levels[::-1], spec.images).numpy()
     strings = np.array([picture.tobytes() for picture in levels], dtype=object)
     model = TensorFlowEngine(TensorFlowOptions()).load(version)
     np.savez(
@@ -113,12 +113,12 @@ def write_expected(version: Path) -> None:
 def write_all(root: Path) -> None:
     for seed, scale in enumerate(SCALES):
         spec = spec_of(RGB, scale)
-        write_expected(export(network(spec.input, seed), root / scale, spec))
+        write_expected(export(network(spec.images, seed), root / scale, spec))
     grey = spec_of(GREY, "unit")
-    write_expected(export(network(grey.input, 8), root / "grey", grey))
+    write_expected(export(network(grey.images, 8), root / "grey", grey))
     write_expected(export(strange(), root / "strange", spec_of(RGB, "tf")))
     other = spec_of(RGB, "tf")
-    write_expected(export(network(other.input, 9), root / "other", other))
+    write_expected(export(network(other.images, 9), root / "other", other))
     export(heavy(), root / "heavy", spec_of(BIG, "tf"))
 
 

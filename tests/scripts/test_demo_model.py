@@ -53,7 +53,7 @@ def test_the_version_is_whole_and_says_what_it_is(demo: Path) -> None:
         assert files == {*template.namelist(), DATA_FILE.as_posix()} - {TAIL, DIGEST}
     assert demo.name == "1"
     assert (spec.name, spec.trained, spec.labels) == ("efficientnet_lite0", True, imagenet_labels())
-    assert (spec.input.height, spec.input.width, spec.input.scale) == (224, 224, "tf")
+    assert (spec.images.height, spec.images.width, spec.images.scale) == (224, 224, "tf")
     assert TEMPLATE.stat().st_size < 150_000
 
 
@@ -231,7 +231,7 @@ def without_date(version: Path) -> dict[str, object]:
 def test_the_keras_file_says_how_it_is_exported(keras_model: keras.Model) -> None:
     spec, _ = spec_of(keras_model, SpecOptions())
 
-    assert (spec.name, spec.input.scale) == ("efficientnet_lite0", "tf")
+    assert (spec.name, spec.images.scale) == ("efficientnet_lite0", "tf")
     assert (spec.output.activation, spec.labels) == ("softmax", imagenet_labels())
 
 

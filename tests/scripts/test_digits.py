@@ -120,7 +120,7 @@ def test_the_committed_version_describes_itself() -> None:
     spec = ModelSpec.from_json((VERSION / SPEC_FILE).read_bytes())
 
     assert (spec.name, spec.trained, spec.labels) == ("digits", True, numbered_labels(10))
-    assert (spec.input.height, spec.input.width, spec.input.color) == (SIDE, SIDE, "grayscale")
+    assert (spec.images.height, spec.images.width, spec.images.color) == (SIDE, SIDE, "grayscale")
 
 
 @pytest.mark.tensorflow

@@ -81,7 +81,7 @@ def test_a_small_network_is_served_by_both_engines(tensorflow: None, tmp_path: P
 
     version = base_path / "1"
     spec = ModelSpec.from_json((version / SPEC_FILE).read_bytes())
-    assert spec.input == InputSpec(height=224, width=224, scale="none")
+    assert spec.images == InputSpec(height=224, width=224, scale="none")
     assert not spec.trained
     levels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
     pixels = {"pixels": np.array([image.tobytes() for image in levels], dtype=object)}

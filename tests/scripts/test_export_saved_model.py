@@ -56,7 +56,7 @@ def test_a_keras_file_becomes_the_next_version(
     assert (code, said.err) == (0, "")
     assert said.out.splitlines()[0].startswith("assumed: --scale tf (")
     assert said.out.splitlines()[1] == f"exported tiny to {tmp_path / '8'}"
-    assert spec_in(tmp_path / "8").input.fit == "crop"
+    assert spec_in(tmp_path / "8").images.fit == "crop"
 
 
 @pytest.mark.parametrize(("scale", "warned"), [("unit", 1), ("none", 0), (None, 0)])
@@ -198,7 +198,7 @@ def test_every_option_reaches_the_spec(model_file: Path, tmp_path: Path) -> None
 
     spec = spec_in(tmp_path / "1")
     assert code == 0
-    assert (spec.input.interpolation, spec.input.fit, spec.input.scale) == (
+    assert (spec.images.interpolation, spec.images.fit, spec.images.scale) == (
         "lanczos",
         "pad",
         "torch",

@@ -24,7 +24,7 @@ EVERYTHING = SpecOptions(scale="unit", labels="numbered")
 def test_the_model_states_size_colour_and_classes() -> None:
     spec, _ = spec_of(classifier(size=(6, 5), channels=1), EVERYTHING)
 
-    assert (spec.input.height, spec.input.width, spec.input.color) == (6, 5, "grayscale")
+    assert (spec.images.height, spec.images.width, spec.images.color) == (6, 5, "grayscale")
     assert spec.output.classes == 4
     assert spec.name == "tiny"
 
@@ -35,7 +35,7 @@ def test_given_options_are_not_assumed() -> None:
     spec, assumed = spec_of(classifier(), options)
 
     assert assumed == []
-    assert (spec.input.scale, spec.input.interpolation, spec.input.fit) == (
+    assert (spec.images.scale, spec.images.interpolation, spec.images.fit) == (
         "unit",
         "bicubic",
         "pad",
@@ -220,7 +220,7 @@ def test_a_model_for_any_size_needs_one() -> None:
         spec_of(model, EVERYTHING)
     spec, _ = spec_of(model, replace(EVERYTHING, size=(8, 9)))
 
-    assert (spec.input.height, spec.input.width) == (8, 9)
+    assert (spec.images.height, spec.images.width) == (8, 9)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,11 @@ from flask_server.imaging.reports import Report
 from flask_server.openapi import problems
 from flask_server.openapi.document import document as describe
 from flask_server.openapi.document import version_of
-from flask_server.openapi.requests import EXAMPLE_IMAGE, EXPLAIN_PARAMETERS, PARAMETERS
+from flask_server.openapi.requests import (
+    EXAMPLE_IMAGE,
+    EXPLAIN_PARAMETERS,
+    PREDICT_PARAMETERS,
+)
 from flask_server.openapi.schemas import ref
 from flask_server.settings import Settings
 from flask_server.views.explain import EXPLAIN_PARAMETERS as EXPLAINING
@@ -159,7 +163,7 @@ def test_every_code_is_an_answer_of_some_operation(guarded: FlaskClient) -> None
 @pytest.mark.parametrize(
     ("path", "known", "described"),
     [
-        ("/models/{name}/predict", parameters.PARAMETERS, PARAMETERS),
+        ("/models/{name}/predict", parameters.PREDICT_PARAMETERS, PREDICT_PARAMETERS),
         ("/models/{name}/explain", EXPLAINING, EXPLAIN_PARAMETERS),
     ],
 )
@@ -174,7 +178,7 @@ def test_every_parameter_is_described_wherever_it_may_stand(
     for kind in ("application/json", "multipart/form-data", "application/x-www-form-urlencoded"):
         body = operation["requestBody"]["content"][kind]["schema"]
         for schema in alternatives(document, body):
-            assert set(schema["properties"]) - {"image", "images"} == set(known)
+            assert set(schema["properties"]) - {"image", "images", "tensor"} == set(known)
 
 
 @pytest.mark.parametrize("path", ["/models/{name}/predict", "/models/{name}/explain"])

@@ -411,7 +411,7 @@ def outputs(shape: tuple[int, ...]) -> Servable:
         (MODELS, Servable(None, shape=(-1, 4, -1)), "needs input.width for model foreign"),
         (MODELS, Servable(None, shape=(-1, 784)), "input.height and input.width"),
         (MODELS, Servable(None, shape=(-1, 784, 1)), "input.height and input.width"),
-        (MODELS, Servable(None, dtype="DT_STRING", shape=(-1,)), "input.height and input.width"),
+        (MODELS, Servable(None, dtype="DT_STRING", shape=(-1, 1)), "cannot take image files"),
         (MODELS, Servable(None, dtype="DT_COMPLEX64"), "DT_COMPLEX64"),
         (SIZED, Servable(None, shape=(-1, 4, 4, 4)), "x of shape [-1, 4, 4, 4] cannot take"),
         (SIZED, Servable(None, shape=(-1, 5, 4, 3)), "rgb images of 4 x 4 pixels"),

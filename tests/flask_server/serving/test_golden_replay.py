@@ -28,7 +28,7 @@ def golden_version(tmp_path: Path, version: int, change: float = 0.0) -> None:
     for name, pixels in PIXELS.items():
         scores = by_brightness(np.frombuffer(pixels, np.uint8))
         pictures.append(GoldenPicture(name, pixels, (scores[0] + change, *scores[1:])))
-    write_golden(tmp_path / "toy" / str(version), SPEC.input, Golden(tuple(pictures)))
+    write_golden(tmp_path / "toy" / str(version), SPEC.images, Golden(tuple(pictures)))
 
 
 def measured(client: FlaskClient) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from flask_server.errors import (
 )
 from flask_server.serving.connect import check_packages, connect
 from flask_server.serving.grpc_client import GrpcServing
-from flask_server.serving.grpc_encoding import choose_codec, model_spec, rows_of
-from flask_server.serving.signatures import USUAL_CALL, ForeignCall
+from flask_server.serving.grpc_encoding import choose_encoder, model_spec, rows_of
+from flask_server.serving.signatures import ForeignCall
 from flask_server.serving.upstream import MAX_BYTES
 from flask_server.settings import SettingsError
 from model_catalog.spec import InputSpec
@@ -203,12 +203,12 @@ def test_a_closed_connection_is_a_server_that_cannot_be_reached(serving: StubSer
         asked.status("toy", Deadline(5))
 
 
-def sent(dtype: str, shape: tuple[int, ...], spec: InputSpec, output: str | None = None) -> Any:
+def sent(dtype: str, shape: tuple[int, ...], spec: InputSpec) -> Any:
     """The PredictRequest for two images of the levels 0 to 5."""
     target = model_spec("m", 7)
-    codec = choose_codec(target, signatures(shape, dtype), spec, USUAL_CALL, output)
+    encode = choose_encoder(target, signatures(shape, dtype), spec)
     pixels = np.arange(6, dtype=np.uint8).reshape(spec.height, spec.width, 3)
-    return message("PredictRequest").FromString(codec.encode([pixels, pixels]))
+    return message("PredictRequest").FromString(encode([pixels, pixels]))
 
 
 @pytest.mark.parametrize(
@@ -238,8 +238,8 @@ def files_call(shape: tuple[int, ...], call: ForeignCall, **inputs: Any) -> Any:
     """The PredictRequest for a white image, to a graph that decodes files itself."""
     declared = {"image": tensor("DT_STRING", shape)} | inputs
     graph = {call.signature: {"inputs": declared, "outputs": {"y": tensor("DT_FLOAT", (-1, 3))}}}
-    codec = choose_codec(model_spec("m", 7), graph, InputSpec(height=1, width=1), call, None)
-    return message("PredictRequest").FromString(codec.encode([np.full((1, 1, 3), 255, np.uint8)]))
+    encode = choose_encoder(model_spec("m", 7), graph, InputSpec(height=1, width=1), call)
+    return message("PredictRequest").FromString(encode([np.full((1, 1, 3), 255, np.uint8)]))
 
 
 def test_constant_inputs_have_their_declared_type() -> None:

@@ -44,7 +44,7 @@ class Model:
 
 @pytest.fixture
 def version(tmp_path: Path) -> Path:
-    write_golden(tmp_path, SPEC.input, GOLDEN)
+    write_golden(tmp_path, SPEC.images, GOLDEN)
     (tmp_path / SPEC_FILE).write_text(SPEC.to_json())
     return tmp_path
 

@@ -149,7 +149,7 @@ def test_bf16_names_the_same_first_class_on_photographs(mobilenet: Path) -> None
     corners = [(0.0, 0.0), (0.1, 0.0), (0.0, 0.1), (0.1, 0.1), (0.05, 0.05)]
     whole = [view for photo in photographs() for view in (photo, ImageOps.mirror(photo))]
     views = whole + [part(view, x, y) for view in whole for x, y in corners]
-    pictures = np.stack([to_pixels(view, spec.input) for view in views])
+    pictures = np.stack([to_pixels(view, spec.images) for view in views])
 
     f32, bf16 = (scores(loaded(mobilenet / "1", precision=p), pictures) for p in ("f32", "bf16"))
 

@@ -45,7 +45,7 @@ def test_the_evidence_takes_the_place_of_a_guess(
     spec = exported(unit_file, tmp_path)
 
     said = capsys.readouterr().out
-    assert spec.input.scale == "unit"
+    assert spec.images.scale == "unit"
     assert spec.scale_evidence.startswith(
         "divergence at the first batch normalisation with 4 pictures: unit "
     )
@@ -60,7 +60,7 @@ def test_an_option_that_contradicts_the_evidence_is_kept_and_warned_of(
     spec = exported(unit_file, tmp_path, "--scale", "none")
 
     said = capsys.readouterr().out
-    assert spec.input.scale == "none"
+    assert spec.images.scale == "none"
     assert spec.scale_evidence.startswith("--scale none; divergence at the first batch norm")
     assert "warning: --scale none contradicts the evidence (divergence at the first" in said
     assert "try --scale unit\n" in said
@@ -83,7 +83,7 @@ def test_a_frozen_backbone_decides_nothing(
 
     spec = exported(tmp_path / "frozen.keras", tmp_path / "frozen")
 
-    assert spec.input.scale == "tf"
+    assert spec.images.scale == "tf"
     assert "a guess" in spec.scale_evidence
     assert "first frozen batch normalisation with 4 pictures: unit" in spec.scale_evidence
     assert doctor_model.main([str(tmp_path / "frozen.keras")]) == 0
@@ -105,7 +105,7 @@ def test_labelled_pictures_decide(
 
     spec = exported(file, tmp_path / "brightness", *options)
 
-    assert spec.input.scale == "unit"
+    assert spec.images.scale == "unit"
     assert spec.scale_evidence.startswith("loss of 12 labelled pictures: unit 0.0")
     capsys.readouterr()
     assert doctor_model.main([str(file), *options]) == 0

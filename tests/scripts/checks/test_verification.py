@@ -127,10 +127,10 @@ def test_the_export_has_the_scores_of_the_model(
 ) -> None:
     import numpy as np
 
-    golden = read_golden(exported, spec.input)
+    golden = read_golden(exported, spec.images)
 
     assert golden is not None
-    assert {p.name: p.pixels for p in golden.pictures} == probe_pictures(spec.input)
+    assert {p.name: p.pixels for p in golden.pictures} == probe_pictures(spec.images)
     levels = np.frombuffer(golden.pictures[1].pixels, np.uint8).reshape(1, 6, 5, 3)
     mean = np.array([103.939, 116.779, 123.68])
     scores = model((levels[..., ::-1] - mean).astype(np.float32))
@@ -139,7 +139,7 @@ def test_the_export_has_the_scores_of_the_model(
 
 def test_scores_that_are_not_finite_are_refused(spec: ModelSpec) -> None:
     with pytest.raises(ScriptError, match="not all finite numbers"):
-        golden_of(lambda images: images / 0.0, spec.input)
+        golden_of(lambda images: images / 0.0, spec.images)
 
 
 @pytest.mark.parametrize(

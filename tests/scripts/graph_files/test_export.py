@@ -68,7 +68,7 @@ def test_a_quantised_file_gets_the_scores_of_tensorflow_lite(
     expected = run_lite(files.folder / name, steps)
     np.testing.assert_allclose(scores(loaded(version), files.levels), expected, atol=3 / 256)
     spec = ModelSpec.from_json((version / SPEC_FILE).read_bytes())
-    assert spec.input.scale == "unit", "the range of the integers tells it"
+    assert spec.images.scale == "unit", "the range of the integers tells it"
     assert spec.output.activation == "softmax"
 
 

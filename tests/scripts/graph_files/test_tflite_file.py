@@ -99,5 +99,5 @@ def test_metadata_give_scaling_and_labels(files: GraphFiles, tmp_path: Path) -> 
     assert found.normalization == Normalization(0.0, 255.0)
     assert [label for _, label in spec.labels] == list(LABELS)
     assert len(spec.labels) == CLASSES
-    assert spec.input.scale == "unit"
+    assert spec.images.scale == "unit"
     assert [text.split()[0] for text in assumed] == ["--activation"]

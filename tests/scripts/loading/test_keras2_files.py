@@ -143,7 +143,7 @@ def scores_of(version: Path, pictures: Any = None) -> tuple[ModelSpec, Any]:
 
     spec = ModelSpec.from_json((version / SPEC_FILE).read_bytes())
     signature = tf.saved_model.load(str(version)).signatures["serving_default"]
-    shape = (spec.input.height, spec.input.width, spec.input.channels)
+    shape = (spec.images.height, spec.images.width, spec.images.channels)
     pictures = noise(*shape) if pictures is None else pictures
     return spec, signature(input_image=tf.constant(pictures))["scores"].numpy()
 
@@ -160,7 +160,7 @@ def test_the_export_has_the_scores_of_tf_keras(
     if name == "best.h5":  # sorted by the model, and by nobody else
         scores = -np.sort(-scores, axis=1)
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
-    assert (spec.output.activation, spec.input.scale) == (GOOD[name].activation, GOOD[name].scale)
+    assert (spec.output.activation, spec.images.scale) == (GOOD[name].activation, GOOD[name].scale)
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -176,7 +176,7 @@ def test_a_real_file_of_keras_2_is_exported(files: Path, errors: dict[str, str])
 
     spec, scores = scores_of(files / f"out-{EMOTIONS}" / "1")
 
-    assert (spec.input.color, spec.output.activation) == ("grayscale", "softmax")
+    assert (spec.images.color, spec.output.activation) == ("grayscale", "softmax")
     assert scores.shape == (2, 7)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
 
@@ -214,7 +214,7 @@ def test_an_export_of_teachable_machine_needs_no_option(
 
     spec, scores = scores_of(tmp_path / "converted_keras" / "1")
     assert spec.labels == (("0", "cat"), ("1", "hot dog"))
-    view = spec.input
+    view = spec.images
     assert (view.height, view.width, view.fit, view.interpolation, view.scale) == (
         *(224, 224),
         *("crop", "lanczos", "tf"),
@@ -242,4 +242,4 @@ def test_a_saved_model_of_teachable_machine_does_neither(
     spec, scores = scores_of(tmp_path / "out" / "1")
     wanted = np.array(json.loads((files / "teachable.h5.json").read_text()))
     np.testing.assert_allclose(scores.sum(axis=1), wanted.sum(axis=1), atol=1e-5)
-    assert (spec.input.fit, spec.output.activation, spec.name) == ("crop", "softmax", "out")
+    assert (spec.images.fit, spec.output.activation, spec.name) == ("crop", "softmax", "out")

@@ -1,0 +1,97 @@
+"""Read the named outputs in a predict response of a model that is no classifier. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_server.errors import ServingError
+from flask_server.serving.signatures import TensorInfo
+
+#: The outputs of a signature for one image, by name. Strings are an array of dtype object.
+Outputs = Mapping[str, NDArray[np.generic]]
+
+#: numpy's dtypes by TensorFlow's names. JSON has no more than float64 for the small floats.
+DTYPES = {
+    "DT_FLOAT": np.float32,
+    "DT_DOUBLE": np.float64,
+    "DT_HALF": np.float16,
+    "DT_BFLOAT16": np.float32,
+    "DT_INT8": np.int8,
+    "DT_INT16": np.int16,
+    "DT_INT32": np.int32,
+    "DT_INT64": np.int64,
+    "DT_UINT8": np.uint8,
+    "DT_UINT16": np.uint16,
+    "DT_UINT32": np.uint32,
+    "DT_UINT64": np.uint64,
+    "DT_BOOL": np.bool_,
+}
+
+
+def read_outputs(rows: object, *, count: int, outputs: Sequence[TensorInfo]) -> list[Outputs]:
+    """Return the outputs of each of ``count`` images, or raise ServingError.
+
+    ``outputs`` are all outputs of the signature. A row of a response has the values of a single
+    output themselves, and those of several by name.
+    """
+    if not isinstance(rows, list) or len(rows) != count:
+        raise ServingError(f"Serving's response is not a list of {count} predictions.")
+    if len(outputs) == 1:
+        return [{outputs[0].name: _array(row, outputs[0])} for row in rows]
+    return [
+        {tensor.name: _array(_named(row, tensor), tensor) for tensor in outputs} for row in rows
+    ]
+
+
+def outputs_of_columns(
+    columns: object, *, count: int, outputs: Sequence[TensorInfo], is_one: bool
+) -> list[Outputs]:
+    """Return the outputs of each image from a response in column format, or raise ServingError.
+
+    With ``is_one`` the outputs are those of one image, and may lack the dimension of the images.
+    """
+    rows = _rows_of_columns(columns, count=count, outputs=outputs, is_one=is_one)
+    return read_outputs(rows, count=count, outputs=outputs)
+
+
+def _rows_of_columns(
+    columns: object, *, count: int, outputs: Sequence[TensorInfo], is_one: bool
+) -> object:
+    if len(outputs) == 1:
+        return _column(columns, is_one=is_one)
+    by_name = {tensor.name: _column(_named(columns, tensor), is_one=is_one) for tensor in outputs}
+    if any(not isinstance(column, list) or len(column) != count for column in by_name.values()):
+        raise ServingError(f"An output in Serving's response is not a list of {count} items.")
+    return [{name: column[row] for name, column in by_name.items()} for row in range(count)]
+
+
+def _column(column: Any, *, is_one: bool) -> Any:  # noqa: ANN401 (any JSON)
+    has_rows = isinstance(column, list) and len(column) == 1
+    return column if has_rows or not is_one else [column]
+
+
+def _named(row: object, tensor: TensorInfo) -> object:
+    if not isinstance(row, dict) or tensor.name not in row:
+        raise ServingError(f"A prediction in Serving's response lacks the output {tensor.name}.")
+    return row[tensor.name]
+
+
+def _array(values: object, tensor: TensorInfo) -> NDArray[np.generic]:
+    """Return the values as the declared dtype; JSON strings and base64 objects stay as they are."""
+    if tensor.dtype not in DTYPES:
+        strings = np.empty((), object)
+        strings[()] = values
+        return strings
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            raise TypeError("not numbers")
+        return array.astype(DTYPES[tensor.dtype])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ServingError(
+            f"The output {tensor.name} in Serving's response is not an array of numbers."
+        ) from error
