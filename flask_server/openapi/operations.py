@@ -11,7 +11,6 @@ from flask_server.openapi import requests as requests
 from flask_server.openapi import schemas as schemas
 from flask_server.openapi.schemas import ref
 from flask_server.settings import Settings
-from flask_server.web.negotiation import NPY
 
 Schema = dict[str, Any]
 
@@ -38,6 +37,8 @@ def operations(settings: Settings, model: str) -> dict[str, dict[str, Schema]]:
 
 
 def _predict(settings: Settings, model: str) -> Schema:
+    # Files of numpy are no media type of the response here: code generators would make clients
+    # that take every response for a file.
     classes = _json(
         "The result, which depends on the task of the model.",
         {"oneOf": [ref(name) for name in (*schemas.ANSWERS, "Answers")]},
@@ -61,7 +62,7 @@ def _predict(settings: Settings, model: str) -> Schema:
         "image.",
         parameters=[requests.model_name(model), *requests.queries(requests.PREDICT_PARAMETERS)],
         body=requests.pictures_body(settings),
-        answers={"200": _or_npy(_or_drawn(classes))},
+        answers={"200": _or_drawn(classes)},
         codes=problems.in_scope(Scope.IMAGES, Scope.MODEL_IMAGES),
     )
 
@@ -204,11 +205,6 @@ def _or_drawn(answer: Schema) -> Schema:
     """Return the response as it is, or as an image."""
     pictures = {kind: {"schema": requests.FILE} for kind in ("image/png", "image/jpeg")}
     return answer | {"content": answer["content"] | pictures}
-
-
-def _or_npy(answer: Schema) -> Schema:
-    """Return the response as it is, or as a file of numpy."""
-    return answer | {"content": answer["content"] | {NPY: {"schema": requests.NPY_FILE}}}
 
 
 def _text(description: str, kind: str, *headers: str) -> Schema:

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 from http import HTTPStatus
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import schemathesis
 from flask import Flask
@@ -29,6 +32,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from flask_server.app import close_app, create_app
+from flask_server.inference.npy import MAGIC
 from flask_server.openapi import document
 from flask_server.openapi.problems import CODES
 from flask_server.settings import Settings
@@ -76,6 +80,19 @@ def damaged_pictures(choose: st.DrawFn) -> bytes:
 
 ANY_PICTURE = st.sampled_from(PICTURES) | damaged_pictures() | st.binary(max_size=64)
 
+
+def npy(shape: tuple[int, ...], dtype: str) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.zeros(shape, dtype))
+    return file.getvalue()
+
+
+#: Tensors that fit the model, others, and bytes that are none.
+ANY_TENSOR = st.sampled_from([(4, 4, 3), (2, 4, 4, 3), (4, 4), (0,), ()]).flatmap(
+    lambda shape: st.sampled_from(["<f4", "|u1", ">i8", "|b1"]).map(partial(npy, shape))
+) | st.binary(max_size=64).map(MAGIC.__add__)
+
+schemathesis.openapi.media_type("application/x-npy", ANY_TENSOR)
 schemathesis.openapi.media_type("image/png", ANY_PICTURE)
 schemathesis.openapi.media_type("application/octet-stream", ANY_PICTURE)
 schemathesis.openapi.format("picture", ANY_PICTURE.map(b64) | st.text(max_size=64))

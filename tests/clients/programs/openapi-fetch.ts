@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import createClient from "openapi-fetch";
 import { classify } from "./example";
-import type { components, paths } from "./gateway";
+import type { paths } from "./gateway";
 
 const [, , url, file] = process.argv as [string, string, string, string];
 const bytes = readFileSync(file);
@@ -60,7 +60,7 @@ console.log(
   }),
 );
 
-function labels(answer?: components["schemas"]["Answer"] | components["schemas"]["Answers"]) {
+function labels(answer: typeof json.data) {
   return answer && "predictions" in answer ? answer.predictions.map(({ label }) => label) : undefined;
 }
 

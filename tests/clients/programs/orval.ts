@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { isAxiosError } from "axios";
 import { classify } from "./example";
-import { type Answer, type Answers, type Problem, explain, listModels, predict, predictOriginal } from "./gateway";
+import { type Problem, explain, listModels, predict, predictOriginal } from "./gateway";
 
 const [, , url, file] = process.argv as [string, string, string, string];
 const bytes = readFileSync(file);
@@ -41,6 +41,6 @@ console.log(
   }),
 );
 
-function labels(answer: Answer | Answers) {
+function labels(answer: Awaited<ReturnType<typeof predict>>["data"]) {
   return "predictions" in answer ? answer.predictions.map(({ label }) => label) : undefined;
 }
