@@ -44,10 +44,15 @@ def test_the_grpc_answers_equal_the_recorded_ones(tmp_path: Path) -> None:
     make = [sys.executable, str(SAMPLE / "make_grpc_models.py"), str(tmp_path), cases]
     subprocess.run(make, check=True, capture_output=True, timeout=120)
 
-    run = [sys.executable, str(SAMPLE / "run_grpc.py"), str(tmp_path), cases]
-    result = subprocess.run(
-        [*run, "--", *SERVER], cwd=ROOT, capture_output=True, text=True, timeout=280
-    )
+    run = [sys.executable, str(SAMPLE / "run_grpc.py"), str(tmp_path), cases, "--", *SERVER]
+    output = _output_of(run)
+    if "failed to connect" in output:  # another process took the port that the runner had chosen
+        output = _output_of(run)
 
     deliberate = {"tensor-rank-254", "tensor-dim-zero-overflow"}
-    assert differing(result.stdout) == deliberate, result.stdout
+    assert differing(output) == deliberate, output
+
+
+def _output_of(run: list[str]) -> str:
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=140)
+    return done.stdout
