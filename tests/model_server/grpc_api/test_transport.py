@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -293,6 +294,29 @@ def test_any_bytes_are_answered(client: RawClient) -> None:
         code = client.call(PREDICT, bytes(damaged)).code
         assert code not in {"UNKNOWN", "UNAVAILABLE", "DEADLINE_EXCEEDED"}, bytes(damaged)
     assert client.predict("m", x=X).code == "OK"
+
+
+@pytest.mark.skipif(not resident_bytes(), reason="the system does not tell the memory in use")
+def test_damaged_messages_leave_nothing_in_memory() -> None:
+    rng = np.random.default_rng(3)
+    model = half_plus(1)
+    model.calls = deque(maxlen=0)
+    valid = predict_request("m", x=np.zeros(1 << 16, np.float32))
+
+    def send(client: RawClient, count: int) -> None:
+        for _ in range(count):
+            damaged = bytearray(valid)
+            for place in rng.integers(0, 64, 2):
+                damaged[place] = rng.integers(0, 256)
+            client.call(PREDICT, bytes(damaged))
+
+    with grpc_server(registry_of({("m", 1): model})) as client:
+        send(client, 50)
+        before = resident_bytes()
+        send(client, 400)  # 100 MiB
+        after = resident_bytes()
+
+    assert after - before < 64 << 20
 
 
 def test_messages_that_arrive_slowly_delay_no_others(registry: Registry) -> None:
