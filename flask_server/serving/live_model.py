@@ -279,7 +279,7 @@ def _live_model(
         output=output.name,
         one_by_one=not ours and takes_one_image(signatures, call),
         divisor=output.divisor(spec.output.activation),
-        # Serving sends all outputs, also those that the task does not need.
+        # Over REST, Serving sends all outputs, also those that the task does not need.
         row_bytes=MAX_SCORES_BYTES
         if spec.boxes is not None and not ours
         else max_row_bytes(
