@@ -1,4 +1,4 @@
-"""Find out within seconds whether a file on the web can be downloaded. Stdlib only.
+"""Tell whether an address is this machine's own, and whether a file can be downloaded. Stdlib only.
 
 A HEAD request takes the same route as the later download, proxies included. It is sent from a
 thread, because an unresolvable name can hold ``getaddrinfo`` longer than any socket's time-out.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 import urllib.error
 import urllib.request
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 
 def problem(url: str, *, timeout_s: float) -> str | None:
@@ -18,6 +20,15 @@ def problem(url: str, *, timeout_s: float) -> str | None:
     request.start()
     request.join(timeout_s)
     return outcomes[-1]
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether the host of the address is this machine, which no proxy can reach."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _request(url: str, timeout_s: float, outcomes: list[str | None]) -> None:

@@ -14,10 +14,9 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
 
@@ -28,6 +27,7 @@ if __name__ == "__main__":
 from model_catalog.spec import InputSpec, ModelSpec
 from scripts import command_line
 from scripts.errors import ScriptError
+from scripts.reachability import is_loopback
 
 _TIMEOUT_S = 30.0
 
@@ -121,7 +121,7 @@ def _response_list(request: requests.Request, key: str) -> list[Any]:
     try:
         with requests.Session() as session:
             # A proxy that the environment names cannot reach this machine's own addresses.
-            session.trust_env = not _is_loopback(str(request.url))
+            session.trust_env = not is_loopback(str(request.url))
             response = session.send(request.prepare(), timeout=_TIMEOUT_S)
             answer = response.json()
     except requests.JSONDecodeError as error:
@@ -133,14 +133,6 @@ def _response_list(request: requests.Request, key: str) -> list[Any]:
         return values
     reason = answer.get("error") if isinstance(answer, dict) else None
     raise ScriptError(f"{request.url} answered {response.status_code}: {reason or f'no {key}'}")
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def ranked(scores: Sequence[float], spec: ModelSpec, top: int) -> list[dict[str, object]]:

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -15,6 +14,7 @@ from requests.adapters import HTTPAdapter
 
 from scripts.errors import ScriptError
 from scripts.gateway.addresses import KEY_VARIABLE, URL
+from scripts.reachability import is_loopback
 
 _TIMEOUT_S = 60.0
 #: Statuses that another attempt may cure: a limit, a restart, a version that changes.
@@ -69,7 +69,7 @@ class GatewayClient:
         self._session.mount("http://", HTTPAdapter(pool_maxsize=connections))
         self._session.mount("https://", HTTPAdapter(pool_maxsize=connections))
         # A proxy that the environment names cannot reach this machine's own addresses.
-        self._session.trust_env = not _is_loopback(self.url)
+        self._session.trust_env = not is_loopback(self.url)
 
     def close(self) -> None:
         """Close the connections."""
@@ -179,11 +179,3 @@ def _pause_s(response: requests.Response, attempt: int) -> float:
     except ValueError:
         wanted = 0.0
     return min(max(wanted, 0.25 * float(2**attempt)), _MAX_PAUSE_S)
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
