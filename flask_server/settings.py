@@ -74,8 +74,8 @@ class Settings:
     """Largest width x height of an image that is decoded."""
 
     max_memory: int = 320 * 1024 * 1024
-    """Bytes that the bodies, images and answers of one worker may take together; with the default,
-    two workers fit into a container of 1 GB."""
+    """Bytes that the request bodies, images and responses of one worker may take together;
+    with the default, two workers fit into a container of 1 GB."""
 
     max_images: int = 32
     """Maximum number of images in one request."""
@@ -106,7 +106,7 @@ class Settings:
     fast_resize: FastResize = FastResize.OFF
     """Resize with SIMD instructions; pixels differ from those of Keras by at most one level of 255.
     ``auto`` does so if the package cykooz.resizer is installed; ``auto_cmd.py`` sets ``auto`` with
-    ``--precision bf16`` (docs/gateway.md#fast-resizing)."""
+    ``--precision bf16`` or ``auto`` (docs/gateway.md#fast-resizing)."""
 
     workers: int = 2
     """Number of gunicorn's worker processes."""

@@ -1,4 +1,4 @@
-"""The golden pictures of an export: probe pictures, and the scores that its source model gave them.
+"""The golden pictures of an export: test pictures, and the scores that its source model gave them.
 
 The folder ``assets.extra/golden/`` of a version holds ``scores.json`` and the pictures as PNG files
 of the input's size. Whoever serves the version repeats the pictures and compares. Only the standard

@@ -1,8 +1,8 @@
 """Say where the models file, the models and the run folder lie.
 
 A project is the nearest folder, at or above the current one, with a ``models.toml``; without one,
-it is the checkout that the code lies in. Where there is no project, each user has own folders by
-the conventions of the platform.
+it is the checkout that the code lies in. Where there is no project, the files lie in the
+folders that the platform has for the data of each user.
 """
 
 from __future__ import annotations

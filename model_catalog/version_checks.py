@@ -1,6 +1,6 @@
-"""Find what speaks against a version that a server can load.
+"""Find versions that load but answer wrongly, and those that the chosen server cannot load.
 
-Random answers, pixels that are scaled twice, the wrong server.
+Wrong answers come from random operations and from pixels that are scaled twice.
 
 Folders are only read. A version that cannot be read has no finding here; ``folders`` names it.
 """

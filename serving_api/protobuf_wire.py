@@ -1,8 +1,7 @@
 """Read and write protocol buffers at the level of fields, without an object per number. Pure.
 
-A field that occurs several times is either merged (messages: their bytes joined are the merged
-message) or packed (numbers: their bytes joined are the packed field), so joining is all that a
-reader of one message has to do.
+The bytes of a field that occurs several times are joined. For a message, this merges its parts; for
+packed numbers, it puts them one after the other.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Read TensorProtos into numpy arrays, as TensorFlow does. Pure.
 
-Reading has two steps, as errors of both have their place among other checks: ``parse`` finds the
-fields, and raises Internal where the bytes are no TensorProto; ``to_array`` makes the array, and
-raises InvalidArgument where they are no tensor. Numbers are not turned into Python objects.
+Reading has two steps, so that callers can make other checks between them, in the order of
+TensorFlow Serving: ``parse`` finds the fields, and raises Internal where the bytes are no
+TensorProto; ``to_array`` makes the array, and raises InvalidArgument where they are no tensor.
+Numbers are not turned into Python objects.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Find the models file and the running instance that the options of an action mean."""
+"""Find the models file and the running instance for the options of a subcommand."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The use case: how much each area of an image contributes to the score of a class (occlusion).
 
-The cells of a grid are occluded one after the other; the drop of the score is the heat of the cell.
+The cells of a grid are occluded one after the other; the heat of a cell is how far the score falls.
 This needs only predict calls, so it works for any classifier behind any Serving.
 
 Knows nothing about HTTP. All scores come from one version, Serving gets at most

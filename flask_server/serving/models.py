@@ -1,6 +1,6 @@
 """All models of the models file, by name, and the threads that poll them.
 
-The models can be replaced while requests run. A request that has its version goes on with it.
+The models can be replaced while requests run. Requests in progress keep their version.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ ends or enough images are queued for a concurrent call. Without a call in flight
 There is no timer and no thread: the thread of the first request of a batch sends the call for all.
 
 If Serving refuses a batch, each of its requests is sent again alone, so that an error reaches only
-the request that causes it. The same happens when the deadline of the sending request ends the call.
+the request that causes it. The same happens to the other requests when the deadline of the request
+whose thread sends the call has passed.
 """
 
 from __future__ import annotations

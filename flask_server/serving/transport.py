@@ -1,4 +1,4 @@
-"""HTTP connections to Serving that are bounded in time, and whose responses are so in bytes.
+"""HTTP connections to Serving, with a time limit for the whole response and a limit of its size.
 
 The timeouts of ``urllib3`` and ``http.client`` apply to a single read. A server that sends one byte
 at a time, in the headers or in the body, would be read for ever. Here the read timeout of a call

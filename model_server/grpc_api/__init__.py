@@ -1,1 +1,1 @@
-"""TensorFlow Serving's gRPC services: order of checks, requests to tensors and answers back."""
+"""TensorFlow Serving's gRPC services: check requests, run them, and write the responses."""

@@ -1,4 +1,4 @@
-"""Answer gRPC health checks: SERVING while the server accepts calls, NOT_SERVING once it drains."""
+"""Answer gRPC health checks: SERVING while the server accepts calls, NOT_SERVING once it stops."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Remember which versions were promoted, so that they can be rolled back one after the other.
 
 ``models.history.json`` lies beside the models file. For each model and label it has the versions
-that the present one replaced, oldest first; the empty label is that of requests without a label.
+that the present one replaced, oldest first; the label "" stands for requests that
+name no version label.
 """
 
 from __future__ import annotations
