@@ -63,7 +63,7 @@ class BoxesSpec:
     def __post_init__(self) -> None:
         _one_of("format", self.format, BOX_FORMATS)
         _one_of("layout", self.layout, LAYOUTS)
-        if self.first_class not in (0, 1) or isinstance(self.first_class, bool):
+        if type(self.first_class) is not int or self.first_class not in (0, 1):
             raise SpecError("boxes.first_class", self.first_class, "0 or 1")
         _share("threshold", self.threshold)
         if self.nms_iou is not None:

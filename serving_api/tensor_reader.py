@@ -67,17 +67,17 @@ class TensorFields:
 def parse(view: memoryview) -> TensorFields:
     """Return the fields of a serialized TensorProto, or raise Internal."""
     try:
-        return _parsed(view, _MAX_UNPACKED)
+        return _parsed(view)
     except _TooManyFields:
         try:
             packed = message("Tensor").FromString(view)
         except DecodeError as error:
             raise wire.malformed() from error
         packed.DiscardUnknownFields()
-        return _parsed(memoryview(packed.SerializeToString()), _MAX_UNPACKED)
+        return _parsed(memoryview(packed.SerializeToString()))
 
 
-def _parsed(view: memoryview, most_fields: int) -> TensorFields:
+def _parsed(view: memoryview) -> TensorFields:
     tensor = TensorFields()
     shape: list[memoryview] = []
     strings: list[memoryview] = []
@@ -89,7 +89,7 @@ def _parsed(view: memoryview, most_fields: int) -> TensorFields:
             tensor.dtype = wire.number(data) & 0xFFFFFFFF
         elif kind == wire.BYTES:
             _take_bytes(tensor, shape, strings, place, data)
-        if count - len(strings) > most_fields:
+        if count - len(strings) > _MAX_UNPACKED:
             raise _TooManyFields
     tensor.values[_STRINGS] = strings
     if shape:

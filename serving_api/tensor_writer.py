@@ -72,20 +72,16 @@ def _values(array: NDArray[Any], dtype: int, *, as_content: bool) -> bytes:
     assert kind is not None  # noqa: S101 - every type of dtype_number but strings is one
     plain = np.ascontiguousarray(array).view(kind.plain) if array.dtype.names else array
     if as_content:
-        return _field(_CONTENT, plain.astype(kind.plain, copy=False).tobytes())
+        return wire.length_delimited(_CONTENT, plain.astype(kind.plain, copy=False).tobytes())
     if kind.parts is not None:
-        return _field(kind.field, plain.astype(kind.dtype, copy=False).tobytes())
+        return wire.length_delimited(kind.field, plain.astype(kind.dtype, copy=False).tobytes())
     if plain.dtype.kind not in "biu":  # 16-bit floats: the field holds their bits
         plain = np.ascontiguousarray(plain).view(np.uint16)
-    return _field(kind.field, wire.packed_varints(plain))
-
-
-def _field(place: int, content: bytes) -> bytes:
-    return wire.head(place, len(content)) + content
+    return wire.length_delimited(kind.field, wire.packed_varints(plain))
 
 
 def _strings(values: list[bytes], *, as_content: bool) -> bytes:
     if as_content:
         content = b"".join([*(wire.varint(len(value)) for value in values), *values])
-        return _field(_CONTENT, content)
+        return wire.length_delimited(_CONTENT, content)
     return b"".join([wire.length_delimited(_STRINGS, value) for value in values])

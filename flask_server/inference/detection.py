@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_server.errors import InvalidParameter
-from flask_server.imaging.geometry import Box, Size, exact_seen_box
+from flask_server.imaging.geometry import Box, FloatBox, Size, exact_seen_box
 from flask_server.inference.ranking import RankingOptions
 from flask_server.serving.boxes import Floats, RawBoxes
 from model_catalog.boxes import BoxesSpec
@@ -97,9 +97,10 @@ def detections(
     order = _best_first(np.flatnonzero(wanted), raw.scores)[:MAX_LOOKED_AT]
     if spec.nms_iou is not None:
         order = suppressed(raw, order, spec.nms_iou)
+    seen = exact_seen_box(size, input_spec)
     found: list[Detection] = []
     for index in order.tolist():
-        box = _in_pixels(raw.boxes[index], size, input_spec)
+        box = _in_pixels(raw.boxes[index], size, seen)
         if box is not None:
             number = int(raw.classes[index])
             class_id, label = labels[number] if labels else (str(number + spec.first_class),) * 2
@@ -141,9 +142,9 @@ def _ious(box: Floats, others: Floats) -> Floats:
     return np.asarray(shared / np.maximum(area - shared, np.finfo(np.float64).tiny))
 
 
-def _in_pixels(box: Floats, size: Size, spec: InputSpec) -> Box | None:
+def _in_pixels(box: Floats, size: Size, seen: FloatBox) -> Box | None:
     """Return the part of the box inside the image, None if there is none."""
-    seen_left, seen_top, seen_right, seen_bottom = exact_seen_box(size, spec)
+    seen_left, seen_top, seen_right, seen_bottom = seen
     scale = np.array([seen_right - seen_left, seen_bottom - seen_top] * 2)
     exact = np.array([seen_left, seen_top] * 2) + box * scale
     width, height = size

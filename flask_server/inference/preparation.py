@@ -64,7 +64,9 @@ class ImagePreparation:
         if isinstance(upload, GatewayError):
             raise upload
         if isinstance(upload, Tensor):
-            raise InvalidTensor("A tensor is sent together with images; allowed is one alone.")
+            raise InvalidTensor(
+                "A tensor stands where an image is needed; only a predict request takes one, alone."
+            )
         min_size = partial(min_decoded_size, spec) if self._fast_jpeg else None
         with ExitStack() as held:
             with watch.stage("decode"):

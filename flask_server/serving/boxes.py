@@ -60,7 +60,7 @@ def _separate(outputs: Outputs, spec: BoxesSpec) -> tuple[Floats, Floats, Floats
         raise ServingError(f"The output {spec.boxes} has {boxes.shape[1]} numbers per box, not 4.")
     scores = _numbers(_output(outputs, spec.scores), spec.scores)
     if spec.classes is None:
-        scores, numbers = _best_class(scores if scores.ndim == 2 else scores[:, np.newaxis])
+        scores, numbers = _best_class(scores if scores.ndim == 2 else scores.reshape(-1, 1))
     else:
         numbers = _numbers(_output(outputs, spec.classes), spec.classes) - spec.first_class
     number = len(boxes)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from flask_server.serving.connect import check_packages
 from flask_server.serving.models import Models
 from flask_server.settings import SettingsError
+from model_catalog.errors import CatalogError
 from model_catalog.models_file import ModelsFile
 from model_catalog.models_file_watch import ModelsFileWatch, changes, require_folders_here
 
@@ -19,7 +21,7 @@ class FilePoll:
 
     def __init__(self, file: ModelsFile, models: Models) -> None:
         self._models = models
-        self._watch = ModelsFileWatch(file, require_folders_here(file))
+        self._watch = ModelsFileWatch(file, _check(file))
 
     def start(self, interval_s: float) -> None:
         """Poll the file every ``interval_s`` seconds, in a thread, until the models are stopped."""
@@ -33,7 +35,7 @@ class FilePoll:
         if not self._watch.poll():
             return
         file = self._watch.models
-        problem = self._watch.problem or _missing_packages(file)
+        problem = self._watch.problem
         # Callers need not know where the file lies.
         self._models.file_problem = problem and problem.replace(f"{file.path.parent}/", "")
         if problem:
@@ -50,10 +52,15 @@ class FilePoll:
                 log.exception("polling the models file failed")
 
 
-def _missing_packages(file: ModelsFile) -> str | None:
-    """Return what to install for the addresses of the models; None if nothing is missing."""
-    try:
-        check_packages([entry.serving_url for entry in file.entries])
-    except SettingsError as error:
-        return str(error)
-    return None
+def _check(before: ModelsFile) -> Callable[[ModelsFile], None]:
+    """Return the check of a changed file: its folders, and the packages for its addresses."""
+    require_folders = require_folders_here(before)
+
+    def check(file: ModelsFile) -> None:
+        require_folders(file)
+        try:
+            check_packages([entry.serving_url for entry in file.entries])
+        except SettingsError as error:
+            raise CatalogError(str(error)) from error
+
+    return check

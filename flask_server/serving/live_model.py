@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -141,12 +141,12 @@ class LiveModel:
     def scores(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
         """Return the scores of each image, in a call that may be shared with other requests."""
         if self.batcher is None:
-            return self._predict(images, deadline)
-        return self.batcher.predict(self.version, images, self._predict, deadline)
+            return self.scores_in_own_call(images, deadline)
+        return self.batcher.predict(self.version, images, self.scores_in_own_call, deadline)
 
     def scores_in_own_call(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
         """Return the scores of each image, in a call that is not shared."""
-        return self._predict(images, deadline)
+        return self._read_scores(self._calls(images, self._encode, deadline))
 
     def outputs(self, images: Sequence[Pixels], deadline: Deadline) -> list[Outputs]:
         """Return the outputs for each image; of a classifier, its scores as output ``SCORES``."""
@@ -179,9 +179,6 @@ class LiveModel:
         """Return what Serving answers to a body, a row for each image, unchecked."""
         answer = self.serving.predict(self.name, self.version, body, deadline, max_bytes)
         return self.codec.rows(answer)
-
-    def _predict(self, images: Sequence[Pixels], deadline: Deadline) -> list[Scores]:
-        return self._read_scores(self._calls(images, self._encode, deadline))
 
     def _encode(self, images: Sequence[Pixels]) -> bytes:
         if self.codec.encode is None:
@@ -222,6 +219,13 @@ def read_live_model(
     entry: ModelEntry, version: int, serving: Serving, batcher: RequestBatcher, deadline: Deadline
 ) -> LiveModel:
     """Read signatures and spec of the version; raise ServingError if they do not fit."""
+    live = _without_notes(entry, version, serving, batcher, deadline)
+    return replace(live, notes=_notes(entry, version))
+
+
+def _without_notes(
+    entry: ModelEntry, version: int, serving: Serving, batcher: RequestBatcher, deadline: Deadline
+) -> LiveModel:
     metadata = serving.metadata(entry.name, version, deadline)
     signatures = metadata.signatures
     if is_our_export(signatures):
@@ -289,7 +293,6 @@ def _live_model(
         batcher=batcher,
         engine=metadata.engine,
         spec_json=_json(spec.to_dict()),
-        notes=_notes(entry, version),
     )
 
 

@@ -246,8 +246,8 @@ class ModelWatch:
         live = self._live_models.get(version)
         if live is None:
             live = read_live_model(self._entry, version, self.serving, self._batcher, deadline)
-            self._replay.require(live, deadline)
             self._live_models[version] = live
+        self._replay.require(live, deadline)
         return live
 
     def _keep_only(self, available: Collection[int]) -> None:

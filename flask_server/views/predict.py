@@ -44,12 +44,9 @@ def predict(name: str) -> Response:
     response = ask(predict_request)
     form = _form(submission, response.task, response.model)
     if form == JSON:
-        return jsonify(_body(response, several=_is_several(submission, response), report=report))
+        several = submission.several or response.has_rows
+        return jsonify(_body(response, several=several, report=report))
     return ANSWERS[response.task].write(Answer(submission.uploads[0], response), form)
-
-
-def _is_several(submission: Submission, response: PredictResponse) -> bool:
-    return submission.several or response.has_rows
 
 
 def _check_accept(submission: Submission) -> None:
