@@ -19,17 +19,15 @@ _VERSION_S = 10.0
 
 def which(program: str) -> str | None:
     """Return the path of a program; of ``tensorflow_model_server``, that of the genuine one."""
-    return find_genuine(os.environ.get("PATH", os.defpath)) if program == NATIVE else _on(program)
-
-
-def _on(program: str, path: str | None = None) -> str | None:
-    return shutil.which(program, path=path)
+    if program == NATIVE:
+        return find_genuine(os.environ.get("PATH", os.defpath))
+    return shutil.which(program)
 
 
 def find_genuine(path: str) -> str | None:
     """Return the first ``tensorflow_model_server`` of the folders in ``path`` that is genuine."""
     for folder in path.split(os.pathsep):
-        program = _on(NATIVE, folder) if folder else None
+        program = shutil.which(NATIVE, path=folder) if folder else None
         if program is not None and not is_embedded(Path(program)):
             return program
     return None

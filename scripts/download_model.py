@@ -93,14 +93,11 @@ def file_name(arch: str) -> str:
 
 def _weights_file(options: argparse.Namespace) -> WeightsFile | None:
     """Return the file to download; None leaves it to Keras."""
-    if options.weights_url is None:
-        return WeightsFile() if options.arch == _INCEPTION else None
+    url = options.weights_url
     # The checksum of InceptionV3's weights is known, those of the others are not.
-    return (
-        WeightsFile(options.weights_url)
-        if options.arch == _INCEPTION
-        else WeightsFile(options.weights_url, md5=None)
-    )
+    if options.arch == _INCEPTION:
+        return WeightsFile() if url is None else WeightsFile(url)
+    return None if url is None else WeightsFile(url, md5=None)
 
 
 def application(arch: str, weights: str, weights_file: WeightsFile | None) -> keras.Model:

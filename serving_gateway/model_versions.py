@@ -61,9 +61,9 @@ def _wait(options: argparse.Namespace, instance: Instance, wanted: Wanted, undo:
     """Wait until it is true at the gateway, unless nothing runs; say how it ended."""
     from scripts.versions.waiting import wait_until
 
-    client = _client(options, instance)
     if options.no_wait:
         return
+    client = _client(options, instance)
     if client is None:
         _say("nothing is running; the next start uses it")
         return
@@ -204,7 +204,8 @@ def _rollback(options: argparse.Namespace) -> int:
 
     def target(entry: ModelEntry) -> int | str:
         if options.to is not None:
-            return int(options.to)
+            wanted: int | str = options.to
+            return wanted
         on_disk = _on_disk(entry)
         present = current(entry, options.label, on_disk)
         replaced = history.replaced(options.name, options.label)
@@ -312,8 +313,10 @@ def _compare(options: argparse.Namespace) -> int:
     described = client.required_model(options.name)
     choices = (choice_of(described, first), choice_of(described, second))
     paths = find_pictures(options.images)
-    pairs = list(_progress(compare(client, choices, paths), len(paths)))
-    client.close()
+    try:
+        pairs = list(_progress(compare(client, choices, paths), len(paths)))
+    finally:
+        client.close()
     comparison = Comparison(options.name, (first, second), pairs)
     if not comparison.answered:
         raise ScriptError(f"No picture could be classified: {pairs[0].file}: {pairs[0].error}")

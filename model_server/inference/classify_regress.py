@@ -43,11 +43,10 @@ def classify(
     examples: list[bytes],
     *,
     strict: bool,
-    timeout_s: float | None = None,
 ) -> Classifications:
     """Return the classes of serialized tf.Examples; ``strict`` checks the method name."""
     check_classify(find_signature(model, name), strict=strict)
-    return classifications(run_examples(model, name, examples, timeout_s), len(examples))
+    return classifications(run_examples(model, name, examples), len(examples))
 
 
 def regress(
@@ -56,11 +55,10 @@ def regress(
     examples: list[bytes],
     *,
     strict: bool,
-    timeout_s: float | None = None,
 ) -> NDArray[Any]:
     """Return the value of each serialized tf.Example; ``strict`` checks the method name."""
     check_regress(find_signature(model, name), strict=strict)
-    return regressions(run_examples(model, name, examples, timeout_s), len(examples))
+    return regressions(run_examples(model, name, examples), len(examples))
 
 
 def check_classify(signature: Signature, *, strict: bool) -> None:

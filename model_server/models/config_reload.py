@@ -122,9 +122,9 @@ class Configuration:
     def _check_loaded(self, models: Sequence[str]) -> None:
         failed = [
             servable
-            for model in models
-            for servable in self._lifecycle.aspired(model)
-            if not any(s.state is State.AVAILABLE for s in self._lifecycle.aspired(model))
+            for versions in map(self._lifecycle.aspired, models)
+            if not any(each.state is State.AVAILABLE for each in versions)
+            for servable in versions
         ]
         if failed:
             details = "".join(f"{{{s} due to error: {s.error}}}, " for s in failed)

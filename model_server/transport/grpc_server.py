@@ -8,7 +8,6 @@ arrives slowly holds a thread. So there are more threads than runs, and slow mes
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +34,6 @@ from model_server.transport.http_server import MAX_BODY_BYTES
 if TYPE_CHECKING:
     import grpc
 
-logger = logging.getLogger(__name__)
 
 #: TensorFlow Serving cuts error texts at this number of bytes.
 _MAX_TEXT: Final = 1024

@@ -38,11 +38,18 @@ class Row:
 
 def row_of_answer(file: str, answer: Mapping[str, Any]) -> Row:
     """Return the row of a picture that the gateway has classified."""
-    found = answer["predictions"]
-    classes = tuple(Class(str(p["class_id"]), str(p["label"]), float(p["score"])) for p in found)
     return Row(
-        file=file, model=str(answer["model"]), version=int(answer["version"]), predictions=classes
+        file=file,
+        model=str(answer["model"]),
+        version=int(answer["version"]),
+        predictions=classes_of(answer),
     )
+
+
+def classes_of(answer: Mapping[str, Any]) -> tuple[Class, ...]:
+    """Return the classes in an answer of the gateway, best first."""
+    found = answer["predictions"]
+    return tuple(Class(str(p["class_id"]), str(p["label"]), float(p["score"])) for p in found)
 
 
 def row_of_error(file: str, model: str, code: str, detail: str) -> Row:

@@ -77,7 +77,7 @@ class GatewayClient:
 
     def default_model(self) -> str:
         """Return the name of the default model."""
-        return str(self._get("/models")["models"][0]["name"])
+        return str(self.models()["models"][0]["name"])
 
     def models(self) -> Mapping[str, Any]:
         """Return the description of all models."""

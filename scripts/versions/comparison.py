@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean, median, quantiles
 from typing import Any
 
-from scripts.classification.rows import Class
+from scripts.classification.rows import Class, classes_of
 from scripts.errors import ScriptError
 from scripts.gateway.client import Choice, GatewayClient, Refused
 from scripts.gateway.pictures import shown_path
@@ -210,7 +210,4 @@ def _answer(
     began = clock()
     answer = client.predict(picture, choice)
     milliseconds = (clock() - began) * 1000
-    classes = tuple(
-        Class(str(p["class_id"]), str(p["label"]), float(p["score"])) for p in answer["predictions"]
-    )
-    return Answer(classes, int(answer["version"]), milliseconds)
+    return Answer(classes_of(answer), int(answer["version"]), milliseconds)

@@ -15,8 +15,6 @@ from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file, 
 from scripts import atomic_file
 from scripts.errors import ScriptError
 
-Versions = str | tuple[int, ...]
-
 
 def entry_of(models: ModelsFile, name: str) -> ModelEntry:
     """Return the entry of a model, or raise ScriptError."""

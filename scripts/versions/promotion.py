@@ -82,7 +82,7 @@ def _labelled(entry: ModelEntry, version: int, label: str, on_disk: Collection[i
     if entry.versions == "all" or wanted <= served(entry, on_disk):
         versions: Versions = entry.versions
     else:
-        versions = tuple(sorted(wanted | set(_listed(entry))))
+        versions = tuple(sorted(wanted | set(listed(entry))))
         if default is not None and version > default:
             note = f"requests without a label get version {version} too, as it is the newest one"
         elif entry.versions == "latest":
@@ -126,5 +126,6 @@ def _unlabelled(
     )
 
 
-def _listed(entry: ModelEntry) -> tuple[int, ...]:
+def listed(entry: ModelEntry) -> tuple[int, ...]:
+    """Return the versions that the entry lists by number."""
     return () if isinstance(entry.versions, str) else entry.versions

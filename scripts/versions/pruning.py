@@ -9,7 +9,7 @@ from pathlib import Path
 
 from model_catalog.folders import version_folders
 from model_catalog.models_file import ModelEntry
-from scripts.versions.promotion import served
+from scripts.versions.promotion import listed, served
 
 #: Prefix of a folder that is being removed; no server takes it for a version.
 REMOVED = ".pruned-"
@@ -32,8 +32,7 @@ def references(
         reasons[max(on_disk)] = "it is the newest one"
     for entry in entries:
         reasons |= dict.fromkeys(served(entry, on_disk), f"model {entry.name} serves it")
-        listed = () if isinstance(entry.versions, str) else entry.versions
-        reasons |= dict.fromkeys(listed, f"the versions of model {entry.name} name it")
+        reasons |= dict.fromkeys(listed(entry), f"the versions of model {entry.name} name it")
         reasons |= {
             number: f"label {label} of model {entry.name} names it"
             for label, number in entry.version_labels.items()

@@ -10,7 +10,6 @@ from typing import Any
 from scripts.errors import ScriptError
 from scripts.gateway.client import GatewayClient, Refused
 
-WAIT_S = 120.0
 _PAUSE_S = 0.2
 #: Answers in a row that must agree: each worker of the gateway polls by itself.
 _AGREEING = 5
