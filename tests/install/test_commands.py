@@ -181,7 +181,6 @@ def test_a_host_of_the_gateway_alone_starts_it(gateway_only: Environment, tmp_pa
 def test_the_demo_answers_without_tensorflow(
     plain: Environment, request: pytest.FixtureRequest
 ) -> None:
-    pytest.importorskip("scripts.demo_model")
     version: Path = request.getfixturevalue("demo")
     models = plain.home / "data" / "serving-gateway" / "demo" / "efficientnet_lite0"
     shutil.copytree(version, models / "1")

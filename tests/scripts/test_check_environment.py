@@ -20,13 +20,6 @@ def environment(tmp_path: Path) -> Path:
     return folder
 
 
-def edit(environment: Path, old: str, new: str) -> None:
-    settings = environment / "pyvenv.cfg"
-    text = settings.read_text(encoding="utf-8")
-    assert old in text
-    settings.write_text(text.replace(old, new), encoding="utf-8")
-
-
 def test_a_sound_or_missing_environment_gives_no_reason(
     environment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -278,6 +278,8 @@ def test_heat_maps_take_no_more_memory_than_is_reserved() -> None:
     command = [sys.executable, "-c", MEASURE_HEAT]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
-    for line in done.stdout.splitlines():
+    lines = done.stdout.splitlines()
+    assert lines
+    for line in lines:
         taken, held = map(int, line.split())
         assert taken <= held <= 4 * taken
