@@ -111,10 +111,16 @@ def test_a_model_is_added_and_removed_and_a_broken_file_changes_nothing(
 
 
 def test_an_unused_version_is_removed(sandbox: ProjectSandbox) -> None:
+    eventually(lambda: served_versions(sandbox) == [1], within_s=20)
     shutil.copytree(DIGITS / "1", sandbox.root / "digits" / "3")
 
     told = models(sandbox, "prune", "digits", "--yes", "--keep", "0")
 
     assert "keeps 1: Serving has it" in told
     names = {path.name for path in (sandbox.root / "digits").iterdir()}
-    assert {"1", "3"} <= names
+    assert names == {"1", "3"}, told
+
+
+def served_versions(sandbox: ProjectSandbox) -> list[int]:
+    versions = get(sandbox, "/models/digits")[1]["versions"]
+    return [entry["version"] for entry in versions if entry["state"] == "AVAILABLE"]
