@@ -91,7 +91,7 @@ export class LiveCamera {
 }
 
 /** Return the rate of answers at these times, in milliseconds. */
-export function rateText(times) {
+function rateText(times) {
   if (times.length < 2) return "Measuring the rate…";
   const rate = (1000 * (times.length - 1)) / (times.at(-1) - times[0]);
   return `${rate.toFixed(1)} pictures per second`;

@@ -69,7 +69,7 @@ export class ModelCard {
 }
 
 /** Return the labels whose text or class id contains the words, in any case. */
-export function matching(labels, words) {
+function matching(labels, words) {
   const wanted = words.trim().toLowerCase().replaceAll(" ", "_");
   return labels.filter((names) => names.some((name) => name.toLowerCase().replaceAll(" ", "_").includes(wanted)));
 }
