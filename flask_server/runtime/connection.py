@@ -83,6 +83,9 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.reserved = 0
         """Bytes of the memory budget that are reserved for the request."""
 
+        self.held_for_client = 0
+        """Those of them that count in the share of requests and responses that wait for clients."""
+
         self.ends_at = 0.0
         """Latest time at which sending the response, or the end of the connection, is given up."""
 

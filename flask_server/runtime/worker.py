@@ -18,6 +18,7 @@ import selectors
 import socket
 import time
 import uuid
+from collections.abc import Callable
 from concurrent import futures
 from contextlib import suppress
 from functools import partial
@@ -45,6 +46,11 @@ HEALTH_THREADS: Final = 2
 STALL_S: Final = 10.0
 #: Seconds after which a request that is still arriving gives its memory to others that need it.
 SLOW_S: Final = 5.0
+#: Largest share of the memory budget for bytes that wait for clients: of requests that are still
+#: arriving, and of responses that clients have not taken. The rest is left for decoding.
+CLIENTS_SHARE: Final = 0.75
+#: Bytes of each connection that do not count in that share, so that small requests can arrive.
+FREE_BYTES: Final = 64 * 1024
 
 _HEALTH: Final = (b"GET /healthz", b"GET /readyz", b"HEAD /healthz", b"HEAD /readyz")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -63,6 +69,9 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
         self._parting: dict[Connection, None] = {}
         """Connections with their last response that the client has not closed, the oldest first."""
+
+        self._held_for_clients = 0
+        """Bytes that count in the share of clients; used by the main thread only."""
 
         self._queued = 0
         """Requests that have been given to a thread and are not finished."""
@@ -174,7 +183,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             conn.timeout = min(conn.timeout, time.monotonic() + LINGER_S)
         self._waiting[conn] = None
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
-        if self._make_room(conn, len(conn.arrival.buffer)):
+        if self._make_room_for_client(conn, len(conn.arrival.buffer)):
             self._read(conn)
         else:
             self._refuse(conn)
@@ -190,7 +199,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             if not data:
                 self._close(conn)
                 return
-            if not self._make_room(conn, len(data)):
+            if not self._make_room_for_client(conn, len(data)):
                 self._refuse(conn)
                 return
             arrival.feed(data, time.monotonic())
@@ -207,6 +216,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._refuse(conn)
             return
         self._leave_poller(conn)
+        self._end_share(conn)
         conn.arrival = None
         conn.sock.load(arrival.buffer)
         self._queued += not is_health
@@ -250,7 +260,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         except (OSError, ValueError):  # gunicorn has closed it after a defect
             self._close(conn)
             return
-        if not self._make_room(conn, size):
+        if not self._make_room_for_client(conn, size):
             self._close(conn)
 
     def _send(self, conn: Connection, _sock: object = None) -> None:
@@ -323,14 +333,44 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def _make_room(self, conn: Connection, count: int) -> bool:
         """Reserve as ``_reserve``; requests that arrive slowly give way."""
-        while not self._reserve(conn, count):
-            slow = [other for other in self._waiting if other is not conn and _is_slow(other)]
-            if not slow:
-                return False
-            self._refuse(slow[0])
+
+        def fits() -> bool:
+            return self._reserve(conn, count)
+
+        return fits() or self._refuse_slow(conn, fits)
+
+    def _make_room_for_client(self, conn: Connection, count: int) -> bool:
+        """Reserve bytes that are held until the client goes on, within the share of clients."""
+        size = conn.reserved + count
+        counted = max(0, size - FREE_BYTES) - conn.held_for_client
+        most = int(CLIENTS_SHARE * self._gateway.memory.total)
+
+        def fits() -> bool:
+            return self._held_for_clients + counted <= most and self._reserve(conn, count)
+
+        if not fits() and not self._refuse_slow(conn, fits):
+            return False
+        conn.held_for_client += counted
+        self._held_for_clients += counted
         return True
 
+    def _refuse_slow(self, conn: Connection, fits: Callable[[], bool]) -> bool:
+        """Refuse requests that arrive slowly until there is room; return whether there is."""
+        slow = [other for other in self._waiting if other is not conn and _is_slow(other)]
+        for other in slow:
+            self._refuse(other)
+            if fits():
+                return True
+        return False
+
+    def _end_share(self, conn: Connection) -> None:
+        """Count the bytes of a connection no longer in the share of clients."""
+        if conn.held_for_client:  # never in a thread, which has whole requests only
+            self._held_for_clients -= conn.held_for_client
+            conn.held_for_client = 0
+
     def _release(self, conn: Connection) -> None:
+        self._end_share(conn)
         self._gateway.memory.release(conn.reserved)
         conn.reserved = 0
 

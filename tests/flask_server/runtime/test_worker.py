@@ -34,7 +34,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = {
         "GATEWAY_MAX_IN_FLIGHT": "4",
         "GATEWAY_MAX_BODY_BYTES": "1000000",
-        "GATEWAY_MAX_MEMORY": "5500000",
+        "GATEWAY_MAX_MEMORY": "6000000",
     }
     folder = tmp_path_factory.mktemp("gateway")
     with StubServing().running() as stub, running_gateway(folder, stub.url, **settings) as url:
@@ -153,6 +153,17 @@ def test_bodies_beyond_the_memory_budget_are_refused_and_it_comes_back(gateway: 
     for _ in range(20):
         status, _ = predict(gateway, flat("red"))
         assert status == 200
+
+
+@pytest.mark.slow
+def test_bodies_that_never_end_leave_memory_for_decoding(gateway: str) -> None:
+    held = PREDICT + b"Content-Length: 1000000\r\n\r\n" + bytes(999_000)
+    rest = PREDICT + b"Content-Length: 1000000\r\n\r\n" + bytes(990_000)
+    with callers(gateway, held, 5), callers(gateway, rest, 1):
+        for _ in range(10):  # the worker reads the bodies meanwhile
+            status, answer = predict(gateway, flat("red"))
+            assert (status, answer.get("model")) == (200, "toy")
+            time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
