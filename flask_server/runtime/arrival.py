@@ -54,8 +54,12 @@ class Arrival:
         """Bytes of chunks that have arrived."""
 
         self._chunks = 0
-        self._step: Callable[[], bool] = self._read_head
-        """Reads the next part of the request; False when it needs more bytes."""
+        self._step: Callable[[Arrival], bool] = Arrival._read_head
+        """Reads the next part of the request; False when it needs more bytes.
+
+        Not a bound method: with a reference to itself, the arrival of a closed connection would
+        keep its bytes until a garbage collection.
+        """
 
     def overdue(self, now: float) -> bool:
         """Tell whether the request arrives too slowly."""
@@ -73,7 +77,7 @@ class Arrival:
         later = self._deadline + len(data) / MIN_BYTES_PER_S
         self._deadline = min(later, now + ARRIVAL_S)
         self.buffer += data
-        while not self.complete and self._step():
+        while not self.complete and self._step(self):
             pass
 
     def take_expectation(self) -> bool:
@@ -93,9 +97,9 @@ class Arrival:
         lengths, chunked = _ANY_LENGTH.findall(head), _TRANSFER_CODING.search(head)
         length = _LENGTH.search(head)
         if chunked and not lengths:
-            self._step = self._read_chunk_line
+            self._step = Arrival._read_chunk_line
         elif length and len(lengths) == 1 and not chunked:
-            self._missing, self._step = int(length.group(1)), self._read_body
+            self._missing, self._step = int(length.group(1)), Arrival._read_body
         else:  # no body, or an invalid length, which the parser refuses
             self.complete = True
         self._cut_expectation(head)
@@ -122,7 +126,7 @@ class Arrival:
             self.complete = True
             return False
         self._missing = int(size.group(), 16)
-        self._step = self._read_chunk if self._missing else self._read_trailer
+        self._step = Arrival._read_chunk if self._missing else Arrival._read_trailer
         return True
 
     def _read_chunk(self) -> bool:
@@ -135,7 +139,7 @@ class Arrival:
         self._chunked += self._missing
         self._chunks += 1
         self.complete = self._chunked > self._limit or self._chunks > MAX_CHUNKS
-        self._step = self._read_chunk_line
+        self._step = Arrival._read_chunk_line
         return True
 
     def _read_trailer(self) -> bool:

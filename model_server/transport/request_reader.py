@@ -48,6 +48,9 @@ class Arrival:
     content: Request | Response
 
 
+_Step = Callable[["RequestReader"], Arrival | None]
+
+
 class RequestReader:
     """The bytes of one connection that have not become a request yet."""
 
@@ -70,13 +73,17 @@ class RequestReader:
     @property
     def wanted(self) -> int:
         """The number of bytes to ask the socket for."""
-        if self._step == self._read_sized_body:
+        if self._step is RequestReader._read_sized_body:
             return min(max(self._missing, 1), _MOST_BYTES)
         return _FIRST_BYTES
 
     def feed(self, data: bytes) -> None:
         """Take the bytes that have arrived next."""
-        if self._step == self._read_sized_body and not self._buffer and len(data) <= self._missing:
+        if (
+            self._step is RequestReader._read_sized_body
+            and not self._buffer
+            and len(data) <= self._missing
+        ):
             self._add_piece(data)
         else:
             self._buffer += data
@@ -88,7 +95,7 @@ class RequestReader:
         """
         self._goes_on = True
         try:
-            while (arrival := self._step()) is None and self._goes_on:
+            while (arrival := self._step(self)) is None and self._goes_on:
                 pass
         except BadRequest:
             return Arrival(None, error_page(400))
@@ -108,11 +115,13 @@ class RequestReader:
         self._body = bytearray()
         self._missing = 0
         self._overhead = 0
-        self._step: Callable[[], Arrival | None] = self._read_head
+        # Not a bound method: with a reference to itself, a reader of a closed connection would keep
+        # its bytes until a garbage collection.
+        self._step: _Step = RequestReader._read_head
         self._goes_on = True
         """Whether the next step may find what it needs in the buffer."""
 
-    def _continue_with(self, step: Callable[[], Arrival | None]) -> None:
+    def _continue_with(self, step: _Step) -> None:
         self._step = step
 
     def _wait(self) -> None:
@@ -135,12 +144,12 @@ class RequestReader:
         waits = "expect" in head.headers and head.minor >= 1 and not self._buffer
         if head.is_chunked:
             self._expects_continue = waits
-            self._continue_with(self._read_chunks)
+            self._continue_with(RequestReader._read_chunks)
         else:
             self._missing = head.length
             self._expects_continue = waits and self._missing > 0
             self._take_buffered()
-            self._continue_with(self._read_sized_body)
+            self._continue_with(RequestReader._read_sized_body)
         return None
 
     def _refusal(self, head: Head) -> Response | None:
@@ -182,7 +191,7 @@ class RequestReader:
             at = match.end()
             if size == 0:
                 del self._buffer[:at]
-                self._continue_with(self._read_trailer)
+                self._continue_with(RequestReader._read_trailer)
                 return None
             if self._overhead > MAX_CHUNK_OVERHEAD or len(self._body) + size > self._max_body:
                 return Arrival(self._head, self._too_large())
@@ -192,7 +201,7 @@ class RequestReader:
             if self._buffer[at : at + 2] != _LINE_END:
                 del self._buffer[:at]
                 self._missing = size - len(part)
-                self._continue_with(self._read_chunk_rest)
+                self._continue_with(RequestReader._read_chunk_rest)
                 return None
             at += len(_LINE_END)
         del self._buffer[:at]
@@ -212,7 +221,7 @@ class RequestReader:
             self._wait()
             return None
         del self._buffer[: len(_LINE_END)]
-        self._continue_with(self._read_chunks)
+        self._continue_with(RequestReader._read_chunks)
         return None
 
     def _read_trailer(self) -> Arrival | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,3 +176,16 @@ def test_a_connection_that_has_idled_has_the_whole_time_for_its_next_request() -
 
     assert not arriving.overdue(60 + ARRIVAL_S)
     assert arriving.age(61.0) == 1.0
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+def test_bytes_are_given_back_without_a_garbage_collection(request_: bytes) -> None:
+    gc.disable()
+    try:
+        arrival = Arrival(LIMIT, now=0)
+        arrival.feed(request_[:-1], now=0)
+        alive = weakref.ref(arrival)
+        del arrival
+        assert alive() is None
+    finally:
+        gc.enable()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from typing import Any
 
 import pytest
@@ -183,3 +185,17 @@ def test_a_body_that_is_not_read_is_not_asked_for(head: bytes) -> None:
 
     assert reader.next() is not None
     assert not reader.take_expectation()
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_bytes_are_given_back_without_a_garbage_collection(message: bytes) -> None:
+    gc.disable()
+    try:
+        reader = RequestReader(LIMIT)
+        reader.feed(message[:-1])
+        reader.next()
+        alive = weakref.ref(reader)
+        del reader
+        assert alive() is None
+    finally:
+        gc.enable()
