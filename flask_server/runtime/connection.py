@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from concurrent import futures
 from contextlib import suppress
 from typing import Any, Final
 
@@ -80,6 +81,9 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(cfg, ArrivedSocket(fileno=sock.detach()), client, server)
         self.data_ready = True  # gunicorn would wait for data in the thread
         self.arrival: Arrival | None = None
+        self.pool: futures.Executor | None = None
+        """The threads that have the request."""
+
         self.reserved = 0
         """Bytes of the memory budget that are reserved for the request."""
 

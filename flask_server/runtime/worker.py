@@ -18,11 +18,12 @@ import selectors
 import socket
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from concurrent import futures
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
@@ -39,9 +40,12 @@ STAY_MS: Final = 5
 #: Seconds that a connection stays open after its last response: without a read, and in total.
 LINGER_S: Final = 2.0
 MAX_LINGER_S: Final = 10.0
-#: Maximum number of waiting requests per thread.
+#: Maximum number of waiting requests per thread; those without a body count by themselves.
 QUEUED_PER_THREAD: Final = 2
 HEALTH_THREADS: Final = 2
+#: Threads for requests without a body. These never wait for Serving, and the interpreter runs one
+#: thread at a time, so more threads would only keep the main thread from its turn.
+GET_THREADS: Final = 2
 #: Seconds after which a client that takes nothing of its response is disconnected.
 STALL_S: Final = 10.0
 #: Seconds after which a request that is still arriving gives its memory to others that need it.
@@ -53,6 +57,7 @@ CLIENTS_SHARE: Final = 0.75
 FREE_BYTES: Final = 64 * 1024
 
 _HEALTH: Final = (b"GET /healthz", b"GET /readyz", b"HEAD /healthz", b"HEAD /readyz")
+_WITHOUT_BODY: Final = (b"GET ", b"HEAD ", b"OPTIONS ")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -73,10 +78,11 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._held_for_clients = 0
         """Bytes that count in the share of clients; used by the main thread only."""
 
-        self._queued = 0
-        """Requests that have been given to a thread and are not finished."""
+        self._queued: Counter[futures.Executor] = Counter()
+        """Requests that have been given to the threads of a pool and are not finished."""
 
         self._health_pool = _started(futures.ThreadPoolExecutor(HEALTH_THREADS, "health"))
+        self._get_pool = _started(futures.ThreadPoolExecutor(GET_THREADS, "get"))
         super().init_process()
 
     def get_thread_pool(self) -> futures.ThreadPoolExecutor:
@@ -114,6 +120,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._release(conn)
             conn.arrival = arrival = self._next_arrival(conn)
             if conn.sock.unsent or not arrival.complete or not self._may_stay():
+                return True
+            if self._pool(arrival) is not conn.pool:
                 return True
             if not self._reserve(conn, BODY_COPIES * len(arrival.buffer)):
                 return True
@@ -209,32 +217,40 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._give_to_thread(conn, arrival)
 
     def _give_to_thread(self, conn: Connection, arrival: Arrival) -> None:
-        is_health = arrival.buffer.startswith(_HEALTH)
+        conn.pool = pool = self._pool(arrival)
+        is_health = pool is self._health_pool
         most = self.cfg.threads * (1 + QUEUED_PER_THREAD)
         copies = (BODY_COPIES - 1) * len(arrival.buffer)
-        if not is_health and (self._queued >= most or not self._make_room(conn, copies)):
+        if not is_health and (self._queued[pool] >= most or not self._make_room(conn, copies)):
             self._refuse(conn)
             return
         self._leave_poller(conn)
         self._end_share(conn)
         conn.arrival = None
         conn.sock.load(arrival.buffer)
-        self._queued += not is_health
-        pool = self._health_pool if is_health else self.tpool
+        self._queued[pool] += 1
         # Where no further thread can be started, the request waits for those that exist.
         with suppress(RuntimeError, MemoryError):
-            pool.submit(self._handle_in_thread, conn, not is_health)
+            pool.submit(self._handle_in_thread, conn, pool)
 
-    def _handle_in_thread(self, conn: Connection, queued: bool) -> None:
+    def _pool(self, arrival: Arrival) -> futures.Executor:
+        """Return the threads for a request that has arrived."""
+        if arrival.buffer.startswith(_HEALTH):
+            return self._health_pool
+        if arrival.buffer.startswith(_WITHOUT_BODY):
+            return self._get_pool
+        return cast("futures.Executor", self.tpool)
+
+    def _handle_in_thread(self, conn: Connection, pool: futures.Executor) -> None:
         is_kept = False
         try:
             is_kept = self.handle(conn) is True
         finally:
-            self.method_queue.defer(self._take_back, conn, is_kept, queued)
+            self.method_queue.defer(self._take_back, conn, is_kept, pool)
 
-    def _take_back(self, conn: Connection, is_kept: bool, queued: bool) -> None:
+    def _take_back(self, conn: Connection, is_kept: bool, pool: futures.Executor) -> None:
         """Take a connection back from its thread."""
-        self._queued -= queued
+        self._queued[pool] -= 1
         self._release(conn)
         conn.is_kept = is_kept
         if conn.sock.unsent:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from flask_server.runtime.worker import HEALTH_THREADS
+from flask_server.runtime.worker import GET_THREADS, HEALTH_THREADS
 from flask_server.settings import Settings
 from tests.attack.catalogue import Target, crowd
 from tests.attack.good_caller import Question, good_caller
@@ -24,7 +24,7 @@ from tests.running import ROOT
 #: More than the threads of a gateway's worker, so that all of them exist before an attack.
 _WARM = 100
 #: Threads of a gateway whose pools, which start them one by one, are full.
-_POOLS = Settings().threads + HEALTH_THREADS
+_POOLS = Settings().threads + HEALTH_THREADS + GET_THREADS
 #: What a server may use beyond what it used before all attacks: freed memory that the allocator
 #: keeps, threads and connections of pools, and the good caller's own connections.
 MARGIN = Usage(resident_mb=100, threads=16, descriptors=10)

@@ -110,10 +110,10 @@ def test_requests_of_one_connection_are_answered_in_order(gateway: str) -> None:
 
 
 @pytest.mark.slow
-def test_responses_that_are_not_read_hold_no_thread(gateway: str) -> None:
+def test_requests_without_body_take_no_thread_of_predictions(gateway: str) -> None:
     document = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
     with callers(gateway, document * 60):
-        status, answer = predict_again(gateway, flat("red"))
+        status, answer = predict(gateway, flat("red"))
 
     assert (status, answer["model"]) == (200, "toy")
 
