@@ -220,6 +220,10 @@ def _rollback(options: argparse.Namespace) -> int:
         return found
 
     made = _set_version(options, instance, target)
+    is_noted = made.version in history.replaced(options.name, options.label)
+    if options.to is None and not is_noted:
+        # No note was usable. One that stays could lead a later rollback forwards.
+        history.clear(options.name, options.label)
     history.cut(options.name, options.label, made.version)
     _say_promotion(options, made)
     undo = f"models promote {options.name} {made.before}{_label_words(options)} takes it back."

@@ -32,11 +32,16 @@ class History:
         self._set(model, label, [*self.replaced(model, label), version][-_MAX:])
 
     def cut(self, model: str, label: str | None, version: int) -> None:
-        """Forget the last note of this version and what came after it."""
+        """Forget the last note of this version and what came after it; without one, nothing."""
         versions = self.replaced(model, label)
-        while versions and versions.pop() != version:
-            pass
-        self._set(model, label, versions)
+        if version in versions:
+            while versions.pop() != version:
+                pass
+            self._set(model, label, versions)
+
+    def clear(self, model: str, label: str | None) -> None:
+        """Forget all notes of a label."""
+        self._set(model, label, [])
 
     def last(self, model: str) -> set[int]:
         """Return the version that a rollback of each label of the model leads to."""

@@ -134,6 +134,30 @@ def test_where_nothing_runs_the_file_is_changed(
     assert "has no version 9; there are 1, 2, 3" in capsys.readouterr().err
 
 
+def test_a_rollback_to_a_named_version_keeps_the_way_back(project: Project) -> None:
+    def stable_after(*words: str) -> object:
+        assert project.call(*words, "--label", "stable", "--no-wait") == 0
+        return labels(project)
+
+    assert stable_after("promote", "toy", "2") == {"stable": 2}
+    assert stable_after("rollback", "toy", "--to", "3") == {"stable": 3}  # it was never noted
+    assert stable_after("rollback", "toy") == {"stable": 1}
+
+
+def test_a_rollback_past_the_notes_leads_on_to_lower_versions(project: Project) -> None:
+    file = project.folder / "models.history.json"
+    file.write_text('{"toy": {"stable": [3]}}')
+    text = project.file.read_text()
+    project.file.write_text(text.replace("[1]", "[1, 2, 3]").replace("stable = 1", "stable = 3"))
+
+    found = []
+    for _ in range(2):
+        assert project.call("rollback", "toy", "--label", "stable", "--no-wait") == 0
+        found.append(labels(project))
+
+    assert found == [{"stable": 2}, {"stable": 1}]
+
+
 def test_a_serving_with_a_configuration_of_its_own_is_left_alone(tmp_path: Path) -> None:
     elsewhere = {"serving": {"kind": "none", "url": "http://h:1"}}
 

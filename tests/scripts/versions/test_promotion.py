@@ -106,6 +106,17 @@ def test_rollbacks_lead_through_the_promotions_backwards(tmp_path: Path) -> None
     assert history.path.name == "models.history.json"
 
 
+def test_a_version_that_was_never_noted_leaves_the_notes_as_they_are(tmp_path: Path) -> None:
+    history = History(tmp_path / "models.toml")
+    for replaced in (1, 4, 2):
+        history.add("m", "stable", replaced)
+
+    history.cut("m", "stable", 9)
+    assert history.replaced("m", "stable") == [1, 4, 2]
+    history.cut("m", "stable", 4)
+    assert history.replaced("m", "stable") == [1]
+
+
 @pytest.mark.parametrize(
     ("replaced", "present", "on_disk", "target"),
     [
