@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from model_catalog.labels import numbered_labels
 from model_catalog.spec import SPEC_FILE, ModelSpec
+from scripts.checks import verify_program
 from scripts.digit_augmentation import augmented, without_bar
 from scripts.digit_network import digit_network
 from scripts.digit_pictures import SIDE, held_out, training
@@ -121,6 +122,13 @@ def test_the_committed_version_describes_itself() -> None:
 
     assert (spec.name, spec.trained, spec.labels) == ("digits", True, numbered_labels(10))
     assert (spec.images.height, spec.images.width, spec.images.color) == (SIDE, SIDE, "grayscale")
+
+
+@pytest.mark.tensorflow
+def test_both_engines_give_the_golden_scores_of_the_committed_version(tensorflow: None) -> None:
+    weight_bytes = 4 * 99_802
+
+    assert verify_program.report(VERSION, weight_bytes) == {"problems": [], "openvino": None}
 
 
 @pytest.mark.tensorflow
