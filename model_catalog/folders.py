@@ -20,12 +20,18 @@ from model_catalog.labels import score_counts
 from model_catalog.models_file import SERVING_DEFAULT, ModelEntry
 from model_catalog.signatures import DamagedGraph, Signature, Tensor, output_sizes, read_signature
 from model_catalog.spec import SCORE_TASKS, SPEC_FILE, ModelSpec
+from model_catalog.top_k import TOP_K_TASKS, Kind, Output, TopK, find_top_k
 
 _GRAPH = "saved_model.pb"
 _INDEX = Path("variables", "variables.index")
 #: Numbers of TensorFlow's enum DataType.
 _FLOATS = {1, 2, 14, 19}
 _STRING = 7
+_KINDS = {
+    _STRING: Kind.STRING,
+    **dict.fromkeys(_FLOATS, Kind.FLOAT),
+    **dict.fromkeys((3, 4, 5, 6, 9, 17, 22, 23), Kind.INTEGER),
+}
 _CHANNELS = {1, 3, 4}
 _SPATIAL = 2
 _DESCRIBE = "describe"
@@ -202,7 +208,8 @@ def _signature_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
     sizes = {size for size in signatures[wanted].values() if size is not None}
     foreign = list(_foreign_faults(path, entry, signature)) if is_foreign else []
     yield from foreign
-    if not foreign and entry.task in SCORE_TASKS:
+    names_classes = is_foreign and _top_k(entry, signature) is not None
+    if not foreign and entry.task in SCORE_TASKS and not names_classes:
         yield from _label_faults(path, entry, sizes)
 
 
@@ -227,8 +234,28 @@ def _foreign_faults(path: Path, entry: ModelEntry, signature: Signature) -> Iter
         fix = f"constant_inputs = {{ NAME = VALUE }} in models.toml, or {_EXPORT_AGAIN}"
         yield _unusable(path, f"has the inputs {names}; the gateway sends one", fix)
         return
-    if entry.task in SCORE_TASKS:  # the gateway tells what the outputs of other tasks lack
+    if entry.task not in SCORE_TASKS:  # the gateway tells what the outputs of other tasks lack
+        return
+    if _top_k(entry, signature) is not None:
+        yield from _description_faults(path, entry, images[0], knows_classes=True)
+    elif entry.classes is not None:
+        fix = 'classes = "NAME" in models.toml, the output with strings or integers'
+        yield _unusable(path, f"has no output {entry.classes} with a class per score", fix)
+    else:
         yield from _scores_faults(path, entry, images[0], signature)
+
+
+def _top_k(entry: ModelEntry, signature: Signature) -> TopK | None:
+    """Return the outputs of a graph that returns its best classes itself, else None."""
+    if entry.task not in TOP_K_TASKS:
+        return None
+    outputs = [
+        Output(tensor.name, _KINDS.get(tensor.dtype, Kind.OTHER), tensor.shape or None)
+        for tensor in signature.outputs
+    ]
+    images = [tensor for tensor in signature.inputs if tensor.name not in entry.constant_inputs]
+    has_rows = any(tensor.shape for tensor in images)
+    return find_top_k(outputs, entry.classes, entry.output, has_rows=has_rows)
 
 
 def _scores_faults(
@@ -249,9 +276,17 @@ def _scores_faults(
         fix = f'output = "NAME" in models.toml, or {_EXPORT_AGAIN}'
         yield _unusable(path, f"has the outputs {names}; {needed}", fix)
         return
+    knows_classes = entry.labels is not None or scores[0].shape[-1:] not in {(), (None,)}
+    yield from _description_faults(path, entry, image, knows_classes=knows_classes)
+
+
+def _description_faults(
+    path: Path, entry: ModelEntry, image: Tensor, *, knows_classes: bool
+) -> Iterator[Fault]:
+    """Find what the models file has to say of a SavedModel that does not describe itself."""
     is_told = entry.input is not None or image.dtype == _STRING
     missing = [] if is_told else ["input = { scale = … }"]
-    if entry.labels is None and scores[0].shape[-1:] in {(), (None,)}:
+    if not knows_classes:
         missing.append('labels = "FILE"')
     if entry.input is not None and not _size_is_known(image, entry.input):
         missing.append("height and width in input")

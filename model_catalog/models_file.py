@@ -19,6 +19,7 @@ from model_catalog.boxes import boxes_from_dict
 from model_catalog.errors import CatalogError, ModelsFileError, shown
 from model_catalog.labels import IMAGENET, imagenet_labels, read_labels
 from model_catalog.spec import ACTIVATIONS, TASKS, Label, input_from_dict
+from model_catalog.top_k import TOP_K_TASKS
 
 #: The value of an input that is the same in each call: a scalar, or a list of scalars.
 Scalar = str | bool | int | float
@@ -83,6 +84,10 @@ class ModelEntry:
 
     output: str | None = None
     """Name of the signature's output with the scores; None where it can be told."""
+
+    classes: str | None = None
+    """Name of the signature's output with the classes to which the scores belong, of a graph that
+    returns its best classes itself; None where it can be told."""
 
     constant_inputs: Mapping[str, ConstantInput] = field(default_factory=dict)
     """The values of all other inputs of the signature, by their names."""
@@ -202,6 +207,7 @@ class _Table:
             task=self.task(),
             signature=self.name_in_model("signature") or SERVING_DEFAULT,
             output=self.name_in_model("output"),
+            classes=self.classes(),
             constant_inputs=self.constant_inputs(),
             string_input=self.one_of("string_input", STRING_INPUTS, STRING_INPUTS[0]),
             boxes=self.boxes(),
@@ -309,8 +315,23 @@ class _Table:
         if key not in self.values:
             return None
         if not isinstance(value, str) or not value:
-            article = "an" if key[0] in "aeiou" else "a"
-            raise self.bad(key, value, f"the name of {article} {key} of the SavedModel")
+            what = "output" if key == "classes" else key
+            article = "an" if what[0] in "aeiou" else "a"
+            raise self.bad(key, value, f"the name of {article} {what} of the SavedModel")
+        return value
+
+    def classes(self) -> str | None:
+        value = self.name_in_model("classes")
+        if value is not None and self.task() not in TOP_K_TASKS:
+            tasks = " or ".join(TOP_K_TASKS)
+            raise self.bad("classes", value, f"an output of models with task = {tasks} only")
+        if value is not None and self.activation() == "none":
+            raise self.bad(
+                "classes",
+                value,
+                "an output of models without activation = none: the softmax needs the scores of"
+                " all classes",
+            )
         return value
 
     def constant_inputs(self) -> Mapping[str, ConstantInput]:

@@ -92,9 +92,21 @@ class OutputSpec:
     """Activation of the last layer: ``softmax``, ``sigmoid`` or ``none`` (logits); ``raw`` for
     values that are no scores of classes, such as those of a regression."""
 
+    top_k: int | None = None
+    """Number of classes per image of a graph that returns its best classes itself. ``classes`` is
+    then the number of labels that are known without a call, and may be 0."""
+
     def __post_init__(self) -> None:
         _whole("output.classes", self.classes, 0, MAX_CLASSES)
         _one_of("output.activation", self.activation, ACTIVATIONS)
+        if self.top_k is not None:
+            _whole("output.top_k", self.top_k, 1, MAX_CLASSES)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        fields = dataclasses.asdict(self)
+        # Left out where it is empty, so that earlier releases can read the spec.
+        return {key: value for key, value in fields.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +160,7 @@ class ModelSpec:
             raise SpecError("labels", f"{len(self.labels)} pairs", allowed)
 
     def _check_task(self) -> None:
-        if self.task in CLASS_TASKS:
+        if self.task in CLASS_TASKS and self.output.top_k is None:
             most = MAX_MAP_CLASSES if self.task == "segmentation" else MAX_CLASSES
             _whole("output.classes", self.output.classes, 1, most)
         if self.input is None and self.task == "detection":
@@ -166,6 +178,7 @@ class ModelSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return the spec as plain JSON values, ``format`` first."""
         fields = dataclasses.asdict(self)
+        fields["output"] = self.output.to_dict()
         fields["labels"] = [list(pair) for pair in self.labels]
         order = ("name", "task", "trained", "input", "output", "labels", "source", "exported_at")
         known = {key: fields[key] for key in order}

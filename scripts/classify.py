@@ -89,7 +89,7 @@ def classify(options: argparse.Namespace, outcome: Outcome) -> None:
     from scripts.classification import outputs
     from scripts.classification.journal import journal_of
     from scripts.classification.rows import in_order
-    from scripts.gateway.client import Choice, GatewayClient
+    from scripts.gateway.client import Choice, GatewayClient, most_classes
     from scripts.gateway.pictures import find_pictures, shown_path
 
     files = {shown_path(path): path for path in find_pictures(options.places)}
@@ -103,7 +103,7 @@ def classify(options: argparse.Namespace, outcome: Outcome) -> None:
         model=model["name"],
         version=options.version,
         label=options.label,
-        top_k=min(options.top_k, model["output"]["classes"]),
+        top_k=min(options.top_k, most_classes(model)),
     )
     with journal_of(options.out) as journal:
         rows = {row.file: row for row in (*earlier, *journal.rows())}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from PIL import Image
 from flask_server.app import close_app, create_app
 from flask_server.settings import Settings
 from tests.flask_server.conftest import draw, flat, saved
-from tests.running import model_config, model_server
+from tests.running import free_port, model_config, model_server
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(300)]
 
@@ -37,6 +38,14 @@ TASKS = {
     "streets": 'task = "segmentation"\ninput = { height = 8, width = 8, scale = "none" }',
     "pair": 'task = "tensor"\nconstant_inputs = { factor = 3.0 }',
     "files": 'labels = "labels.txt"',
+}
+
+#: The same of models that return their best classes themselves.
+TOP_K = {
+    "ranked": "",
+    "indexed": 'labels = "labels.txt"',
+    "binary": "",
+    "single": 'classes = "names"\noutput = "odds"',
 }
 
 
@@ -61,6 +70,10 @@ def write_models(folder: Path) -> None:
         ("streets", streets, (levels,), "serving_default"),
         ("pair", pair, (numbers, tf.TensorSpec([], tf.float32)), "serving_default"),
         ("files", files, (strings,), "serving_default"),
+        ("ranked", ranked, (floats,), "serving_default"),
+        ("indexed", indexed, (floats,), "serving_default"),
+        ("binary", binary, (strings,), "serving_default"),
+        ("single", single, (scalar,), "serving_default"),
     ):
         module = tf.Module()
         module.function = tf.function(function, input_signature=specs, autograph=False)
@@ -92,6 +105,37 @@ def heated(image: Any, heat: Any) -> Any:
 
     logits = tf.math.log(scores(255.0 * image) + 1e-3) / heat
     return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+
+
+def ranked(image: Any) -> Any:
+    """Return two of three classes by name, as models of TF Hub do."""
+    import tensorflow as tf
+
+    values, indices = tf.math.top_k(scores(255.0 * image), 2)
+    return {"classes": tf.gather(["dark", "middle", "light"], indices), "scores": values}
+
+
+def indexed(image: Any) -> Any:
+    import tensorflow as tf
+
+    values, indices = tf.math.top_k(scores(255.0 * image), 2)
+    return {"values": values, "indices": indices}
+
+
+def binary(image: Any) -> Any:
+    """Return names as bytes, all of them in the order of the classes."""
+    import tensorflow as tf
+
+    names = tf.tile([["dark", "middle", "light"]], [tf.shape(image)[0], 1])
+    return {"labels_bytes": names, "probabilities": of_files(image)}
+
+
+def single(image: Any) -> Any:
+    """Return one class of one image, without a dimension for images."""
+    import tensorflow as tf
+
+    values, indices = tf.math.top_k(scores(tf.io.decode_png(image, channels=3)), 1)
+    return {"names": tf.gather(["dark", "middle", "light"], indices), "odds": values}
 
 
 def counted(image: Any) -> Any:
@@ -139,26 +183,60 @@ def of_files(files: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, FlaskClient]]:
+    """Gateways in front of one model server, by the protocol between them."""
     folder = tmp_path_factory.mktemp("foreign")
     write_models(folder)
     (folder / "labels.txt").write_text("dark\nmiddle\nlight\n")
-    told = 'input = { height = 8, width = 8, scale = "unit" }\nlabels = "labels.txt"'
+    view = 'input = { height = 8, width = 8, scale = "unit" }'
+    told = f'{view}\nlabels = "labels.txt"'
+    tables = {name: f"{told}\n{keys}" for name, keys in TABLES.items()}
+    tables |= TASKS | {name: f"{view}\n{keys}" for name, keys in TOP_K.items()}
     models = folder / "models.toml"
     models.write_text(
-        "\n".join(
-            f'[models.{name}]\nbase_path = "{name}"\n{told}\n{keys}'
-            for name, keys in TABLES.items()
-        )
-        + "".join(
-            f'\n[models.{name}]\nbase_path = "{name}"\n{keys}\n' for name, keys in TASKS.items()
+        "".join(
+            f'[models.{name}]\nbase_path = "{name}"\n{keys}\n\n' for name, keys in tables.items()
         )
     )
-    names = (*TABLES, *TASKS)
-    with model_server(model_config({name: folder / name for name in names}), folder) as url:
-        app = create_app(Settings(serving_url=url, models_file=models, deadline_s=60))
-        yield app.test_client()
-        close_app(app)
+    port = free_port()
+    config = model_config({name: folder / name for name in tables})
+    with model_server(config, folder, port) as url, ExitStack() as apps:
+        found = {}
+        for protocol, address in (("rest", url), ("grpc", f"grpc://127.0.0.1:{port}")):
+            app = create_app(Settings(serving_url=address, models_file=models, deadline_s=60))
+            apps.callback(close_app, app)
+            found[protocol] = app.test_client()
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(clients: dict[str, FlaskClient]) -> FlaskClient:
+    return clients["rest"]
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+@pytest.mark.parametrize(
+    ("name", "ids", "labels"),
+    [
+        ("ranked", ["light", "middle"], ["light", "middle"]),
+        ("indexed", ["2", "1"], ["light", "middle"]),
+        ("binary", ["light", "middle", "dark"], ["light", "middle", "dark"]),
+        ("single", ["light"], ["light"]),
+    ],
+)
+def test_the_best_classes_that_a_model_returns_are_answered(
+    clients: dict[str, FlaskClient], protocol: str, name: str, ids: list[str], labels: list[str]
+) -> None:
+    client = clients[protocol]
+
+    answer: Any = client.post(f"/models/{name}/predict", data=flat("white")).json
+    described: Any = client.get(f"/models/{name}").json
+
+    assert [p["class_id"] for p in answer["predictions"]] == ids, answer
+    assert [p["label"] for p in answer["predictions"]] == labels
+    scores = [p["score"] for p in answer["predictions"]]
+    assert scores == pytest.approx([1, 0.25, 0][: len(ids)])
+    assert described["output"]["top_k"] == len(ids)
 
 
 @pytest.mark.parametrize("name", TABLES)

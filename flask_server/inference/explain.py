@@ -98,6 +98,7 @@ def explain(
     def run(live: LiveModel) -> Explanation:
         (upload,) = request.predict_request.uploads
         check_ranks(live)
+        _check_scores_all(live)
         image_spec(live)
         _check(request, live.spec)
         prepared = gateway.preparation.prepare(upload, image_spec(live), deadline, watch)
@@ -114,6 +115,15 @@ def check_ranks(live: LiveModel) -> None:
         raise UnsupportedTask(
             f"Model {live.name} has the task {live.spec.task}; this route needs a model of the task"
             " classification."
+        )
+
+
+def _check_scores_all(live: LiveModel) -> None:
+    """Raise UnsupportedTask for a graph that returns its best classes only."""
+    if live.top_k is not None:
+        raise UnsupportedTask(
+            f"Model {live.name} returns its best classes only; this route needs the scores of all"
+            " classes."
         )
 
 

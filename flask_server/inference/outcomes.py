@@ -24,11 +24,14 @@ from flask_server.inference.ranking import (
     Prediction,
     RankingOptions,
     rank,
+    rank_returned,
     resolve,
+    resolve_returned,
 )
 from flask_server.serving.boxes import boxes_of
 from flask_server.serving.live_model import SCORES, LiveModel
 from flask_server.serving.outputs import Outputs
+from flask_server.serving.top_k import read_top_k
 from model_catalog.boxes import BoxesSpec
 from model_catalog.errors import shown
 from model_catalog.spec import SCORE_TASKS, ModelSpec
@@ -120,6 +123,12 @@ def reader_for(live: LiveModel, options: TaskOptions) -> Reader:
 
 
 def _ranking(live: LiveModel, options: TaskOptions) -> Reader:
+    top_k = live.top_k
+    if top_k is not None:
+        returned = resolve_returned(options.ranking, live.spec)
+        return lambda outputs, _: Ranking(
+            rank_returned(read_top_k(outputs, top_k, live.divisor), live.spec, returned)
+        )
     selection = resolve(options.ranking, live.spec)
     return lambda outputs, _: Ranking(rank(np.asarray(outputs[SCORES]), live.spec, selection))
 

@@ -6,16 +6,18 @@ the model's outputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_server.errors import InvalidParameter
+from flask_server.errors import InvalidParameter, ServingError
 from flask_server.serving.scores import Scores
+from flask_server.serving.top_k import ReturnedClasses
 from model_catalog.errors import shown
-from model_catalog.spec import ModelSpec
+from model_catalog.spec import Label, ModelSpec
 
 #: Number of predictions for a request with neither ``top_k`` nor ``labels``.
 DEFAULT_TOP_K = 5
@@ -70,6 +72,79 @@ def resolve(options: RankingOptions, spec: ModelSpec) -> Selection:
         )
     threshold = -np.inf if options.threshold is None else options.threshold
     return Selection(top_k, threshold, classes)
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedSelection:
+    """Ranking options, checked for a model that returns its best classes itself."""
+
+    top_k: int
+    threshold: float
+
+    labels: frozenset[str] | None
+    """Class ids and labels that are asked for; None means all."""
+
+    known: Mapping[str, Label]
+    """The labels of the models file by their id and by their text."""
+
+
+def resolve_returned(options: RankingOptions, spec: ModelSpec) -> ReturnedSelection:
+    """Return the options for a model whose graph returns ``spec.output.top_k`` classes.
+
+    Raises InvalidParameter. Labels are checked only if the models file has some: otherwise nobody
+    knows them before the call.
+    """
+    most = spec.output.top_k or 0
+    if spec.labels:
+        _class_indices(options.labels, spec)
+    default = DEFAULT_TOP_K if options.labels is None else most
+    top_k = min(default, most) if options.top_k is None else options.top_k
+    if not 1 <= top_k <= most:
+        raise InvalidParameter(
+            f"top_k is {top_k}; allowed is 1 to {most}, the number of classes that the model"
+            " returns."
+        )
+    threshold = -np.inf if options.threshold is None else options.threshold
+    labels = None if options.labels is None else frozenset(options.labels)
+    return ReturnedSelection(top_k, threshold, labels, _labels_by_name(spec.labels))
+
+
+def rank_returned(
+    found: ReturnedClasses, spec: ModelSpec, selection: ReturnedSelection
+) -> list[Prediction]:
+    """Return the selected ones of the classes that a graph returned, best first.
+
+    Raises ServingError for an index that has no label.
+    """
+    order = np.argsort(-found.scores, kind="stable").tolist()
+    predictions = (
+        Prediction(
+            *_label_of(found.classes[place], spec, selection.known), float(found.scores[place])
+        )
+        for place in order
+        if found.scores[place] >= selection.threshold
+    )
+    wanted = selection.labels
+    chosen = (p for p in predictions if wanted is None or {p.class_id, p.label} & wanted)
+    return list(islice(chosen, selection.top_k))
+
+
+def _labels_by_name(labels: Sequence[Label]) -> dict[str, Label]:
+    """Return the labels by their text and by their id, which takes precedence."""
+    return {pair[1]: pair for pair in reversed(labels)} | {pair[0]: pair for pair in labels}
+
+
+def _label_of(found: str | int, spec: ModelSpec, known: Mapping[str, Label]) -> Label:
+    if isinstance(found, str):
+        return known.get(found, (found, found))
+    if not spec.labels:
+        return str(found), str(found)
+    if not 0 <= found < len(spec.labels):
+        raise ServingError(
+            f"The model returned the class {found}; the models file has labels for 0 to"
+            f" {len(spec.labels) - 1}."
+        )
+    return spec.labels[found]
 
 
 def rank(scores: Scores, spec: ModelSpec, selection: Selection) -> list[Prediction]:

@@ -174,6 +174,14 @@ _OUTPUT = record(
         "classes": {"type": "integer", "minimum": 0},
         "activation": {"type": "string", "enum": list(ACTIVATIONS)},
     },
+    {
+        "top_k": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "The number of classes per image, of a model that returns its best"
+            " classes itself; classes is then the number of labels that are known beforehand.",
+        }
+    },
 )
 _STATUS = record(
     "The state of one version in the model server.",

@@ -41,6 +41,7 @@ from flask_server.serving.signatures import (
     scores_output,
     takes_one_image,
 )
+from flask_server.serving.top_k import ReturnedClasses, read_top_k, top_k_outputs
 from flask_server.serving.upstream import MAX_PREDICT_BYTES, Codec, EngineInfo, Metadata, Serving
 from model_catalog.boxes import BoxesSpec, declared_boxes
 from model_catalog.errors import SpecError
@@ -55,6 +56,7 @@ from model_catalog.spec import (
     OutputSpec,
     input_from_dict,
 )
+from model_catalog.top_k import TopK
 from model_catalog.version_checks import random_text
 
 Item = TypeVar("Item")
@@ -113,6 +115,9 @@ class LiveModel:
 
     serving: Serving
 
+    top_k: TopK | None
+    """The outputs of a graph that returns its best classes itself; None for any other."""
+
     batcher: RequestBatcher | None
     """Batches concurrent requests; None if batching could change the scores."""
 
@@ -128,6 +133,11 @@ class LiveModel:
     def takes_files(self) -> bool:
         """Whether the model gets image files as they are."""
         return self.codec.encode_files is not None
+
+    @property
+    def reads_scores(self) -> bool:
+        """Whether the outputs are a row of scores, one per class."""
+        return self.spec.task in SCORE_TASKS and self.top_k is None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -150,7 +160,7 @@ class LiveModel:
 
     def outputs(self, images: Sequence[Pixels], deadline: Deadline) -> list[Outputs]:
         """Return the outputs for each image; of a classifier, its scores as output ``SCORES``."""
-        if self.spec.task in SCORE_TASKS:
+        if self.reads_scores:
             return [{SCORES: row} for row in self.scores(images, deadline)]
         return self._read_outputs(self._calls(images, self._encode, deadline))
 
@@ -167,7 +177,7 @@ class LiveModel:
         return self._outputs(self._calls(files, self.codec.encode_files, deadline))
 
     def _outputs(self, calls: Sequence[tuple[int, object]]) -> list[Outputs]:
-        if self.spec.task in SCORE_TASKS:
+        if self.reads_scores:
             return [{SCORES: row} for row in self._read_scores(calls)]
         return self._read_outputs(calls)
 
@@ -237,6 +247,9 @@ def _without_notes(
     if entry.task not in SCORE_TASKS:
         spec, output = _spec_of_task(entry, signatures), _task_output(entry, signatures)
         return _live_model(entry, version, serving, metadata, spec, output=output)
+    top_k = top_k_outputs(signatures, entry)
+    if top_k is not None:
+        return _top_k_model(entry, version, serving, metadata, top_k, deadline)
     output = _scores_output(entry, signatures)
     spec = _spec_of_foreign(entry, signatures, _labels(entry, output.classes))
     # In a foreign graph, the scores of one image may depend on the others in its batch.
@@ -250,6 +263,35 @@ def _without_notes(
     return _live_model(entry, version, serving, metadata, spec, output=output)
 
 
+def _top_k_model(
+    entry: ModelEntry,
+    version: int,
+    serving: Serving,
+    metadata: Metadata,
+    top_k: TopK,
+    deadline: Deadline,
+) -> LiveModel:
+    """Return a model that tells its classes itself; a black image tells how many, if need be."""
+    signatures = metadata.signatures
+    spec = _spec_of_foreign(entry, signatures, entry.labels or (), top_k.count or 1)
+    tensors = {tensor.name: tensor for tensor in outputs_of(signatures, entry.signature)}
+    output = ScoresOutput(top_k.scores, None, tensors[top_k.scores].dtype)
+    live = _live_model(entry, version, serving, metadata, spec, output=output, top_k=top_k)
+    if top_k.count is not None:
+        return live
+    count = len(_black_classes(live, top_k, deadline).classes)
+    spec = replace(spec, output=replace(spec.output, top_k=count))
+    return replace(live, spec=spec, spec_json=_json(spec.to_dict()))
+
+
+def _black_classes(live: LiveModel, top_k: TopK, deadline: Deadline) -> ReturnedClasses:
+    if live.codec.encode_files is not None:
+        (outputs,) = live.file_outputs([BLACK_PNG], deadline)
+    else:
+        (outputs,) = live.outputs([_black_image(live)], deadline)
+    return read_top_k(outputs, top_k)
+
+
 def _live_model(
     entry: ModelEntry,
     version: int,
@@ -258,13 +300,15 @@ def _live_model(
     spec: ModelSpec,
     *,
     output: ScoresOutput = _ONLY_OUTPUT,
+    top_k: TopK | None = None,
     batcher: RequestBatcher | None = None,
 ) -> LiveModel:
     signatures = metadata.signatures
     ours = is_our_export(signatures)
     call = USUAL_CALL if ours else ForeignCall.of(entry)
     every_output = outputs_of(signatures, PIXELS if ours else call.signature)
-    outputs, reads_scores = _needed(every_output, spec), spec.task in SCORE_TASKS
+    outputs = _needed(every_output, spec, top_k)
+    reads_scores = spec.task in SCORE_TASKS and top_k is None
     return LiveModel(
         name=entry.name,
         version=version,
@@ -290,6 +334,7 @@ def _live_model(
             every_output, output.name, spec.output.classes if reads_scores else None
         ),
         serving=serving,
+        top_k=top_k,
         batcher=batcher,
         engine=metadata.engine,
         spec_json=_json(spec.to_dict()),
@@ -310,9 +355,13 @@ def _notes(entry: ModelEntry, version: int) -> tuple[str, ...]:
     return (f"{found[0].upper()}{found[1:]}; {_EXPORT_AGAIN}.",)
 
 
-def _needed(outputs: Sequence[TensorInfo], spec: ModelSpec) -> tuple[TensorInfo, ...]:
+def _needed(
+    outputs: Sequence[TensorInfo], spec: ModelSpec, top_k: TopK | None
+) -> tuple[TensorInfo, ...]:
     """Return the outputs that the task reads; detectors often have large others beside them."""
     boxes = spec.boxes
+    if top_k is not None:
+        return tuple(tensor for tensor in outputs if tensor.name in (top_k.classes, top_k.scores))
     if boxes is None or boxes.layout != "separate":
         return tuple(outputs)
     names = (boxes.boxes, boxes.scores, boxes.classes, boxes.count)
@@ -335,9 +384,12 @@ def _black_rows(live: LiveModel, deadline: Deadline) -> object:
     """Return what Serving answers for a black image, or raise ServingFault."""
     if live.codec.encode_files is not None:
         return live.answer(live.codec.encode_files([BLACK_PNG]), deadline, MAX_PREDICT_BYTES)
+    return live.rows([_black_image(live)], deadline, MAX_PREDICT_BYTES)
+
+
+def _black_image(live: LiveModel) -> Pixels:
     spec = live.spec.images
-    black = np.zeros((spec.height, spec.width, spec.channels), np.uint8)
-    return live.rows([black], deadline, MAX_PREDICT_BYTES)
+    return np.zeros((spec.height, spec.width, spec.channels), np.uint8)
 
 
 def _json(value: object) -> bytes:
@@ -366,12 +418,18 @@ def _scores_output(entry: ModelEntry, signatures: Signatures) -> ScoresOutput:
 
 
 def _spec_of_foreign(
-    entry: ModelEntry, signatures: Signatures, labels: tuple[Label, ...] | None
+    entry: ModelEntry,
+    signatures: Signatures,
+    labels: tuple[Label, ...] | None,
+    top_k: int | None = None,
 ) -> ModelSpec:
-    """Return the spec; the models file overrules the signature."""
+    """Return the spec; the models file overrules the signature.
+
+    ``top_k`` is the number of classes that the graph returns, if it chooses the best itself.
+    """
     tensor = image_input(signatures, ForeignCall.of(entry))
     if labels is not None and takes_files(tensor, entry):
-        return _spec(entry, None, labels)
+        return _spec(entry, None, labels, top_k=top_k)
     if labels is None or entry.input is None:
         missing = "input" if entry.input is None else "labels"
         raise ServingError(
@@ -386,7 +444,7 @@ def _spec_of_foreign(
             f"The model's input {tensor} does not declare the size of an image; the models file"
             f" needs {missing} for model {entry.name}."
         )
-    return _spec(entry, fields, labels)
+    return _spec(entry, fields, labels, top_k=top_k)
 
 
 def _spec_of_task(entry: ModelEntry, signatures: Signatures) -> ModelSpec:
@@ -450,13 +508,14 @@ def _spec(
     fields: Mapping[str, Any] | None,
     labels: tuple[Label, ...],
     boxes: BoxesSpec | None = None,
+    top_k: int | None = None,
 ) -> ModelSpec:
     try:
         return ModelSpec(
             name=entry.name,
             task=entry.task,
             input=None if fields is None else input_from_dict(fields),
-            output=OutputSpec(classes=len(labels), activation=entry.activation),
+            output=OutputSpec(classes=len(labels), activation=entry.activation, top_k=top_k),
             labels=labels,
             boxes=boxes,
         )

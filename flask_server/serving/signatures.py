@@ -32,7 +32,15 @@ FLOATS = ("DT_FLOAT", "DT_DOUBLE")
 HALVES = ("DT_HALF", "DT_BFLOAT16")
 #: Types of outputs whose integers are probabilities, and the integer that is 1.
 _SHARES = {"DT_UINT8": 255.0, "DT_UINT16": 65_535.0}
-_INTEGERS = ("DT_INT8", "DT_INT16", "DT_INT32", "DT_INT64", "DT_UINT32", "DT_UINT64", *_SHARES)
+INTEGER_OUTPUTS = (
+    "DT_INT8",
+    "DT_INT16",
+    "DT_INT32",
+    "DT_INT64",
+    "DT_UINT32",
+    "DT_UINT64",
+    *_SHARES,
+)
 
 #: Maximum bytes of a number, a text and an output of unknown size, with white space and commas.
 _NUMBER_BYTES, _TEXT_BYTES, _OPEN_BYTES = 64, 1024, 1024 * 1024
@@ -168,7 +176,7 @@ def _only_floats(
         floats = next(filter(None, fitting), [])
     if len(floats) != 1:
         raise ServingError(
-            f"The {signature} signature has the outputs {_typed(outputs)}; exactly one with floats"
+            f"The {signature} signature has the outputs {typed(outputs)}; exactly one with floats"
             " is needed, or one with as many floats as there are labels. The models file can name"
             " it: output."
         )
@@ -177,15 +185,16 @@ def _only_floats(
 
 def _named_output(outputs: Sequence[TensorInfo], name: str, signature: str) -> TensorInfo:
     for tensor in outputs:
-        if tensor.name == name and tensor.dtype in {*FLOATS, *HALVES, *_INTEGERS}:
+        if tensor.name == name and tensor.dtype in {*FLOATS, *HALVES, *INTEGER_OUTPUTS}:
             return tensor
     raise ServingError(
-        f"The {signature} signature has the outputs {_typed(outputs)}; the models file names the"
+        f"The {signature} signature has the outputs {typed(outputs)}; the models file names the"
         f" output {shorten(name)}, which must be one of numbers."
     )
 
 
-def _typed(outputs: Iterable[TensorInfo]) -> str:
+def typed(outputs: Iterable[TensorInfo]) -> str:
+    """Return names and types of outputs for an error message."""
     return _listed(f"{tensor.name} {tensor.dtype}" for tensor in outputs)
 
 

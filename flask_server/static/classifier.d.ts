@@ -91,7 +91,7 @@ export interface Model {
   trained?: boolean;
   /** Null for a model that takes tensors or image files only. */
   input?: { width: number; height: number; color: string; fit: string } | null;
-  output?: { activation: string; classes: number };
+  output?: { activation: string; classes: number; top_k?: number };
   source?: string;
   /** Both are null where the model server does not tell. */
   engine?: string | null;
@@ -109,7 +109,7 @@ export interface DescribedModel extends Model {
   /** Null until a version is ready. */
   spec: {
     input: { width: number; height: number; color: string; fit: string; scale: string } | null;
-    output: { activation: string; classes: number };
+    output: { activation: string; classes: number; top_k?: number };
     /** Pairs of class id and label. */
     labels: [string, string][];
     exported_at: string;

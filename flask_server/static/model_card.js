@@ -86,13 +86,17 @@ function factsOf({ version, versions, trained, source, engine, precision, input,
     ["Version", version && `${version}${olderText(versions, version)}`],
     ["Input", input && `${input.width} × ${input.height} pixels, ${COLORS[input.color]}, ${FITS[input.fit]}`],
     ["Pixel values", SCALES[spec?.input?.scale]],
-    ["Labels", output && count.format(output.classes)],
+    ["Labels", output && labelsText(output)],
     ["Weights", trained === undefined ? undefined : trained ? "trained" : "random: its labels mean nothing"],
     ["Computed by", engine && [ENGINES[engine] ?? engine, precision].filter(Boolean).join(", ")],
     ["Made from", source],
     ["Exported", spec?.exported_at && new Date(spec.exported_at).toLocaleDateString("en", { dateStyle: "long" })],
   ];
   return facts.filter(([, fact]) => fact);
+}
+
+function labelsText({ classes, top_k: topK }) {
+  return topK ? `from the model, ${count.format(topK)} per picture` : count.format(classes);
 }
 
 function olderText(versions, newest) {

@@ -70,7 +70,8 @@ export class ModelChoice {
 
   /** Limit the number of labels to the model's classes; the gateway refuses larger numbers. */
   #topK(name) {
-    const most = this.#named(name)?.output?.classes ?? Infinity;
+    const output = this.#named(name)?.output;
+    const most = output?.top_k ?? output?.classes ?? Infinity;
     return Math.min(this["top-k"].valueAsNumber, most) || undefined;
   }
 

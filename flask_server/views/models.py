@@ -61,7 +61,7 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
         # Without spec.to_dict(), which copies every label.
         summary |= {"task": spec.task, "trained": spec.trained}
         summary |= {"input": asdict(spec.input) if spec.input else None}
-        summary |= {"output": asdict(spec.output), "source": spec.source}
+        summary |= {"output": spec.output.to_dict(), "source": spec.source}
         if spec.boxes is not None:
             summary["boxes"] = spec.boxes.to_dict()
         summary |= {"engine": live.engine.name, "precision": live.engine.precision}

@@ -55,6 +55,12 @@ class Choice:
         return {key: value for key, value in given.items() if value is not None}
 
 
+def most_classes(described: Mapping[str, Any]) -> int:
+    """Return how many classes a model, as ``/models`` describes it, can answer."""
+    output = described["output"]
+    return int(output.get("top_k", output["classes"]))
+
+
 class GatewayClient:
     """One gateway; safe to use from several threads."""
 

@@ -383,6 +383,19 @@ def test_a_foreign_model_with_what_is_needed_is_well(tmp_path: Path, graph: byte
     assert not [fault for fault in faults if "the gateway cannot use it" in fault.text]
 
 
+def test_a_model_that_returns_its_best_classes_needs_no_labels(tmp_path: Path) -> None:
+    best = foreign_graph(IMAGE, {"classes": (7, -1), "scores": (1, -1)})
+    put(tmp_path / "1" / "saved_model.pb", best)
+
+    assert found(tmp_path, input=SCALE) == []
+    assert found(tmp_path, input=SCALE, labels=TWO) == []
+    assert "input = { scale" in only(tmp_path).fix
+    fault = only(tmp_path, input=SCALE, classes="names")
+    assert "has no output names with a class per score" in fault.text
+    assert 'classes = "NAME"' in fault.fix
+    assert "labels" in only(tmp_path, input=SCALE, output="scores").fix
+
+
 @pytest.mark.parametrize("task", ["tensor", "embedding", "segmentation"])
 def test_outputs_of_other_tasks_need_not_be_scores(tmp_path: Path, task: str) -> None:
     put(tmp_path / "1" / "saved_model.pb", foreign_graph(IMAGE, {"a": (1, 4), "b": (1, 5)}))

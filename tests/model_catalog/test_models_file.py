@@ -92,6 +92,9 @@ def test_imagenet_labels_by_name() -> None:
 @pytest.mark.parametrize(
     ("text", "key", "allowed"),
     [
+        ("classes = 1", "models.m.classes", "the name of an output of the SavedModel"),
+        ('task = "tensor"\nclasses = "x"', "models.m.classes", "classification or multilabel"),
+        ('activation = "none"\nclasses = "x"', "models.m.classes", "without activation = none"),
         ("base_pth = 1", "models.m.base_pth", "one of the keys base_path, serving_url"),
         ('versions = "newest"', "models.m.versions", '"latest", "all"'),
         ("versions = []", "models.m.versions", "version numbers"),

@@ -348,7 +348,7 @@ def test_a_version_with_random_operations_is_told_to_those_who_ask_for_the_model
 
 
 def test_scores_beside_other_outputs(make_app: MakeApp, serving: StubServing) -> None:
-    outputs = {"classes": ("DT_STRING", 3), "scores": ("DT_FLOAT", 3)}
+    outputs = {"notes": ("DT_STRING", 3), "scores": ("DT_FLOAT", 3)}
     serving.models["foreign"] = {1: Servable(None, lambda _: [0, 0.5, 0.1], outputs=outputs)}
 
     assert ask(make_app).json["predictions"][0]["class_id"] == "1"

@@ -303,7 +303,7 @@ def test_rows_of_an_output(array: NDArray[Any], is_one: bool, rows: list[Any]) -
 def test_only_the_output_with_the_scores_is_asked_for(
     make_app: MakeApp, serving: StubServing
 ) -> None:
-    outputs = {"classes": ("DT_STRING", 3), "scores": ("DT_FLOAT", 3)}
+    outputs = {"notes": ("DT_STRING", 3), "scores": ("DT_FLOAT", 3)}
     serving.models["toy"] = {1: Servable(None, outputs=outputs)}
     models = '[models.toy]\nbase_path="f"\ninput = { scale = "none" }\n'
 
