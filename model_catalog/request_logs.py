@@ -59,5 +59,11 @@ def whole_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         end = start + _HEADER + length + _FOOTER
         if end > len(data):
             return
-        yield data[start:end], data[start + _HEADER : end - _FOOTER]
+        record = data[start:end]
+        yield record, record_data(record)
         start = end
+
+
+def record_data(record: bytes) -> bytes:
+    """Return the data of a record without its header and footer."""
+    return record[_HEADER:-_FOOTER]

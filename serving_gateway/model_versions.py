@@ -21,6 +21,7 @@ from serving_gateway.instance import Action, Instance, instance_of
 if TYPE_CHECKING:
     from scripts.gateway.client import GatewayClient
     from scripts.versions.promotion import Promotion
+    from scripts.versions.samples import Sample
     from scripts.versions.waiting import Wanted
 
 _KEPT = 1
@@ -290,7 +291,14 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", help="name of the model")
     add("versions", nargs=2, metavar="VERSION", help="two versions, each by its number or label")
-    add("--images", type=Path, nargs="+", required=True, metavar="FOLDER", help="pictures")
+    add("--images", type=Path, nargs="+", default=[], metavar="FOLDER", help="pictures")
+    add(
+        "--requests",
+        nargs="+",
+        default=[],
+        metavar="FILE_OR_PREFIX",
+        help="request logs of the embedded model server, each by its file or its filename_prefix",
+    )
     add("--out", type=Path, help="HTML report (compare-NAME-VERSION-VERSION.html)")
     add("--json", action="store_true", help="print the figures as JSON")
     add(
@@ -305,10 +313,11 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     from scripts import atomic_file
-    from scripts.gateway.pictures import find_pictures
     from scripts.versions.comparison import Comparison, choice_of, compare
     from scripts.versions.report import report
 
+    if not (options.images or options.requests):
+        raise UsageError("compare needs pictures: --images FOLDER or --requests FILE_OR_PREFIX.")
     client = _client(options, instance_of(options))
     if client is None:
         raise ScriptError("Nothing is running; start the servers first, or name one with --url.")
@@ -316,14 +325,14 @@ def _compare(options: argparse.Namespace) -> int:
     out = options.out or Path(f"compare-{options.name}-{first}-{second}.html")
     described = client.required_model(options.name)
     choices = (choice_of(described, first), choice_of(described, second))
-    paths = find_pictures(options.images)
+    samples = _samples(options, described)
     try:
-        pairs = list(_progress(compare(client, choices, paths), len(paths)))
+        pairs = list(_progress(compare(client, choices, samples), len(samples)))
     finally:
         client.close()
     comparison = Comparison(options.name, (first, second), pairs)
     if not comparison.answered:
-        raise ScriptError(f"No picture could be classified: {pairs[0].file}: {pairs[0].error}")
+        raise ScriptError(f"No picture could be classified: {pairs[0].name}: {pairs[0].error}")
     figures = comparison.summary()
     atomic_file.write_text(out, report(comparison))
     if options.json:
@@ -331,6 +340,19 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         _say_comparison(figures, out)
     return _LOW_AGREEMENT if figures["top1_agreement"] < options.min_agreement else 0
+
+
+def _samples(options: argparse.Namespace, described: Mapping[str, Any]) -> list[Sample]:
+    from scripts.gateway.pictures import find_pictures
+    from scripts.versions.logged_requests import find_samples
+    from scripts.versions.samples import PictureFile
+
+    found: list[Sample] = []
+    if options.images:
+        found += map(PictureFile, find_pictures(options.images))
+    if options.requests:
+        found += find_samples(options.requests, options.name, described["input"])
+    return found
 
 
 def _progress(pairs: Iterable[Any], total: int) -> Iterable[Any]:

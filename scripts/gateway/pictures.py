@@ -59,7 +59,7 @@ def shown_path(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def preview(path: Path, side: int = PREVIEW) -> str | None:
+def preview(picture_file: Path | io.BytesIO, side: int = PREVIEW) -> str | None:
     """Return a small JPEG of the picture as a data URL, or None if it cannot be read here."""
     from PIL import Image, ImageOps
 
@@ -67,7 +67,7 @@ def preview(path: Path, side: int = PREVIEW) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
+            with Image.open(picture_file) as picture:
                 picture.draft("RGB", (side, side))
                 upright = ImageOps.exif_transpose(picture)
                 upright.thumbnail((side, side))

@@ -6,14 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean, median, quantiles
 from typing import Any
 
 from scripts.classification.rows import Class, classes_of
 from scripts.errors import ScriptError
-from scripts.gateway.client import Choice, GatewayClient, Refused
-from scripts.gateway.pictures import shown_path
+from scripts.gateway.client import Choice, GatewayClient, Refused, most_classes
+from scripts.versions.samples import Sample
 
 TOP_K = 10
 
@@ -43,15 +42,15 @@ class Answer:
 class Pair:
     """Both answers about one picture, or the reason why one is missing."""
 
-    path: Path
+    sample: Sample
     before: Answer | None = None
     after: Answer | None = None
     error: str = ""
 
     @property
-    def file(self) -> str:
-        """The path as text."""
-        return shown_path(self.path)
+    def name(self) -> str:
+        """Where the picture comes from."""
+        return self.sample.name
 
     @property
     def agrees(self) -> bool:
@@ -68,7 +67,7 @@ class Pair:
     def answers(self) -> tuple[Answer, Answer]:
         """Return both answers of a picture without an error."""
         if self.before is None or self.after is None:
-            raise ValueError(f"{self.path} has no answers: {self.error}")
+            raise ValueError(f"{self.name} has no answers: {self.error}")
         return self.before, self.after
 
 
@@ -157,7 +156,7 @@ def choice_of(described: Mapping[str, Any], name: str) -> Choice:
         )
     available = [v["version"] for v in described["versions"] if v["state"] == "AVAILABLE"]
     labels = described["version_labels"]
-    top_k = min(TOP_K, described["output"]["classes"])
+    top_k = min(TOP_K, most_classes(described))
     if name in labels:
         return Choice(model=described["name"], label=name, top_k=top_k)
     if name.isdecimal() and int(name) in available:
@@ -172,7 +171,7 @@ def choice_of(described: Mapping[str, Any], name: str) -> Choice:
 def compare(
     client: GatewayClient,
     choices: tuple[Choice, Choice],
-    paths: Iterable[Path],
+    samples: Iterable[Sample],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Pair]:
     """Yield both answers for each picture.
@@ -180,28 +179,28 @@ def compare(
     The versions are asked one after the other and take turns in being first, so that neither has a
     warmer cache. The first picture is asked about once more before, which is not measured.
     """
-    for number, path in enumerate(paths):
+    for number, sample in enumerate(samples):
         if number == 0:
-            _pair(client, choices, path, clock)
-        pair = _pair(client, choices if number % 2 == 0 else choices[::-1], path, clock)
+            _pair(client, choices, sample, clock)
+        pair = _pair(client, choices if number % 2 == 0 else choices[::-1], sample, clock)
         is_turned = number % 2 == 1 and not pair.error
-        yield Pair(path, pair.after, pair.before) if is_turned else pair
+        yield Pair(sample, pair.after, pair.before) if is_turned else pair
 
 
 def _pair(
     client: GatewayClient,
     choices: tuple[Choice, Choice],
-    path: Path,
+    sample: Sample,
     clock: Callable[[], float],
 ) -> Pair:
     try:
-        picture = path.read_bytes()
+        picture = sample.read()
         first, second = (_answer(client, picture, choice, clock) for choice in choices)
     except Refused as error:
-        return Pair(path, error=error.detail)
+        return Pair(sample, error=error.detail)
     except OSError as error:
-        return Pair(path, error=error.strerror or str(error))
-    return Pair(path, first, second)
+        return Pair(sample, error=error.strerror or str(error))
+    return Pair(sample, first, second)
 
 
 def _answer(

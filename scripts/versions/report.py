@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from scripts.gateway import html_page
 from scripts.gateway.pictures import preview
 from scripts.versions.comparison import Answer, Comparison, Pair
+from scripts.versions.samples import Sample
 
 MAX_PREVIEWS = 1000
 _SHIFTED = 24
 
-Preview = Callable[[Path], str | None]
+Preview = Callable[[Sample], str | None]
 
 
-def report(comparison: Comparison, show: Preview = preview) -> Iterator[str]:
+def preview_of(sample: Sample) -> str | None:
+    """Return a small JPEG of the picture as a data URL, or None if there is none."""
+    try:
+        return preview(io.BytesIO(sample.read()))
+    except OSError:
+        return None
+
+
+def report(comparison: Comparison, show: Preview = preview_of) -> Iterator[str]:
     """Yield the parts of the page."""
     before, after = comparison.names
     title = f"Model {comparison.model}: version {before} and version {after}"
@@ -36,7 +45,7 @@ def _body(comparison: Comparison, show: Preview) -> Iterator[str]:
     if shifted:
         yield "<h2>Same best class, largest score shifts</h2>\n"
         yield from _grid(shifted, comparison.names, show)
-    failed = [(pair.file, pair.error) for pair in comparison.pairs if pair.error]
+    failed = [(pair.name, pair.error) for pair in comparison.pairs if pair.error]
     if failed:
         yield f"<h2>Could not be classified ({len(failed)})</h2>\n"
         yield from html_page.table(("picture", "reason"), failed)
@@ -57,7 +66,7 @@ def _grid(pairs: list[Pair], names: tuple[str, str], show: Preview) -> Iterator[
     for pair in pairs:
         before, after = pair.answers()
         lines = [f"{names[0]}: {_told(before)}", f"{names[1]}: {_told(after)}"]
-        yield html_page.figure(show(pair.path), pair.file, lines)
+        yield html_page.figure(show(pair.sample), pair.name, lines)
     yield "</div>\n"
 
 

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model_catalog.models_file import load_models_file
+from orchestrator.errors import UsageError
 from scripts.errors import ScriptError
 from serving_gateway.instance import Instance
 from serving_gateway.model_versions import require_own_serving
@@ -17,6 +19,7 @@ from serving_gateway.models import main
 from tests.flask_server.conftest import flat
 from tests.flask_server.stub_serving import Servable, StubServing
 from tests.scripts.gateway.running import running_gateway
+from tests.scripts.versions.request_logs import WrittenLog, pixels, strings
 
 
 class Project:
@@ -222,6 +225,36 @@ def test_compare_writes_a_report_with_the_pictures_that_changed(
     assert "same best class: 50.00% (1 changed)" in capsys.readouterr().out
 
 
+def test_compare_asks_about_logged_requests(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.serve((1, 2), stable=1)
+    project.serving.models["toy"][2] = Servable(score=lambda pixels: [0.5, 0.25, 0.25])
+    log = WrittenLog(tmp_path)
+    log.add({"pixels": pixels(0, 255)}, "pixels")
+    log.add({"x": np.full((1, 4, 4, 3), 255, np.float32)})
+    log.add({"pixels": strings(b"123")}, "pixels")
+    log.close()
+    (tmp_path / "black.png").write_bytes(flat("black"))
+    out = tmp_path / "report.html"
+    words = ["compare", "toy", "stable", "2", "--requests", log.prefix, "--out", str(out)]
+
+    while project.call(*words, "--url", project.url, "--json") != 0:  # until it is available
+        capsys.readouterr()
+    figures = json.loads(capsys.readouterr().out)
+
+    assert (figures["pictures"], figures["errors"], figures["changed"]) == (4, 1, 2)
+    text = out.read_text()
+    assert "request 1, row 2" in text
+    assert "has 3 bytes of pixels" in text
+    assert text.count("data:image/jpeg") == 2  # numbers have no preview
+    more = ["--images", str(tmp_path / "black.png"), "--url", project.url, "--json"]
+    assert project.call(*words, *more) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] == 5
+    with pytest.raises(UsageError, match="--images FOLDER or --requests FILE_OR_PREFIX"):
+        project.call("compare", "toy", "1", "2", "--url", project.url)
+
+
 def test_compare_names_the_versions_that_are_available(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -237,8 +270,6 @@ def test_prune_removes_what_nothing_refers_to_after_a_question(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project.folder / "toy" / "4").mkdir()
-
-    from orchestrator.errors import UsageError
 
     with pytest.raises(UsageError, match="add --yes"):
         project.call("prune", "toy")
