@@ -30,6 +30,10 @@ from serving_api.tensor_reader import Reserve
 PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
 MODEL_SERVICE: Final = "tensorflow.serving.ModelService"
 
+#: Trailing metadata of GetModelMetadata, not of TensorFlow Serving: the engine of the version, as
+#: in REST's header ``Model-Engine``.
+ENGINE_KEY: Final = "model-engine"
+
 #: A reload that waits answers this part of the client's deadline before it, at most some seconds.
 _MARGIN: Final = 0.1
 _MAX_MARGIN_S: Final = 1.0
@@ -219,6 +223,7 @@ class GrpcApi:
         check_spec(request)
         metadata.check_fields(request.metadata_field)
         with self._registry.acquire(model_request(request.model_spec)) as handle:
+            call.tell(ENGINE_KEY, handle.model.engine)
             return metadata.metadata_answer(
                 request.model_spec.name, handle.version, handle.model.signatures
             )

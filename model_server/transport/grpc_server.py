@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -75,6 +76,9 @@ class Call:
 
     reserve: Callable[[int], None]
     """Counts memory that the call takes until it is over, or raises Unavailable."""
+
+    tell: Callable[[str, str], None]
+    """Sends a key and an ASCII value as trailing metadata of the answer."""
 
 
 #: Returns the answer, or raises a ModelServerError.
@@ -257,7 +261,8 @@ class GrpcServer:
                 raise Cancelled("The client no longer waits.")
             left = context.time_remaining()
             timeout_s = inf if left is None else left
-            answer = handler(Call(message, timeout_s, context.is_active, held.add))
+            call = Call(message, timeout_s, context.is_active, held.add, partial(_tell, context))
+            answer = handler(call)
         held.replace(len(answer))
         self._watchdog.expect_end(context.cancel, context.add_callback, len(answer))
         return answer
@@ -286,6 +291,10 @@ class GrpcServer:
             watcher(Stream(message, send, lambda: send(None), context.add_callback))
 
         return watch
+
+
+def _tell(context: grpc.ServicerContext, key: str, value: str) -> None:
+    context.set_trailing_metadata(((key, value),))
 
 
 class _Held:

@@ -191,6 +191,15 @@ def test_the_metadata_have_all_signatures(client: RawClient) -> None:
     assert [e.key for e in described.value.defaults] == ["b"]
 
 
+def test_the_engine_is_trailing_metadata(client: RawClient) -> None:
+    spec = {"model_spec": {"name": "m"}, "metadata_field": ["signature_def"]}
+    request = built("GetModelMetadataRequest", spec)
+
+    _, call = client.channel.unary_unary(METADATA).with_call(request, timeout=10)
+
+    assert dict(call.trailing_metadata())["model-engine"] == "toy; precision=f32"
+
+
 @pytest.mark.parametrize(
     ("spec", "fields", "text"),
     [
