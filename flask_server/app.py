@@ -17,6 +17,7 @@ from flask_server.serving.connect import connect
 from flask_server.serving.file_poll import FilePoll
 from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.models import Models
+from flask_server.serving.tls import TlsFiles, check_files
 from flask_server.serving.upstream import Serving
 from flask_server.settings import Settings
 from flask_server.telemetry import access_log, logs, metrics_directory, request_log
@@ -136,12 +137,14 @@ def _literally(origin: str) -> str | re.Pattern[str]:
 def _models(settings: Settings, file: ModelsFile) -> Models:
     # A Serving lives as long as a model of it; requests in flight may outlive the model.
     known: WeakValueDictionary[str, Serving] = WeakValueDictionary()
+    tls = TlsFiles.of(settings)
+    check_files(tls)
 
     def serving_at(url: str | None) -> Serving:
         address = url or settings.serving_url
         serving = known.get(address)
         if serving is None:
-            known[address] = serving = connect(address, settings.threads)
+            known[address] = serving = connect(address, settings.threads, tls)
         return serving
 
     return Models(

@@ -58,8 +58,18 @@ class Settings:
     """
 
     serving_url: str = "http://127.0.0.1:9000"
-    """Root of the model server's REST API, without ``/v1``; or ``grpc://host:port`` to ask over
-    gRPC (docs/gateway.md#grpc)."""
+    """Root of the model server's REST API, without ``/v1``; or ``grpc://host:port``, with TLS
+    ``grpcs://host:port``, to ask over gRPC (docs/gateway.md#grpc)."""
+
+    serving_ca: Path | None = None
+    """PEM file of the certificates that must have signed those of model servers with ``https://``
+    or ``grpcs://`` (docs/gateway.md#tls-to-the-model-server); without it those of the system."""
+
+    serving_certificate: Path | None = None
+    """PEM file of the gateway's certificate, for such model servers that ask for one."""
+
+    serving_key: Path | None = None
+    """PEM file of the private key of that certificate."""
 
     models_file: Path = find_places().models_file
     """File that names the models."""
@@ -268,6 +278,9 @@ def _file(variable: str, text: str) -> Path:
 
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "serving_url": _root,
+    "serving_ca": _file,
+    "serving_certificate": _file,
+    "serving_key": _file,
     "models_file": _file,
     "cors_origins": _origins,
     "max_body_bytes": _whole(1),

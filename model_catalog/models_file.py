@@ -56,7 +56,7 @@ class ModelEntry:
 
     serving_url: str | None = None
     """Root URL of another Serving that serves this model, or its gRPC address as
-    ``grpc://host:port``; None means the gateway's default."""
+    ``grpc://host:port`` or ``grpcs://host:port``; None means the gateway's default."""
 
     versions: str | tuple[int, ...] = "latest"
     """``latest``, ``all`` or the version numbers to serve."""
@@ -364,8 +364,8 @@ def is_serving_url(url: str) -> bool:
 
 
 def is_grpc_address(url: str) -> bool:
-    """Tell whether the text is ``grpc://host:port``."""
-    return _is_root(url, {"grpc"}) and urlsplit(url).port is not None
+    """Tell whether the text is ``grpc://host:port`` or, with TLS, ``grpcs://host:port``."""
+    return _is_root(url, {"grpc", "grpcs"}) and urlsplit(url).port is not None
 
 
 def is_server_root(url: str) -> bool:

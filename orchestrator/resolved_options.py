@@ -106,7 +106,7 @@ def resolve(
         raise UsageError(
             "--serving none and --serving-url http://HOST:PORT must be given together."
         )
-    if (arguments.serving_url or "").startswith("grpc:"):
+    if (arguments.serving_url or "").startswith(("grpc:", "grpcs:")):
         raise UsageError(
             "--serving-url is the address of the REST API, which auto_cmd asks for the models; the"
             " gateway alone can use gRPC (serving_url in the models file)."

@@ -12,6 +12,7 @@ from pathlib import Path
 from flask_server.access import authentication
 from flask_server.imaging import resizing
 from flask_server.serving.connect import check_packages
+from flask_server.serving.tls import TlsFiles, check_files
 from flask_server.settings import Settings
 from model_catalog.errors import CatalogError
 from model_catalog.models_file import ModelsFile, load_models_file
@@ -28,6 +29,7 @@ def start(settings: Settings) -> None:
     models_file = load_models_file(settings.models_file)
     authentication.check(settings)
     resizing.resizer(settings.fast_resize)
+    check_files(TlsFiles.of(settings))
     check_packages([settings.serving_url, *(entry.serving_url for entry in models_file.entries)])
     _models_file = models_file
 

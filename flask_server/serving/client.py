@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from urllib3.exceptions import (
     NewConnectionError,
     ProtocolError,
     ReadTimeoutError,
+    SSLError,
 )
 
 from flask_server.deadline import Deadline
@@ -31,6 +31,7 @@ from flask_server.errors import (
 from flask_server.json_reader import read_json
 from flask_server.serving.encoding import choose_codec, describe_request
 from flask_server.serving.signatures import ForeignCall, Signatures, TensorInfo
+from flask_server.serving.tls import SYSTEM_TLS, TlsFiles
 from flask_server.serving.transport import (
     ResponseTooLarge,
     call_timeout,
@@ -41,13 +42,14 @@ from flask_server.serving.upstream import (
     MAX_BYTES,
     MAX_ERROR_BYTES,
     MAX_PREDICT_BYTES,
+    TLS_FAILED,
     BrokenConnection,
     Codec,
-    EngineInfo,
     Metadata,
     ServableGone,
     Serving,
     VersionStatus,
+    engine_info,
     message_text,
     names_missing_version,
 )
@@ -62,6 +64,7 @@ _ERRORS: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
         ServingUnavailable,
         "The model server of {model} accepted no connection in time.",
     ),
+    (SSLError, ServingUnavailable, TLS_FAILED),
     (ReadTimeoutError, ServingTimeout, "The model server of {model} did not answer in time."),
     (ProtocolError, BrokenConnection, "The connection to the model server of {model} broke."),
     (
@@ -71,9 +74,8 @@ _ERRORS: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
     ),
     (HTTPError, ServingError, "The model server of {model} sent an invalid HTTP response."),
 )
-#: A header of the embedded model server, such as ``openvino; precision=bf16``.
+#: A header of the embedded model server.
 _ENGINE_HEADER = "Model-Engine"
-_ENGINE = re.compile(r"([a-z0-9_]{1,32})(?:; precision=([a-z0-9]{1,16}))?", re.ASCII)
 
 _STATUS_ERRORS: dict[int, type[ServingFault]] = {
     HTTPStatus.TOO_MANY_REQUESTS: Overloaded,
@@ -93,9 +95,9 @@ class _HttpResponse:
 class RestServing(Serving):
     """A server that is asked over its REST API."""
 
-    def __init__(self, root: str, *, connections: int = 32) -> None:
+    def __init__(self, root: str, *, connections: int = 32, tls: TlsFiles = SYSTEM_TLS) -> None:
         super().__init__(root)
-        self._pool = connection_pool(root, connections)
+        self._pool = connection_pool(root, connections, tls)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -129,7 +131,7 @@ class RestServing(Serving):
             signatures = document["metadata"]["signature_def"]["signature_def"]
             if not isinstance(signatures, dict):
                 raise TypeError("the signatures are no object")
-            return Metadata(signatures, _engine_info(response.engine))
+            return Metadata(signatures, engine_info(response.engine))
         except (KeyError, TypeError, ValueError) as error:
             raise self._unexpected(model, "metadata") from error
 
@@ -265,11 +267,6 @@ def _body(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
     except ResponseTooLarge:
         response.close()
         return b""
-
-
-def _engine_info(header: str) -> EngineInfo:
-    found = _ENGINE.fullmatch(header)
-    return EngineInfo(found[1], found[2]) if found else EngineInfo()
 
 
 def _path(model: str, version: int | None = None) -> str:

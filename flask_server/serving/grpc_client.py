@@ -1,7 +1,8 @@
 """The client of TensorFlow Serving's gRPC API: sends and returns messages as bytes.
 
-Only a ``grpc://`` address imports this module, since it needs grpcio. The first call that needs a
-channel opens it, after gunicorn has forked its workers: channels do not survive a fork.
+Only a ``grpc://`` or ``grpcs://`` address imports this module, since it needs grpcio. The first
+call that needs a channel opens it, after gunicorn has forked its workers: channels do not survive a
+fork.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ from flask_server.serving.grpc_encoding import (
     signatures_of,
 )
 from flask_server.serving.signatures import ForeignCall, Signatures, TensorInfo
+from flask_server.serving.tls import SYSTEM_TLS, TlsFiles, trusted_certificates
 from flask_server.serving.transport import CONNECT_S
 from flask_server.serving.upstream import (
     MAX_BYTES,
     MAX_ERROR_BYTES,
     MAX_PREDICT_BYTES,
+    TLS_FAILED,
     BrokenConnection,
     Codec,
     EngineInfo,
@@ -47,6 +50,7 @@ from flask_server.serving.upstream import (
     ServableGone,
     Serving,
     VersionStatus,
+    engine_info,
     message_text,
     names_missing_version,
 )
@@ -59,6 +63,9 @@ MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 
 #: Seconds from the failure of a call until grpcio has seen that its connection is closed.
 _RECONNECT_S: Final = 0.05
+
+#: Metadata of the embedded model server.
+_ENGINE_KEY: Final = "model-engine"
 
 _PREDICTION: Final = "/tensorflow.serving.PredictionService/"
 _MODEL: Final = "/tensorflow.serving.ModelService/"
@@ -83,6 +90,7 @@ _OPTIONS: Final = (
 )
 
 #: Servers and grpcio itself both use UNAVAILABLE and RESOURCE_EXHAUSTED; only the texts differ.
+_TLS: Final = "[Hh]andshake|CERTIFICATE_VERIFY_FAILED|SSL_ERROR"
 _UNREACHABLE: Final = "failed to connect to all addresses|errors resolving|DNS resolution"
 _BROKEN: Final = (
     "Stream removed|Socket closed|Connection reset|Broken pipe|Transport closed|recvmsg|sendmsg"
@@ -97,6 +105,7 @@ _ERRORS: Final[tuple[tuple[str, str, type[ServingFault], str], ...]] = (
         ServingTimeout,
         "The model server of {model} did not answer in time.",
     ),
+    ("UNAVAILABLE", _TLS, ServingUnavailable, TLS_FAILED),
     (
         "UNAVAILABLE",
         _UNREACHABLE,
@@ -131,8 +140,9 @@ _ERRORS: Final[tuple[tuple[str, str, type[ServingFault], str], ...]] = (
 class GrpcServing(Serving):
     """A server that is asked over its gRPC API."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, tls: TlsFiles = SYSTEM_TLS) -> None:
         super().__init__(root)
+        self._tls = tls if urlsplit(root).scheme == "grpcs" else None
         self._target = urlsplit(root).netloc
         self._lock = threading.Lock()
         self._channels: dict[int, Any] = {}
@@ -154,20 +164,20 @@ class GrpcServing(Serving):
     def label_version(self, model: str, label: str, deadline: Deadline) -> int:
         """Return the number of the version that has this version label."""
         with self._guarded(model, deadline):
-            answer = self._metadata(model, model_spec(model, label=label), deadline)
+            answer, _ = self._metadata(model, model_spec(model, label=label), deadline)
         if not answer.model_spec.HasField("version"):
             raise self._unexpected(model, "metadata")
         return int(answer.model_spec.version.value)
 
     def metadata(self, model: str, version: int, deadline: Deadline) -> Metadata:
-        """Return the version's signatures; the gRPC API does not tell the engine."""
+        """Return the version's signatures and its engine."""
         with self._guarded(model, deadline):
-            answer = self._metadata(model, model_spec(model, version), deadline)
+            answer, engine = self._metadata(model, model_spec(model, version), deadline)
         found = [entry.value.value for entry in answer.metadata if entry.key == "signature_def"]
         if not found:
             raise self._unexpected(model, "metadata")
         definitions = self._parsed(model, "SignatureDefMap", found[-1])
-        return Metadata(signatures_of(definitions), EngineInfo())
+        return Metadata(signatures_of(definitions), engine)
 
     def describe(
         self, model: str, version: int, signatures: Signatures, deadline: Deadline
@@ -212,13 +222,16 @@ class GrpcServing(Serving):
         except ModelServerError as error:
             raise self._invalid(model) from error
 
-    def _metadata(self, model: str, spec: Message, deadline: Deadline) -> Message:
+    def _metadata(
+        self, model: str, spec: Message, deadline: Deadline
+    ) -> tuple[Message, EngineInfo]:
         request = message("GetModelMetadataRequest")(
             model_spec=spec, metadata_field=["signature_def"]
         )
         method = f"{_PREDICTION}GetModelMetadata"
-        data = self._call(model, method, request.SerializeToString(), deadline)
-        return self._parsed(model, "GetModelMetadataResponse", data)
+        data, told = self._call_told(model, method, request.SerializeToString(), deadline)
+        engine = engine_info(str(told.get(_ENGINE_KEY, "")))
+        return self._parsed(model, "GetModelMetadataResponse", data), engine
 
     def _parsed(self, model: str, name: str, data: bytes) -> Message:
         try:
@@ -239,15 +252,26 @@ class GrpcServing(Serving):
         deadline: Deadline,
         max_bytes: int = MAX_BYTES,
     ) -> bytes:
-        send = self._channel(max_bytes).unary_unary(method)
+        return self._call_told(model, method, request, deadline, max_bytes)[0]
+
+    def _call_told(
+        self,
+        model: str,
+        method: str,
+        request: bytes,
+        deadline: Deadline,
+        max_bytes: int = MAX_BYTES,
+    ) -> tuple[bytes, dict[str, str | bytes]]:
+        """Return the answer and its trailing metadata."""
         with self._translated_errors(model):
-            response: bytes = send(request, timeout=deadline.left())
+            send = self._channel(max_bytes).unary_unary(method)
+            response, call = send.with_call(request, timeout=deadline.left())
         if len(response) > max_bytes:
             raise ServingError(
                 f"The model server of {model} sent more bytes than the call allows.",
                 address=self.root,
             )
-        return response
+        return response, dict(call.trailing_metadata() or ())
 
     def _channel(self, max_bytes: int) -> Any:  # noqa: ANN401 (grpcio has no types)
         """Return the channel for responses of this size, and open it where there is none.
@@ -259,8 +283,18 @@ class GrpcServing(Serving):
         with self._lock:
             if limit not in self._channels:
                 options = [*_OPTIONS, ("grpc.max_receive_message_length", limit)]
-                self._channels[limit] = grpc.insecure_channel(self._target, options)
+                self._channels[limit] = self._opened(options)
             return self._channels[limit]
+
+    def _opened(self, options: Sequence[tuple[str, int]]) -> Any:  # noqa: ANN401
+        if self._tls is None:
+            return grpc.insecure_channel(self._target, options)
+        files = (self._tls.key, self._tls.certificate)
+        key, certificate = (None if file is None else file.read_bytes() for file in files)
+        credentials = grpc.ssl_channel_credentials(
+            trusted_certificates(self._tls), key, certificate
+        )
+        return grpc.secure_channel(self._target, credentials, options)
 
     @contextmanager
     def _translated_errors(self, model: str) -> Iterator[None]:
@@ -268,6 +302,8 @@ class GrpcServing(Serving):
             yield
         except grpc.RpcError as error:
             raise self._error_of(model, error.code().name, error.details() or "") from error
+        except OSError as error:  # a certificate file is gone
+            raise ServingUnavailable(TLS_FAILED.format(model=model), address=self.root) from error
         except ValueError as error:  # the channel was closed
             raise self._error_of(model, "CANCELLED", "") from error
 

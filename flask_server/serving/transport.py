@@ -25,6 +25,7 @@ from urllib3.exceptions import (
 from urllib3.util.connection import create_connection
 
 from flask_server.serving.name_lookup import look_up
+from flask_server.serving.tls import TlsFiles
 
 #: Maximum seconds to wait for a connection.
 CONNECT_S = 2.0
@@ -143,9 +144,13 @@ def _connected(
     raise failure
 
 
-def connection_pool(root: str, connections: int) -> urllib3.HTTPConnectionPool:
+def connection_pool(root: str, connections: int, tls: TlsFiles) -> urllib3.HTTPConnectionPool:
     """Return the pool of connections to one server; further ones are closed after their call."""
-    pool = urllib3.connection_from_url(root, maxsize=connections, retries=False)
+    files: dict[str, Any] = {}
+    if root.startswith("https:"):
+        named = {"ca_certs": tls.ca, "cert_file": tls.certificate, "key_file": tls.key}
+        files = {name: str(file) for name, file in named.items() if file is not None}
+    pool = urllib3.connection_from_url(root, maxsize=connections, retries=False, **files)
     pool.ConnectionCls = _SecureConnection if root.startswith("https:") else _Connection
     return pool
 

@@ -7,6 +7,7 @@ loaded: the request can then be repeated with another version.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,10 @@ MAX_ERROR_BYTES = 64 * 1024
 #: Maximum bytes of the response to a predict call that does not say how many it expects.
 MAX_PREDICT_BYTES = 16 * 1024 * 1024
 
+#: The text of the error for a server whose certificate is not trusted, or that refuses ours.
+TLS_FAILED = "The TLS connection to the model server of {model} failed."
+
+_ENGINE = re.compile(r"([a-z0-9_]{1,32})(?:; precision=([a-z0-9]{1,16}))?", re.ASCII)
 _MAX_TEXT = 300
 
 #: Returns the body of a predict call for some images.
@@ -66,6 +71,12 @@ class EngineInfo:
 
     name: str | None = None
     precision: str | None = None
+
+
+def engine_info(text: str) -> EngineInfo:
+    """Return the engine that the embedded model server tells as ``openvino; precision=bf16``."""
+    found = _ENGINE.fullmatch(text)
+    return EngineInfo(found[1], found[2]) if found else EngineInfo()
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,8 @@ class StubGrpcServing(StubServing):
         time.sleep(self.metadata_delays_s.get(version, 0.0))
         if self.metadata_answer is not None:
             return _said(context, self.metadata_answer)
+        if servable.engine:
+            context.set_trailing_metadata((("model-engine", servable.engine),))
         response = message("GetModelMetadataResponse")()
         response.model_spec.name = spec.name
         response.model_spec.version.value = version

@@ -57,7 +57,9 @@ def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["grpc://host:8500", "grpc://[::1]:8500", "grpc://10.0.0.7:1/"])
+@pytest.mark.parametrize(
+    "url", ["grpc://host:8500", "grpc://[::1]:8500", "grpc://10.0.0.7:1/", "grpcs://host:8500"]
+)
 def test_the_model_server_may_be_asked_over_grpc(url: str) -> None:
     assert Settings.from_env({"GATEWAY_SERVING_URL": url}).serving_url == url.rstrip("/")
 

@@ -110,7 +110,7 @@ def test_imagenet_labels_by_name() -> None:
         ),
         ('serving_url = "http://other/v1"', "models.m.serving_url", "without /v1"),
         ('serving_url = "grpc://other"', "models.m.serving_url", "grpc://host:8500"),
-        ('serving_url = "grpcs://other:1"', "models.m.serving_url", "grpc://host:8500"),
+        ('serving_url = "grpcs://other"', "models.m.serving_url", "grpc://host:8500"),
         ("input = { size = 4 }", "models.m.input.size", "one of the keys height, width"),
         ("input = 4", "models.m.input", "a table"),
         ('input = { scale = "x" }', "models.m.input.scale", "one of tf"),

@@ -311,6 +311,20 @@ def test_only_the_output_with_the_scores_is_asked_for(
     assert serving.predicts[-1]["output_filter"] == ["scores"]
 
 
+@pytest.mark.parametrize(
+    ("told", "engine", "precision"),
+    [("openvino; precision=bf16", "openvino", "bf16"), ("<b>", None, None), ("", None, None)],
+)
+def test_a_model_shows_the_engine_in_the_metadata_of_the_call(
+    make_app: MakeApp, serving: StubServing, told: str, engine: str | None, precision: str | None
+) -> None:
+    serving.models["toy"][1].engine = told
+
+    shown: Any = make_app().test_client().get("/models/toy").json
+
+    assert (shown["engine"], shown["precision"]) == (engine, precision)
+
+
 def test_a_model_may_name_its_own_address(make_app: MakeApp, serving: StubServing) -> None:
     with StubServing().running() as rest:
         rest.models = {"near": {1: Servable()}}

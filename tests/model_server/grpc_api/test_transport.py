@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import sys
 import threading
 from collections import deque
@@ -22,6 +21,7 @@ from model_server.errors import Unavailable
 from model_server.models.registry import Registry, Servable, State
 from model_server.transport.grpc_server import Credentials, GrpcOptions, GrpcServer, read_arguments
 from model_server.transport.grpc_watchdog import resident_bytes
+from tests.certificates import write_certificates
 from tests.model_server.grpc_api.calls import (
     PREDICT,
     STATUS,
@@ -230,22 +230,7 @@ def test_channel_arguments() -> None:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Return keys and certificates of an authority, a server and a client."""
     folder = tmp_path_factory.mktemp("tls")
-
-    def openssl(*arguments: str) -> None:
-        try:
-            subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-        except FileNotFoundError:
-            pytest.skip("openssl is not installed")
-
-    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
-    for name in ("server", "client"):
-        openssl(
-            "req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"
-        )
-        sign = ("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key")
-        openssl(*sign, "-CAcreateserial", "-extfile", "names", "-out", f"{name}.crt")
+    write_certificates(folder)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
