@@ -33,12 +33,12 @@ NDArrayOfBytes = np.ndarray[tuple[int], np.dtype[np.object_]]
 
 
 class WrittenLog:
-    """A request log of the models ``toy`` and ``other``."""
+    """A request log of two models, one of them ``other``."""
 
-    def __init__(self, folder: Path) -> None:
-        self.prefix = str(folder / "logs" / "toy")
+    def __init__(self, folder: Path, model: str = "toy") -> None:
+        self.prefix = str(folder / "logs" / model)
         self._log = RequestLog(Metrics())
-        self._log.configure(logged_models(self.prefix, "toy", "other"))
+        self._log.configure(logged_models(self.prefix, model, "other"))
 
     def add(
         self,
