@@ -1,4 +1,4 @@
-"""Choose the client for the address of a model server: REST, or gRPC for ``grpc://`` and ``grpcs://``."""
+"""Choose the client for the address of a model server: REST, or gRPC for ``grpc(s)://``."""
 
 from __future__ import annotations
 

@@ -277,8 +277,9 @@ def _top_k_model(
     tensors = {tensor.name: tensor for tensor in outputs_of(signatures, entry.signature)}
     output = ScoresOutput(top_k.scores, None, tensors[top_k.scores].dtype)
     live = _live_model(entry, version, serving, metadata, spec, output=output, top_k=top_k)
-    if top_k.count is not None:
+    if top_k.count is not None and output.dtype not in HALVES:
         return live
+    # Not every server can write halves, which this call shows as well.
     count = len(_black_classes(live, top_k, deadline).classes)
     spec = replace(spec, output=replace(spec.output, top_k=count))
     return replace(live, spec=spec, spec_json=_json(spec.to_dict()))

@@ -113,6 +113,14 @@ def test_a_black_image_tells_how_many_classes_there_are(ask: Any) -> None:
     assert ask(ANSWER, outputs).get("/models/toy").json["output"]["top_k"] == 3
 
 
+def test_scores_that_the_server_cannot_write_are_told(ask: Any, serving: StubServing) -> None:
+    serving.answer = (400, {"error": "no halves"})
+
+    client = ask(ANSWER, STRINGS | {"scores": ("DT_HALF", (-1, 3))})
+
+    assert "no halves" in client.get("/models/toy").json["error"]["detail"]
+
+
 def test_the_models_file_names_the_outputs(ask: Any, tmp_path: Path) -> None:
     outputs = STRINGS | {"names": ("DT_STRING", (-1, 3)), "odds": ("DT_FLOAT", (-1, 3))}
     answer = ANSWER | {"names": ["a", "b", "c"], "odds": [0.5, 0.25, 0.125]}
