@@ -104,6 +104,8 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)dev)
 	@# Its dependency tensorflow would replace tensorflow-cpu; the tests that need it are skipped without.
 	@$(INSTALL) --no-deps tensorflow-serving-api 2>>$(PIP_LOG) || true
+	@# A collector for OpenTelemetry, which has wheels for Linux only.
+	@$(INSTALL) --no-deps rotel 2>>$(PIP_LOG) || true
 
 .venv/bench.stamp: .venv/run.stamp
 	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)bench)

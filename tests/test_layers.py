@@ -33,6 +33,7 @@ ROOMS = (
     "scripts",
     "serving_api",
     "serving_gateway",
+    "serving_tracing",
 )
 ENGINES = {"tensorflow", "keras", "openvino", "tensorflow_serving"}
 WEB = {"flask", "werkzeug", "requests", "urllib3", "http"}
@@ -103,7 +104,13 @@ FORBIDDEN: dict[str, set[str]] = {
     | {"flask", "werkzeug", "requests", "tensorflow_serving"},
     "orchestrator": ENGINES | PROGRAMS - {"orchestrator"} | {"model_catalog", "serving_api"},
     "model_catalog": ENGINES | PROGRAMS | {"serving_api"},
-    "serving_api": ENGINES | PROGRAMS | WEB | {"grpc"},
+    "serving_api": ENGINES | PROGRAMS | WEB | {"grpc", "serving_tracing"},
+    "serving_tracing": ENGINES | PROGRAMS | WEB | {"grpc", "numpy", "serving_api"},
+    # What both servers import while tracing is off.
+    "serving_tracing.spans": {"opentelemetry"},
+    "serving_tracing.conventions": {"opentelemetry"},
+    "serving_tracing.start": {"opentelemetry"},
+    "serving_tracing.variables": {"opentelemetry"},
     "auto_cmd": ENGINES | PROGRAMS - {"orchestrator"},
     "scripts": {
         "flask_server",
@@ -136,6 +143,7 @@ EXTRAS = {
     "flask_server": ("gateway", "fast", "heif", "grpc"),
     "model_server": ("tensorflow", "openvino"),
     "serving_api": ("gateway", "grpc"),
+    "serving_tracing": ("otel",),
     # scikit-learn has the digits; OpenVINO reads the graph files that it will serve.
     "scripts": ("tensorflow", "export", "openvino", "parquet", "dev"),
 }

@@ -36,6 +36,7 @@ FOLDERS = (
     "scripts",
     "serving_api",
     "serving_gateway",
+    "serving_tracing",
     # These two are copied in order to see that neither archive contains them.
     "benchmarks",
     "tests/install",

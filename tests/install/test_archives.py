@@ -18,6 +18,7 @@ INSTALLED = (
     "scripts",
     "serving_api",
     "serving_gateway",
+    "serving_tracing",
 )
 #: Files of a folder that people make or that tools leave there.
 NOT_SHIPPED = {".pyc", ".keras", ".h5"}

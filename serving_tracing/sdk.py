@@ -1,0 +1,65 @@
+"""Configure OpenTelemetry's SDK, which reads most of its environment variables itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import Final
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+
+from model_catalog.installation import PACKAGE
+from serving_tracing.variables import EXPORTER, PROTOCOLS
+
+_GROUP: Final = "opentelemetry_traces_exporter"
+#: The names of the exporters for OTLP, by its protocols.
+_OTLP: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+_NAME: Final = "service.name"
+_UNNAMED: Final = "unknown_service"
+
+
+def provider(service: str, environ: Mapping[str, str]) -> TracerProvider:
+    """Return a provider with the exporters that the environment names, or raise ValueError.
+
+    ``service`` is the service name unless the environment has one.
+    """
+    # Without the exit handler of the SDK, which would wait for a collector that is gone.
+    made = TracerProvider(resource=resource(service), shutdown_on_exit=False)
+    for name in (environ.get(EXPORTER, "").strip() or "otlp").split(","):
+        made.add_span_processor(BatchSpanProcessor(_exporter(name.strip().lower(), environ)))
+    return made
+
+
+def resource(service: str) -> Resource:
+    """Return the resource of the environment, with the default service name if it has none."""
+    given = Resource.create()
+    own = {} if _is_named(given) else {_NAME: service}
+    return Resource({"service.version": _version()}).merge(given).merge(Resource(own))
+
+
+def _is_named(given: Resource) -> bool:
+    return not str(given.attributes[_NAME]).startswith(_UNNAMED)
+
+
+def _version() -> str:
+    try:
+        return version(PACKAGE)
+    except PackageNotFoundError:  # a checkout that was not installed
+        return "unknown"
+
+
+def _exporter(name: str, environ: Mapping[str, str]) -> SpanExporter:
+    wanted = _otlp(environ) if name == "otlp" else name
+    for found in entry_points(group=_GROUP, name=wanted):
+        made: SpanExporter = found.load()()
+        return made
+    raise ValueError(f"{EXPORTER} names {name}, and there is no package with the exporter {wanted}")
+
+
+def _otlp(environ: Mapping[str, str]) -> str:
+    protocol = next(filter(None, (environ.get(name) for name in PROTOCOLS)), "http/protobuf")
+    if protocol not in _OTLP:
+        raise ValueError(f"the protocol is {protocol}; allowed are {', '.join(_OTLP)}")
+    return _OTLP[protocol]
