@@ -20,7 +20,7 @@ from flask_server.serving.models import Models
 from flask_server.serving.tls import TlsFiles, check_files
 from flask_server.serving.upstream import Serving
 from flask_server.settings import Settings
-from flask_server.telemetry import access_log, logs, metrics_directory, request_log
+from flask_server.telemetry import access_log, logs, metrics_directory, request_log, traces
 from flask_server.telemetry.metrics import Metrics
 from flask_server.telemetry.request_log import Writer
 from flask_server.views import documents, explain, health, models, original, page, predict
@@ -38,9 +38,12 @@ from flask_server.web.json_writer import JsonWriter
 from flask_server.web.route_traits import traits
 from flask_server.web.services import Services, install, services_of
 from model_catalog.models_file import ModelsFile
+from serving_tracing import spans, start
 
 EXPOSED = ("X-Request-ID", "Server-Timing", "Retry-After", "X-Model-Warning", "ETag")
 PREFLIGHT_AGE_S = 600
+#: The name of the gateway in traces, unless the environment has one.
+SERVICE_NAME = "image-classification-gateway"
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -50,6 +53,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or Settings.from_env(os.environ)
     logs.configure(settings.log_format)
+    # gunicorn's parent process has warned of a missing package already, for all workers.
+    start.start(SERVICE_NAME, os.environ, warns=not preload.has_started())
     app = Flask(__name__)
     app.json = JsonWriter(app)
     # Flask's own view for the files of pages.
@@ -68,8 +73,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     install(app, services)
     problem_documents.init_app(app)
-    writers = (access_log.write, *([metrics.write] if metrics else []))
-    _register_hooks(app, services, writers)
+    _register_hooks(app, services, _writers(metrics))
     watched.start(settings.poll_interval_s)
     FilePoll(models_file, watched).start(settings.poll_interval_s)
     return app
@@ -117,6 +121,16 @@ def _register_hooks(app: Flask, services: Services, writers: Sequence[Writer]) -
     app.teardown_request(lambda _: request_log.write_entry(writers))
     # First, so that the slot is free as early as possible.
     app.teardown_request(lambda _: admission.release(predictions))
+
+
+def _writers(metrics: Metrics | None) -> list[Writer]:
+    """Return what writes down each finished request."""
+    writers: list[Writer] = [access_log.write]
+    if metrics:
+        writers.append(metrics.write)
+    if spans.active():
+        writers.append(traces.write)
+    return writers
 
 
 def _allow_origins(app: Flask, origins: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from flask_server.runtime import bad_request_page, malloc_tuning, preload
 from flask_server.settings import Settings, SettingsError
 from flask_server.telemetry import logs, metrics_directory
 from model_catalog.errors import CatalogError
+from serving_tracing import start
 
 try:
     _settings = Settings.from_env(os.environ)
@@ -65,10 +66,11 @@ class logger_class(glogging.Logger):  # type: ignore[misc]  # gunicorn has no ty
 
 
 def on_starting(server: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
-    """Log a warning when the limits of API keys hold per worker."""
-    warning = authentication.per_worker_warning(_settings, server.cfg.workers)
-    if warning is not None:
-        server.log.warning(warning)
+    """Log a warning when the limits of API keys hold per worker, or a package is missing."""
+    per_worker = authentication.per_worker_warning(_settings, server.cfg.workers)
+    for warning in (per_worker, start.missing_package(os.environ)):
+        if warning is not None:
+            server.log.warning(warning)
 
 
 def pre_fork(_server: Any, _worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
@@ -79,6 +81,11 @@ def pre_fork(_server: Any, _worker: Any) -> None:  # noqa: ANN401 (gunicorn has 
 def post_worker_init(_worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
     """Start the memory-trimming thread in the worker; threads do not survive the fork."""
     malloc_tuning.keep_trimmed()
+
+
+def worker_exit(_server: Any, _worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
+    """Send the last spans of a worker that ends."""
+    start.stop()
 
 
 def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)

@@ -25,9 +25,14 @@ from model_server.flags import UsageError, parse, usage
 from model_server.internal_errors import as_internal_error
 from model_server.malloc_trim import limit_heaps
 from model_server.server import Server
+from serving_tracing import spans, start
+from serving_tracing.log_format import TraceIdFormatter
 
 _PROGRAM = "python -m model_server"
 _FAILED = 255
+_LOG_FORMAT = "%(asctime)s %(levelname).1s %(message)s"
+#: The name of the server in traces, unless the environment has one.
+_SERVICE_NAME = "embedded-model-server"
 _POLL_S = 0.2
 
 #: An event that ends the wait of the main thread: a failed start, or a signal to stop.
@@ -54,9 +59,8 @@ def main(
         _print(f"TensorFlow ModelServer: {_version('image-classification-gateway')} (embedded)")
         _print(f"TensorFlow Library: {_version('tensorflow-cpu', 'tensorflow')}")
         return 0
-    logging.basicConfig(
-        format="%(asctime)s %(levelname).1s %(message)s", level=logging.INFO, stream=sys.stderr
-    )
+    logging.basicConfig(format=_LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
+    _start_tracing()
     for flag in command_line.ignored:
         logger.warning("--%s is accepted and ignored. %s", flag.name, flag.help)
     limit_heaps()
@@ -78,7 +82,15 @@ def _serve(flags: Mapping[str, Any], engine: Engine | None) -> int:
         return _report_failed_start(event)
     logger.info("Stopping on %s.", event.name)
     server.stop()
+    start.stop()
     return 0
+
+
+def _start_tracing() -> None:
+    start.start(_SERVICE_NAME, os.environ)
+    if spans.active():
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(TraceIdFormatter(_LOG_FORMAT))
 
 
 def _next_event(events: SimpleQueue[Event]) -> Event:

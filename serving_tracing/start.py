@@ -5,6 +5,7 @@ If that fails, the server runs without traces, and a warning says why.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from collections.abc import Mapping
@@ -57,6 +58,7 @@ def start(service: str, environ: Mapping[str, str], *, warns: bool = True) -> No
         from serving_tracing.tracing import Tracing
 
         spans.install(Tracing(provider(service, environ)))
+        atexit.register(stop)
     except Exception as error:  # a wrong value of a variable, or an exporter that is not installed
         logger.warning("No traces are sent: %s", error)
 
@@ -69,5 +71,9 @@ def stop() -> None:
     spans.install(None)
     # The exporter repeats calls that fail; a collector that is gone must not hold up the end.
     thread = threading.Thread(target=tracing.shutdown, name="end of tracing", daemon=True)
-    thread.start()
-    thread.join(_STOP_S)
+    try:
+        thread.start()
+    except RuntimeError:  # since Python 3.12, an interpreter that ends starts no thread
+        tracing.shutdown()
+    else:
+        thread.join(_STOP_S)

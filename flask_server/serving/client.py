@@ -55,6 +55,7 @@ from flask_server.serving.upstream import (
 )
 from model_catalog.models_file import BIGGEST_VERSION
 from model_catalog.spec import InputSpec
+from serving_tracing import spans
 
 #: The errors of urllib3, ours, and our text. First match wins: subclasses stand above their bases.
 _ERRORS: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
@@ -217,13 +218,32 @@ class RestServing(Serving):
         deadline: Deadline,
         max_bytes: int,
     ) -> _HttpResponse:
+        span = spans.http_call(method, self.root, path)
+        if span is None:
+            return self._send(model, method, path, body, deadline, max_bytes, {})
+        with span as call:
+            response = self._send(model, method, path, body, deadline, max_bytes, call.headers)
+            call.set_http_status(response.status)
+            return response
+
+    def _send(
+        self,
+        model: str,
+        method: str,
+        path: str,
+        body: bytes | None,
+        deadline: Deadline,
+        max_bytes: int,
+        headers: Mapping[str, str],
+    ) -> _HttpResponse:
         left = deadline.left()
+        content_type = {"Content-Type": "application/json"} if body else {}
         with self._translated_errors(model):
             response = self._pool.urlopen(
                 method,
                 path,
                 body=body,
-                headers={"Content-Type": "application/json"} if body else None,
+                headers={**content_type, **headers},
                 timeout=call_timeout(left),
                 redirect=False,
                 preload_content=False,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -57,6 +57,7 @@ from flask_server.serving.upstream import (
 from model_catalog.spec import InputSpec
 from serving_api.errors import ModelServerError
 from serving_api.messages import Message, message
+from serving_tracing import spans
 
 #: Maximum bytes of any response; only calls that expect more than ``MAX_BYTES`` may get so many.
 MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
@@ -264,14 +265,33 @@ class GrpcServing(Serving):
     ) -> tuple[bytes, dict[str, str | bytes]]:
         """Return the answer and its trailing metadata."""
         with self._translated_errors(model):
-            send = self._channel(max_bytes).unary_unary(method)
-            response, call = send.with_call(request, timeout=deadline.left())
+            send = self._channel(max_bytes).unary_unary(method).with_call
+            response, call = self._sent(send, method, request, deadline)
         if len(response) > max_bytes:
             raise ServingError(
                 f"The model server of {model} sent more bytes than the call allows.",
                 address=self.root,
             )
         return response, dict(call.trailing_metadata() or ())
+
+    def _sent(
+        self,
+        send: Callable[..., tuple[bytes, grpc.Call]],
+        method: str,
+        request: bytes,
+        deadline: Deadline,
+    ) -> tuple[bytes, grpc.Call]:
+        span = spans.grpc_call(self._target, method)
+        if span is None:
+            return send(request, timeout=deadline.left())
+        with span as call:
+            try:
+                sent = send(request, timeout=deadline.left(), metadata=tuple(call.headers.items()))
+            except grpc.RpcError as error:
+                call.set_grpc_code(error.code().name)
+                raise
+            call.set_grpc_code("OK")
+            return sent
 
     def _channel(self, max_bytes: int) -> Any:  # noqa: ANN401 (grpcio has no types)
         """Return the channel for responses of this size, and open it where there is none.

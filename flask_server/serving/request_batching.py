@@ -16,12 +16,17 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError, Overloaded, ServingError, ServingTimeout
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.serving.scores import Scores
 from flask_server.serving.upstream import ServableGone
+from serving_tracing import spans
+
+if TYPE_CHECKING:
+    from serving_tracing.tracing import Waiting
 
 #: Minimum number of queued images, divided by the number of concurrent calls, before another call
 #: is sent beside those in flight; see ``RequestBatcher._may_send``. With two concurrent calls that
@@ -57,6 +62,9 @@ class _QueuedRequest:
 
     scores: list[Scores] | None = None
     error: Exception | None = None
+
+    waiting: Waiting | None = field(default_factory=spans.waiting)
+    """The begin of the wait in the trace of the request, if it is traced."""
 
 
 class RequestBatcher:
@@ -126,8 +134,10 @@ class RequestBatcher:
 
     def _send(self, batch: Sequence[_QueuedRequest], call: PredictCall, deadline: Deadline) -> None:
         """Send one call for the batch, give each request its result, and start the next calls."""
+        images = [image for request in batch for image in request.images]
         try:
-            scores = iter(call([image for request in batch for image in request.images], deadline))
+            with spans.batch(batch, wait="batch wait", shared="shared call"):
+                scores = iter(call(images, deadline))
             for request in batch:
                 request.scores = list(islice(scores, len(request.images)))
         except (GatewayError, ServableGone) as error:

@@ -1,8 +1,8 @@
 """Write log lines, one per event: a JSON object each, or plain text for people.
 
-The only property of a request that it uses is the request id. A reader of the log can rely on two
-promises: one event is one line (in text a traceback follows it, indented), and no logged text can
-imitate another line.
+The only properties of a request that it uses are its id and that of its trace. A reader of the log
+can rely on two promises: one event is one line (in text a traceback follows it, indented), and no
+logged text can imitate another line.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class JsonFormatter(logging.Formatter):
         request_id = _request_id()
         if request_id is not None:
             line["request_id"] = request_id
+        line |= _trace()
         line |= _fields(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -50,7 +51,8 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line, with its traceback if there is one."""
         request_id = _request_id()
-        rest = {k: v for k, v in _fields(record).items() if k not in _IN_THE_MESSAGE}
+        fields = _fields(record) | _trace()
+        rest = {k: v for k, v in fields.items() if k not in _IN_THE_MESSAGE}
         parts = (
             _time(record),
             f"{record.levelname:7} {record.name}:",
@@ -127,3 +129,8 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 def _request_id() -> str | None:
     context = request_context.current_or_none()
     return context.request_id if context else None
+
+
+def _trace() -> dict[str, str]:
+    context = request_context.current_or_none()
+    return {"trace_id": context.span.trace_id} if context and context.span else {}

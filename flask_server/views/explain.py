@@ -49,7 +49,8 @@ def heat(name: str) -> Response:
     with _place():
         deadline = Deadline(gateway().settings.deadline_s)
         context = request_context.current()
-        explanation = explain.explain(gateway(), explain_request, deadline, context.stopwatch)
+        with request_context.traced():
+            explanation = explain.explain(gateway(), explain_request, deadline, context.stopwatch)
         context.version = explanation.version
         if form == JSON:
             return jsonify(_body(explanation, report=report))

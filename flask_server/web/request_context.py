@@ -9,13 +9,18 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from flask import g, has_app_context, request
 
 from flask_server.stopwatch import Stopwatch
+from flask_server.web import request_span
 from flask_server.web.route_traits import RouteTraits, traits_of_request
+
+if TYPE_CHECKING:
+    from serving_tracing.tracing import ServerSpan
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -60,6 +65,9 @@ class RequestContext:
     route: RouteTraits
     """How hooks treat the request, as its view says."""
 
+    span: ServerSpan | None = None
+    """The span of the request in its trace; None where it is not traced."""
+
     caller: Caller | None = None
     """Written by ``authentication``; None where no key is needed."""
 
@@ -79,16 +87,25 @@ class RequestContext:
 def begin() -> None:
     """Make the context of a new request; the first hook."""
     given = request.headers.get("X-Request-ID", "")
+    route = traits_of_request()
+    span = request_span.start(route)
     g.request_context = RequestContext(
         request_id=given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex,
-        stopwatch=Stopwatch(),
-        route=traits_of_request(),
+        stopwatch=Stopwatch(span.child if span else None),
+        route=route,
+        span=span,
     )
 
 
 def current() -> RequestContext:
     """Return the context of the current request."""
     return cast(RequestContext, g.request_context)
+
+
+def traced() -> AbstractContextManager[object]:
+    """Return a context in which calls to Serving belong to the trace of the current request."""
+    span = current().span
+    return span.current() if span else nullcontext()
 
 
 def current_or_none() -> RequestContext | None:

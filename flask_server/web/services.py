@@ -58,7 +58,8 @@ def ask(question: PredictRequest) -> PredictResponse:
     """
     context = request_context.current()
     deadline = Deadline(gateway().settings.deadline_s)
-    answer = gateway().predict(question, deadline, context.stopwatch)
+    with request_context.traced():
+        answer = gateway().predict(question, deadline, context.stopwatch)
     context.version = answer.version
     context.image_codes = [
         result.code if isinstance(result, GatewayError) else None for result in answer.results

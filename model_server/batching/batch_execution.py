@@ -8,9 +8,9 @@ batch that exceeds the deadline is not repeated: all of its requests fail.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 from model_server.engines.protocol import Tensors
 from model_server.errors import DeadlineExceeded, Internal, InvalidArgument, ModelServerError
 from model_server.internal_errors import as_internal_error
+from serving_tracing import spans
+
+if TYPE_CHECKING:
+    from serving_tracing.tracing import Waiting
 
 Run = Callable[[Tensors, float | None], Tensors]
 
@@ -47,6 +51,9 @@ class Task:
 
     deadline: float | None = None
     """When the run has to end, by the monotonic clock; None for the limit of the engine."""
+
+    waiting: Waiting | None = field(default_factory=spans.waiting)
+    """The begin of the wait in the trace of the request, if it is traced."""
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -94,7 +101,10 @@ def run_tasks(run: Run, tasks: Iterable[Task], limits: BatchLimits) -> None:
 
 def _run_group(run: Run, group: list[Task], limits: BatchLimits) -> None:
     try:
-        with as_internal_error("running a batch"):
+        with (
+            as_internal_error("running a batch"),
+            spans.batch(group, wait="queue", shared="inference"),
+        ):
             outputs = _batch_outputs(run, group, limits)
     except ModelServerError as error:
         if len(group) == 1 or isinstance(error, DeadlineExceeded):

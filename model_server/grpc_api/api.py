@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, Protocol
@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from model_server.engines.protocol import DEFAULT_SIGNATURE, Tensors
 from model_server.errors import InvalidArgument, ModelServerError, ResourceExhausted, Unimplemented
 from model_server.grpc_api import example_methods, metadata, predict, predict_request
+from model_server.grpc_api.call_span import traced
 from model_server.grpc_api.messages import (
     check_spec,
     model_request,
@@ -26,6 +27,7 @@ from model_server.request_log.request_log import RequestLog
 from model_server.transport.grpc_server import Call, Handler, Method, Pool
 from serving_api.messages import Message, message
 from serving_api.tensor_reader import Reserve
+from serving_tracing import spans
 
 PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
 MODEL_SERVICE: Final = "tensorflow.serving.ModelService"
@@ -115,15 +117,21 @@ class GrpcApi:
     def methods(self) -> dict[str, Method]:
         """The methods by path."""
         runs: dict[str, Handler] = {
-            "Predict": self._predict,
-            "Classify": self._classify,
-            "Regress": self._regress,
-            "MultiInference": self._multi_inference,
+            f"/{PREDICTION_SERVICE}/Predict": self._predict,
+            f"/{PREDICTION_SERVICE}/Classify": self._classify,
+            f"/{PREDICTION_SERVICE}/Regress": self._regress,
+            f"/{PREDICTION_SERVICE}/MultiInference": self._multi_inference,
+        }
+        polled: dict[str, Handler] = {
+            f"/{PREDICTION_SERVICE}/GetModelMetadata": self._metadata,
+            f"/{MODEL_SERVICE}/GetModelStatus": self._status,
         }
         return {
-            **{f"/{PREDICTION_SERVICE}/{name}": Method(run) for name, run in runs.items()},
-            f"/{PREDICTION_SERVICE}/GetModelMetadata": Method(self._metadata, Pool.SHORT),
-            f"/{MODEL_SERVICE}/GetModelStatus": Method(self._status, Pool.SHORT),
+            **{path: Method(traced(path, run)) for path, run in runs.items()},
+            **{
+                path: Method(traced(path, get, only_as_child=True), Pool.SHORT)
+                for path, get in polled.items()
+            },
             f"/{MODEL_SERVICE}/HandleReloadConfigRequest": Method(
                 self._reload_config, Pool.WAITING
             ),
@@ -135,17 +143,19 @@ class GrpcApi:
         }
 
     def _predict(self, call: Call) -> bytes:
-        request = predict_request.read(call.message)
-        spec = request.spec
-        with (
-            self._counted(spec.name, "Predict"),
-            self._registry.acquire(model_request(spec)) as handle,
-        ):
-            name, signature = predict.find_signature(
-                handle.model.signatures, spec.signature_name, strict=self._options.strict_methods
-            )
-            inputs = predict.tensors(request.inputs, signature, self._reserve(call))
-            chosen = predict.chosen_outputs(signature, request.output_filter)
+        with ExitStack() as held:
+            with spans.span("parse"):
+                request = predict_request.read(call.message)
+                spec = request.spec
+                held.enter_context(self._counted(spec.name, "Predict"))
+                handle = held.enter_context(self._registry.acquire(model_request(spec)))
+                strict = self._options.strict_methods
+                name, signature = predict.find_signature(
+                    handle.model.signatures, spec.signature_name, strict=strict
+                )
+                inputs = predict.tensors(request.inputs, signature, self._reserve(call))
+                chosen = predict.chosen_outputs(signature, request.output_filter)
+            spans.annotate_model(spec.name, handle.version)
             self._count_examples(spec.name, _rows(inputs))
             with self._metrics.timed("runtime_latency", spec.name, "Predict", "TF1"):
                 outputs = handle.model.run(name, inputs, call.timeout_s)
@@ -178,11 +188,13 @@ class GrpcApi:
         return self._run_examples(call, "Regress", _REGRESS)
 
     def _run_examples(self, call: Call, api: str, method: _ExampleMethod) -> bytes:
-        request = parsed("ExamplesRequest", call.message)
-        example_methods.check_examples(request.input)
+        with spans.span("parse"):
+            request = parsed("ExamplesRequest", call.message)
+            example_methods.check_examples(request.input)
         check_spec(request)
         spec, strict = request.model_spec, self._options.strict_methods
         with self._counted(spec.name, api), self._registry.acquire(model_request(spec)) as handle:
+            spans.annotate_model(spec.name, handle.version)
             signature = classify_regress.find_signature(handle.model, spec.signature_name)
             method.check(signature, strict=strict)
             examples = example_methods.serialized_examples(request.input)

@@ -11,10 +11,12 @@ from model_server.batching.scheduler import BatchedModel, BatchingOptions, Batch
 from model_server.engines.declared_shapes import ShapeCheckedModel
 from model_server.engines.export_model import read_spec
 from model_server.engines.protocol import Engine, LoadedModel
+from model_server.engines.traced_model import TracedModel
 from model_server.errors import ModelServerError
 from model_server.internal_errors import as_internal_error
 from model_server.metrics import Metrics
 from model_server.models.warmup import warm_up, warm_up_pixels
+from serving_tracing import spans
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +62,8 @@ class ModelLoader:
                 warm_up(model, path, self.warmup_iterations)
                 if spec is not None:
                     warm_up_pixels(model, spec)
+        if spans.active():
+            model = TracedModel(model)
         if spec is not None:
             model = ShapeCheckedModel(model)
         if self.batching is not None:

@@ -6,6 +6,7 @@ Knows routes, statuses and the order of checks; knows neither sockets nor engine
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from model_server.models.registry import Handle, Registry
 from model_server.models.versions import ModelConfig
 from model_server.request_log.records import Answered, ExamplesCall, LogKind, PredictCall
 from model_server.request_log.request_log import RequestLog
-from model_server.rest import model_list, predict_request, predict_response
+from model_server.rest import model_list, predict_request, predict_response, request_span
 from model_server.rest.classify_regress import classify_body, regress_body
 from model_server.rest.examples import serialized_examples
 from model_server.rest.gzip_body import decompressed
@@ -30,6 +31,7 @@ from model_server.rest.read_limit import reserved
 from model_server.rest.routes import BadRequestWithoutBody, Route, Verb, is_api, read_route
 from model_server.transport.http_messages import JSON, Request, Response, error_page
 from model_server.transport.http_server import MAX_TOTAL_BYTES
+from serving_tracing import spans
 
 _CONFIG_PATH: Final = "/v1/config"
 _LISTS: Final = frozenset({"/v1/models", _CONFIG_PATH})
@@ -124,6 +126,9 @@ class Rest:
             return self._metrics_response(request)
         if not is_api(request.target):
             return error_page(404)
+        return request_span.respond(request, self._respond)
+
+    def _respond(self, request: Request) -> Response:
         if request.method == "OPTIONS":
             return self._preflight(request)
         if request.method == "GET" and request.target in _LISTS:
@@ -196,12 +201,15 @@ class Rest:
             return self._run_examples(route, document, _EXAMPLE_METHODS[route.verb])
 
     def _predict(self, route: Route, document: Document) -> bytes:
-        name = document.read(predict_request.signature_name)
-        with self._registry.acquire(route.servable) as handle:
-            signature = _signature(handle, name)
-            inputs = document.read(
-                lambda reading: predict_request.tensors(reading, signature.inputs)
-            )
+        with ExitStack() as held:
+            with spans.span("parse"):
+                name = document.read(predict_request.signature_name)
+                handle = held.enter_context(self._registry.acquire(route.servable))
+                signature = _signature(handle, name)
+                inputs = document.read(
+                    lambda reading: predict_request.tensors(reading, signature.inputs)
+                )
+            spans.annotate_model(route.servable.model, handle.version)
             outputs = self._run(route, handle, name or DEFAULT_SIGNATURE, inputs)
         row = document.read(predict_request.is_row)
         write = predict_response.row_body if row else predict_response.column_body
@@ -219,9 +227,11 @@ class Rest:
             return handle.model.run(signature, inputs)
 
     def _run_examples(self, route: Route, document: Document, method: _ExampleMethod) -> bytes:
-        name = document.read(predict_request.signature_name)
-        examples = document.read(serialized_examples)
+        with spans.span("parse"):
+            name = document.read(predict_request.signature_name)
+            examples = document.read(serialized_examples)
         with self._registry.acquire(route.servable) as handle:
+            spans.annotate_model(route.servable.model, handle.version)
             self._count_examples(route.servable.model, len(examples))
             strict = self._options.strict_methods
             results = method.run(handle.model, name, examples, strict=strict)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,6 +79,9 @@ class Call:
 
     tell: Callable[[str, str], None]
     """Sends a key and an ASCII value as trailing metadata of the answer."""
+
+    metadata: Callable[[], Iterable[tuple[str, str | bytes]]] = tuple
+    """Returns the names and values that the client sent beside the message."""
 
 
 #: Returns the answer, or raises a ModelServerError.
@@ -261,8 +264,8 @@ class GrpcServer:
                 raise Cancelled("The client no longer waits.")
             left = context.time_remaining()
             timeout_s = inf if left is None else left
-            call = Call(message, timeout_s, context.is_active, held.add, partial(_tell, context))
-            answer = handler(call)
+            tell, metadata = partial(_tell, context), context.invocation_metadata
+            answer = handler(Call(message, timeout_s, context.is_active, held.add, tell, metadata))
         held.replace(len(answer))
         self._watchdog.expect_end(context.cancel, context.add_callback, len(answer))
         return answer
