@@ -31,7 +31,7 @@ def _over_connections(models: list[Json], folder: Path) -> None:
         ("throughput", {"requests_per_s": "requests/s"}),
         ("latency", {"p50_ms": "median", "p99_ms": "p99"}),
     ):
-        plt = _pyplot()
+        plt = pyplot()
         figure, axes = plt.subplots(1, len(models), figsize=(5 * len(models), 3.6), squeeze=False)
         for axis, model in zip(axes[0], models, strict=True):
             _curve(axis, model, figures)
@@ -55,7 +55,7 @@ def _curve(axis: Axes, model: Json, figures: dict[str, str]) -> None:
 
 
 def _where_time_goes(models: Json, folder: Path) -> None:
-    plt = _pyplot()
+    plt = pyplot()
     figure, axis = plt.subplots(figsize=(9, 1.2 + 0.7 * len(models)))
     names, left = list(models), [0.0] * len(models)
     for stage in STAGES:
@@ -69,7 +69,8 @@ def _where_time_goes(models: Json, folder: Path) -> None:
     plt.close(figure)
 
 
-def _pyplot() -> Any:  # noqa: ANN401 (a module)
+def pyplot() -> Any:  # noqa: ANN401 (a module)
+    """Return matplotlib's functions for files, without a screen."""
     import matplotlib as mpl
 
     mpl.use("Agg")
