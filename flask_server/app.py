@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from weakref import WeakValueDictionary
 
 from flask import Flask, Response, request
 from flask_cors import CORS
@@ -13,12 +12,11 @@ from flask_cors import CORS
 from flask_server.access import authentication
 from flask_server.inference.predict import Gateway
 from flask_server.runtime import preload
-from flask_server.serving.connect import connect
+from flask_server.serving.connect import Connections
 from flask_server.serving.file_poll import FilePoll
 from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.models import Models
 from flask_server.serving.tls import TlsFiles, check_files
-from flask_server.serving.upstream import Serving
 from flask_server.settings import Settings
 from flask_server.telemetry import access_log, logs, metrics_directory, request_log, traces
 from flask_server.telemetry.metrics import Metrics
@@ -149,21 +147,12 @@ def _literally(origin: str) -> str | re.Pattern[str]:
 
 
 def _models(settings: Settings, file: ModelsFile) -> Models:
-    # A Serving lives as long as a model of it; requests in flight may outlive the model.
-    known: WeakValueDictionary[str, Serving] = WeakValueDictionary()
     tls = TlsFiles.of(settings)
     check_files(tls)
-
-    def serving_at(url: str | None) -> Serving:
-        address = url or settings.serving_url
-        serving = known.get(address)
-        if serving is None:
-            known[address] = serving = connect(address, settings.threads, tls)
-        return serving
-
+    connections = Connections(settings.threads, tls)
     return Models(
         file.entries,
-        serving_at,
+        lambda url: connections.serving_at(url or settings.serving_url),
         settings.max_inflight_calls,
         ReplayOptions(max_drift=settings.max_score_drift, spread_polls=2 * settings.workers),
     )

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from model_catalog.models_file import is_server_root, is_serving_url
+from model_catalog.models_file import (
+    SERVING_URLS,
+    is_server_root,
+    is_serving_url,
+    serving_addresses,
+)
 from model_catalog.places import find_places
 
 PREFIX = "GATEWAY_"
@@ -59,7 +64,8 @@ class Settings:
 
     serving_url: str = "http://127.0.0.1:9000"
     """Root of the model server's REST API, without ``/v1``; or ``grpc://host:port``, with TLS
-    ``grpcs://host:port``, to ask over gRPC (docs/gateway.md#grpc)."""
+    ``grpcs://host:port``, to ask over gRPC (docs/gateway.md#grpc). Several are separated by commas
+    (docs/serving.md#several-addresses)."""
 
     serving_ca: Path | None = None
     """PEM file of the certificates that must have signed those of model servers with ``https://``
@@ -220,9 +226,8 @@ def _root(variable: str, text: str) -> str:
         # It may be a password, so it is not repeated.
         raise SettingsError(f"{variable}: an address with a user name or password is not allowed.")
     if not is_serving_url(text):
-        allowed = "a root URL such as http://127.0.0.1:9000, without /v1, or grpc://host:8500"
-        raise _refused(variable, text, allowed)
-    return text.rstrip("/")
+        raise _refused(variable, text, f"{SERVING_URLS}, separated by commas")
+    return ",".join(serving_addresses(text))
 
 
 def _origins(variable: str, text: str) -> tuple[str, ...]:

@@ -30,6 +30,12 @@ SERVING_DEFAULT = "serving_default"
 _ACTIVATION_OF_TASK = {"multilabel": "sigmoid", "regression": "raw"}
 STRING_INPUTS = ("bytes", "base64")
 
+#: What ``serving_url`` and ``GATEWAY_SERVING_URL`` may be.
+SERVING_URLS = (
+    "a root URL such as http://host:8501, without /v1, or grpc://host:8500; or several different "
+    "ones of the same kind"
+)
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 BIGGEST_VERSION = 2**63 - 1
 
@@ -56,7 +62,8 @@ class ModelEntry:
 
     serving_url: str | None = None
     """Root URL of another Serving that serves this model, or its gRPC address as
-    ``grpc://host:port`` or ``grpcs://host:port``; None means the gateway's default."""
+    ``grpc://host:port`` or ``grpcs://host:port``; several are separated by commas. None means the
+    gateway's default."""
 
     versions: str | tuple[int, ...] = "latest"
     """``latest``, ``all`` or the version numbers to serve."""
@@ -227,13 +234,14 @@ class _Table:
         value = self.values.get("serving_url")
         if value is None:
             return None
-        if isinstance(value, str) and "@" in value:
+        if "@" in str(value):
             # The message must not show a password.
             value = "an address with a user name or password"
-        if not isinstance(value, str) or not is_serving_url(value):
-            allowed = "a root URL such as http://host:8501, without /v1, or grpc://host:8500"
-            raise self.bad("serving_url", value, allowed)
-        return value.rstrip("/")
+        texts = value if isinstance(value, list) else [value]
+        url = ",".join(map(str, texts))
+        if not all(isinstance(text, str) for text in texts) or not is_serving_url(url):
+            raise self.bad("serving_url", value, SERVING_URLS)
+        return ",".join(serving_addresses(url))
 
     def versions(self) -> str | tuple[int, ...]:
         value = self.values.get("versions", "latest")
@@ -358,9 +366,16 @@ class _Table:
         return dict(value)
 
 
+def serving_addresses(url: str) -> tuple[str, ...]:
+    """Return the addresses in a ``serving_url``, which separates several with commas."""
+    return tuple(address.strip().rstrip("/") for address in url.split(","))
+
+
 def is_serving_url(url: str) -> bool:
-    """Tell whether the text is the address of a model server: its REST API or its gRPC port."""
-    return is_server_root(url) or is_grpc_address(url)
+    """Tell whether the text has addresses of model servers: of REST APIs, or of gRPC ports."""
+    addresses = serving_addresses(url)
+    is_of_one_kind = all(map(is_server_root, addresses)) or all(map(is_grpc_address, addresses))
+    return is_of_one_kind and len(set(addresses)) == len(addresses)
 
 
 def is_grpc_address(url: str) -> bool:

@@ -111,6 +111,11 @@ def resolve(
             "--serving-url is the address of the REST API, which auto_cmd asks for the models; the"
             " gateway alone can use gRPC (serving_url in the models file)."
         )
+    if "," in (arguments.serving_url or ""):
+        raise UsageError(
+            "--serving-url is one address, which auto_cmd asks for the models; the gateway alone"
+            " can use several (serving_url in the models file)."
+        )
     env = _environment(arguments, root, models_file or root / "models.toml")
     options = ResolvedOptions(
         arguments=arguments,

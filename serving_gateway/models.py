@@ -15,7 +15,7 @@ from pathlib import Path
 
 import auto_cmd
 from model_catalog.folders import version_folders
-from model_catalog.models_file import ModelEntry, is_grpc_address
+from model_catalog.models_file import ModelEntry, is_grpc_address, serving_addresses
 from orchestrator.model_health import ServedVersions, served_versions
 from scripts.errors import ScriptError
 from serving_gateway import model_versions
@@ -102,8 +102,9 @@ def _list(options: argparse.Namespace) -> int:
 def rows_of(entry: ModelEntry, serving_url: str | None) -> Iterator[Row]:
     """Return the rows of a model, with the states that the Serving at the URL tells."""
     folders, problem = _folders(entry)
-    is_rest = serving_url is not None and not is_grpc_address(serving_url)
-    served = served_versions(serving_url, entry.name) if serving_url and is_rest else None
+    # Of several addresses, the first that answers tells.
+    asked = (served_versions(address, entry.name) for address in _rest_addresses(serving_url))
+    served = next((each for each in asked if each is not None), None)
     states = states_of(served, folders, is_asked=serving_url is not None)
     if not states:
         folder = "" if entry.serving_url else str(entry.base_path)
@@ -125,10 +126,15 @@ def rows_of(entry: ModelEntry, serving_url: str | None) -> Iterator[Row]:
         )
 
 
+def _rest_addresses(serving_url: str | None) -> list[str]:
+    addresses = serving_addresses(serving_url) if serving_url else ()
+    return [address for address in addresses if not is_grpc_address(address)]
+
+
 def _folders(entry: ModelEntry) -> tuple[Mapping[int, Path], str]:
     """Return the version folders, and why there are none where they cannot be read."""
     if entry.serving_url is not None:
-        return {}, _NOT_ASKED if is_grpc_address(entry.serving_url) else _NO_ANSWER
+        return {}, _NO_ANSWER if _rest_addresses(entry.serving_url) else _NOT_ASKED
     try:
         return version_folders(entry.base_path), ""
     except OSError as error:

@@ -191,6 +191,15 @@ _STATUS = record(
     }
     | {"error": text("Empty if there is no error.")},
 )
+_ADDRESS = record(
+    "One of several addresses that serve a model.",
+    {
+        "reachable": {"type": "boolean", "description": "Whether it answered the last poll."},
+        "versions": listing(_VERSION) | {"description": "The versions that can be called there."},
+        "other_versions": listing(_VERSION)
+        | {"description": "Versions that differ from those of the other addresses."},
+    },
+)
 _TRAINED = {"type": "boolean", "description": "False if the weights are random."}
 _TASK = {"type": "string", "enum": list(TASKS), "description": "What the model computes."}
 _INPUT_IF_ANY = maybe(ref("Input")) | {
@@ -230,6 +239,8 @@ _LIVE_MODEL = {
     },
     "warnings": _WARNINGS,
     "error": ref("Problem"),
+    "addresses": listing(_ADDRESS)
+    | {"description": "The addresses that serve the model, in their order, if there are several."},
 }
 _SPEC = record(
     "The specification of a model, from its files.",

@@ -56,6 +56,11 @@ class Breaker:
             self._next_probe = self._clock() + self._probe_s
 
     @property
+    def probe_due(self) -> bool:
+        """Whether the circuit is open and the next call would be a probe."""
+        return self.open and self._clock() >= self._next_probe
+
+    @property
     def open(self) -> bool:
         """Whether calls fail at once."""
         return self._failures >= self._max_failures

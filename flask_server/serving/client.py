@@ -26,7 +26,6 @@ from flask_server.errors import (
     ServingError,
     ServingFault,
     ServingTimeout,
-    ServingUnavailable,
 )
 from flask_server.json_reader import read_json
 from flask_server.serving.encoding import choose_codec, describe_request
@@ -46,8 +45,9 @@ from flask_server.serving.upstream import (
     BrokenConnection,
     Codec,
     Metadata,
+    NoConnection,
     ServableGone,
-    Serving,
+    SingleServing,
     VersionStatus,
     engine_info,
     message_text,
@@ -59,10 +59,10 @@ from serving_tracing import spans
 
 #: The errors of urllib3, ours, and our text. First match wins: subclasses stand above their bases.
 _ERRORS: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
-    (NewConnectionError, ServingUnavailable, "The model server of {model} cannot be reached."),
+    (NewConnectionError, NoConnection, "The model server of {model} cannot be reached."),
     (
         ConnectTimeoutError,
-        ServingUnavailable,
+        NoConnection,
         "The model server of {model} accepted no connection in time.",
     ),
     (SSLError, ServingUnavailable, TLS_FAILED),
@@ -93,7 +93,7 @@ class _HttpResponse:
     """The header ``Model-Engine``, or an empty string."""
 
 
-class RestServing(Serving):
+class RestServing(SingleServing):
     """A server that is asked over its REST API."""
 
     def __init__(self, root: str, *, connections: int = 32, tls: TlsFiles = SYSTEM_TLS) -> None:

@@ -47,8 +47,9 @@ from flask_server.serving.upstream import (
     Codec,
     EngineInfo,
     Metadata,
+    NoConnection,
     ServableGone,
-    Serving,
+    SingleServing,
     VersionStatus,
     engine_info,
     message_text,
@@ -110,7 +111,7 @@ _ERRORS: Final[tuple[tuple[str, str, type[ServingFault], str], ...]] = (
     (
         "UNAVAILABLE",
         _UNREACHABLE,
-        ServingUnavailable,
+        NoConnection,
         "The model server of {model} cannot be reached.",
     ),
     (
@@ -138,7 +139,7 @@ _ERRORS: Final[tuple[tuple[str, str, type[ServingFault], str], ...]] = (
 )
 
 
-class GrpcServing(Serving):
+class GrpcServing(SingleServing):
     """A server that is asked over its gRPC API."""
 
     def __init__(self, root: str, tls: TlsFiles = SYSTEM_TLS) -> None:

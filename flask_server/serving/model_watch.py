@@ -17,7 +17,13 @@ from flask_server.errors import ModelNotReady, ServingFault, UnknownVersion
 from flask_server.serving.golden_replay import GoldenReplay, ReplayOptions
 from flask_server.serving.live_model import LiveModel, read_live_model
 from flask_server.serving.request_batching import RequestBatcher
-from flask_server.serving.upstream import AVAILABLE, ServableGone, Serving, VersionStatus
+from flask_server.serving.upstream import (
+    AVAILABLE,
+    AddressState,
+    ServableGone,
+    Serving,
+    VersionStatus,
+)
 from model_catalog.models_file import BIGGEST_VERSION, ModelEntry
 
 log = logging.getLogger(__name__)
@@ -51,15 +57,20 @@ class ModelState:
 
     drift_warnings: tuple[str, ...] = ()
 
+    addresses: tuple[AddressState, ...] = ()
+    """What the poll found at each of several addresses; nothing for a single one."""
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences about newer versions that cannot be used instead of the newest usable one.
 
-        And one about a newest version that returns other scores than the exported model.
+        And about addresses that get no calls, and a newest version that returns other scores than
+        the exported model.
         """
         if self.newest is None:
             return ()
         return (
+            *(f"Address {n}: {text}" for n, text in _address_problems(self.addresses)),
             *(f"Version {number} cannot be used: {why}" for number, why in self.unusable.items()),
             *self.drift_warnings,
         )
@@ -206,7 +217,8 @@ class ModelWatch:
             versions = ()
         except ServingFault as error:
             return self._unreachable(error)
-        available = sorted({v.version for v in versions if v.state == AVAILABLE}, reverse=True)
+        addresses = self.serving.addresses(self.name)
+        available = _by_preference(versions)
         self._keep_only(available)
         unusable: dict[int, ServingFault] = {}
         for version in available:
@@ -229,9 +241,15 @@ class ModelWatch:
                     unusable=unusable,
                     score_drift=self._replay.drift(version),
                     drift_warnings=self._replay.warnings(version),
+                    addresses=addresses,
                 )
         problem = unusable[available[0]] if available else None
-        return ModelState(_explained(versions, unusable), problem=problem, unusable=unusable)
+        return ModelState(
+            _explained(versions, unusable),
+            problem=problem,
+            unusable=unusable,
+            addresses=addresses,
+        )
 
     def _unreachable(self, problem: ServingFault) -> ModelState:
         """Keep the last known version, since a busy Serving may still predict.
@@ -240,7 +258,7 @@ class ModelWatch:
         """
         self._keep_only(())
         before = self._state or ModelState()
-        return replace(before, problem=problem)
+        return replace(before, problem=problem, addresses=self.serving.addresses(self.name))
 
     def _live_model(self, version: int, deadline: Deadline) -> LiveModel:
         live = self._live_models.get(version)
@@ -257,10 +275,29 @@ class ModelWatch:
         self._replay.keep_only(available)
 
 
+def _by_preference(versions: Iterable[VersionStatus]) -> list[int]:
+    """Return the available versions, the one to use first.
+
+    It is the newest of those that the most addresses have; with one address, the newest.
+    """
+    ranks = {(each.addresses, each.version) for each in versions if each.state == AVAILABLE}
+    return [version for _, version in sorted(ranks, reverse=True)]
+
+
+def _address_problems(addresses: Iterable[AddressState]) -> Iterator[tuple[int, str]]:
+    """Yield the number of an address, from 1, and why it gets no calls for the model."""
+    for number, each in enumerate(addresses, start=1):
+        if each.problem is not None:
+            yield number, str(each.problem)
+        for version in each.other_versions:
+            yield number, f"Version {version} differs from that of the other addresses."
+
+
 def _log_change(name: str, before: ModelState | None, after: ModelState) -> None:
     """Log each change once."""
     if before is None or _summary(before) != _summary(after):
-        level = logging.INFO if after.ready and not after.unusable else logging.WARNING
+        is_fine = after.ready and not after.unusable and not any(_address_problems(after.addresses))
+        level = logging.INFO if is_fine else logging.WARNING
         log.log(level, "model %s: %s", name, _summary(after))
 
 
@@ -270,11 +307,15 @@ def _summary(state: ModelState) -> str:
     if state.newest is None:
         return "no available version"
     live = f"version {state.newest.version} is live"
+    addresses = (
+        f"{state.addresses[number - 1].address}: {text}"
+        for number, text in _address_problems(state.addresses)
+    )
     reasons = (
         f"Version {version} cannot be used: {error.for_log}"
         for version, error in state.unusable.items()
     )
-    return ". ".join(filter(None, [live, " ".join(reasons)]))
+    return ". ".join(filter(None, [live, " ".join(reasons), " ".join(addresses)]))
 
 
 def _explained(

@@ -14,7 +14,7 @@ from flask_server.errors import ServingFault, UnknownModel
 from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.model_watch import ModelState, ModelWatch
-from flask_server.serving.upstream import Serving
+from flask_server.serving.upstream import Serving, SingleServing
 from model_catalog.errors import shown
 from model_catalog.models_file import ModelEntry
 
@@ -152,6 +152,12 @@ class Models:
             known = ", ".join(watches)
             raise UnknownModel(f"There is no model {shown(name)}; known are {known}.")
         return watches[name]
+
+    @property
+    def servers(self) -> list[SingleServing]:
+        """All servers that the models use, by their addresses."""
+        found = {server.root: server for each in self._servings() for server in each.servers}
+        return [found[root] for root in sorted(found)]
 
     def _servings(self) -> set[Serving]:
         return {watch.serving for watch in self._watches.values()}

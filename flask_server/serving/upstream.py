@@ -1,6 +1,7 @@
 """What the gateway asks of a model server, whatever the protocol.
 
-``client.RestServing`` uses TensorFlow Serving's REST API, ``grpc_client.GrpcServing`` its gRPC API.
+``client.RestServing`` uses TensorFlow Serving's REST API, ``grpc_client.GrpcServing`` its gRPC API,
+and ``replicas.ReplicatedServing`` several of either.
 Every failure is a ``ServingFault``, or ``ServableGone`` if the model, version or label is not
 loaded: the request can then be repeated with another version.
 """
@@ -8,6 +9,7 @@ loaded: the request can then be repeated with another version.
 from __future__ import annotations
 
 import re
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -52,6 +54,10 @@ class BrokenConnection(ServingUnavailable):
     """An open connection broke before the whole response had arrived."""
 
 
+class NoConnection(ServingUnavailable):
+    """There was no connection to send the call on, so it was certainly not executed."""
+
+
 class ServableGone(Exception):
     """Serving does not have the model, version or label that the call names."""
 
@@ -63,6 +69,25 @@ class VersionStatus:
     version: int
     state: str
     error: str
+
+    addresses: int = 1
+    """Number of addresses that have the version available; only those of several differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressState:
+    """What the last poll of a model found at one of several addresses."""
+
+    address: str
+
+    problem: ServingFault | None
+    """Why the address gets no calls as long as others can; None if it answered the poll."""
+
+    versions: tuple[int, ...]
+    """The versions that can be called there, newest first."""
+
+    other_versions: tuple[int, ...]
+    """The versions that are not called there: they differ from those of the other addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +139,16 @@ class Codec:
 
 
 class Serving(ABC):
-    """One TensorFlow Serving server and the connections to it; safe to use from many threads."""
+    """What serves a model: one server or several; safe to use from many threads."""
 
-    def __init__(self, root: str) -> None:
-        self.root = root
-        self.breaker = Breaker()
+    @property
+    @abstractmethod
+    def servers(self) -> tuple[SingleServing, ...]:
+        """The servers behind it."""
+
+    def addresses(self, model: str) -> tuple[AddressState, ...]:
+        """Return the state of each of several addresses; nothing for a single one."""
+        return ()
 
     @abstractmethod
     def close(self) -> None:
@@ -175,16 +205,37 @@ class Serving(ABC):
         response of more than ``max_bytes`` is a ServingError.
         """
 
+
+class SingleServing(Serving):
+    """One TensorFlow Serving server and the connections to it."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.breaker = Breaker()
+        self._in_flight = 0
+        self._counting = threading.Lock()
+
+    @property
+    def servers(self) -> tuple[SingleServing, ...]:
+        """The server itself."""
+        return (self,)
+
+    @property
+    def in_flight(self) -> int:
+        """Number of calls in flight, without those that ask for the state of versions."""
+        return self._in_flight
+
     @contextmanager
     def _guarded(self, model: str, deadline: Deadline) -> Iterator[None]:
         """Refuse the call while the circuit is open, else report its outcome to the breaker."""
         deadline.left()  # a request whose deadline has passed is not a failure of Serving
         if not self.breaker.allows():
-            raise ServingUnavailable(
+            raise NoConnection(
                 f"The model server of {model} did not answer the last calls; calls are refused"
                 " until a probe succeeds.",
                 address=self.root,
             )
+        self._count(1)
         try:
             yield
         except (ServingUnavailable, ServingTimeout):
@@ -193,7 +244,13 @@ class Serving(ABC):
         except (ServingFault, ServableGone):
             self.breaker.succeeded()
             raise
+        finally:
+            self._count(-1)
         self.breaker.succeeded()
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._in_flight += change
 
     def _unexpected(self, model: str, call: str) -> ServingError:
         return ServingError(

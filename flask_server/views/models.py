@@ -13,6 +13,7 @@ from flask import Blueprint, Response, jsonify
 from flask_server.errors import UnknownModel
 from flask_server.serving.model_watch import ModelState
 from flask_server.serving.models import Models
+from flask_server.serving.upstream import AddressState
 from flask_server.web.problem_documents import problem
 from flask_server.web.route_traits import traits
 from flask_server.web.services import gateway
@@ -55,6 +56,9 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
         ],
         "version_labels": dict(state.labels),
     }
+    if state.addresses:
+        # Without the addresses themselves, which callers need not know.
+        summary["addresses"] = [_address(each) for each in state.addresses]
     live = state.newest
     if live:
         spec = live.spec
@@ -71,3 +75,11 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
         # Without the request id, so that the ETag stays the same as long as the problem lasts.
         summary["error"] = {k: v for k, v in problem(state.problem).items() if k != "request_id"}
     return summary
+
+
+def _address(state: AddressState) -> dict[str, Any]:
+    return {
+        "reachable": state.problem is None,
+        "versions": list(state.versions),
+        "other_versions": list(state.other_versions),
+    }

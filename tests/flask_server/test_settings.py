@@ -64,6 +64,12 @@ def test_the_model_server_may_be_asked_over_grpc(url: str) -> None:
     assert Settings.from_env({"GATEWAY_SERVING_URL": url}).serving_url == url.rstrip("/")
 
 
+def test_the_model_server_may_have_several_addresses() -> None:
+    settings = Settings.from_env({"GATEWAY_SERVING_URL": "http://a:8501/, https://b:8501"})
+
+    assert settings.serving_url == "http://a:8501,https://b:8501"
+
+
 def test_a_fast_resizer_may_be_used_where_there_is_one() -> None:
     assert Settings.from_env({"GATEWAY_FAST_RESIZE": "auto"}).fast_resize is FastResize.AUTO
 
@@ -75,6 +81,9 @@ def test_a_fast_resizer_may_be_used_where_there_is_one() -> None:
         ("GATEWAY_SERVING_URL", "http://host/v1", "without /v1"),
         ("GATEWAY_SERVING_URL", "grpc://host", "grpc://host:8500"),
         ("GATEWAY_SERVING_URL", "grpc://host:8500/path", "grpc://host:8500"),
+        ("GATEWAY_SERVING_URL", "http://a:1,grpc://b:2", "of the same kind, separated by commas"),
+        ("GATEWAY_SERVING_URL", "http://a:1,http://a:1/", "several different ones"),
+        ("GATEWAY_SERVING_URL", "http://a:1,", "a root URL such as"),
         ("GATEWAY_CORS_ORIGINS", "grpc://host:8500", "origins"),
         ("GATEWAY_MAX_BODY_BYTES", "0", "1 or more"),
         ("GATEWAY_MAX_BODY_BYTES", "32MB", "1 or more"),

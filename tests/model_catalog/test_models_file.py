@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from model_catalog.errors import ModelsFileError
-from model_catalog.models_file import ModelEntry, load_models_file, parse_models_file
+from model_catalog.models_file import (
+    ModelEntry,
+    load_models_file,
+    parse_models_file,
+    serving_addresses,
+)
 from model_catalog.serving_config import next_step, serving_config
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +87,14 @@ def test_a_detector_may_say_where_its_boxes_are() -> None:
     assert entry('task = "detection"').boxes is None
 
 
+def test_a_model_may_have_several_addresses() -> None:
+    assert (
+        entry('serving_url = ["http://a:1/", "http://b:1"]').serving_url == "http://a:1,http://b:1"
+    )
+    assert entry('serving_url = ["grpc://a:1"]').serving_url == "grpc://a:1"
+    assert serving_addresses("grpc://a:1,grpc://b:2") == ("grpc://a:1", "grpc://b:2")
+
+
 def test_imagenet_labels_by_name() -> None:
     labels = entry('labels = "imagenet"').labels
 
@@ -111,6 +124,15 @@ def test_imagenet_labels_by_name() -> None:
         ('serving_url = "http://other/v1"', "models.m.serving_url", "without /v1"),
         ('serving_url = "grpc://other"', "models.m.serving_url", "grpc://host:8500"),
         ('serving_url = "grpcs://other"', "models.m.serving_url", "grpc://host:8500"),
+        ("serving_url = []", "models.m.serving_url", "http://host:8501"),
+        ("serving_url = [1]", "models.m.serving_url", "http://host:8501"),
+        ('serving_url = ["http://a:1", "http://a:1"]', "models.m.serving_url", "different"),
+        ('serving_url = ["http://a:1", "grpc://b:1"]', "models.m.serving_url", "the same kind"),
+        (
+            'serving_url = ["http://a:1", "http://me:secret@h:1"]',
+            "models.m.serving_url",
+            "address with a user name",
+        ),
         ("input = { size = 4 }", "models.m.input.size", "one of the keys height, width"),
         ("input = 4", "models.m.input", "a table"),
         ('input = { scale = "x" }', "models.m.input.scale", "one of tf"),

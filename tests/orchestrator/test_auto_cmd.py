@@ -237,6 +237,7 @@ def test_a_missing_model_folder_is_wrong_usage(sandbox: ProjectSandbox, words: l
         (["start", "--serving", "none"], "--serving-url"),
         (["start", "--serving-url", "http://h:1"], "--serving none"),
         (["start", "--serving", "none", "--serving-url", "grpc://h:1"], "of the REST API"),
+        (["start", "--serving", "none", "--serving-url", "http://h:1,http://i:1"], "one address"),
         (["start", "--serving", "native"], "needs tensorflow_model_server on PATH"),
         (["start", "--serving", "docker"], "needs docker on PATH"),
         (["start", "--deadline", "0"], "argument --deadline: '0' is not allowed"),

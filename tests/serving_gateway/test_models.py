@@ -10,10 +10,11 @@ import pytest
 from model_catalog.models_file import ModelEntry
 from orchestrator.model_health import ServedVersions
 from serving_gateway.models import Row, main, rows_of, states_of, table
+from tests.flask_server.stub_serving import StubServing
 
 
-def entry(base_path: Path, **fields: object) -> ModelEntry:
-    return ModelEntry(name="m", base_path=base_path, **fields)  # type: ignore[arg-type]
+def entry(base_path: Path, name: str = "m", **fields: object) -> ModelEntry:
+    return ModelEntry(name=name, base_path=base_path, **fields)  # type: ignore[arg-type]
 
 
 def test_without_a_serving_the_versions_are_those_on_disk(tmp_path: Path) -> None:
@@ -62,6 +63,15 @@ def test_a_model_of_a_grpc_port_is_not_asked() -> None:
     (row,) = rows_of(elsewhere, elsewhere.serving_url)
 
     assert row.state == "not asked, as its address is a gRPC port"
+
+
+def test_of_several_addresses_the_first_that_answers_is_asked() -> None:
+    with StubServing().running() as stub:
+        toy = entry(Path("m"), name="toy", serving_url=f"http://127.0.0.1:1,{stub.url}")
+
+        (row,) = rows_of(toy, toy.serving_url)
+
+    assert (row.version, row.state) == (1, "AVAILABLE")
 
 
 def test_the_table_has_a_line_for_each_version() -> None:
