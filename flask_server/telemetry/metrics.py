@@ -8,6 +8,7 @@ them up. The state of the models is not added up: it comes from the worker that 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -37,7 +38,7 @@ class Metrics:
     def __init__(self, models: Models, *, max_in_flight: int, shared: bool) -> None:
         self._shared = shared
         self._models = models
-        self._states = ModelStates(models)
+        self._states = (ModelStates(models), AddressStates(models))
         self._own = CollectorRegistry()
         self._requests = self._counter(
             "requests", "Requests answered.", "route", "method", "status"
@@ -84,7 +85,8 @@ class Metrics:
         """Return all metrics in Prometheus's text format."""
         # prometheus_client asks for a new registry per scrape when processes share metrics.
         registry = CollectorRegistry()
-        registry.register(self._states)
+        for states in self._states:
+            registry.register(states)
         counted: Collector = self._own
         if self._shared:
             # The class registers itself with the registry that it gets.
@@ -134,6 +136,31 @@ class ModelStates(Collector):
         yield from (up, ready, version, drift)
 
 
+class AddressStates(Collector):
+    """The state of each address of a model server in the worker that is scraped."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges of all addresses."""
+        circuit = _gauge(
+            "serving_circuit_open", "Whether calls to the address are refused.", "address"
+        )
+        calls = _gauge("serving_calls_in_flight", "Calls to the address in flight.", "address")
+        up = _gauge(
+            "serving_address_up", "Whether one of several addresses answers.", "model", "address"
+        )
+        for server in self._models.servers:
+            circuit.add_metric([server.root], server.breaker.open)
+            calls.add_metric([server.root], server.in_flight)
+        for name in self._models.names:
+            with suppress(UnknownModel):  # it was removed meanwhile
+                for each in self._models.state(name).addresses:
+                    up.add_metric([name, each.address], each.problem is None)
+        yield from (circuit, calls, up)
+
+
 class PresentModels(Collector):
     """The metrics of another collector without those of models that were removed."""
 
@@ -152,7 +179,11 @@ class PresentModels(Collector):
 
 
 def _per_model(name: str, text: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(PREFIX + name, text, labels=["model"])
+    return _gauge(name, text, "model")
+
+
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, text, labels=labels)
 
 
 def _outcomes(entry: Entry) -> Iterator[tuple[str, str, str]]:
