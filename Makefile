@@ -31,7 +31,7 @@ ifneq ($(STALE),)
 .PHONY: .venv/bin/python
 endif
 
-.PHONY: help run stop doctor status logs tensorflow clean test fast attack check bench
+.PHONY: help run stop doctor status logs tensorflow clean test fast attack haproxy check bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -74,6 +74,9 @@ fast: .venv/dev.stamp ## run the fast tests (under 30 s)
 
 attack: .venv/dev.stamp ## attack both servers at length (half an hour, on an idle machine)
 	@ATTACK=long $(BIN)/python -m pytest tests/attack
+
+haproxy: .venv/dev.stamp ## restart and kill the servers behind HAProxy under load (2 minutes; needs haproxy and redis-server)
+	@HAPROXY=long $(BIN)/python -m pytest tests/deploy/test_haproxy.py
 
 check: .venv/dev.stamp ## lint, format and types
 	@$(BIN)/python -m ruff check .
