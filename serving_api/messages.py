@@ -5,6 +5,7 @@ The classes are made at run time; there is no generated code.
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
@@ -15,12 +16,16 @@ from model_catalog.protos import PACKAGE, file_descriptor
 #: A message; its class is made at run time, so type checkers do not know its fields.
 Message = Any
 
+# Two threads that begin at once would make two pools, whose classes do not fit each other.
+_making = threading.Lock()
+
 
 @cache
 def message(name: str) -> Any:  # noqa: ANN401 - a class made at run time
     """Return the class of a message; ``name`` is one of ``model_catalog.protos.MESSAGES``."""
-    descriptor = _pool().FindMessageTypeByName(f"{PACKAGE}.{name}")
-    return message_factory.GetMessageClass(descriptor)
+    with _making:
+        descriptor = _pool().FindMessageTypeByName(f"{PACKAGE}.{name}")
+        return message_factory.GetMessageClass(descriptor)
 
 
 @cache

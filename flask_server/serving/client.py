@@ -26,6 +26,7 @@ from flask_server.errors import (
     ServingError,
     ServingFault,
     ServingTimeout,
+    ServingUnavailable,
 )
 from flask_server.json_reader import read_json
 from flask_server.serving.encoding import choose_codec, describe_request
