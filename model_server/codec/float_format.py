@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model_server.codec import float32_format
+from model_server.codec import chunks, float32_format
 from model_server.codec.float32_format import Mask
 
 _SHORT: Final = "%g"
@@ -22,26 +22,24 @@ _WHOLE: Final = "%.1f"
 _FULL: Final = {4: ("%.9g", 1e9), 8: ("%.17g", 1e17)}
 _NON_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "-nan": "NaN"}
 
-#: Numbers per chunk. Other threads can run between chunks.
-_CHUNK: Final = 1 << 15
-
 
 def decimals(flat: NDArray[Any]) -> list[str]:
     """Return the text of each number of a one-dimensional float32 or float64 array."""
+    if not len(flat):
+        return []
     with np.errstate(all="ignore"):
-        starts = range(0, len(flat), _CHUNK)
-        return [text for start in starts for text in _format_chunk(flat[start : start + _CHUNK])]
+        return [text for chunk in chunks.chunks(flat) for text in _format_chunk(chunk)]
 
 
 def decimal_lists(rows: NDArray[Any]) -> list[str]:
     """Return the text of each row of a two-dimensional float array, separated by ``, ``."""
-    step = max(1, _CHUNK // max(1, rows.shape[1]))
+    step = max(1, chunks.SIZE // max(1, rows.shape[1]))
     starts = range(0, len(rows), step)
     return [text for start in starts for text in _format_rows(rows[start : start + step])]
 
 
 def _format_rows(rows: NDArray[Any]) -> list[str]:
-    if rows.dtype == np.float32 and 0 < rows.size <= _CHUNK:
+    if rows.dtype == np.float32 and 0 < rows.size <= chunks.SIZE:
         with np.errstate(all="ignore"):
             lists = float32_format.lists(rows)
         if lists is not None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from model_server.codec.chunks import chunks
 from model_server.codec.float_format import decimal_lists, decimals
 from model_server.codec.json_writer import json_string, json_string_of_bytes
 from model_server.engines.protocol import Tensors
@@ -30,11 +31,11 @@ def row_body(outputs: Tensors) -> bytes:
     if len(outputs) == 1:
         [(name, array)] = outputs.items()
         entries = _row_texts(name, array, depth=2)
-        rows = f"[{', '.join(entries)}\n{_indent(1)}]"
+        rows = f"[{_joined(', ', entries)}\n{_indent(1)}]"
     else:
         columns = [(name, _row_texts(name, outputs[name], depth=3)) for name in sorted(outputs)]
         entries = [_row_object(columns, row) for row in range(batch)]
-        rows = f"[{','.join(entries)}\n{_indent(1)}]"
+        rows = f"[{_joined(',', entries)}\n{_indent(1)}]"
     return _document("predictions", rows if batch else "[]")
 
 
@@ -112,9 +113,13 @@ def _grouped(
     if size == 0:
         return ["[]"] * lists
     return [
-        f"{start}{comma.join(texts[first : first + size])}{end}"
+        f"{start}{_joined(comma, texts[first : first + size])}{end}"
         for first in range(0, lists * size, size)
     ]
+
+
+def _joined(comma: str, texts: list[str]) -> str:
+    return comma.join(map(comma.join, chunks(texts)))
 
 
 def _leaf_texts(name: str, array: NDArray[Any], depth: int) -> list[str]:
@@ -123,7 +128,7 @@ def _leaf_texts(name: str, array: NDArray[Any], depth: int) -> list[str]:
     if dtype in _FLOATS:
         return decimals(flat)
     if dtype in _INTEGERS:
-        return list(map(str, flat.tolist()))
+        return [text for chunk in chunks(flat) for text in map(str, chunk.tolist())]
     if dtype == "bool":
         return ["true" if value else "false" for value in flat.tolist()]
     if dtype != "string":

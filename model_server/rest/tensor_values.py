@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_server.codec.base64_text import decode
+from model_server.codec.chunks import chunks
 from model_server.codec.json_writer import quote_value, type_name
 from model_server.errors import InvalidArgument, Unimplemented
 from serving_api.dtypes import numpy_dtype
@@ -72,9 +73,9 @@ def rectangular(value: Json, dtype: str) -> NDArray[Any]:
         raise Ragged
     flat = [value]
     for size in shape:
-        if set(map(type, flat)) != {list} or set(map(len, flat)) != {size}:
+        if not _are_lists_of(flat, size):
             raise Ragged
-        flat = list(chain.from_iterable(flat))
+        flat = _concatenated(flat)
     if not _all_have_type(flat, dtype):
         raise Ragged
     return build_tensor(
@@ -82,7 +83,24 @@ def rectangular(value: Json, dtype: str) -> NDArray[Any]:
     )
 
 
+def _are_lists_of(flat: list[Json], size: int) -> bool:
+    return all(
+        set(map(type, chunk)) == {list} and set(map(len, chunk)) == {size} for chunk in chunks(flat)
+    )
+
+
+def _concatenated(lists: list[list[Json]]) -> list[Json]:
+    items: list[Json] = []
+    for chunk in chunks(lists):
+        items.extend(chain.from_iterable(chunk))
+    return items
+
+
 def _all_have_type(flat: list[Json], dtype: str) -> bool:
+    return all(_chunk_has_type(chunk, dtype) for chunk in chunks(flat))
+
+
+def _chunk_has_type(flat: list[Json], dtype: str) -> bool:
     kinds = set(map(type, flat))
     if dtype in _FLOATS:
         return kinds <= {int, float}
@@ -165,11 +183,19 @@ def build_tensor(flat: list[Any], shape: Shape, dtype: str) -> NDArray[Any]:
         strings[:] = flat
         return strings.reshape(shape)
     if dtype in _FLOATS:
-        return narrowed(np.array(flat, dtype=np.float64), dtype).reshape(shape)
+        return narrowed(_array(flat, np.float64), dtype).reshape(shape)
     if dtype not in _READABLE:
         raise Unimplemented(f"Conversion of an empty list to type: {dtype}")
     wide = {"bool": np.bool_, "uint64": np.uint64}.get(dtype, np.int64)
-    return np.array(flat, dtype=wide).astype(numpy_dtype(dtype)).reshape(shape)
+    return _array(flat, wide).astype(numpy_dtype(dtype)).reshape(shape)
+
+
+def _array(flat: list[Any], dtype: type[np.generic]) -> NDArray[Any]:
+    array, at = np.empty(len(flat), dtype), 0
+    for chunk in chunks(flat):
+        array[at : at + len(chunk)] = np.array(chunk, dtype)
+        at += len(chunk)
+    return array
 
 
 def narrowed(values: NDArray[np.float64], dtype: str) -> NDArray[Any]:

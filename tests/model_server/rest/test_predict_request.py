@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_server.codec.chunks import SIZE
 from model_server.codec.json_reader import Document
 from model_server.engines.protocol import TensorInfo, Tensors
 from model_server.errors import ModelServerError
 from model_server.rest import predict_request
+from serving_api.dtypes import numpy_dtype
 
 INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "uint32", "uint64")
 
@@ -332,3 +334,30 @@ def test_the_signature_name_must_be_a_string(name: object) -> None:
 
 def test_without_a_signature_name_it_is_empty() -> None:
     assert Document(b"{}").read(predict_request.signature_name) == ""
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, "float", "double", "bool"])
+@pytest.mark.parametrize("count", [SIZE, SIZE + 1, 3 * SIZE - 1])
+def test_long_lists_become_whole_tensors(dtype: str, count: int) -> None:
+    kind = bool if dtype == "bool" else int
+    numbers = [kind(number % 100) for number in range(count)]
+
+    array = tensors({"inputs": numbers}, x=dtype)["x"]
+    columns = tensors({"inputs": [[number] for number in numbers]}, x=dtype)["x"]
+
+    assert array.tolist() == numbers
+    assert array.dtype == columns.dtype == numpy_dtype(dtype)
+    assert np.array_equal(columns, array.reshape(count, 1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ("2147483648", "JSON Value: 2147483648 Type: Number is not of expected type: int32"),
+        ("[1]", "Encountered list at unexpected level: 1 expected < 1"),
+    ],
+)
+def test_an_error_far_into_a_list_is_found(wrong: str, error: str) -> None:
+    body = f'{{"inputs": [{"0, " * 2 * SIZE}{wrong}]}}'
+
+    assert error in refusal(body, x="int32")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
+from model_server.codec.chunks import SIZE
 from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
 from model_server.rest.predict_response import column_body, row_body
@@ -117,3 +119,14 @@ def test_columns_show_what_rows_cannot() -> None:
 def test_a_column_answer_needs_outputs() -> None:
     with pytest.raises(InvalidArgument, match="empty tensor map"):
         column_body({})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_long_outputs_are_written_whole(dtype: str) -> None:
+    numbers = [number % 100 for number in range(2 * SIZE + 1)]
+    array = np.array(numbers, dtype=dtype)
+
+    assert json.loads(row_body({"y": array})) == {"predictions": numbers}
+    assert json.loads(column_body({"y": array.reshape(-1, 1)})) == {
+        "outputs": [[number] for number in numbers]
+    }
