@@ -27,7 +27,7 @@ from model_server.rest.classify_regress import classify_body, regress_body
 from model_server.rest.examples import serialized_examples
 from model_server.rest.gzip_body import decompressed
 from model_server.rest.metadata import metadata_body, status_body
-from model_server.rest.read_limit import reserved
+from model_server.rest.read_limit import ReadLimit, Turns
 from model_server.rest.routes import BadRequestWithoutBody, Route, Verb, is_api, read_route
 from model_server.transport.http_messages import JSON, Request, Response, error_page
 from model_server.transport.http_server import MAX_TOTAL_BYTES
@@ -116,6 +116,7 @@ class Rest:
         self._metrics = metrics
         self._options = options
         self._budget = budget or ByteBudget(MAX_TOTAL_BYTES)
+        self._read_limit = ReadLimit(self._budget)
         self._configured = configured
         self._request_log = request_log or RequestLog(metrics)
         self._headers = JSON + _CORS if options.cors else JSON
@@ -193,16 +194,16 @@ class Rest:
             )
         with (
             decompressed(request, self._budget, self._options.max_body_bytes) as body,
-            reserved(body, self._budget),
+            self._read_limit.reserved(body) as turns,
         ):
-            document = Document(body)
             if route.verb is Verb.PREDICT:
-                return self._predict(route, document)
-            return self._run_examples(route, document, _EXAMPLE_METHODS[route.verb])
+                return self._predict(route, body, turns)
+            return self._run_examples(route, body, turns, _EXAMPLE_METHODS[route.verb])
 
-    def _predict(self, route: Route, document: Document) -> bytes:
+    def _predict(self, route: Route, text: bytes, turns: Turns) -> bytes:
         with ExitStack() as held:
-            with spans.span("parse"):
+            with turns.reading(), spans.span("parse"):
+                document = Document(text)
                 name = document.read(predict_request.signature_name)
                 handle = held.enter_context(self._registry.acquire(route.servable))
                 signature = _signature(handle, name)
@@ -213,7 +214,8 @@ class Rest:
             outputs = self._run(route, handle, name or DEFAULT_SIGNATURE, inputs)
         row = document.read(predict_request.is_row)
         write = predict_response.row_body if row else predict_response.column_body
-        body = write(outputs)
+        with turns.writing():
+            body = write(outputs)
         answered = Answered(LogKind.PREDICT, handle.version, name or DEFAULT_SIGNATURE)
         call = PredictCall(answered, route.servable, name, signature, inputs, outputs)
         self._request_log.offer(route.servable.model, call)
@@ -226,8 +228,11 @@ class Rest:
         with self._metrics.timed("runtime_latency", model, "Predict", "TF1"):
             return handle.model.run(signature, inputs)
 
-    def _run_examples(self, route: Route, document: Document, method: _ExampleMethod) -> bytes:
-        with spans.span("parse"):
+    def _run_examples(
+        self, route: Route, text: bytes, turns: Turns, method: _ExampleMethod
+    ) -> bytes:
+        with turns.reading(), spans.span("parse"):
+            document = Document(text)
             name = document.read(predict_request.signature_name)
             examples = document.read(serialized_examples)
         with self._registry.acquire(route.servable) as handle:
@@ -235,7 +240,8 @@ class Rest:
             self._count_examples(route.servable.model, len(examples))
             strict = self._options.strict_methods
             results = method.run(handle.model, name, examples, strict=strict)
-        body = method.body(results)
+        with turns.writing():
+            body = method.body(results)
         answered = Answered(method.log_kind, handle.version, name or DEFAULT_SIGNATURE)
         call = ExamplesCall(answered, route.servable, name, examples, results)
         self._request_log.offer(route.servable.model, call)

@@ -1,10 +1,15 @@
-"""Let few costly JSON documents be in memory at the same time."""
+"""Let few costly JSON documents be in memory at the same time, and one of them be worked on.
+
+Reading a document and writing the answer to it hold the interpreter. Several threads that do so
+would not be faster than one, and each would let other requests wait.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 from model_server.byte_budget import ByteBudget
@@ -29,26 +34,61 @@ def is_costly(request: Request) -> bool:
     return json_cost.is_costly(request.body)
 
 
-@contextmanager
-def reserved(body: bytes, budget: ByteBudget) -> Iterator[None]:
-    """Count in the budget, until the block ends, the memory that reading a costly body takes.
+class ReadLimit:
+    """The memory and the time of the interpreter that costly bodies may take."""
 
-    Waits for others to be answered; raises Unavailable if there is no room after ten seconds.
-    """
-    cost = json_cost.cost(body)
-    if cost <= json_cost.COSTLY_BYTES:
-        yield
-        return
-    cost = min(cost, int(_MOST * budget.total))
-    end = time.monotonic() + _WAIT_S
-    while not budget.take(cost):
-        if time.monotonic() > end:
-            raise Unavailable(
-                f"Reading the body takes about {cost} bytes of memory; others have left less of"
-                " what --rest_api_max_total_bytes allows for all requests. Try again."
-            )
-        time.sleep(_PAUSE_S)
-    try:
-        yield
-    finally:
-        budget.add(-cost)
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def reserved(self, body: bytes) -> Iterator[Turns]:
+        """Count in the budget, until the block ends, the memory that reading a costly body takes.
+
+        Waits for others to be answered; raises Unavailable if there is no room after ten seconds.
+        """
+        cost = json_cost.cost(body)
+        if cost <= json_cost.COSTLY_BYTES:
+            yield Turns(None, 0.0)
+            return
+        cost = min(cost, int(_MOST * self._budget.total))
+        end = time.monotonic() + _WAIT_S
+        self._take(cost, end)
+        try:
+            yield Turns(self._turn, end)
+        finally:
+            self._budget.add(-cost)
+
+    def _take(self, cost: int, end: float) -> None:
+        while not self._budget.take(cost):
+            if time.monotonic() > end:
+                raise Unavailable(
+                    f"Reading the body takes about {cost} bytes of memory; others have left less of"
+                    " what --rest_api_max_total_bytes allows for all requests. Try again."
+                )
+            time.sleep(_PAUSE_S)
+
+
+class Turns:
+    """When a body may be read, and its answer be written: at once, or one costly body at a time."""
+
+    def __init__(self, lock: threading.Lock | None, end: float) -> None:
+        self._lock = lock
+        self._end = end
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Wait for the turn; raise Unavailable if it does not come in time."""
+        if self._lock is None:
+            yield
+            return
+        if not self._lock.acquire(timeout=max(0.0, self._end - time.monotonic())):
+            raise Unavailable("Other bodies of very many values are being read; try again.")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def writing(self) -> AbstractContextManager[object]:
+        """Wait for the turn however long it takes: the work on the body would be lost."""
+        return self._lock or nullcontext()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_server.engines.protocol import Signature, Tensors
 from model_server.errors import BY_CODE, ModelServerError
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry, Servable, State
 from model_server.models.versions import Latest, ModelConfig, RequestLogging, Specific
 from model_server.rest.api import STATUS, Rest, RestOptions
-from tests.model_server.harness import Client, http_server
+from model_server.transport.http_messages import Request
+from tests.model_server.harness import Client, http_server, in_threads
 from tests.model_server.toy import ToyModel, half_plus, one, picky, signature
 
 OTHER = ToyModel({"other": signature({"x": "float"}, {"y": "float"})}, {"other": picky})
@@ -94,6 +98,42 @@ def test_predictions_come_from_the_version_asked_for(client: Client, path: str, 
 
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
     assert reply.body.decode() == f'{{\n    "predictions": {text}\n}}'
+
+
+class Readers(dict[str, Signature]):
+    """Signatures that note how many requests look for theirs, while they are read, at once."""
+
+    now = most = 0
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.02)
+        self.now -= 1
+        return super().get(name, default)
+
+
+def test_costly_bodies_are_read_one_by_one_and_run_together() -> None:
+    all_run = threading.Barrier(3)
+
+    def function(inputs: Tensors) -> Tensors:
+        all_run.wait(10)
+        return {"y": inputs["x"][:1]}
+
+    model = one(function, {"x": "float"}, {"y": "float"})
+    model.signatures = readers = Readers(model.signatures)
+    loaded, servable = Registry(), Servable("m", 1)
+    loaded.add(servable)
+    loaded.set_state(servable, State.AVAILABLE, model=model)
+    server = Rest(loaded, Metrics(), RestOptions())
+    path, body = "/v1/models/m:predict", b'{"instances":[%b0]}' % (b"0," * 200_000)
+    request, answers = Request("POST", path, path, {}, body), []
+
+    with in_threads(3, lambda _: answers.append(server.respond(request))):
+        pass
+
+    assert [answer.status for answer in answers] == [200] * 3
+    assert readers.most == 1
 
 
 def test_columns_in_give_columns_out(client: Client) -> None:

@@ -11,7 +11,7 @@ from model_server.byte_budget import ByteBudget
 from model_server.codec import json_cost
 from model_server.errors import Unavailable
 from model_server.rest import read_limit
-from model_server.rest.read_limit import is_costly, reserved
+from model_server.rest.read_limit import ReadLimit, is_costly
 from model_server.transport.http_messages import Request
 
 COSTLY = b'{"instances":[' + b"0," * 200_000 + b"0]}"
@@ -34,10 +34,11 @@ def test_which_requests_are_costly() -> None:
 
 def test_a_costly_document_is_counted_while_it_is_read() -> None:
     budget = ByteBudget(TOTAL)
+    limit = ReadLimit(budget)
 
-    with reserved(COSTLY, budget):
+    with limit.reserved(COSTLY):
         assert budget.used == json_cost.cost(COSTLY)
-    with reserved(CHEAP, budget):
+    with limit.reserved(CHEAP):
         assert budget.used == 0
 
     assert budget.used == 0
@@ -47,19 +48,20 @@ def test_a_costly_document_is_counted_while_it_is_read() -> None:
 def test_a_document_beyond_the_budget_is_read_alone() -> None:
     budget = ByteBudget(12 << 20)
 
-    with reserved(COSTLY, budget):
+    with ReadLimit(budget).reserved(COSTLY):
         assert budget.used == 9 << 20
 
 
 def test_a_document_waits_for_another() -> None:
     budget = ByteBudget(int(1.5 * json_cost.cost(COSTLY)))
+    limit = ReadLimit(budget)
     is_read = threading.Event()
 
     def read() -> None:
-        with reserved(COSTLY, budget):
+        with limit.reserved(COSTLY):
             is_read.set()
 
-    with reserved(COSTLY, budget):
+    with limit.reserved(COSTLY):
         other = threading.Thread(target=read)
         other.start()
         assert not is_read.wait(0.05)
@@ -73,5 +75,61 @@ def test_a_document_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     budget = ByteBudget(TOTAL)
     budget.add(TOTAL)
 
-    with pytest.raises(Unavailable, match="--rest_api_max_total_bytes"), reserved(COSTLY, budget):
+    limit = ReadLimit(budget)
+
+    with (
+        pytest.raises(Unavailable, match="--rest_api_max_total_bytes"),
+        limit.reserved(COSTLY),
+    ):
         pass
+
+
+def test_one_costly_document_is_read_at_a_time() -> None:
+    limit = ReadLimit(ByteBudget(TOTAL))
+    is_read = threading.Event()
+
+    def read() -> None:
+        with limit.reserved(COSTLY) as turns, turns.reading():
+            is_read.set()
+
+    with limit.reserved(COSTLY) as turns, turns.reading():
+        other = threading.Thread(target=read)
+        other.start()
+        assert not is_read.wait(0.05)
+    assert is_read.wait(10)
+    other.join(10)
+
+
+def test_other_documents_do_not_wait_for_costly_ones() -> None:
+    limit = ReadLimit(ByteBudget(TOTAL))
+
+    with limit.reserved(COSTLY) as turns, turns.reading(), limit.reserved(CHEAP) as others:
+        with others.reading():
+            pass
+        with others.writing():
+            pass
+
+
+def test_a_document_whose_turn_does_not_come_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_limit, "_WAIT_S", 0.0)
+    limit = ReadLimit(ByteBudget(TOTAL))
+
+    with limit.reserved(COSTLY) as first, first.reading(), limit.reserved(COSTLY) as second:
+        with pytest.raises(Unavailable, match="very many values"), second.reading():
+            pass
+
+
+def test_an_answer_is_written_in_the_turn_of_its_document() -> None:
+    limit = ReadLimit(ByteBudget(TOTAL))
+    is_written = threading.Event()
+
+    def write() -> None:
+        with limit.reserved(COSTLY) as turns, turns.writing():
+            is_written.set()
+
+    with limit.reserved(COSTLY) as turns, turns.reading():
+        other = threading.Thread(target=write)
+        other.start()
+        assert not is_written.wait(0.05)
+    assert is_written.wait(10)
+    other.join(10)
