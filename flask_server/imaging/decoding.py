@@ -129,6 +129,8 @@ _OVERHEAD_BYTES = 1 << 20
 _ROW_BYTES = 64
 #: Pixels that are made opaque, or brought to 8 bits, together.
 _BAND_PIXELS = 1 << 18
+#: Largest fraction that is taken for a level beyond white, as sharpening makes them.
+_MAX_FRACTION = 2 * 255
 #: Bytes of memory per pixel of a band.
 _BAND_BYTES = 16
 
@@ -144,13 +146,13 @@ class DecodedImage:
     """The file's format by Pillow's name."""
 
     stored_size: Size
-    """Size in the file, before turning and shrinking; for a TIFF, after turning."""
+    """Size in the file, before turning and shrinking; for most TIFF images, after turning."""
 
     stored_mode: str
     """Pillow's colour mode of the file, for example ``RGBA`` or ``CMYK``."""
 
     orientation: int
-    """The EXIF orientation that was applied; 1 means none, and is used for every TIFF."""
+    """The EXIF orientation that was applied; 1 means none, and is used for most TIFF images."""
 
     flattened: bool
     """Whether transparency was composed with white."""
@@ -336,6 +338,7 @@ def _flat(image: Image.Image, structure: FileStructure) -> Image.Image:
     """Return the image with 8 bits per channel and without transparency."""
     if structure.frame is not None:
         return _on_canvas(image, structure.frame)
+    _check_fractions(image)
     if image.mode.startswith("I"):
         return _banded(image, "L", lambda band: _eight_bit(band, structure))
     if image.mode in _ONLY_TO_RGB:
@@ -350,6 +353,22 @@ def _flat(image: Image.Image, structure: FileStructure) -> Image.Image:
     if image.mode == "P":
         return _opaque_palette(image)
     return _banded(image, "RGB", _on_white)
+
+
+def _check_fractions(image: Image.Image) -> None:
+    """Refuse fractions that are not levels of 0 to 255, or hardly: no format defines their range.
+
+    Those of a picture from 0 to 1 would all become black, and those of one up to 65535 white.
+    """
+    if image.mode != "F":
+        return
+    _, most = image.getextrema()
+    if isinstance(most, float) and (0 < most <= 1 or most > _MAX_FRACTION):
+        raise UnsupportedImage(
+            f"The TIFF image has fractions up to {most:g}, and the format does not say which is"
+            " white. They are read as levels from 0 to 255; save the image with these, or with"
+            " whole numbers."
+        )
 
 
 def _banded(

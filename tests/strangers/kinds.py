@@ -7,10 +7,12 @@ next case is one more row.
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -89,12 +91,16 @@ def runs(size: tuple[int, int], body: bytes) -> bytes:
     return files.bmp(size, 8, 1, body, palette=palette)
 
 
+def tifffile_of(values: np.ndarray, **options: Any) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, values, **options)
+    return file.getvalue()
+
+
 def planar_tiff(bits: int, **options: object) -> bytes:
     pixels = np.moveaxis(np.asarray(scene()), -1, 0)
     wide = pixels if bits == 8 else pixels.astype(np.uint16) * 257
-    file = io.BytesIO()
-    tifffile.imwrite(file, wide, photometric="rgb", planarconfig="separate", **options)  # type: ignore[arg-type]
-    return file.getvalue()
+    return tifffile_of(wide, photometric="rgb", planarconfig="separate", **options)
 
 
 def palette_tiff(scale: int) -> bytes:
@@ -127,17 +133,36 @@ def transparent_tiff(kind: int) -> bytes:
     """Sixteen by four: the left half of level 100 and half transparent, the right one all."""
     values = np.zeros((4, 16, 2), np.uint8)
     values[:, :8] = (100, 128)
-    file = io.BytesIO()
-    tifffile.imwrite(
-        file, values, photometric="minisblack", planarconfig="contig", extrasamples=[kind]
-    )
-    return file.getvalue()
+    return tifffile_of(values, photometric="minisblack", planarconfig="contig", extrasamples=[kind])
+
+
+def deep_transparent_tiff(extra: int, photometric: int = 1, **options: object) -> bytes:
+    """Sixteen by four of 16 bits: the left half of level 100 and half transparent, the right all.
+
+    With ``extra`` 0 the second channel says nothing about transparency.
+    """
+    values = np.zeros((4, 16, 2), np.uint16)
+    values[:, :8] = (100 * 257, 128 * 257)
+    options = {"planarconfig": "contig", "extrasamples": [extra]} | options
+    return tifffile_of(values, photometric=("miniswhite", "minisblack")[photometric], **options)
+
+
+def fractions_tiff(most: float, kind: str = "f4", **options: object) -> bytes:
+    """Eight by eight: the left half 0, the right half of the largest fraction."""
+    values = np.zeros((8, 8), kind)
+    values[:, 4:] = most
+    return tifffile_of(values, photometric="minisblack", **options)
 
 
 def filled(level: int, kind: str) -> np.ndarray:
     return np.full((8, 8), level, kind)
 
 
+BIGTIFFS: list[tuple[int, dict[str, Any]]] = [
+    (8, {}),
+    (8, {"rowsperstrip": 1}),
+    (16, {"compression": "zlib"}),
+]
 INFLATING = zlib.compress(bytes(1_200_000))
 SQUARE = np.array([[0xF00F] * 4 + [0x0F0F] * 4] * 8)
 
@@ -356,13 +381,73 @@ KINDS = [
         )
         for words, sample, level in [("premultiplied", 1, 227), ("separate", 2, 177)]
     ),
-    Kind(
-        "BigTIFF with the highest byte first",
-        partial(planar_tiff, 8, bigtiff=True, byteorder=">"),
-        refusal=UnsupportedImage,
-        words="BigTIFF with the highest byte first",
+    *(
+        Kind(
+            f"grey of 16 bits with {words} transparency, {options}",
+            partial(deep_transparent_tiff, extra, photometric, **options),
+            {(2, 2): grey(level), (12, 2): right},
+        )
+        for words, extra, photometric, level, right in [
+            ("no", 0, 1, 100, BLACK),
+            ("premultiplied", 1, 1, 227, WHITE),
+            ("separate", 2, 1, 177, WHITE),
+            ("separate and inverted", 2, 0, 205, WHITE),
+        ]
+        for options in (
+            {"byteorder": "<"},
+            {"byteorder": ">", "compression": "zlib"},
+            {"byteorder": ">", "compression": "zlib", "predictor": 2},
+            {"byteorder": "<", "compression": "zlib", "predictor": 2, "tile": (16, 16)},
+            {"byteorder": ">", "bigtiff": True, "tile": (16, 16)},
+        )
     ),
-    Kind("BigTIFF", partial(planar_tiff, 8, bigtiff=True, byteorder="<"), THIRDS),
+    *(
+        Kind(
+            f"BigTIFF of {bits} bits, byte order {order}",
+            partial(planar_tiff, bits, bigtiff=True, byteorder=order, **options),
+            THIRDS,
+        )
+        for bits, options in BIGTIFFS
+        for order in "<>"
+    ),
+    Kind(
+        "BigTIFF with a directory beyond its end",
+        lambda: b"MM\0+\0\x08\0\0" + struct.pack(">QQ", 16, 60_000),
+        refusal=CorruptImage,
+        words="directory ends too early",
+    ),
+    *(
+        Kind(
+            f"fractions of {kind} up to {most}, {options}",
+            partial(fractions_tiff, most, kind, **options),
+            {(1, 1): BLACK, (6, 1): grey(level)},
+        )
+        for kind in ("f4", "f8")
+        for most, level in [(0, 0), (1.5, 1), (200, 200), (270, 255)]
+        for options in ({"byteorder": "<"}, {"byteorder": ">", "compression": "zlib"})
+    ),
+    *(
+        Kind(
+            f"fractions of {kind} up to {most}",
+            partial(fractions_tiff, most, kind),
+            refusal=UnsupportedImage,
+            words="does not say which is white",
+        )
+        for kind in ("f4", "f8")
+        for most in (0.5, 1, 65535, np.inf)
+    ),
+    Kind(
+        "fractions of 16 bits",
+        partial(fractions_tiff, 200, "f2"),
+        refusal=UnsupportedImage,
+        words="fractions of 16 bits in 1 channel,",
+    ),
+    Kind(
+        "fractions of 32 bits in colour",
+        lambda: tifffile_of(np.asarray(scene()).astype("f4"), photometric="rgb"),
+        refusal=UnsupportedImage,
+        words="fractions of 32 bits in 3 channels",
+    ),
     Kind(
         "an unknown compression",
         lambda: grey_tiff((259, 3, 1, 34712)),

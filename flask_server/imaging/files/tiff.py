@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from flask_server.errors import CorruptImage, ImageTooLarge, UnsupportedImage
+from flask_server.imaging.files import tiff_samples
 from flask_server.imaging.files.structure import FileStructure
+from flask_server.imaging.files.tiff_samples import Samples
 
 #: Maximum number of strips or tiles; an image of 65,000 rows may have each row in its own strip.
 MAX_STRIPS: Final = 100_000
@@ -40,7 +43,16 @@ _MOST_VALUES: Final = {
     _JPEG_TABLES: 1 << 16,
 }
 _INTEGERS: Final = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
-_SHORT, _SEPARATE = 3, 2
+#: Bytes of a value, by type.
+_SIZES: Final = {
+    **dict.fromkeys((1, 2, 6, 7), 1),
+    **dict.fromkeys((3, 8), 2),
+    **dict.fromkeys((4, 9, 11, 13), 4),
+    **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
+}
+#: Types of 64 bits, which BigTIFF only has.
+_LONG_INTEGERS: Final = {16, 17, 18}
+_SHORT, _LONG, _SEPARATE, _FRACTIONS = 3, 4, 2, 3
 #: Channels with the extra ones; Pillow would log an error for more.
 _MAX_SAMPLES: Final = 6
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = (0, 1, 2, 3, 5, 6, 8)
@@ -48,6 +60,12 @@ _COLOURS: Final = {_RGB: 3, _CMYK: 4, _YCBCR: 3, _LAB: 3}
 #: Compressions that Pillow's libtiff reads: none, CCITT, LZW, JPEG, Deflate, PackBits, LZMA,
 #: Zstandard, WebP.
 _COMPRESSIONS: Final = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000, 50001}
+#: Those of LZW, Deflate, LZMA and Zstandard, whose samples may be differences, and all that
+#: compress bytes, whatever they mean.
+_PREDICTED: Final = {5, 8, 32946, 34925, 50000}
+_BYTEWISE: Final = _PREDICTED | {1, 32773}
+#: Bytes of memory in which samples are converted.
+_BAND_BYTES: Final = 32 * tiff_samples.BAND_SAMPLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +102,9 @@ class _Directory:
         self._read()
 
     @property
-    def is_big_endian_bigtiff(self) -> bool:
-        """Whether the file is of the one layout that Pillow does not know."""
-        return self._layout.big and self._layout.order == ">"
+    def order(self) -> str:
+        """The byte order: ``<`` or ``>``."""
+        return self._layout.order
 
     def _read(self) -> None:
         layout = self._layout
@@ -133,9 +151,19 @@ class _Directory:
             if any(at + length > len(self._data) for at, length in strips):
                 raise CorruptImage("The TIFF image is damaged: its pixels end too early.")
 
+    def replace(self, tag: int, value: int) -> None:
+        """Give a tag one integer."""
+        packed = struct.pack(f"{self._layout.order}L", value)
+        self.entries[tag] = (_LONG, 1, packed + bytes(4 * self._layout.big))
+
     def file(self) -> bytes:
-        """Return the file with a directory that has these tags only."""
+        """Return the file with a directory that has these tags only.
+
+        BigTIFF with the highest byte first, which Pillow does not know, becomes TIFF.
+        """
         layout, data = self._layout, self._data
+        if layout.big and layout.order == ">":
+            return self._as_small_tiff()
         at = 8 if layout.big else 4
         place = len(data) + len(data) % 2
         colours = self._wide_colours()
@@ -148,6 +176,34 @@ class _Directory:
         )
         end = struct.pack(layout.offset, 0)
         return b"".join((head, data[len(head) :], bytes(len(data) % 2), colours, table, end))
+
+    def _as_small_tiff(self) -> bytes:
+        """Return the file with a directory and offsets of 32 bits, which any image here has."""
+        entries, values, place = [], [], len(self._data) + len(self._data) % 2
+        for tag, (kind, count, _) in sorted(self.entries.items()):
+            if kind in _LONG_INTEGERS:
+                kind, content = _LONG, struct.pack(f">{count}L", *self.values(tag))
+            else:
+                content = self._content(tag)
+            if tag == _COLOUR_MAP:
+                content = self._wide_colours() or content
+            if len(content) > 4:
+                values.append(content + bytes(len(content) % 2))
+                content, place = struct.pack(">L", place), place + len(values[-1])
+            entries.append(struct.pack(">HHL4s", tag, kind, count, content))
+        head = b"MM\0*" + struct.pack(">L", place)
+        table = struct.pack(">H", len(entries)) + b"".join(entries) + bytes(4)
+        rest = self._data[len(head) :] + bytes(len(self._data) % 2)
+        return b"".join((head, rest, *values, table))
+
+    def _content(self, tag: int) -> bytes:
+        """Return the bytes of a tag's values."""
+        kind, count, value = self.entries[tag]
+        size = _SIZES.get(kind, 1) * count
+        if size <= len(value):
+            return value[:size]
+        (at,) = struct.unpack(self._layout.offset, value)
+        return self._data[at : at + size]
 
     def _wide_colours(self) -> bytes:
         """Return the colour map in 16 bits if an encoder has written it in 8, else nothing."""
@@ -176,8 +232,24 @@ def _structure(tags: _Directory) -> FileStructure:
     stored = bits * max(samples, _COLOURS.get(photometric, 1)) / 8
     is_grey = samples == 1 and photometric in {_WHITE_IS_0, _BLACK_IS_0}
     held = _loaded_bytes(bits, samples, photometric)
-    turned = tags.value(_ORIENTATION, 1) in range(2, 9)
+    orientation = tags.value(_ORIENTATION, 1)
+    turned = orientation in range(2, 9)
     tile_pixels = tags.value(_TILE_WIDTH) * tags.value(_TILE_HEIGHT)
+    form = _samples(tags, bits, samples, photometric)
+    if form is not None:
+        _describe_bytes(tags, form, width)
+        data = tags.file()
+        return FileStructure(
+            data=data,
+            size=(width, height),
+            loaded_bytes=4,
+            # The decoded strip may be the whole image, too.
+            peak_bytes=form.pixel_bytes + max(form.pixel_bytes, 4),
+            transparent=form.mode in {"LA", "La"},
+            fixed_bytes=tile_pixels * form.pixel_bytes + _BAND_BYTES,
+            orientation=orientation if turned else 1,
+            draw=partial(tiff_samples.draw, data, (width, height), form),
+        )
     return FileStructure(
         data=tags.file(),
         size=(width, height),
@@ -189,8 +261,61 @@ def _structure(tags: _Directory) -> FileStructure:
         fixed_bytes=int(tile_pixels * stored),
         grey_bits=bits if is_grey and bits in {12, 16} else 8,
         inverted=photometric == _WHITE_IS_0 and bits == 16,
-        variant=f"{bits} bits in {samples} channels, photometric interpretation {photometric}",
+        variant=_in_words(tags, bits, samples, photometric),
     )
+
+
+def _samples(tags: _Directory, bits: int, samples: int, photometric: int) -> Samples | None:
+    """Return how to read samples that Pillow cannot read; None if it can, or nobody here can."""
+    formats, extra = set(tags.values(_FORMAT, (1,))), tags.values(_EXTRA_SAMPLES)
+    compression = tags.value(_COMPRESSION, 1)
+    if photometric not in {_WHITE_IS_0, _BLACK_IS_0} or compression not in _BYTEWISE:
+        return None
+    predictor = _predictor(tags)
+    swapped = bits == 32 and _is_swapped(tags)
+    if (samples, formats, predictor) == (1, {_FRACTIONS}, 1) and (bits == 64 or swapped):
+        return tiff_samples.fractions(f"{tags.order}f{bits // 8}")
+    inverted = photometric == _WHITE_IS_0
+    unread = {
+        (8, 2): inverted,
+        (16, 1): inverted and tags.order == ">",
+        (16, 2): True,
+    }
+    if formats != {1} or not unread.get((bits, samples)) or predictor not in {1, 2}:
+        return None
+    if len(extra) != samples - 1 or not set(extra) <= {0, 1, 2}:
+        return None
+    differences = tags.value(_TILE_WIDTH) or tags.value(_WIDTH) if predictor == 2 else 0
+    return tiff_samples.grey(f"{tags.order}u{bits // 8}", extra, differences, inverted=inverted)
+
+
+def _predictor(tags: _Directory) -> int:
+    return tags.value(_PREDICTOR, 1) if tags.value(_COMPRESSION, 1) in _PREDICTED else 1
+
+
+def _is_swapped(tags: _Directory) -> bool:
+    """Whether libtiff changes the byte order of fractions, and Pillow does so once more."""
+    return tags.order == ">" and tags.value(_COMPRESSION, 1) != 1
+
+
+def _describe_bytes(tags: _Directory, form: Samples, width: int) -> None:
+    """Let the directory describe an image of bytes, without channels and their meaning."""
+    for tag in (_PREDICTOR, _EXTRA_SAMPLES, _FORMAT, _PLANAR, _ORIENTATION):
+        tags.entries.pop(tag, None)
+    tags.replace(_WIDTH, width * form.pixel_bytes)
+    if _TILE_WIDTH in tags.entries:
+        tags.replace(_TILE_WIDTH, tags.value(_TILE_WIDTH) * form.pixel_bytes)
+    tags.replace(_BITS, 8)
+    tags.replace(_SAMPLES, 1)
+    tags.replace(_PHOTOMETRIC, _BLACK_IS_0)
+
+
+def _in_words(tags: _Directory, bits: int, samples: int, photometric: int) -> str:
+    what = "fractions of " if _FRACTIONS in tags.values(_FORMAT, (1,)) else ""
+    predictor = _predictor(tags)
+    predicted = f", predictor {predictor}" if predictor != 1 else ""
+    channels = f"{samples} channel{'s' if samples != 1 else ''}"
+    return f"{what}{bits} bits in {channels}, photometric interpretation {photometric}{predicted}"
 
 
 def _loaded_bytes(bits: int, samples: int, photometric: int) -> int:
@@ -206,12 +331,15 @@ def _check_variant(tags: _Directory, bits: int, samples: int, photometric: int) 
     separate = samples > 1 and tags.value(_PLANAR, 1) == _SEPARATE
     subsampled = tags.values(_SUBSAMPLING, (2, 2)) != (1, 1)
     refusals = (
-        (tags.is_big_endian_bigtiff, "is a BigTIFF with the highest byte first"),
         (compression not in _COMPRESSIONS, f"is compressed by method {compression}"),
         (samples > _MAX_SAMPLES, f"has {samples} channels"),
         (2 in formats, "has signed values"),
-        (bits > 16 and formats != {3}, f"has {bits} bits per channel"),
-        (formats == {3} and photometric == _WHITE_IS_0, "has fractions with white as 0"),
+        (bits > 16 and formats != {_FRACTIONS}, f"has {bits} bits per channel"),
+        (
+            formats == {_FRACTIONS} and _predictor(tags) != 1 and _is_swapped(tags),
+            f"has fractions with the highest byte first and predictor {_predictor(tags)}",
+        ),
+        (formats == {_FRACTIONS} and photometric == _WHITE_IS_0, "has fractions with white as 0"),
         (separate and bits > 8 and compression == 1, f"has planes of {bits} bits, uncompressed"),
         (separate and samples == 2, "has grey and transparency in separate planes"),
         (photometric == _CMYK and tags.value(_INK_SET, 1) != 1, "has other inks than CMYK"),
