@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
@@ -12,6 +13,26 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+#: ``scene()`` written by ``cjpeg -quality 90 -sample 1x1 -arithmetic`` of libjpeg-turbo, as no
+#: library of these tests can; the second one with ``-progressive``.
+_ARITHMETIC_JPEGS = {
+    "baseline": (
+        "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMCAgMDAwMEAwMEBQgFBQQEBQoHBwYIDAoMDAsKCwsNDhIQDQ4R"
+        "DgsLEBYQERMUFRUVDA8XGBYUGBIUFRT/2wBDAQMEBAUEBQkFBQkUDQsNFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU"
+        "FBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBT/yQARCAAgADADAREAAhEBAxEB/8wACgAQEAUBEBEF/9oADAMBAAIR"
+        "AxEAPwD/ANo6DmA34gqXV1x+PHpzGnUNLry36Trk4R2ecMwCR7i40+p+q7uYP9tjFcz+sP8AwXLpR1fFAGc77TAz"
+        "NRT/2Q=="
+    ),
+    "progressive": (
+        "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMCAgMDAwMEAwMEBQgFBQQEBQoHBwYIDAoMDAsKCwsNDhIQDQ4R"
+        "DgsLEBYQERMUFRUVDA8XGBYUGBIUFRT/2wBDAQMEBAUEBQkFBQkUDQsNFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU"
+        "FBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBT/ygARCAAgADADAREAAhEBAxEB/8wABgAQARD/2gAMAwEAAhADEAAA"
+        "Af8AtHRpxfgH+kq5OzMXY934rrrj8x+0q8XlPNW985EXSz1yrDn1DVQslT1hGpf8wgeBsPERHnBatf/MAAQQBf/a"
+        "AAgBAQABBQKw/8wABBEF/9oACAEDAQE/AbD/zAAEEQX/2gAIAQIBAT8BsP/MAAQQBf/aAAgBAQAGPwKw/8wABBAF"
+        "/9oACAEBAAE/IbD/2gAMAwEAAgADAAAAELGUBaABaABa/8wABBEF/9oACAEDAQE/ELD/zAAEEQX/2gAIAQIBAT8Q"
+        "sP/MAAQQBf/aAAgBAQABPxCw/9k="
+    ),
+}
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
@@ -28,6 +49,11 @@ def saved(image: Image.Image, kind: str, **save: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **save)
     return file.getvalue()
+
+
+def arithmetic_jpeg(name: str) -> bytes:
+    """The scene as a JPEG with arithmetic coding."""
+    return base64.b64decode(_ARITHMETIC_JPEGS[name])
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

@@ -214,6 +214,10 @@ KINDS = [
         words="process SOF5",
     ),
     Kind("turned JPEG", turned_jpeg_with_huge_exif, {(8, 4): RED, (8, 44): BLUE}, 4),
+    *(
+        Kind(f"{name} JPEG with arithmetic coding", partial(files.arithmetic_jpeg, name), THIRDS, 4)
+        for name in ("baseline", "progressive")
+    ),
     # PNG
     Kind(
         "a colour profile that inflates to 1.2 MB",

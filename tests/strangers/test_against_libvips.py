@@ -15,6 +15,7 @@ from PIL import Image
 
 from flask_server.errors import UnsupportedImage
 from flask_server.imaging.decoding import FORMATS, decode
+from tests.strangers import files
 from tests.strangers.files import saved
 from tests.strangers.variants import MAKERS
 
@@ -119,6 +120,15 @@ def test_the_colours_of_what_browsers_show_are_those_of_libvips(kind: str) -> No
 
     assert wrong == []
     assert compared or kind not in FORMATS
+
+
+@pytest.mark.parametrize("name", ["baseline", "progressive"])
+def test_arithmetic_coding_has_the_colours_of_libvips(name: str) -> None:
+    data = files.arithmetic_jpeg(name)
+
+    pixels = np.asarray(decode(data, max_pixels=10**6).image)
+
+    assert np.abs(pixels.astype(int) - by_libvips(data)).max() <= 3
 
 
 @dataclass(frozen=True)
