@@ -37,15 +37,13 @@ def document(
     return Attack(name, repeated(request, allowed), **fields)  # type: ignore[arg-type]
 
 
-def tensors(
-    name: str, body: Callable[[int], bytes], allowed: Collection[int] = (200, 400, 413, 503)
-) -> Attack:
+def tensors(name: str, body: Callable[[int], bytes], at_once: int = 3) -> Attack:
     """A body for the model server."""
 
     def request(target: Target, form: Form) -> bytes:
         return with_length(target.predict_path, body(form.document_bytes), f"Content-Type: {_JSON}")
 
-    return Attack(name, repeated(request, allowed))
+    return Attack(name, repeated(request, (200, 400, 413, 503), at_once))
 
 
 def many(item: bytes, size: int = _LARGE, between: bytes = b",") -> bytes:
@@ -102,6 +100,14 @@ MODEL_SERVER = (
     tensors("short strings", lambda size: b'{"instances":[%b]}' % many(b'""', size)),
     tensors("bytes", lambda size: b'{"instances":[%b]}' % many(b'{"b64":""}', size)),
     tensors("numbers", lambda size: b'{"instances":[%b]}' % many(b"1.5", size)),
+    *(
+        tensors(
+            f"eight callers with {words}",
+            lambda size, item=item: b'{"instances":[%b]}' % many(item, 3 * size),  # type: ignore[misc]
+            at_once=8,
+        )
+        for words, item in [("small numbers", b"1"), ("pixels", b"[1,2,3]")]
+    ),
     tensors("numbers with exponents", lambda size: b'{"instances":[%b]}' % many(b"0e400", size)),
     tensors("1,000 levels of lists", lambda _: b'{"instances":%b}' % (b"[" * 1000 + b"]" * 1000)),
     tensors("endless levels of lists", lambda size: b'{"instances":' + b"[" * size),
