@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tracemalloc
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
 from model_server.codec import json_cost
 from model_server.codec.json_reader import Document
 from model_server.engines.protocol import TensorInfo
-from model_server.errors import ModelServerError
+from model_server.errors import InvalidArgument
 from model_server.rest.predict_request import tensors
 
 SIZE = json_cost.SMALL_BYTES + 1000
@@ -26,25 +26,27 @@ def instances(item: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("item", "dtype"),
+    ("item", "dtype", "reading"),
     [
-        (b"0", "float"),
-        (b"-1.25e-3", "float"),
-        (b"0", "int64"),
-        (b"[]", "float"),
-        (b"[[0,1,2]]", "float"),
-        (b"{}", "float"),
-        (b'""', "string"),
-        (b'{"b64":"eA=="}', "string"),
+        (b"0", "float", nullcontext()),
+        (b"-1.25e-3", "float", nullcontext()),
+        (b"0", "int64", nullcontext()),
+        (b"[]", "float", nullcontext()),
+        (b"[[0,1,2]]", "float", nullcontext()),
+        (b"{}", "float", pytest.raises(InvalidArgument, match="keys must be equal to: x")),
+        (b'""', "string", nullcontext()),
+        (b'{"b64":"eA=="}', "string", nullcontext()),
     ],
 )
-def test_a_document_costs_no_more_than_estimated(item: bytes, dtype: str) -> None:
+def test_a_document_costs_no_more_than_estimated(
+    item: bytes, dtype: str, reading: AbstractContextManager[object]
+) -> None:
     body = instances(item)
     inputs = {"x": TensorInfo("x:0", dtype, (-1,))}
 
     tracemalloc.start()
     try:
-        with suppress(ModelServerError):
+        with reading:
             Document(body).read(lambda document: tensors(document, inputs))
     finally:
         _, peak = tracemalloc.get_traced_memory()

@@ -69,14 +69,24 @@ def test_the_same_scores_are_accepted(
     assert model.runs > 0
 
 
-@pytest.mark.parametrize(("change", "said"), [(0.01, "0.01"), (float("nan"), "inf")])
-def test_other_scores_are_refused(version: Path, change: float, said: str) -> None:
+@pytest.mark.parametrize(
+    ("engine", "change", "said", "allowed"),
+    [
+        ("openvino; precision=f32", 0.01, "0.01", "0.001"),
+        ("openvino; precision=f32", float("nan"), "inf", "0.001"),
+        ("openvino; precision=bf16", 0.25, "0.25", "0.2"),
+        ("openvino; precision=bf16", float("nan"), "inf", "0.2"),
+    ],
+)
+def test_other_scores_are_refused(
+    version: Path, engine: str, change: float, said: str, allowed: str
+) -> None:
     with pytest.raises(FailedPrecondition) as refusal:
-        require_golden_scores(Model(lambda light: light + change), version)
+        require_golden_scores(Model(lambda light: light + change, engine), version)
 
     assert refusal.value.message == (
         f"Its scores of the golden pictures differ by up to {said} from those of the exported "
-        "model; allowed is 0.001."
+        f"model; allowed is {allowed}."
     )
 
 

