@@ -105,8 +105,12 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 .venv/dev.stamp: .venv/run.stamp
 	@echo "installing into .venv: TensorFlow and the packages of the tests (2.2 GB more, a few minutes the first time)"
 	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)dev)
-	@# Its dependency tensorflow would replace tensorflow-cpu; the tests that need it are skipped without.
-	@$(INSTALL) --no-deps tensorflow-serving-api 2>>$(PIP_LOG) || true
+	@# Its dependency tensorflow would replace tensorflow-cpu; where it cannot be had, the tests that need it are skipped.
+	@$(INSTALL) --no-deps tensorflow-serving-api 2>$(PIP_LOG) || { \
+		if grep -qE '$(NO_NETWORK)|No matching distribution' $(PIP_LOG); \
+		then echo "tensorflow-serving-api cannot be had, so the tests with its stubs are skipped."; \
+		else grep ERROR $(PIP_LOG) || cat $(PIP_LOG); echo "pip could not install tensorflow-serving-api; its messages are in $(PIP_LOG)."; rm -f $@; exit 1; \
+		fi >&2; }
 	@# A collector for OpenTelemetry, which has wheels for Linux only.
 	@$(INSTALL) --no-deps rotel 2>>$(PIP_LOG) || true
 

