@@ -27,6 +27,7 @@ from benchmarks.fixtures import Fixture
 from benchmarks.own_system import CPUS, Layout
 from benchmarks.pictures import resized
 from flask_server.imaging.resizing import Resize
+from model_catalog import openvino_telemetry
 from model_catalog.labels import imagenet_labels
 
 Floats = NDArray[np.float32]
@@ -35,6 +36,7 @@ Classify = Callable[[Floats], Floats]
 
 def openvino(folder: Path, precision: str, streams: int) -> Classify:
     """Return the model on OpenVINO; each stream has its own share of the cores."""
+    openvino_telemetry.switch_off()
     from openvino import Core  # type: ignore[import-untyped,unused-ignore]
 
     hints = {

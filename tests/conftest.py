@@ -15,6 +15,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from model_catalog import openvino_telemetry
 from tests import workers
 from tests.demo import demo_version
 
@@ -25,6 +26,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = workers.written_once(tmp_path_factory, "demo", demo_version)
     return folder / "efficientnet_lite0" / "1"
 
+
+openvino_telemetry.switch_off()  # for the tests that import OpenVINO themselves
 
 #: No limit on the time of an example: a neighbour may hold the processors.
 hypothesis.settings.register_profile("tests", deadline=None)

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from model_catalog import openvino_telemetry
 from model_catalog.graph_files import GraphFile, GraphFileError, read_graph_file
 from model_catalog.installation import install_command
 from model_catalog.spec import ModelSpec
@@ -239,6 +240,7 @@ def _core() -> Any:  # noqa: ANN401 - openvino.Core
 
 
 def _import() -> Any:  # noqa: ANN401 - the module
+    openvino_telemetry.switch_off()
     import openvino
 
     return openvino

@@ -18,6 +18,7 @@ if __name__ == "__main__":
     # A script that is run by its path uses the project it lies in, wherever that was moved to.
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
+from model_catalog import openvino_telemetry
 from model_catalog.errors import GoldenError
 from model_catalog.golden import FOLDER, TOLERANCE, Golden, read_golden
 from model_catalog.scaling import SCALINGS
@@ -141,6 +142,7 @@ def _model_input(spec: InputSpec, golden: Golden) -> Floats:
 def _openvino_drift(folder: Path) -> float | None:
     """Return how far OpenVINO differs; None for little, or where it cannot read the model."""
     spec, golden = _description(folder)
+    openvino_telemetry.switch_off()
     try:
         import openvino
 

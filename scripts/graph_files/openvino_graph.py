@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_catalog import openvino_telemetry
 from scripts.errors import ScriptError
 
 #: Longest part of OpenVINO's own message that is shown.
@@ -44,9 +45,7 @@ class OpenVINOGraph:
 
     def __init__(self, path: Path) -> None:
         with _translated(path):
-            import openvino
-
-            self._openvino = openvino
+            self._openvino = _import()
             self._core = _core()
             self._path = path
             self._model = self._core.read_model(str(path))
@@ -83,9 +82,14 @@ class OpenVINOGraph:
 @cache
 def _core() -> Any:  # noqa: ANN401 - openvino.Core
     """Return the only core of the process: a freed core takes the thread's signal stack with it."""
+    return _import().Core()
+
+
+def _import() -> Any:  # noqa: ANN401 - the module
+    openvino_telemetry.switch_off()
     import openvino
 
-    return openvino.Core()
+    return openvino
 
 
 def _tensor(port: Any) -> Tensor:  # noqa: ANN401 - openvino.Output
