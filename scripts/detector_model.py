@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model_catalog.boxes import BOXES, CLASSES, COUNT, SCORES
-from model_catalog.spec import SPEC_FILE
 from scripts import picture_graph
 from scripts.detector_graph import standard, to_input
 from scripts.errors import ScriptError
+from scripts.spec_file import write_spec
 from scripts.warmup_requests import write_warmup
 
 if TYPE_CHECKING:
@@ -106,9 +106,7 @@ def write_detector(
         )
     except tf.errors.OpError as error:
         raise ScriptError(f"TensorFlow cannot write to {folder}: {error.message}") from error
-    spec_file = folder / SPEC_FILE
-    spec_file.parent.mkdir()
-    spec_file.write_text(spec.to_json() + "\n", encoding="utf-8")
+    write_spec(folder, spec)
     write_warmup(folder, spec, only=("pixels",))
 
 

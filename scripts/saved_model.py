@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_catalog.golden import write_golden
-from model_catalog.spec import SPEC_FILE
 from scripts import picture_graph
 from scripts.checks.golden_scores import golden_of, tolerance_of
 from scripts.errors import ScriptError
 from scripts.loading import graph
+from scripts.spec_file import write_spec
 from scripts.warmup_requests import write_warmup
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def write_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> None
         tf.saved_model.save(module, str(folder), signatures=signatures(model, spec))
     except tf.errors.OpError as error:
         raise ScriptError(f"TensorFlow cannot write to {folder}: {error.message}") from error
-    spec_file = folder / SPEC_FILE
-    spec_file.parent.mkdir()
-    spec_file.write_text(spec.to_json() + "\n", encoding="utf-8")
+    write_spec(folder, spec)
     write_warmup(folder, spec)
     golden = golden_of(scorer(model, spec.output), spec.images, tolerance_of(model))
     write_golden(folder, spec.images, golden)

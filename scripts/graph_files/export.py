@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from model_catalog.graph_files import DESCRIPTION, FILES, RANGES, GraphFile, Quantization
 from model_catalog.installation import install_command
 from model_catalog.scaling import SCALINGS
-from model_catalog.spec import SPEC_FILE, InputSpec, ModelSpec, OutputSpec
+from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
 from scripts import activation
 from scripts.base_paths import require_same_model
 from scripts.errors import ScriptError
@@ -25,6 +25,7 @@ from scripts.graph_files.flatbuffers import DamagedFile
 from scripts.graph_files.openvino_graph import OpenVINOGraph, Tensor
 from scripts.graph_files.tflite_file import LiteFile, read_lite_file
 from scripts.keras_models import ModelProperty
+from scripts.spec_file import write_spec
 from scripts.spec_of_model import SpecOptions
 from scripts.version_folders import new_version
 
@@ -46,8 +47,7 @@ def export_graph_file(
         require_same_model(base_path, spec)
     with new_version(base_path) as draft:
         shutil.copyfile(path, draft.folder / graph.file)
-        (draft.folder / SPEC_FILE).parent.mkdir()
-        (draft.folder / SPEC_FILE).write_text(spec.to_json() + "\n", encoding="utf-8")
+        write_spec(draft.folder, spec)
         (draft.folder / DESCRIPTION).write_text(graph.to_json() + "\n", encoding="utf-8")
     print(f"exported {spec.name} to {draft.published}")
     print(
