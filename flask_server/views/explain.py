@@ -96,9 +96,6 @@ def _body(explanation: Explanation, *, report: bool) -> dict[str, Any]:
 
 
 def _drawn(submission: Submission, explanation: Explanation, media_type: str) -> Response:
-    with (
-        upright(submission.uploads[0]) as picture,
-        request_context.current().stopwatch.stage("postprocess"),
-    ):
+    with upright(submission.uploads[0]) as picture:
         drawn = overlaid(picture, explanation)
         return picture_answer(drawn, media_type, explanation.warnings)

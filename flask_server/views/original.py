@@ -7,6 +7,7 @@ from flask import Blueprint, Response, jsonify, request
 from flask_server.inference.explain import check_ranks
 from flask_server.inference.predict import PredictRequest
 from flask_server.inference.ranking import DEFAULT_TOP_K
+from flask_server.views.pictures import with_warnings
 from flask_server.views.task_answers import result_of
 from flask_server.web.route_traits import traits
 from flask_server.web.services import ask, gateway, only
@@ -23,10 +24,8 @@ def predict() -> Response:
     default = gateway().models.default
     result = ask(PredictRequest(model=default, uploads=[upload], check=check_ranks))
     best = only(result).predictions[:DEFAULT_TOP_K]
-    response = jsonify([[p.class_id, p.label, p.score] for p in best])
-    if result.warnings:
-        response.headers["X-Model-Warning"] = " ".join(result.warnings)
-    return response
+    triples = [[p.class_id, p.label, p.score] for p in best]
+    return with_warnings(jsonify(triples), result.warnings)
 
 
 @bp.post("/inference")
@@ -35,10 +34,7 @@ def inference() -> Response:
     """Return the default model's result for the form field ``file``, an image or ``.npy`` file."""
     upload = form_file(request)
     answer = ask(PredictRequest(model=gateway().models.default, uploads=[upload]))
-    response = jsonify(result=result_of(answer))
-    if answer.warnings:
-        response.headers["X-Model-Warning"] = " ".join(answer.warnings)
-    return response
+    return with_warnings(jsonify(result=result_of(answer)), answer.warnings)
 
 
 @bp.route("/hello/", methods=["GET", "POST"])

@@ -1,4 +1,4 @@
-"""Decode an image for drawing, and send the drawn image as a response."""
+"""Decode an image for drawing, and send the drawn image as a response, with the warnings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _KINDS = {PNG: "PNG", JPEG: "JPEG"}
 def upright(upload: Upload) -> Iterator[Image.Image]:
     """Hold the memory for drawing an upload; yield it upright in the size in which it is shown.
 
-    The upload is decoded a second time, because the pixels for the model may be far smaller.
+    The upload is decoded a second time, because the pixels for the model may be far smaller. The
+    time of the caller's block counts as ``postprocess``.
     """
     if isinstance(upload, GatewayError):
         raise upload
@@ -40,12 +41,18 @@ def upright(upload: Upload) -> Iterator[Image.Image]:
                 later_bytes=annotate.drawing_bytes,
             )
             picture = annotate.display_image(stack.enter_context(decoding).image)
-        yield picture
+        with request_context.current().stopwatch.stage("postprocess"):
+            yield picture
 
 
 def picture_answer(image: Image.Image, media_type: str, warnings: Sequence[str]) -> Response:
     """Return an image as a response, with warnings in the header ``X-Model-Warning``."""
-    response = Response(annotate.to_file(image, _KINDS[media_type]), content_type=media_type)
+    file = annotate.to_file(image, _KINDS[media_type])
+    return with_warnings(Response(file, content_type=media_type), warnings)
+
+
+def with_warnings(response: Response, warnings: Sequence[str]) -> Response:
+    """Return the response with the warnings of its model in the header ``X-Model-Warning``."""
     if warnings:
         response.headers["X-Model-Warning"] = " ".join(warnings)
     return response

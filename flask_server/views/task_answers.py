@@ -34,7 +34,7 @@ from flask_server.inference.outcomes import (
 from flask_server.inference.predict import PredictResponse
 from flask_server.inference.preparation import Upload
 from flask_server.serving.live_model import LiveModel
-from flask_server.views.pictures import picture_answer, upright
+from flask_server.views.pictures import picture_answer, upright, with_warnings
 from flask_server.web import request_context
 from flask_server.web.negotiation import JPEG, JSON, NPY, PNG
 from flask_server.web.parameters import SHARED_PARAMETERS
@@ -141,10 +141,7 @@ def _embedding_json(embedding: Embedding) -> dict[str, Any]:
 
 def _annotated(answer: Answer, media_type: str) -> Response:
     response, predictions = answer.response, only(answer.response).predictions
-    with (
-        upright(answer.upload) as picture,
-        request_context.current().stopwatch.stage("postprocess"),
-    ):
+    with upright(answer.upload) as picture:
         drawn = annotate.annotated(
             picture, predictions, title=answer.title, notices=response.warnings
         )
@@ -172,17 +169,15 @@ def _label_map(answer: Answer, media_type: str) -> Response:
         classes = label_map.pixels()
         if media_type == NPY:
             return _npy(answer.response, [classes])
-        return _with_warnings(Response(palette_file(classes), content_type=PNG), answer.response)
+        file = palette_file(classes)
+        return with_warnings(Response(file, content_type=PNG), answer.response.warnings)
 
 
 def _overlay(answer: Answer, media_type: str) -> Response:
     (segmentation,) = _outcomes(answer.response, Segmentation)
     shares = [(area.number, area.label, area.share) for area in segmentation.areas]
     warnings = answer.response.warnings
-    with (
-        upright(answer.upload) as picture,
-        request_context.current().stopwatch.stage("postprocess"),
-    ):
+    with upright(answer.upload) as picture:
         drawn = overlaid(
             picture, segmentation.label_map, shares, title=answer.title, notices=warnings
         )
@@ -192,10 +187,7 @@ def _overlay(answer: Answer, media_type: str) -> Response:
 def _with_boxes(answer: Answer, media_type: str) -> Response:
     warnings = answer.response.warnings
     (found,) = _outcomes(answer.response, Detections)
-    with (
-        upright(answer.upload) as picture,
-        request_context.current().stopwatch.stage("postprocess"),
-    ):
+    with upright(answer.upload) as picture:
         drawn = with_boxes(
             picture, found.detections, original=found.size, title=answer.title, notices=warnings
         )
@@ -232,13 +224,7 @@ def _npy(response: PredictResponse, rows: Sequence[NDArray[np.generic]]) -> Resp
     values = np.stack(rows) if response.has_rows else rows[0]
     file = io.BytesIO()
     npy_format.write_array(file, values, allow_pickle=False)
-    return _with_warnings(Response(file.getvalue(), content_type=NPY), response)
-
-
-def _with_warnings(answer: Response, response: PredictResponse) -> Response:
-    if response.warnings:
-        answer.headers["X-Model-Warning"] = " ".join(response.warnings)
-    return answer
+    return with_warnings(Response(file.getvalue(), content_type=NPY), response.warnings)
 
 
 def result_of(response: PredictResponse) -> object:
