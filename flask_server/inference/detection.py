@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from flask_server.errors import InvalidParameter
 from flask_server.imaging.geometry import Box, FloatBox, Size, exact_seen_box
-from flask_server.inference.ranking import RankingOptions
+from flask_server.inference.ranking import RankingOptions, class_indices
 from flask_server.serving.boxes import Floats, RawBoxes
 from model_catalog.boxes import BoxesSpec
-from model_catalog.errors import shown
 from model_catalog.spec import InputSpec, Label
 
 Indices = NDArray[np.intp]
@@ -56,19 +55,9 @@ def resolve(options: RankingOptions, labels: Sequence[Label], spec: BoxesSpec) -
     if not 1 <= top_k <= MAX_DETECTIONS:
         raise InvalidParameter(f"top_k is {top_k}; allowed is 1 to {MAX_DETECTIONS}.")
     threshold = spec.threshold if options.threshold is None else options.threshold
-    return DetectionChoice(top_k, threshold, _indices(options.labels, labels))
-
-
-def _indices(wanted: Sequence[str] | None, labels: Sequence[Label]) -> frozenset[int] | None:
-    if wanted is None:
-        return None
-    known = {name for pair in labels for name in pair}
-    for label in wanted:
-        if label not in known:
-            raise InvalidParameter(
-                f"labels has {shown(label)}, which is no class id or label of this model."
-            )
-    return frozenset(i for i, pair in enumerate(labels) if set(wanted) & set(pair))
+    wanted = options.labels
+    classes = None if wanted is None else frozenset(class_indices(wanted, labels))
+    return DetectionChoice(top_k, threshold, classes)
 
 
 def detections(

@@ -99,9 +99,9 @@ def explain(
         (upload,) = request.predict_request.uploads
         check_ranks(live)
         _check_scores_all(live)
-        image_spec(live)
+        spec = image_spec(live)
         _check(request, live.spec)
-        prepared = gateway.preparation.prepare(upload, image_spec(live), deadline, watch)
+        prepared = gateway.preparation.prepare(upload, spec, deadline, watch)
         count = peak_bytes(prepared.pixels.size, MAX_CALL_IMAGES)
         with held(gateway.memory, count, deadline, "The occluded images take"):
             return _OcclusionRun(live, deadline, watch).explanation(request, prepared)

@@ -31,6 +31,7 @@ from flask_server.inference.ranking import (
 from flask_server.serving.boxes import boxes_of
 from flask_server.serving.live_model import SCORES, LiveModel
 from flask_server.serving.outputs import Outputs
+from flask_server.serving.signatures import FLOATS, HALVES
 from flask_server.serving.top_k import read_top_k
 from model_catalog.boxes import BoxesSpec
 from model_catalog.errors import shown
@@ -169,7 +170,7 @@ def _detections(live: LiveModel, options: TaskOptions) -> Reader:
 
 def vector_output(live: LiveModel, wanted: str | None) -> str:
     """Return the name of the output with the vector; raise InvalidParameter if it is not known."""
-    floats = [t.name for t in live.outputs_of_signature if t.dtype in VECTOR_DTYPES]
+    floats = [t.name for t in live.outputs_of_signature if t.dtype in {*FLOATS, *HALVES}]
     wanted = live.output if wanted is None else wanted
     if wanted is None and len(floats) == 1:
         return floats[0]
@@ -222,8 +223,6 @@ def _area(index: int, pixels: int, seen: int, spec: ModelSpec) -> ClassArea:
     class_id, label = spec.labels[index]
     return ClassArea(index, class_id, label, pixels, pixels / seen)
 
-
-VECTOR_DTYPES = ("DT_FLOAT", "DT_DOUBLE", "DT_HALF", "DT_BFLOAT16")
 
 READERS: Mapping[str, Callable[[LiveModel, TaskOptions], Reader]] = {
     **dict.fromkeys(SCORE_TASKS, _ranking),

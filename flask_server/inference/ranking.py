@@ -62,7 +62,11 @@ class Selection:
 
 def resolve(options: RankingOptions, spec: ModelSpec) -> Selection:
     """Return the options with this model's class indices, or raise InvalidParameter."""
-    classes = _class_indices(options.labels, spec)
+    classes = (
+        np.arange(spec.output.classes)
+        if options.labels is None
+        else np.array(class_indices(options.labels, spec.labels), np.intp)
+    )
     is_short = options.labels is None and spec.output.activation != "raw"
     default = DEFAULT_TOP_K if is_short else len(classes)
     top_k = min(default, len(classes)) if options.top_k is None else options.top_k
@@ -95,8 +99,8 @@ def resolve_returned(options: RankingOptions, spec: ModelSpec) -> ReturnedSelect
     knows them before the call.
     """
     most = spec.output.top_k or 0
-    if spec.labels:
-        _class_indices(options.labels, spec)
+    if spec.labels and options.labels is not None:
+        class_indices(options.labels, spec.labels)
     default = DEFAULT_TOP_K if options.labels is None else most
     top_k = min(default, most) if options.top_k is None else options.top_k
     if not 1 <= top_k <= most:
@@ -175,16 +179,15 @@ def activated(scores: Scores, spec: ModelSpec) -> Scores:
     return softmax(scores) if spec.output.activation == "none" else scores
 
 
-def _class_indices(labels: Sequence[str] | None, spec: ModelSpec) -> NDArray[np.intp]:
-    if labels is None:
-        return np.arange(spec.output.classes)
-    wanted, known = set(labels), {name for pair in spec.labels for name in pair}
-    for label in labels:
-        if label not in known:
+def class_indices(wanted: Sequence[str], labels: Sequence[Label]) -> list[int]:
+    """Return the indices of these class ids or labels, or raise InvalidParameter."""
+    names, known = set(wanted), {name for pair in labels for name in pair}
+    for name in wanted:
+        if name not in known:
             raise InvalidParameter(
-                f"labels has {shown(label)}, which is no class id or label of this model."
+                f"labels has {shown(name)}, which is no class id or label of this model."
             )
-    return np.array([i for i, pair in enumerate(spec.labels) if wanted & set(pair)], np.intp)
+    return [index for index, pair in enumerate(labels) if names & set(pair)]
 
 
 def _prediction(spec: ModelSpec, index: int, score: float) -> Prediction:

@@ -151,7 +151,7 @@ class RestServing(SingleServing):
         spec: InputSpec | None,
         call: ForeignCall,
         output: str | None,
-        outputs: Sequence[TensorInfo] = (),
+        outputs: Sequence[TensorInfo],
     ) -> Codec:
         """Return the codec of JSON bodies in row or column format, or raise ServingError."""
         return choose_codec(signatures, spec, call, output, outputs)

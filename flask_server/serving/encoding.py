@@ -62,7 +62,7 @@ def choose_codec(
     spec: InputSpec | None,
     call: ForeignCall,
     output: str | None,
-    outputs: Sequence[TensorInfo] = (),
+    outputs: Sequence[TensorInfo],
 ) -> Codec:
     """Return encoders and readers for a model with these signatures, or raise ServingError."""
     in_columns = not is_our_export(signatures) and needs_columns(signatures, call)

@@ -196,7 +196,7 @@ class GrpcServing(SingleServing):
         spec: InputSpec | None,
         call: ForeignCall,
         output: str | None,
-        outputs: Sequence[TensorInfo] = (),
+        outputs: Sequence[TensorInfo],
     ) -> Codec:
         """Return the codec of PredictRequests and PredictResponses, or raise ServingError."""
         target = model_spec(model, version)

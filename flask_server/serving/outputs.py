@@ -43,7 +43,8 @@ def read_outputs(rows: object, *, count: int, outputs: Sequence[TensorInfo]) -> 
     if len(outputs) == 1:
         return [{outputs[0].name: _array(row, outputs[0])} for row in rows]
     return [
-        {tensor.name: _array(_named(row, tensor), tensor) for tensor in outputs} for row in rows
+        {tensor.name: _array(output_of(row, tensor.name), tensor) for tensor in outputs}
+        for row in rows
     ]
 
 
@@ -62,22 +63,30 @@ def _rows_of_columns(
     columns: object, *, count: int, outputs: Sequence[TensorInfo], is_one: bool
 ) -> object:
     if len(outputs) == 1:
-        return _column(columns, is_one=is_one)
-    by_name = {tensor.name: _column(_named(columns, tensor), is_one=is_one) for tensor in outputs}
+        return rows_of_column(columns, is_one=is_one)
+    by_name = {
+        tensor.name: rows_of_column(output_of(columns, tensor.name), is_one=is_one)
+        for tensor in outputs
+    }
     if any(not isinstance(column, list) or len(column) != count for column in by_name.values()):
         raise ServingError(f"An output in Serving's response is not a list of {count} items.")
     return [{name: column[row] for name, column in by_name.items()} for row in range(count)]
 
 
-def _column(column: Any, *, is_one: bool) -> Any:  # noqa: ANN401 (any JSON)
+def rows_of_column(column: Any, *, is_one: bool) -> Any:  # noqa: ANN401 (any JSON)
+    """Return the rows of an output in column format.
+
+    With ``is_one`` the output is that of one image, and may lack the dimension of the images.
+    """
     has_rows = isinstance(column, list) and len(column) == 1
     return column if has_rows or not is_one else [column]
 
 
-def _named(row: object, tensor: TensorInfo) -> object:
-    if not isinstance(row, dict) or tensor.name not in row:
-        raise ServingError(f"A prediction in Serving's response lacks the output {tensor.name}.")
-    return row[tensor.name]
+def output_of(row: object, name: str) -> object:
+    """Return an output of a row or of all columns, or raise ServingError if it is not there."""
+    if not isinstance(row, dict) or name not in row:
+        raise ServingError(f"A prediction in Serving's response lacks the output {name}.")
+    return row[name]
 
 
 def _array(values: object, tensor: TensorInfo) -> NDArray[np.generic]:

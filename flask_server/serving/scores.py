@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_server.errors import ServingError
+from flask_server.serving.outputs import output_of, rows_of_column
 from model_catalog.spec import OutputSpec
 
 #: One score per class, shape (classes,).
@@ -37,9 +38,7 @@ def rows_of_columns(outputs: object, name: str | None, *, is_one: bool) -> objec
 
     With ``is_one`` the outputs are those of one image, and may lack the dimension of the images.
     """
-    rows = outputs if name is None else _output_of(outputs, name)
-    has_rows = isinstance(rows, list) and len(rows) == 1
-    return rows if has_rows or not is_one else [rows]
+    return rows_of_column(outputs if name is None else output_of(outputs, name), is_one=is_one)
 
 
 def count_scores(rows: object) -> int:
@@ -62,13 +61,7 @@ def rows_of_output(rows: object, output: str | None) -> object:
     """
     if output is None or not isinstance(rows, list):
         return rows
-    return [_output_of(row, output) for row in rows]
-
-
-def _output_of(row: object, output: str) -> object:
-    if not isinstance(row, dict) or output not in row:
-        raise ServingError(f"A prediction in Serving's response lacks the output {output}.")
-    return row[output]
+    return [output_of(row, output) for row in rows]
 
 
 def _numbers(row: object) -> Scores:

@@ -181,7 +181,7 @@ class Serving(ABC):
         spec: InputSpec | None,
         call: ForeignCall,
         output: str | None,
-        outputs: Sequence[TensorInfo] = (),
+        outputs: Sequence[TensorInfo],
     ) -> Codec:
         """Return the codec of the predict calls, or raise ServingError.
 
