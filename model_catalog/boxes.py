@@ -73,6 +73,11 @@ class BoxesSpec:
         if self.boxes is None and self.layout == "separate":
             raise SpecError("boxes.boxes", None, "the name of an output, with layout separate")
 
+    @property
+    def is_relative(self) -> bool:
+        """Whether the numbers of boxes are shares of the input's sides."""
+        return self.format.startswith("rel_")
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         return dataclasses.asdict(self)

@@ -163,10 +163,9 @@ class ModelSpec:
         if self.task in CLASS_TASKS and self.output.top_k is None:
             most = MAX_MAP_CLASSES if self.task == "segmentation" else MAX_CLASSES
             _whole("output.classes", self.output.classes, 1, most)
-        if self.input is None and self.task == "detection":
-            raise SpecError(
-                "input", None, "an object, for a detector, whose boxes count its pixels"
-            )
+        is_relative = (self.boxes or BoxesSpec()).is_relative
+        if self.input is None and self.task == "detection" and not is_relative:
+            raise SpecError("input", None, "an object, for a detector whose boxes count its pixels")
 
     @property
     def images(self) -> InputSpec:

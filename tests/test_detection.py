@@ -36,7 +36,6 @@ input = { height = 64, width = 64 }
 base_path = "string"
 task = "detection"
 labels = "labels.pbtxt"
-input = { height = 100, width = 200, fit = "stretch" }
 
 [models.keras]
 base_path = "keras"

@@ -21,6 +21,7 @@ from flask_server.imaging import libtiff
 from flask_server.imaging.files import bmp, exif, gif, iso_media, jpeg, png, tiff, webp
 from flask_server.imaging.files.structure import FileStructure
 from flask_server.imaging.geometry import Box, FloatBox, Size
+from flask_server.imaging.orientation import SIDEWAYS, turned_box
 from flask_server.imaging.own_lack import is_own_lack
 
 try:  # the extra "heif"
@@ -91,20 +92,6 @@ _TRANSPOSITIONS = {
 }
 #: Colour modes that Pillow converts to RGB, but not directly to grey.
 _ONLY_TO_RGB = ("LAB",)
-#: Orientations that swap width and height.
-_SIDEWAYS = range(5, 9)
-#: Whether the stored left and top are right and bottom of the upright image, by orientation; for
-#: sideways ones, before width and height are swapped.
-_FAR_SIDES = {
-    1: (False, False),
-    2: (True, False),
-    3: (True, True),
-    4: (False, True),
-    5: (False, False),
-    6: (False, True),
-    7: (True, True),
-    8: (True, False),
-}
 
 #: Returns for an upright size the minimum size that decoding must keep; None means full size.
 MinSize = Callable[[Size], Size | None]
@@ -173,7 +160,7 @@ class DecodedImage:
     def upright_size(self) -> Size:
         """Size in the file, after turning."""
         width, height = self.stored_size
-        return (height, width) if self.orientation in _SIDEWAYS else (width, height)
+        return (height, width) if self.orientation in SIDEWAYS else (width, height)
 
 
 class EncodedImage:
@@ -190,7 +177,7 @@ class EncodedImage:
     def upright_size(self) -> Size:
         """Width and height after turning, before any shrinking."""
         width, height = self._structure.size
-        return (height, width) if self._structure.orientation in _SIDEWAYS else (width, height)
+        return (height, width) if self._structure.orientation in SIDEWAYS else (width, height)
 
     @property
     def peak_bytes(self) -> int:
@@ -244,7 +231,7 @@ class EncodedImage:
         part = None
         if self._divisor > 1:
             stored = (0.0, 0.0, size[0] / self._divisor, size[1] / self._divisor)
-            part = _turned(stored, flat.size, orientation)
+            part = turned_box(stored, flat.size, orientation)
         transposition = _TRANSPOSITIONS.get(orientation)
         upright = flat if transposition is None else flat.transpose(transposition)
         return DecodedImage(upright, self.format, size, mode, orientation, flattened, part)
@@ -315,18 +302,6 @@ def _check_size(size: Size, max_pixels: int) -> None:
         raise ImageTooLarge(
             f"{width}x{height} are {width * height} pixels; at most {max_pixels} are allowed."
         )
-
-
-def _turned(box: FloatBox, size: Size, orientation: int) -> FloatBox:
-    """Return where a box at the left and top of an image stands after turning it upright."""
-    _, _, right, bottom = box
-    width, height = size
-    from_right, from_bottom = _FAR_SIDES[orientation]
-    across = (width - right, float(width)) if from_right else (0.0, right)
-    down = (height - bottom, float(height)) if from_bottom else (0.0, bottom)
-    if orientation in _SIDEWAYS:
-        across, down = down, across
-    return across[0], down[0], across[1], down[1]
 
 
 def _is_transparent(image: Image.Image, structure: FileStructure) -> bool:

@@ -64,13 +64,14 @@ def detections(
     raw: RawBoxes,
     *,
     size: Size,
-    input_spec: InputSpec,
+    input_spec: InputSpec | None,
     spec: BoxesSpec,
     labels: Sequence[Label],
     choice: DetectionChoice,
 ) -> list[Detection]:
     """Return the chosen detections of an upright image of this size, best first.
 
+    Without ``input_spec`` the model sees the whole image in its own size.
     Boxes with an unknown class or outside of the image are left out. A model without labels has
     the numbers of its classes instead.
     """
@@ -86,7 +87,7 @@ def detections(
     order = _best_first(np.flatnonzero(wanted), raw.scores)[:MAX_LOOKED_AT]
     if spec.nms_iou is not None:
         order = suppressed(raw, order, spec.nms_iou)
-    seen = exact_seen_box(size, input_spec)
+    seen = exact_seen_box(size, input_spec) if input_spec else (0, 0, *size)
     found: list[Detection] = []
     for index in order.tolist():
         box = _in_pixels(raw.boxes[index], size, seen)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from flask_server.errors import InvalidParameter, ServingError, UnsupportedTask
 from flask_server.imaging.geometry import Size
 from flask_server.imaging.label_maps import LabelMap, place, whole
+from flask_server.imaging.orientation import turned_map
 from flask_server.inference import detection
 from flask_server.inference.class_maps import class_map
 from flask_server.inference.detection import Detection
@@ -108,9 +109,21 @@ class Detections:
 
 Outcome = Ranking | RawOutputs | Embedding | Segmentation | Detections
 
-#: Returns the result of one image from the model's outputs and the upright size of the image, which
-#: is None for a tensor.
-Reader = Callable[[Outputs, Size | None], Outcome]
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The image that an outcome is told about."""
+
+    size: Size
+    """Width and height of the upright image."""
+
+    orientation: int
+    """The EXIF orientation of the image as the model sees it; 1 if it sees it upright."""
+
+
+#: Returns the result of one image from the model's outputs and the image, which is None for a
+#: tensor.
+Reader = Callable[[Outputs, View | None], Outcome]
 
 
 def reader_for(live: LiveModel, options: TaskOptions) -> Reader:
@@ -150,22 +163,30 @@ def _embedding(live: LiveModel, options: TaskOptions) -> Reader:
 
 def _detections(live: LiveModel, options: TaskOptions) -> Reader:
     """Boxes of a tensor count the pixels of the model's input."""
-    spec, boxes_spec, view = live.spec, live.spec.boxes or BoxesSpec(), live.spec.images
+    spec, boxes_spec = live.spec, live.spec.boxes or BoxesSpec()
     choice = detection.resolve(options.ranking, spec.labels, boxes_spec)
 
-    def read(outputs: Outputs, size: Size | None) -> Detections:
-        shown_size = size or (view.width, view.height)
+    def read(outputs: Outputs, view: View | None) -> Detections:
+        shown = view or _input_view(live)
+        boxes = boxes_of(outputs, input_spec=spec.input, spec=boxes_spec, classes=len(spec.labels))
         found = detection.detections(
-            boxes_of(outputs, input_spec=view, spec=boxes_spec, classes=len(spec.labels)),
-            size=shown_size,
-            input_spec=view,
+            boxes.turned(shown.orientation),
+            size=shown.size,
+            input_spec=spec.input,
             spec=boxes_spec,
             labels=spec.labels,
             choice=choice,
         )
-        return Detections(found, shown_size)
+        return Detections(found, shown.size)
 
     return read
+
+
+def _input_view(live: LiveModel) -> View:
+    """Return the model's input as the image of a tensor; raise UnsupportedTask without a size."""
+    if live.spec.input is None:
+        raise UnsupportedTask(f"The description of model {live.name} has no size for its boxes.")
+    return View((live.spec.input.width, live.spec.input.height), 1)
 
 
 def vector_output(live: LiveModel, wanted: str | None) -> str:
@@ -181,7 +202,7 @@ def vector_output(live: LiveModel, wanted: str | None) -> str:
     )
 
 
-def _vector(outputs: Outputs, _: Size | None, *, name: str, normalize: bool) -> Embedding:
+def _vector(outputs: Outputs, _: View | None, *, name: str, normalize: bool) -> Embedding:
     values = np.asarray(outputs[name], np.float64)
     if not values.size or max(values.shape, default=1) != values.size:
         raise ServingError(
@@ -208,9 +229,12 @@ def _segmentation(live: LiveModel, _: TaskOptions) -> Reader:
     return partial(_segmented, name=live.output or names[0], spec=live.spec)
 
 
-def _segmented(outputs: Outputs, size: Size | None, *, name: str, spec: ModelSpec) -> Segmentation:
+def _segmented(outputs: Outputs, view: View | None, *, name: str, spec: ModelSpec) -> Segmentation:
     cells = class_map(outputs[name], spec.output)
-    label_map = whole(cells) if size is None else place(cells, size, spec.input)
+    if view is None:
+        label_map = whole(cells)
+    else:
+        label_map = place(turned_map(cells, view.orientation), view.size, spec.input)
     areas = label_map.areas(spec.output.classes)
     seen = max(1, int(areas.sum()))
     order = np.argsort(-areas, kind="stable")[: np.count_nonzero(areas)]

@@ -24,14 +24,13 @@ from flask_server.errors import (
     UnknownVersion,
     UnsupportedTask,
 )
-from flask_server.imaging.geometry import Size
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.imaging.reports import Report
 from flask_server.inference.decode_limit import DecodeLimit
 from flask_server.inference.image_memory import held
 from flask_server.inference.image_pool import ImagePool
 from flask_server.inference.npy import Tensor
-from flask_server.inference.outcomes import Outcome, Ranking, TaskOptions, reader_for
+from flask_server.inference.outcomes import Outcome, Ranking, TaskOptions, View, reader_for
 from flask_server.inference.preparation import (
     ImagePreparation,
     PreparedFile,
@@ -189,7 +188,7 @@ class Gateway:
             results = [
                 item
                 if isinstance(item, GatewayError)
-                else ImageResult(read(next(outputs), _size_of(item)), _report_of(item))
+                else ImageResult(read(next(outputs), _view_of(item)), _report_of(item))
                 for item in prepared
             ]
         return PredictResponse(
@@ -263,11 +262,11 @@ def image_spec(live: LiveModel) -> InputSpec:
     return live.spec.input
 
 
-def _size_of(item: Prepared) -> Size | None:
+def _view_of(item: Prepared) -> View | None:
     if isinstance(item, np.ndarray):
         return None
     width, height = item.report["size"]
-    return width, height
+    return View((width, height), item.orientation if isinstance(item, PreparedFile) else 1)
 
 
 def _report_of(item: Prepared) -> Report | None:

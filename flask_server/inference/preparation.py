@@ -47,6 +47,9 @@ class PreparedFile:
     data: bytes
     report: Report
 
+    orientation: int
+    """The EXIF orientation of the file, which the model does not apply; 1 for an upright one."""
+
 
 class ImagePreparation:
     """Decodes and preprocesses uploads as the settings say, within the memory budget."""
@@ -90,10 +93,10 @@ class ImagePreparation:
         with watch.stage("decode"), self.decoded(upload, deadline, min_size=None) as decoded:
             report = report_of_file(decoded)
             if decoded.format in FILE_FORMATS:
-                return PreparedFile(upload, report)
+                return PreparedFile(upload, report, decoded.orientation)
             file = io.BytesIO()
             decoded.image.convert("RGB").save(file, "PNG", compress_level=1)
-            return PreparedFile(file.getvalue(), report)
+            return PreparedFile(file.getvalue(), report, 1)
 
     @contextmanager
     def decoded(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flask_server.errors import ServingError
+from flask_server.imaging.orientation import turned_shares
 from flask_server.serving.outputs import Outputs
 from model_catalog.boxes import BoxesSpec
 from model_catalog.spec import InputSpec
@@ -32,11 +33,18 @@ class RawBoxes:
     classes: NDArray[np.intp]
     """Shape (N,): indices of labels, which may lie outside of their list."""
 
+    def turned(self, orientation: int) -> RawBoxes:
+        """Return the boxes of an image that the model saw as stored, for the upright image."""
+        return replace(self, boxes=turned_shares(self.boxes, orientation))
 
-def boxes_of(outputs: Outputs, *, input_spec: InputSpec, spec: BoxesSpec, classes: int) -> RawBoxes:
+
+def boxes_of(
+    outputs: Outputs, *, input_spec: InputSpec | None, spec: BoxesSpec, classes: int
+) -> RawBoxes:
     """Return the boxes in the outputs for one image, or raise ServingError.
 
-    ``classes`` is the number of labels, by which the axis of the classes is found; 0 for none.
+    ``input_spec`` is None for a model whose boxes are shares of its input. ``classes`` is the
+    number of labels, by which the axis of the classes is found; 0 for none.
     """
     if spec.layout == "separate":
         boxes, scores, numbers = _separate(outputs, spec)
@@ -46,7 +54,7 @@ def boxes_of(outputs: Outputs, *, input_spec: InputSpec, spec: BoxesSpec, classe
     fine = np.isfinite(boxes).all(axis=1) & np.isfinite(scores) & np.isfinite(numbers)
     boxes, scores, numbers = boxes[fine], scores[fine], numbers[fine]
     corners = _corners(boxes, spec.format)
-    if not spec.format.startswith("rel_"):
+    if input_spec is not None and not spec.is_relative:
         width, height = input_spec.width, input_spec.height
         corners = corners / np.array([width, height, width, height], np.float64)
     indices = np.clip(np.round(numbers), -1, 2**31).astype(np.intp)

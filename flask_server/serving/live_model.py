@@ -457,7 +457,7 @@ def _spec_of_task(entry: ModelEntry, signatures: Signatures) -> ModelSpec:
     tensor = image_input(signatures, ForeignCall.of(entry))
     stated = entry.input or {}
     if entry.task == "detection":
-        return _spec_of_detector(entry, signatures, declared_input(tensor, stated))
+        return _spec_of_detector(entry, signatures, tensor)
     is_open = entry.input is None and entry.task in TENSOR_TASKS
     if is_open or takes_files(tensor, entry):
         return _spec(entry, None, entry.labels or _numbered_classes(entry, signatures))
@@ -481,18 +481,22 @@ def _task_output(entry: ModelEntry, signatures: Signatures) -> ScoresOutput:
     return ScoresOutput(entry.output, None)
 
 
-def _spec_of_detector(
-    entry: ModelEntry, signatures: Signatures, declared: dict[str, Any]
-) -> ModelSpec:
-    """Return the spec of a detector, whose outputs are recognised by name and shape."""
+def _spec_of_detector(entry: ModelEntry, signatures: Signatures, tensor: TensorInfo) -> ModelSpec:
+    """Return the spec of a detector, whose outputs are recognised by name and shape.
+
+    Boxes in pixels count those of an input, whose size has to be known; shares need no size.
+    """
     shapes = {tensor.name: tensor.shape for tensor in outputs_of(signatures, entry.signature)}
     try:
         boxes = declared_boxes(shapes, entry.boxes or {})
     except SpecError as error:
         raise ServingError(f"The outputs of model {entry.name} are not known: {error}") from error
+    if boxes.is_relative and takes_files(tensor, entry):
+        return _spec(entry, None, entry.labels or (), boxes)
     # Detectors keep the aspect ratio; all but those of the YOLO family scale pixels themselves.
     defaults = {"fit": "pad", "scale": "none" if boxes.layout == "separate" else "unit"}
-    return _spec(entry, defaults | declared, entry.labels or (), boxes)
+    fields = defaults | declared_input(tensor, entry.input or {})
+    return _spec(entry, fields, entry.labels or (), boxes)
 
 
 def _numbered_classes(entry: ModelEntry, signatures: Signatures) -> tuple[Label, ...]:

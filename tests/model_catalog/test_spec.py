@@ -50,7 +50,11 @@ def test_defaults_are_those_of_inceptionv3() -> None:
         ({"name": ""}, "name", "non-empty"),
         ({"name": 5}, "name", "string"),
         ({"task": "drawing"}, "task", "multilabel, regression, detection, tensor"),
-        ({"task": "detection", "input": None}, "input", "an object, for a detector"),
+        (
+            {"task": "detection", "input": None, "boxes": {"format": "xyxy"}},
+            "input",
+            "an object, for a detector",
+        ),
         ({"boxes": {}}, "boxes", "null, except for the task detection"),
         ({"task": "detection", "boxes": {"format": "x"}}, "boxes.format", "rel_yxyx"),
         ({"trained": "yes"}, "trained", "true or false"),

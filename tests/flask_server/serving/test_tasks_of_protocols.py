@@ -185,6 +185,93 @@ def test_detector_is_asked_for_the_outputs_that_are_read(
     assert asked is None or sorted(asked) == sorted(answer.keys() - {"raw_detection_boxes"})
 
 
+def white_corner(orientation: int, kind: str = "PNG") -> bytes:
+    """A file of a picture of 40 x 20 whose upper right corner of 10 x 5 is white."""
+    image = Image.new("RGB", (40, 20))
+    image.paste((255, 255, 255), (30, 0, 40, 5))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }.get(orientation)
+    return saved(image if back is None else image.transpose(back), kind, exif=exif, lossless=True)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "kind"), [*((number, "PNG") for number in range(1, 9)), (6, "WEBP")]
+)
+def test_detector_of_image_files_as_they_are(
+    task_client: MakeClient, orientation: int, kind: str
+) -> None:
+    def white(pixels: NDArray[Any]) -> Any:
+        rows, columns = np.nonzero(pixels[..., 0] > 127)
+        height, width = pixels.shape[:2]
+        low = [rows.min() / height, columns.min() / width]
+        high = [(rows.max() + 1) / height, (columns.max() + 1) / width]
+        return {"detection_boxes": [[*low, *high]], "detection_scores": [[0.9]]}
+
+    client = task_client(
+        'task = "detection"',
+        white,
+        ("DT_STRING", (-1,)),
+        {
+            "detection_boxes": ("DT_FLOAT", (-1, 1, 4)),
+            "detection_scores": ("DT_FLOAT", (-1, 1, 1)),
+        },
+    )
+
+    response = client.post(URL, data=white_corner(orientation, kind))
+
+    assert response.json is not None, response.text
+    assert response.json["size"] == [40, 20]
+    (found,) = response.json["detections"]
+    assert found["box"] == {"xmin": 30, "ymin": 0, "xmax": 40, "ymax": 5}
+
+
+def test_detector_of_files_needs_the_size_of_boxes_in_pixels(task_client: MakeClient) -> None:
+    shapes = {"boxes": (-1, 1, 4), "scores": (-1, 1, 1)}
+    client = task_client(
+        'task = "detection"',
+        lambda _: {"boxes": [[0, 0, 1, 1]], "scores": [[0.9]]},
+        ("DT_STRING", (-1,)),
+        {name: ("DT_FLOAT", shape) for name, shape in shapes.items()},
+    )
+
+    response = client.post(URL, data=picture((4, 4)))
+
+    assert response.status_code == 502
+    assert response.json is not None
+    assert "input.height" in response.json["detail"]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_segmentation_of_image_files_as_they_are(
+    task_client: MakeClient, tmp_path: Path, orientation: int
+) -> None:
+    (tmp_path / "labels.txt").write_text("dark\nlight\n", encoding="utf-8")
+    client = task_client(
+        'task = "segmentation"\nlabels = "labels.txt"',
+        lambda x: (x[..., 0] > 127).astype(int).tolist(),
+        ("DT_STRING", (-1,)),
+        {"y": ("DT_INT32", (-1, -1, -1))},
+    )
+
+    answer = client.post(
+        URL, data=white_corner(orientation), headers={"Accept": "application/x-npy"}
+    )
+
+    classes = np.load(io.BytesIO(answer.data))
+    assert classes.shape == (20, 40)
+    assert classes[:5, 30:].all()
+    assert classes.sum() == 50
+
+
 @pytest.mark.parametrize(
     ("array", "dtype", "is_one", "found"),
     [
