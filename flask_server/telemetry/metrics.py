@@ -122,6 +122,11 @@ class ModelStates(Collector):
             "model_score_drift",
             "Difference of the newest version's golden scores from those of the exported model.",
         )
+        info = GaugeMetricFamily(
+            f"{PREFIX}model_info",
+            "Always 1; the task of the newest version.",
+            labels=["model", "task"],
+        )
         for name in self._models.names:
             try:
                 state = self._models.state(name)
@@ -131,9 +136,10 @@ class ModelStates(Collector):
             ready.add_metric([name], state.ready)
             if state.newest is not None:
                 version.add_metric([name], state.newest.version)
+                info.add_metric([name, state.newest.spec.task], 1)
             if state.score_drift is not None:
                 drift.add_metric([name], state.score_drift)
-        yield from (up, ready, version, drift)
+        yield from (up, ready, version, drift, info)
 
 
 class AddressStates(Collector):

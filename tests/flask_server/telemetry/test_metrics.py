@@ -135,6 +135,7 @@ def test_state_of_serving_and_models(make_app: MakeApp, serving: StubServing) ->
     assert value(found, "serving_up", model="toy") == 1
     assert value(found, "model_ready", model="toy") == 1
     assert value(found, "model_version", model="toy") == 7
+    assert value(found, "model_info", model="toy", task="classification") == 1
     assert value(found, "serving_up", model="absent") == 1
     assert value(found, "model_ready", model="absent") == 0
     assert ("gateway_model_version", frozenset({("model", "absent")})) not in found
