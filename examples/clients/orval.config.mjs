@@ -4,8 +4,12 @@ export default {
     output: {
       target: "gateway.ts",
       client: "axios-functions",
-      // Where a response may be a picture, orval reads every one as a Blob.
-      override: { contentType: { exclude: ["image/png", "image/jpeg", "multipart/form-data"] } },
+      // Where a response may be a file, orval reads every one as a Blob.
+      override: {
+        contentType: {
+          exclude: ["image/png", "image/jpeg", "application/x-npy", "multipart/form-data"],
+        },
+      },
     },
   },
 };

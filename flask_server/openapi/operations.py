@@ -11,8 +11,20 @@ from flask_server.openapi import requests as requests
 from flask_server.openapi import schemas as schemas
 from flask_server.openapi.schemas import ref
 from flask_server.settings import Settings
+from flask_server.web.negotiation import JPEG, NPY, PNG
 
 Schema = dict[str, Any]
+
+_FILES: dict[str, Schema] = {
+    PNG: requests.FILE,
+    JPEG: requests.FILE,
+    NPY: {
+        "type": "string",
+        "format": "binary",
+        "description": "A `.npy` file of numpy with one output, the vector or the label map; of"
+        " several rows with one dimension more in front.",
+    },
+}
 
 
 def operations(settings: Settings, model: str) -> dict[str, dict[str, Schema]]:
@@ -37,9 +49,7 @@ def operations(settings: Settings, model: str) -> dict[str, dict[str, Schema]]:
 
 
 def _predict(settings: Settings, model: str) -> Schema:
-    # Files of numpy are no media type of the response here: code generators would make clients
-    # that take every response for a file.
-    classes = _json(
+    answer = _json(
         "The result, which depends on the task of the model.",
         {"oneOf": [ref(name) for name in (*schemas.ANSWERS, "Answers")]},
         "X-Model-Warning",
@@ -62,13 +72,14 @@ def _predict(settings: Settings, model: str) -> Schema:
         "image.",
         parameters=[requests.model_name(model), *requests.queries(requests.PREDICT_PARAMETERS)],
         body=requests.pictures_body(settings),
-        answers={"200": _or_drawn(classes)},
+        answers={"200": _or_file(answer, PNG, JPEG, NPY)},
         codes=problems.in_scope(Scope.IMAGES, Scope.MODEL_IMAGES),
     )
 
 
 def _explain(settings: Settings, model: str) -> Schema:
     parameters = requests.queries(requests.EXPLAIN_PARAMETERS)
+    heat = _json("The heat map.", ref("Heat"), "X-Model-Warning")
     return _operation(
         *("explain", "predictions", "Show which regions of an image the prediction depends on"),
         "Each region of the image is hidden in turn; the heat of a region is the loss of the "
@@ -76,7 +87,7 @@ def _explain(settings: Settings, model: str) -> Schema:
         "application/json`, the numbers.",
         parameters=[requests.model_name(model), *parameters],
         body=requests.picture_body(settings),
-        answers={"200": _or_drawn(_json("The heat map.", ref("Heat"), "X-Model-Warning"))},
+        answers={"200": _or_file(heat, PNG, JPEG)},
         codes=problems.in_scope(Scope.IMAGES, Scope.MODEL_IMAGES),
     )
 
@@ -201,10 +212,10 @@ def _json(description: str, schema: Schema, *headers: str) -> Schema:
     return _answer(description, {"application/json": {"schema": schema}}, *headers)
 
 
-def _or_drawn(answer: Schema) -> Schema:
-    """Return the response as it is, or as an image."""
-    pictures = {kind: {"schema": requests.FILE} for kind in ("image/png", "image/jpeg")}
-    return answer | {"content": answer["content"] | pictures}
+def _or_file(answer: Schema, *media_types: str) -> Schema:
+    """Return the response as it is, or as a file of one of the media types."""
+    files = {kind: {"schema": _FILES[kind]} for kind in media_types}
+    return answer | {"content": answer["content"] | files}
 
 
 def _text(description: str, kind: str, *headers: str) -> Schema:
