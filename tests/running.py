@@ -90,11 +90,16 @@ def model_config(models: Mapping[str, Path]) -> str:
     return f"model_config_list {{ {blocks} }}"
 
 
-def write_models_file(models: Mapping[str, Path | str], folder: Path) -> Path:
-    """Write the gateway's models file into a folder, and return its path."""
+def write_models_file(models: Mapping[str, Path | str] | str, folder: Path) -> Path:
+    """Write the gateway's models file into a folder, and return its path.
+
+    ``models`` are folders by name, or the text of the file.
+    """
     file = folder / "models.toml"
-    tables = (f'[models.{name}]\nbase_path = "{path}"\n' for name, path in models.items())
-    file.write_text("".join(tables))
+    if not isinstance(models, str):
+        tables = (f'[models.{name}]\nbase_path = "{path}"\n' for name, path in models.items())
+        models = "".join(tables)
+    file.write_text(models)
     return file
 
 

@@ -8,53 +8,114 @@ import { InvalidAnswer } from "./http.js";
 
 /** @import * as Types from "./classifier.d.ts" */
 
-/**
- * @typedef {object} PredictAnswer the body of a `predict` response
- * @property {string} model
- * @property {number} version
- * @property {Scored[]} predictions
- * @property {FoundObject[]} [detections] of a detector
- * @property {[number, number]} [size] width and height of the picture that the boxes count
- * @property {string[]} [warnings]
- */
-
+/** @typedef {{model: string, version: number, warnings?: string[]}} Body the body of a `predict` response */
 /** @typedef {{class_id: string, label: string, score: number}} Scored */
 /** @typedef {Scored & {box: Types.Box}} FoundObject */
+/** @typedef {{class_id: string, label: string, pixels: number, share: number}} ClassArea */
+/** @typedef {[number, number]} Size width and height of the picture that was sent */
+/** @typedef {Body & {predictions: Scored[], detections?: FoundObject[], size?: Size}} PredictAnswer */
+/** @typedef {Body & {detections: FoundObject[], size: Size}} DetectionAnswer */
+/** @typedef {Body & {areas: ClassArea[], size: Size}} SegmentationAnswer */
+/** @typedef {Body & {embedding: number[], dimensions: number, normalized: boolean}} EmbeddingAnswer */
+/** @typedef {Body & {outputs: Record<string, unknown>}} OutputsAnswer */
 
 const SIDES = ["xmin", "ymin", "xmax", "ymax"];
 
+/** The first bytes of files. */
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+const NPY = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 
 /**
+ * Of a detector, the predictions are the best score of each label.
+ *
  * @param {Response} reply
  * @returns {Promise<PredictAnswer>}
  */
 export async function checkedAnswer(reply) {
-  const body = await reply.json();
-  if (Array.isArray(body?.detections)) checkDetections(body);
-  if (!Array.isArray(body?.predictions)) throw new InvalidAnswer("it has no predictions");
+  const body = await checkedBody(reply);
+  if (Array.isArray(body.detections)) {
+    checkDetections(body);
+    return { ...body, predictions: bestOfEachLabel(body.detections) };
+  }
+  if (!Array.isArray(body.predictions)) throw new InvalidAnswer("it has no predictions");
   body.predictions.forEach(checkPrediction);
-  if (typeof body.model !== "string") throw new InvalidAnswer("it names no model");
+  return body;
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<DetectionAnswer>}
+ */
+export async function checkedDetections(reply) {
+  const body = await checkedBody(reply);
+  if (!Array.isArray(body.detections)) throw new InvalidAnswer("it has no detections");
+  checkDetections(body);
+  return body;
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<SegmentationAnswer>}
+ */
+export async function checkedSegmentation(reply) {
+  const body = await checkedBody(reply);
+  if (!Array.isArray(body.areas) || !body.areas.every(isArea)) throw new InvalidAnswer("it has no areas");
+  if (!isListOfNumbers(body.size, 2)) throw new InvalidAnswer("it has no size");
+  return body;
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<EmbeddingAnswer>}
+ */
+export async function checkedEmbedding(reply) {
+  const body = await checkedBody(reply);
+  if (!isListOfNumbers(body.embedding, body.dimensions)) throw new InvalidAnswer("it has no embedding");
+  return body;
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<OutputsAnswer>}
+ */
+export async function checkedOutputs(reply) {
+  const body = await checkedBody(reply);
+  if (typeof body.outputs !== "object" || body.outputs === null) throw new InvalidAnswer("it has no outputs");
+  return body;
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<any>} the body with model, version and warnings
+ */
+async function checkedBody(reply) {
+  const body = await reply.json();
+  if (Array.isArray(body?.results)) throw new InvalidAnswer("it has several results, which only npy() reads");
+  if (typeof body?.model !== "string") throw new InvalidAnswer("it names no model");
   if (!Number.isInteger(body.version)) throw new InvalidAnswer("it names no version");
   if (!isListOfTexts(body.warnings ?? [])) throw new InvalidAnswer("its warnings are no texts");
   return body;
 }
 
-/**
- * Check the objects of a detector, and add the best score of each label as predictions.
- *
- * @param {any} body
- */
+/** @param {any} body */
 function checkDetections(body) {
   body.detections.forEach(checkPrediction);
   for (const { box } of body.detections) {
     if (!SIDES.every((side) => Number.isFinite(box?.[side]))) throw new InvalidAnswer("an object has no box");
   }
   if (!isListOfNumbers(body.size, 2)) throw new InvalidAnswer("it has no size");
+}
+
+/** @param {FoundObject[]} detections best first */
+function bestOfEachLabel(detections) {
   const classes = new Set();
-  body.predictions = body.detections.filter(
-    (/** @type {Scored} */ { class_id: id }) => !classes.has(id) && classes.add(id),
-  );
+  return detections.filter(({ class_id: id }) => !classes.has(id) && classes.add(id));
+}
+
+/** @param {any} area */
+function isArea(area) {
+  const isNamed = typeof area?.class_id === "string" && typeof area.label === "string";
+  return isNamed && Number.isFinite(area.pixels) && Number.isFinite(area.share);
 }
 
 /**
@@ -97,7 +158,7 @@ export async function checkedModel(reply) {
 function checkModel(model) {
   if (typeof model?.name !== "string") throw new InvalidAnswer("a model has no name");
   const { input } = model;
-  if (input !== undefined && !(input?.width > 0 && input.height > 0)) {
+  if (input !== undefined && input !== null && !(input.width > 0 && input.height > 0)) {
     throw new InvalidAnswer(`the input of model ${model.name} has no size`);
   }
 }
@@ -108,9 +169,27 @@ function checkModel(model) {
  */
 export async function checkedPng(reply) {
   const blob = await reply.blob();
-  const start = new Uint8Array(await blob.slice(0, PNG.length).arrayBuffer());
-  if (PNG.some((byte, i) => start[i] !== byte)) throw new InvalidAnswer("it is no PNG file");
+  if (!(await startsWith(blob, PNG))) throw new InvalidAnswer("it is no PNG file");
   return blob.type === "image/png" ? blob : new Blob([blob], { type: "image/png" });
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<Blob>}
+ */
+export async function checkedNpy(reply) {
+  const blob = await reply.blob();
+  if (!(await startsWith(blob, NPY))) throw new InvalidAnswer("it is no .npy file");
+  return blob;
+}
+
+/**
+ * @param {Blob} blob
+ * @param {number[]} bytes
+ */
+async function startsWith(blob, bytes) {
+  const start = new Uint8Array(await blob.slice(0, bytes.length).arrayBuffer());
+  return bytes.every((byte, i) => start[i] === byte);
 }
 
 /**

@@ -8,6 +8,12 @@
 /** A file, or its base64 text with or without the prefix of a data URL. */
 export type Picture = Blob | string;
 
+/** Nested lists of numbers in the shape of the model's input. */
+export type Tensor = number[] | Tensor[];
+
+/** A picture, or numbers: as lists, or as a `Blob` with a `.npy` file of numpy. */
+export type Input = Picture | Tensor;
+
 export interface AskOptions {
   /** Name of the model; the gateway's first one by default. */
   model?: string;
@@ -24,6 +30,16 @@ export interface ClassifyOptions extends AskOptions {
   topK?: number;
   /** Minimum score, 0 to 1. */
   threshold?: number;
+}
+
+export interface OutputOptions extends AskOptions {
+  /** The output to return, of a model that has several. */
+  output?: string;
+}
+
+export interface EmbedOptions extends OutputOptions {
+  /** Whether the vector is divided by its length. */
+  normalize?: boolean;
 }
 
 export interface ExplainOptions extends AskOptions {
@@ -57,16 +73,11 @@ export interface Detection extends Prediction {
   box: Box;
 }
 
-export interface Answer {
+/** What the answers of every task have. */
+export interface Facts {
   model: string;
   version: number;
-  /** Best first; of a detector, the best score of each label. */
-  predictions: Prediction[];
-  /** Objects, best first; only a detector has them. */
-  detections?: Detection[];
-  /** Width and height of the picture whose pixels the boxes count; a huge photo is sent as a smaller copy. */
-  size?: [number, number];
-  /** Restrictions of the predictions, such as that the model is untrained. */
+  /** Restrictions of the answer, such as that the model is untrained. */
   warnings: string[];
   requestId: string | null;
   /** Milliseconds per stage (decode, preprocess, serving, postprocess) and in total. */
@@ -75,6 +86,53 @@ export interface Answer {
   elapsedMs: number;
   /** Size of the request's body. */
   sentBytes: number;
+}
+
+export interface Answer extends Facts {
+  /** Best first; of a detector, the best score of each label. */
+  predictions: Prediction[];
+  /** Objects, best first; only a detector has them. */
+  detections?: Detection[];
+  /** Width and height of the picture whose pixels the boxes count; a huge photo is sent as a smaller copy. */
+  size?: [number, number];
+}
+
+/** The answer of a detector. */
+export interface Detections extends Facts {
+  /** Best first. */
+  detections: Detection[];
+  /** Width and height of the picture whose pixels the boxes count; a huge photo is sent as a smaller copy. */
+  size: [number, number];
+}
+
+/** The pixels of one class. */
+export interface ClassArea {
+  classId: string;
+  label: string;
+  pixels: number;
+  /** Share of the part of the picture that the model sees. */
+  share: number;
+}
+
+/** The answer of a model that finds the class of each pixel. */
+export interface Segmentation extends Facts {
+  /** The largest first. */
+  areas: ClassArea[];
+  /** Width and height of the picture whose pixels are counted; a huge photo is sent as a smaller copy. */
+  size: [number, number];
+}
+
+/** The answer of a model that turns a picture into a vector. */
+export interface Embedding extends Facts {
+  embedding: number[];
+  dimensions: number;
+  normalized: boolean;
+}
+
+/** The answer of a model of the task `tensor`. */
+export interface Outputs extends Facts {
+  /** Numbers, or nested lists of numbers or strings, by the name of the output; NaN and infinity are null. */
+  outputs: Record<string, unknown>;
 }
 
 /** One entry of `GET /models`, as the gateway sends it. */
@@ -164,8 +222,26 @@ export class Classifier {
   apiKey: string;
   /** How often a request is retried after a 503 and its `Retry-After`; two by default. */
   retries: number;
-  /** Classifies the picture. */
-  classify(picture: Picture, options?: ClassifyOptions): Promise<Answer>;
+  /** Returns the best classes; of a detector also its objects. */
+  classify(input: Input, options?: ClassifyOptions): Promise<Answer>;
+  /** Returns the objects that a detector finds. */
+  detect(input: Input, options?: ClassifyOptions): Promise<Detections>;
+  /** Returns the areas of the classes, of a model of the task `segmentation`. */
+  segment(input: Input, options?: AskOptions): Promise<Segmentation>;
+  /**
+   * Returns the class of each pixel as PNG with a palette: the value of a pixel is the number of its class.
+   * Of a huge photo it has the size of the smaller copy, unless `shrink` is false.
+   */
+  labelMap(picture: Picture, options?: AskOptions): Promise<Blob>;
+  /** Returns the vector of a model of the task `embedding`. */
+  embed(input: Input, options?: EmbedOptions): Promise<Embedding>;
+  /** Returns the outputs of a model of the task `tensor`, for one picture or one tensor. */
+  run(input: Input, options?: OutputOptions): Promise<Outputs>;
+  /**
+   * Returns one output, the vector or the label map as a `.npy` file. A tensor with one dimension more in
+   * front has several rows, and its file one dimension more as well.
+   */
+  npy(input: Input, options?: EmbedOptions): Promise<Blob>;
   /** Returns the picture with a heat map of the areas that support the class, as PNG. */
   explain(picture: Picture, options?: ExplainOptions): Promise<Blob>;
   /** Returns the heat map of the class as numbers, to be drawn over a copy of the picture. */
@@ -178,8 +254,8 @@ export class Classifier {
   predictUrl(model: string, options?: { version?: number; topK?: number }): string;
 }
 
-/** Classifies the picture with the gateway that serves this file, or with the one named by `url`. */
+/** Classifies the picture or the numbers with the gateway that serves this file, or with the one named by `url`. */
 export function classify(
-  picture: Picture,
+  input: Input,
   options?: ClassifyOptions & GatewayOptions,
 ): Promise<Answer>;

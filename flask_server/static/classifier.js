@@ -6,7 +6,18 @@
  * types are documented in classifier.d.ts.
  */
 
-import { checkedAnswer, checkedHeat, checkedModel, checkedModels, checkedPng } from "./checks.js";
+import {
+  checkedAnswer,
+  checkedDetections,
+  checkedEmbedding,
+  checkedHeat,
+  checkedModel,
+  checkedModels,
+  checkedNpy,
+  checkedOutputs,
+  checkedPng,
+  checkedSegmentation,
+} from "./checks.js";
 import { ClassifierError, send } from "./http.js";
 import { shrink } from "./shrink.js";
 
@@ -33,15 +44,15 @@ const SENDABLE = /^[\x20-\x7e]*$/;
 const classifiers = new Map();
 
 /**
- * @param {Types.Picture} picture
+ * @param {Types.Input} input
  * @param {Types.ClassifyOptions & Types.GatewayOptions} [options]
  * @returns {Promise<Types.Answer>}
  */
-export async function classify(picture, { url = HOME, apiKey = "", ...options } = {}) {
+export async function classify(input, { url = HOME, apiKey = "", ...options } = {}) {
   const known = `${apiKey} ${url}`;
   const classifier = classifiers.get(known) ?? new Classifier(url, { apiKey });
   classifiers.set(known, classifier);
-  return classifier.classify(picture, options);
+  return classifier.classify(input, options);
 }
 
 /** Client of one gateway, with a cache of its models. */
@@ -61,26 +72,76 @@ export class Classifier {
   }
 
   /**
-   * @param {Types.Picture} picture
+   * @param {Types.Input} input
    * @param {Types.ClassifyOptions} [options]
    * @returns {Promise<Types.Answer>}
    */
-  async classify(picture, { topK, threshold, ...options } = {}) {
-    const request = await this.#prepare("predict", picture, options, { top_k: topK, threshold });
-    const start = performance.now();
-    const { reply, body } = await this.#post(request, options.signal, checkedAnswer);
-    this.#invalidate(body, options.version);
-    return {
-      model: body.model,
-      version: body.version,
-      predictions: body.predictions.map(prediction),
-      ...(body.detections && { detections: body.detections.map(detection), size: body.size }),
-      warnings: body.warnings ?? [],
-      requestId: reply.headers.get("X-Request-ID"),
-      serverMs: serverTiming(reply.headers.get("Server-Timing")),
-      elapsedMs: performance.now() - start,
-      sentBytes: size(request.body),
-    };
+  async classify(input, { topK, threshold, ...options } = {}) {
+    const { body, facts } = await this.#predict(input, options, { top_k: topK, threshold }, checkedAnswer);
+    const found = body.detections && { detections: body.detections.map(detection), size: body.size };
+    return { ...facts, predictions: body.predictions.map(prediction), ...found };
+  }
+
+  /**
+   * @param {Types.Input} input
+   * @param {Types.ClassifyOptions} [options]
+   * @returns {Promise<Types.Detections>}
+   */
+  async detect(input, { topK, threshold, ...options } = {}) {
+    const parameters = { top_k: topK, threshold };
+    const { body, facts } = await this.#predict(input, options, parameters, checkedDetections);
+    return { ...facts, detections: body.detections.map(detection), size: body.size };
+  }
+
+  /**
+   * @param {Types.Input} input
+   * @param {Types.AskOptions} [options]
+   * @returns {Promise<Types.Segmentation>}
+   */
+  async segment(input, options = {}) {
+    const { body, facts } = await this.#predict(input, options, {}, checkedSegmentation);
+    return { ...facts, areas: body.areas.map(area), size: body.size };
+  }
+
+  /**
+   * @param {Types.Picture} picture
+   * @param {Types.AskOptions} [options]
+   * @returns {Promise<Blob>}
+   */
+  labelMap(picture, options = {}) {
+    return this.#file("predict", picture, options, {}, "image/png", checkedPng);
+  }
+
+  /**
+   * @param {Types.Input} input
+   * @param {Types.EmbedOptions} [options]
+   * @returns {Promise<Types.Embedding>}
+   */
+  async embed(input, { output, normalize, ...options } = {}) {
+    const parameters = { output, normalize: text(normalize) };
+    const { body, facts } = await this.#predict(input, options, parameters, checkedEmbedding);
+    const { embedding, dimensions, normalized } = body;
+    return { ...facts, embedding, dimensions, normalized };
+  }
+
+  /**
+   * @param {Types.Input} input
+   * @param {Types.OutputOptions} [options]
+   * @returns {Promise<Types.Outputs>}
+   */
+  async run(input, { output, ...options } = {}) {
+    const { body, facts } = await this.#predict(input, options, { output }, checkedOutputs);
+    return { ...facts, outputs: body.outputs };
+  }
+
+  /**
+   * @param {Types.Input} input
+   * @param {Types.EmbedOptions} [options]
+   * @returns {Promise<Blob>}
+   */
+  npy(input, { output, normalize, ...options } = {}) {
+    const parameters = { output, normalize: text(normalize) };
+    return this.#file("predict", input, options, parameters, "application/x-npy", checkedNpy);
   }
 
   /**
@@ -88,10 +149,8 @@ export class Classifier {
    * @param {Types.ExplainOptions} [options]
    * @returns {Promise<Blob>}
    */
-  async explain(picture, { classId, ...options } = {}) {
-    const request = await this.#prepare("explain", picture, options, { class: classId });
-    request.headers.Accept = "image/png";
-    return (await this.#post(request, options.signal, checkedPng)).body;
+  explain(picture, { classId, ...options } = {}) {
+    return this.#file("explain", picture, options, { class: classId }, "image/png", checkedPng);
   }
 
   /**
@@ -134,19 +193,62 @@ export class Classifier {
   }
 
   /**
+   * Return the body of an answer, and what answers of every task have.
+   *
+   * @template {import("./checks.js").Body} T
+   * @param {Types.Input} input
+   * @param {Types.AskOptions} options
+   * @param {Record<string, string | number | undefined>} parameters
+   * @param {(reply: Response) => Promise<T>} read
+   * @returns {Promise<{body: T, facts: Types.Facts}>}
+   */
+  async #predict(input, options, parameters, read) {
+    const request = await this.#prepare("predict", input, options, parameters);
+    const start = performance.now();
+    const { reply, body } = await this.#post(request, options.signal, read);
+    this.#invalidate(body, options.version);
+    const facts = {
+      model: body.model,
+      version: body.version,
+      warnings: body.warnings ?? [],
+      requestId: reply.headers.get("X-Request-ID"),
+      serverMs: serverTiming(reply.headers.get("Server-Timing")),
+      elapsedMs: performance.now() - start,
+      sentBytes: size(request.body),
+    };
+    return { body, facts };
+  }
+
+  /**
+   * Return the answer as a file of this media type.
+   *
    * @param {string} action
-   * @param {Types.Picture} picture
+   * @param {Types.Input} input
+   * @param {Types.AskOptions} options
+   * @param {Record<string, string | number | undefined>} parameters
+   * @param {string} type
+   * @param {(reply: Response) => Promise<Blob>} read
+   */
+  async #file(action, input, options, parameters, type, read) {
+    const request = await this.#prepare(action, input, options, parameters);
+    request.headers.Accept = type;
+    return (await this.#post(request, options.signal, read)).body;
+  }
+
+  /**
+   * @param {string} action
+   * @param {Types.Input} input
    * @param {Types.AskOptions} options
    * @param {Record<string, string | number | undefined>} parameters
    * @returns {Promise<PreparedRequest>}
    */
-  async #prepare(action, picture, options, parameters) {
+  async #prepare(action, input, options, parameters) {
     const model = options.model ?? (await this.#defaultModel(options.signal));
     const url = this.#url(action, model, { version: options.version, ...parameters });
-    const file = picture instanceof Blob ? picture : fileOf(picture);
+    const file = input instanceof Blob ? input : fileOf(input);
     const upload = file && (await this.#shrunk(file, model, options));
     options.signal?.throwIfAborted();
-    return { url, ...(upload && upload !== file ? raw(upload) : original(picture)) };
+    return { url, ...(upload && upload !== file ? raw(upload) : original(input)) };
   }
 
   /**
@@ -262,24 +364,25 @@ function invalidUrl(detail, cause) {
   return new ClassifierError({ code: "invalid_url", status: 0, detail, cause });
 }
 
-/** @param {Types.Picture} picture */
-function original(picture) {
-  if (picture instanceof Blob) return raw(picture);
+/** @param {Types.Input} input */
+function original(input) {
+  if (input instanceof Blob) return raw(input);
   const headers = { "Content-Type": "application/json" };
-  return { headers, body: JSON.stringify({ image: picture }) };
+  return { headers, body: JSON.stringify(Array.isArray(input) ? { tensor: input } : { image: input }) };
 }
 
-/** @param {Blob} file */
+/** @param {Blob} file a picture, or a `.npy` file, which the gateway recognises by its first bytes */
 function raw(file) {
   const type = file.type.startsWith("image/") ? file.type : "application/octet-stream";
   return { headers: { "Content-Type": type }, body: file };
 }
 
 /**
- * @param {string} text base64, or a data URL
+ * @param {string | Types.Tensor} text base64, or a data URL
  * @returns {Blob | null} null where it is not base64: the gateway then reports the error
  */
 function fileOf(text) {
+  if (typeof text !== "string") return null;
   const [, type = "", base64] = /^data:([^;,]*)[^,]*,(.*)$/s.exec(text) ?? [text, "", text];
   try {
     return new Blob([Uint8Array.from(atob(base64), (byte) => byte.charCodeAt(0))], { type });
@@ -296,6 +399,16 @@ function prediction({ class_id: classId, label, score }) {
 /** @param {import("./checks.js").FoundObject} found */
 function detection({ box, ...found }) {
   return { ...prediction(found), box };
+}
+
+/** @param {{class_id: string, label: string, pixels: number, share: number}} found */
+function area({ class_id: classId, label, pixels, share }) {
+  return { classId, label, pixels, share };
+}
+
+/** @param {boolean | undefined} flag */
+function text(flag) {
+  return flag === undefined ? undefined : String(flag);
 }
 
 /**

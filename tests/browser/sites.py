@@ -24,9 +24,9 @@ class _KeepAlive(WSGIRequestHandler):
 
 @contextmanager
 def gateway(
-    serving_url: str, models: Mapping[str, Path | str], folder: Path, **settings: Any
+    serving_url: str, models: Mapping[str, Path | str] | str, folder: Path, **settings: Any
 ) -> Iterator[str]:
-    """Run a gateway in this process and yield its URL."""
+    """Run a gateway in this process and yield its URL; ``models`` may be the text of its file."""
     models_file = write_models_file(models, folder)
     fields: dict[str, Any] = {"poll_interval_s": 0.3, "metrics": False, "log_format": "text"}
     app = create_app(

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.browser import node
 from tests.browser.sites import gateway
 from tests.flask_server.conftest import flat
 from tests.flask_server.stub_serving import StubServing
+from tests.flask_server.task_models import serve
 from tests.running import ROOT
 
 pytestmark = pytest.mark.slow
@@ -32,6 +34,23 @@ ANSWER = {
     "again": 1,
     "refused": "invalid_base64",
     "nowhere": "invalid_url",
+}
+#: What tasks.mjs prints.
+TASKS: dict[str, Any] = {
+    "tasks": ["classification", "multilabel", "regression", "detection", "tensor", "embedding"]
+    + ["segmentation", "tensor"],
+    "classify": ["0", "1"],
+    "tensor": ["0", "1"],
+    "detect": [{"classId": "1", "label": "1", "score": 0.9, "box": [0, 0, 4, 4]}, [8, 8]],
+    "segment": [{"classId": "0", "label": "0", "pixels": 48, "share": 0.75}, [8, 8]],
+    "label map": "image/png",
+    "embed": [[0.6, 0.8], 2, True],
+    "run": {"y": [0.5, None]},
+    "npy": "application/x-npy",
+    "file": {"y": [0.5, None]},
+    "rows": "it has several results, which only npy() reads",
+    "another task": "it has no embedding",
+    "not acceptable": "not_acceptable",
 }
 OPTIONS = "--noEmit --strict --target es2022 --lib es2023 --types node --module nodenext"
 
@@ -100,6 +119,20 @@ def test_types_are_found(installed: Path) -> None:
 
 def test_node_imports_the_package(installed: Path, site: str, picture: Path) -> None:
     assert answered(installed, "sample.mts", site, picture) == ANSWER
+
+
+def test_every_task_has_its_method(tmp_path: Path, picture: Path) -> None:
+    shutil.copy(HERE / "package" / "tasks.mjs", tmp_path)
+    file = tmp_path / "zeros.npy"
+    np.save(file, np.zeros((4, 4, 3), np.float32))
+    only_numbers = '[models.numbers]\nbase_path = "toy"\ntask = "tensor"\n'
+    with StubServing().running() as stub:
+        models = serve(stub) + only_numbers
+        stub.models["numbers"] = stub.models["tensor"]
+        with gateway(stub.url, models, tmp_path) as url:
+            found = answered(tmp_path, "tasks.mjs", PACKAGE / "classifier.js", url, picture, file)
+
+    assert found == TASKS
 
 
 def test_code_of_the_readme_works(installed: Path, site: str, picture: Path) -> None:

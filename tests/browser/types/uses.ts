@@ -4,9 +4,13 @@ import {
   ClassifierError,
   classify,
   type Answer,
+  type Detections,
+  type Embedding,
   type Heat,
   type Model,
+  type Outputs,
   type Prediction,
+  type Segmentation,
 } from "./classifier.js";
 
 export async function label(file: File, signal: AbortSignal): Promise<string> {
@@ -30,13 +34,27 @@ export async function numbers(file: File): Promise<number> {
   return (grid[0]?.[0] ?? 0) + box[2] / size[0] + (spec?.labels.length ?? 0);
 }
 
+export async function everyTask(file: File): Promise<(number | string)[]> {
+  const gateway = new Classifier();
+  const { detections, size }: Detections = await gateway.detect(file, { threshold: 0.3, topK: 9 });
+  const { areas }: Segmentation = await gateway.segment(file, { model: "streets" });
+  const { embedding, normalized }: Embedding = await gateway.embed(file, { normalize: true });
+  const { outputs }: Outputs = await gateway.run([[1, 2], [3, 4]], { output: "y" });
+  const files: Blob[] = [await gateway.labelMap(file), await gateway.npy([1, 2], { normalize: false })];
+  const numbers: Prediction[] = (await gateway.classify([[0.5]])).predictions;
+  const first = detections[0]?.box.xmin ?? size[0];
+  return [first, areas[0]?.share ?? 0, embedding[0] ?? 0, String(normalized), files.length, numbers.length, typeof outputs["y"]];
+}
+
 export function why(error: unknown): string {
   if (!(error instanceof ClassifierError)) throw error;
   const wait: number | null = error.isAboutModels ? 0 : error.retryAfterS;
   return `${error.code} ${error.status} ${error.detail} ${error.requestId} ${wait}`;
 }
 
-// @ts-expect-error a picture is a Blob or a text
+// @ts-expect-error a picture is a Blob or a text, numbers are lists
 void classify(7);
+// @ts-expect-error a label map needs a picture
+void new Classifier().labelMap([1, 2]);
 // @ts-expect-error there is no such option
 void classify("", { topk: 3 });

@@ -16,25 +16,11 @@ from flask_server.web.negotiation import JSON
 from model_catalog.spec import SCORE_TASKS, TASKS
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.openapi.test_openapi import check_answer
-from tests.flask_server.stub_serving import Servable, StubServing, tensor
+from tests.flask_server.stub_serving import StubServing
+from tests.flask_server.task_models import serve
 
 PATH = "/models/{name}/predict"
-URL = "/models/toy/predict"
 DOCUMENT = describe(Settings(), "toy")
-
-#: The row that a model of each task returns for an image, by output.
-ROWS: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(SCORE_TASKS, {"y": [0.75, 0.25]}),
-    "detection": {
-        "detection_boxes": [[0, 0, 0.5, 0.5]],
-        "detection_scores": [0.9],
-        "detection_classes": [1],
-        "num_detections": 1,
-    },
-    "tensor": {"y": [0.5, float("nan")]},
-    "embedding": {"y": [3, 4]},
-    "segmentation": {"y": np.eye(4)[..., np.newaxis].tolist()},
-}
 
 
 @pytest.fixture(params=TASKS)
@@ -45,15 +31,7 @@ def task(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def client(make_app: MakeApp, serving: StubServing, task: str) -> FlaskClient:
-    row = ROWS[task]
-    outputs = {name: tensor("DT_FLOAT", (-1, *np.shape(value))) for name, value in row.items()}
-    declared = {
-        "serving_default": {"inputs": {"x": tensor("DT_FLOAT", (-1, 4, 4, 3))}, "outputs": outputs}
-    }
-    answer: Any = row["y"] if list(row) == ["y"] else row
-    serving.models["toy"] = {1: Servable(None, lambda _: answer, declared=declared)}
-    lines = f'base_path = "toy"\ntask = "{task}"\ninput = {{ scale = "none" }}'
-    return make_app(f"[models.toy]\n{lines}\n").test_client()
+    return make_app(serve(serving, [task])).test_client()
 
 
 def test_every_media_type_is_described() -> None:
@@ -62,11 +40,12 @@ def test_every_media_type_is_described() -> None:
     assert set(described) == set(MEDIA_TYPES)
 
 
-def test_json_of_every_task_is_as_described(client: FlaskClient) -> None:
-    one = client.post(URL, data=flat("white"), query_string={"report": "true"})
+def test_json_of_every_task_is_as_described(client: FlaskClient, task: str) -> None:
+    url = PATH.replace("{name}", task)
+    one = client.post(url, data=flat("white"), query_string={"report": "true"})
     files = [(io.BytesIO(data), "a.png") for data in (flat("white"), b"no image")]
-    several = client.post(URL, data={"image": files})
-    numbers = client.post(URL, json={"tensor": np.zeros((4, 4, 3)).tolist()})
+    several = client.post(url, data={"image": files})
+    numbers = client.post(url, json={"tensor": np.zeros((4, 4, 3)).tolist()})
     original = client.post("/inference", data={"file": (io.BytesIO(flat("white")), "a.png")})
 
     for response in (one, several, numbers):
@@ -77,24 +56,26 @@ def test_json_of_every_task_is_as_described(client: FlaskClient) -> None:
 
 def test_files_of_every_task_are_as_described(client: FlaskClient, task: str) -> None:
     described = DOCUMENT["paths"][PATH]["post"]["responses"]["200"]["content"]
+    url = PATH.replace("{name}", task)
     kinds = ANSWERS[task].media_types(flat("white"))
 
     for kind in kinds[1:]:
-        response = client.post(URL, data=flat("white"), headers={"Accept": kind})
+        response = client.post(url, data=flat("white"), headers={"Accept": kind})
         assert (response.status_code, response.mimetype) == (200, kind), response.text
         assert described[kind]["schema"]["format"] == "binary"
     assert kinds[0] == JSON
 
 
 def test_refusals_name_the_task_as_described(client: FlaskClient, task: str) -> None:
-    refused = client.post(URL, data=flat("white"), headers={"Accept": "text/html"})
+    url = PATH.replace("{name}", task)
+    refused = client.post(url, data=flat("white"), headers={"Accept": "text/html"})
     check_answer(DOCUMENT, PATH, refused)
     assert refused.status_code == 406
     if task not in SCORE_TASKS:
         for path in ("/models/{name}/explain", "/imageclassifier/predict/"):
             sent: dict[str, Any] = {"image": (io.BytesIO(flat("white")), "a.png")}
             sent |= {"b64": "aGFsbG8="} if "predict" in path else {}
-            response = client.post(path.replace("{name}", "toy"), data=sent)
+            response = client.post(path.replace("{name}", task), data=sent)
             check_answer(DOCUMENT, path, response)
             assert response.json is not None
             assert task in response.json["detail"]
@@ -102,7 +83,7 @@ def test_refusals_name_the_task_as_described(client: FlaskClient, task: str) -> 
 
 @pytest.mark.parametrize("path", ["/models", "/models/{name}"])
 def test_models_of_every_task_are_as_described(client: FlaskClient, task: str, path: str) -> None:
-    response = client.get(path.replace("{name}", "toy"))
+    response = client.get(path.replace("{name}", task))
 
     check_answer(DOCUMENT, path, response)
     assert response.json is not None
