@@ -1,11 +1,13 @@
-/** Classify what the camera sees, picture after picture, with one request in flight. */
+/** Ask about what the camera sees, picture after picture, with one request in flight. */
 
 import { showBars } from "./bars.js";
+import { BoxLayer } from "./box_layer.js";
 import { frameOf, openCamera, photoOf, stopCamera } from "./camera.js";
 import { errorText, showText } from "./dom.js";
+import { framesOf } from "./objects.js";
 
-/** Longer side of the pictures that are sent, the least time between two, and labels shown. */
-const [SIDE, LEAST_MS, TOP_K] = [320, 100, 3];
+/** Longer side of the pictures that are sent, also to detectors, the least time between two, and labels shown. */
+const [SIDE, DETECTOR_SIDE, LEAST_MS, TOP_K] = [320, 640, 100, 3];
 
 /** The rate is that of the last seconds. */
 const WINDOW_MS = 2000;
@@ -14,10 +16,18 @@ export class LiveCamera {
   #stream = null;
   #abort;
   #times;
+  /** A number for each class that was found, so that its frames keep their colour. */
+  #colors = new Map();
 
-  /** `classify(file, options)` asks the chosen model; `keep(file)` makes a card of the current picture. */
-  constructor(section, { button, classify, keep, say }) {
-    Object.assign(this, { section, button, classify, keep, say, video: section.querySelector("video") });
+  /**
+   * `classify(file, options)` asks the chosen model, `detectsFrom()` is the least score of its objects, undefined
+   * unless it is a detector; `keep(file)` makes a card of the current picture.
+   */
+  constructor(section, { button, classify, detectsFrom, keep, say }) {
+    Object.assign(this, { section, button, classify, detectsFrom, keep, say });
+    this.video = section.querySelector("video");
+    this.frame = section.querySelector(".frame");
+    this.layer = new BoxLayer(this.frame);
     section.querySelector(".stop").addEventListener("click", () => this.stop());
     section.querySelector(".keep").addEventListener("click", async () => keep(await photoOf(this.video)));
     document.addEventListener("visibilitychange", () => document.hidden && this.stop());
@@ -46,6 +56,7 @@ export class LiveCamera {
     stopCamera(this.video, this.#stream);
     this.#stream = null;
     this.section.hidden = true;
+    this.layer.clear();
     this.button.focus();
     this.say("The live camera is off.");
   }
@@ -65,7 +76,7 @@ export class LiveCamera {
     while (!signal.aborted) {
       const begin = performance.now();
       try {
-        this.#show(await this.classify(await frameOf(this.video, SIDE), { topK: TOP_K, signal }));
+        this.#show(await this.#ask(signal));
       } catch (error) {
         if (!signal.aborted) this.#fail(error);
         return;
@@ -74,16 +85,32 @@ export class LiveCamera {
     }
   }
 
-  #show({ predictions }) {
+  async #ask(signal) {
+    const threshold = this.detectsFrom();
+    const [side, most] = threshold === undefined ? [SIDE, { topK: TOP_K }] : [DETECTOR_SIDE, { threshold }];
+    return this.classify(await frameOf(this.video, side), { ...most, signal });
+  }
+
+  #show({ predictions, detections, size }) {
     if (!this.#stream) return;
     const now = performance.now();
     this.#times = [...this.#times.filter((time) => now - time < WINDOW_MS), now];
-    showBars(this.section.querySelector(".bars"), predictions);
+    showBars(this.section.querySelector(".bars"), predictions.slice(0, TOP_K));
+    this.#showFrames(detections ?? [], size ?? [1, 1]);
+    this.frame.classList.toggle("whole", detections !== undefined);
     this.section.querySelector(".rate").textContent = rateText(this.#times);
+  }
+
+  #showFrames(detections, size) {
+    for (const { classId } of detections) {
+      if (!this.#colors.has(classId)) this.#colors.set(classId, this.#colors.size);
+    }
+    this.layer.show(framesOf(detections, this.#colors), size);
   }
 
   #fail(error) {
     if (error.code === undefined) throw error;
+    this.layer.clear();
     this.section.querySelector(".rate").textContent = "Stopped.";
     showText(this.section.querySelector(".error"), errorText(error));
     this.#stream.getTracks().forEach((track) => track.stop());

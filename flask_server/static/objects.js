@@ -67,14 +67,20 @@ export class ObjectList {
       item.hidden = found.length === 0;
       item.querySelector(".score").textContent = found.length ? countText(found) : "";
     }
-    const colors = new Map(classesOf(this.#detections).map(([id], index) => [id, index % COLORS]));
+    const colors = new Map(classesOf(this.#detections).map(([id], index) => [id, index]));
     const shown = above.filter(({ classId }) => !this.#off.has(classId));
     this.section.querySelector(".count").textContent = countLine(shown.length, above.length);
-    this.layer.show(
-      shown.map((one) => ({ box: one.box, color: colors.get(one.classId), text: textOf(one) })),
-      this.#size,
-    );
+    this.layer.show(framesOf(shown, colors), this.#size);
   }
+}
+
+/** Return what the layer shows of objects; `colors` has a number for each class id. */
+export function framesOf(detections, colors) {
+  return detections.map((one) => ({
+    box: one.box,
+    color: colors.get(one.classId) % COLORS,
+    text: textOf(one),
+  }));
 }
 
 /** Return the objects with at least this score as text, such as `2 × cat, dog`. */

@@ -72,6 +72,7 @@ const history = new History(find("history"), { box: find("remember"), again: (fi
 const live = new LiveCamera(find("live"), {
   button: find("live-start"),
   classify,
+  detectsFrom: () => (choice.chosen?.task === "detection" ? choice.thresholdOf(choice.chosen.name) : undefined),
   keep: (file) => add([file]),
   say,
 });

@@ -139,3 +139,25 @@ def test_the_client_returns_boxes_and_the_best_of_each_label(page: Page) -> None
     assert [one["label"] for one in answer["detections"]] == ["cat", "big_dog", "big_dog"]
     assert [one["score"] for one in answer["predictions"]] == [0.9, 0.6]
     assert answer["detections"][0]["box"] == {"xmin": 10, "ymin": 5, "xmax": 20, "ymax": 15}
+
+
+def test_the_live_camera_draws_frames(page: Page) -> None:
+    page.get_by_role("button", name="Live camera").click()
+    live = page.get_by_role("region", name="Live camera")
+
+    expect(frames(live).locator("span")).to_have_text(["cat 90.0%", "big dog 60.0%"])
+    expect(live.locator(".bars .label")).to_have_text(["cat", "big dog"])
+    # In one step: the next picture replaces the frames.
+    ratio, place, frame = live.evaluate(
+        """(live) => {
+          const { videoWidth, videoHeight } = live.querySelector("video");
+          const sides = (selector) => live.querySelector(selector).getBoundingClientRect().toJSON();
+          return [videoWidth / videoHeight, sides(".area"), sides(".box")];
+        }"""
+    )
+    assert place["width"] / place["height"] == pytest.approx(ratio, abs=0.02)
+    assert frame["x"] - place["x"] == pytest.approx(place["width"] / 4, abs=2)
+    assert frame["height"] == pytest.approx(place["height"] / 2, abs=2)
+    page.get_by_role("button", name="Stop").click()
+
+    expect(frames(live)).to_have_count(0)
