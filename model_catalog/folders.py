@@ -25,11 +25,11 @@ from model_catalog.top_k import TOP_K_TASKS, Kind, Output, TopK, find_top_k
 _GRAPH = "saved_model.pb"
 _INDEX = Path("variables", "variables.index")
 #: Numbers of TensorFlow's enum DataType.
-_FLOATS = {1, 2, 14, 19}
+FLOATS = {1, 2, 14, 19}
 _STRING = 7
 _KINDS = {
     _STRING: Kind.STRING,
-    **dict.fromkeys(_FLOATS, Kind.FLOAT),
+    **dict.fromkeys(FLOATS, Kind.FLOAT),
     **dict.fromkeys((3, 4, 5, 6, 9, 17, 22, 23), Kind.INTEGER),
 }
 _CHANNELS = {1, 3, 4}
@@ -266,7 +266,7 @@ def _scores_faults(
     scores = [
         tensor
         for tensor in signature.outputs
-        if (tensor.dtype in _FLOATS if entry.output is None else tensor.name == entry.output)
+        if (tensor.dtype in FLOATS if entry.output is None else tensor.name == entry.output)
     ]
     if len(scores) > 1:
         scores = [tensor for tensor in scores if tensor.shape[-1:] == (classes,)]

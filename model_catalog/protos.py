@@ -147,7 +147,12 @@ MESSAGES: Final[dict[str, Fields]] = {
         "ret": (4, "*StringEntry"),
     },
     "StringEntry": {"key": (1, "string"), "value": (2, "string")},
-    "OpDef": {"name": (1, "string")},
+    "OpDef": {
+        "name": (1, "string"),
+        "input_arg": (2, "*ArgDef"),
+        "output_arg": (3, "*ArgDef"),
+    },
+    "ArgDef": {"name": (1, "string")},
     "NodeDef": {
         "name": (1, "string"),
         "op": (2, "string"),
@@ -155,7 +160,11 @@ MESSAGES: Final[dict[str, Fields]] = {
         "attr": (5, "*AttrEntry"),
     },
     "AttrEntry": {"key": (1, "string"), "value": (2, "AttrValue")},
-    "AttrValue": {"list": (1, "AttrList"), "func": (10, "NameAttrList")},
+    "AttrValue": {
+        "list": (1, "AttrList"),
+        "tensor": (8, "Tensor"),
+        "func": (10, "NameAttrList"),
+    },
     "AttrList": {"func": (9, "*NameAttrList")},
     "NameAttrList": {"name": (1, "string")},
     "SavedModel": {"meta_graphs": (2, "*MetaGraphDef")},

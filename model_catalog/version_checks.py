@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_catalog.errors import CatalogError
-from model_catalog.folders import Fault, version_folders
+from model_catalog.folders import FLOATS, Fault, version_folders
 from model_catalog.graph_files import graph_file_of
 from model_catalog.installation import export_command
 from model_catalog.models_file import ModelEntry
+from model_catalog.pixel_operations import pixel_operations
 from model_catalog.random_operations import random_operations
 from model_catalog.scaling_layers import scaling_layers
+from model_catalog.signatures import Tensor, read_signature
 from model_catalog.spec import SPEC_FILE, ModelSpec
 
-#: The scaling of an input that the models file describes without one.
+#: The scaling of an input that the models file describes without one; most detectors have none.
 DEFAULT_SCALE = "tf"
 
 
@@ -65,17 +67,43 @@ def scaling_faults(entry: ModelEntry) -> Iterator[Fault]:
     """Yield a note for each served version that scales pixels that were scaled already."""
     for path in served_versions(entry).values():
         try:
-            layers = scaling_layers((path / "saved_model.pb").read_bytes())
-            scale, fix = _scale_of(path, entry) if layers else ("none", "")
+            scale, fix = _scale_of(path, entry)
+            found = None if scale == "none" else _own_scaling(path, entry)
         except (OSError, CatalogError):
             continue
-        if layers and scale != "none":
+        if found is not None:
             yield Fault(
-                f"version {path.name} scales pixels itself (layer {', '.join(layers)}); they are"
+                f"version {path.name} scales pixels itself ({found}); they are"
                 f" scaled before as well (scale {scale}), so its scores may be wrong",
                 fix,
                 is_error=False,
             )
+
+
+def _own_scaling(version: Path, entry: ModelEntry) -> str | None:
+    """Return by what a version scales pixels from 0 to 255; None if nothing is found.
+
+    The numbers in the graph tell more than the names of layers: a layer may scale something else.
+    """
+    graph = (version / "saved_model.pb").read_bytes()
+    image = None if (version / SPEC_FILE).exists() else _image_input(graph, entry)
+    if image is not None:
+        if image.dtype not in FLOATS:  # integers and files are never scaled before
+            return None
+        found = pixel_operations(graph, entry.signature, image.name)
+        if found is not None and found.is_for_raw_pixels:
+            return "; ".join(found.steps)
+        if found is not None and found.is_complete:
+            return None
+    layers = scaling_layers(graph)
+    return f"layer {', '.join(layers)}" if layers else None
+
+
+def _image_input(graph: bytes, entry: ModelEntry) -> Tensor | None:
+    """Return the only input that has no constant value."""
+    inputs = read_signature(graph, entry.signature).inputs
+    images = [tensor for tensor in inputs if tensor.name not in entry.constant_inputs]
+    return images[0] if len(images) == 1 else None
 
 
 def _scale_of(version: Path, entry: ModelEntry) -> tuple[str, str]:
@@ -85,7 +113,8 @@ def _scale_of(version: Path, entry: ModelEntry) -> tuple[str, str]:
         spec = ModelSpec.from_json(spec_file.read_bytes())
         again = f"{export_command()} --model FILE --base-path {shlex.quote(str(version.parent))}"
         return (spec.input.scale if spec.input else "none"), f"{again} --scale none"
-    scale = "none" if entry.input is None else str(entry.input.get("scale", DEFAULT_SCALE))
+    default = "none" if entry.task == "detection" else DEFAULT_SCALE
+    scale = "none" if entry.input is None else str(entry.input.get("scale", default))
     return scale, f'input = {{ scale = "none" }} under [models.{entry.name}] in models.toml'
 
 

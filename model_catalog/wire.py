@@ -59,6 +59,14 @@ def fields(data: memoryview) -> Iterator[Field]:
         at += length
 
 
+def varints(data: memoryview) -> Iterator[int]:
+    """Yield the numbers of a packed repeated field, or raise DamagedGraph."""
+    at = 0
+    while at < len(data):
+        value, at = _varint(data, at)
+        yield value
+
+
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):

@@ -11,7 +11,7 @@ from model_catalog.scaling_layers import scaling_layers
 from model_catalog.spec import SPEC_FILE
 from model_catalog.version_checks import scaling_faults
 from tests.flask_server.stub_serving import make_spec
-from tests.graphs import node, saved_model
+from tests.graphs import constant, node, saved_model
 
 RESCALING = saved_model({}, [node("call", "Identity"), node("net/rescaling_1/mul", "Mul")])
 
@@ -58,6 +58,45 @@ def test_export_that_is_scaled_twice_is_named(tmp_path: Path) -> None:
     (fault,) = scaling_faults(ModelEntry(name="m", base_path=tmp_path))
 
     assert fault.fix.endswith("--scale none")
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "dtype", "fields", "found"),
+    [
+        ("net/prep/div", 255, 1, {"scale": "unit"}, "(RealDiv 255)"),
+        ("net/rescaling/truediv", 255, 1, {"scale": "unit"}, "(RealDiv 255)"),
+        ("net/rescaling/truediv", 0.5, 1, {"scale": "unit"}, None),
+        ("net/prep/div", 255, 1, {"scale": "none"}, None),
+        ("net/prep/div", 255, 4, {"scale": "unit"}, None),
+        ("net/prep/div", 255, 1, None, None),
+    ],
+)
+def test_scaling_is_known_by_the_numbers_in_the_graph(
+    tmp_path: Path,
+    name: str,
+    number: float,
+    dtype: int,
+    fields: dict[str, object] | None,
+    found: str | None,
+) -> None:
+    nodes = [node("x", "Placeholder"), constant("c", number), node(name, "RealDiv", "x", "c")]
+    nodes += [node("call", "Conv2D", name, "w")]
+    (tmp_path / "1").mkdir()
+    graph = saved_model({}, nodes, image="x:0", dtype=dtype)
+    (tmp_path / "1" / "saved_model.pb").write_bytes(graph)
+
+    faults = list(scaling_faults(ModelEntry(name="m", base_path=tmp_path, input=fields)))
+
+    assert [found in fault.text for fault in faults if found] == [True] * (found is not None)
+    assert len(faults) == (found is not None)
+
+
+def test_detectors_have_no_scale_by_default(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(RESCALING)
+    entry = ModelEntry(name="m", base_path=tmp_path, input={"height": 4}, task="detection")
+
+    assert list(scaling_faults(entry)) == []
 
 
 def test_folder_that_cannot_be_read_has_no_finding(tmp_path: Path) -> None:
