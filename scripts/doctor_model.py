@@ -1,9 +1,13 @@
-"""Find out how the pictures of a Keras model have to be scaled.
+"""Find out how the pictures of a model have to be scaled.
 
     python scripts/doctor_model.py flowers.keras --images photos --check photos_by_class
 
 compares the statistics of the model's first batch normalisation with those of pictures, and with
 ``--check`` how well its scores fit labelled pictures, for each scale and order of channels.
+
+    python scripts/doctor_model.py flowers/1 --scale unit
+
+reads the graph of a SavedModel of another tool: whether it resizes and scales pixels itself.
 """
 
 from __future__ import annotations
@@ -18,9 +22,13 @@ if __name__ == "__main__":
     # A script that is run by its path uses the project it lies in, wherever that was moved to.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from model_catalog.models_file import SERVING_DEFAULT
+from model_catalog.spec import SCALES
 from scripts import command_line, keras_models, quiet_tensorflow
+from scripts.checks import saved_model_input
 from scripts.checks.batch_norm import Statistics
 from scripts.checks.class_folders import Check
+from scripts.checks.saved_model_input import SAVED_MODEL
 from scripts.checks.scale_evidence import Evidence, evidence_of
 from scripts.export_saved_model import load_options_of, spec_options_of
 from scripts.export_saved_model import parser as export_parser
@@ -31,12 +39,20 @@ from scripts.spec_of_model import spec_of
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine the model; exit codes 0 done, 1 failed, 2 wrong usage."""
     own, others = parser().parse_known_args(argv)
+    if (own.model / SAVED_MODEL).is_file():
+        options = saved_model_parser().parse_args(argv)
+        return command_line.run(lambda: _read_graph(options))
     known = ["--model", str(own.model)]
     for option in ("images", "check"):
         if (folder := getattr(own, option)) is not None:
             known += [f"--{option}", str(folder)]
     options = export_parser("doctor_model.py").parse_args([*known, *others])
     return command_line.run(lambda: _run(options))
+
+
+def _read_graph(options: argparse.Namespace) -> None:
+    for line in saved_model_input.report(options.model, options.signature, options.scale):
+        print(line)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -49,15 +65,34 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line; those of its options that the export has too mean the same there."""
     parser = argparse.ArgumentParser(
         prog="doctor_model.py",
-        description="Find out how the pictures of a Keras model have to be scaled.",
+        description="Find out how the pictures of a model have to be scaled.",
         epilog="The options of export_saved_model.py that describe the model are allowed as well, "
-        "such as --size, --labels and --activation.",
+        "such as --size, --labels and --activation; of a SavedModel, --scale and --signature.",
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="a .keras or .h5 file")
+    add(
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="a .keras or .h5 file, or the folder of a SavedModel",
+    )
     add("--images", type=Path, metavar="FOLDER", help="pictures like those of the training")
     add("--check", type=Path, metavar="FOLDER", help="a folder with one folder per class")
+    return parser
+
+
+def saved_model_parser() -> argparse.ArgumentParser:
+    """Return the command line for SavedModels, whose graph is read."""
+    parser = argparse.ArgumentParser(
+        prog="doctor_model.py",
+        description="Tell what a SavedModel does to the pixels of its input.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="the folder with saved_model.pb")
+    add("--signature", default=SERVING_DEFAULT, help="the signature that takes images")
+    add("--scale", choices=SCALES, help="how models.toml has pixels scaled before")
     return parser
 
 
