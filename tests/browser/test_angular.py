@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
@@ -13,7 +14,9 @@ from flask_server.access import key_writer
 from tests.browser import node
 from tests.browser.conftest import DIGITS, MakeSite, Open
 from tests.browser.page_actions import IMAGES
+from tests.flask_server.conftest import flat
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
+from tests.flask_server.task_models import serve
 from tests.listening import folder_site
 from tests.running import ROOT
 
@@ -50,6 +53,13 @@ def app(built: Path) -> Iterator[str]:
 @pytest.fixture
 def page(open_page: Open, app: str) -> Page:
     return open_page(app, refusals=[401, 415, 503, "ERR_FAILED"])
+
+
+@pytest.fixture
+def task_site(make_site: MakeSite, serving: StubServing) -> str:
+    """A gateway with a model of each task, named like its task."""
+    models = serve(serving)
+    return make_site(serving.url, models)
 
 
 def ask(page: Page, gateway: str, way: str, *, key: str = "", picture: str = "digit_3.png") -> None:
@@ -164,6 +174,33 @@ def test_origin_that_is_not_allowed_gets_nothing(
 
     expect(page.get_by_role("alert")).to_contain_text("Http failure response")
     expect(best(page)).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("task", "line"),
+    [
+        ("classification", "0: 75.0%"),
+        ("detection", "1: 90.0% at 0, 0 to 4, 4"),
+        ("segmentation", "0: 75.0%, 48 pixels"),
+        ("embedding", "2 numbers: 0.600, 0.800"),
+        ("tensor", "y: [0.5,null]"),
+    ],
+)
+def test_each_task_has_its_method(
+    page: Page, task_site: str, tmp_path: Path, task: str, line: str
+) -> None:
+    numbers = tmp_path / "zeros.npy"
+    np.save(numbers, np.zeros((4, 4, 3), np.float32))
+    (tmp_path / "white.png").write_bytes(flat("white"))
+    page.get_by_label("Gateway").fill(task_site)
+    page.get_by_label("Model").fill(task)
+
+    page.get_by_label("Picture").set_input_files(tmp_path / "white.png")
+    expect(best(page)).to_have_text(line)
+    page.get_by_label("Picture").set_input_files(numbers)
+
+    expect(page.get_by_role("img")).to_have_count(0)
+    expect(best(page)).to_contain_text(line.partition(":")[0])
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=["example", "browser", "clients"])

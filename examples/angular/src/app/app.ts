@@ -1,25 +1,26 @@
-import { PercentPipe } from "@angular/common";
 import { Component, inject, signal } from "@angular/core";
-import { Subscription } from "rxjs";
+import { Observable, Subscription, map, switchMap } from "rxjs";
 
-import { Gateway, Prediction, errorText } from "./gateway";
+import { Gateway, Input, Target, errorText } from "./gateway";
+import { Result, textOf } from "./result";
 
 @Component({
   selector: "app-root",
-  imports: [PercentPipe],
   templateUrl: "./app.html",
 })
 export class App {
   readonly #gateway = inject(Gateway);
   #subscription?: Subscription;
   #chosen?: File;
+  /** The chosen file if it has numbers. */
+  #numbers?: File;
 
   protected readonly url = signal("http://127.0.0.1:5000");
   protected readonly apiKey = signal("");
   /** An empty name selects the compatible route, which uses the default model. */
   protected readonly model = signal("");
   protected readonly picture = signal("");
-  protected readonly predictions = signal<Prediction[]>([]);
+  protected readonly lines = signal<string[]>([]);
   protected readonly warnings = signal<string[]>([]);
   protected readonly trouble = signal("");
 
@@ -27,6 +28,12 @@ export class App {
     const file = files?.item(0);
     if (!file) return;
     this.#chosen = file;
+    this.#numbers = file.name.endsWith(".npy") ? file : undefined;
+    if (this.#numbers) {
+      this.picture.set("");
+      this.ask();
+      return;
+    }
     const picture = await dataUrl(file).catch(() => "");
     if (this.#chosen !== file) return; // another file was chosen in the meantime
     this.picture.set(picture);
@@ -38,8 +45,8 @@ export class App {
   protected ask(): void {
     this.#begin();
     this.#subscription = this.#request().subscribe({
-      next: ({ predictions, warnings }) => {
-        this.predictions.set(predictions);
+      next: ({ lines, warnings }) => {
+        this.lines.set(lines);
         this.warnings.set(warnings);
       },
       error: (error) => this.trouble.set(errorText(error)),
@@ -48,17 +55,40 @@ export class App {
 
   #begin(trouble = ""): void {
     this.#subscription?.unsubscribe();
-    this.predictions.set([]);
+    this.lines.set([]);
     this.warnings.set([]);
     this.trouble.set(trouble);
   }
 
-  #request() {
+  #request(): Observable<Result> {
     const target = { url: this.url().replace(/\/$/, ""), apiKey: this.apiKey() };
     const base64 = this.picture().replace(/^.*,/, "");
-    return this.model()
-      ? this.#gateway.classifyByJson(target, this.model(), base64)
-      : this.#gateway.classifyByForm(target, base64);
+    const input = this.#numbers ?? { image: base64 };
+    // The compatible route takes pictures only, so that its model is not asked for its task.
+    return this.model() || this.#numbers
+      ? this.#ofAnyTask(target, this.model(), input)
+      : this.#gateway.classifyByForm(target, base64).pipe(map(textOf.classes));
+  }
+
+  /** Asks a model with the method of its task. */
+  #ofAnyTask(target: Target, model: string, input: Input): Observable<Result> {
+    const gateway = this.#gateway;
+    return gateway.task(target, model).pipe(
+      switchMap((task): Observable<Result> => {
+        switch (task) {
+          case "detection":
+            return gateway.detect(target, model, input).pipe(map(textOf.objects));
+          case "segmentation":
+            return gateway.segment(target, model, input).pipe(map(textOf.areas));
+          case "embedding":
+            return gateway.embed(target, model, input).pipe(map(textOf.vector));
+          case "tensor":
+            return gateway.run(target, model, input).pipe(map(textOf.outputs));
+          default:
+            return gateway.classify(target, model, input).pipe(map(textOf.classes));
+        }
+      }),
+    );
   }
 }
 

@@ -14,6 +14,59 @@ export interface Classification {
   warnings: string[];
 }
 
+/** Whole pixels of the upright picture; xmax and ymax are just outside. */
+export interface Box {
+  xmin: number;
+  ymin: number;
+  xmax: number;
+  ymax: number;
+}
+
+export interface Detection extends Prediction {
+  box: Box;
+}
+
+/** Objects in a picture of this width and height, best first. */
+export interface Detections {
+  detections: Detection[];
+  size: [width: number, height: number];
+  warnings: string[];
+}
+
+/** The pixels of one class; the share is that of what the model sees. */
+export interface ClassArea {
+  classId: string;
+  label: string;
+  pixels: number;
+  share: number;
+}
+
+/** The areas of the classes, the largest first. */
+export interface Segmentation {
+  areas: ClassArea[];
+  size: [width: number, height: number];
+  warnings: string[];
+}
+
+export interface Embedding {
+  embedding: number[];
+  dimensions: number;
+  normalized: boolean;
+  warnings: string[];
+}
+
+/** Numbers, or nested lists of numbers or strings, by the name of the output. */
+export interface Outputs {
+  outputs: Record<string, unknown>;
+  warnings: string[];
+}
+
+/** Nested lists of numbers in the shape of the model's input. */
+export type Tensor = number[] | Tensor[];
+
+/** A picture in base64, numbers, or a file: a picture, or a `.npy` file of numpy. */
+export type Input = { image: string } | { tensor: Tensor } | Blob;
+
 /** Address of a gateway, and the API key; the key is empty where the gateway requires none. */
 export interface Target {
   url: string;
@@ -30,15 +83,29 @@ export interface Problem {
 }
 
 type Triple = [classId: string, label: string, score: number];
+type Parameters = Record<string, string | number | boolean>;
 
+/** What the answers of all tasks have. */
 interface Answer {
   model: string;
   version: number;
-  predictions: { class_id: string; label: string; score: number }[];
   warnings?: string[];
 }
 
-/** Posts pictures in base64 to an image gateway. */
+interface Scored {
+  class_id: string;
+  label: string;
+  score: number;
+}
+
+type Classified = Answer & { predictions: Scored[] };
+type Detected = Answer & Pick<Detections, "size"> & { detections: (Scored & { box: Box })[] };
+type Segmented = Answer &
+  Pick<Segmentation, "size"> & { areas: (Omit<ClassArea, "classId"> & { class_id: string })[] };
+
+const NPY = "application/x-npy";
+
+/** Posts pictures and numbers to an image gateway. */
 @Injectable({ providedIn: "root" })
 export class Gateway {
   readonly #http = inject(HttpClient);
@@ -55,12 +122,77 @@ export class Gateway {
   }
 
   /** Posts JSON to the route of a named model. */
-  classifyByJson({ url, apiKey }: Target, model: string, base64: string): Observable<Classification> {
-    const route = `${url}/models/${encodeURIComponent(model)}/predict`;
-    const body = { image: base64, top_k: 5 };
+  classifyByJson(target: Target, model: string, base64: string): Observable<Classification> {
+    return this.classify(target, model, { image: base64 });
+  }
+
+  /** Returns the best classes, five by default. */
+  classify(target: Target, model: string, input: Input): Observable<Classification> {
+    return this.#predict<Classified>(target, model, input).pipe(map(fromAnswer));
+  }
+
+  /** Returns the objects that a detector finds. */
+  detect(target: Target, model: string, input: Input): Observable<Detections> {
+    return this.#predict<Detected>(target, model, input).pipe(map(fromDetected));
+  }
+
+  /** Returns the areas of the classes, of a model of the task `segmentation`. */
+  segment(target: Target, model: string, input: Input): Observable<Segmentation> {
+    return this.#predict<Segmented>(target, model, input).pipe(map(fromSegmented));
+  }
+
+  /** Returns the class of each pixel as PNG: the value of a pixel is the number of its class. */
+  labelMap(target: Target, model: string, input: Input): Observable<Blob> {
+    return this.#file(target, model, input, "image/png");
+  }
+
+  /** Returns the vector of a model of the task `embedding`, by default of the length 1. */
+  embed(target: Target, model: string, input: Input, normalize = true): Observable<Embedding> {
+    return this.#predict<Answer & Omit<Embedding, "warnings">>(target, model, input, { normalize }).pipe(
+      map(({ embedding, dimensions, normalized, warnings = [] }) => ({
+        embedding,
+        dimensions,
+        normalized,
+        warnings,
+      })),
+    );
+  }
+
+  /** Returns the outputs of a model of the task `tensor`. */
+  run(target: Target, model: string, input: Input): Observable<Outputs> {
+    return this.#predict<Answer & Pick<Outputs, "outputs">>(target, model, input).pipe(
+      map(({ outputs, warnings = [] }) => ({ outputs, warnings })),
+    );
+  }
+
+  /** Returns an output, a vector or a label map as a `.npy` file of numpy. */
+  npy(target: Target, model: string, input: Input, output = ""): Observable<Blob> {
+    return this.#file(target, model, input, NPY, output ? { output } : {});
+  }
+
+  /** Returns what a model computes, such as `classification`; undefined until a version is ready. */
+  task({ url, apiKey }: Target, model: string): Observable<string | undefined> {
+    const route = `${url}/models/${encodeURIComponent(model)}`;
     return this.#http
-      .post<Answer>(route, body, { headers: headers(apiKey) })
-      .pipe(map(fromAnswer));
+      .get<{ task?: string }>(route, { headers: headers(apiKey) })
+      .pipe(map(({ task }) => task));
+  }
+
+  #predict<T>(target: Target, model: string, input: Input, parameters: Parameters = {}): Observable<T> {
+    const { route, body, options } = request(target, model, input, parameters);
+    return this.#http.post<T>(route, body, options);
+  }
+
+  #file(
+    target: Target,
+    model: string,
+    input: Input,
+    accept: string,
+    parameters: Parameters = {},
+  ): Observable<Blob> {
+    const { route, body, options } = request(target, model, input, parameters);
+    const withAccept = { ...options, headers: { ...options.headers, Accept: accept } };
+    return this.#http.post(route, body, { ...withAccept, responseType: "blob" });
   }
 }
 
@@ -77,6 +209,17 @@ function headers(apiKey: string): Record<string, string> {
   return apiKey ? { "X-API-Key": apiKey } : {};
 }
 
+/** A file is a body of its own, whose parameters are in the query; the gateway knows it by its first bytes. */
+function request({ url, apiKey }: Target, model: string, input: Input, parameters: Parameters) {
+  const route = `${url}/models/${encodeURIComponent(model)}/predict`;
+  const own = headers(apiKey);
+  if (!(input instanceof Blob)) {
+    return { route, body: { ...input, ...parameters }, options: { headers: own } };
+  }
+  const type = { "Content-Type": input.type || "application/octet-stream" };
+  return { route, body: input, options: { headers: { ...own, ...type }, params: parameters } };
+}
+
 /** Reads the compatible route's response; its warnings are in a header. */
 function fromTriples({ body, headers }: HttpResponse<Triple[]>): Classification {
   const predictions = body!.map(([classId, label, score]) => ({ classId, label, score }));
@@ -84,9 +227,18 @@ function fromTriples({ body, headers }: HttpResponse<Triple[]>): Classification 
   return { predictions, warnings: warning ? [warning] : [] };
 }
 
-function fromAnswer({ predictions, warnings = [] }: Answer): Classification {
-  return {
-    predictions: predictions.map(({ class_id, label, score }) => ({ classId: class_id, label, score })),
-    warnings,
-  };
+function fromAnswer({ predictions, warnings = [] }: Classified): Classification {
+  return { predictions: predictions.map(named), warnings };
+}
+
+function fromDetected({ detections, size, warnings = [] }: Detected): Detections {
+  return { detections: detections.map(named), size, warnings };
+}
+
+function fromSegmented({ areas, size, warnings = [] }: Segmented): Segmentation {
+  return { areas: areas.map(named), size, warnings };
+}
+
+function named<T extends { class_id: string }>({ class_id, ...rest }: T) {
+  return { classId: class_id, ...rest };
 }
