@@ -177,17 +177,17 @@ def test_origin_that_is_not_allowed_gets_nothing(
 
 
 @pytest.mark.parametrize(
-    ("task", "line"),
+    ("task", "line", "start"),
     [
-        ("classification", "0: 75.0%"),
-        ("detection", "1: 90.0% at 0, 0 to 4, 4"),
-        ("segmentation", "0: 75.0%, 48 pixels"),
-        ("embedding", "2 numbers: 0.600, 0.800"),
-        ("tensor", "y: [0.5,null]"),
+        ("classification", "0: 75.0%", None),
+        ("detection", "1: 90.0% at 0, 0 to 4, 4", None),
+        ("segmentation", "0: 75.0%, 48 pixels", "PNG"),
+        ("embedding", "2 numbers: 0.600, 0.800", "NUM"),
+        ("tensor", "y: [0.5,null]", "NUM"),
     ],
 )
 def test_each_task_has_its_method(
-    page: Page, task_site: str, tmp_path: Path, task: str, line: str
+    page: Page, task_site: str, tmp_path: Path, task: str, line: str, start: str | None
 ) -> None:
     numbers = tmp_path / "zeros.npy"
     np.save(numbers, np.zeros((4, 4, 3), np.float32))
@@ -197,6 +197,13 @@ def test_each_task_has_its_method(
 
     page.get_by_label("Picture").set_input_files(tmp_path / "white.png")
     expect(best(page)).to_have_text(line)
+    expect(page.get_by_role("button", name="Get the file")).to_have_count(int(start is not None))
+    if start is not None:
+        page.get_by_role("button", name="Get the file").click()
+        file = page.get_by_role("link", name="The file")
+        expect(file).to_be_visible()
+        read = "async ({ href }) => (await (await fetch(href)).text()).slice(1, 4)"
+        assert file.evaluate(read) == start
     page.get_by_label("Picture").set_input_files(numbers)
 
     expect(page.get_by_role("img")).to_have_count(0)

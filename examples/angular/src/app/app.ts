@@ -2,7 +2,7 @@ import { Component, inject, signal } from "@angular/core";
 import { Observable, Subscription, map, switchMap } from "rxjs";
 
 import { Gateway, Input, Target, errorText } from "./gateway";
-import { Result, textOf } from "./result";
+import { Result, textOf, withFile } from "./result";
 
 @Component({
   selector: "app-root",
@@ -23,6 +23,9 @@ export class App {
   protected readonly lines = signal<string[]>([]);
   protected readonly warnings = signal<string[]>([]);
   protected readonly trouble = signal("");
+  /** Requests the answer as a file: a label map as PNG, or numbers for numpy. */
+  protected readonly file = signal<Observable<Blob> | undefined>(undefined);
+  protected readonly fileUrl = signal("");
 
   protected async choose(files: FileList | null): Promise<void> {
     const file = files?.item(0);
@@ -45,16 +48,27 @@ export class App {
   protected ask(): void {
     this.#begin();
     this.#subscription = this.#request().subscribe({
-      next: ({ lines, warnings }) => {
+      next: ({ lines, warnings, file }) => {
         this.lines.set(lines);
         this.warnings.set(warnings);
+        this.file.set(file);
       },
+      error: (error) => this.trouble.set(errorText(error)),
+    });
+  }
+
+  protected getFile(): void {
+    this.#subscription = this.file()?.subscribe({
+      next: (blob) => this.fileUrl.set(URL.createObjectURL(blob)),
       error: (error) => this.trouble.set(errorText(error)),
     });
   }
 
   #begin(trouble = ""): void {
     this.#subscription?.unsubscribe();
+    URL.revokeObjectURL(this.fileUrl());
+    this.fileUrl.set("");
+    this.file.set(undefined);
     this.lines.set([]);
     this.warnings.set([]);
     this.trouble.set(trouble);
@@ -79,11 +93,17 @@ export class App {
           case "detection":
             return gateway.detect(target, model, input).pipe(map(textOf.objects));
           case "segmentation":
-            return gateway.segment(target, model, input).pipe(map(textOf.areas));
+            return gateway
+              .segment(target, model, input)
+              .pipe(map(withFile(textOf.areas, gateway.labelMap(target, model, input))));
           case "embedding":
-            return gateway.embed(target, model, input).pipe(map(textOf.vector));
+            return gateway
+              .embed(target, model, input)
+              .pipe(map(withFile(textOf.vector, gateway.npy(target, model, input))));
           case "tensor":
-            return gateway.run(target, model, input).pipe(map(textOf.outputs));
+            return gateway
+              .run(target, model, input)
+              .pipe(map(withFile(textOf.outputs, gateway.npy(target, model, input))));
           default:
             return gateway.classify(target, model, input).pipe(map(textOf.classes));
         }
