@@ -379,7 +379,7 @@ function raw(file) {
 
 /**
  * @param {string | Types.Tensor} text base64, or a data URL
- * @returns {Blob | null} null where it is not base64: the gateway then reports the error
+ * @returns {Blob | null} null for numbers, and where it is not base64: the gateway then reports the error
  */
 function fileOf(text) {
   if (typeof text !== "string") return null;
