@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from flask import Flask, Response, request
 from flask_cors import CORS
 
 from flask_server.access import authentication
 from flask_server.inference.predict import Gateway
+from flask_server.inference.shadow import Shadow
 from flask_server.runtime import preload
-from flask_server.serving.connect import Connections
+from flask_server.serving.connect import Connections, connect
 from flask_server.serving.file_poll import FilePoll
 from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.models import Models
@@ -38,7 +40,15 @@ from flask_server.web.services import Services, install, services_of
 from model_catalog.models_file import ModelsFile
 from serving_tracing import spans, start
 
-EXPOSED = ("X-Request-ID", "Server-Timing", "Retry-After", "X-Model-Warning", "ETag")
+EXPOSED = (
+    "X-Request-ID",
+    "Server-Timing",
+    "Retry-After",
+    "X-Model-Warning",
+    "X-Model-Version",
+    "X-Model-Version-Label",
+    "ETag",
+)
 PREFLIGHT_AGE_S = 600
 #: The name of the gateway in traces, unless the environment has one.
 SERVICE_NAME = "image-classification-gateway"
@@ -62,12 +72,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     models_file = preload.models_file(settings.models_file)
     watched = _models(settings, models_file)
     metrics = _metrics(settings, watched) if settings.metrics else None
+    predictions = _limit(settings, metrics)
     services = Services(
-        gateway=Gateway(settings, watched),
-        predictions=_limit(settings, metrics),
+        gateway=Gateway(settings, watched, _shadow(settings, watched, predictions, metrics)),
+        predictions=predictions,
         explanations=InFlight(explain.AT_ONCE),
         open_paths=authentication.open_paths(app),
         metrics_text=metrics.text if metrics else None,
+        shadow_figures=metrics.shadow_figures if metrics else None,
     )
     install(app, services)
     problem_documents.init_app(app)
@@ -79,7 +91,9 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def close_app(app: Flask) -> None:
     """End the app's background threads and connections."""
-    services_of(app).gateway.models.stop()
+    gateway = services_of(app).gateway
+    gateway.shadow.close()
+    gateway.models.stop()
 
 
 def _register_hooks(app: Flask, services: Services, writers: Sequence[Writer]) -> None:
@@ -158,6 +172,19 @@ def _models(settings: Settings, file: ModelsFile) -> Models:
     )
 
 
+def _shadow(
+    settings: Settings, models: Models, predictions: InFlight, metrics: Metrics | None
+) -> Shadow:
+    """Return the copies, which are sent while the requests leave a call to Serving free."""
+    return Shadow(
+        settings,
+        traffic_of=models.traffic,
+        is_busy=lambda: predictions.count >= settings.max_inflight_calls,
+        connect=lambda address: connect(address, 1, TlsFiles.of(settings)),
+        observe=metrics.count_shadow if metrics else lambda _: None,
+    )
+
+
 def _limit(settings: Settings, metrics: Metrics | None) -> InFlight:
     limit = settings.max_in_flight
     return InFlight(limit, metrics.count_in_flight) if metrics else InFlight(limit)
@@ -175,10 +202,14 @@ def _answer_preflight_for_unknown_path() -> Response | None:
 
 
 def _add_id_and_timing(response: Response) -> Response:
-    """Add request id and ``Server-Timing`` from the request context."""
+    """Add request id, ``Server-Timing`` and the choice of a split from the request context."""
     context = request_context.current()
     response.headers["X-Request-ID"] = context.request_id
     response.headers["Server-Timing"] = context.stopwatch.header()
+    if context.split_label is not None:
+        response.headers["X-Model-Version"] = str(context.version)
+        # Labels may have letters that a header cannot.
+        response.headers["X-Model-Version-Label"] = quote(context.split_label)
     allowed = response.headers.get("Access-Control-Allow-Origin")
     if allowed:
         response.headers["Timing-Allow-Origin"] = allowed

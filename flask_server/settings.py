@@ -108,6 +108,11 @@ class Settings:
     deadline_s: float = 10.0
     """Seconds a request may take, once its body has arrived, before it is answered with 504."""
 
+    split_header: str | None = None
+    """Request header whose value keeps a caller at one version label of a split
+    (docs/models_file.md#split-and-shadow). Without it the API key does, and without a key each
+    request is divided by chance."""
+
     poll_interval_s: float = 1.0
     """Seconds between two polls of the model versions that Serving has."""
 
@@ -266,6 +271,12 @@ def _limits(variable: str, text: str) -> str:
     raise SettingsError(f"{variable}: allowed is memory:// or an address like redis://host:6379/0.")
 
 
+def _header(variable: str, text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", text.strip()):
+        return text.strip()
+    raise _refused(variable, text, "the name of a header, such as X-User-ID")
+
+
 def _one_of(*allowed: str) -> Callable[[str, str], str]:
     def read(variable: str, text: str) -> str:
         if text in allowed:
@@ -295,6 +306,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "max_in_flight": _whole(1),
     "max_inflight_calls": _whole(1),
     "deadline_s": _seconds,
+    "split_header": _header,
     "poll_interval_s": _seconds,
     "max_score_drift": _difference,
     "fast_jpeg": _flag,

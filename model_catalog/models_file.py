@@ -37,7 +37,10 @@ SERVING_URLS = (
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_LABEL = re.compile(r"\w+")
 BIGGEST_VERSION = 2**63 - 1
+#: Maximum weight of a label in ``split``.
+MAX_WEIGHT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,14 @@ class ModelEntry:
 
     version_labels: Mapping[str, int] = field(default_factory=dict)
     """Names for versions, such as ``{"stable": 1}``."""
+
+    split: Mapping[str, float] = field(default_factory=dict)
+    """Weights of the version labels among which the gateway divides requests that name neither a
+    version nor a label; the first label is the default. Empty: the newest version gets them all."""
+
+    shadow: Mapping[str, float] = field(default_factory=dict)
+    """Percent of the requests whose images the gateway also sends to the version of a label, to
+    compare the scores."""
 
     input: Mapping[str, Any] | None = None
     """Fields of the InputSpec of a model without a spec of its own; fields that are not given, such
@@ -207,6 +218,8 @@ class _Table:
             serving_url=self.serving_url(),
             versions=self.versions(),
             version_labels=self.version_labels(),
+            split=self.split(),
+            shadow=self.shadow(),
             input=self.input(),
             labels=self.labels(),
             activation=self.activation(),
@@ -254,10 +267,37 @@ class _Table:
     def version_labels(self) -> dict[str, int]:
         value = self.values.get("version_labels", {})
         if isinstance(value, dict) and all(
-            re.fullmatch(r"\w+", label) and _is_version(number) for label, number in value.items()
+            _LABEL.fullmatch(label) and _is_version(number) for label, number in value.items()
         ):
             return dict(value)
         raise self.bad("version_labels", value, "a table from labels to version numbers")
+
+    def split(self) -> dict[str, float]:
+        weights = self.numbers_of_labels("split", MAX_WEIGHT)
+        if weights is None or (weights and not any(weights.values())):
+            allowed = (
+                f"a table from version labels to weights, 0 to {MAX_WEIGHT} and not all 0, such as"
+                " { stable = 95, canary = 5 }"
+            )
+            raise self.bad("split", self.values["split"], allowed)
+        return weights
+
+    def shadow(self) -> dict[str, float]:
+        percents = self.numbers_of_labels("shadow", 100)
+        if percents is None:
+            allowed = "a table from version labels to percents, 0 to 100, such as { canary = 10 }"
+            raise self.bad("shadow", self.values["shadow"], allowed)
+        return percents
+
+    def numbers_of_labels(self, key: str, most: float) -> dict[str, float] | None:
+        """Return a table from labels to numbers from 0 to ``most``, else None."""
+        value = self.values.get(key, {})
+        if isinstance(value, dict) and all(
+            _LABEL.fullmatch(label) and _is_number(number) and 0 <= number <= most
+            for label, number in value.items()
+        ):
+            return dict(value)
+        return None
 
     def input(self) -> Mapping[str, Any] | None:
         value = self.values.get("input")
@@ -311,7 +351,7 @@ class _Table:
         if not isinstance(value, dict) or value.keys() != {"rate", "prefix"}:
             raise self.bad("logging", value, "a table with the keys rate and prefix")
         rate, prefix = value["rate"], value["prefix"]
-        if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate <= 1:
+        if not _is_number(rate) or not 0 < rate <= 1:
             raise self.bad("logging.rate", rate, "a number above 0, at most 1")
         if not isinstance(prefix, str) or not prefix or "\0" in prefix:
             raise self.bad("logging.prefix", prefix, "the path with which file names start")
@@ -407,6 +447,10 @@ def _is_root(url: str, schemes: Collection[str]) -> bool:
 def _is_constant(value: object) -> bool:
     values = value if isinstance(value, list) else [value]
     return all(isinstance(each, str | bool | int | float) for each in values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_version(value: object) -> bool:

@@ -105,12 +105,19 @@ def _entry_changes(old: ModelEntry, new: ModelEntry) -> Iterator[str]:
     for key in ("base_path", "serving_url"):
         if getattr(old, key) != getattr(new, key):
             yield f"{key} {getattr(new, key) or 'removed'}"
+    for key in ("split", "shadow"):
+        if getattr(old, key) != getattr(new, key):
+            yield f"{key} {_shares(getattr(new, key))}"
     if old.logging != new.logging:
         yield "request logging " + ("removed" if new.logging is None else "changed")
-    named = {"versions", "version_labels", "base_path", "serving_url", "logging"}
+    named = {"versions", "version_labels", "base_path", "serving_url", "logging", "split", "shadow"}
     others = [f.name for f in fields(ModelEntry) if f.name not in named]
     if any(getattr(old, key) != getattr(new, key) for key in others):
         yield "another description"
+
+
+def _shares(shares: Mapping[str, float]) -> str:
+    return " ".join(f"{label}={share:g}" for label, share in shares.items()) or "removed"
 
 
 def _label_changes(old: Mapping[str, int], new: Mapping[str, int]) -> Iterator[str]:

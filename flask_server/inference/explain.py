@@ -25,12 +25,8 @@ from flask_server.imaging.occlusion import occlude_cells, peak_bytes
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.imaging.reports import Report
 from flask_server.inference.image_memory import held
-from flask_server.inference.predict import (
-    Gateway,
-    PredictRequest,
-    image_spec,
-    timed_scores,
-)
+from flask_server.inference.model_inputs import image_spec
+from flask_server.inference.predict import Gateway, PredictRequest, timed_scores
 from flask_server.inference.preparation import PreparedImage
 from flask_server.inference.ranking import Prediction, RankingOptions, activated, resolve
 from flask_server.serving.live_model import LiveModel
@@ -80,6 +76,10 @@ class Explanation:
 
     model: str
     version: int
+
+    split_label: str | None = None
+    """The version label that the split of the model chose; None if a split chose none."""
+
     prediction: Prediction
     heat: Heat
 
@@ -164,6 +164,7 @@ class _OcclusionRun:
         return Explanation(
             model=live.name,
             version=live.version,
+            split_label=live.split_label,
             prediction=Prediction(class_id, label, float(scores[target])),
             heat=(scores[target] - np.array(occluded)).reshape(grid, grid),
             input_spec=live.spec.images,

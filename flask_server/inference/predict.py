@@ -6,14 +6,13 @@ has its own result or error, and the deadline covers the whole request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flask_server.deadline import Deadline
 from flask_server.errors import (
@@ -29,6 +28,7 @@ from flask_server.imaging.reports import Report
 from flask_server.inference.decode_limit import DecodeLimit
 from flask_server.inference.image_memory import held
 from flask_server.inference.image_pool import ImagePool
+from flask_server.inference.model_inputs import Prepared, outputs_of, prepared_image
 from flask_server.inference.npy import Tensor
 from flask_server.inference.outcomes import Outcome, Ranking, TaskOptions, View, reader_for
 from flask_server.inference.preparation import (
@@ -38,16 +38,16 @@ from flask_server.inference.preparation import (
     Upload,
 )
 from flask_server.inference.ranking import Prediction
+from flask_server.inference.shadow import Shadow
+from flask_server.inference.split import split_point
 from flask_server.inference.tensor_rows import TensorRows, rows_of
 from flask_server.memory_budget import MemoryBudget
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.models import Models
-from flask_server.serving.outputs import Outputs
 from flask_server.serving.scores import Scores
 from flask_server.serving.upstream import ServableGone
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
-from model_catalog.spec import InputSpec
 
 #: How often a request is tried if its model version is unloaded meanwhile. The input of the new
 #: version may differ, so each attempt starts from the upload.
@@ -57,10 +57,6 @@ ATTEMPTS = 3
 VALUE_BYTES = 32
 
 Answered = TypeVar("Answered")
-#: A tensor in the shape and dtype of the model's input.
-Row = NDArray[np.generic]
-Prepared = PreparedImage | PreparedFile | Row
-
 DEFAULT_OPTIONS = TaskOptions()
 
 
@@ -86,6 +82,9 @@ class PredictRequest:
     label: str | None = None
     """Version label, instead of a number."""
 
+    affinity: str | None = None
+    """What requests of one caller have in common: a split gives them the same version label."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
@@ -110,6 +109,10 @@ class PredictResponse:
 
     model: str
     version: int
+
+    split_label: str | None
+    """The version label that the split of the model chose; None if a split chose none."""
+
     task: str
     results: list[ImageResult | GatewayError]
 
@@ -122,11 +125,12 @@ class PredictResponse:
 class Gateway:
     """Answers images and tensors with the models that Serving has loaded."""
 
-    def __init__(self, settings: Settings, models: Models) -> None:
+    def __init__(self, settings: Settings, models: Models, shadow: Shadow) -> None:
         self.settings = settings
         self.models = models
         self.memory = MemoryBudget(settings.max_memory)
         self.preparation = ImagePreparation(settings, self.memory)
+        self.shadow = shadow
         self._image_pool = ImagePool()
         self._decode_limit = DecodeLimit(lambda: models.names, settings.max_inflight_calls)
 
@@ -146,8 +150,9 @@ class Gateway:
         If the version is unloaded meanwhile, ``run`` is repeated with the version that replaced
         it. A request that gives the number of the unloaded version gets UnknownVersion.
         """
+        point = split_point(request.model, request.affinity)
         for _ in range(ATTEMPTS):
-            live = self._requested_version(request, deadline)
+            live = self._requested_version(request, point, deadline)
             try:
                 return run(live)
             except ServableGone as gone:
@@ -161,12 +166,14 @@ class Gateway:
             " again."
         )
 
-    def _requested_version(self, request: PredictRequest, deadline: Deadline) -> LiveModel:
+    def _requested_version(
+        self, request: PredictRequest, point: float, deadline: Deadline
+    ) -> LiveModel:
         if request.version is not None:
             return self.models.pinned(request.model, request.version, deadline)
         if request.label is not None:
             return self.models.labelled(request.model, request.label, deadline)
-        return self.models.newest(request.model, deadline)
+        return self.models.chosen(request.model, point, deadline)
 
     def _predict_with(
         self, live: LiveModel, request: PredictRequest, deadline: Deadline, watch: Stopwatch
@@ -183,17 +190,22 @@ class Gateway:
                 prepared = [*self._image_pool.map(prepare, request.uploads)]
             else:
                 prepared = list(tensor.rows)
-            outputs = self._outputs(live, prepared, deadline, watch)
+            inputs = [item for item in prepared if not isinstance(item, GatewayError)]
+            with watch.stage("serving"):
+                outputs = outputs_of(live, inputs, deadline)
         with watch.stage("postprocess"):
+            rows = iter(outputs)
             results = [
                 item
                 if isinstance(item, GatewayError)
-                else ImageResult(read(next(outputs), _view_of(item)), _report_of(item))
+                else ImageResult(read(next(rows), _view_of(item)), _report_of(item))
                 for item in prepared
             ]
+        self.shadow.offer(live, request.uploads, prepared, outputs)
         return PredictResponse(
             model=live.name,
             version=live.version,
+            split_label=live.split_label,
             task=live.spec.task,
             results=results,
             has_rows=tensor is not None and tensor.several,
@@ -216,24 +228,6 @@ class Gateway:
         held_memory.enter_context(held(self.memory, count, deadline, "The tensor takes"))
         return rows_of(upload, live.tensor, self.settings.max_images)
 
-    def _outputs(
-        self,
-        live: LiveModel,
-        prepared: Sequence[Prepared | GatewayError],
-        deadline: Deadline,
-        watch: Stopwatch,
-    ) -> Iterator[Outputs]:
-        """Return the outputs of the images or rows without an error, in their order."""
-        images = [item.pixels for item in prepared if isinstance(item, PreparedImage)]
-        rows = [item for item in prepared if isinstance(item, np.ndarray)]
-        files = [item.data for item in prepared if isinstance(item, PreparedFile)]
-        with watch.stage("serving"):
-            if rows:
-                return iter(live.tensor_outputs(rows, deadline))
-            if files:
-                return iter(live.file_outputs(files, deadline))
-            return iter(live.outputs(images, deadline) if images else ())
-
     def _prepared_or_error(
         self, upload: Upload, live: LiveModel, deadline: Deadline, watch: Stopwatch
     ) -> PreparedImage | PreparedFile | GatewayError:
@@ -242,24 +236,11 @@ class Gateway:
         if isinstance(upload, GatewayError):
             return upload
         try:
-            if live.takes_files:
-                return self.preparation.prepare_file(upload, deadline, watch)
-            return self.preparation.prepare(upload, image_spec(live), deadline, watch)
+            return prepared_image(self.preparation, live, upload, deadline, watch)
         except Overloaded:
             raise
         except GatewayError as error:
             return error
-
-
-def image_spec(live: LiveModel) -> InputSpec:
-    """Return how the model takes images; raise UnsupportedTask if it does not take their pixels."""
-    if live.spec.input is None:
-        what = "the files of images" if live.takes_files else "tensors"
-        raise UnsupportedTask(
-            f"Model {live.name} (task {live.spec.task}) takes {what} only: its description has no"
-            " size of an input."
-        )
-    return live.spec.input
 
 
 def _view_of(item: Prepared) -> View | None:

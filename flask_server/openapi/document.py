@@ -60,6 +60,14 @@ _HEADERS: dict[str, Schema] = {
         "description": "Warnings about the model, if there are any.",
         "schema": {"type": "string"},
     },
+    "X-Model-Version": {
+        "description": "The model version, if the split of the model chose it.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "X-Model-Version-Label": {
+        "description": "The version label that the split of the model chose, percent-encoded.",
+        "schema": {"type": "string"},
+    },
 }
 
 

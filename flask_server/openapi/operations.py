@@ -15,6 +15,8 @@ from flask_server.web.negotiation import JPEG, NPY, PNG
 
 Schema = dict[str, Any]
 
+#: Headers that a response of a model may have.
+OF_MODEL = ("X-Model-Warning", "X-Model-Version", "X-Model-Version-Label")
 _FILES: dict[str, Schema] = {
     PNG: requests.FILE,
     JPEG: requests.FILE,
@@ -52,7 +54,7 @@ def _predict(settings: Settings, model: str) -> Schema:
     answer = _json(
         "The result, which depends on the task of the model.",
         {"oneOf": [ref(name) for name in (*schemas.ANSWERS, "Answers")]},
-        "X-Model-Warning",
+        *OF_MODEL,
     )
     return _operation(
         *(
@@ -79,7 +81,7 @@ def _predict(settings: Settings, model: str) -> Schema:
 
 def _explain(settings: Settings, model: str) -> Schema:
     parameters = requests.queries(requests.EXPLAIN_PARAMETERS)
-    heat = _json("The heat map.", ref("Heat"), "X-Model-Warning")
+    heat = _json("The heat map.", ref("Heat"), *OF_MODEL)
     return _operation(
         *("explain", "predictions", "Show which regions of an image the prediction depends on"),
         "Each region of the image is hidden in turn; the heat of a region is the loss of the "
@@ -98,7 +100,7 @@ def _original() -> Schema:
         "The interface of the original project. It never changes.",
         parameters=[requests.REQUEST_ID],
         body=requests.original_body(),
-        answers={"200": _json("The five best classes.", ref("Triples"), "X-Model-Warning")},
+        answers={"200": _json("The five best classes.", ref("Triples"), *OF_MODEL)},
         codes=problems.in_scope(Scope.IMAGES),
     )
 
@@ -109,7 +111,7 @@ def _inference() -> Schema:
         "The interface of the original project for models of any task.",
         parameters=[requests.REQUEST_ID],
         body=requests.inference_body(),
-        answers={"200": _json("The result.", ref("OriginalResult"), "X-Model-Warning")},
+        answers={"200": _json("The result.", ref("OriginalResult"), *OF_MODEL)},
         codes=(*problems.in_scope(Scope.IMAGES), InvalidTensor.code),
     )
 

@@ -211,6 +211,49 @@ _LABELS = listing(listing({"type": "string"}, minItems=2, maxItems=2)) | {
     "description": "Class id and label of each score, in the order of the scores."
 }
 
+_SHARES: Schema = {
+    "type": "object",
+    "additionalProperties": {"type": "number", "minimum": 0},
+}
+_COMPARISON = record(
+    "How the answers of the shadow version differ from those of another version.",
+    {
+        "version": {"type": "integer", "minimum": 0},
+        "images": {"type": "integer", "minimum": 1},
+        "top1_agreement": {
+            "type": "number",
+            "description": "Share of the images for which both have the same best class.",
+        },
+        "mean_score_shift": {
+            "type": "number",
+            "description": "Mean difference of the best class's score in the shadow version.",
+        },
+        "largest_score_shift": {"type": "number"},
+    },
+)
+_SHADOW_RESULT = record(
+    "What became of the copies for one shadow label, since the gateway started.",
+    {
+        "version": maybe({"type": "integer", "minimum": 0})
+        | {"description": "The version of the label; null if it has no usable one."},
+        "requests": record(
+            "Requests that were chosen for a copy, by its outcome.",
+            {
+                outcome: {"type": "integer", "minimum": 0}
+                for outcome in ("compared", "dropped", "failed")
+            },
+        ),
+        "comparisons": listing(ref("ShadowComparison")),
+    },
+)
+_SHADOW_RESULTS: Schema = {
+    "shadow_results": {
+        "type": "object",
+        "description": "By shadow label; null where metrics are turned off.",
+        "additionalProperties": maybe(ref("ShadowResult")),
+    }
+}
+
 _MODEL = {
     "name": text("The name of the model in paths."),
     "default": {"type": "boolean", "description": "Whether the original route uses the model."},
@@ -224,6 +267,8 @@ _MODEL = {
     },
 }
 _LIVE_MODEL = {
+    "split": _SHARES | {"description": "The weights of the labels; the first is the default."},
+    "shadow": _SHARES | {"description": "Percent of the requests copied to each label."},
     "task": _TASK,
     "trained": _TRAINED,
     "input": _INPUT_IF_ANY,
@@ -270,7 +315,10 @@ RESULTS = (
 )
 
 _ANSWERED = {"model": text("The model that made the predictions."), "version": _VERSION}
-_SOME_ANSWER = {"warnings": _WARNINGS}
+_SOME_ANSWER = {
+    "version_label": text("The version label that the split of the model chose; absent without."),
+    "warnings": _WARNINGS,
+}
 
 SCHEMAS: dict[str, Schema] = {
     "Problem": PROBLEM,
@@ -357,8 +405,12 @@ SCHEMAS: dict[str, Schema] = {
     "Spec": _SPEC,
     "Summary": record("One model without its labels.", _MODEL, _LIVE_MODEL),
     "Model": record(
-        "One model with its specification.", _MODEL | {"spec": maybe(ref("Spec"))}, _LIVE_MODEL
+        "One model with its specification.",
+        _MODEL | {"spec": maybe(ref("Spec"))},
+        _LIVE_MODEL | _SHADOW_RESULTS,
     ),
+    "ShadowResult": _SHADOW_RESULT,
+    "ShadowComparison": _COMPARISON,
     "ModelList": record(
         "All models, the default first.",
         {"models": listing(ref("Summary"))},

@@ -129,6 +129,10 @@ class LiveModel:
     notes: tuple[str, ...] = ()
     """Sentences about the version for those who run it; not part of every response."""
 
+    split_label: str | None = None
+    """The version label by which ``Traffic`` has the version; None for a version that was not
+    chosen by a label of ``split`` or ``shadow``."""
+
     @property
     def takes_files(self) -> bool:
         """Whether the model gets image files as they are."""

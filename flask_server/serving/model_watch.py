@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from flask_server.deadline import Deadline
@@ -17,6 +17,7 @@ from flask_server.errors import ModelNotReady, ServingFault, UnknownVersion
 from flask_server.serving.golden_replay import GoldenReplay, ReplayOptions
 from flask_server.serving.live_model import LiveModel, read_live_model
 from flask_server.serving.request_batching import RequestBatcher
+from flask_server.serving.traffic import Traffic, labels_of
 from flask_server.serving.upstream import (
     AVAILABLE,
     AddressState,
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 POLL_TIMEOUT_S = 5.0
 #: How often a poll is repeated when the newest version is unloaded while its spec is read.
 POLL_ATTEMPTS = 2
+#: Keys of the models file on which what is known of a version does not depend.
+_FREE_KEYS = ("versions", "version_labels", "split", "shadow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,15 @@ class ModelState:
     addresses: tuple[AddressState, ...] = ()
     """What the poll found at each of several addresses; nothing for a single one."""
 
+    traffic: Traffic = field(default_factory=Traffic)
+    """The versions of ``split`` and ``shadow``; after a failed poll those from before."""
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences about newer versions that cannot be used instead of the newest usable one.
 
-        And about addresses that get no calls, and a newest version that returns other scores than
-        the exported model.
+        And about addresses that get no calls, a newest version that returns other scores than the
+        exported model, and labels of ``split`` and ``shadow`` without a usable version.
         """
         if self.newest is None:
             return ()
@@ -73,6 +79,7 @@ class ModelState:
             *(f"Address {n}: {text}" for n, text in _address_problems(self.addresses)),
             *(f"Version {number} cannot be used: {why}" for number, why in self.unusable.items()),
             *self.drift_warnings,
+            *self.traffic.warnings,
         )
 
     @property
@@ -101,11 +108,9 @@ class ModelWatch:
         self._polling = threading.Lock()
 
     def accept(self, entry: ModelEntry) -> bool:
-        """Take up an entry that differs in versions and version labels only; return if it does."""
-        is_same = (
-            replace(entry, versions=self._entry.versions, version_labels=self._entry.version_labels)
-            == self._entry
-        )
+        """Take up an entry that differs in versions and their labels only; return if it does."""
+        free = {key: getattr(self._entry, key) for key in _FREE_KEYS}
+        is_same = replace(entry, **free) == self._entry
         if is_same:
             self._entry = entry
         return is_same
@@ -120,6 +125,10 @@ class ModelWatch:
         if state.newest is None:
             raise self._fault_of(state)
         return state.newest
+
+    def chosen(self, point: float, deadline: Deadline) -> LiveModel:
+        """Return the version for a point of the split, as ``Traffic.choose``; else the newest."""
+        return self.state(deadline).traffic.choose(point) or self.newest(deadline)
 
     def fault(self) -> ServingFault | None:
         """Return why the model is not ready, or None if it is."""
@@ -196,15 +205,40 @@ class ModelWatch:
     def _with_labels(self, state: ModelState, deadline: Deadline) -> ModelState:
         if state.newest is None or state.problem is not None:
             return replace(state, labels={})
-        return replace(state, labels=self._labels(deadline))
+        entry, labels = self._entry, self._labels(deadline)
+        return replace(state, labels=labels, traffic=self._traffic(entry, labels, deadline))
 
     def _labels(self, deadline: Deadline) -> dict[str, int]:
-        """Return the versions of the labels; labels that Serving does not tell are left out."""
+        """Return the versions of the labels; labels that Serving does not have are left out.
+
+        A label stays where it was if Serving is too busy to tell.
+        """
+        known = self._state.labels if self._state else {}
         found = {}
-        for label in self._entry.version_labels:
-            with suppress(ServableGone, ServingFault):
+        for label in dict.fromkeys([*self._entry.version_labels, *labels_of(self._entry)]):
+            try:
                 found[label] = self.serving.label_version(self.name, label, deadline)
+            except ServableGone:
+                continue
+            except ServingFault:
+                if label in known:
+                    found[label] = known[label]
         return found
+
+    def _traffic(self, entry: ModelEntry, labels: Mapping[str, int], deadline: Deadline) -> Traffic:
+        versions: dict[str, LiveModel] = {}
+        problems: dict[str, str] = {}
+        for label in labels_of(entry):
+            if label not in labels:
+                problems[label] = "the model server does not name one"
+                continue
+            try:
+                live = self._live_model(labels[label], deadline)
+            except (ServingFault, ServableGone) as error:
+                problems[label] = f"version {labels[label]}: {error}".rstrip(".")
+            else:
+                versions[label] = replace(live, split_label=label)
+        return Traffic(entry.split, entry.shadow, versions, problems)
 
     def _query_once(self, deadline: Deadline, *, allow_gone: bool = False) -> ModelState:
         """Return Serving's state, or raise ServableGone if a version is unloaded meanwhile.
@@ -296,7 +330,8 @@ def _address_problems(addresses: Iterable[AddressState]) -> Iterator[tuple[int, 
 def _log_change(name: str, before: ModelState | None, after: ModelState) -> None:
     """Log each change once."""
     if before is None or _summary(before) != _summary(after):
-        is_fine = after.ready and not after.unusable and not any(_address_problems(after.addresses))
+        troubles = (*_address_problems(after.addresses), *after.traffic.warnings)
+        is_fine = after.ready and not after.unusable and not troubles
         level = logging.INFO if is_fine else logging.WARNING
         log.log(level, "model %s: %s", name, _summary(after))
 
@@ -315,7 +350,8 @@ def _summary(state: ModelState) -> str:
         f"Version {version} cannot be used: {error.for_log}"
         for version, error in state.unusable.items()
     )
-    return ". ".join(filter(None, [live, " ".join(reasons), " ".join(addresses)]))
+    texts = (*reasons, *state.traffic.warnings)
+    return ". ".join(filter(None, [live, " ".join(texts), " ".join(addresses)]))
 
 
 def _explained(

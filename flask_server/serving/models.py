@@ -14,6 +14,7 @@ from flask_server.errors import ServingFault, UnknownModel
 from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.model_watch import ModelState, ModelWatch
+from flask_server.serving.traffic import Traffic
 from flask_server.serving.upstream import Serving, SingleServing
 from model_catalog.errors import shown
 from model_catalog.models_file import ModelEntry
@@ -133,6 +134,14 @@ class Models:
     def newest(self, name: str, deadline: Deadline) -> LiveModel:
         """Return the newest available version, or raise the ServingFault that explains why not."""
         return self._watch(name).newest(deadline)
+
+    def chosen(self, name: str, point: float, deadline: Deadline) -> LiveModel:
+        """Return the version for a point of the model's split; without a split, the newest."""
+        return self._watch(name).chosen(point, deadline)
+
+    def traffic(self, name: str) -> Traffic:
+        """Return the split and shadow labels of the model at its last poll."""
+        return self._watch(name).state().traffic
 
     def pinned(self, name: str, version: int, deadline: Deadline) -> LiveModel:
         """Return the version with this number, or raise UnknownVersion."""

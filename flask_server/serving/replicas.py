@@ -251,9 +251,7 @@ class ReplicatedServing(Serving):
         max_bytes: int = MAX_PREDICT_BYTES,
     ) -> object:
         """Send a predict call to one of the servers that have the version."""
-        first = self._choose(model, version)
-        if first is None:
-            raise _gone(model, version)
+        first = self._first(model, version)
         try:
             return self._servers[first].predict(model, version, body, deadline, max_bytes)
         except (NoConnection, ServableGone) as error:
@@ -262,6 +260,16 @@ class ReplicatedServing(Serving):
             if other is None:
                 raise
         return self._servers[other].predict(model, version, body, deadline, max_bytes)
+
+    def server_of(self, model: str, version: int) -> SingleServing:
+        """Return the server for the next call to this version, or raise ServableGone."""
+        return self._servers[self._first(model, version)]
+
+    def _first(self, model: str, version: int) -> int:
+        first = self._choose(model, version)
+        if first is None:
+            raise _gone(model, version)
+        return first
 
     def _replicas_of(self, model: str) -> ReplicaSet:
         empty = ReplicaSet(tuple(Replica() for _ in self._servers))

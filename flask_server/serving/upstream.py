@@ -146,6 +146,10 @@ class Serving(ABC):
     def servers(self) -> tuple[SingleServing, ...]:
         """The servers behind it."""
 
+    @abstractmethod
+    def server_of(self, model: str, version: int) -> SingleServing:
+        """Return the server for the next call to this version, or raise ServableGone."""
+
     def addresses(self, model: str) -> tuple[AddressState, ...]:
         """Return the state of each of several addresses; nothing for a single one."""
         return ()
@@ -219,6 +223,10 @@ class SingleServing(Serving):
     def servers(self) -> tuple[SingleServing, ...]:
         """The server itself."""
         return (self,)
+
+    def server_of(self, model: str, version: int) -> SingleServing:
+        """Return the server itself."""
+        return self
 
     @property
     def in_flight(self) -> int:

@@ -33,6 +33,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
         "bytes_out": entry.bytes_out,
         "model": entry.model,
         "version": entry.version,
+        "version_label": entry.split_label,
         "client": entry.client,
         "api_key": entry.api_key,
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -16,14 +17,19 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from flask_server.errors import Overloaded, ServingTimeout, ServingUnavailable, UnknownModel
+from flask_server.inference.shadow import ShadowResult
 from flask_server.serving.models import Models
 from flask_server.telemetry.request_log import Entry
+from flask_server.telemetry.shadow_figures import figures
 
 PREFIX = "gateway_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+#: Of differences between scores, which are mostly probabilities.
+SHIFT_BUCKETS = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 OK = "ok"
 #: The version of predictions that failed before one was chosen.
@@ -59,6 +65,31 @@ class Metrics:
         self._stages = self._histogram(
             "stage_seconds", "Seconds of a request in one stage.", STAGE_BUCKETS, "stage"
         )
+        pair = ("model", "version", "shadow_version")
+        self._copies = self._counter(
+            "shadow_requests",
+            "Requests chosen for a copy, by what became of it: compared, dropped or failed.",
+            *("model", "version_label", "outcome"),
+        )
+        self._compared = self._counter(
+            "shadow_images",
+            "Images compared, by whether both versions have the same best class.",
+            *(*pair, "same_class"),
+        )
+        self._shifts = self._histogram(
+            "shadow_score_shift",
+            "Absolute difference of the best class's score in the shadow version.",
+            SHIFT_BUCKETS,
+            *pair,
+        )
+        self._max_shifts = Gauge(
+            f"{PREFIX}shadow_score_shift_max",
+            "The largest of these differences.",
+            pair,
+            multiprocess_mode="max",
+            registry=self._own,
+        )
+        self._max_shift: dict[tuple[str, ...], float] = {}
         self._in_flight = self._gauge("predictions_in_flight", "Prediction requests in flight.")
         self._gauge("predictions_in_flight_limit", "Limit of prediction requests in flight.").set(
             max_in_flight
@@ -77,6 +108,21 @@ class Metrics:
         for labels in _outcomes(entry):
             self._predictions.labels(*labels).inc()
 
+    def count_shadow(self, result: ShadowResult) -> None:
+        """Count the copy of one request; only one thread counts images."""
+        self._copies.labels(result.model, result.label, result.outcome).inc()
+        pair = (result.model, str(result.version), str(result.shadow_version))
+        for image in result.images:
+            self._compared.labels(*pair, "yes" if image.agrees else "no").inc()
+            self._shifts.labels(*pair).observe(image.shift)
+            if image.shift >= self._max_shift.get(pair, 0.0):
+                self._max_shift[pair] = image.shift
+                self._max_shifts.labels(*pair).set(image.shift)
+
+    def shadow_figures(self, model: str, label: str, version: int | None) -> dict[str, Any]:
+        """Return the outcomes of a label's copies, and how its version differs from others."""
+        return figures(self._counted().collect(), model, label, version)
+
     def count_in_flight(self, change: int) -> None:
         """Count prediction requests that begin (1) or end (-1)."""
         self._in_flight.inc(change)
@@ -87,12 +133,15 @@ class Metrics:
         registry = CollectorRegistry()
         for states in self._states:
             registry.register(states)
-        counted: Collector = self._own
-        if self._shared:
-            # The class registers itself with the registry that it gets.
-            counted = MultiProcessCollector(CollectorRegistry())  # type: ignore[no-untyped-call]
-        registry.register(PresentModels(self._models, counted))
+        registry.register(PresentModels(self._models, self._counted()))
         return generate_latest(registry)
+
+    def _counted(self) -> Collector:
+        """Return the metrics of all processes."""
+        if not self._shared:
+            return self._own
+        # The class registers itself with the registry that it gets.
+        return MultiProcessCollector(CollectorRegistry())  # type: ignore[no-untyped-call]
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(PREFIX + name, text, labels, registry=self._own)
@@ -118,6 +167,11 @@ class ModelStates(Collector):
         up = _per_model("serving_up", "Whether the model's Serving answered the last poll.")
         ready = _per_model("model_ready", "Whether the model answers requests.")
         version = _per_model("model_version", "The newest available version.")
+        labels = GaugeMetricFamily(
+            f"{PREFIX}traffic_label_usable",
+            "Whether a label of split or shadow has a version that can be used.",
+            labels=["model", "version_label"],
+        )
         drift = _per_model(
             "model_score_drift",
             "Difference of the newest version's golden scores from those of the exported model.",
@@ -139,7 +193,9 @@ class ModelStates(Collector):
                 info.add_metric([name, state.newest.spec.task], 1)
             if state.score_drift is not None:
                 drift.add_metric([name], state.score_drift)
-        yield from (up, ready, version, drift, info)
+            for label in state.traffic.labels:
+                labels.add_metric([name, label], label in state.traffic.versions)
+        yield from (up, ready, version, drift, info, labels)
 
 
 class AddressStates(Collector):

@@ -67,6 +67,9 @@ class Entry:
     version: int | None
     """The model's version that answered."""
 
+    split_label: str | None
+    """The version label that the split of the model chose."""
+
     image_codes: Sequence[str | None]
     """The error code of each image of a prediction, None for one with predictions."""
 
@@ -108,6 +111,7 @@ def _entry(context: RequestContext) -> Entry:
         health_check=context.route.health_check,
         predicts=context.route.predicts and request.method == "POST",
         version=context.version,
+        split_label=context.split_label,
         image_codes=context.image_codes,
     )
 

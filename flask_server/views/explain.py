@@ -15,12 +15,12 @@ from flask_server.imaging.geometry import seen_box
 from flask_server.inference import explain
 from flask_server.inference.explain import ExplainRequest, Explanation
 from flask_server.views.pictures import picture_answer, upright
-from flask_server.views.predict import predict_request_of
+from flask_server.views.predict import predict_request_of, split_label_json
 from flask_server.web import request_context
 from flask_server.web.negotiation import JPEG, JSON, PNG, accepted, agreed
 from flask_server.web.parameters import PARAMETERS, flag, text, whole_number
 from flask_server.web.route_traits import traits
-from flask_server.web.services import gateway, services_of
+from flask_server.web.services import gateway, of_caller, services_of
 from flask_server.web.submissions import Submission, read_submission
 from model_catalog.errors import shown
 
@@ -42,7 +42,7 @@ def heat(name: str) -> Response:
     submission = read_submission(request, 1, EXPLAIN_PARAMETERS)
     form, report = _form(submission), flag(submission.parameters, "report")
     explain_request = ExplainRequest(
-        predict_request=predict_request_of(name, submission),
+        predict_request=of_caller(predict_request_of(name, submission)),
         target_class=text(submission.parameters, "class"),
         grid=whole_number(submission.parameters, "grid", least=explain.MIN_GRID),
     )
@@ -51,7 +51,7 @@ def heat(name: str) -> Response:
         context = request_context.current()
         with request_context.traced():
             explanation = explain.explain(gateway(), explain_request, deadline, context.stopwatch)
-        context.version = explanation.version
+        context.version, context.split_label = explanation.version, explanation.split_label
         if form == JSON:
             return jsonify(_body(explanation, report=report))
         return _drawn(submission, explanation, form)
@@ -82,6 +82,7 @@ def _body(explanation: Explanation, *, report: bool) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": explanation.model,
         "version": explanation.version,
+        **split_label_json(explanation.split_label),
         "class_id": explanation.prediction.class_id,
         "label": explanation.prediction.label,
         "score": explanation.prediction.score,

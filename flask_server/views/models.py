@@ -8,15 +8,16 @@ from dataclasses import asdict
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, current_app, jsonify
 
 from flask_server.errors import UnknownModel
+from flask_server.serving.live_model import LiveModel
 from flask_server.serving.model_watch import ModelState
 from flask_server.serving.models import Models
 from flask_server.serving.upstream import AddressState
 from flask_server.web.problem_documents import problem
 from flask_server.web.route_traits import traits
-from flask_server.web.services import gateway
+from flask_server.web.services import gateway, services_of
 
 bp = Blueprint("models", __name__)
 
@@ -36,7 +37,18 @@ def show(name: str) -> Response:
     """Return one model with its whole spec."""
     state = gateway().models.state(name)
     spec = orjson.Fragment(state.newest.spec_json) if state.newest else None
-    return jsonify(_summary(name, state) | {"spec": spec})
+    comparisons = {
+        label: _shadow_figures(name, label, state.traffic.versions.get(label))
+        for label in state.traffic.shadow
+    }
+    found = {"shadow_results": comparisons} if comparisons else {}
+    return jsonify(_summary(name, state) | found | {"spec": spec})
+
+
+def _shadow_figures(name: str, label: str, live: LiveModel | None) -> dict[str, Any] | None:
+    """Return what became of the copies for a label; None where metrics are turned off."""
+    figures = services_of(current_app).shadow_figures
+    return figures(name, label, live.version if live else None) if figures else None
 
 
 def _summaries(models: Models) -> Iterator[dict[str, Any]]:
@@ -59,6 +71,10 @@ def _summary(name: str, state: ModelState) -> dict[str, Any]:
     if state.addresses:
         # Without the addresses themselves, which callers need not know.
         summary["addresses"] = [_address(each) for each in state.addresses]
+    if state.traffic.split:
+        summary["split"] = dict(state.traffic.split)
+    if state.traffic.shadow:
+        summary["shadow"] = dict(state.traffic.shadow)
     live = state.newest
     if live:
         spec = live.spec

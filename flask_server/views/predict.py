@@ -75,6 +75,7 @@ def _check(live: LiveModel, submission: Submission) -> None:
 
 def _body(response: PredictResponse, *, several: bool, report: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"model": response.model, "version": response.version}
+    body |= split_label_json(response.split_label)
     if several:
         results = [_result(result, response.task, report=report) for result in response.results]
         body["results"] = results
@@ -83,6 +84,11 @@ def _body(response: PredictResponse, *, several: bool, report: bool) -> dict[str
     if response.warnings:
         body["warnings"] = list(response.warnings)
     return body
+
+
+def split_label_json(label: str | None) -> dict[str, str]:
+    """Return the member with the version label that a split chose; nothing without a split."""
+    return {} if label is None else {"version_label": label}
 
 
 def predict_request_of(name: str, submission: Submission) -> PredictRequest:

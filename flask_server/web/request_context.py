@@ -77,6 +77,9 @@ class RequestContext:
     version: int | None = None
     """Written by the views: the model version that answered."""
 
+    split_label: str | None = None
+    """Written by the views: the version label that the split of the model chose."""
+
     image_codes: Sequence[str | None] = ()
     """Written by the views: the error code of each image, None for one with predictions."""
 

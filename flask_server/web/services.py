@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError
 from flask_server.inference.predict import Gateway, ImageResult, PredictRequest, PredictResponse
+from flask_server.serving.live_model import LiveModel
 from flask_server.web import request_context
 from flask_server.web.admission import InFlight
 
@@ -34,6 +35,10 @@ class Services:
 
     metrics_text: Callable[[], bytes] | None
     """Gives all metrics in Prometheus's text format; None where metrics are turned off."""
+
+    shadow_figures: Callable[[str, str, int | None], dict[str, Any]] | None
+    """Gives for a model, a shadow label and its version what became of the copies, as JSON; None
+    where metrics are turned off."""
 
 
 def install(app: Flask, services: Services) -> None:
@@ -59,12 +64,38 @@ def ask(question: PredictRequest) -> PredictResponse:
     context = request_context.current()
     deadline = Deadline(gateway().settings.deadline_s)
     with request_context.traced():
-        answer = gateway().predict(question, deadline, context.stopwatch)
+        answer = gateway().predict(of_caller(question), deadline, context.stopwatch)
     context.version = answer.version
     context.image_codes = [
         result.code if isinstance(result, GatewayError) else None for result in answer.results
     ]
     return answer
+
+
+def of_caller(question: PredictRequest) -> PredictRequest:
+    """Return the request of this caller, for a split of its model.
+
+    Once a split has chosen a version, it is written into the request context: errors of that
+    version are counted as its own.
+    """
+    context = request_context.current()
+
+    def check(live: LiveModel) -> None:
+        context.split_label = live.split_label
+        context.version = None if live.split_label is None else live.version
+        question.check(live)
+
+    return replace(question, affinity=_affinity(), check=check)
+
+
+def _affinity() -> str | None:
+    """Return what all requests of this caller have in common, None if nothing is known."""
+    header = gateway().settings.split_header
+    value = request.headers.get(header) if header else None
+    if value:
+        return f"header {value}"
+    caller = request_context.current().caller
+    return f"key {caller.id}" if caller else None
 
 
 def every(answer: PredictResponse) -> list[ImageResult]:

@@ -83,7 +83,7 @@ def _labelled(entry: ModelEntry, version: int, label: str, on_disk: Collection[i
         versions: Versions = entry.versions
     else:
         versions = tuple(sorted(wanted | set(listed(entry))))
-        if default is not None and version > default:
+        if default is not None and version > default and not entry.split:
             note = f"requests without a label get version {version} too, as it is the newest one"
         elif entry.versions == "latest":
             note = "versions is a list now, so that a later export is served once it is promoted"
@@ -120,10 +120,16 @@ def _unlabelled(
         before=current(entry, None, on_disk),
         versions=versions,
         labels=labels,
-        note="versions is a list now, so that a later export is served once it is promoted"
-        if freezes
-        else "",
+        note=_note(entry, freezes=freezes),
     )
+
+
+def _note(entry: ModelEntry, *, freezes: bool) -> str:
+    if entry.split:
+        return "split divides the requests without a label; it stays as it is"
+    if freezes:
+        return "versions is a list now, so that a later export is served once it is promoted"
+    return ""
 
 
 def listed(entry: ModelEntry) -> tuple[int, ...]:

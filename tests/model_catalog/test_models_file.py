@@ -95,6 +95,28 @@ def test_a_model_may_have_several_addresses() -> None:
     assert serving_addresses("grpc://a:1,grpc://b:2") == ("grpc://a:1", "grpc://b:2")
 
 
+def test_split_and_shadow_keep_their_order_and_may_be_fractions() -> None:
+    found = entry("split = { stable = 99.5, canary = 0.5 }\nshadow = { b = 100, a = 0 }")
+
+    assert list(found.split.items()) == [("stable", 99.5), ("canary", 0.5)]
+    assert list(found.shadow.items()) == [("b", 100), ("a", 0)]
+    assert entry("").split == entry("split = {}").split == {}
+
+
+@pytest.mark.parametrize(
+    "value", ["3", "{ a = 0 }", "{ a = nan }", "{ a = -1 }", "{ a = true }", '{ "a-b" = 1 }']
+)
+def test_a_split_needs_weights_that_are_not_all_0(value: str) -> None:
+    with pytest.raises(ModelsFileError, match=r"models.m.split: .* weights, 0 to 1000000 and not"):
+        entry(f"split = {value}")
+
+
+@pytest.mark.parametrize("value", ["10", "{ a = 101 }", "{ a = inf }", '{ a = "10" }'])
+def test_a_shadow_needs_percents(value: str) -> None:
+    with pytest.raises(ModelsFileError, match=r"models.m.shadow: .* percents, 0 to 100, such as"):
+        entry(f"shadow = {value}")
+
+
 def test_imagenet_labels_by_name() -> None:
     labels = entry('labels = "imagenet"').labels
 

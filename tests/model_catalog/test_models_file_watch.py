@@ -139,6 +139,8 @@ def both(before: str, after: str, folder: Path) -> tuple[ModelsFile, ModelsFile]
         ),
         ("[models.b]\nbase_path = 'b'", "", ["model b removed"]),
         ("", "serving_url = 'http://h:1'", ["model a: serving_url http://h:1"]),
+        ("", "split = { a = 95, b = 5 }", ["model a: split a=95 b=5"]),
+        ("shadow = { b = 0.5 }", "", ["model a: shadow removed"]),
     ],
 )
 def test_changes_are_told_by_model(

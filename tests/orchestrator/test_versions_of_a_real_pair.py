@@ -31,6 +31,14 @@ base_path = "digits"
 versions = [1]
 version_labels = { stable = 1 }
 """
+SPLIT_TABLE = """\
+[models.digits]
+base_path = "digits"
+versions = [1, 2]
+version_labels = { stable = 1, canary = 2 }
+split = { stable = 1, canary = 1 }
+shadow = { canary = 100 }
+"""
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +97,32 @@ def test_a_label_is_promoted_without_losing_a_request(
     assert "# kept" in (sandbox.root / "models.toml").read_text()
     assert get(sandbox, "/models/digits")[1]["version_labels"] == {"stable": 2}
     assert [sandbox.pid("serving"), sandbox.pid("gateway")] == pids
+
+
+def test_requests_are_split_and_copied_without_losing_one(sandbox: ProjectSandbox) -> None:
+    image = base64.b64encode(PICTURE.read_bytes()).decode()
+    body = json.dumps({"image": image, "top_k": 1}).encode()
+    load = Load(sandbox.port, "/models/digits/predict", body, "application/json")
+
+    def labels() -> set[str | None]:
+        return {json.loads(each.body).get("version_label") for each in load.responses}
+
+    with load.running():
+        (sandbox.root / "models.toml").write_text(SPLIT_TABLE)
+        eventually(lambda: {"stable", "canary"} <= labels(), within_s=20)
+
+    assert load.errors == []
+    assert {response.status for response in load.responses} == {200}
+    eventually(lambda: compared(sandbox) > 0, within_s=20)
+    (comparison,) = get(sandbox, "/models/digits")[1]["shadow_results"]["canary"]["comparisons"]
+    assert comparison["top1_agreement"] == 1  # both versions are the same export
+    assert comparison["largest_score_shift"] < 1e-6
+
+
+def compared(sandbox: ProjectSandbox) -> int:
+    results = get(sandbox, "/models/digits")[1].get("shadow_results", {})
+    number: int = results.get("canary", {}).get("requests", {}).get("compared", 0)
+    return number
 
 
 def test_a_model_is_added_and_removed_and_a_broken_file_changes_nothing(

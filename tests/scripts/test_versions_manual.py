@@ -23,21 +23,26 @@ MODELS = '[models.digits]\nbase_path = "digits"\nversion_labels = { stable = 1 }
 
 
 @pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def serving() -> Iterator[StubServing]:
+    with StubServing().running() as stub:
+        stub.models = {"digits": {1: Servable(), 2: Servable()}}
+        stub.labels = {"stable": 1, "canary": 2}
+        yield stub
+
+
+@pytest.fixture
+def url(serving: StubServing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Run a gateway with the models file of the folder, which is the current one."""
     for folder in ("digits/1", "digits/2", "photos", "test_images"):
         (tmp_path / folder).mkdir(parents=True)
     for folder in ("photos", "test_images"):
         (tmp_path / folder / "white.png").write_bytes(flat("white"))
     monkeypatch.chdir(tmp_path)
-    with StubServing().running() as serving:
-        serving.models = {"digits": {1: Servable(), 2: Servable()}}
-        serving.labels = {"stable": 1, "canary": 2}
-        with running_gateway(serving, tmp_path, MODELS) as url:
-            yield url
+    with running_gateway(serving, tmp_path, MODELS) as url:
+        yield url
 
 
-def test_the_commands_about_versions_work(url: str, tmp_path: Path) -> None:
+def test_the_commands_about_versions_work(url: str, serving: StubServing, tmp_path: Path) -> None:
     log = WrittenLog(tmp_path, "digits")
     log.add({"x": np.zeros((1, 4, 4, 3), np.float32)}, model="digits")
     log.close()
@@ -45,6 +50,8 @@ def test_the_commands_about_versions_work(url: str, tmp_path: Path) -> None:
 
     for words in manual_commands(script="models.py"):
         gateway = [] if words[0] == "list" else ["--url", url]
+        if words[0] == "promote":
+            serving.labels[words[-1]] = int(words[2])
         assert models.run([*words, *place, *gateway], "models.py") == 0
 
     assert "canary = 2" in (tmp_path / "models.toml").read_text(encoding="utf-8")

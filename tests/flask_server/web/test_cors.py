@@ -7,7 +7,15 @@ from tests.flask_server.conftest import MakeApp, b64, draw
 
 URL = "/models/toy/predict"
 ORIGIN = "http://localhost:4200"
-EXPOSED = {"X-Request-ID", "Server-Timing", "Retry-After", "X-Model-Warning", "ETag"}
+EXPOSED = {
+    "X-Request-ID",
+    "Server-Timing",
+    "Retry-After",
+    "X-Model-Warning",
+    "X-Model-Version",
+    "X-Model-Version-Label",
+    "ETag",
+}
 
 
 @pytest.mark.parametrize("path", [URL, "/imageclassifier/predict/", "/models"])

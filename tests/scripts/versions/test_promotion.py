@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,15 @@ def test_requests_without_a_label_get_the_version(
 
     assert (made.versions, made.before) == (versions, before)
     assert made.labels == present.version_labels
+
+
+def test_a_split_decides_on_requests_without_a_label() -> None:
+    split = replace(entry((1,), stable=1), split={"stable": 95, "canary": 5})
+
+    assert promotion(split, 2, "canary", {1, 2}).note == ""
+    assert promotion(split, 1, None, {1, 2}).note == (
+        "split divides the requests without a label; it stays as it is"
+    )
 
 
 @pytest.mark.parametrize(
