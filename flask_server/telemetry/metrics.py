@@ -167,10 +167,10 @@ class ModelStates(Collector):
         up = _per_model("serving_up", "Whether the model's Serving answered the last poll.")
         ready = _per_model("model_ready", "Whether the model answers requests.")
         version = _per_model("model_version", "The newest available version.")
-        labels = GaugeMetricFamily(
-            f"{PREFIX}traffic_label_usable",
+        labels = _gauge(
+            "traffic_label_usable",
             "Whether a label of split or shadow has a version that can be used.",
-            labels=["model", "version_label"],
+            *("model", "version_label"),
         )
         drift = _per_model(
             "model_score_drift",

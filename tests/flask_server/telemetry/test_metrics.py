@@ -7,6 +7,7 @@ from pathlib import Path
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from flask_server.serving.breaker import FAILURES
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.stub_serving import Servable, StubServing
 from tests.running import free_port
@@ -147,6 +148,17 @@ def test_serving_that_is_away_is_not_up(make_app: MakeApp) -> None:
     found = scrape(client)
 
     assert value(found, "serving_up", model="toy") == value(found, "model_ready", model="toy") == 0
+
+
+def test_open_circuit_is_shown_by_address(make_app: MakeApp) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    client = make_app(serving_url=address, poll_interval_s=60.0).test_client()
+    assert value(scrape(client), "serving_circuit_open", address=address) == 0
+
+    for _ in range(FAILURES):
+        client.application.test_client().post(URL, json={"image": b64(draw()), "version": 1})
+
+    assert value(scrape(client), "serving_circuit_open", address=address) == 1
 
 
 def test_metrics_can_be_turned_off(make_app: MakeApp) -> None:
