@@ -16,7 +16,13 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from flask_server.errors import Overloaded, ServingTimeout, ServingUnavailable, UnknownModel
+from flask_server.errors import (
+    Overloaded,
+    ServingTimeout,
+    ServingUnavailable,
+    UnknownModel,
+    kinds,
+)
 from flask_server.inference.shadow import ShadowResult
 from flask_server.serving.models import Models
 from flask_server.telemetry.request_log import Entry
@@ -50,6 +56,9 @@ class Metrics:
             "requests", "Requests answered.", "route", "method", "status"
         )
         self._problems = self._counter("problems", "Requests answered with an error.", "code")
+        for kind in kinds():
+            # From zero, because Prometheus would not see the first error as a growth.
+            self._problems.labels(kind.code)
         self._shed = self._counter("shed", "Requests refused because too many are in flight.")
         self._predictions = self._counter(
             "predictions",

@@ -7,6 +7,7 @@ from pathlib import Path
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from flask_server.errors import kinds
 from flask_server.serving.breaker import FAILURES
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.stub_serving import Servable, StubServing
@@ -94,6 +95,13 @@ def test_request_that_fails_as_a_whole_counts_once(
     assert value(found, "predictions_total", **toy, outcome="serving_error") == 1
     assert value(found, "predictions_total", **toy, outcome="missing_image") == 1
     assert value(found, "problems_total", code="serving_error") == 1
+
+
+def test_every_error_code_begins_at_zero(client: FlaskClient) -> None:
+    found = scrape(client)
+
+    for kind in kinds():
+        assert found["gateway_problems_total", frozenset({("code", kind.code)})] == 0
 
 
 def test_refusals_are_counted_as_shed(make_app: MakeApp, serving: StubServing) -> None:
