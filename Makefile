@@ -31,7 +31,7 @@ ifneq ($(STALE),)
 .PHONY: .venv/bin/python
 endif
 
-.PHONY: help run stop doctor status logs tensorflow clean test fast attack haproxy check bench
+.PHONY: help run stop doctor status logs tensorflow clean test fast attack haproxy monitoring check bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -77,6 +77,9 @@ attack: .venv/dev.stamp ## attack both servers at length (half an hour, on an id
 
 haproxy: .venv/dev.stamp ## restart and kill the servers behind HAProxy under load (2 minutes; needs haproxy and redis-server)
 	@HAPROXY=long $(BIN)/python -m pytest tests/deploy/test_haproxy.py
+
+monitoring: .venv/dev.stamp ## evaluate the alerts and the dashboard with a real Prometheus (Debian's package prometheus)
+	@MONITORING=long $(BIN)/python -m pytest tests/flask_server/telemetry/test_monitoring.py
 
 check: .venv/dev.stamp ## lint, format and types
 	@$(BIN)/python -m ruff check .
