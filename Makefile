@@ -31,7 +31,7 @@ ifneq ($(STALE),)
 .PHONY: .venv/bin/python
 endif
 
-.PHONY: help run stop doctor status logs tensorflow clean test fast attack haproxy monitoring check bench
+.PHONY: help run stop doctor status logs tensorflow clean test fast attack containers haproxy monitoring check bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -74,6 +74,9 @@ fast: .venv/dev.stamp ## run the fast tests (under 30 s)
 
 attack: .venv/dev.stamp ## attack both servers at length (half an hour, on an idle machine)
 	@ATTACK=long $(BIN)/python -m pytest tests/attack
+
+containers: .venv/dev.stamp ## carry out the Dockerfiles without a container engine (minutes; root, debootstrap; CONTAINERS=openvino,tensorflow)
+	@CONTAINERS=$${CONTAINERS:-openvino} $(BIN)/python -m pytest tests/deploy/test_images.py
 
 haproxy: .venv/dev.stamp ## restart and kill the servers behind HAProxy under load (2 minutes; needs haproxy and redis-server)
 	@HAPROXY=long $(BIN)/python -m pytest tests/deploy/test_haproxy.py
