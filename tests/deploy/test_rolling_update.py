@@ -1,0 +1,141 @@
+"""A gateway is replaced under load, in the order in which Kubernetes does so with our manifests.
+
+The new process passes the startup probe, then the old one gets no new connections, then (after
+``preStop``) SIGTERM. Connections that clients keep open are not moved: the gateway ends them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.test_kubernetes import container
+from tests.flask_server.conftest import draw
+from tests.flask_server.gunicorn_process import start
+from tests.flask_server.stub_serving import StubServing
+from tests.running import free_port
+
+pytestmark = pytest.mark.slow
+CLIENTS = 4
+PICTURE = draw()
+#: Stands in for the 10 s of preStop: here no load balancer has to learn of the change.
+PAUSE_S = 0.3
+
+
+class Load:
+    """Clients that keep their connections; a new one leads to one of the endpoints."""
+
+    def __init__(self, endpoints: list[int]) -> None:
+        self.endpoints = endpoints
+        self.outcomes: list[str] = []
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._done.set()
+            for thread in self._threads:
+                thread.join(30)
+
+    def goes_on(self) -> None:
+        """Wait until some requests that begin now are answered."""
+        wanted = len(self.outcomes) + 5 * CLIENTS
+        _eventually(lambda: len(self.outcomes) >= wanted)
+
+    def _ask(self) -> None:
+        while not self._done.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", self.endpoints[-1], timeout=20)
+            try:
+                while not self._done.is_set() and self._request(connection):
+                    pass
+            except (OSError, http.client.HTTPException) as error:
+                self.outcomes.append(repr(error))
+            finally:
+                connection.close()
+
+    def _request(self, connection: http.client.HTTPConnection) -> bool:
+        """Send one picture; return whether the connection stays open."""
+        headers = {"Content-Type": "image/png"}
+        connection.request("POST", "/models/toy/predict", PICTURE, headers)
+        response = connection.getresponse()
+        response.read()
+        self.outcomes.append(str(response.status))
+        return not response.will_close
+
+
+def test_no_request_fails_while_a_gateway_is_replaced(
+    tmp_path: Path,
+) -> None:
+    with (
+        StubServing().running() as serving,
+        _pod(serving, tmp_path) as (old, old_port),
+        _pod(serving, tmp_path) as (new, new_port),
+    ):
+        serving.delay_s = 0.02
+        _eventually(lambda: _passes("startupProbe", old_port))
+        load = Load([old_port])
+        with load.running():
+            load.goes_on()
+            _eventually(lambda: _passes("startupProbe", new_port))
+            load.endpoints = [new_port]
+            time.sleep(PAUSE_S)
+            load.goes_on()
+            old.send_signal(signal.SIGTERM)
+            code = old.wait(20)
+            load.goes_on()
+
+        assert code == 0
+        assert set(load.outcomes) == {"200"}
+        assert _passes("readinessProbe", new_port)
+        assert new.poll() is None
+
+
+@contextmanager
+def _pod(serving: StubServing, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a gateway with the environment of the manifest; yield its process and port."""
+    (folder / "models.toml").write_text('[models.toy]\nbase_path = "toy"\n')
+    environ = {row["name"]: row["value"] for row in container("base", "gateway")["env"]}
+    environ |= {
+        "GATEWAY_SERVING_URL": serving.url,
+        "GATEWAY_MODELS_FILE": str(folder / "models.toml"),
+    }
+    port = free_port()
+    with Path(os.devnull).open("wb") as log, start(port, environ, log) as process:
+        try:
+            yield process, port
+        finally:
+            process.terminate()
+
+
+def _passes(probe: str, port: int) -> bool:
+    """Return what a probe of the manifest says about a gateway on a port."""
+    path = container("base", "gateway")[probe]["httpGet"]["path"]
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _eventually(is_true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
