@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 from model_catalog.installation import install_command
 from model_server.byte_budget import ByteBudget
-from model_server.errors import FailedPrecondition
+from model_server.errors import FailedPrecondition, Unimplemented
 from model_server.grpc_api.api import (
     MODEL_SERVICE,
     PREDICTION_SERVICE,
@@ -21,14 +22,17 @@ from model_server.grpc_api.api import (
     Reload,
 )
 from model_server.grpc_api.health import Health
+from model_server.internal_errors import as_internal_error
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry
 from model_server.protos import read_message
 from model_server.request_log.request_log import RequestLog
 from model_server.transport.grpc_server import (
+    Call,
     Credentials,
     GrpcOptions,
     GrpcServer,
+    Held,
     import_grpc,
     read_arguments,
 )
@@ -36,6 +40,8 @@ from model_server.transport.grpc_server import (
 logger = logging.getLogger(__name__)
 
 Flags = Mapping[str, Any]
+Tell = Callable[[str, str], None]
+Metadata = Sequence[tuple[str, str | bytes]]
 
 #: The services whose health can be asked for; TensorFlow Serving knows the short names only.
 _HEALTH_NAMES: Final = ("", "ModelService", "PredictionService", MODEL_SERVICE, PREDICTION_SERVICE)
@@ -90,6 +96,21 @@ class GrpcService:
     def port(self) -> int:
         """The port; 0 until it is open."""
         return self._server.port if self._server else 0
+
+    def answer(self, path: str, message: bytes, tell: Tell, metadata: Metadata) -> bytes:
+        """Answer a call that another gRPC server has read, or raise a ModelServerError."""
+        method = self._api.methods.get(path)
+        if method is None or method.handler is None:
+            raise Unimplemented(f"There is no method {path}.")
+        held = Held(self._budget)
+        try:
+            held.add(len(message))
+            with as_internal_error("a gRPC call"):
+                return method.handler(
+                    Call(message, inf, lambda: True, held.add, tell, lambda: metadata)
+                )
+        finally:
+            held.release()
 
     def start(self) -> None:
         """Listen and accept calls, or raise Unavailable."""

@@ -14,9 +14,10 @@ from model_server.byte_budget import ByteBudget
 from model_server.cpus import CPUS
 from model_server.engines.choose import choose_engine
 from model_server.engines.protocol import Engine
-from model_server.errors import Unavailable
+from model_server.errors import Unavailable, Unimplemented
 from model_server.flag_checks import check
-from model_server.grpc_service import GrpcParts, GrpcService, wants_grpc
+from model_server.grpc_service import GrpcParts, GrpcService, Tell, wants_grpc
+from model_server.grpc_service import Metadata as GrpcMetadata
 from model_server.malloc_trim import keep_trimmed
 from model_server.metrics import Metrics
 from model_server.models.config_file import checked, local_path, read_models
@@ -30,6 +31,7 @@ from model_server.request_log.log_files import LogLimits
 from model_server.request_log.request_log import RequestLog, RequestLogOptions
 from model_server.rest.api import Rest, RestOptions
 from model_server.rest.read_limit import is_costly
+from model_server.transport.asgi import AsgiApp
 from model_server.transport.http_server import HttpServer, Limits, serve
 
 logger = logging.getLogger(__name__)
@@ -97,17 +99,53 @@ class Server:
         """The port of the gRPC API; 0 until it is open."""
         return self._grpc.port if self._grpc else 0
 
+    def answer_grpc(
+        self, path: str, message: bytes, tell: Tell, metadata: GrpcMetadata = ()
+    ) -> bytes:
+        """Answer a gRPC call that another server has read, or raise a ModelServerError.
+
+        ``tell`` gets the trailing metadata of the answer; ``metadata`` is what the client sent.
+        """
+        if self._grpc is None:
+            raise Unimplemented("There is no gRPC API, only REST: grpcio is not installed.")
+        return self._grpc.answer(path, message, tell, metadata)
+
+    def asgi_app(self) -> AsgiApp:
+        """Return the REST API as an ASGI application, for a server that was only loaded."""
+        return AsgiApp(
+            self._rest.respond,
+            threads=self._flags["rest_api_num_threads"],
+            limits=Limits(max_body_bytes=self._flags["rest_api_max_body_bytes"]),
+            budget=self._budget,
+            is_costly=is_costly,
+        )
+
     def start(self) -> None:
-        """Load the models, then open the port; raise a ModelServerError if either fails."""
-        self._configuration.apply(self._configs)
-        self._lifecycle.start()
-        self._lifecycle.wait_until_ready()
+        """Load the models, then open the ports; raise a ModelServerError if either fails."""
+        self._load_models()
         if self._grpc is not None:
             self._grpc.start()
         if self._flags["rest_api_port"]:
             self._http = self._listen()
             serve(self._http)
             logger.info("Exporting HTTP/REST API at:localhost:%d ...", self._http.port)
+        self._keep_current()
+
+    def load(self) -> None:
+        """Load the models without opening a port; raise a ModelServerError if that fails.
+
+        The APIs are then reached by ``asgi_app`` and ``answer_grpc``.
+        """
+        self._load_models()
+        self._keep_current()
+
+    def _load_models(self) -> None:
+        self._configuration.apply(self._configs)
+        self._lifecycle.start()
+        self._lifecycle.wait_until_ready()
+
+    def _keep_current(self) -> None:
+        """Return free memory and read changes of the config file, from now on."""
         keep_trimmed(lambda: self._budget.released)
         path, every_s = (
             self._flags["model_config_file"],

@@ -255,7 +255,7 @@ class GrpcServer:
             message = next(messages, None)
         if message is None:
             raise ModelServerError("The call has no message")
-        held = _Held(self._budget)
+        held = Held(self._budget)
         held.add(len(message))
         if not context.add_callback(held.release):
             held.release()
@@ -300,7 +300,7 @@ def _tell(context: grpc.ServicerContext, key: str, value: str) -> None:
     context.set_trailing_metadata(((key, value),))
 
 
-class _Held:
+class Held:
     """The bytes of one call that count against the budget."""
 
     def __init__(self, budget: ByteBudget) -> None:

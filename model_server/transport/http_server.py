@@ -45,7 +45,7 @@ _TICK_S: Final = 0.5
 _ACCEPTS: Final = 64
 _BACKLOG: Final = 1024
 #: Threads for requests that run no model.
-_SHORT_THREADS: Final = 2
+SHORT_THREADS: Final = 2
 #: One thread for costly requests for so many threads for others.
 _THREADS_PER_COSTLY: Final = 4
 #: A thread stays with a connection for this long after a response if it has nothing else to do.
@@ -97,10 +97,8 @@ class HttpServer:
         self._waiting: dict[State, dict[Connection, None]] = {state: {} for state in State}
         self._returned: deque[Connection] = deque()
         self._runs = WorkerPool[Job](threads, self._work, "http-run")
-        self._costly = WorkerPool[Job](
-            max(1, threads // _THREADS_PER_COSTLY), self._work, "http-costly"
-        )
-        self._short = WorkerPool[Job](_SHORT_THREADS, self._work, "http")
+        self._costly = WorkerPool[Job](costly_threads(threads), self._work, "http-costly")
+        self._short = WorkerPool[Job](SHORT_THREADS, self._work, "http")
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
         self._is_woken = False
@@ -272,7 +270,7 @@ class HttpServer:
     def _feed(self, connection: Connection, data: bytes) -> None:
         if not connection.take(data):
             if not self._refuse_slowest(connection):
-                return self._refuse(connection, _no_memory())
+                return self._refuse(connection, no_memory())
             connection.take_anyway(data)
         return self._advance(connection)
 
@@ -294,7 +292,7 @@ class HttpServer:
         slowest = next(iter(self._waiting[State.ARRIVING]), newest)
         if slowest is newest or monotonic() - slowest.since < _SLOW_S:
             return False
-        self._refuse(slowest, _no_memory())
+        self._refuse(slowest, no_memory())
         return True
 
     def _refuse(
@@ -468,7 +466,13 @@ def _listening_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _no_memory() -> Response:
+def costly_threads(threads: int) -> int:
+    """Return the number of threads for costly requests beside so many for others."""
+    return max(1, threads // _THREADS_PER_COSTLY)
+
+
+def no_memory() -> Response:
+    """Return the response to a request that does not fit into the memory for all of them."""
     text = (
         "The request bodies of all connections have reached the limit that"
         " --rest_api_max_total_bytes sets; try again."

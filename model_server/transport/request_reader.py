@@ -252,8 +252,13 @@ class RequestReader:
         return Arrival(head, request)
 
     def _too_large(self) -> Response:
-        return error_response(
-            413,
-            f"The request body is larger than {self._max_body} bytes, the limit that"
-            " --rest_api_max_body_bytes sets, or comes in too many small chunks.",
-        )
+        return too_large(self._max_body)
+
+
+def too_large(max_body_bytes: int) -> Response:
+    """Return the response to a request whose body is not read to its end."""
+    return error_response(
+        413,
+        f"The request body is larger than {max_body_bytes} bytes, the limit that"
+        " --rest_api_max_body_bytes sets, or comes in too many small chunks.",
+    )
