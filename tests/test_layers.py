@@ -34,6 +34,7 @@ ROOMS = (
     "serving_api",
     "serving_gateway",
     "serving_tracing",
+    "deploy",
 )
 ENGINES = {"tensorflow", "keras", "openvino", "tensorflow_serving"}
 WEB = {"flask", "werkzeug", "requests", "urllib3", "http"}
@@ -46,6 +47,7 @@ PROGRAMS = {
     "serving_gateway",
     "benchmarks",
     "tests",
+    "deploy",
 }
 
 #: The packages of a program from top to bottom; those of one row do not import each other.
@@ -126,6 +128,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "serving_gateway.models": {"flask_server"},
     "serving_gateway.model_versions": {"flask_server"},
     "serving_gateway.instance": {"flask_server", "scripts"},
+    "deploy": ENGINES | PROGRAMS - {"model_server", "deploy"},
 }
 #: A script that is another name for a subcommand of the command of an installed package.
 DOORS = {"scripts.models": "serving_gateway"}
@@ -244,6 +247,13 @@ def test_no_module_imports_what_is_forbidden(module: str, path: Path) -> None:
 @pytest.mark.parametrize(("module", "path"), MODULES)
 def test_imports_point_down(module: str, path: Path) -> None:
     assert list(upward_imports(module, set(imports(parsed(path))))) == []
+
+
+def test_only_two_modules_import_ray() -> None:
+    """All others work where Ray is not installed."""
+    importing = {module for module, path in MODULES if "ray" in imported_rooms(parsed(path))}
+
+    assert importing == {"deploy.ray.__main__", "deploy.ray.application"}
 
 
 def test_every_module_of_a_program_has_its_level() -> None:
