@@ -31,7 +31,7 @@ ifneq ($(STALE),)
 .PHONY: .venv/bin/python
 endif
 
-.PHONY: help run stop doctor status logs tensorflow clean test fast attack containers haproxy monitoring check bench
+.PHONY: help run stop doctor status logs tensorflow clean test fast attack containers haproxy monitoring ray check bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -57,7 +57,7 @@ tensorflow: .venv/tensorflow.stamp ## install TensorFlow too, for exports and fo
 clean: ## remove .venv, .run and caches (MODELS=1: also the versions of my_image_classifier and downloaded model files)
 	@$(PYTHON) auto_cmd.py status >/dev/null 2>&1; test $$? -ne 0 -a $$? -ne 1 \
 		|| { echo "The servers are running: make stop comes first." >&2; exit 1; }
-	rm -rf .venv .venv-bench .run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-ray .run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	$(if $(MODELS),rm -rf my_image_classifier/[0-9]* my_image_classifier/.draft-* scripts/*.keras scripts/*.h5)
 
@@ -83,6 +83,10 @@ haproxy: .venv/dev.stamp ## restart and kill the servers behind HAProxy under lo
 
 monitoring: .venv/dev.stamp ## evaluate the alerts and the dashboard with a real Prometheus (Debian's package prometheus)
 	@MONITORING=long $(BIN)/python -m pytest tests/flask_server/telemetry/test_monitoring.py
+
+ray: .venv-ray/stamp ## serve models on a real Ray cluster of several nodes, break it, and measure it (as root; 20 minutes)
+	@RAY_LONG=1 .venv-ray/bin/python -m pytest -q -s --show-capture=no tests/deploy/test_ray*.py
+	@.venv-ray/bin/python -m tests.deploy.ray_figures
 
 check: .venv/dev.stamp ## lint, format and types
 	@$(BIN)/python -m ruff check .
@@ -119,6 +123,15 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 		fi >&2; }
 	@# A collector for OpenTelemetry, which has wheels for Linux only.
 	@$(INSTALL) --no-deps rotel 2>>$(PIP_LOG) || true
+
+# An environment of its own, as Ray brings some forty packages; those of .venv are visible in it.
+.venv-ray/stamp: .venv/dev.stamp
+	@echo "installing into .venv-ray: Ray (340 MB)"
+	@$(BIN)/python -m venv --clear .venv-ray
+	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' \
+		> "$$(.venv-ray/bin/python -c 'import site; print(site.getsitepackages()[0])')/zz_shared.pth"
+	@.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	@touch $@
 
 .venv/bench.stamp: .venv/run.stamp
 	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)bench)

@@ -36,6 +36,7 @@ def application(options: Options) -> Application:
         max_ongoing_requests=ray["max_ongoing_requests"],
         max_queued_requests=ray["max_queued_requests"],
         autoscaling_config=_autoscaling(ray),
+        max_surge_percent=ray["max_surge_percent"],
         graceful_shutdown_timeout_s=float(options.server["shutdown_grace_seconds"]),
         health_check_period_s=ray["health_check_s"],
         health_check_timeout_s=ray["health_check_s"] * 2,

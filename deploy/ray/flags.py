@@ -29,6 +29,7 @@ RAY_FLAGS: Final = (
     Flag("ray_downscale_delay_s", 300.0, "Seconds without load before replicas are removed."),
     Flag("ray_look_back_s", 15.0, "Seconds over which the load is averaged."),
     Flag("ray_health_check_s", 5.0, "Seconds between health checks of a replica."),
+    Flag("ray_max_surge_percent", 50, "Share of new replicas that start before old ones stop."),
     Flag(
         "ray_proxy_location", "EveryNode", "Nodes with an HTTP and gRPC port: EveryNode, HeadOnly."
     ),
@@ -93,6 +94,8 @@ def _check(values: Mapping[str, Value], ray: Mapping[str, Any]) -> None:
     for name in ("ray_target_ongoing_requests", "ray_max_ongoing_requests", "ray_health_check_s"):
         if ray[name] <= 0:
             raise UsageError(f"--{name} is {ray[name]}; more than 0 is needed.")
+    if not 0 <= ray["ray_max_surge_percent"] <= 100:
+        raise UsageError("--ray_max_surge_percent has to be from 0 to 100.")
     if ray["ray_proxy_location"] not in _PROXY_LOCATIONS:
         raise UsageError(
             f"--ray_proxy_location is {ray['ray_proxy_location']!r}; allowed are"
