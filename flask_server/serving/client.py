@@ -80,6 +80,8 @@ _ERRORS: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
 _ENGINE_HEADER = "Model-Engine"
 
 _STATUS_ERRORS: dict[int, type[ServingFault]] = {
+    # Of a proxy whose connection to one of several model servers broke.
+    HTTPStatus.BAD_GATEWAY: BrokenConnection,
     HTTPStatus.TOO_MANY_REQUESTS: Overloaded,
     HTTPStatus.SERVICE_UNAVAILABLE: Overloaded,
     HTTPStatus.GATEWAY_TIMEOUT: ServingTimeout,

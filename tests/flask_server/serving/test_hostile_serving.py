@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 
 from flask_server.deadline import Deadline
-from flask_server.errors import Overloaded, ServingError, ServingFault, ServingTimeout
+from flask_server.errors import (
+    Overloaded,
+    ServingError,
+    ServingFault,
+    ServingTimeout,
+    ServingUnavailable,
+)
 from flask_server.serving.client import RestServing
 from flask_server.serving.live_model import FRAME_BYTES
 from flask_server.serving.upstream import ServableGone, Serving
@@ -76,6 +82,22 @@ def for_ever(start: bytes, piece: bytes, pause_s: float = 0.0) -> Script:
             time.sleep(pause_s)
 
     return script
+
+
+LOST = head("Content-Length: 0", "Connection: close", status="502 Bad Gateway")
+SCORES = b'{"predictions": [[1.0]]}'
+GIVEN = head(f"Content-Length: {len(SCORES)}", "Connection: close") + SCORES
+
+
+def test_a_call_that_a_proxy_has_lost_is_repeated_once() -> None:
+    answers = [LOST, GIVEN, LOST, LOST]
+
+    with answering(lambda send: send(answers.pop(0))) as serving:
+        assert serving.predict("m", 1, b"{}", Deadline(5)) == [[1.0]]
+        with pytest.raises(ServingUnavailable, match="answered 502"):
+            serving.predict("m", 1, b"{}", Deadline(5))
+
+    assert answers == []
 
 
 #: Longer than the deadline of the tests, were it sent byte by byte.
