@@ -167,6 +167,9 @@ class RayCluster:
         self._reader = threading.Thread(target=read, daemon=True)
         self._reader.start()
 
+    def wait_for_replicas(self, count: int) -> None:
+        wait_for(lambda: self.replicas == count, START_S)
+
     def stop(self) -> None:
         """End everything, and remove the namespaces."""
         nodes = [*self.nodes, self.head]

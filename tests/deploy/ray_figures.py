@@ -10,8 +10,6 @@ import io
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,11 @@ from PIL import Image
 from benchmarks import machine
 from benchmarks.load import LoadError, LoadTarget, load
 from scripts.demo_model import prepare
-from tests.deploy.ray_cluster import ray_cluster, wait_for, why_not
+from tests.deploy.ray_cluster import ray_cluster, why_not
 from tests.running import ROOT, model_config, model_server
 
 SECONDS = 5.0
 CONNECTIONS = (1, 16)
-START_S = 120
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,8 @@ class Subject:
     name: str
     base_path: Path
     bodies: list[bytes]
+    requests: Path
+    """The file that ``benchmarks.load`` reads."""
 
     @property
     def path(self) -> str:
@@ -53,16 +52,19 @@ def body(picture: Path, size: int, mode: str) -> bytes:
 
 
 def subjects(folder: Path) -> list[Subject]:
-    """The digits, and the demo model where its weights can be had."""
+    """The digits, and the demo model."""
     pictures = ROOT / "test_images"
     digits = [body(pictures / f"digit_{digit}.png", 32, "L") for digit in range(10)]
-    found = [Subject("digits", ROOT / "my_digit_classifier", digits)]
+    found = [Subject("digits", ROOT / "my_digit_classifier", digits, folder / "digits.tsv")]
     base = folder / "efficientnet_lite0"
-    prepare(base)
+    prepare(base)  # fetches the weights
     spec = orjson.loads(next(base.glob("*/assets.extra/model_spec.json")).read_bytes())
     size = spec["input"]["height"]
     files = [pictures / name for name in ("cat.jpg", "coffee.jpg", "rocket.jpg")]
-    return [*found, Subject("demo", base, [body(file, size, "RGB") for file in files])]
+    return [
+        *found,
+        Subject("demo", base, [body(file, size, "RGB") for file in files], folder / "demo.tsv"),
+    ]
 
 
 def best_class(url: str, data: bytes) -> int:
@@ -72,31 +74,33 @@ def best_class(url: str, data: bytes) -> int:
         return int(np.argmax(orjson.loads(response.read())["predictions"][0]))
 
 
-def write_requests(subject: Subject, root: str, file: Path) -> Path:
+def write_requests(subject: Subject, root: str) -> None:
     """Write what ``benchmarks.load`` sends, with the classes that the plain server finds."""
     out = io.BytesIO()
     for data in subject.bodies:
         out.write(b"%d\t%s\n" % (best_class(root + subject.path, data), data))
-    file.write_bytes(out.getvalue())
-    return file
+    subject.requests.write_bytes(out.getvalue())
 
 
-def measure(name: str, subject: Subject, root: str, requests: Path) -> None:
-    """Print a row for each number of connections."""
-    target = LoadTarget(root + subject.path, requests, "application/json", "argmax")
-    best_class(target.url, subject.bodies[0])
-    for connections in CONNECTIONS:
-        try:
-            found: Any = load(target, connections, SECONDS)
-        except LoadError as error:
-            say(f"| {subject.name} | {name} | {connections} | {error} |")
-            continue
-        bad = found["wrong"] + found["refused"] + found["broken"]
-        say(
-            f"| {subject.name} | {name} | {connections} | {found['requests_per_s']:.0f}"
-            f" | {found['p50_ms']:.1f} | {found['p99_ms']:.1f} | {bad}"
-            f" | {machine.load_average():.0f} |"
-        )
+def measure(name: str, root: str, measured: list[Subject]) -> None:
+    """Print a row for each model and number of connections."""
+    for subject in measured:
+        target = LoadTarget(root + subject.path, subject.requests, "application/json", "argmax")
+        best_class(target.url, subject.bodies[0])
+        for connections in CONNECTIONS:
+            say(f"| {subject.name} | {name} | {connections} | {figures(target, connections)} |")
+
+
+def figures(target: LoadTarget, connections: int) -> str:
+    try:
+        found: Any = load(target, connections, SECONDS)
+    except LoadError as error:
+        return str(error)
+    bad = found["wrong"] + found["refused"] + found["broken"]
+    return (
+        f"{found['requests_per_s']:.0f} | {found['p50_ms']:.1f} | {found['p99_ms']:.1f} | {bad}"
+        f" | {machine.load_average():.0f}"
+    )
 
 
 def say(line: str) -> None:
@@ -104,27 +108,17 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-@contextmanager
-def plain(subject: Subject, folder: Path) -> Iterator[str]:
-    """One model server, on all cores."""
-    with model_server(model_config({subject.name: subject.base_path}), folder) as root:
-        yield root
-
-
-@contextmanager
-def on_ray(subject: Subject, replicas: int, *, haproxy: bool) -> Iterator[str]:
-    """Replicas on the only node beside the head; clients ask at the head, as with one address."""
+def measure_ray(name: str, config: Path, measured: list[Subject], *, haproxy: bool) -> None:
+    """Measure one and two replicas on a node beside the head; clients ask at the head."""
     with ray_cluster(1, haproxy=haproxy) as cluster:
-        cluster.deploy(
-            f"--model_name={subject.name}",
-            f"--model_base_path={subject.base_path}",
-            f"--ray_min_replicas={replicas}",
-            f"--ray_max_replicas={replicas}",
-        )
-        cluster.watch()
-        wait_for(lambda: cluster.replicas == replicas, START_S)
-        say(f"| {subject.name} | memory of {replicas} replicas | | {memory(cluster)} |")
-        yield cluster.url
+        for replicas in (1, 2):
+            limits = (f"--ray_min_replicas={replicas}", f"--ray_max_replicas={replicas}")
+            cluster.deploy(f"--model_config_file={config}", *limits)
+            if replicas == 1:
+                cluster.watch()
+            cluster.wait_for_replicas(replicas)
+            measure(f"{name}, {replicas}", cluster.url, measured)
+        say(f"{name}, memory: {memory(cluster)}")
 
 
 def memory(cluster: Any) -> str:
@@ -141,26 +135,8 @@ def pss_mb(pid: int) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
-def compare(subject: Subject, folder: Path) -> None:
-    """Measure the plain server before and after the others: the machine may change meanwhile."""
-    requests = folder / f"{subject.name}.requests"
-    with plain(subject, folder) as root:
-        write_requests(subject, root, requests)
-        measure("plain", subject, root, requests)
-    ways: dict[str, Callable[[], Any]] = {
-        "proxy, 1 replica": lambda: on_ray(subject, 1, haproxy=False),
-        "proxy, 2 replicas": lambda: on_ray(subject, 2, haproxy=False),
-        "HAProxy, 1 replica": lambda: on_ray(subject, 1, haproxy=True),
-        "HAProxy, 2 replicas": lambda: on_ray(subject, 2, haproxy=True),
-    }
-    for name, started in ways.items():
-        with started() as root:
-            measure(name, subject, root, requests)
-    with plain(subject, folder) as root:
-        measure("plain again", subject, root, requests)
-
-
 def main() -> None:
+    """Measure the plain server before and after the others: the machine may change meanwhile."""
     reason = why_not()
     if reason is not None:
         sys.exit(reason)
@@ -168,8 +144,18 @@ def main() -> None:
     say(f"{machine.now()}, {facts['processor']}, {facts['cores']} cores")
     say("| model | server | connections | requests/s | p50 ms | p99 ms | failed | load average |")
     with tempfile.TemporaryDirectory() as name:
-        for subject in subjects(Path(name)):
-            compare(subject, Path(name))
+        folder = Path(name)
+        measured = subjects(folder)
+        config = model_config({subject.name: subject.base_path for subject in measured})
+        with model_server(config, folder) as root:
+            for subject in measured:
+                write_requests(subject, root)
+            measure("one server", root, measured)
+        file = folder / "models.config"  # of the server
+        measure_ray("Ray's proxy, replicas", file, measured, haproxy=False)
+        measure_ray("HAProxy, replicas", file, measured, haproxy=True)
+        with model_server(config, folder) as root:
+            measure("one server, again", root, measured)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Seen:
     version: int
     label: str
     code: str
+    detail: str
 
     def is_right(self, labels: Mapping[int, str]) -> bool:
         """Tell whether it has the label that its version has for the digit of the picture."""
@@ -88,6 +89,7 @@ def ask(app: Flask, digit: int) -> Seen:
         document.get("version", 0),
         best["label"],
         document.get("code", ""),
+        document.get("detail", ""),
     )
 
 
