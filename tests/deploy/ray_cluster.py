@@ -111,6 +111,10 @@ class RayCluster:
         """The REST API on the head."""
         return f"http://{self.head.address}:{REST_PORT}"
 
+    @property
+    def all_nodes(self) -> list[Node]:
+        return [self.head, *self.nodes]
+
     def start(self, nodes: int, cpus: int = 2) -> None:
         """Start the head and some nodes."""
         _run("ip", "link", "add", _BRIDGE, "type", "bridge")
@@ -167,19 +171,15 @@ class RayCluster:
         self._reader = threading.Thread(target=read, daemon=True)
         self._reader.start()
 
-    def wait_for_replicas(self, count: int) -> None:
-        wait_for(lambda: self.replicas == count, START_S)
-
     def stop(self) -> None:
         """End everything, and remove the namespaces."""
-        nodes = [*self.nodes, self.head]
-        for node in nodes:
+        for node in self.all_nodes:
             wait_for(node.kill, 10)
         for process in self._processes:
             process.wait(30)
             if process.stdout is not None:
                 process.stdout.close()
-        for node in nodes:
+        for node in self.all_nodes:
             _run("ip", "link", "delete", node.name)
             _run(*_CONTROL, "delete", node.name)
         _run("ip", "link", "delete", _BRIDGE)

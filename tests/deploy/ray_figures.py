@@ -20,10 +20,16 @@ from PIL import Image
 
 from benchmarks import machine
 from benchmarks.load import LoadError, LoadTarget, load
+from benchmarks.processes import cpu_s
 from scripts.demo_model import prepare
-from tests.deploy.ray_cluster import ray_cluster, why_not
+from tests.conftest import children
+from tests.deploy.ray_cluster import RayCluster, ray_cluster, why_not
 from tests.running import ROOT, model_config, model_server
 
+COLUMNS = (
+    *("model", "server", "connections", "requests/s", "CPU ms per request"),
+    *("p50 ms", "p99 ms", "failed", "load average"),
+)
 SECONDS = 5.0
 CONNECTIONS = (1, 16)
 
@@ -82,25 +88,32 @@ def write_requests(subject: Subject, root: str) -> None:
     subject.requests.write_bytes(out.getvalue())
 
 
-def measure(name: str, root: str, measured: list[Subject]) -> None:
+def measure(name: str, root: str, measured: list[Subject], pids: list[int]) -> None:
     """Print a row for each model and number of connections."""
     for subject in measured:
         target = LoadTarget(root + subject.path, subject.requests, "application/json", "argmax")
         best_class(target.url, subject.bodies[0])
         for connections in CONNECTIONS:
-            say(f"| {subject.name} | {name} | {connections} | {figures(target, connections)} |")
+            cells = " | ".join(figures(target, connections, pids))
+            say(f"| {subject.name} | {name} | {connections} | {cells} |")
 
 
-def figures(target: LoadTarget, connections: int) -> str:
+def figures(target: LoadTarget, connections: int, pids: list[int]) -> list[str]:
+    """The cells of a row; CPU time depends less on what else the machine does."""
+    cpu: list[float] = []
     try:
-        found: Any = load(target, connections, SECONDS)
+        found: Any = load(target, connections, SECONDS, lambda: cpu.append(cpu_s(pids)))
     except LoadError as error:
-        return str(error)
-    bad = found["wrong"] + found["refused"] + found["broken"]
-    return (
-        f"{found['requests_per_s']:.0f} | {found['p50_ms']:.1f} | {found['p99_ms']:.1f} | {bad}"
-        f" | {machine.load_average():.0f}"
-    )
+        return [str(error)]
+    cpu_ms = 1000 * (cpu[1] - cpu[0]) / max(found["answers"], 1)
+    return [
+        f"{found['requests_per_s']:.0f}",
+        f"{cpu_ms:.2f}",
+        f"{found['p50_ms']:.1f}",
+        f"{found['p99_ms']:.1f}",
+        str(found["wrong"] + found["refused"] + found["broken"]),
+        f"{machine.load_average():.0f}",
+    ]
 
 
 def say(line: str) -> None:
@@ -110,20 +123,21 @@ def say(line: str) -> None:
 
 def measure_ray(name: str, config: Path, measured: list[Subject], *, haproxy: bool) -> None:
     """Measure one and two replicas on a node beside the head; clients ask at the head."""
-    with ray_cluster(1, haproxy=haproxy) as cluster:
+    with ray_cluster(1, haproxy=haproxy, cpus=4) as cluster:
         for replicas in (1, 2):
             limits = (f"--ray_min_replicas={replicas}", f"--ray_max_replicas={replicas}")
             cluster.deploy(f"--model_config_file={config}", *limits)
-            if replicas == 1:
-                cluster.watch()
-            cluster.wait_for_replicas(replicas)
-            measure(f"{name}, {replicas}", cluster.url, measured)
+            measure(f"{name}, {replicas}", cluster.url, measured, pids_of(cluster))
         say(f"{name}, memory: {memory(cluster)}")
 
 
-def memory(cluster: Any) -> str:
+def pids_of(cluster: RayCluster) -> list[int]:
+    return [pid for node in cluster.all_nodes for pid in node.pids]
+
+
+def memory(cluster: RayCluster) -> str:
     """What the processes of head and node take, in MB; shared pages are shared out."""
-    sizes = {node.name: sum(map(pss_mb, node.pids)) for node in (cluster.head, *cluster.nodes)}
+    sizes = {node.name: sum(map(pss_mb, node.pids)) for node in cluster.all_nodes}
     return ", ".join(f"{name} {size:.0f} MB" for name, size in sizes.items())
 
 
@@ -142,7 +156,7 @@ def main() -> None:
         sys.exit(reason)
     facts = machine.describe()
     say(f"{machine.now()}, {facts['processor']}, {facts['cores']} cores")
-    say("| model | server | connections | requests/s | p50 ms | p99 ms | failed | load average |")
+    say(f"| {' | '.join(COLUMNS)} |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         measured = subjects(folder)
@@ -150,12 +164,12 @@ def main() -> None:
         with model_server(config, folder) as root:
             for subject in measured:
                 write_requests(subject, root)
-            measure("one server", root, measured)
+            measure("one server", root, measured, list(children()))
         file = folder / "models.config"  # of the server
         measure_ray("Ray's proxy, replicas", file, measured, haproxy=False)
         measure_ray("HAProxy, replicas", file, measured, haproxy=True)
         with model_server(config, folder) as root:
-            measure("one server, again", root, measured)
+            measure("one server, again", root, measured, list(children()))
 
 
 if __name__ == "__main__":
