@@ -162,11 +162,9 @@ class Models:
             raise UnknownModel(f"There is no model {shown(name)}; known are {known}.")
         return watches[name]
 
-    @property
-    def servers(self) -> list[SingleServing]:
-        """All servers that the models use, by their addresses."""
-        found = {server.root: server for each in self._servings() for server in each.servers}
-        return [found[root] for root in sorted(found)]
+    def servers(self, name: str) -> tuple[SingleServing, ...]:
+        """Return the servers of the model, in the order of its addresses."""
+        return self._watch(name).serving.servers
 
     def _servings(self) -> set[Serving]:
         return {watch.serving for watch in self._watches.values()}

@@ -208,27 +208,29 @@ class ModelStates(Collector):
 
 
 class AddressStates(Collector):
-    """The state of each address of a model server in the worker that is scraped."""
+    """The state of each address of a model server in the worker that is scraped.
+
+    Addresses have their numbers in the list of the model, since anybody may read the metrics.
+    """
 
     def __init__(self, models: Models) -> None:
         self._models = models
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges of all addresses."""
+        labels = ("model", "address")
         circuit = _gauge(
-            "serving_circuit_open", "Whether calls to the address are refused.", "address"
+            "serving_circuit_open", "Whether calls to the address are refused.", *labels
         )
-        calls = _gauge("serving_calls_in_flight", "Calls to the address in flight.", "address")
-        up = _gauge(
-            "serving_address_up", "Whether one of several addresses answers.", "model", "address"
-        )
-        for server in self._models.servers:
-            circuit.add_metric([server.root], server.breaker.open)
-            calls.add_metric([server.root], server.in_flight)
+        calls = _gauge("serving_calls_in_flight", "Calls to the address in flight.", *labels)
+        up = _gauge("serving_address_up", "Whether one of several addresses answers.", *labels)
         for name in self._models.names:
             with suppress(UnknownModel):  # it was removed meanwhile
-                for each in self._models.state(name).addresses:
-                    up.add_metric([name, each.address], each.problem is None)
+                for number, server in enumerate(self._models.servers(name), 1):
+                    circuit.add_metric([name, str(number)], server.breaker.open)
+                    calls.add_metric([name, str(number)], server.in_flight)
+                for number, each in enumerate(self._models.state(name).addresses, 1):
+                    up.add_metric([name, str(number)], each.problem is None)
         yield from (circuit, calls, up)
 
 

@@ -161,12 +161,13 @@ def test_serving_that_is_away_is_not_up(make_app: MakeApp) -> None:
 def test_open_circuit_is_shown_by_address(make_app: MakeApp) -> None:
     address = f"http://127.0.0.1:{free_port()}"
     client = make_app(serving_url=address, poll_interval_s=60.0).test_client()
-    assert value(scrape(client), "serving_circuit_open", address=address) == 0
+    assert value(scrape(client), "serving_circuit_open", model="toy", address="1") == 0
 
     for _ in range(FAILURES):
         client.application.test_client().post(URL, json={"image": b64(draw()), "version": 1})
 
-    assert value(scrape(client), "serving_circuit_open", address=address) == 1
+    assert value(scrape(client), "serving_circuit_open", model="toy", address="1") == 1
+    assert address not in client.get("/metrics").text
 
 
 def test_metrics_can_be_turned_off(make_app: MakeApp) -> None:
