@@ -20,6 +20,7 @@ from model_server.flag_table import FLAGS
 from model_server.flags import parse
 from tests.deploy.dockerfile import ignore_rules, ignored, read
 from tests.install.conftest import closure
+from tests.test_layers import imports, parsed
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "deploy").glob("Dockerfile.*"))
@@ -59,6 +60,25 @@ def test_what_is_copied_exists_and_reaches_the_build(file: Path) -> None:
     assert copied
     assert {path for path in copied if not (ROOT / path).exists()} == set()
     assert {path for path in copied if ignored(path, rules)} == set()
+
+
+@every_file
+def test_all_packages_that_the_program_imports_are_copied(file: Path) -> None:
+    program = "flask_server" if file.suffix == ".gateway" else "model_server"
+    copied = {row.text.split()[0] for stage in read(file) for row in stage.of("COPY")}
+
+    assert imported_packages(program) - copied == set()
+
+
+def imported_packages(program: str) -> set[str]:
+    """Return the packages of this project that a program imports, and those that they import."""
+    waiting, found = {program}, set[str]()
+    while waiting:
+        found.add(package := waiting.pop())
+        sources = (ROOT / package).rglob("*.py")
+        names = {name.partition(".")[0] for path in sources for name in imports(parsed(path))}
+        waiting |= {name for name in names if (ROOT / name / "__init__.py").exists()} - found
+    return found
 
 
 @pytest.mark.parametrize(
