@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +20,8 @@ from model_server.batching.batch_execution import (
     row_count,
     run_tasks,
 )
-from model_server.engines.protocol import LoadedModel, Signature, Tensors
+from model_server.engines.protocol import LoadedModel, Tensors
+from model_server.engines.wrapped_model import WrappedModel
 from model_server.errors import InvalidArgument
 
 #: Maximum rows of a batch: on CPUs, larger batches are not faster per row but take longer.
@@ -39,25 +40,15 @@ class _QueuedRequest:
     """The batch that this request's thread has to run; empty if another thread runs it."""
 
 
-class AdaptiveModel:
+class AdaptiveModel(WrappedModel):
     """A loaded model whose concurrent requests are batched, with at most ``max_in_flight`` runs."""
 
     def __init__(self, model: LoadedModel, max_in_flight: int, max_rows: int = MAX_ROWS) -> None:
-        self._model = model
+        super().__init__(model)
         self._limits = BatchLimits(max_rows=max_rows)
         self._free_slots = max_in_flight
         self._lock = threading.Lock()
         self._waiting: deque[_QueuedRequest] = deque()
-
-    @property
-    def signatures(self) -> Mapping[str, Signature]:
-        """The signatures of the model."""
-        return self._model.signatures
-
-    @property
-    def engine(self) -> str:
-        """The engine of the model."""
-        return self._model.engine
 
     def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Run the inputs in a batch with the queued requests of the same signature."""
@@ -69,10 +60,6 @@ class AdaptiveModel:
             return self._model.run(signature, inputs, timeout_s)
         task = Task(inputs, rows, deadline=deadline_after(timeout_s))
         return self._run_batched(_QueuedRequest(task, signature))
-
-    def close(self) -> None:
-        """Close the model."""
-        self._model.close()
 
     def _run_batched(self, own: _QueuedRequest) -> Tensors:
         with self._lock:

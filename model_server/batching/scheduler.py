@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from model_server.batching.batch_execution import (
@@ -20,7 +19,8 @@ from model_server.batching.batch_execution import (
     run_tasks,
 )
 from model_server.cpus import CPUS
-from model_server.engines.protocol import LoadedModel, Signature, Tensors
+from model_server.engines.protocol import LoadedModel, Tensors
+from model_server.engines.wrapped_model import WrappedModel
 from model_server.errors import InvalidArgument, ResourceExhausted, Unavailable
 
 
@@ -204,28 +204,18 @@ class BatchScheduler:
             return None
 
 
-class BatchedModel:
+class BatchedModel(WrappedModel):
     """A loaded model whose requests go through the queues of a scheduler."""
 
     def __init__(
         self, model: LoadedModel, scheduler: BatchScheduler, options: BatchingOptions
     ) -> None:
-        self._model = model
+        super().__init__(model)
         self._scheduler = scheduler
         self._options = options
         self._queues = {
             name: scheduler.open_queue(model, name, options) for name in model.signatures
         }
-
-    @property
-    def signatures(self) -> Mapping[str, Signature]:
-        """The signatures of the model."""
-        return self._model.signatures
-
-    @property
-    def engine(self) -> str:
-        """The engine of the model."""
-        return self._model.engine
 
     def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Run the inputs as part of a batch."""
@@ -241,4 +231,4 @@ class BatchedModel:
     def close(self) -> None:
         """Remove the queues and close the model."""
         self._scheduler.drop(list(self._queues.values()))
-        self._model.close()
+        super().close()

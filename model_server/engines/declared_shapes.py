@@ -6,27 +6,13 @@ exports: other SavedModels may accept more shapes than they declare.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from model_server.engines.protocol import LoadedModel, Signature, Tensors
+from model_server.engines.protocol import Tensors
+from model_server.engines.wrapped_model import WrappedModel
 from model_server.errors import InvalidArgument
 
 
-class ShapeCheckedModel:
+class ShapeCheckedModel(WrappedModel):
     """A loaded model that checks the shapes of its inputs before a run."""
-
-    def __init__(self, model: LoadedModel) -> None:
-        self._model = model
-
-    @property
-    def signatures(self) -> Mapping[str, Signature]:
-        """The signatures of the model."""
-        return self._model.signatures
-
-    @property
-    def engine(self) -> str:
-        """The engine of the model."""
-        return self._model.engine
 
     def run(self, signature: str, inputs: Tensors, timeout_s: float | None = None) -> Tensors:
         """Run the model, or raise InvalidArgument for an input of another shape."""
@@ -37,10 +23,6 @@ class ShapeCheckedModel:
                     f" allowed is {list(info.shape)}."
                 )
         return self._model.run(signature, inputs, timeout_s)
-
-    def close(self) -> None:
-        """Close the model."""
-        self._model.close()
 
 
 def _fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
