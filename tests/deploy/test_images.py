@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(not ENGINES, reason="minutes, and needs root: make containers"),
     pytest.mark.timeout(1800),
 ]
-GATEWAY_EXTRAS = ("gateway", "fast", "grpc", "heif", "redis")
+GATEWAY_EXTRAS = ("gateway", "fast", "grpc", "heif", "otel", "redis")
 _START_S = 90
 _ASK = """
 import sys, urllib.request
@@ -56,7 +56,7 @@ def gateway(base: Path) -> Image:
 
 @pytest.fixture(scope="module", params=ENGINES or ["none"])
 def model_server(base: Path, request: pytest.FixtureRequest) -> Iterator[Image]:
-    download([request.param], base / "wheels")
+    download([request.param, "otel"], base / "wheels")
     file, folder = ROOT / "deploy" / "Dockerfile.model_server", base / request.param
     folder.mkdir()
     yield build(file, base / "debian", base / "wheels", folder, {"ENGINE": request.param})
