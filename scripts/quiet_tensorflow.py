@@ -15,10 +15,11 @@ def require() -> None:
         raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
 
 
-def start(keras: str = "keras") -> None:
+def start(package: str = "keras") -> None:
     """Import Keras with the TensorFlow backend; log lines are discarded, exceptions are not.
 
-    ``keras`` is the package: ``keras`` is Keras 3, ``tf_keras`` is Keras 2.
+    ``package`` is what is imported: ``keras`` is Keras 3, ``tf_keras`` is Keras 2, and
+    ``tensorflow`` is enough for SavedModels.
     """
     # Keras's configuration file may name another backend, but only TensorFlow writes SavedModels.
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -30,7 +31,7 @@ def start(keras: str = "keras") -> None:
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        importlib.import_module(keras)
+        importlib.import_module(package)
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from model_catalog.graph_files import graph_file_of
 from model_catalog.installation import install_command
+from model_catalog.lean_import import without_keras
 from model_server.engines.error_text import escaped_message
 from model_server.engines.golden_check import require_golden_scores
 from model_server.engines.protocol import LoadedModel, Signature, TensorInfo, Tensors
@@ -242,7 +243,8 @@ def _session_config(tf: Any, options: TensorFlowOptions) -> Any:  # noqa: ANN401
 
 def _import() -> Any:  # noqa: ANN401 - the module
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
+    with without_keras():
+        import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")
     return tf

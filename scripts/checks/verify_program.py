@@ -21,6 +21,7 @@ if __name__ == "__main__":
 from model_catalog import openvino_telemetry
 from model_catalog.errors import GoldenError
 from model_catalog.golden import FOLDER, TOLERANCE, Golden, read_golden
+from model_catalog.lean_import import without_keras
 from model_catalog.scaling import SCALINGS
 from model_catalog.spec import SPEC_FILE, InputSpec, ModelSpec
 
@@ -161,7 +162,8 @@ def main(arguments: list[str]) -> int:
 
     folder, weight_bytes = arguments
     _description(Path(folder))  # what is missing is told before TensorFlow is imported
-    quiet_tensorflow.start()
+    with without_keras():
+        quiet_tensorflow.start("tensorflow")
     print(json.dumps(report(Path(folder), int(weight_bytes))))
     return 0
 
