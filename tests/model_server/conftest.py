@@ -22,7 +22,7 @@ def written(
 
     def write(folder: Path) -> None:
         command = [sys.executable, "-m", f"tests.model_server.{module}", folder, *arguments]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
         assert result.returncode == 0, result.stderr
 
     return written_once(factory, name, write)
@@ -36,13 +36,17 @@ def saved_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder with one folder per export of our own."""
-    return written(tmp_path_factory, "exports", "exports")
+    """Return the folder with one folder per export of our own.
+
+    That of ``mobilenet`` is written by the same process, since importing Keras takes seconds.
+    """
+    given = [MOBILENET] if MOBILENET.is_file() else []
+    return written(tmp_path_factory, "exports", "exports", *given)
 
 
 @pytest.fixture(scope="session")
-def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mobilenet(exports: Path) -> Path:
     """Return the folder of a network that knows ImageNet."""
     if not MOBILENET.is_file():
         pytest.skip("there is no ../shared/models/imagenet_mobilenet.keras beside the project")
-    return written(tmp_path_factory, "mobilenet", "exports", MOBILENET) / "given"
+    return exports / "given"

@@ -1,5 +1,7 @@
 """Write exports of our own and what TensorFlow makes of them: ``python -m … FOLDER [KERAS_FILE]``.
 
+The export of a Keras file is named ``given``.
+
 A process of its own, so that the tests of the other engine never import TensorFlow.
 """
 
@@ -123,10 +125,9 @@ def write_all(root: Path) -> None:
 
 
 def main(root: Path, *files: str) -> None:
-    """Write all exports, or that of a Keras file alone."""
+    """Write all exports, and that of a Keras file."""
     with verified_here():
-        if not files:
-            write_all(root)
+        write_all(root)
         for file in files:
             write_expected(export_file(Path(file), root / "given", SpecOptions()))
 

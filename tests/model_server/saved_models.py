@@ -11,7 +11,10 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import tensorflow as tf
+from model_catalog.lean_import import without_keras
+
+with without_keras():
+    import tensorflow as tf
 
 v1 = tf.compat.v1
 DTYPES = ("float32", "float64", "int32", "int64", "uint8", "int16", "int8", "uint32", "uint64")

@@ -1,15 +1,11 @@
 """Write model files with tf_keras, and beside each the scores for one batch of noise.
 
-    python -m tests.scripts.loading.keras2_writer FOLDER
-
-runs in a process of its own, since tf_keras and Keras 3 share names in TensorFlow.
+It is for a process of ``tf_keras_process``, since tf_keras and Keras 3 share names in TensorFlow.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +23,7 @@ def noise(*shape: int) -> NDArray[np.float32]:
 
 
 def main(folder: Path) -> None:
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    """Write the files; the process then knows as little of them as any other one."""
     import tf_keras
 
     tf_keras.utils.set_random_seed(1)
@@ -41,6 +37,8 @@ def main(folder: Path) -> None:
             write_scores(model, file)
     teachable_machine(tf_keras).save(folder / "model.savedmodel", save_format="tf")
     write_as_keras1(folder / "plain.h5", folder / "keras1.h5")
+    tf_keras.backend.clear_session()
+    tf_keras.saving.get_custom_objects().clear()
 
 
 def write_scores(model: Any, file: Path) -> None:
@@ -168,6 +166,7 @@ def custom(keras: Any) -> Any:
         def call(self, inputs: Any) -> Any:
             return 2 * inputs
 
+    Twice.__module__ = "__main__"  # as in the file of somebody who trains a model
     registered = keras.saving.register_keras_serializable()(Twice)
     layers = keras.layers
     return keras.Sequential(
@@ -261,7 +260,3 @@ def keras1_layer(layer: dict[str, Any]) -> dict[str, Any]:
     kind = layer["class_name"]
     config = {"name": layer["config"]["name"], "trainable": True} | _KERAS1[kind]
     return {"class_name": "Convolution2D" if kind == "Conv2D" else kind, "config": config}
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

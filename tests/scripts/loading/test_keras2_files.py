@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import subprocess
-import sys
 from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
@@ -25,6 +23,7 @@ from scripts.spec_of_model import SpecOptions
 from tests.exporting import verified_here
 from tests.pip_download import Unreachable, wheel
 from tests.running import SHARED
+from tests.scripts.loading import keras2_writer
 from tests.scripts.loading.keras2_writer import noise
 from tests.scripts.manual import manual_commands
 
@@ -34,7 +33,6 @@ pytestmark = [
     pytest.mark.skipif(find_spec("tf_keras") is None, reason="tf_keras is not installed"),
 ]
 
-ROOT = Path(__file__).parents[3]
 CUSTOM = """
 from tensorflow import keras
 
@@ -46,21 +44,35 @@ EMOTIONS, DEPTHWISE = "emotion_model.hdf5", "depthwise.h5"
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of files that tf_keras has written."""
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A folder of files that tf_keras has written, and the errors of exporting them.
+
+    All of it is done in one process, since importing tf_keras takes seconds.
+    """
     folder = tmp_path_factory.mktemp("keras2")
-    subprocess.run(
-        [sys.executable, "-m", "tests.scripts.loading.keras2_writer", folder],
-        check=True,
-        capture_output=True,
-        cwd=ROOT,
-    )
     (folder / "custom.py").write_text(CUSTOM, encoding="utf-8")
-    return folder
+    jobs = [
+        *jobs_of(folder),
+        *(Job(f.name, f, folder / f"out-{f.name}") for f in real_files(folder)),
+    ]
+    return folder, tf_keras_process.run(partial(written_and_exported, folder, jobs))
 
 
-def exported_or_error(jobs: list[Job]) -> dict[str, str]:
-    """Export the files; return the error, or else nothing, of each."""
+@pytest.fixture(scope="module")
+def files(written: tuple[Path, dict[str, str]]) -> Path:
+    """The folder."""
+    return written[0]
+
+
+@pytest.fixture(scope="module")
+def errors(written: tuple[Path, dict[str, str]]) -> dict[str, str]:
+    """The error, or else an empty string, by the key of the job."""
+    return written[1]
+
+
+def written_and_exported(folder: Path, jobs: list[Job]) -> dict[str, str]:
+    """Write the files and export them; return the error, or else nothing, of each."""
+    keras2_writer.main(folder)
     with verified_here():
         return {job.key: _error(job) for job in jobs}
 
@@ -114,17 +126,14 @@ BAD = {
 }
 
 
-@pytest.fixture(scope="module")
-def errors(files: Path) -> dict[str, str]:
-    """The errors of exporting all files in one process with tf_keras."""
+def jobs_of(files: Path) -> list[Job]:
+    """The exports of the files that are written here."""
     jobs = []
     for name, good in GOOD.items():
         custom = good.load.custom and files / good.load.custom
         load = dataclasses.replace(good.load, custom=custom)
         jobs.append(Job(name, files / name, files / f"out-{name}", load))
-    jobs += [Job(f"bad {name}", files / name, files / f"bad-{name}") for name in BAD]
-    jobs += [Job(file.name, file, files / f"out-{file.name}") for file in real_files(files)]
-    return tf_keras_process.run(partial(exported_or_error, jobs))
+    return jobs + [Job(f"bad {name}", files / name, files / f"bad-{name}") for name in BAD]
 
 
 def real_files(folder: Path) -> list[Path]:
