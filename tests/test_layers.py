@@ -15,7 +15,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -180,8 +181,13 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imported_rooms(tree: ast.AST) -> set[str]:
-    return {name.split(".")[0] for name in imports(tree)}
+@cache
+def imports_of(path: Path) -> frozenset[str]:
+    return frozenset(imports(parsed(path)))
+
+
+def rooms(names: Iterable[str]) -> set[str]:
+    return {name.split(".")[0] for name in names}
 
 
 def applying(module: str, table: dict[str, set[str]]) -> list[set[str]]:
@@ -200,7 +206,7 @@ def file_of(name: str) -> str:
     return name if found is None else str(found.relative_to(ROOT))
 
 
-def forbidden_imports(module: str, imported: set[str]) -> Iterator[str]:
+def forbidden_imports(module: str, imported: Collection[str]) -> Iterator[str]:
     """A sentence for each import that a row of FORBIDDEN names."""
     rows = dict(FORBIDDEN) | ({} if module in ENGINE_FILES else {"model_server.": ENGINES})
     for prefix, names in rows.items():
@@ -224,7 +230,7 @@ def level(name: str) -> tuple[int, str] | None:
     return None
 
 
-def upward_imports(module: str, imported: set[str]) -> Iterator[str]:
+def upward_imports(module: str, imported: Collection[str]) -> Iterator[str]:
     """A sentence for each import that points up or sideways in ORDER."""
     room, here = module.split(".")[0], level(module)
     for name in sorted(imported):
@@ -241,17 +247,17 @@ def upward_imports(module: str, imported: set[str]) -> Iterator[str]:
 
 @pytest.mark.parametrize(("module", "path"), MODULES)
 def test_no_module_imports_what_is_forbidden(module: str, path: Path) -> None:
-    assert list(forbidden_imports(module, set(imports(parsed(path))))) == []
+    assert list(forbidden_imports(module, imports_of(path))) == []
 
 
 @pytest.mark.parametrize(("module", "path"), MODULES)
 def test_imports_point_down(module: str, path: Path) -> None:
-    assert list(upward_imports(module, set(imports(parsed(path))))) == []
+    assert list(upward_imports(module, imports_of(path))) == []
 
 
 def test_only_two_modules_import_ray() -> None:
     """All others work where Ray is not installed."""
-    importing = {module for module, path in MODULES if "ray" in imported_rooms(parsed(path))}
+    importing = {module for module, path in MODULES if "ray" in rooms(imports_of(path))}
 
     assert importing == {"deploy.ray.__main__", "deploy.ray.application"}
 
@@ -264,7 +270,7 @@ def test_every_module_of_a_program_has_its_level() -> None:
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     names = {module for module, _ in MODULES}
-    graph = {m: (set(imports(parsed(p))) & names) - {m} for m, p in MODULES}
+    graph = {m: (imports_of(p) & names) - {m} for m, p in MODULES}
 
     list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
@@ -292,7 +298,7 @@ def test_a_forbidden_import_is_told_with_the_file_and_the_rule() -> None:
 )
 def test_stdlib_rooms_stay_stdlib(module: str, path: Path) -> None:
     allowed = applying(module, STDLIB_ONLY)
-    imported = imported_rooms(parsed(path))
+    imported = rooms(imports_of(path))
 
     assert imported <= sys.stdlib_module_names | set.union(*allowed)
 
@@ -302,7 +308,7 @@ def test_heavy_imports_stay_inside_functions(module: str, path: Path) -> None:
     tree = parsed(path)
     top = ast.Module([n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)], [])
 
-    assert imported_rooms(top) & ENGINES == set()
+    assert rooms(imports(top)) & ENGINES == set()
 
 
 def plain(name: str) -> str:
@@ -317,7 +323,7 @@ def declared(extras: tuple[str, ...]) -> set[str]:
 @pytest.mark.parametrize("room", EXTRAS)
 def test_an_extra_brings_all_that_its_room_imports(room: str) -> None:
     paths = [(module, path) for module, path in MODULES if module.startswith(f"{room}.")]
-    imported = {name for module, path in paths for name in imported_rooms(parsed(path))}
+    imported = {name for module, path in paths for name in rooms(imports_of(path))}
     foreign = imported - sys.stdlib_module_names - set(ROOMS) - BROUGHT_ALONG
     distributions = packages_distributions()
     missing = {
