@@ -21,7 +21,7 @@ from typing import Any
 from tests.running import ROOT
 
 #: Pause between two questions of one kind; the attack needs the processors as well.
-PAUSE_S = 0.02
+PAUSE_S = 0.05
 #: A caller that has waited for so long gives up.
 PATIENCE_S = 60.0
 _SHOWN = 5
