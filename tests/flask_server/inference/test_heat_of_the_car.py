@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from flask_server.settings import Settings
+from tests.exporting import verified_here
 from tests.running import SHARED, both
 
 pytestmark = [
@@ -38,7 +39,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
     folder = tmp_path_factory.mktemp("car")
     model = str(SHARED / "models" / "imagenet_mobilenet.keras")
     arguments = ["--model", model, "--base-path", str(folder / "imagenet"), "--labels", "imagenet"]
-    assert export_saved_model.main([*arguments, "--scale", "tf"]) == 0
+    with verified_here():
+        assert export_saved_model.main([*arguments, "--scale", "tf"]) == 0
     with both({"ImageClassifier": folder / "imagenet"}, folder) as client:
         yield client
 
