@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +16,13 @@ from werkzeug.serving import make_server
 
 from flask_server.openapi import document
 from flask_server.settings import Settings
+from tests.browser.visits import installed_chromium
 from tests.flask_server.conftest import MakeApp
 from tests.listening import listening
 
 FILES = Path(__file__).parents[3] / "flask_server"
 SOURCES = [FILES / "templates/docs.html", *sorted((FILES / "static").glob("docs*"))]
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = installed_chromium()
 
 
 def linked(page: str) -> list[str]:
@@ -66,7 +66,7 @@ def address(make_app: MakeApp) -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_browser_draws_every_route_under_our_own_policy(address: str, tmp_path: Path) -> None:
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
     flags += ["--disable-background-networking", "--disable-component-update", "--disable-quic"]
