@@ -19,6 +19,8 @@ def test_groups_are_folders_and_files_of_tests() -> None:
     ("nodeid", "group"),
     [
         ("tests/attack/test_attacks.py::test_it[a::b/c]", "tests/attack/"),
+        ("tests/scripts/test_digits.py::test_it", "tests/scripts/"),
+        ("tests/scripts/loading/test_pictures.py::test_it", "tests/scripts/loading/"),
         ("tests/test_layers.py::test_it", "tests/test_layers.py"),
         ("tests/model_server/rest/test_api.py::test_it[x]", "tests/model_server/rest/test_api.py"),
     ],

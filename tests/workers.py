@@ -13,23 +13,32 @@ from typing import IO, Final
 import pytest
 
 #: Tests that run in one process after another: a folder, since its files share costly fixtures,
-#: or a file. The longest come first, so that no process is left with a long one at the end.
+#: or a file. The longest come first, so that no process is left with a long one at the end. A
+#: folder in another one is a group of its own.
 FIRST: Final = (
-    "tests/browser/",
-    "tests/scripts/loading/",
-    "tests/scripts/checks/",
     "tests/scripts/",
-    "tests/orchestrator/test_real_pair.py",
-    "tests/attack/",
-    "tests/clients/",
-    "tests/install/",
-    "tests/model_server/test_shared_conformance.py",
-    "tests/model_server/engines/test_tensorflow_engine.py",
-    "tests/model_server/engines/test_openvino_engine.py",
+    "tests/browser/",
     "tests/orchestrator/test_auto_cmd.py",
+    "tests/attack/",
+    "tests/orchestrator/test_real_pair.py",
+    "tests/model_server/test_shared_conformance.py",
+    "tests/scripts/loading/",
     "tests/test_end_to_end.py",
+    "tests/scripts/checks/",
+    "tests/model_server/engines/test_choose.py",
     "tests/orchestrator/test_odd_starts.py",
     "tests/orchestrator/test_unusable_models.py",
+    "tests/clients/",
+    "tests/install/",
+    "tests/orchestrator/test_versions_of_a_real_pair.py",
+    "tests/model_server/test_process.py",
+    "tests/flask_server/access/test_access_processes.py",
+    "tests/flask_server/test_fuzz_api.py",
+    "tests/orchestrator/test_leaks.py",
+    "tests/model_server/engines/test_tensorflow_engine.py",
+    "tests/model_server/engines/test_openvino_engine.py",
+    "tests/flask_server/inference/test_heat_of_the_car.py",
+    "tests/flask_server/inference/test_image_memory.py",
 )
 
 
@@ -41,7 +50,7 @@ def is_worker() -> bool:
 def group(nodeid: str) -> str:
     """Return the group of a test; the tests of a group run in one process."""
     file = nodeid.partition("::")[0]
-    return next((place for place in FIRST if file.startswith(place)), file)
+    return max((place for place in FIRST if file.startswith(place)), key=len, default=file)
 
 
 def rank(nodeid: str) -> int:
