@@ -61,6 +61,9 @@ clean: ## remove .venv, .run and caches (MODELS=1: also the versions of my_image
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	$(if $(MODELS),rm -rf my_image_classifier/[0-9]* my_image_classifier/.draft-* scripts/*.keras scripts/*.h5)
 
+# Servers and browsers start for a good part of the time, so on two cores a third process pays; with
+# the servers that it runs, a process takes up to 4 GB.
+test: WORKERS = $(shell awk '/^MemAvailable:/ { print ($$2 > 14e6) ? 3 : 2 }' /proc/meminfo 2>/dev/null || echo 2)
 test: .venv/dev.stamp ## run the tests in WORKERS processes
 	@$(BIN)/python -m pytest -n $(WORKERS)
 
