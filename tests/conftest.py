@@ -5,6 +5,7 @@ With ``-n 2`` (pytest-xdist), the hooks say in which process and order the tests
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest groups first where several processes share the tests."""
     if workers.is_worker():
         items.sort(key=lambda item: workers.rank(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over the tests, which all last until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
