@@ -38,7 +38,8 @@
 
 A class with a ``code`` declares all public properties of an error: its code, its HTTP status and
 the operations that may return it. The docstring says when the error happens. Problem documents, the
-OpenAPI document and the README's table read these classes, so a new error is one new class.
+OpenAPI document and the table of docs/reference/errors.md read these classes, so a new error is one
+new class.
 
 A ``code`` never changes once it is released; the sentences may change. The only knowledge of HTTP
 in this file are the status numbers.

@@ -29,7 +29,7 @@ def table(keys: Sequence[ApiKey]) -> str:
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m flask_server.keys") -> int:
     """Run one command; return 0 for success, 1 for failure, 2 for wrong usage."""
-    options = _parser(prog).parse_args(argv)
+    options = parser(prog).parse_args(argv)
     try:
         path = options.file or Settings.from_env(os.environ).api_keys_file
         if path is None:
@@ -60,7 +60,8 @@ def _failed(code: int, sentence: str) -> int:
     return code
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
+def parser(prog: str) -> argparse.ArgumentParser:
+    """Return the command line."""
     parser = argparse.ArgumentParser(prog=prog, description="Create, list and revoke API keys.")
     parser.add_argument("--file", type=Path, help="key file (default: GATEWAY_API_KEYS_FILE)")
     commands = parser.add_subparsers(required=True, metavar="create|list|revoke")

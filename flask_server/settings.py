@@ -59,7 +59,7 @@ class FastResize(Enum):
 class Settings:
     """One field per setting; ``serving_url`` is read from ``GATEWAY_SERVING_URL``.
 
-    The README's table is made of the fields, their defaults and their docstrings.
+    The table of docs/reference/settings.md is made of the fields, their defaults and docstrings.
     """
 
     serving_url: str = "http://127.0.0.1:9000"

@@ -48,10 +48,10 @@ class LoggingEntry:
     """Which requests of a model the embedded server logs, and where."""
 
     rate: float
-    """The share of requests that is logged, above 0 and at most 1."""
+    """Share of the requests that is logged, above 0 and at most 1."""
 
     prefix: str
-    """Absolute path with which the names of the log files start."""
+    """Path with which the names of the log files start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,61 +61,77 @@ class ModelEntry:
     name: str
 
     base_path: Path
-    """Absolute path of the folder with the numbered version folders."""
+    """Folder with one numbered folder per version."""
 
     serving_url: str | None = None
-    """Root URL of another Serving that serves this model, or its gRPC address as
-    ``grpc://host:port`` or ``grpcs://host:port``; several are separated by commas. None means the
-    gateway's default."""
+    """Root URL of another Serving that serves this model, or ``grpc://host:8500`` for its gRPC port
+    (docs/gateway.md#grpc), with TLS ``https://`` or ``grpcs://host:8500``
+    (docs/gateway.md#tls-to-the-model-server); a list for several addresses
+    (docs/serving.md#several-addresses), which this field separates by commas. auto_cmd then does
+    not serve the model. None: the gateway's ``GATEWAY_SERVING_URL``."""
 
     versions: str | tuple[int, ...] = "latest"
-    """``latest``, ``all`` or the version numbers to serve."""
+    """Versions to serve: ``"latest"``, ``"all"`` or a list of numbers."""
 
     version_labels: Mapping[str, int] = field(default_factory=dict)
-    """Names for versions, such as ``{"stable": 1}``."""
+    """Names of versions, such as ``{ stable = 1 }``; a request chooses one with ``label``."""
 
     split: Mapping[str, float] = field(default_factory=dict)
     """Weights of the version labels among which the gateway divides requests that name neither a
-    version nor a label; the first label is the default. Empty: the newest version gets them all."""
+    version nor a label, such as ``{ stable = 95, canary = 5 }``
+    (docs/models_file.md#split-and-shadow); the first label is the default. Empty: the newest
+    version gets them all."""
 
     shadow: Mapping[str, float] = field(default_factory=dict)
     """Percent of the requests whose images the gateway also sends to the version of a label, to
-    compare the scores."""
+    compare the scores, such as ``{ canary = 10 }`` (docs/models_file.md#split-and-shadow)."""
 
     input: Mapping[str, Any] | None = None
-    """Fields of the InputSpec of a model without a spec of its own; fields that are not given, such
-    as the size, are read from the signature."""
+    """How images become the input of a model without a spec of its own; keys that are not given are
+    read from the signature, except ``scale``."""
 
     labels: tuple[Label, ...] | None = None
-    """Class ids and labels of a model without a spec of its own."""
+    """Path of a label file, or ``"imagenet"``, for a model without a spec of its own; None: the
+    class numbers."""
 
     activation: str = "softmax"
-    """Activation of the last layer of a model without a spec of its own."""
+    """Activation of the last layer of a model without a spec of its own: ``softmax``, ``sigmoid``
+    or ``none`` (logits); ``raw`` for values that are no scores of classes."""
 
     logging: LoggingEntry | None = None
-    """Request logging of the embedded server; None means that no requests are logged."""
+    """Which requests of the model the embedded server logs, and where
+    (docs/model_server.md#request-logging); None means that no requests are logged. TensorFlow
+    Serving cannot do that."""
+
     task: str = TASKS[0]
-    """What a model without a spec of its own computes, one of ``model_catalog.spec.TASKS``."""
+    """What a model without a spec of its own computes (docs/tasks.md): ``classification``,
+    ``multilabel`` (each class has a probability of its own; ``activation`` is then ``sigmoid`` by
+    default), ``regression`` (``raw``), ``detection``, ``tensor``, ``embedding`` or
+    ``segmentation``."""
 
     signature: str = SERVING_DEFAULT
     """Name of the signature that takes images, of a model without a spec of its own."""
 
     output: str | None = None
-    """Name of the signature's output with the scores; None where it can be told."""
+    """Name of the signature's output with the scores, the vector or the label map; None: the output
+    of floats that fits the labels."""
 
     classes: str | None = None
     """Name of the signature's output with the classes to which the scores belong, of a graph that
-    returns its best classes itself; None where it can be told."""
+    returns its best classes (docs/models_file.md#graphs-that-return-their-best-classes); None: the
+    strings or indices beside scores of the same size."""
 
     constant_inputs: Mapping[str, ConstantInput] = field(default_factory=dict)
-    """The values of all other inputs of the signature, by their names."""
+    """Values of all other inputs of the signature, such as ``{ key = "0" }``."""
 
     string_input: str = "bytes"
-    """What an input of strings takes: the ``bytes`` of an image file, or its ``base64`` text."""
+    """What an input of strings takes: the ``bytes`` of an image file, or its ``base64`` text for a
+    graph that decodes it."""
 
     boxes: Mapping[str, Any] | None = None
-    """Fields of the BoxesSpec of a detector without a spec of its own; fields that are not given
-    are taken from its outputs."""
+    """Where the boxes of a detector without a spec of its own are
+    (docs/detection.md#savedmodels-as-they-are); keys that are not given are taken from its
+    outputs."""
 
 
 @dataclass(frozen=True, slots=True)

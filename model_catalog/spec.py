@@ -120,6 +120,7 @@ class ModelSpec:
     """How images become the model's input; None for a model that takes tensors or image files."""
 
     output: OutputSpec
+    """Number and kind of the scores."""
 
     labels: tuple[Label, ...]
     """One ``(class id, label)`` pair per class, in the order of the scores."""

@@ -14,21 +14,46 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
-_PREFIX: Final = ":tensorflow:serving:"
+PREFIX: Final = ":tensorflow:serving:"
 _LATENCIES: Final = tuple(10 * 1.8**power for power in range(33))
 _COUNTS: Final = tuple(float(2**power) for power in range(15))
 
-#: The label names of every metric, and the upper bucket limits if it is a histogram.
-_METRICS: Final[dict[str, tuple[tuple[str, ...], tuple[float, ...]]]] = {
-    "model_warmup_latency": (("model_path",), _LATENCIES),
-    "request_count": (("model_name", "status"), ()),
-    "request_example_count_total": (("model",), ()),
-    "request_example_counts": (("model",), _COUNTS),
-    "request_log_count": (("model_name", "status_code"), ()),
-    "request_latency": (("model_name", "API", "entrypoint"), _LATENCIES),
-    "runtime_latency": (("model_name", "API", "runtime"), _LATENCIES),
+
+class Metric(NamedTuple):
+    """One metric; ``help`` is for the manual, since TensorFlow Serving writes no help."""
+
+    help: str
+    labels: tuple[str, ...]
+
+    limits: tuple[float, ...] = ()
+    """Upper limits of the buckets of a histogram; a counter has none."""
+
+    @property
+    def type_name(self) -> str:
+        """The name of the type in Prometheus's text format."""
+        return "histogram" if self.limits else "counter"
+
+
+METRICS: Final[dict[str, Metric]] = {
+    "model_warmup_latency": Metric(
+        "Microseconds that the warm-up of a version took.", ("model_path",), _LATENCIES
+    ),
+    "request_count": Metric("Requests answered, by status.", ("model_name", "status")),
+    "request_example_count_total": Metric("Examples in all requests.", ("model",)),
+    "request_example_counts": Metric("Examples per request.", ("model",), _COUNTS),
+    "request_log_count": Metric(
+        "Requests chosen for the request log: OK (written), RESOURCE_EXHAUSTED (dropped) or "
+        "UNKNOWN (could not be written).",
+        ("model_name", "status_code"),
+    ),
+    "request_latency": Metric(
+        "Microseconds of a request.", ("model_name", "API", "entrypoint"), _LATENCIES
+    ),
+    "runtime_latency": Metric(
+        "Microseconds of the run of a model.", ("model_name", "API", "runtime"), _LATENCIES
+    ),
 }
 
 #: Callers choose the model names in labels, so the number of label sets per counter is limited.
@@ -62,7 +87,7 @@ class Metrics:
 
     def observe(self, name: str, number: float, *values: str) -> None:
         """Add a number to the histogram with these label values."""
-        bucket = bisect_left(_METRICS[name][1], number)
+        bucket = bisect_left(METRICS[name].limits, number)
         with self._lock:
             histogram = self._histograms[name][values]
             histogram.counts[bucket] += 1
@@ -73,7 +98,7 @@ class Metrics:
 
         The name has the form of Prometheus or that of TensorFlow Serving, with slashes.
         """
-        short = name.replace("/", ":").removeprefix(_PREFIX)
+        short = name.replace("/", ":").removeprefix(PREFIX)
         with self._lock:
             return min(self._counters.get(short, {}).items(), default=(None, 0))[1]
 
@@ -87,12 +112,12 @@ class Metrics:
     def text(self) -> str:
         """Return all metrics in Prometheus's text format."""
         with self._lock:
-            return "".join(line for name in sorted(_METRICS) for line in self._lines(name))
+            return "".join(line for name in sorted(METRICS) for line in self._lines(name))
 
     def _lines(self, name: str) -> Iterator[str]:
-        labels, limits = _METRICS[name]
-        full = _PREFIX + name
-        yield f"# TYPE {full} {'histogram' if limits else 'counter'}\n"
+        _, labels, limits = METRICS[name]
+        full = PREFIX + name
+        yield f"# TYPE {full} {METRICS[name].type_name}\n"
         for values, count in sorted(self._counters[name].items()):
             yield f"{full}{{{_pairs(labels, values)}}} {count}\n"
         for values, histogram in sorted(self._histograms[name].items()):

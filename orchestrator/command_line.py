@@ -163,11 +163,15 @@ def parser(program: Program) -> argparse.ArgumentParser:
     program.add_start_options(start)
     add("stop", "stop the running instance")
     restart = add("restart", "restart one server or all; the gateway loses no request")
-    restart.add_argument("child", nargs="?", choices=program.children)
+    restart.add_argument(
+        "child", nargs="?", choices=program.children, help="server to restart (all)"
+    )
     status = add("status", "show what runs; exit code 0: ready, 1: not ready, 3: nothing runs")
     status.add_argument("--json", action="store_true", help="print JSON for programs")
     logs = add("logs", "show the last lines of the logs")
-    logs.add_argument("child", nargs="?", choices=[*program.children, LOG])
+    logs.add_argument(
+        "child", nargs="?", choices=[*program.children, LOG], help="log to show (all servers)"
+    )
     logs.add_argument(
         "-f", "--follow", action="store_true", help="keep printing new lines until Ctrl-C"
     )

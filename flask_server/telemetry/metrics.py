@@ -51,18 +51,24 @@ class Metrics:
         self._shared = shared
         self._models = models
         self._states = (ModelStates(models), AddressStates(models))
-        self._own = CollectorRegistry()
+        self.registry = CollectorRegistry()
+        """The metrics of this process, without the states of the models."""
         self._requests = self._counter(
             "requests", "Requests answered.", "route", "method", "status"
         )
-        self._problems = self._counter("problems", "Requests answered with an error.", "code")
+        self._problems = self._counter(
+            "problems", "Requests answered with an error; every code begins at zero.", "code"
+        )
         for kind in kinds():
             # From zero, because Prometheus would not see the first error as a growth.
             self._problems.labels(kind.code)
-        self._shed = self._counter("shed", "Requests refused because too many are in flight.")
+        self._shed = self._counter(
+            "shed", "Requests refused with overloaded because too many are in flight."
+        )
         self._predictions = self._counter(
             "predictions",
-            "Images by outcome, ok or an error code; a request that fails as a whole is one.",
+            "Images by outcome, ok or an error code; a request that fails as a whole counts as one "
+            "image, with an empty version if it failed before a version was chosen.",
             *("model", "version", "outcome"),
         )
         self._seconds = self._histogram(
@@ -72,17 +78,21 @@ class Metrics:
             "route",
         )
         self._stages = self._histogram(
-            "stage_seconds", "Seconds of a request in one stage.", STAGE_BUCKETS, "stage"
+            "stage_seconds",
+            "Seconds of a request in one stage: decode, preprocess, serving or postprocess.",
+            STAGE_BUCKETS,
+            "stage",
         )
         pair = ("model", "version", "shadow_version")
         self._copies = self._counter(
             "shadow_requests",
-            "Requests chosen for a copy, by what became of it: compared, dropped or failed.",
+            "Requests chosen for a copy to a shadow label: compared, dropped (the queue was full, "
+            "or the version was unloaded) or failed.",
             *("model", "version_label", "outcome"),
         )
         self._compared = self._counter(
             "shadow_images",
-            "Images compared, by whether both versions have the same best class.",
+            "Images compared, by whether both versions have the same best class (yes or no).",
             *(*pair, "same_class"),
         )
         self._shifts = self._histogram(
@@ -93,16 +103,19 @@ class Metrics:
         )
         self._max_shifts = Gauge(
             f"{PREFIX}shadow_score_shift_max",
-            "The largest of these differences.",
+            "The largest difference of the best class's score since the start.",
             pair,
             multiprocess_mode="max",
-            registry=self._own,
+            registry=self.registry,
         )
         self._max_shift: dict[tuple[str, ...], float] = {}
-        self._in_flight = self._gauge("predictions_in_flight", "Prediction requests in flight.")
-        self._gauge("predictions_in_flight_limit", "Limit of prediction requests in flight.").set(
-            max_in_flight
+        self._in_flight = self._gauge(
+            "predictions_in_flight", "Prediction requests in flight, sum of all workers."
         )
+        self._gauge(
+            "predictions_in_flight_limit",
+            "Maximum number of prediction requests in flight, sum of all workers.",
+        ).set(max_in_flight)
 
     def write(self, entry: Entry) -> None:
         """Count one finished request."""
@@ -148,21 +161,21 @@ class Metrics:
     def _counted(self) -> Collector:
         """Return the metrics of all processes."""
         if not self._shared:
-            return self._own
+            return self.registry
         # The class registers itself with the registry that it gets.
         return MultiProcessCollector(CollectorRegistry())  # type: ignore[no-untyped-call]
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(PREFIX + name, text, labels, registry=self._own)
+        return Counter(PREFIX + name, text, labels, registry=self.registry)
 
     def _histogram(
         self, name: str, text: str, buckets: tuple[float, ...], *labels: str
     ) -> Histogram:
-        return Histogram(PREFIX + name, text, labels, buckets=buckets, registry=self._own)
+        return Histogram(PREFIX + name, text, labels, buckets=buckets, registry=self.registry)
 
     def _gauge(self, name: str, text: str) -> Gauge:
         """Return a gauge whose value is the sum of the running processes."""
-        return Gauge(PREFIX + name, text, multiprocess_mode="livesum", registry=self._own)
+        return Gauge(PREFIX + name, text, multiprocess_mode="livesum", registry=self.registry)
 
 
 class ModelStates(Collector):
@@ -183,11 +196,12 @@ class ModelStates(Collector):
         )
         drift = _per_model(
             "model_score_drift",
-            "Difference of the newest version's golden scores from those of the exported model.",
+            "Largest difference of the newest version's scores of its golden pictures from those "
+            "of the exported model, where it was measured.",
         )
         info = GaugeMetricFamily(
             f"{PREFIX}model_info",
-            "Always 1; the task of the newest version.",
+            "Always 1; the task of the newest version, so that other metrics need no label for it.",
             labels=["model", "task"],
         )
         for name in self._models.names:
@@ -220,10 +234,20 @@ class AddressStates(Collector):
         """Yield the gauges of all addresses."""
         labels = ("model", "address")
         circuit = _gauge(
-            "serving_circuit_open", "Whether calls to the address are refused.", *labels
+            "serving_circuit_open",
+            "Whether the circuit breaker of the address refuses calls, of whichever model.",
+            *labels,
         )
-        calls = _gauge("serving_calls_in_flight", "Calls to the address in flight.", *labels)
-        up = _gauge("serving_address_up", "Whether one of several addresses answers.", *labels)
+        calls = _gauge(
+            "serving_calls_in_flight",
+            "Calls to the address in flight, of all models that have it.",
+            *labels,
+        )
+        up = _gauge(
+            "serving_address_up",
+            "Whether one of several addresses answered the last poll.",
+            *labels,
+        )
         for name in self._models.names:
             with suppress(UnknownModel):  # it was removed meanwhile
                 for number, server in enumerate(self._models.servers(name), 1):

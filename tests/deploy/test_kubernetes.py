@@ -229,7 +229,7 @@ def test_the_gateway_is_scaled_by_a_metric_that_it_has() -> None:
     (metric,) = of_kind("base", "HorizontalPodAutoscaler")["gateway"]["spec"]["metrics"]
     (adapter,) = documents(FOLDER / "monitoring" / "adapter.yaml")
     (rule,) = adapter["rules"]["custom"]
-    manual = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
+    manual = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 
     name = metric["pods"]["metric"]["name"]
     assert rule["name"]["as"] == name

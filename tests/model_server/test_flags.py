@@ -10,7 +10,7 @@ from model_server.flag_checks import check
 from model_server.flag_table import FLAGS, HOST_VARIABLE, with_defaults
 from model_server.flags import UsageError, parse, usage
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "model_server.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "model_server_flags.md"
 
 
 def flags(*argv: str) -> dict[str, object]:

@@ -100,10 +100,15 @@ def known(make_app: MakeApp, serving: StubServing) -> dict[str, set[str]]:
             found[family.name] = {"model", "job", "instance"}
         for sample in family.samples:
             found.setdefault(sample.name, {"job", "instance"}).update(sample.labels)
-    for name, (labels, limits) in model_server_metrics._METRICS.items():
-        ends = ("_bucket", "_sum", "_count") if limits else ("",)
+    for name, metric in model_server_metrics.METRICS.items():
+        ends = ("_bucket", "_sum", "_count") if metric.limits else ("",)
         for end in ends:
-            found[model_server_metrics._PREFIX + name + end] = {*labels, "le", "job", "instance"}
+            found[model_server_metrics.PREFIX + name + end] = {
+                *metric.labels,
+                "le",
+                "job",
+                "instance",
+            }
     return found
 
 

@@ -1,0 +1,1 @@
+"""The manuals, and the program that makes their generated parts."""
