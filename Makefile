@@ -31,7 +31,7 @@ ifneq ($(STALE),)
 .PHONY: .venv/bin/python
 endif
 
-.PHONY: help run stop doctor status logs tensorflow clean test fast attack containers haproxy monitoring ray check bench
+.PHONY: help run stop doctor status logs tensorflow clean test fast attack containers haproxy monitoring ray check docs bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -68,7 +68,7 @@ test: .venv/dev.stamp ## run the tests in WORKERS processes
 	@$(BIN)/python -m pytest -n $(WORKERS)
 
 # Folders whose tests need neither TensorFlow nor processes of their own, and hardly wait.
-FAST := tests/test_layers.py tests/test_documents.py tests/model_catalog tests/serving_api \
+FAST := tests/test_layers.py tests/test_documents.py tests/docs tests/model_catalog tests/serving_api \
 	$(addprefix tests/flask_server/,imaging web views test_settings.py) \
 	$(addprefix tests/model_server/,codec rest test_flags.py)
 
@@ -95,6 +95,11 @@ check: .venv/dev.stamp ## lint, format and types
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
+
+docs: .venv/docs.stamp ## write the reference pages from the code, and build the documentation in build/docs
+	@$(BIN)/python -m docs.generator
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by side (40 minutes; ARGS=--short for 10 minutes)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
@@ -126,6 +131,9 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 		fi >&2; }
 	@# A collector for OpenTelemetry, which has wheels for Linux only.
 	@$(INSTALL) --no-deps rotel 2>>$(PIP_LOG) || true
+
+.venv/docs.stamp: .venv/run.stamp
+	$(call install,$(COMMA)docs)
 
 # An environment of its own, as Ray brings some forty packages; those of .venv are visible in it.
 .venv-ray/stamp: .venv/dev.stamp
