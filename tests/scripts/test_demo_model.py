@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import socket
 import subprocess
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from scripts.legacy_torch import Tensors
 
+JSON_BLOCK = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 AGAIN = "run `python scripts/demo_template.py`, as the export has changed"
 
 
@@ -135,6 +138,21 @@ def test_real_pictures_get_the_right_labels_through_the_gateway(demo: Path, tmp_
             found[name] = response.json["predictions"][0]["label"]
 
     assert found == ANSWERS
+
+
+def test_the_answer_in_the_manuals_is_that_of_the_demo_model(demo: Path, tmp_path: Path) -> None:
+    pages = [ROOT / "README.md", ROOT / "docs" / "tutorials" / "first_answer.md"]
+    shown = [json.loads(JSON_BLOCK.findall(page.read_text("utf-8"))[0]) for page in pages]
+    picture = (ROOT / "test_images" / "cat.jpg").read_bytes()
+
+    with both({"ImageClassifier": demo.parent}, tmp_path) as client:
+        got = client.post("/models/ImageClassifier/predict?top_k=2", data=picture).json
+
+    assert got is not None
+    scores = [row.pop("score") for row in got["predictions"]]
+    for answer in shown:
+        assert [row.pop("score") for row in answer["predictions"]] == pytest.approx(scores, 1e-3)
+        assert answer == got
 
 
 @pytest.fixture(scope="module")
