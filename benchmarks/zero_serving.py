@@ -26,7 +26,14 @@ def canned_responses(side: int) -> dict[str, bytes]:
         labels=imagenet_labels(),
     )
     status = {"version": "1", "state": "AVAILABLE", "status": {"error_message": ""}}
-    signatures: dict[str, Any] = {"pixels": {}, "describe": {}, "serving_default": {}}
+    signatures = {
+        "pixels": {},
+        "describe": {},
+        "serving_default": {
+            "inputs": {"images": _tensor(-1, side, side, 3)},
+            "outputs": {"scores": _tensor(-1, CLASSES)},
+        },
+    }
     row = [round(index / CLASSES**2, 9) for index in range(CLASSES)]
     return {
         "status": _http({"model_version_status": [status]}),
@@ -34,6 +41,11 @@ def canned_responses(side: int) -> dict[str, bytes]:
         "describe": _http({"predictions": [spec.to_json()]}),
         "row": json.dumps(row).encode(),
     }
+
+
+def _tensor(*shape: int) -> dict[str, Any]:
+    dims = [{"size": str(size), "name": ""} for size in shape]
+    return {"dtype": "DT_FLOAT", "tensor_shape": {"dim": dims, "unknown_rank": False}}
 
 
 def _http(document: Any) -> bytes:  # noqa: ANN401 (JSON)
