@@ -8,10 +8,12 @@ covers its whole response.
 from __future__ import annotations
 
 import io
+import re
 import socket
 import time
 from collections.abc import Callable
-from http.client import HTTPResponse
+from dataclasses import dataclass
+from http.client import HTTPMessage, HTTPResponse
 from typing import Any
 
 import urllib3
@@ -32,6 +34,14 @@ CONNECT_S = 2.0
 
 #: Bytes read at a time.
 _CHUNK = 64 * 1024
+
+#: A head that needs no e-mail parser: every field is in one line of printable ASCII.
+_PLAIN_HEAD = re.compile(
+    rb"HTTP/1\.1 200 ([ -~]*)\r\n((?:[A-Za-z][A-Za-z0-9-]*: ?[!-~][ -~]*\r\n){1,99})\r\n"
+)
+_PLAIN_LENGTH = re.compile(r"[0-9]{1,18}")
+#: Fields that decide how the body is read; the standard library knows what they mean.
+_LEFT_TO_LIBRARY = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
 
 
 class ResponseTooLarge(HTTPError):
@@ -64,13 +74,62 @@ class _TimedReader(io.RawIOBase):
         super().close()
 
 
+@dataclass(frozen=True, slots=True)
+class PlainHead:
+    """The head of a response with the status 200 and a ``Content-Length``."""
+
+    size: int
+    """Bytes of the head, with the empty line at its end."""
+
+    reason: str
+    headers: HTTPMessage
+    length: int
+
+
+def plain_head(data: bytes) -> PlainHead | None:
+    """Return the head at the beginning of these bytes; None if it is incomplete or unusual."""
+    found = _PLAIN_HEAD.match(data)
+    if found is None:
+        return None
+    headers = HTTPMessage()
+    lengths = []
+    for line in found[2].decode("ascii").splitlines():
+        name, _, value = line.partition(":")
+        value = value.lstrip(" ")
+        headers.set_raw(name, value)
+        lowered = name.lower()
+        if lowered in _LEFT_TO_LIBRARY:
+            return None
+        if lowered == "content-length":
+            lengths.append(value)
+    if len(lengths) != 1 or not _PLAIN_LENGTH.fullmatch(lengths[0]):
+        return None
+    return PlainHead(found.end(), found[1].decode("ascii").strip(), headers, int(lengths[0]))
+
+
 class _TimedResponse(HTTPResponse):
     """A response whose status line, headers and body arrive within one timeout."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        self.fp = io.BufferedReader(_TimedReader(sock))
+        self.fp = io.BufferedReader(_TimedReader(sock), _CHUNK)
+
+    def begin(self) -> None:
+        """Read the head; a plain one without the standard library's e-mail parser, which is slow.
+
+        Requests of the gateway are never HEAD, whose response has a length and no body.
+        """
+        # Peeking takes no bytes, so the standard library can read any other head from its start.
+        plain = plain_head(self.fp.peek()) if self.headers is None else None
+        if plain is None:
+            super().begin()
+            return
+        self.fp.read(plain.size)
+        self.version, self.code, self.status, self.reason = 11, 200, 200, plain.reason
+        self.headers = self.msg = plain.headers
+        self.chunked, self.chunk_left, self.will_close = False, None, False
+        self.length = plain.length
 
 
 class _Connection(HTTPConnection):
