@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from flask import Flask, Response, request
@@ -54,6 +55,17 @@ PREFLIGHT_AGE_S = 600
 SERVICE_NAME = "image-classification-gateway"
 
 
+class GatewayApp(Flask):
+    """Flask for functions that are not async.
+
+    Flask would inspect each hook and view of every request, in case it is a coroutine function.
+    """
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function itself."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the WSGI app; without settings they are read from the environment.
 
@@ -63,7 +75,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     logs.configure(settings.log_format)
     # gunicorn's parent process has warned of a missing package already, for all workers.
     start.start(SERVICE_NAME, os.environ, warns=not preload.has_started())
-    app = Flask(__name__)
+    app = GatewayApp(__name__)
     app.json = JsonWriter(app)
     # Flask's own view for the files of pages.
     traits(revalidated=True, page_file=True)(app.view_functions["static"])
