@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from flask import Request
 from werkzeug.datastructures import MIMEAccept
@@ -18,13 +19,23 @@ JPEG = "image/jpeg"
 NPY = "application/x-npy"
 
 
+#: Maximum length of a header whose media ranges are kept; that of a browser has 140 characters.
+_MAX_KNOWN = 256
 _BARE_FRACTION = re.compile(r"(;\s*q\s*=\s*)(?=\.\d)", re.IGNORECASE)
 
 
 def accepted(request: Request) -> MIMEAccept:
     """Return the media ranges of a request; Java writes ``q=.2``, which Werkzeug would drop."""
     header = request.headers.get("Accept", "")
+    # The view reads the header up to three times, and clients send few different ones.
+    return _known_ranges(header) if len(header) <= _MAX_KNOWN else _ranges(header)
+
+
+def _ranges(header: str) -> MIMEAccept:
     return parse_accept_header(_BARE_FRACTION.sub(r"\g<1>0", header), MIMEAccept)
+
+
+_known_ranges = lru_cache(maxsize=64)(_ranges)
 
 
 def agreed(
@@ -44,7 +55,8 @@ def agreed(
     if not accept:
         return offered[0]
     # Parameters of media ranges, such as a charset, are dropped: no offered type has any.
-    accept = MIMEAccept([(_without_parameters(kind), quality) for kind, quality in accept])
+    if any(kind != _without_parameters(kind) for kind, _ in accept):
+        accept = MIMEAccept([(_without_parameters(kind), quality) for kind, quality in accept])
     if default is not None and accept.quality(default) > 0:
         return default
     # The most specific range decides, as in "*/*, image/png;q=0"; best_match of Werkzeug differs.
