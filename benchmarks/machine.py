@@ -12,12 +12,12 @@ from pathlib import Path
 from benchmarks.figures import Json
 from benchmarks.own_system import CPUS
 from benchmarks.processes import ROOT
+from benchmarks.processor_kinds import known_flags
 
 PACKAGES = (
     *("tensorflow-cpu", "tensorflow", "openvino", "flask", "gunicorn"),
     *("numpy", "pillow", "cykooz.resizer", "orjson", "pybase64"),
 )
-_FEATURES = ("avx512f", "avx512_bf16", "amx_bf16", "avx2")
 
 
 def describe() -> Json:
@@ -26,7 +26,7 @@ def describe() -> Json:
     return {
         "processor": model,
         "cores": CPUS,
-        "features": [name for name in _FEATURES if name in flags],
+        "features": known_flags(flags),
         "system": " ".join((platform.system(), *platform.libc_ver())),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},

@@ -1,4 +1,4 @@
-"""Keep the results in one JSON file that is replaced atomically.
+"""Keep the results of each kind of processor in one JSON file that is replaced atomically.
 
 Each section is saved as soon as it is measured, so an interrupted run loses only its current
 section.
@@ -12,49 +12,67 @@ from pathlib import Path
 
 from benchmarks import machine, table, targets
 from benchmarks.figures import Json
+from benchmarks.processor_kinds import KINDS, OTHER, Kind, kind_of
 
 FOLDER = Path(__file__).parent / "results"
-LATEST = FOLDER / "latest.json"
 README = Path(__file__).with_name("README.md")
+
+
+def kind(document: Json) -> Kind:
+    """Return the kind of the processor that the results were measured on."""
+    return kind_of(document["machine"]["features"])
+
+
+def path_of(document: Json) -> Path:
+    """Return the file for results of this kind of processor."""
+    return FOLDER / kind(document).name / "results.json"
+
+
+def kept() -> list[Json]:
+    """Return the documents on disk, in the order of the kinds."""
+    paths = [FOLDER / each.name / "results.json" for each in (*KINDS, OTHER)]
+    return [loaded(path) for path in paths if path.is_file()]
 
 
 def fresh(*, short: bool) -> Json:
     """Return a document without results."""
+    described = machine.describe()
     return {
-        "machine": machine.describe(),
+        "machine": described,
         "started": machine.now(),
         "finished": machine.now(),
         "short": short,
         "sections": {},
-        "targets": targets.verdicts({}),
+        "targets": targets.verdicts({}, kind_of(described["features"])),
     }
 
 
-def continued(path: Path = LATEST, *, short: bool) -> Json:
+def continued(path: Path | None = None, *, short: bool) -> Json:
     """Return a new document with the sections of the one on disk, if there is one."""
     document = fresh(short=short)
+    path = path or path_of(document)
     if path.is_file():
         document["sections"] = loaded(path)["sections"]
     return document
 
 
-def loaded(path: Path = LATEST) -> Json:
-    """Return the document on disk."""
+def loaded(path: Path) -> Json:
+    """Return a document on disk."""
     document: Json = json.loads(path.read_text())
     return document
 
 
-def add(document: Json, name: str, section: Json, path: Path = LATEST) -> None:
+def add(document: Json, name: str, section: Json, path: Path | None = None) -> None:
     """Add a section, evaluate the targets again and save."""
     document["sections"][name] = section
     document["finished"] = machine.now()
     judged(document, path)
 
 
-def judged(document: Json, path: Path = LATEST) -> Json:
+def judged(document: Json, path: Path | None = None) -> Json:
     """Evaluate the targets by the measured sections, save and return the document."""
-    document["targets"] = targets.verdicts(document["sections"])
-    save(document, path)
+    document["targets"] = targets.verdicts(document["sections"], kind(document))
+    save(document, path or path_of(document))
     return document
 
 
@@ -66,9 +84,11 @@ def save(document: Json, path: Path) -> None:
     os.replace(draft, path)
 
 
-def publish(document: Json, readme: Path = README) -> None:
-    """Write the tables into the README and draw the plots beside the results."""
+def publish(readme: Path = README) -> None:
+    """Write the tables of all kinds into the README, and draw the plots beside the results."""
     from benchmarks import plots
 
-    readme.write_text(table.between_markers(readme.read_text(), table.report(document)))
-    plots.draw(document["sections"], FOLDER)
+    documents = kept()
+    readme.write_text(table.between_markers(readme.read_text(), table.report(documents)))
+    for document in documents:
+        plots.draw(document["sections"], path_of(document).parent)

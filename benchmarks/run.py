@@ -1,7 +1,7 @@
 """Run the benchmark: python -m benchmarks.run [--short] [--only NAME,…] [--sweep].
 
-Results are saved in benchmarks/results/latest.json after each section; at the end the tables of
-benchmarks/README.md and the plots are generated from them.
+Results are saved in benchmarks/results/ after each section, in the folder of this kind of
+processor; at the end the tables of benchmarks/README.md and the plots are generated from them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from benchmarks import machine, results
 from benchmarks.bench import SHORT, Bench, Scenario
 from benchmarks.figures import Json
 from benchmarks.load import LoadError
+from benchmarks.processor_kinds import features
 from benchmarks.scenarios.batch_growth import batch_growth
 from benchmarks.scenarios.connections import connections
 from benchmarks.scenarios.gateway_cpu import gateway_cpu, large_jpeg
@@ -51,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     bench = SHORT if options.short else Bench()
     if options.report:
-        results.publish(results.judged(results.loaded()))
+        for document in results.kept():
+            results.judged(document)
+        results.publish()
         return 0
     if options.sweep:
         return _run({"sweep": sweep}, bench, results.continued(short=options.short))
@@ -86,8 +89,13 @@ def _names(text: str) -> list[str]:
 
 
 def _run(scenarios: dict[str, Scenario], bench: Bench, document: Json) -> int:
+    described, kind = document["machine"], results.kind(document)
+    print(
+        f"{described['processor']}, {described['cores']} cores:"
+        f" {features(described['features'])}; judged as {kind.title}"
+    )
     failed = [name for name in scenarios if not _measured(name, scenarios[name], bench, document)]
-    results.publish(document)
+    results.publish()
     for verdict in document["targets"]:
         print(
             f"{'met ' if verdict['met'] else 'MISS'} {verdict['id']:5} {verdict['what']}: "

@@ -29,7 +29,7 @@ COSTS = Costs(python_ms=1.0, image_ms=1.0, call_ms=1.0, inference_ms=2.0)
 
 @pytest.fixture(scope="module")
 def models() -> list[Model]:
-    return read_models(json.loads((queueing.RESULTS / "latest.json").read_text()))
+    return read_models(json.loads(queueing.MEASURED.read_text()))
 
 
 def test_the_measured_curve_comes_out(models: list[Model]) -> None:

@@ -74,7 +74,7 @@ def test_sections_are_selected_by_commas() -> None:
 
 
 def test_a_section_is_saved_as_soon_as_it_is_measured(tmp_path: Path) -> None:
-    path = tmp_path / "latest.json"
+    path = tmp_path / "results.json"
     document = results.fresh(short=True)
 
     results.add(document, "gateway_cpu", {"beyond_ms": 1.2}, path)
@@ -85,7 +85,7 @@ def test_a_section_is_saved_as_soon_as_it_is_measured(tmp_path: Path) -> None:
 
 
 def test_a_part_of_a_run_keeps_the_other_sections(tmp_path: Path) -> None:
-    path = tmp_path / "latest.json"
+    path = tmp_path / "results.json"
     results.add(results.fresh(short=False), "large_jpeg", {"ratio": 1.3}, path)
 
     document = results.continued(path, short=True)

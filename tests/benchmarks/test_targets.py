@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.processor_kinds import AMX, OTHER
 from benchmarks.targets import TARGETS, Target, at, fall, memory_growth, over, verdicts
 
 Json = dict[str, Any]
@@ -23,26 +24,34 @@ def step(connections: int, figure: float, resident_mb: float = 0) -> Json:
 def test_an_upper_bound_is_inclusive(value: float, met: bool) -> None:
     target = Target("4", "CPU", at("part", "ms"), 1.3, False)
 
-    verdict = target.verdict({"part": {"ms": value}})
+    verdict = target.verdict({"part": {"ms": value}}, OTHER)
 
     assert verdict == {"id": "4", "what": "CPU", "value": value, "target": "<= 1.3", "met": met}
 
 
 @pytest.mark.parametrize(("value", "met"), [(0.87, False), (0.88, True), (0.89, True)])
 def test_a_lower_bound_is_inclusive(value: float, met: bool) -> None:
-    verdict = Target("1", "share", at("share"), 0.88).verdict({"share": value})
+    verdict = Target("1", "share", at("share"), 0.88).verdict({"share": value}, OTHER)
 
     assert (verdict["target"], verdict["met"]) == (">= 0.88", met)
 
 
 def test_a_near_miss_is_a_miss_and_can_be_seen() -> None:
-    verdict = Target("1", "share", at("share"), 0.88).verdict({"share": 0.879983})
+    verdict = Target("1", "share", at("share"), 0.88).verdict({"share": 0.879983}, OTHER)
 
     assert (verdict["value"], verdict["met"]) == (0.879983, False)
 
 
+def test_a_kind_of_processor_may_have_a_bound_of_its_own() -> None:
+    target = Target("2.2", "share", at("share"), 0.55, bounds={AMX.name: 0.62})
+
+    found = [target.verdict({"share": 0.6}, kind) for kind in (OTHER, AMX)]
+
+    assert [(v["target"], v["met"]) for v in found] == [(">= 0.55", True), (">= 0.62", False)]
+
+
 def test_what_was_not_measured_is_not_met() -> None:
-    found = verdicts({})
+    found = verdicts({}, OTHER)
 
     assert [(v["value"], v["met"]) for v in found] == [(None, False)] * len(TARGETS)
 
@@ -60,7 +69,7 @@ def test_systems_are_compared_within_rounds() -> None:
 def test_a_peer_that_is_absent_leaves_a_gap() -> None:
     results = {"inception": {"systems": {"ours": runs(60)}}}
 
-    verdict = Target("1.2", "x", over("inception", "ours", "theirs"), 2.2).verdict(results)
+    verdict = Target("1.2", "x", over("inception", "ours", "theirs"), 2.2).verdict(results, OTHER)
 
     assert (verdict["value"], verdict["met"]) == (None, False)
 
