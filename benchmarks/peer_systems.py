@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
 from benchmarks.fixtures import Fixture
-from benchmarks.own_system import Layout, model_server
+from benchmarks.own_system import Layout, gateway, model_server
 from benchmarks.processes import ROOT, free_port, running
 from benchmarks.system_under_test import SystemUnderTest
 
@@ -69,7 +69,7 @@ def flask_keras(fixture: Fixture) -> Iterator[SystemUnderTest]:
 def tutorial(fixture: Fixture) -> Iterator[SystemUnderTest]:
     """Run the tutorial's gateway in front of TensorFlow Serving, or of the embedded server."""
     _require("flask")
-    serving = genuine_server if shutil.which(GENUINE) else _embedded_tensorflow
+    serving = _genuine_rest if shutil.which(GENUINE) else _embedded_tensorflow
     behind = "genuine TF Serving" if shutil.which(GENUINE) else "the embedded server, tensorflow"
     with (
         serving(fixture) as (serving_url, server),
@@ -84,14 +84,14 @@ def tutorial(fixture: Fixture) -> Iterator[SystemUnderTest]:
 
 
 @contextmanager
-def genuine_server(fixture: Fixture) -> Iterator[tuple[str, int]]:
-    """Run tensorflow_model_server; yield its root URL and its PID."""
+def genuine_server(fixture: Fixture) -> Iterator[tuple[str, str, int]]:
+    """Run tensorflow_model_server; yield its root URL, its gRPC address and its PID."""
     program = shutil.which(GENUINE)
     if program is None:
         raise NotInstalled(f"{GENUINE} is not installed")
-    port = free_port()
+    port, grpc_port = free_port(), free_port()
     flags = {
-        "port": free_port(),
+        "port": grpc_port,
         "rest_api_port": port,
         "model_name": fixture.model,
         "model_base_path": fixture.base_path,
@@ -99,13 +99,27 @@ def genuine_server(fixture: Fixture) -> Iterator[tuple[str, int]]:
     command = [f"--{name}={value}" for name, value in flags.items()]
     root = f"http://127.0.0.1:{port}"
     with running(command, f"{root}/v1/models/{fixture.model}/metadata", _QUIET, program) as process:
-        yield root, process.pid
+        yield root, f"grpc://127.0.0.1:{grpc_port}", process.pid
+
+
+@contextmanager
+def gateway_and_genuine(fixture: Fixture, protocol: str) -> Iterator[SystemUnderTest]:
+    """Run the gateway in front of TensorFlow Serving, which it asks over REST or gRPC."""
+    layout = Layout(precision="f32")
+    with genuine_server(fixture) as (rest, grpc, server):
+        address = rest if protocol == "REST" else grpc
+        with gateway(fixture.model, address, layout) as (root, front):
+            yield SystemUnderTest(
+                name=f"gateway + genuine TF Serving, {protocol}",
+                url=f"{root}/models/{fixture.model}/predict",
+                processes={"gateway": front, "model server": server},
+            )
 
 
 @contextmanager
 def genuine_alone(fixture: Fixture, form: str) -> Iterator[SystemUnderTest]:
     """Run TensorFlow Serving without a gateway."""
-    with genuine_server(fixture) as (root, pid):
+    with genuine_server(fixture) as (root, _, pid):
         yield SystemUnderTest(
             name=f"genuine TF Serving alone, asked with {form}",
             url=f"{root}/v1/models/{fixture.model}:predict",
@@ -135,10 +149,18 @@ def peers(fixture: Fixture) -> dict[str, Callable[[], AbstractContextManager[Sys
         "bentoml": lambda: bentoml(fixture),
         "flask + keras": lambda: flask_keras(fixture),
         "tutorial": lambda: tutorial(fixture),
+        "gateway, genuine, REST": lambda: gateway_and_genuine(fixture, "REST"),
+        "gateway, genuine, gRPC": lambda: gateway_and_genuine(fixture, "gRPC"),
         "genuine, pixels": lambda: genuine_alone(fixture, "pixels"),
         "genuine, floats": lambda: genuine_alone(fixture, "floats"),
         "embedded, pixels": lambda: embedded_alone(fixture, "pixels"),
     }
+
+
+@contextmanager
+def _genuine_rest(fixture: Fixture) -> Iterator[tuple[str, int]]:
+    with genuine_server(fixture) as (root, _, pid):
+        yield root, pid
 
 
 def _embedded_tensorflow(fixture: Fixture) -> AbstractContextManager[tuple[str, int]]:
