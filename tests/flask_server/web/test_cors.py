@@ -83,3 +83,34 @@ def test_only_configured_origins_are_allowed(make_app: MakeApp) -> None:
     assert friend.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert "Access-Control-Allow-Origin" not in stranger.headers
     assert "Timing-Allow-Origin" not in stranger.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": ORIGIN},
+        {"Origin": "null", "Access-Control-Request-Method": "POST"},
+        {"Origin": ORIGIN, "Access-Control-Request-Private-Network": "true"},
+    ],
+)
+def test_any_origin_gets_the_headers_of_flask_cors(
+    make_app: MakeApp, method: str, headers: dict[str, str]
+) -> None:
+    ours, flask_cors = make_app(), make_app()
+    hooks = flask_cors.after_request_funcs[None]
+    hooks.pop([hook.__name__ for hook in hooks].index("_allow_any_origin"))
+
+    found, expected = (
+        [
+            pair
+            for path in ("/models", "/nowhere", "/")
+            for pair in app.test_client().open(path, method=method, headers=headers).headers
+            if pair[0].startswith("Access-Control") or pair[0] == "Vary"
+        ]
+        for app in (ours, flask_cors)
+    )
+
+    assert found == expected
+    assert found
