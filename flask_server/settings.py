@@ -127,7 +127,7 @@ class Settings:
     fast_resize: FastResize = FastResize.OFF
     """Resize with SIMD instructions; pixels differ from those of Keras by at most one level of 255.
     ``auto`` does so if the package cykooz.resizer is installed; ``auto_cmd.py`` sets ``auto`` with
-    ``--precision bf16`` or ``auto`` (docs/gateway.md#fast-resizing)."""
+    ``--precision bf16``, ``int8`` or ``auto`` (docs/gateway.md#fast-resizing)."""
 
     workers: int = 2
     """Number of gunicorn's worker processes."""

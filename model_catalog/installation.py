@@ -47,6 +47,13 @@ def export_command() -> str:
     return "serving-gateway export"
 
 
+def quantize_command() -> str:
+    """Return the command that makes the int8 form of an export, without its options."""
+    if is_checkout(CODE):
+        return ".venv/bin/python scripts/quantize_model.py"
+    return "serving-gateway quantize"
+
+
 def require(extra: str, *modules: str) -> None:
     """End the program with one sentence if a module of the extra is not installed.
 

@@ -89,7 +89,12 @@ FLAGS: Final = (
     Flag("enable_model_warmup", True, "Replays warm-up requests before a version is available."),
     Flag("num_request_iterations_for_warmup", 0, "Replays of each warm-up request; 0: one."),
     Flag("engine", "auto", "auto, tensorflow or openvino. (Extension.)"),
-    Flag("precision", "f32", "OpenVINO: f32, bf16 or auto (bf16 if supported). (Extension.)"),
+    Flag(
+        "precision",
+        "f32",
+        "OpenVINO: f32, bf16, int8 or auto (the fastest of what processor and version have)."
+        " (Extension.)",
+    ),
     Flag("streams", 1, "Number of runs that OpenVINO computes in parallel. (Extension.)"),
     Flag(
         "openvino_cache_dir", "", "Cache folder for compiled models; empty: no cache. (Extension.)"

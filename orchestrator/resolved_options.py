@@ -157,7 +157,7 @@ def _environment(arguments: argparse.Namespace, root: Path, models_file: Path) -
         "GATEWAY_WORKERS": str(max(1, usable_cpus() // 2)),
         MAX_CALLS: str((arguments.streams or 1) + 1),
         # The faster resizing changes the scores less than the lower precision does.
-        "GATEWAY_FAST_RESIZE": "auto" if arguments.precision in {"bf16", "auto"} else "false",
+        "GATEWAY_FAST_RESIZE": "false" if arguments.precision in {None, "f32"} else "auto",
     }
     if OLD_MAX_CALLS in os.environ:  # the gateway refuses both names at once
         del defaults[MAX_CALLS]

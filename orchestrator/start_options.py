@@ -11,7 +11,7 @@ from orchestrator.serving_command import KINDS
 LOCAL = "127.0.0.1"
 DEADLINE_S = 10
 ENGINES = ("auto", "tensorflow", "openvino")
-PRECISIONS = ("f32", "bf16", "auto")
+PRECISIONS = ("f32", "bf16", "int8", "auto")
 
 
 def add_start_options(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,8 @@ from flask_server.errors import ServingError, ServingFault
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.upstream import ServableGone
 from model_catalog.errors import GoldenError
-from model_catalog.golden import TOLERANCE_16_BIT, Golden, read_golden
+from model_catalog.golden import Golden, read_golden
+from model_catalog.quantization import QuantizationError, allowed_drift
 from model_catalog.spec import SCORE_TASKS
 
 log = logging.getLogger(__name__)
@@ -104,13 +105,22 @@ class GoldenReplay:
         images = [np.frombuffer(p.pixels, np.uint8).reshape(shape) for p in golden.pictures]
         rows = live.scores_in_own_call(images, deadline)
         drift = golden.drift([row.tolist() for row in rows])
-        if drift > (TOLERANCE_16_BIT if live.engine.precision == "bf16" else golden.tolerance):
+        if drift > self._allowed_drift(live, golden):
             self._warnings[live.version] = (
                 f"Version {live.version} returns other scores than the exported model: those of"
                 f" its golden pictures differ by up to {drift:.2g}."
             )
             log.warning("model %s: %s", live.name, self._warnings[live.version])
         self._drifts[live.version] = drift
+
+    def _allowed_drift(self, live: LiveModel, golden: Golden) -> float:
+        """Return the drift that the number format of the computation can explain."""
+        version = self._base_path / str(live.version)
+        try:
+            return allowed_drift(version, golden, live.engine.precision)
+        except QuantizationError as error:
+            log.warning("model %s: %s", live.name, error)
+            return golden.tolerance
 
     def _golden(self, live: LiveModel) -> Golden | None:
         if live.spec.input is None or live.spec.task not in SCORE_TASKS:

@@ -59,7 +59,15 @@ class OpenVINOFirstEngine:
 
     def _load_by_openvino(self, path: Path) -> LoadedModel:
         """Load with OpenVINO, or raise a ModelServerError if it cannot or its scores differ."""
-        model = self._openvino.load(path)
+        if self._openvino.uses_int8(path):
+            try:
+                return self._load_checked(path, int8=True)
+            except ModelServerError as error:
+                logger.warning("The int8 form of %s is not used: %s", path, error.message)
+        return self._load_checked(path, int8=False)
+
+    def _load_checked(self, path: Path, *, int8: bool) -> LoadedModel:
+        model = self._openvino.load(path, int8=int8)
         try:
             require_golden_scores(model, path)
         except ModelServerError:
@@ -88,9 +96,9 @@ def _check(flags: Flags) -> None:
     for flag, allowed in (("engine", ENGINES), ("precision", PRECISIONS)):
         if flags[flag] not in allowed:
             raise InvalidArgument(f"--{flag} is {flags[flag]!r}; allowed are {', '.join(allowed)}.")
-    if flags["engine"] == "tensorflow" and flags["precision"] == "bf16":
+    if flags["engine"] == "tensorflow" and flags["precision"] in {"bf16", "int8"}:
         raise InvalidArgument(
-            "--precision=bf16 needs OpenVINO; --engine=tensorflow computes in f32."
+            f"--precision={flags['precision']} needs OpenVINO; --engine=tensorflow computes in f32."
         )
     if flags["streams"] < 1:
         raise InvalidArgument(f"--streams is {flags['streams']}; at least 1 is needed.")

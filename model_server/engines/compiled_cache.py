@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from model_catalog import quantization
 from model_catalog.graph_files import DESCRIPTION, graph_file_of
 
 #: The file in each entry that holds the path of its version folder.
@@ -57,4 +58,9 @@ def _files(version: Path) -> Sequence[Path]:
     graph_file = graph_file_of(version)
     if graph_file is not None:
         return graph_file, version / DESCRIPTION
-    return version / "saved_model.pb", *sorted((version / "variables").iterdir())
+    int8 = (version / quantization.GRAPH_FILE, version / quantization.WEIGHTS_FILE)
+    return (
+        version / "saved_model.pb",
+        *sorted((version / "variables").iterdir()),
+        *filter(Path.is_file, int8),
+    )

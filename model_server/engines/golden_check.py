@@ -11,8 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from model_catalog.errors import GoldenError
-from model_catalog.golden import TOLERANCE_16_BIT, Golden, read_golden
+from model_catalog.errors import CatalogError, GoldenError
+from model_catalog.golden import Golden, read_golden
+from model_catalog.quantization import allowed_drift
 from model_catalog.spec import ModelSpec
 from model_server.engines.export_model import read_spec
 from model_server.engines.protocol import LoadedModel
@@ -21,13 +22,12 @@ from model_server.errors import DeadlineExceeded, FailedPrecondition
 logger = logging.getLogger(__name__)
 
 _PIXELS: Final = "pixels"
-_BF16: Final = "precision=bf16"
 
 
 def require_golden_scores(model: LoadedModel, path: Path) -> None:
     """Raise FailedPrecondition if the model's scores are too far from the golden ones.
 
-    More drift is allowed where the engine computes with numbers of 16 bits. A version without
+    More drift is allowed where the engine computes with numbers of 16 or 8 bits. A version without
     golden pictures, or whose runs take too long, is not checked. Raises a
     ModelServerError if a run fails.
     """
@@ -35,9 +35,11 @@ def require_golden_scores(model: LoadedModel, path: Path) -> None:
     golden = None if spec is None else _golden(path, spec)
     if golden is None:
         return
-    allowed = TOLERANCE_16_BIT if _BF16 in model.engine else golden.tolerance
     try:
+        allowed = allowed_drift(path, golden, model.engine.partition("precision=")[2])
         drift = golden.drift([_scores(model, picture.pixels) for picture in golden.pictures])
+    except CatalogError as error:
+        raise FailedPrecondition(str(error)) from error
     except DeadlineExceeded as error:
         logger.warning("The scores of %s are not checked: %s", path, error.message)
         return

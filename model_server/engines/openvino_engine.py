@@ -21,8 +21,10 @@ from typing import Any, Final
 import numpy as np
 
 from model_catalog import openvino_telemetry
+from model_catalog.errors import CatalogError
 from model_catalog.graph_files import GraphFile, GraphFileError, read_graph_file
-from model_catalog.installation import install_command
+from model_catalog.installation import install_command, quantize_command
+from model_catalog.quantization import BF16, GRAPH_FILE, INT8, read_report
 from model_catalog.spec import ModelSpec
 from model_server.engines import compiled_cache
 from model_server.engines.error_text import escaped_message
@@ -42,7 +44,7 @@ from model_server.errors import (
 
 logger = logging.getLogger(__name__)
 
-PRECISIONS: Final = ("f32", "bf16", "auto")
+PRECISIONS: Final = ("f32", BF16, INT8, "auto")
 
 _DEVICE: Final = "CPU"
 #: Beginnings of lines in OpenVINO's error messages that do not help its users.
@@ -54,7 +56,8 @@ class OpenVINOOptions:
     """Options for compiling and running models."""
 
     precision: str = "f32"
-    """One of PRECISIONS; ``auto`` is bf16 if the processor supports it, else f32."""
+    """One of PRECISIONS; ``auto`` is int8 where the version's report allows it, else bf16 if the
+    processor supports it, else f32. ``int8`` is the same for versions that have no int8 form."""
 
     streams: int = 1
     """Number of runs computed in parallel, each with its share of the threads."""
@@ -86,8 +89,36 @@ class OpenVINOEngine:
         self._lock = threading.Lock()
         self._started: _Compiler | None = None
 
-    def load(self, path: Path) -> LoadedModel:
-        """Compile the export in the folder, or raise a ModelServerError."""
+    def uses_int8(self, path: Path) -> bool:
+        """Return whether the version is to be loaded in its int8 form, by option and report.
+
+        Logs a warning if the option asks for int8 and the version has no such form.
+        """
+        wanted = self._options.precision
+        if wanted not in {INT8, "auto"}:
+            return False
+        if (path / GRAPH_FILE).is_file():
+            return wanted == INT8 or self._allowed_by_report(path)
+        if wanted == INT8:
+            logger.warning(
+                "%s has no int8 form, so --precision=int8 computes it as auto does;"
+                " to make one, run %s %s",
+                path,
+                quantize_command(),
+                path,
+            )
+        return False
+
+    def _allowed_by_report(self, path: Path) -> bool:
+        try:
+            report = read_report(path)
+        except CatalogError as error:
+            logger.warning("The int8 form of %s is not used: %s", path, error)
+            return False
+        return report is not None and report.is_fastest_of(self._compiler().float_precisions)
+
+    def load(self, path: Path, *, int8: bool = False) -> LoadedModel:
+        """Compile the export in the folder, or its int8 form, or raise a ModelServerError."""
         spec = read_spec(path)
         if spec is None:
             raise Unimplemented("The SavedModel has no model spec.")
@@ -98,9 +129,10 @@ class OpenVINOEngine:
         check_signatures(signatures)
         compiler = self._compiler()
         with _translated_load_errors():
-            compiled = compiler.compiled(path)
+            compiled = compiler.compiled_int8(path) if int8 else compiler.compiled(path)
         _check_sizes(compiled, spec)
-        runner = _Runner(compiled, compiler.precision, self._options.timeout_ms)
+        precision = INT8 if int8 else compiler.precision
+        runner = _Runner(compiled, precision, self._options.timeout_ms)
         return ExportModel(runner, spec, signatures)
 
     def _graph_file_model(self, path: Path, graph: GraphFile, spec: ModelSpec) -> LoadedModel:
@@ -126,6 +158,7 @@ class _Compiler:
         self._core = _core()
         capabilities = self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
         self.precision = chosen_precision(options.precision, capabilities)
+        self.float_precisions = ("f32", BF16) if "BF16" in capabilities else ("f32",)
         self._config = {
             # Without the hint, OpenVINO uses bf16 on every processor that supports it.
             "INFERENCE_PRECISION_HINT": self.precision,
@@ -140,6 +173,10 @@ class _Compiler:
         """Return the compiled ``serving_default``, from the cache if possible."""
         # Given a path instead of a model, OpenVINO does not read the model if it is cached.
         return self._compiled(path, str(path))
+
+    def compiled_int8(self, path: Path) -> Any:  # noqa: ANN401
+        """Return the compiled int8 form; what it keeps in floats has the precision of others."""
+        return self._compiled(path, str(path / GRAPH_FILE))
 
     def compiled_graph(self, path: Path, graph: GraphFile) -> Any:  # noqa: ANN401
         """Return the compiled graph file, from its image input to its scores."""
@@ -179,7 +216,10 @@ def _cache_folder(cache: Path, path: Path) -> Path | None:
 
 
 def chosen_precision(wanted: str, capabilities: Sequence[str]) -> str:
-    """Return ``f32`` or ``bf16``, by the option and the capabilities of the processor."""
+    """Return ``f32`` or ``bf16``, by the option and the capabilities of the processor.
+
+    That is the precision of versions that are not loaded in their int8 form.
+    """
     if wanted != "f32" and "BF16" in capabilities:
         return "bf16"
     if wanted == "bf16":

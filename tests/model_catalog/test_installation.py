@@ -49,6 +49,7 @@ def test_without_a_checkout_the_package_is_named(
     )
     assert install_command().endswith("pip install 'image-classification-gateway'")
     assert installation.export_command() == "serving-gateway export"
+    assert installation.quantize_command() == "serving-gateway quantize"
 
 
 def test_a_pyproject_of_another_project_makes_no_checkout(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_the_callers_old_name_of_a_setting_is_the_only_one_passed_on(
         pytest.param([], "false", id="default"),
         pytest.param(["--precision", "f32"], "false", id="f32"),
         pytest.param(["--precision", "bf16"], "auto", id="bf16"),
+        pytest.param(["--precision", "int8"], "auto", id="int8"),
         pytest.param(["--precision", "auto"], "auto", id="auto"),
     ],
 )

@@ -12,11 +12,13 @@ from flask.testing import FlaskClient
 
 from flask_server.settings import Settings, SettingsError
 from model_catalog.golden import FOLDER, SCORES_FILE, Golden, GoldenPicture, write_golden
+from model_catalog.quantization import REPORT_FILE
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.serving.test_serving_faults import ask, eventually
 from tests.flask_server.serving.test_unusable_versions import shown
 from tests.flask_server.stub_serving import Servable, StubServing, by_brightness, make_spec
 from tests.flask_server.views.test_model_views import URL, code
+from tests.reports import REPORT
 
 SPEC = make_spec()
 PIXELS = {"dark": bytes(range(48)), "light": bytes(range(200, 248))}
@@ -73,6 +75,31 @@ def test_other_scores_are_a_warning_of_the_model_and_not_of_its_answers(
     ]
     assert "warnings" not in ask(client).get_json()
     assert f"model toy: {document['warnings'][0]}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "report", "warned"),
+    [
+        (-0.25, REPORT.to_json(), False),
+        (-0.35, REPORT.to_json(), True),
+        (-0.25, "{}", True),
+    ],
+)
+def test_int8_may_drift_as_far_as_its_report_explains(
+    make_app: MakeApp,
+    serving: StubServing,
+    tmp_path: Path,
+    change: float,
+    report: str,
+    warned: bool,
+) -> None:
+    golden_version(tmp_path, 1, change)
+    (tmp_path / "toy" / "1" / REPORT_FILE).write_text(report)
+    serving.models["toy"][1].engine = "openvino; precision=int8"
+
+    document = measured(make_app().test_client())
+
+    assert bool(document["warnings"]) == warned
 
 
 @pytest.mark.parametrize("damaged", [False, True])

@@ -350,6 +350,7 @@ def test_the_list_of_models_copies_no_labels(
     ("header", "engine", "precision"),
     [
         ("openvino; precision=bf16", "openvino", "bf16"),
+        ("openvino; precision=int8", "openvino", "int8"),
         ("tensorflow", "tensorflow", None),
         ("", None, None),
         ("<b>; precision=bf16", None, None),

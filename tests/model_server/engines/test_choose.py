@@ -33,6 +33,7 @@ def flags(*given: str) -> Mapping[str, Any]:
         ([], OpenVINOFirstEngine),
         (["--engine=auto"], OpenVINOFirstEngine),
         (["--engine=auto", "--precision=bf16"], OpenVINOFirstEngine),
+        (["--precision=int8"], OpenVINOFirstEngine),
         (["--engine=auto", "--saved_model_tags=serve,gpu"], TensorFlowEngine),
         (["--engine=openvino"], OpenVINOFirstEngine),
         (["--engine=tensorflow"], TensorFlowEngine),
@@ -47,8 +48,9 @@ def test_flags_choose_the_engine(given: list[str], engine: type) -> None:
     ("given", "complaint"),
     [
         (["--engine=torch"], "--engine is 'torch'; allowed are auto, tensorflow, openvino."),
-        (["--precision=f16"], "--precision is 'f16'; allowed are f32, bf16, auto."),
+        (["--precision=f16"], "--precision is 'f16'; allowed are f32, bf16, int8, auto."),
         (["--engine=tensorflow", "--precision=bf16"], "--precision=bf16 needs OpenVINO"),
+        (["--engine=tensorflow", "--precision=int8"], "--precision=int8 needs OpenVINO"),
         (["--streams=0"], "--streams is 0; at least 1 is needed."),
         (["--engine=tensorflow", "--streams=2"], "--streams needs OpenVINO"),
         (["--engine=openvino", "--saved_model_tags=gpu"], "gpu needs --engine=tensorflow"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from model_catalog import quantization
 from model_server.engines import compiled_cache
 
 DATA = "variables/variables.data-00000-of-00001"
@@ -42,12 +43,16 @@ def test_the_same_version_finds_its_entry_again(cache: Path, tmp_path: Path) -> 
     assert (second / "blob").exists()
 
 
-@pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.index", DATA])
+INT8 = [str(quantization.GRAPH_FILE), str(quantization.WEIGHTS_FILE)]
+
+
+@pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.index", DATA, *INT8])
 def test_another_content_in_the_same_folder_gets_another_entry(
     cache: Path, tmp_path: Path, file: str
 ) -> None:
     path = version(tmp_path / "1")
     old = compiled(cache, path)
+    (path / file).parent.mkdir(parents=True, exist_ok=True)
     (path / file).write_text("another")
 
     new = compiled(cache, path)
