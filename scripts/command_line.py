@@ -36,4 +36,6 @@ def _extras_with(module: str | None) -> tuple[str, ...]:
     """Return the extras that bring a module; none for what every installation has."""
     if module in {"requests", "tomlkit", "tqdm"}:
         return ()
+    if module in {"nncf", "openvino"}:
+        return ("quantize",)
     return ("dev",) if module == "sklearn" else ("tensorflow", "export")

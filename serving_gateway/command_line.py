@@ -121,6 +121,12 @@ def _export_detector(words: Sequence[str]) -> int:
     return export_detector.main(words, prog=f"{PROGRAM} export-detector")
 
 
+def _quantize(words: Sequence[str]) -> int:
+    from scripts import quantize_model
+
+    return quantize_model.main(words, prog=f"{PROGRAM} quantize")
+
+
 def _classify(words: Sequence[str]) -> int:
     from scripts import classify
 
@@ -153,6 +159,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "export-detector": Subcommand(
         "export a detector's SavedModel as the next version of a model", _export_detector
     ),
+    "quantize": Subcommand("make the int8 form of an export, and check it", _quantize),
     "classify": Subcommand("classify all pictures of folders into a table", _classify),
     "keys": Subcommand("create, list and revoke API keys", _keys),
 }

@@ -37,7 +37,7 @@ ROOMS = (
     "serving_tracing",
     "deploy",
 )
-ENGINES = {"tensorflow", "keras", "openvino", "tensorflow_serving"}
+ENGINES = {"tensorflow", "keras", "openvino", "nncf", "tensorflow_serving"}
 WEB = {"flask", "werkzeug", "requests", "urllib3", "http"}
 PROGRAMS = {
     "flask_server",
@@ -149,7 +149,7 @@ EXTRAS = {
     "serving_api": ("gateway", "grpc"),
     "serving_tracing": ("otel",),
     # scikit-learn has the digits; OpenVINO reads the graph files that it will serve.
-    "scripts": ("tensorflow", "export", "openvino", "parquet", "dev"),
+    "scripts": ("tensorflow", "export", "openvino", "quantize", "parquet", "dev"),
 }
 BROUGHT_ALONG = {"werkzeug", "limits", "keras", "h5py"}
 #: The only files that may name an engine, each inside its functions.

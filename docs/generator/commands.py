@@ -11,7 +11,14 @@ import auto_cmd
 from docs.generator.markdown import ROOT, one_line, table
 from flask_server import keys
 from orchestrator import command_line as supervisor
-from scripts import classify, doctor_model, export_detector, export_saved_model, warmup_from_log
+from scripts import (
+    classify,
+    doctor_model,
+    export_detector,
+    export_saved_model,
+    quantize_model,
+    warmup_from_log,
+)
 from serving_gateway import demo, models
 from serving_gateway.command_line import PROGRAM, SUBCOMMANDS
 
@@ -32,6 +39,7 @@ def options() -> str:
         models.parser(f"{PROGRAM} models"),
         export_saved_model.parser(f"{PROGRAM} export"),
         export_detector.parser(f"{PROGRAM} export-detector"),
+        quantize_model.parser(f"{PROGRAM} quantize"),
         classify.parser(f"{PROGRAM} classify"),
         keys.parser(f"{PROGRAM} keys"),
     )

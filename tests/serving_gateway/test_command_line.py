@@ -28,7 +28,7 @@ def test_an_unknown_subcommand_is_refused_with_those_allowed(
     assert main(["run"]) == 2
     assert capsys.readouterr().err == (
         "serving-gateway has no command 'run'; allowed are demo, start, stop, restart, status, "
-        "logs, doctor, models, export, export-detector, classify, keys.\n"
+        "logs, doctor, models, export, export-detector, quantize, classify, keys.\n"
     )
 
 
