@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -208,81 +205,6 @@ def test_held_out_digits_over_http(client: FlaskClient) -> None:
 
     right = np.mean(np.array(read) == np.array(unseen.digits))
     assert right >= 0.97
-
-
-def tiny(version: int) -> tuple[Any, ModelSpec]:
-    """A model whose scores are its version number, and labels that name it."""
-    import keras
-
-    inputs = keras.Input((4, 4, 3))
-    flat = keras.layers.GlobalAveragePooling2D()(inputs)
-    dense = keras.layers.Dense(
-        2, kernel_initializer="zeros", bias_initializer=keras.initializers.Constant(version)
-    )
-    spec = ModelSpec(
-        name="tiny",
-        input=InputSpec(height=4, width=4),
-        output=OutputSpec(classes=2, activation="sigmoid"),
-        labels=((f"v{version}a", f"a of {version}"), (f"v{version}b", f"b of {version}")),
-    )
-    return keras.Model(inputs, dense(flat)), spec
-
-
-def test_new_version_while_requests_run(folder: Path) -> None:
-    from scripts.export_saved_model import export
-
-    base = folder / "tiny"
-    export(tiny(1)[0], base, tiny(1)[1])
-    swap = folder / "swap"
-    swap.mkdir()
-    picture = saved(Image.new("RGB", (8, 8)), "PNG")
-
-    with both({"tiny": base}, swap) as client:
-        with continuous_requests(client, picture) as answers:
-            for version in (2, 3):
-                export(tiny(version)[0], base, tiny(version)[1])
-                wait_until(lambda v=version: any(a[1].get("version") == v for a in answers[-9:]))
-
-    assert {status for status, _ in answers} == {200}
-    for _, body in answers:
-        version = body["version"]
-        assert {(p["label"], p["score"]) for p in body["predictions"]} == {
-            (f"a of {version}", version),
-            (f"b of {version}", version),
-        }
-
-
-class continuous_requests:
-    """Send requests from two threads for the duration of the block."""
-
-    def __init__(self, client: FlaskClient, picture: bytes) -> None:
-        self.app, self.picture = client.application, picture
-        self.answers: list[tuple[int, dict[str, Any]]] = []
-        self.stop = threading.Event()
-        self.pool = ThreadPoolExecutor(2)
-
-    def __enter__(self) -> list[tuple[int, dict[str, Any]]]:
-        self.running = [self.pool.submit(self._send_until_stopped) for _ in range(2)]
-        return self.answers
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        self.pool.shutdown()
-        for future in self.running:
-            future.result()
-
-    def _send_until_stopped(self) -> None:
-        client = self.app.test_client()
-        while not self.stop.is_set():
-            response = client.post("/models/tiny/predict", data=self.picture)
-            self.answers.append((response.status_code, response.json or {}))
-
-
-def wait_until(condition: Any, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.mark.skipif(

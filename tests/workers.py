@@ -29,6 +29,7 @@ FIRST: Final = (
     "tests/orchestrator/test_odd_starts.py",
     "tests/orchestrator/test_unusable_models.py",
     "tests/clients/",
+    "tests/resilience/",
     "tests/install/",
     "tests/orchestrator/test_versions_of_a_real_pair.py",
     "tests/model_server/test_process.py",

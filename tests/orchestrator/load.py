@@ -20,12 +20,22 @@ class Response:
     status: int
     body: bytes
     content_type: str
+    took_s: float
 
 
 class Load:
     """The clients, their responses, and the errors of requests without a response."""
 
-    def __init__(self, port: int, path: str, body: bytes, content_type: str = "text/plain") -> None:
+    def __init__(
+        self,
+        port: int,
+        path: str,
+        body: bytes,
+        content_type: str = "text/plain",
+        *,
+        clients: int = CLIENTS,
+    ) -> None:
+        self._clients = clients
         self._port = port
         self._path = path
         self._body = body
@@ -37,7 +47,7 @@ class Load:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Keep the clients busy inside the block."""
-        clients = [threading.Thread(target=self._client) for _ in range(CLIENTS)]
+        clients = [threading.Thread(target=self._client) for _ in range(self._clients)]
         for client in clients:
             client.start()
         try:
@@ -58,8 +68,10 @@ class Load:
         connection.close()
 
     def _post(self, connection: http.client.HTTPConnection) -> Response:
+        began = time.monotonic()
         connection.request("POST", self._path, body=self._body, headers=self._headers)
         response = connection.getresponse()
         body = response.read()
         kind = response.getheader("Content-Type", "")
-        return Response(time.monotonic(), response.status, body, kind)
+        now = time.monotonic()
+        return Response(now, response.status, body, kind, now - began)

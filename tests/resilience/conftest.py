@@ -1,0 +1,41 @@
+"""The servers, shared by the tests of this folder, one set per engine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.resilience.form import FORM
+from tests.resilience.stand import Stand, running_stand
+from tests.resilience.versions import export_versions, swaps
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("/proc is needed", allow_module_level=True)
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of versions."""
+    folder = tmp_path_factory.mktemp("exports")
+    export_versions(folder, max(swaps(FORM.swaps)))
+    return folder
+
+
+@pytest.fixture(scope="session", params=FORM.engines)
+def stand(
+    request: pytest.FixtureRequest, exports: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stand]:
+    if request.param == "openvino":
+        pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
+    with running_stand(request.param, exports, tmp_path_factory.mktemp("stand")) as stand:
+        yield stand
+
+
+@pytest.fixture
+def calm(stand: Stand) -> Iterator[Stand]:
+    """The servers, restored after the test."""
+    yield stand
+    stand.restore()

@@ -1,0 +1,161 @@
+"""Damaged, half-copied and vanished version folders under load."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.model_server.harness import eventually
+from tests.resilience.form import FORM, long
+from tests.resilience.outcome import Outcome, under_load
+from tests.resilience.results import record
+from tests.resilience.stand import Stand
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(300)]
+
+GRAPH = "saved_model.pb"
+WEIGHTS = Path("variables", "variables.data-00000-of-00001")
+
+
+def without_weights(version: Path) -> None:
+    """The copy has got no further than the graph."""
+    shutil.rmtree(version / "variables")
+
+
+def with_half_a_graph(version: Path) -> None:
+    """The copy has ended within a file."""
+    graph = version / GRAPH
+    os.truncate(graph, graph.stat().st_size // 2)
+
+
+def with_half_the_weights(version: Path) -> None:
+    weights = version / WEIGHTS
+    os.truncate(weights, weights.stat().st_size // 2)
+
+
+def unreadable(version: Path) -> None:
+    """A folder in place of a file cannot be read by root either."""
+    (version / GRAPH).unlink()
+    (version / GRAPH).mkdir()
+
+
+def empty(version: Path) -> None:
+    for each in version.iterdir():
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+
+
+def overwritten(version: Path) -> None:
+    """Another version is copied over this one."""
+    shutil.copytree(version.with_name("other"), version, dirs_exist_ok=True)
+
+
+def under_all_loads(stand: Stand, act: Callable[[], None]) -> list[Outcome]:
+    """Act once under the load of each gateway, one within the other."""
+    outer, inner = stand.gateways
+    found: list[Outcome] = []
+    found.append(under_load(outer.load(), lambda: found.append(under_load(inner.load(), act))))
+    return found[::-1]
+
+
+def check(stand: Stand, fault: str, found: list[Outcome]) -> None:
+    for gateway, each in zip(stand.gateways, found, strict=True):
+        row = each.row()
+        record("folder", fault=fault, engine=stand.engine, protocol=gateway.protocol, **row)
+        assert (each.wrong, each.lost) == ([], [])
+
+
+@long
+@pytest.mark.parametrize(
+    ("number", "damage"),
+    [
+        (101, with_half_the_weights),
+        (102, with_half_a_graph),
+        (103, without_weights),
+        (104, unreadable),
+        (105, empty),
+    ],
+)
+def test_a_damaged_new_version_leaves_the_old_one_alone(
+    calm: Stand, number: int, damage: Callable[[Path], None]
+) -> None:
+    """Each has a number of its own: the model server never tries a failed one again."""
+    draft = calm.publisher.base / ".draft"
+    shutil.copytree(calm.publisher.exports / "2", draft)
+    damage(draft)
+
+    def act() -> None:
+        draft.rename(calm.publisher.base / str(number))
+        assert eventually(lambda: calm.serving.client.states("toy").get(number) == "END", 60)
+        time.sleep(FORM.fault_s)
+
+    found = under_all_loads(calm, act)
+
+    check(calm, f"new version {damage.__name__.replace('_', ' ')}", found)
+    assert [each.problems for each in found] == [{}, {}]
+    assert calm.available == [1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        with_half_the_weights,
+        pytest.param(with_half_a_graph, marks=long),
+        pytest.param(empty, marks=long),
+        pytest.param(overwritten, marks=long),
+    ],
+)
+def test_a_version_that_is_damaged_while_it_serves_goes_on(
+    calm: Stand, damage: Callable[[Path], None]
+) -> None:
+    shutil.copytree(calm.publisher.exports / "2", calm.publisher.base / "other")
+
+    def act() -> None:
+        damage(calm.publisher.base / "1")
+        time.sleep(FORM.fault_s)
+
+    found = under_all_loads(calm, act)
+
+    check(calm, f"live version {damage.__name__.replace('_', ' ')}", found)
+    assert [each.problems for each in found] == [{}, {}]
+    replace_version_1(calm)
+
+
+def replace_version_1(stand: Stand) -> None:
+    """Load the version anew from an undamaged folder."""
+    stand.publisher.publish(2)
+    assert eventually(lambda: stand.available == [2], 60)
+    stand.publisher.withdraw(1)
+    stand.publisher.publish(1)
+
+
+def test_a_deleted_model_comes_back(calm: Stand) -> None:
+    def act() -> None:
+        calm.publisher.withdraw(1)
+        assert eventually(lambda: not calm.available, 60)
+        time.sleep(FORM.fault_s)
+        calm.publisher.publish(1)
+        assert eventually(lambda: calm.available == [1], 60)
+
+    found = under_all_loads(calm, act)
+
+    check(calm, "the only version deleted and put back", found)
+
+
+@long
+def test_a_vanished_base_folder_changes_nothing(calm: Stand) -> None:
+    base = calm.publisher.base
+
+    def act() -> None:
+        base.rename(base.with_name("moved"))
+        time.sleep(FORM.fault_s)
+        base.with_name("moved").rename(base)
+
+    found = under_all_loads(calm, act)
+
+    check(calm, "base folder away", found)
+    assert [each.problems for each in found] == [{}, {}]

@@ -1,0 +1,74 @@
+"""Signals to a worker of the gateway and to the model server.
+
+The supervisor's part, which restarts servers that have ended, is tested in
+``tests/orchestrator/test_real_pair.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.attack.usage import children
+from tests.model_server.harness import eventually
+from tests.resilience.form import FORM, long
+from tests.resilience.outcome import under_load
+from tests.resilience.results import record
+from tests.resilience.stand import PROTOCOLS, Gateway, Stand
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def gateway_of(stand: Stand, protocol: str) -> Gateway:
+    return next(each for each in stand.gateways if each.protocol == protocol)
+
+
+def pause(pid: int) -> None:
+    """Stop a process for the time of a fault."""
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(FORM.fault_s)
+    os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("protocol", [pytest.param("rest", marks=long), "grpc"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=long)])
+def test_a_worker_that_ends_is_replaced(calm: Stand, protocol: str, number: signal.Signals) -> None:
+    gateway = gateway_of(calm, protocol)
+    worker = gateway.worker
+
+    def act() -> None:
+        os.kill(worker, number)
+        assert eventually(lambda: children(gateway.pid) not in ([], [worker]), 30)
+
+    found = under_load(gateway.load(), act)
+
+    fault = f"{number.name} to the worker of a gateway"
+    record("process", fault=fault, engine=calm.engine, protocol=protocol, **found.row())
+    assert found.wrong == []
+    assert eventually(lambda: len(children(gateway.pid)) == 1)
+
+
+@long
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_paused_worker_loses_no_request(calm: Stand, protocol: str) -> None:
+    gateway = gateway_of(calm, protocol)
+
+    found = under_load(gateway.load(), lambda: pause(gateway.worker))
+
+    fault = "SIGSTOP and SIGCONT to the worker of a gateway"
+    record("process", fault=fault, engine=calm.engine, protocol=protocol, **found.row())
+    assert (found.wrong, found.lost) == ([], [])
+
+
+@pytest.mark.parametrize("protocol", ["rest", pytest.param("grpc", marks=long)])
+def test_a_paused_model_server_is_a_problem_in_time(calm: Stand, protocol: str) -> None:
+    gateway = gateway_of(calm, protocol)
+
+    found = under_load(gateway.load(), lambda: pause(calm.serving.child.pid))
+
+    fault = "SIGSTOP and SIGCONT to the model server"
+    record("process", fault=fault, engine=calm.engine, protocol=protocol, **found.row())
+    assert (found.wrong, found.lost) == ([], [])
