@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -66,6 +67,10 @@ MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 #: Seconds from the failure of a call until grpcio has seen that its connection is closed.
 _RECONNECT_S: Final = 0.05
 
+#: Seconds that a call must have waited without any answer on its channel before a timeout gives up
+#: the channel too: the connection may be dead although neither side has closed it.
+_SILENCE_S: Final = 0.5
+
 #: Metadata of the embedded model server.
 _ENGINE_KEY: Final = "model-engine"
 
@@ -75,6 +80,8 @@ _STATES: Final = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 
 
 _OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),
+    # A new channel gets a connection of its own, not the one of a channel that was given up.
+    ("grpc.use_local_subchannel_pool", 1),
     # A restarted server is found within a second, and so is one with a new address.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
@@ -139,6 +146,14 @@ _ERRORS: Final[tuple[tuple[str, str, type[ServingFault], str], ...]] = (
 )
 
 
+@dataclass(slots=True, eq=False)
+class _Channel:
+    """A channel of grpcio, and when a call of it was last answered."""
+
+    grpc: Any
+    answered_at: float = 0.0
+
+
 class GrpcServing(SingleServing):
     """A server that is asked over its gRPC API."""
 
@@ -147,14 +162,14 @@ class GrpcServing(SingleServing):
         self._tls = tls if urlsplit(root).scheme == "grpcs" else None
         self._target = urlsplit(root).netloc
         self._lock = threading.Lock()
-        self._channels: dict[int, Any] = {}
+        self._channels: dict[int, _Channel] = {}
 
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
             channels = list(self._channels.values())
         for channel in channels:
-            channel.close()
+            channel.grpc.close()
 
     def status(self, model: str, deadline: Deadline) -> list[VersionStatus]:
         """Return the state of each version of the model, newest first."""
@@ -266,8 +281,10 @@ class GrpcServing(SingleServing):
     ) -> tuple[bytes, dict[str, str | bytes]]:
         """Return the answer and its trailing metadata."""
         with self._translated_errors(model):
-            send = self._channel(max_bytes).unary_unary(method).with_call
-            response, call = self._sent(send, method, request, deadline)
+            channel = self._channel(max_bytes)
+            with self._without_silence(channel):
+                send = channel.grpc.unary_unary(method).with_call
+                response, call = self._sent(send, method, request, deadline)
         if len(response) > max_bytes:
             raise ServingError(
                 f"The model server of {model} sent more bytes than the call allows.",
@@ -294,7 +311,32 @@ class GrpcServing(SingleServing):
             call.set_grpc_code("OK")
             return sent
 
-    def _channel(self, max_bytes: int) -> Any:  # noqa: ANN401 (grpcio has no types)
+    @contextmanager
+    def _without_silence(self, channel: _Channel) -> Iterator[None]:
+        """Give up the channel if the call times out and no call of it was answered meanwhile.
+
+        grpcio itself gives up a connection only when pings have failed, which takes 15 seconds,
+        and longer where an open circuit lets few calls through. Calls that still wait keep the
+        channel.
+        """
+        began = time.monotonic()
+        try:
+            yield
+        except grpc.RpcError as error:
+            waited_s = time.monotonic() - began
+            is_silent = channel.answered_at < began and waited_s >= _SILENCE_S
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and is_silent:
+                self._give_up(channel)
+            raise
+        channel.answered_at = time.monotonic()
+
+    def _give_up(self, channel: _Channel) -> None:
+        """Let the next call open another channel instead of this one."""
+        with self._lock:
+            kept = {key: each for key, each in self._channels.items() if each is not channel}
+            self._channels = kept
+
+    def _channel(self, max_bytes: int) -> _Channel:
         """Return the channel for responses of this size, and open it where there is none.
 
         The limit of a channel holds for all of its calls. Most need little, so that calls with
@@ -304,10 +346,10 @@ class GrpcServing(SingleServing):
         with self._lock:
             if limit not in self._channels:
                 options = [*_OPTIONS, ("grpc.max_receive_message_length", limit)]
-                self._channels[limit] = self._opened(options)
+                self._channels[limit] = _Channel(self._opened(options))
             return self._channels[limit]
 
-    def _opened(self, options: Sequence[tuple[str, int]]) -> Any:  # noqa: ANN401
+    def _opened(self, options: Sequence[tuple[str, int]]) -> Any:  # noqa: ANN401 (no types)
         if self._tls is None:
             return grpc.insecure_channel(self._target, options)
         files = (self._tls.key, self._tls.certificate)
