@@ -276,7 +276,11 @@ def _core() -> Any:  # noqa: ANN401 - openvino.Core
     The CPU plugin sets an alternate signal stack for the thread that creates the core, and frees
     that stack with the core: a later signal in this thread would crash the process.
     """
-    return _import().Core()
+    core = _import().Core()
+    # OpenVINO would map the file of the weights: a copy over it would change the scores of the
+    # loaded version, and a file that shrinks would end the process.
+    core.set_property({"ENABLE_MMAP": False})
+    return core
 
 
 def _import() -> Any:  # noqa: ANN401 - the module

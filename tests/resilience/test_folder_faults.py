@@ -103,10 +103,10 @@ def test_a_damaged_new_version_leaves_the_old_one_alone(
 @pytest.mark.parametrize(
     "damage",
     [
-        with_half_the_weights,
+        overwritten,
+        pytest.param(with_half_the_weights, marks=long),
         pytest.param(with_half_a_graph, marks=long),
         pytest.param(empty, marks=long),
-        pytest.param(overwritten, marks=long),
     ],
 )
 def test_a_version_that_is_damaged_while_it_serves_goes_on(
