@@ -31,7 +31,7 @@ ifneq ($(STALE),)
 .PHONY: .venv/bin/python
 endif
 
-.PHONY: help run stop doctor status logs tensorflow clean test fast attack containers haproxy monitoring ray check docs bench
+.PHONY: help run stop doctor status logs tensorflow clean test fast attack resilience containers haproxy monitoring ray check docs bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -77,6 +77,11 @@ fast: .venv/dev.stamp ## run the fast tests (under 30 s)
 
 attack: .venv/dev.stamp ## attack both servers at length (half an hour, on an idle machine)
 	@ATTACK=long $(BIN)/python -m pytest tests/attack
+
+resilience: .venv/dev.stamp .venv/bench.stamp ## break servers, connections and version folders under load, write docs/reliability.md (7 minutes)
+	@results=$$(mktemp) && trap 'rm -f '$$results EXIT \
+		&& RESILIENCE=long RESILIENCE_RESULTS=$$results $(BIN)/python -m pytest tests/resilience \
+		&& $(BIN)/python -m tests.resilience.report $$results
 
 containers: .venv/dev.stamp ## carry out the Dockerfiles without a container engine (minutes; root, debootstrap; CONTAINERS=openvino,tensorflow)
 	@CONTAINERS=$${CONTAINERS:-openvino} $(BIN)/python -m pytest tests/deploy/test_images.py

@@ -1,0 +1,120 @@
+"""Write the results of the long form into docs/reliability.md and its plot.
+
+``python -m tests.resilience.report RESULTS`` reads files of ``tests.resilience.results``;
+``make resilience`` runs it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.plots import pyplot
+from tests.running import ROOT
+
+PAGE = ROOT / "docs" / "reliability.md"
+PLOT = ROOT / "docs" / "images" / "hot_swap.png"
+Row = dict[str, Any]
+
+FAULT_COLUMNS = (
+    *("fault", "gateway's protocol", "engines", "right", "problem documents", "wrong"),
+    *("lost connections", "slowest response in s", "last failure after the fault in s"),
+)
+SWAP_COLUMNS = (
+    *("engine", "protocol", "swaps", "connections", "requests", "failed", "mixed or wrong"),
+    *("p50 in ms", "p99 in ms", "slowest in ms"),
+)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def fault_rows(rows: list[Row]) -> Iterator[list[object]]:
+    """One line per fault and protocol, with both engines together."""
+    rows = sorted(rows, key=lambda row: (row["fault"], row["protocol"]))
+    for (fault, protocol), group in groupby(rows, lambda row: (row["fault"], row["protocol"])):
+        same = list(group)
+        problems: Counter[str] = Counter()
+        for row in same:
+            problems.update(row["problems"])
+        sums = {name: sum(row[name] for row in same) for name in ("right", "wrong", "lost")}
+        most = {name: max(row[name] for row in same) for name in ("slowest_s", "recovery_s")}
+        told = ", ".join(f"{count} of {status}" for status, count in sorted(problems.items()))
+        engines = ", ".join(sorted({row["engine"] for row in same}))
+        counts = [sums["right"], told or "none", sums["wrong"], sums["lost"]]
+        yield [fault, protocol, engines, *counts, most["slowest_s"], most["recovery_s"]]
+
+
+def swap_row(row: Row) -> list[object]:
+    """The line of one engine and protocol."""
+    took = sorted(1000 * latency for _, latency in row["latencies"])
+    figures = [f"{took[int(share * (len(took) - 1))]:.1f}" for share in (0.5, 0.99, 1)]
+    failed = sum(row["problems"].values()) + row["lost"]
+    load = [row["swaps"], row["connections"], len(took)]
+    return [row["engine"], row["protocol"], *load, failed, row["wrong"], *figures]
+
+
+def plot(rows: list[Row], file: Path) -> None:
+    """Draw the latency of every request over time, with a line for each swap."""
+    plt = pyplot()
+    figure, axes = plt.subplots(len(rows), 1, figsize=(10, 2.4 * len(rows)), squeeze=False)
+    for axis, row in zip(axes[:, 0], rows, strict=True):
+        at, took = zip(*row["latencies"], strict=True)
+        axis.plot(at, [1000 * each for each in took], ".", markersize=1, alpha=0.4)
+        for moment in row["moments"]:
+            axis.axvline(moment, color="tab:red", linewidth=0.5, alpha=0.5)
+        axis.set_yscale("log")
+        axis.set_ylabel("ms")
+        axis.set_title(f"{row['engine']}, {row['protocol']}: red lines are swaps", fontsize=9)
+    axes[-1, 0].set_xlabel("seconds")
+    figure.tight_layout()
+    figure.savefig(file, dpi=80)
+    plt.close(figure)
+
+
+def report(rows: list[Row]) -> str:
+    """Return the generated part of the page."""
+    facts = machine.describe()
+    swaps = sorted(
+        (row for row in rows if row["table"] == "swaps"),
+        key=lambda row: (row["engine"], row["protocol"]),
+    )
+    plot(swaps, PLOT)
+    parts = [
+        f"\nMeasured with `make resilience` on {machine.now()}, {facts['processor']},"
+        f" {facts['cores']} cores, load average {machine.load_average():.0f} at the end, commit"
+        f" {facts['commit']}.\n",
+        f"### Version swaps\n\n{table(SWAP_COLUMNS, map(swap_row, swaps))}",
+        f"![latency during version swaps](images/{PLOT.name})\n",
+    ]
+    for name, title in (
+        ("link", "Connections to the model server"),
+        ("folder", "Version folders"),
+        ("process", "Processes"),
+    ):
+        found = fault_rows([row for row in rows if row["table"] == name])
+        parts.append(f"### {title}\n\n{table(FAULT_COLUMNS, found)}")
+    return "\n".join(parts)
+
+
+def main(files: Sequence[str]) -> None:
+    """Replace the generated part of the page."""
+    rows = [json.loads(line) for file in files for line in Path(file).read_text().splitlines()]
+    page = PAGE.read_text(encoding="utf-8")
+    made = report(rows)
+    pattern = re.compile(r"(?<=<!-- results -->\n).*(?=<!-- end of results -->)", re.DOTALL)
+    PAGE.write_text(pattern.sub(lambda _: f"{made}\n", page), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
