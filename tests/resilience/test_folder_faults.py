@@ -133,6 +133,7 @@ def replace_version_1(stand: Stand) -> None:
     stand.publisher.publish(1)
 
 
+@long
 def test_a_deleted_model_comes_back(calm: Stand) -> None:
     def act() -> None:
         calm.publisher.withdraw(1)
