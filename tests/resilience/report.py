@@ -70,7 +70,7 @@ def plot(rows: list[Row], file: Path) -> None:
     figure, axes = plt.subplots(len(rows), 1, figsize=(10, 2.4 * len(rows)), squeeze=False)
     for axis, row in zip(axes[:, 0], rows, strict=True):
         at, took = zip(*row["latencies"], strict=True)
-        axis.plot(at, [1000 * each for each in took], ".", markersize=1, alpha=0.4)
+        axis.plot(at, [1000 * each for each in took], ".", markersize=1)
         for moment in row["moments"]:
             axis.axvline(moment, color="tab:red", linewidth=0.5, alpha=0.5)
         axis.set_yscale("log")
@@ -78,7 +78,7 @@ def plot(rows: list[Row], file: Path) -> None:
         axis.set_title(f"{row['engine']}, {row['protocol']}: red lines are swaps", fontsize=9)
     axes[-1, 0].set_xlabel("seconds")
     figure.tight_layout()
-    figure.savefig(file, dpi=80)
+    figure.savefig(file, dpi=70)
     plt.close(figure)
 
 
