@@ -101,8 +101,7 @@ check: .venv/dev.stamp ## lint, format and types
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
 
-docs: .venv/docs.stamp ## write the reference pages from the code, and build the documentation in build/docs
-	@$(BIN)/python -m docs.generator
+docs: .venv/docs.stamp ## build the documentation in build/docs
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
 

@@ -320,11 +320,13 @@ def growth_table(model: Model, rate: float) -> str:
 
 
 def replaced(page: str, tables: dict[str, str]) -> str:
-    """Return the page with new tables between their marks."""
+    """Return the page with new tables between their marks, or raise ValueError without a mark."""
     for name, table in tables.items():
         begin, end = BEGIN.format(name), END.format(name)
         before, _, rest = page.partition(begin)
-        _, _, after = rest.partition(end)
+        _, mark, after = rest.partition(end)
+        if not mark:
+            raise ValueError(f"The page lacks {begin} or {end}.")
         page = f"{before}{begin}\n{table}\n{end}{after}"
     return page
 

@@ -85,7 +85,7 @@ def save(document: Json, path: Path) -> None:
 
 
 def publish(readme: Path = README) -> None:
-    """Write the tables of all kinds into the README, and draw the plots beside the results."""
+    """Write the tables of all kinds into the README, and draw their plots beside the results."""
     from benchmarks import plots
 
     documents = kept()

@@ -10,6 +10,7 @@ it is faster here. The same seed and pictures give the same bytes of the int8 fo
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -67,7 +68,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     add(
         "--min-speedup",
-        type=float,
+        type=_ratio,
         default=1.15,
         help="how many times as fast as the fastest other precision int8 must be (%(default)s)",
     )
@@ -81,9 +82,20 @@ def _count(text: str) -> int:
 
 
 def _fraction(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not allowed; allowed is 0 to 1")
+    return _number(text, 1.0, "0 to 1")
+
+
+def _ratio(text: str) -> float:
+    return _number(text, sys.float_info.max, "a number from 0")
+
+
+def _number(text: str, most: float, allowed: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text} is not allowed; allowed is {allowed}")
     return number
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from deploy.ray.flags import ALL_FLAGS, Options, read_options
 from model_catalog.installation import require
 from model_server.flags import UsageError, usage
+from model_server.packages import require_packages
 
 _PROGRAM: Final = "python -m deploy.ray"
 _FAILED: Final = 255
@@ -30,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         sys.stderr.write(f"{error}\n{usage(_PROGRAM, ALL_FLAGS)}")
         return _FAILED
-    require("ray", "ray", "openvino", "numpy", "orjson", "pybase64", "google.protobuf")
+    require_packages()
+    require("ray", "ray")
     return _serve(options)
 
 

@@ -35,8 +35,9 @@ RAY_FLAGS: Final = (
     ),
 )
 
-#: Flags of the model server's own ports, which Ray's proxies do not have.
+#: Flags of the model server's own program and ports, which are not those of Ray.
 _NOT_HERE: Final = (
+    "version",
     "grpc_socket_path",
     "grpc_channel_arguments",
     "ssl_config_file",

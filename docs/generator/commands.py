@@ -81,6 +81,7 @@ def _section(parser: argparse.ArgumentParser) -> Iterator[str]:
         yield f"### `{parser.prog}`"
         yield _sentence(one_line(parser.description or ""))
         yield table("option", "what", rows=rows) if rows else "No options."
+        yield _sentence(one_line(parser.epilog or ""))
     for action in nested:
         helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
         for name, child in action.choices.items():

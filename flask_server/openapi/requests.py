@@ -28,7 +28,8 @@ PARAMETERS: dict[str, Schema] = {
     "top_k": {
         "type": "integer",
         "minimum": 1,
-        "description": "Maximum number of predictions; all classes if the model has fewer.",
+        "description": "Maximum number of predictions, at most the number of classes; by default "
+        "5, or all classes if the model has fewer.",
         "examples": [3],
     },
     "threshold": {
@@ -150,13 +151,13 @@ def queries(parameters: Mapping[str, Schema]) -> list[Schema]:
 def pictures_body(settings: Settings) -> Schema:
     """Return the body of a prediction request in every media type."""
     json = {"oneOf": [ref("ImageRequest"), ref("ImagesRequest"), ref("TensorRequest")]}
-    body = _body(settings, json, _CLASSIFIED, "Predict")
+    body = _body(settings, json, _CLASSIFIED, "Predict", f"{settings.max_images} images")
     return body | {"content": body["content"] | {NPY: {"schema": NPY_FILE}}}
 
 
 def picture_body(settings: Settings) -> Schema:
     """Return the body of an explanation request in every media type."""
-    return _body(settings, ref("ExplainRequest"), _EXPLAINED, "Explain")
+    return _body(settings, ref("ExplainRequest"), _EXPLAINED, "Explain", "one image")
 
 
 def schemas(settings: Settings) -> dict[str, Schema]:
@@ -215,7 +216,7 @@ _EXPLAINED: Schema = {
 }
 
 
-def _body(settings: Settings, json: Schema, examples: Schema, name: str) -> Schema:
+def _body(settings: Settings, json: Schema, examples: Schema, name: str, images: str) -> Schema:
     example = {"image": EXAMPLE_IMAGE, "top_k": 1}
     forms = {
         JSON: {"schema": json, "examples": examples},
@@ -224,8 +225,8 @@ def _body(settings: Settings, json: Schema, examples: Schema, name: str) -> Sche
     }
     return {
         "required": True,
-        "description": f"At most {settings.max_body_bytes:,} bytes, {settings.max_images} images "
-        f"and {settings.max_pixels:,} pixels each.",
+        "description": f"At most {settings.max_body_bytes:,} bytes and {images} of at most "
+        f"{settings.max_pixels:,} pixels.",
         "content": forms | {kind: {"schema": FILE} for kind in RAW},
     }
 

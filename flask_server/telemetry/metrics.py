@@ -64,9 +64,7 @@ class Metrics:
         for kind in kinds():
             # From zero, because Prometheus would not see the first error as a growth.
             self._problems.labels(kind.code)
-        self._shed = self._counter(
-            "shed", "Requests refused with overloaded because too many are in flight."
-        )
+        self._shed = self._counter("shed", "Requests refused with overloaded.")
         predictions = self._counter(
             "predictions",
             "Images by outcome, ok or an error code; a request that fails as a whole counts as one "

@@ -1,8 +1,8 @@
 """Read the pictures and tensors in the request logs of the embedded model server.
 
 Only Predict requests have any. A request may have several rows; each is a sample of its own. The
-files are searched once; the content of a sample is read when it is needed, since a log may be
-larger than the memory.
+files are searched once, one after the other; the content of a sample is read when it is needed,
+since the files together may be larger than the memory.
 """
 
 from __future__ import annotations

@@ -47,6 +47,10 @@ export class App {
   /** Sends the picture; the response to an earlier request is ignored. */
   protected ask(): void {
     this.#begin();
+    if (this.#numbers && !this.model()) {
+      this.trouble.set("Enter the name of a model to send numbers to it.");
+      return;
+    }
     this.#subscription = this.#request().subscribe({
       next: ({ lines, warnings, file }) => {
         this.lines.set(lines);
@@ -59,7 +63,10 @@ export class App {
 
   protected getFile(): void {
     this.#subscription = this.file()?.subscribe({
-      next: (blob) => this.fileUrl.set(URL.createObjectURL(blob)),
+      next: (blob) => {
+        URL.revokeObjectURL(this.fileUrl());
+        this.fileUrl.set(URL.createObjectURL(blob));
+      },
       error: (error) => this.trouble.set(errorText(error)),
     });
   }

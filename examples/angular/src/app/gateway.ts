@@ -1,6 +1,6 @@
 import { HttpClient, HttpErrorResponse, HttpResponse } from "@angular/common/http";
 import { Injectable, inject } from "@angular/core";
-import { Observable, map } from "rxjs";
+import { Observable, catchError, from, map, switchMap, throwError } from "rxjs";
 
 export interface Prediction {
   classId: string;
@@ -192,7 +192,30 @@ export class Gateway {
   ): Observable<Blob> {
     const { route, body, options } = request(target, model, input, parameters);
     const withAccept = { ...options, headers: { ...options.headers, Accept: accept } };
-    return this.#http.post(route, body, { ...withAccept, responseType: "blob" });
+    return this.#http
+      .post(route, body, { ...withAccept, responseType: "blob" })
+      .pipe(catchError(withReadProblem));
+  }
+}
+
+/** Passes on an error of a request for a file, whose problem document Angular has not parsed. */
+function withReadProblem(error: unknown): Observable<never> {
+  if (!(error instanceof HttpErrorResponse && error.error instanceof Blob)) {
+    return throwError(() => error);
+  }
+  return from(error.error.text()).pipe(
+    switchMap((text) => {
+      const parsed = { ...error, url: error.url ?? undefined, error: parsedOrNull(text) };
+      return throwError(() => new HttpErrorResponse(parsed));
+    }),
+  );
+}
+
+function parsedOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
   }
 }
 
