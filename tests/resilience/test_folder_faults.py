@@ -152,9 +152,11 @@ def test_a_vanished_base_folder_changes_nothing(calm: Stand) -> None:
     base = calm.publisher.base
 
     def act() -> None:
-        base.rename(base.with_name("moved"))
-        time.sleep(FORM.fault_s)
-        base.with_name("moved").rename(base)
+        moved = base.rename(base.with_name("moved"))
+        try:
+            time.sleep(FORM.fault_s)
+        finally:
+            moved.rename(base)
 
     found = under_all_loads(calm, act)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from contextlib import ExitStack
-from itertools import pairwise
 
 import pytest
 
@@ -55,7 +54,6 @@ def test_versions_are_swapped_without_losing_a_request(calm: Stand) -> None:
             protocol=gateway.protocol,
             swaps=len(moments),
             connections=FORM.clients,
-            slowest_swap_s=round(max((b - a for a, b in pairwise(moments)), default=0), 2),
             moments=[round(moment - moments[0], 3) for moment in moments],
             latencies=[(round(r.at - moments[0], 3), round(r.took_s, 4)) for r in load.responses],
             **found.row(),

@@ -58,5 +58,9 @@ def test_a_fault_on_the_way_to_the_model_server(calm: Stand, fault: Fault, proto
 
     record("link", fault=fault.name, engine=calm.engine, protocol=protocol, **found.row())
     assert (found.wrong, found.lost) == ([], [])
+    if 0 < fault.delay_s < FORM.deadline_s:
+        assert found.slowest_s >= fault.delay_s
+    else:
+        assert found.problems
     assert eventually(lambda: usage(gateway.pid).descriptors <= before.descriptors + _MARGIN)
     assert usage(gateway.pid).threads <= before.threads + _MARGIN

@@ -27,9 +27,9 @@ def gateway_of(stand: Stand, protocol: str) -> Gateway:
 
 
 def pause(pid: int) -> None:
-    """Stop a process for the time of a fault."""
+    """Stop a process for longer than the deadline of a request."""
     os.kill(pid, signal.SIGSTOP)
-    time.sleep(FORM.fault_s)
+    time.sleep(FORM.deadline_s + 0.3)
     os.kill(pid, signal.SIGCONT)
 
 
@@ -48,6 +48,8 @@ def test_a_worker_that_ends_is_replaced(calm: Stand, protocol: str, number: sign
     fault = f"{number.name} to the worker of a gateway"
     record("process", fault=fault, engine=calm.engine, protocol=protocol, **found.row())
     assert found.wrong == []
+    if number == signal.SIGTERM:
+        assert found.lost == []
     assert eventually(lambda: len(children(gateway.pid)) == 1)
 
 
@@ -72,3 +74,4 @@ def test_a_paused_model_server_is_a_problem_in_time(calm: Stand, protocol: str) 
     fault = "SIGSTOP and SIGCONT to the model server"
     record("process", fault=fault, engine=calm.engine, protocol=protocol, **found.row())
     assert (found.wrong, found.lost) == ([], [])
+    assert found.problems

@@ -87,7 +87,7 @@ class Publisher:
         return sorted(int(each.name) for each in self.base.iterdir() if each.name.isdigit())
 
     def reset(self) -> None:
-        """Leave version 1 alone, as exported."""
+        """Keep only version 1, as exported."""
         for each in self.base.iterdir():
             if each.name != "1":
                 shutil.rmtree(each)
