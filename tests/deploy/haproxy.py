@@ -130,7 +130,8 @@ class HAProxy:
         """Send the server no new requests, and wait for those that it has."""
         self.command(f"set server {backend}/{server} state drain")
         end = time.monotonic() + 30
-        while self.servers(backend)[server][1] and time.monotonic() < end:
+        while self.servers(backend)[server][1]:
+            assert time.monotonic() < end, self.servers(backend)
             time.sleep(0.05)
 
     def undrain(self, backend: str, server: str) -> None:
@@ -164,7 +165,8 @@ def running(folder: Path, addresses: Mapping[str, str]) -> Iterator[HAProxy]:
     with subprocess.Popen(["haproxy", "-db", "-f", str(config)]) as process:
         try:
             end = time.monotonic() + 10
-            while not (folder / "admin.sock").exists() and time.monotonic() < end:
+            while not (folder / "admin.sock").exists():
+                assert time.monotonic() < end, "HAProxy has not opened its socket"
                 time.sleep(0.02)
             yield HAProxy(process, folder)
         finally:
@@ -209,7 +211,8 @@ class Load:
     def wait_for(self, more: int) -> None:
         """Wait for so many further answers."""
         goal, end = len(self.answers) + more, time.monotonic() + 60
-        while len(self.answers) < goal and time.monotonic() < end:
+        while len(self.answers) < goal:
+            assert time.monotonic() < end, f"{len(self.answers)} of {goal} answers"
             time.sleep(0.05)
 
     def failures(self) -> list[tuple[int, bytes]]:

@@ -160,6 +160,6 @@ def test_kserve_finds_the_server_by_its_path(model_server: Image, net: Network) 
     assert done.stdout.startswith("TensorFlow ModelServer: 0.1.0 (embedded)")
 
 
-def test_an_api_key_can_be_made_on_a_volume(gateway: Image) -> None:
+def test_the_folder_of_the_key_file_belongs_to_the_user(gateway: Image) -> None:
     """A new volume takes the owner of the folder that it is mounted on."""
     assert (gateway.root / "var/lib/gateway").stat().st_uid == 10001

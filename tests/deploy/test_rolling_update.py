@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from tests.deploy.test_kubernetes import container
 from tests.flask_server.conftest import draw
 from tests.flask_server.gunicorn_process import start
 from tests.flask_server.stub_serving import StubServing
+from tests.model_server.harness import eventually
 from tests.running import free_port
 
 pytestmark = pytest.mark.slow
@@ -54,7 +55,7 @@ class Load:
     def goes_on(self) -> None:
         """Wait until some requests that begin now are answered."""
         wanted = len(self.outcomes) + 5 * CLIENTS
-        _eventually(lambda: len(self.outcomes) >= wanted)
+        assert eventually(lambda: len(self.outcomes) >= wanted, 30)
 
     def _ask(self) -> None:
         while not self._done.is_set():
@@ -86,11 +87,11 @@ def test_no_request_fails_while_a_gateway_is_replaced(
         _pod(serving, tmp_path) as (new, new_port),
     ):
         serving.delay_s = 0.02
-        _eventually(lambda: _passes("startupProbe", old_port))
+        assert eventually(lambda: _passes("startupProbe", old_port), 30)
         load = Load([old_port])
         with load.running():
             load.goes_on()
-            _eventually(lambda: _passes("startupProbe", new_port))
+            assert eventually(lambda: _passes("startupProbe", new_port), 30)
             load.endpoints = [new_port]
             time.sleep(PAUSE_S)
             load.goes_on()
@@ -132,10 +133,3 @@ def _passes(probe: str, port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _eventually(is_true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not is_true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
