@@ -142,11 +142,8 @@ def test_the_next_version_has_the_savedmodel_and_is_served_in_int8(
     model.close()
 
 
-def test_a_version_that_disagrees_is_refused_by_the_command(
-    version: Path,
-    pictures: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_a_version_that_is_too_slow_in_int8_is_refused_by_the_command(
+    version: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = set(version.parent.iterdir())
     words = [version, "--calibration", pictures, "--images", 16, "--min-speedup", 1e9]
@@ -161,14 +158,12 @@ def test_a_version_that_disagrees_is_refused_by_the_command(
     assert set(version.parent.iterdir()) == before
 
 
-def test_where_plain_int8_agrees_too_seldom_it_is_tried_with_more_care(
-    version: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
+@pytest.fixture
+def damaged_plain_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reverse the order of the scores of the plain int8 form."""
     plain = networks.quantized
 
     def damaged(*given: object) -> object:
-        """Return the plain int8 form with its last scores turned round."""
         import openvino
         from openvino import opset13
 
@@ -177,6 +172,38 @@ def test_where_plain_int8_agrees_too_seldom_it_is_tried_with_more_care(
         return openvino.Model([opset13.negative(scores)], model.get_parameters(), "damaged")
 
     monkeypatch.setattr(networks, "quantized", damaged)
+
+
+@pytest.mark.usefixtures("damaged_plain_int8")
+def test_a_version_that_disagrees_in_int8_is_refused_by_the_command(
+    version: Path,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(
+        networks, "quantized_with_care", lambda *given: networks.quantized(*given[:3])
+    )
+    before = set(version.parent.iterdir())
+    words = [version, "--calibration", pictures, "--images", 16, "--min-speedup", 0]
+
+    code = quantize_model.main(list(map(str, words)))
+
+    told = capsys.readouterr()
+    assert code == 1
+    assert "same first class as f32  0.0% of the 16 sure images, 0.0% of all" in told.out
+    assert told.err.startswith("No version is written. int8 and f32 have the same first class for")
+    assert "(--min-agreement)" in told.err
+    assert "(--min-speedup)" not in told.err
+    assert set(version.parent.iterdir()) == before
+
+
+@pytest.mark.usefixtures("damaged_plain_int8")
+def test_where_plain_int8_agrees_too_seldom_it_is_tried_with_more_care(
+    version: Path, pictures: Path
+) -> None:
+    said: list[str] = []
+
     result = quantize(version, options(pictures), said.append)
 
     assert "0.0% of the sure images" in said[0]
