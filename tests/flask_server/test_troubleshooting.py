@@ -1,4 +1,4 @@
-"""Every error code has a section with a message that the gateway really sends, and with a fix."""
+"""Each error code has a section with the message that the gateway sends, and with a fix."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from gunicorn.http.errors import InvalidRequestLine
 
 from docs.generator.markdown import DOCS
 from flask_server.access import key_writer
 from flask_server.errors import kinds
+from flask_server.runtime import bad_request_page, preload
+from flask_server.settings import Settings
 from flask_server.web.services import services_of
 from tests.flask_server.conftest import MakeApp, b64, draw
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
@@ -48,8 +51,6 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "serving_error": {"answer": (500, {"error": "no"})},
     "serving_timeout": {"delay_s": 1.0},
 }
-#: Codes whose message another test looks at, on a socket or in a process of its own.
-ELSEWHERE = {"bad_request", "internal_error", "keys_unavailable"}
 
 
 def sections() -> dict[str, str]:
@@ -182,9 +183,45 @@ def test_the_message_of_an_absent_serving_is_that_of_the_gateway(make_app: MakeA
     assert got == ("serving_unavailable", message_of("serving_unavailable"))
 
 
-def test_the_messages_of_all_other_codes_are_in_the_code() -> None:
+def test_the_message_of_an_unreadable_key_file_is_that_of_the_gateway(
+    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker starts without keys where its parent process has loaded its configuration before."""
+    monkeypatch.setattr(preload, "_models_file", None)  # restores it after the test
+    (tmp_path / "models.toml").write_text(MODELS)
+    preload.start(Settings(models_file=tmp_path / "models.toml"))
+    (tmp_path / "keys.json").write_text("half")
+    client = make_app(MODELS, api_keys_file=tmp_path / "keys.json").test_client()
+
+    got = detail(client, json=IMAGE, headers={"X-API-Key": "x"})
+
+    assert got == ("keys_unavailable", message_of("keys_unavailable"))
+
+
+def test_the_message_of_a_defect_is_that_of_the_gateway(app: Flask) -> None:
+    @app.post("/defect")
+    def defect() -> str:
+        raise RuntimeError("secret detail")
+
+    request_id = sections()["internal_error"].partition("request id ")[2].partition(".")[0]
+
+    got = detail(app.test_client(), "/defect", headers={"X-Request-ID": request_id})
+
+    assert got == ("internal_error", message_of("internal_error"))
+
+
+def test_the_message_about_wrong_http_is_that_of_the_gateway() -> None:
+    page = bad_request_page.response(InvalidRequestLine("secret"), "id", None)
+
+    problem = json.loads(page.partition(b"\r\n\r\n")[2])
+
+    assert (problem["code"], problem["detail"]) == ("bad_request", message_of("bad_request"))
+
+
+def test_a_test_of_this_module_provokes_each_code() -> None:
     tested = {*REQUESTS, *ANSWERS, "not_found", "method_not_allowed", "unknown_model"}
     tested |= {"missing_api_key", "invalid_api_key", "rate_limited", "overloaded"}
     tested |= {"unsupported_task", "model_not_ready", "serving_unavailable"}
+    tested |= {"keys_unavailable", "internal_error", "bad_request"}
 
-    assert {kind.code for kind in kinds()} - tested == ELSEWHERE
+    assert tested == {kind.code for kind in kinds()}
