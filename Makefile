@@ -25,6 +25,15 @@ define install
 	@touch $@
 endef
 
+# A package that some tests need, without its dependencies; they are skipped where it cannot be had.
+define install_optional
+	@$(INSTALL) --no-deps $(1) 2>$(PIP_LOG) || { \
+		if grep -qE '$(NO_NETWORK)|No matching distribution' $(PIP_LOG); \
+		then echo "$(1) cannot be had, so the tests with it are skipped."; \
+		else grep ERROR $(PIP_LOG) || cat $(PIP_LOG); echo "pip could not install $(1); its messages are in $(PIP_LOG)."; rm -f $@; exit 1; \
+		fi >&2; }
+endef
+
 # Why an environment that was moved, copied or outlived its Python must be made anew; mostly empty.
 export STALE := $(if $(wildcard .venv),$(shell $(PYTHON) scripts/check_environment.py .venv 2>/dev/null))
 ifneq ($(STALE),)
@@ -127,14 +136,10 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 .venv/dev.stamp: .venv/run.stamp
 	@echo "installing into .venv: TensorFlow and the packages of the tests (2.2 GB more, a few minutes the first time)"
 	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)dev)
-	@# Its dependency tensorflow would replace tensorflow-cpu; where it cannot be had, the tests that need it are skipped.
-	@$(INSTALL) --no-deps tensorflow-serving-api 2>$(PIP_LOG) || { \
-		if grep -qE '$(NO_NETWORK)|No matching distribution' $(PIP_LOG); \
-		then echo "tensorflow-serving-api cannot be had, so the tests with its stubs are skipped."; \
-		else grep ERROR $(PIP_LOG) || cat $(PIP_LOG); echo "pip could not install tensorflow-serving-api; its messages are in $(PIP_LOG)."; rm -f $@; exit 1; \
-		fi >&2; }
+	@# Its dependency tensorflow would replace tensorflow-cpu.
+	$(call install_optional,tensorflow-serving-api)
 	@# A collector for OpenTelemetry, which has wheels for Linux only.
-	@$(INSTALL) --no-deps rotel 2>>$(PIP_LOG) || true
+	$(call install_optional,rotel)
 
 .venv/docs.stamp: .venv/run.stamp
 	$(call install,$(COMMA)docs)

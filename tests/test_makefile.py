@@ -25,6 +25,7 @@ case "$*" in
     "-c import pip") exit $HAS_PIP ;;
     "-m ensurepip"*) exit $ENSUREPIP ;;
     "-m pip install"*tensorflow-serving-api) echo "$STUBS_SAY" >&2; exit $STUBS ;;
+    "-m pip install"*rotel) echo "$COLLECTOR_SAYS" >&2; exit $COLLECTOR ;;
     "-m pip install"*) echo "$PIP_SAYS" >&2; exit $PIP ;;
 esac
 """
@@ -38,6 +39,8 @@ FINE = {
     "PIP_SAYS": "",
     "STUBS": "0",
     "STUBS_SAY": "",
+    "COLLECTOR": "0",
+    "COLLECTOR_SAYS": "",
 }
 OFFLINE = """WARNING: Retrying (Retry(total=4, …)) after 'NewConnectionError(…)'
 ERROR: Could not find a version that satisfies the requirement setuptools>=77 (from versions: none)
@@ -229,19 +232,33 @@ def test_clean_leaves_the_folder_of_running_servers_alone(project: Path, status:
     assert (project / ".venv" / "run.stamp").exists()
 
 
+#: Packages of tests that are skipped without them, and the variables that make pip fail.
+OPTIONAL = [
+    ("tensorflow-serving-api", "STUBS", "STUBS_SAY"),
+    ("rotel", "COLLECTOR", "COLLECTOR_SAYS"),
+]
+
+
 @pytest.mark.parametrize("said", [OFFLINE, OFFLINE.splitlines()[-1]])
-def test_stubs_of_serving_that_cannot_be_had_are_done_without(project: Path, said: str) -> None:
-    done = make(project, ".venv/dev.stamp", STUBS="1", STUBS_SAY=said)
+@pytest.mark.parametrize(("package", "code", "says"), OPTIONAL)
+def test_a_package_of_tests_that_cannot_be_had_is_done_without(
+    project: Path, package: str, code: str, says: str, said: str
+) -> None:
+    done = make(project, ".venv/dev.stamp", folder=None, **{code: "1", says: said})
 
     assert done.returncode == 0
-    assert "the tests with its stubs are skipped" in done.stderr
+    assert f"{package} cannot be had, so the tests with it are skipped." in done.stderr
     assert (project / ".venv/dev.stamp").exists()
 
 
-def test_any_other_failure_of_the_stubs_of_serving_is_told(project: Path) -> None:
+@pytest.mark.parametrize(("package", "code", "says"), OPTIONAL)
+def test_any_other_failure_of_a_package_of_tests_is_told(
+    project: Path, package: str, code: str, says: str
+) -> None:
     for _ in range(2):
-        done = make(project, ".venv/dev.stamp", STUBS="1", STUBS_SAY="ERROR: Disk quota exceeded")
+        failure = {code: "1", says: "ERROR: Disk quota exceeded"}
+        done = make(project, ".venv/dev.stamp", folder=None, **failure)
 
         assert done.returncode == 2
         assert "ERROR: Disk quota exceeded\n" in done.stderr
-        assert "pip could not install tensorflow-serving-api; its messages are" in done.stderr
+        assert f"pip could not install {package}; its messages are" in done.stderr

@@ -22,6 +22,16 @@ from model_server.transport.http_messages import Request, Response
 from tests.model_server.harness import Client, eventually, http_server
 from tests.running import free_port
 
+
+def _rotel_program() -> Path | None:
+    """Return the program of the package ``rotel``, which has one for Linux only."""
+    found = find_spec("rotel") if sys.platform == "linux" else None
+    if found is None or found.origin is None:
+        return None
+    return Path(found.origin).with_name("rotel-agent")
+
+
+ROTEL = _rotel_program()
 _PROTOBUF = (("Content-Type", "application/x-protobuf"),)
 
 
@@ -63,26 +73,29 @@ def _spans(request: ExportTraceServiceRequest) -> Iterator[Received]:
 
 @contextmanager
 def collector(folder: Path) -> Iterator[tuple[str, Receiver]]:
-    """Yield the address of a collector, and the receiver that it sends its spans to.
-
-    The collector is the program of the package ``rotel``; without it, the receiver stands alone.
-    """
+    """Yield the address of a collector, and the receiver that it sends its spans to."""
     receiver = Receiver()
-    with http_server(receiver.respond) as client:
-        found = find_spec("rotel") if sys.platform == "linux" else None
-        if found is None or found.origin is None:
-            yield f"http://127.0.0.1:{client.port}", receiver
-            return
-        program = Path(found.origin).with_name("rotel-agent")
-        with _rotel(program, client.port, folder / "collector.log") as port:
-            yield f"http://127.0.0.1:{port}", receiver
+    with (
+        http_server(receiver.respond) as client,
+        _rotel(client.port, folder / "collector.log") as port,
+    ):
+        yield f"http://127.0.0.1:{port}", receiver
 
 
 @contextmanager
-def _rotel(program: Path, sends_to: int, log_file: Path) -> Iterator[int]:
+def receiver_alone(_: Path) -> Iterator[tuple[str, Receiver]]:
+    """Yield the address of a receiver without a collector in front of it, and the receiver."""
+    receiver = Receiver()
+    with http_server(receiver.respond) as client:
+        yield f"http://127.0.0.1:{client.port}", receiver
+
+
+@contextmanager
+def _rotel(sends_to: int, log_file: Path) -> Iterator[int]:
+    assert ROTEL is not None
     port = free_port()
     command = [
-        *(str(program), "start", "--exporter", "otlp", "--otlp-exporter-protocol", "http"),
+        *(str(ROTEL), "start", "--exporter", "otlp", "--otlp-exporter-protocol", "http"),
         *("--otlp-exporter-endpoint", f"http://127.0.0.1:{sends_to}", "--batch-timeout", "50ms"),
         *("--otlp-http-endpoint", f"127.0.0.1:{port}"),
         *("--otlp-grpc-endpoint", f"127.0.0.1:{free_port()}"),

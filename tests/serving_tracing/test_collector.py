@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import urllib.request
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from tests.flask_server.gunicorn_process import start
 from tests.model_server.harness import eventually, server_process
 from tests.running import answers, free_port, write_models_file
-from tests.serving_tracing.collector import collector
+from tests.serving_tracing.collector import ROTEL, Receiver, collector, receiver_alone
 from tests.serving_tracing.conftest import DIGIT, version_folder
 from tests.serving_tracing.test_request_traces import PARENT
 
@@ -20,11 +22,24 @@ pytestmark = pytest.mark.slow
 
 FLAGS = (f"--model_base_path={version_folder().parent}", "--model_name=digits")
 MODEL_SERVER = (sys.executable, "-m", "model_server")
+#: Where the spans go; the receiver alone replaces a collector that is not installed.
+GOALS = [
+    pytest.param(
+        collector, marks=pytest.mark.skipif(ROTEL is None, reason="rotel is not installed")
+    ),
+    pytest.param(
+        receiver_alone,
+        marks=pytest.mark.skipif(ROTEL is not None, reason="rotel sends to the same receiver"),
+    ),
+]
 
 
-def test_a_collector_gets_the_spans_of_both_servers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("goal", GOALS)
+def test_the_spans_of_both_servers_arrive(
+    tmp_path: Path, goal: Callable[[Path], AbstractContextManager[tuple[str, Receiver]]]
+) -> None:
     pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
-    with collector(tmp_path) as (address, receiver):
+    with goal(tmp_path) as (address, receiver):
         environ = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": address}
         environ |= {"OTEL_BSP_SCHEDULE_DELAY": "60000"}  # all spans are sent at the end
         log = tmp_path / "model_server.log"
