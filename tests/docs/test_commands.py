@@ -18,15 +18,16 @@ from urllib.parse import urlsplit
 import pytest
 
 import auto_cmd
+from deploy.ray.flags import read_options
 from docs.generator.commands import targets
 from docs.generator.markdown import DOCS, ROOT
 from flask_server import keys
 from flask_server.openapi.document import document
 from flask_server.settings import Settings
 from model_server.flag_table import FLAGS
-from model_server.flags import parse
+from model_server.flags import UsageError, parse
 from orchestrator import command_line as supervisor
-from scripts import classify, doctor_model, export_detector, export_saved_model
+from scripts import classify, doctor_model, export_detector, export_saved_model, quantize_model
 from serving_gateway import demo, models
 from serving_gateway.command_line import PROGRAM, SUBCOMMANDS
 
@@ -80,6 +81,7 @@ def check_subcommand(words: Sequence[str]) -> None:
         "models": models.parser(PROGRAM).parse_args,
         "export": export_saved_model.parser().parse_args,
         "export-detector": export_detector.parser().parse_args,
+        "quantize": quantize_model.parser().parse_args,
         "classify": classify.parser().parse_args,
         "keys": keys.parser(PROGRAM).parse_args,
     }
@@ -109,6 +111,8 @@ def check_module(name: str, words: Sequence[str]) -> None:
     assert importlib.util.find_spec(name) is not None
     if name == "model_server":
         parse(words, FLAGS)
+    elif name == "deploy.ray":
+        read_options(words)
     elif name == "flask_server.keys":
         keys.parser(name).parse_args(words)
 
@@ -165,9 +169,11 @@ def test_a_command_exists_as_it_is_written(page: str, line: str) -> None:
         "curl http://127.0.0.1:5000/no/such/route",
         ".venv/bin/python scripts/no_such_script.py",
         ".venv/bin/python -m model_server --no_such_flag=1",
+        ".venv/bin/python -m deploy.ray --no_such_flag=1",
+        "serving-gateway quantize --no-such-option",
         "no-such-program",
     ],
 )
 def test_a_command_that_does_not_exist_is_found(line: str) -> None:
-    with pytest.raises((Exception, SystemExit)):
+    with pytest.raises((AssertionError, SystemExit, UsageError)):
         check(words_of(line))
