@@ -34,7 +34,7 @@ def test_a_manual_that_is_named_becomes_a_link() -> None:
     assert one_line("``x``\n(docs/gateway.md#grpc)") == "`x` ([gateway.md](../gateway.md#grpc))"
 
 
-def test_an_extra_without_a_comment_has_no_text() -> None:
+def test_each_extra_has_a_text() -> None:
     rows = packages.extras().splitlines()[2:]
 
     assert [row for row in rows if row.endswith("|  |")] == []
