@@ -57,8 +57,8 @@ def test_threads_share_the_cores() -> None:
     clock.at(1, lambda: work("both", 4, threads=2))
     clock.run(100)
 
-    # From 1 on three threads share two cores: "alone" needs 2 / (2/3) = 3 more. Then 2 of 4 are
-    # left, on a core for each of the two threads.
+    # From 1 on three threads share two cores, each at 2/3 of its speed: the last 2 ms of "alone"
+    # take 3 ms. Both jobs have then made their last 2 ms.
     assert ends == pytest.approx({"alone": 4.0, "both": 4.0})
     assert processors.busy_ms == pytest.approx(7.0)
 
