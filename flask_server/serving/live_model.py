@@ -141,7 +141,7 @@ class LiveModel:
     @property
     def reads_scores(self) -> bool:
         """Whether the outputs are a row of scores, one per class."""
-        return self.spec.task in SCORE_TASKS and self.top_k is None
+        return _reads_scores(self.spec, self.top_k)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -297,6 +297,10 @@ def _black_classes(live: LiveModel, top_k: TopK, deadline: Deadline) -> Returned
     return read_top_k(outputs, top_k)
 
 
+def _reads_scores(spec: ModelSpec, top_k: TopK | None) -> bool:
+    return spec.task in SCORE_TASKS and top_k is None
+
+
 def _live_model(
     entry: ModelEntry,
     version: int,
@@ -313,7 +317,7 @@ def _live_model(
     call = USUAL_CALL if ours else ForeignCall.of(entry)
     every_output = outputs_of(signatures, PIXELS if ours else call.signature)
     outputs = _needed(every_output, spec, top_k)
-    reads_scores = spec.task in SCORE_TASKS and top_k is None
+    reads_scores = _reads_scores(spec, top_k)
     return LiveModel(
         name=entry.name,
         version=version,

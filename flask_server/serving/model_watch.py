@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 POLL_TIMEOUT_S = 5.0
 #: How often a poll is repeated when the newest version is unloaded while its spec is read.
 POLL_ATTEMPTS = 2
-#: Keys of the models file on which what is known of a version does not depend.
+#: Keys of the models file that can change without reading the versions again.
 _FREE_KEYS = ("versions", "version_labels", "split", "shadow")
 
 
@@ -108,7 +108,10 @@ class ModelWatch:
         self._polling = threading.Lock()
 
     def accept(self, entry: ModelEntry) -> bool:
-        """Take up an entry that differs in versions and their labels only; return if it does."""
+        """Take up an entry that differs only in versions, labels, split or shadow.
+
+        Returns whether it does.
+        """
         free = {key: getattr(self._entry, key) for key in _FREE_KEYS}
         is_same = replace(entry, **free) == self._entry
         if is_same:

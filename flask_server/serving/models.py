@@ -131,10 +131,6 @@ class Models:
         """Return why the model is not ready, or None if it is."""
         return self._watch(name).fault()
 
-    def newest(self, name: str, deadline: Deadline) -> LiveModel:
-        """Return the newest available version, or raise the ServingFault that explains why not."""
-        return self._watch(name).newest(deadline)
-
     def chosen(self, name: str, point: float, deadline: Deadline) -> LiveModel:
         """Return the version for a point of the model's split; without a split, the newest."""
         return self._watch(name).chosen(point, deadline)

@@ -91,7 +91,7 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSet:
-    """What all servers told about one model, in the order of their addresses. Changes nothing."""
+    """What all servers told about one model, in the order of their addresses. Immutable."""
 
     replicas: tuple[Replica, ...]
 
@@ -237,7 +237,7 @@ class ReplicatedServing(Serving):
         spec: InputSpec | None,
         call: ForeignCall,
         output: str | None,
-        outputs: Sequence[TensorInfo] = (),
+        outputs: Sequence[TensorInfo],
     ) -> Codec:
         """Return the codec of the predict calls, which is the same for all servers."""
         return self._servers[0].codec(model, version, signatures, spec, call, output, outputs)

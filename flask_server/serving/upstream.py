@@ -71,7 +71,7 @@ class VersionStatus:
     error: str
 
     addresses: int = 1
-    """Number of addresses that have the version available; only those of several differ."""
+    """Number of addresses that have the version available; always 1 for a single address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,9 @@ class AddressState:
     address: str
 
     problem: ServingFault | None
-    """Why the address gets no calls as long as others can; None if it answered the poll."""
+    """Why the last poll failed, or the last call found no connection; None if neither.
+
+    The address is then called only if no other has the version."""
 
     versions: tuple[int, ...]
     """The versions that can be called there, newest first."""

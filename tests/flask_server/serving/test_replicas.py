@@ -102,7 +102,7 @@ def connected(*stubs: StubServing) -> ReplicatedServing:
 
 def pixels_body(asked: ReplicatedServing) -> bytes:
     signatures = asked.metadata("toy", 1, Deadline(5)).signatures
-    codec = asked.codec("toy", 1, signatures, make_spec().input, USUAL_CALL, None)
+    codec = asked.codec("toy", 1, signatures, make_spec().input, USUAL_CALL, None, ())
     assert codec.encode is not None
     return codec.encode([np.zeros((4, 4, 3), np.uint8)])
 
