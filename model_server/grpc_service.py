@@ -86,7 +86,8 @@ class GrpcService:
             as_content=flags["enable_serialization_as_tensor_content"],
             max_tensor_bytes=flags["rest_api_max_body_bytes"],
         )
-        self._api = GrpcApi(parts.registry, parts.metrics, options, parts.reload, parts.request_log)
+        api = GrpcApi(parts.registry, parts.metrics, options, parts.reload, parts.request_log)
+        self._methods = api.methods
         self._health = Health(_HEALTH_NAMES)
         self._server: GrpcServer | None = None
         # While the models load, so that the ports open no later.
@@ -99,7 +100,7 @@ class GrpcService:
 
     def answer(self, path: str, message: bytes, tell: Tell, metadata: Metadata) -> bytes:
         """Answer a call that another gRPC server has read, or raise a ModelServerError."""
-        method = self._api.methods.get(path)
+        method = self._methods.get(path)
         if method is None or method.handler is None:
             raise Unimplemented(f"There is no method {path}.")
         held = Held(self._budget)
@@ -114,7 +115,7 @@ class GrpcService:
 
     def start(self) -> None:
         """Listen and accept calls, or raise Unavailable."""
-        methods = dict(self._api.methods)
+        methods = dict(self._methods)
         if self._flags["enable_grpc_healthcheck_service"]:
             methods |= self._health.methods
         self._server = GrpcServer(self._options, methods, self._budget)
