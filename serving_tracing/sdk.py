@@ -11,11 +11,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from model_catalog.installation import PACKAGE
-from serving_tracing.variables import EXPORTER, PROTOCOLS
+from serving_tracing.variables import EXPORTER, HTTP, OTLP, exporters, otlp_protocol
 
 _GROUP: Final = "opentelemetry_traces_exporter"
 #: The names of the exporters for OTLP, by its protocols.
-_OTLP: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+_OTLP: Final = {HTTP: "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 _NAME: Final = "service.name"
 _UNNAMED: Final = "unknown_service"
 
@@ -27,8 +27,8 @@ def provider(service: str, environ: Mapping[str, str]) -> TracerProvider:
     """
     # Without the exit handler of the SDK, which would wait for a collector that is gone.
     made = TracerProvider(resource=resource(service), shutdown_on_exit=False)
-    for name in (environ.get(EXPORTER, "").strip() or "otlp").split(","):
-        made.add_span_processor(BatchSpanProcessor(_exporter(name.strip().lower(), environ)))
+    for name in exporters(environ):
+        made.add_span_processor(BatchSpanProcessor(_exporter(name, environ)))
     return made
 
 
@@ -51,7 +51,7 @@ def _version() -> str:
 
 
 def _exporter(name: str, environ: Mapping[str, str]) -> SpanExporter:
-    wanted = _otlp(environ) if name == "otlp" else name
+    wanted = _otlp(environ) if name == OTLP else name
     for found in entry_points(group=_GROUP, name=wanted):
         made: SpanExporter = found.load()()
         return made
@@ -59,7 +59,7 @@ def _exporter(name: str, environ: Mapping[str, str]) -> SpanExporter:
 
 
 def _otlp(environ: Mapping[str, str]) -> str:
-    protocol = next(filter(None, (environ.get(name) for name in PROTOCOLS)), "http/protobuf")
+    protocol = otlp_protocol(environ)
     if protocol not in _OTLP:
         raise ValueError(f"the protocol is {protocol}; allowed are {', '.join(_OTLP)}")
     return _OTLP[protocol]

@@ -13,13 +13,13 @@ from typing import Final
 
 from model_catalog.installation import install_command, is_installed
 from serving_tracing import spans
-from serving_tracing.variables import asking_variable
+from serving_tracing.variables import asking_variable, uses_otlp_over_http
 
-#: The packages of the extra, by the modules that are imported.
-_PACKAGES: Final = {
-    "opentelemetry.sdk": "opentelemetry-sdk",
-    "opentelemetry.exporter.otlp.proto.http": "opentelemetry-exporter-otlp-proto-http",
-}
+_SDK: Final = ("opentelemetry.sdk", "opentelemetry-sdk")
+_OTLP: Final = (
+    "opentelemetry.exporter.otlp.proto.http",
+    "opentelemetry-exporter-otlp-proto-http",
+)
 #: Seconds that the end of a process waits for the collector.
 _STOP_S: Final = 3.0
 
@@ -31,7 +31,8 @@ def missing_package(environ: Mapping[str, str]) -> str | None:
     variable = asking_variable(environ)
     if variable is None:
         return None
-    missing = [package for module, package in _PACKAGES.items() if not is_installed(module)]
+    needed = (_SDK, _OTLP) if uses_otlp_over_http(environ) else (_SDK,)
+    missing = [package for module, package in needed if not is_installed(module)]
     if not missing:
         return None
     return (

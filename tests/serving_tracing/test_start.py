@@ -102,6 +102,25 @@ def test_a_missing_package_is_one_warning_and_the_gateway_answers(
 
 
 @pytest.mark.parametrize(
+    ("environ", "is_missing"),
+    [
+        ({variables.EXPORTER: "console"}, False),
+        ({variables.EXPORTER: "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, False),
+        ({variables.EXPORTER: "console, OTLP"}, True),
+        ({ENDPOINT: "http://h:4318"}, True),
+    ],
+)
+def test_the_exporter_package_is_needed_for_otlp_over_http_only(
+    environ: dict[str, str], is_missing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "is_installed", lambda module: module == "opentelemetry.sdk")
+
+    missing = start.missing_package(environ)
+
+    assert ("exporter-otlp-proto-http is not installed" in (missing or "")) is is_missing
+
+
+@pytest.mark.parametrize(
     ("environ", "text"),
     [
         ({variables.EXPORTER: "zipkon"}, "there is no package with the exporter zipkon"),
