@@ -8,6 +8,7 @@ fork.
 from __future__ import annotations
 
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -148,10 +149,18 @@ _ERRORS: Final[tuple[tuple[str, str, type[ServingFault], str], ...]] = (
 
 @dataclass(slots=True, eq=False)
 class _Channel:
-    """A channel of grpcio, and when a call of it was last answered."""
+    """A channel of grpcio, and when a call of it was last answered.
+
+    grpcio keeps the connection and threads of a channel that is only deleted. It is closed here
+    once neither the client nor a running call has it any more.
+    """
 
     grpc: Any
     answered_at: float = 0.0
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self.grpc.close()
 
 
 class GrpcServing(SingleServing):

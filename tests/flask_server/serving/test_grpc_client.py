@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import gc
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 from typing import Any
 
 import grpc
@@ -24,6 +26,7 @@ from flask_server.errors import (
     ServingTimeout,
     ServingUnavailable,
 )
+from flask_server.serving import grpc_client
 from flask_server.serving.connect import check_packages, connect
 from flask_server.serving.grpc_client import GrpcServing
 from flask_server.serving.grpc_encoding import choose_encoder, model_spec, rows_of
@@ -192,6 +195,63 @@ def test_a_name_without_an_address_is_a_server_that_cannot_be_reached() -> None:
     with pytest.raises(ServingUnavailable, match="cannot be reached"):
         serving.status("toy", Deadline(10))
     serving.close()
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """All channels of grpcio that the test opens."""
+    channels: list[Any] = []
+    insecure_channel = grpc.insecure_channel
+
+    def noted(*arguments: Any) -> Any:
+        channels.append(insecure_channel(*arguments))
+        return channels[-1]
+
+    monkeypatch.setattr(grpc, "insecure_channel", noted)
+    return channels
+
+
+def is_closed(channel: Any) -> bool:
+    gc.collect()
+    try:
+        channel.unary_unary("/any/method")(b"", timeout=0.01)
+    except ValueError:
+        return True
+    except grpc.RpcError:
+        return False
+    return False
+
+
+def test_a_channel_that_is_given_up_is_closed(
+    opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_client, "_SILENCE_S", 0.05)
+    ended = Event()
+
+    def wait(*_: Any) -> bytes:
+        ended.wait(10)
+        return b""
+
+    with answering(wait) as serving:
+        with pytest.raises(ServingTimeout):
+            serving.status("toy", Deadline(0.1))
+        (given_up,) = opened
+        assert is_closed(given_up)
+        ended.set()
+        assert serving.status("toy", Deadline(5)) == []
+        assert not is_closed(opened[1])
+
+
+def test_the_channel_of_a_client_that_is_forgotten_is_closed(opened: list[Any]) -> None:
+    with answering(lambda *_: b"") as serving:
+        asked = GrpcServing(serving.root)
+        assert asked.status("toy", Deadline(5)) == []
+        (channel,) = opened
+        assert not is_closed(channel)
+
+        del asked
+
+        assert is_closed(channel)
 
 
 def test_a_closed_connection_is_a_server_that_cannot_be_reached(serving: StubServing) -> None:
