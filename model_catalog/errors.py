@@ -4,6 +4,11 @@
 class CatalogError(ValueError):
     """A description is invalid; the message names the place and the allowed values."""
 
+    def __init__(self, message: str, *, for_clients: str | None = None) -> None:
+        super().__init__(message)
+        self.for_clients = for_clients or message
+        """The message without values that may be addresses of model servers."""
+
 
 class SpecError(CatalogError):
     """A field of a model spec is invalid."""

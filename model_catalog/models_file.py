@@ -182,10 +182,11 @@ def parse_models_file(text: str, path: Path) -> ModelsFile:
         raise ModelsFileError(f"{path}: not TOML: {error}") from error
     for key in document:
         if key != "models":
-            raise _bad(path, key, document[key], "only the table models")
+            raise _bad(path, key, document[key], "only the table models", may_be_address=True)
     tables = document.get("models")
     if not isinstance(tables, dict) or not tables:
-        raise _bad(path, "models", tables, "one table [models.<name>] per model, at least one")
+        allowed = "one table [models.<name>] per model, at least one"
+        raise _bad(path, "models", tables, allowed, may_be_address=True)
     entries = tuple(_Table(path, name, table).entry() for name, table in tables.items())
     _distinct(path, [entry.name for entry in entries])
     return ModelsFile(path, entries)
@@ -205,10 +206,14 @@ def _distinct(path: Path, names: list[str]) -> None:
             )
 
 
-def _bad(path: Path, key: str, received: object, allowed: str) -> ModelsFileError:
-    return ModelsFileError(
-        f"{path}: {key}: {shown(received)} is not allowed; allowed is {allowed}."
-    )
+def _bad(
+    path: Path, key: str, received: object, allowed: str, *, may_be_address: bool = False
+) -> ModelsFileError:
+    def text(value: str) -> str:
+        return f"{path}: {key}: {value} is not allowed; allowed is {allowed}."
+
+    hidden = text("the value") if may_be_address else None
+    return ModelsFileError(text(shown(received)), for_clients=hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +229,11 @@ class _Table:
         if not _NAME.fullmatch(self.name):
             raise self.bad("", self.name, "a name of letters, digits, '.', '_' and '-'")
         if not isinstance(self.values, dict):
-            raise self.bad("", self.values, "a table")
+            raise self.bad("", self.values, "a table", may_be_address=True)
         for key in self.values:
             if key not in known:
-                raise self.bad(key, self.values[key], f"one of the keys {', '.join(known)}")
+                allowed = f"one of the keys {', '.join(known)}"
+                raise self.bad(key, self.values[key], allowed, may_be_address=True)
         return ModelEntry(
             name=self.name,
             base_path=self.base_path(),
@@ -249,9 +255,11 @@ class _Table:
             boxes=self.boxes(),
         )
 
-    def bad(self, key: str, received: object, allowed: str) -> ModelsFileError:
+    def bad(
+        self, key: str, received: object, allowed: str, *, may_be_address: bool = False
+    ) -> ModelsFileError:
         place = f"models.{self.name}.{key}" if key else f"models.{self.name}"
-        return _bad(self.path, place, received, allowed)
+        return _bad(self.path, place, received, allowed, may_be_address=may_be_address)
 
     def base_path(self) -> Path:
         value = self.values.get("base_path")
@@ -269,7 +277,7 @@ class _Table:
         texts = value if isinstance(value, list) else [value]
         url = ",".join(map(str, texts))
         if not all(isinstance(text, str) for text in texts) or not is_serving_url(url):
-            raise self.bad("serving_url", value, SERVING_URLS)
+            raise self.bad("serving_url", value, SERVING_URLS, may_be_address=True)
         return ",".join(serving_addresses(url))
 
     def versions(self) -> str | tuple[int, ...]:

@@ -34,6 +34,9 @@ class ModelsFileWatch:
         self.problem: str | None = None
         """Why the present file is not used; None when it is."""
 
+        self.problem_for_clients: str | None = None
+        """The same without the addresses of model servers."""
+
         self._check = check
         self._read: _Stamp = None
         self._seen: _Stamp = None
@@ -41,7 +44,7 @@ class ModelsFileWatch:
 
     def accept(self, models: ModelsFile) -> None:
         """Use the models of a file that the caller has loaded."""
-        self.models, self.problem = models, None
+        self.models, self.problem, self.problem_for_clients = models, None, None
 
     def poll(self) -> bool:
         """Read the file if it has changed; return whether ``models`` or ``problem`` are new."""
@@ -56,7 +59,7 @@ class ModelsFileWatch:
             models = load_models_file(self.models.path)
             self._check(models)
         except CatalogError as error:
-            self.problem = str(error)
+            self.problem, self.problem_for_clients = str(error), error.for_clients
         else:
             self.accept(models)
         self._read, self._was_read = stamp, True

@@ -20,6 +20,19 @@ from model_catalog.models_file import is_grpc_address, serving_addresses
 _PACKAGES = {"grpc": "grpcio", "google.protobuf": "protobuf", "ml_dtypes": "ml-dtypes"}
 
 
+class MissingPackage(SettingsError):
+    """An address needs gRPC, and a package for it is not installed."""
+
+    def __init__(self, address: str, package: str) -> None:
+        reason = (
+            f"is asked over gRPC, but {package} is not installed; use the address of"
+            f" its REST API, or run {install_command('grpc')}"
+        )
+        super().__init__(f"{address} {reason}")
+        self.for_clients = f"A model server {reason}"
+        """The message without the address."""
+
+
 class Connections:
     """The clients of all addresses in use; those that no model uses any more are forgotten."""
 
@@ -51,7 +64,7 @@ def connect(url: str, connections: int, tls: TlsFiles = SYSTEM_TLS) -> SingleSer
     """Return the client; it opens its connections when they are needed.
 
     ``connections`` is the number of REST connections to keep open, ``tls`` the files for addresses
-    with TLS. Raises SettingsError if the packages for gRPC are missing.
+    with TLS. Raises MissingPackage if the packages for gRPC are missing.
     """
     if not is_grpc_address(url):
         return RestServing(url, connections=connections, tls=tls)
@@ -63,7 +76,7 @@ def connect(url: str, connections: int, tls: TlsFiles = SYSTEM_TLS) -> SingleSer
 
 
 def check_packages(urls: Iterable[str | None]) -> None:
-    """Raise SettingsError if an address needs gRPC and its packages are missing.
+    """Raise MissingPackage if an address needs gRPC and its packages are missing.
 
     Nothing is imported: gunicorn's parent process calls this before it forks.
     """
@@ -71,7 +84,4 @@ def check_packages(urls: Iterable[str | None]) -> None:
     addresses = [address for url in urls if url for address in serving_addresses(url)]
     needed = [address for address in addresses if is_grpc_address(address)]
     if needed and missing:
-        raise SettingsError(
-            f"{needed[0]} is asked over gRPC, but {missing[0]} is not installed; use the address of"
-            f" its REST API, or run {install_command('grpc')}"
-        )
+        raise MissingPackage(needed[0], missing[0])

@@ -6,9 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from flask_server.serving.connect import check_packages
+from flask_server.serving.connect import MissingPackage, check_packages
 from flask_server.serving.models import Models
-from flask_server.settings import SettingsError
 from model_catalog.errors import CatalogError
 from model_catalog.models_file import ModelsFile
 from model_catalog.models_file_watch import ModelsFileWatch, changes, require_folders_here
@@ -36,8 +35,9 @@ class FilePoll:
             return
         file = self._watch.models
         problem = self._watch.problem
-        # Callers need not know where the file lies.
-        self._models.file_problem = problem and problem.replace(f"{file.path.parent}/", "")
+        # Callers need not know where the file and the model servers are.
+        told = self._watch.problem_for_clients
+        self._models.file_problem = told and told.replace(f"{file.path.parent}/", "")
         if problem:
             log.error("The changed models file is not used: %s", problem)
             return
@@ -60,7 +60,7 @@ def _check(before: ModelsFile) -> Callable[[ModelsFile], None]:
         require_folders(file)
         try:
             check_packages([entry.serving_url for entry in file.entries])
-        except SettingsError as error:
-            raise CatalogError(str(error)) from error
+        except MissingPackage as error:
+            raise CatalogError(str(error), for_clients=error.for_clients) from error
 
     return check

@@ -33,7 +33,7 @@ class Models:
         replay_options: ReplayOptions,
     ) -> None:
         self.file_problem: str | None = None
-        """Why the present models file is not used; None when it is."""
+        """Why the present models file is not used, without addresses; None when it is."""
 
         self._serving_at = serving_at
         self._max_inflight_calls = max_inflight_calls

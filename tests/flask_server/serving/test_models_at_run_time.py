@@ -195,6 +195,26 @@ def test_a_model_moves_to_another_serving(
         assert eventually(lambda: (client.get("/models/toy").json or {})["version"] == 1)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'serving_url = ["http://tf-1.inner:8501", "tf-2.inner:8501"]',
+        'serving_url = "tf-1.inner"',
+        'serving_urls = "http://tf-1.inner:8501"',
+    ],
+)
+def test_only_the_log_tells_a_wrong_address(
+    client: FlaskClient, tmp_path: Path, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(tmp_path, TOY + f"{line}\n")
+
+    assert eventually(lambda: "models_file_problem" in models(client))
+    problem = models(client)["models_file_problem"]
+    assert problem.startswith(f"models.toml: models.toy.{line.partition(' ')[0]}: the value is not")
+    assert ".inner" not in problem
+    assert "tf-1.inner" in caplog.text
+
+
 def test_a_grpc_address_without_the_package_for_it_changes_nothing(
     client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,4 +225,5 @@ def test_a_grpc_address_without_the_package_for_it_changes_nothing(
 
     assert eventually(lambda: "models_file_problem" in models(client))
     assert "grpcio is not installed" in models(client)["models_file_problem"]
+    assert "127.0.0.1" not in models(client)["models_file_problem"]
     assert status(client, "toy") == 200
