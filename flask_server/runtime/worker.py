@@ -43,8 +43,9 @@ MAX_LINGER_S: Final = 10.0
 #: Maximum number of waiting requests per thread; those without a body count by themselves.
 QUEUED_PER_THREAD: Final = 2
 HEALTH_THREADS: Final = 2
-#: Threads for requests without a body. These never wait for Serving, and the interpreter runs one
-#: thread at a time, so more threads would only keep the main thread from its turn.
+#: Threads for requests without a body. These wait for Serving only until the first poll of a model
+#: is over, and the interpreter runs one thread at a time, so more threads would only keep the main
+#: thread from its turn.
 GET_THREADS: Final = 2
 #: Seconds after which a client that takes nothing of its response is disconnected.
 STALL_S: Final = 10.0
@@ -78,11 +79,17 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._held_for_clients = 0
         """Bytes that count in the share of clients; used by the main thread only."""
 
-        self._queued: Counter[futures.Executor] = Counter()
+        self._queued: Counter[futures.Executor | None] = Counter()
         """Requests that have been given to the threads of a pool and are not finished."""
 
         self._health_pool = _started(futures.ThreadPoolExecutor(HEALTH_THREADS, "health"))
         self._get_pool = _started(futures.ThreadPoolExecutor(GET_THREADS, "get"))
+        self._few_threads: dict[futures.Executor | None, int] = {
+            self._health_pool: HEALTH_THREADS,
+            self._get_pool: GET_THREADS,
+        }
+        """The pools that have fewer threads than the worker."""
+
         super().init_process()
 
     def get_thread_pool(self) -> futures.ThreadPoolExecutor:
@@ -119,7 +126,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 return kept
             self._release(conn)
             conn.arrival = arrival = self._next_arrival(conn)
-            if conn.sock.unsent or not arrival.complete or not self._may_stay():
+            if conn.sock.unsent or not arrival.complete or not self._may_stay(conn):
                 return True
             if self._pool(arrival) is not conn.pool:
                 return True
@@ -154,9 +161,14 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         for conn in self._waiting:
             conn.timeout = min(conn.timeout, deadline)
 
-    def _may_stay(self) -> bool:
-        """Tell whether all connections have a thread, so that one may wait for a request."""
-        return bool(self.alive and self.nr_conns <= self.cfg.threads)
+    def _may_stay(self, conn: Connection) -> bool:
+        """Tell whether the thread of a connection may wait for its next request.
+
+        All connections, and all requests of the thread's pool, must have a thread; runs in one.
+        """
+        threads = self._few_threads.get(conn.pool, self.cfg.threads)
+        has_room = self.nr_conns <= self.cfg.threads and self._queued[conn.pool] <= threads
+        return bool(self.alive and has_room)
 
     def _any_origin(self) -> str | None:
         return "*" if "*" in self._gateway.settings.cors_origins else None
@@ -176,7 +188,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         arrival = self._new_arrival()
         begun = conn.parser.unreader.take_buffered() + conn.sock.take_rest()
         arrival.feed(begun, time.monotonic())
-        if arrival.complete or conn.sock.unsent or not self._may_stay():
+        if arrival.complete or conn.sock.unsent or not self._may_stay(conn):
             return arrival
         if _has_data(conn.sock, STAY_MS):
             arrival.feed(conn.sock.receive_now() or b"", time.monotonic())

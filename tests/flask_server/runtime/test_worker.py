@@ -8,7 +8,9 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -16,8 +18,10 @@ import pytest
 
 pytest.importorskip("gunicorn.workers.gthread", reason="gunicorn needs a Unix system")
 
+from gunicorn.config import Config
 from gunicorn.http.errors import InvalidHeader
 
+from flask_server.runtime.connection import Connection
 from flask_server.runtime.worker import GatewayWorker
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.gunicorn_process import running_gateway
@@ -164,6 +168,27 @@ def test_bodies_that_never_end_leave_memory_for_decoding(gateway: str) -> None:
             status, answer = predict(gateway, flat("red"))
             assert (status, answer.get("model")) == (200, "toy")
             time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("connections", "queued", "stays"), [(3, 2, True), (3, 3, False), (5, 1, False)]
+)
+def test_a_thread_waits_for_its_connection_only_if_no_request_waits_for_it(
+    connections: int, queued: int, stays: bool
+) -> None:
+    with ThreadPoolExecutor(1) as pool, socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        connection = Connection(Config(), ours, ("127.0.0.1", 1), listener.getsockname())
+        connection.pool = pool
+        worker = GatewayWorker.__new__(GatewayWorker)
+        worker.alive, worker.nr_conns = True, connections
+        worker.cfg = Config()
+        worker.cfg.set("threads", 4)
+        worker._few_threads = {pool: 2}
+        worker._queued = Counter({pool: queued})
+
+        assert worker._may_stay(connection) is stays
+        connection.close()
 
 
 @pytest.mark.parametrize(
