@@ -61,7 +61,7 @@ DEFAULT_OPTIONS = TaskOptions()
 
 
 def accept_any(live: LiveModel) -> None:
-    """Check nothing; the default of ``PredictRequest.check``."""
+    """Do nothing; the default of the functions of ``PredictRequest``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +75,9 @@ class PredictRequest:
     check: Callable[[LiveModel], None] = accept_any
     """Raises a GatewayError if the request asks for what the model cannot do; called before an
     image is decoded."""
+
+    on_version: Callable[[LiveModel], None] = accept_any
+    """Called by each attempt with its version, before anything is checked against that version."""
 
     version: int | None = None
     """Number of the version; without it and without a label, the newest available one."""
@@ -153,6 +156,7 @@ class Gateway:
         point = split_point(request.model, request.affinity)
         for _ in range(ATTEMPTS):
             live = self._requested_version(request, point, deadline)
+            request.on_version(live)
             try:
                 return run(live)
             except ServableGone as gone:

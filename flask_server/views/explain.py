@@ -51,7 +51,7 @@ def heat(name: str) -> Response:
         context = request_context.current()
         with request_context.traced():
             explanation = explain.explain(gateway(), explain_request, deadline, context.stopwatch)
-        context.version, context.split_label = explanation.version, explanation.split_label
+        context.version = explanation.version
         if form == JSON:
             return jsonify(_body(explanation, report=report))
         return _drawn(submission, explanation, form)

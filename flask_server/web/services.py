@@ -80,12 +80,11 @@ def of_caller(question: PredictRequest) -> PredictRequest:
     """
     context = request_context.current()
 
-    def check(live: LiveModel) -> None:
+    def note_choice(live: LiveModel) -> None:
         context.split_label = live.split_label
         context.version = None if live.split_label is None else live.version
-        question.check(live)
 
-    return replace(question, affinity=_affinity(), check=check)
+    return replace(question, affinity=_affinity(), on_version=note_choice)
 
 
 def _affinity() -> str | None:

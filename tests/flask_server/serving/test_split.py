@@ -244,6 +244,41 @@ def test_an_error_of_the_chosen_version_is_counted_as_its_own(
     assert counted in client.get("/metrics").text
 
 
+def test_an_error_before_the_image_is_decoded_is_counted_for_the_chosen_version(
+    make_app: MakeApp, serving: StubServing
+) -> None:
+    two_versions(serving)
+    client = make_app(with_split("{ stable = 0, canary = 1 }")).test_client()
+
+    response = client.post(URL, json=WHITE | {"labels": ["nothing of this name"]})
+
+    assert response.status_code == 400
+    assert response.headers["X-Model-Version"] == "2"
+    assert response.headers["X-Model-Version-Label"] == "canary"
+    counted = 'gateway_predictions_total{model="toy",outcome="invalid_parameter",version="2"} 1.0'
+    assert counted in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ({"class": "nothing of this name"}, "invalid_parameter"),
+        ({"image": b64(b"?")}, "unsupported_image"),
+    ],
+)
+def test_a_failed_explanation_names_the_chosen_version(
+    make_app: MakeApp, serving: StubServing, parameters: dict[str, str], code: str
+) -> None:
+    two_versions(serving)
+    client = make_app(with_split("{ stable = 0, canary = 1 }")).test_client()
+
+    response = client.post("/models/toy/explain", json={"image": WHITE["image"]} | parameters)
+
+    assert (response.json or {})["code"] == code
+    assert response.headers["X-Model-Version"] == "2"
+    assert response.headers["X-Model-Version-Label"] == "canary"
+
+
 def test_a_label_may_have_letters_that_a_header_cannot(
     make_app: MakeApp, serving: StubServing
 ) -> None:
