@@ -208,32 +208,55 @@ class ModelWatch:
     def _with_labels(self, state: ModelState, deadline: Deadline) -> ModelState:
         if state.newest is None or state.problem is not None:
             return replace(state, labels={})
-        entry, labels = self._entry, self._labels(deadline)
-        return replace(state, labels=labels, traffic=self._traffic(entry, labels, deadline))
+        entry = self._entry
+        labels, problems = self._labels(entry, deadline)
+        traffic = self._traffic(entry, labels, problems, deadline)
+        return replace(state, labels=labels, traffic=traffic)
 
-    def _labels(self, deadline: Deadline) -> dict[str, int]:
-        """Return the versions of the labels; labels that Serving does not have are left out.
+    def _labels(
+        self, entry: ModelEntry, deadline: Deadline
+    ) -> tuple[dict[str, int], dict[str, str]]:
+        """Return the versions of the labels, and why the other labels have none.
 
         A label stays where it was if Serving is too busy to tell.
         """
-        known = self._state.labels if self._state else {}
-        found = {}
-        for label in dict.fromkeys([*self._entry.version_labels, *labels_of(self._entry)]):
+        known = self._known_labels()
+        found: dict[str, int] = {}
+        problems: dict[str, str] = {}
+        for label in dict.fromkeys([*entry.version_labels, *labels_of(entry)]):
             try:
                 found[label] = self.serving.label_version(self.name, label, deadline)
             except ServableGone:
-                continue
-            except ServingFault:
+                problems[label] = "the model server does not name one"
+            except ServingFault as fault:
                 if label in known:
                     found[label] = known[label]
-        return found
+                else:
+                    problems[label] = str(fault).rstrip(".")
+        return found, problems
 
-    def _traffic(self, entry: ModelEntry, labels: Mapping[str, int], deadline: Deadline) -> Traffic:
+    def _known_labels(self) -> dict[str, int]:
+        """Return the last known version of each label.
+
+        A failed poll leaves the state without ``labels``, but with the traffic from before.
+        """
+        before = self._state or ModelState()
+        chosen = {label: live.version for label, live in before.traffic.versions.items()}
+        return {**chosen, **before.labels}
+
+    def _traffic(
+        self,
+        entry: ModelEntry,
+        labels: Mapping[str, int],
+        without_version: Mapping[str, str],
+        deadline: Deadline,
+    ) -> Traffic:
+        """Return the traffic of the labels; ``without_version`` tells why labels have none."""
         versions: dict[str, LiveModel] = {}
         problems: dict[str, str] = {}
         for label in labels_of(entry):
             if label not in labels:
-                problems[label] = "the model server does not name one"
+                problems[label] = without_version[label]
                 continue
             try:
                 live = self._live_model(labels[label], deadline)

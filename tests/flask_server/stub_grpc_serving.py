@@ -94,6 +94,8 @@ class StubGrpcServing(StubServing):
     def _metadata(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         time.sleep(self.get_delay_s)
         spec = message("GetModelMetadataRequest").FromString(data).model_spec
+        if spec.HasField("version_label") and self.label_answer is not None:
+            return _said(context, self.label_answer)
         version, servable = self._servable(spec, context)
         time.sleep(self.metadata_delays_s.get(version, 0.0))
         if self.metadata_answer is not None:

@@ -104,6 +104,7 @@ class StubServing:
         self.labels: dict[str, int] = {}
         self.answer: tuple[int, Any] | None = None
         self.metadata_answer: tuple[int, Any] | None = None
+        self.label_answer: tuple[int, Any] | None = None
         self.status_answer: tuple[int, Any] | None = None
         self.describe_answer: tuple[int, Any] | None = None
         self.breaks = 0
@@ -197,6 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._metadata(name, versions, rest)
 
     def _metadata(self, name: str, versions: dict[int, Servable], rest: list[str]) -> None:
+        if rest[0] == "labels" and self.stub.label_answer is not None:
+            return self._say(*self.stub.label_answer)
         if rest[0] == "labels" and rest[1] not in self.stub.labels:
             return self._say(400, {"error": f"Unrecognized servable version label: {rest[1]}"})
         number = self.stub.labels[rest[1]] if rest[0] == "labels" else int(rest[1])

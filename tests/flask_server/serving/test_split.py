@@ -215,6 +215,32 @@ def test_a_version_that_is_unloaded_between_two_polls_leaves_its_share(
     assert ask(client)["version"] == 1
 
 
+def test_a_label_keeps_its_version_if_a_poll_failed_and_the_next_finds_no_label(
+    make_app: MakeApp, serving: StubServing
+) -> None:
+    two_versions(serving)
+    client = make_app(with_split("{ stable = 1 }")).test_client()
+    assert ask(client)["version"] == 1
+
+    serving.status_answer = serving.label_answer = (503, {"error": "busy"})
+    assert eventually(lambda: not (client.get("/models/toy").json or {})["ready"])
+    serving.status_answer = None
+    assert eventually(lambda: (client.get("/models/toy").json or {})["ready"])
+
+    assert ask(client)["version_label"] == "stable"
+    assert warnings(client) == ""
+
+
+def test_the_fault_of_a_label_is_shown(make_app: MakeApp, serving: StubServing) -> None:
+    two_versions(serving)
+    serving.label_answer = (503, {"error": "busy"})
+    client = make_app(with_split("{ stable = 1 }")).test_client()
+
+    assert ask(client)["version"] == 2
+    assert "Label stable of split has no usable version (The model server" in warnings(client)
+    assert "does not name one" not in warnings(client)
+
+
 def test_a_split_is_taken_up_at_run_time(
     make_app: MakeApp, serving: StubServing, tmp_path: Path
 ) -> None:
