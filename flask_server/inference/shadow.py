@@ -12,6 +12,7 @@ import queue
 import random
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
@@ -201,7 +202,8 @@ class Shadow:
                 self._compare(copy)
             except Exception:  # an internal error must not end the thread
                 log.exception("model %s: a copy failed", copy.live.name)
-                self._report(copy, FAILED)
+                with suppress(Exception):  # the report itself may be what fails
+                    self._report(copy, FAILED)
             finally:
                 self._memory.release(copy.bytes)
                 del copy

@@ -295,6 +295,32 @@ def test_a_copy_never_fails_the_answer(make_app: MakeApp, two_versions: StubServ
     assert worker.results == []
 
 
+def test_an_error_while_a_result_is_reported_leaves_the_thread_running(
+    make_app: MakeApp, two_versions: StubServing
+) -> None:
+    worker = Worker(make_app(ALL).test_client())
+    outcomes: list[str] = []
+
+    def observe(result: ShadowResult) -> None:
+        outcomes.append(result.outcome)
+        if len(outcomes) <= 2:
+            raise OSError("No space left on device")
+
+    worker.gateway.shadow = Shadow(
+        Settings(),
+        traffic_of=worker.gateway.models.traffic,
+        is_busy=lambda: False,
+        connect=lambda address: connect(address, 1),
+        observe=observe,
+    )
+
+    worker.ask(draw())
+    assert eventually(lambda: outcomes == ["compared", "failed"])
+    worker.ask(draw())
+    assert eventually(lambda: outcomes == ["compared", "failed", "compared"])
+    worker.gateway.shadow.close()
+
+
 def test_classes_are_compared_by_their_ids() -> None:
     spec = make_spec()
     other = replace(spec, labels=spec.labels[2:] + spec.labels[:1], output=OutputSpec(classes=2))
