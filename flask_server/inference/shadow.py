@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from flask_server.deadline import Deadline
-from flask_server.errors import GatewayError
+from flask_server.errors import GatewayError, ImageError
 from flask_server.inference.model_inputs import Prepared, outputs_of, prepared_image
 from flask_server.inference.npy import Tensor
 from flask_server.inference.preparation import (
@@ -53,7 +53,8 @@ _PAUSE_S = 0.02
 _STOP_CHECK_S = 1.0
 
 COMPARED = "compared"
-#: The queue was full, or the version was unloaded meanwhile.
+#: The queue was full, the version was unloaded meanwhile, or there is no memory to decode the image
+#: again.
 DROPPED = "dropped"
 #: The copy was answered with an error.
 FAILED = "failed"
@@ -93,8 +94,7 @@ class _Copy:
     label: str
 
     sources: Sequence[Prepared | Upload]
-    """What was prepared for ``live`` if ``shadow`` takes the same input, else the uploads; the rows
-    of a tensor in any case."""
+    """What was prepared for ``live`` if ``shadow`` takes the same input, else the uploads."""
 
     scores: Sequence[Scores]
     bytes: int
@@ -168,7 +168,9 @@ class Shadow:
                 continue
             scores = [np.asarray(row[SCORES], np.float64) for row in outputs]
             sources: Sequence[Prepared | Upload] = inputs
-            if not (_same_input(live, shadow) or isinstance(uploads[0], Tensor)):
+            if not _same_input(live, shadow):
+                if isinstance(uploads[0], Tensor):
+                    continue  # it was made for the input of ``live``
                 sources = _good_uploads(uploads, prepared)
             size = sum(map(_bytes_of, sources))
             self._put(_Copy(live, shadow, label, sources, scores, size))
@@ -219,7 +221,7 @@ class Shadow:
                 return
             try:
                 row = self._shadow_scores(copy.shadow, source)
-            except ServableGone:
+            except (ServableGone, ImageError):
                 outcome = DROPPED
                 break
             except GatewayError as error:
@@ -306,9 +308,10 @@ def _chance(percent: float) -> bool:
 
 def _same_input(live: LiveModel, shadow: LiveModel) -> bool:
     """Tell whether what was prepared for one version can be sent to the other."""
+    tensor = replace(shadow.tensor, name=live.tensor.name)  # a new export may change the name only
     return (live.spec.input, live.tensor, live.takes_files) == (
         shadow.spec.input,
-        shadow.tensor,
+        tensor,
         shadow.takes_files,
     )
 

@@ -92,7 +92,7 @@ class Metrics:
         self._copies = self._counter(
             "shadow_requests",
             "Requests chosen for a copy to a shadow label: compared, dropped (the queue was full, "
-            "or the version was unloaded) or failed.",
+            "the version was unloaded, or there was no memory to decode an image again) or failed.",
             *("model", "version_label", "outcome"),
         )
         self._compared = self._counter(

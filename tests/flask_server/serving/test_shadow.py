@@ -106,6 +106,33 @@ def test_a_version_with_another_input_size_gets_the_image_decoded_again(
     assert results(client)["comparisons"][0]["images"] == 1
 
 
+def test_an_image_that_cannot_be_decoded_again_is_dropped(
+    make_app: MakeApp, two_versions: StubServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadow_module, "DECODE_BYTES", 10)
+    spec = make_spec(input=InputSpec(height=6, width=5))
+    two_versions.models["toy"][2] = Servable(spec, shape=(-1, 6, 5, 3))
+    client = make_app(ALL).test_client()
+
+    assert client.post(URL, json=WHITE).status_code == 200
+
+    assert eventually(lambda: counted(client, "dropped") == 1)
+
+
+def test_a_tensor_is_not_copied_to_a_version_with_another_input(
+    make_app: MakeApp, two_versions: StubServing
+) -> None:
+    spec = make_spec(input=InputSpec(height=6, width=5))
+    two_versions.models["toy"][2] = Servable(spec, shape=(-1, 6, 5, 3))
+    client = make_app(ALL).test_client()
+
+    assert client.post(URL, json={"tensor": np.zeros((4, 4, 3)).tolist()}).status_code == 200
+    client.post(URL, json=WHITE)
+
+    assert eventually(lambda: sum(results(client)["requests"].values()) == 1)
+    assert counted(client, "compared") == 1
+
+
 def test_a_tensor_is_compared_with_a_version_of_the_same_input(
     make_app: MakeApp, two_versions: StubServing
 ) -> None:
