@@ -28,7 +28,11 @@ def figures(
         elif labels.get("shadow_version") == str(version):
             name += labels.get("same_class", "")
             pairs[int(labels["version"])][name] += value if "le" not in labels else 0
-    comparisons = [_comparison(number, sums) for number, sums in sorted(pairs.items())]
+    comparisons = [
+        _comparison(number, sums)
+        for number, sums in sorted(pairs.items())
+        if _images(sums) and sums["score_shift_count"]
+    ]
     return {"version": version, "requests": requests, "comparisons": comparisons}
 
 
@@ -41,12 +45,20 @@ def _samples(metrics: Iterable[Metric], model: str) -> Iterable[tuple[str, dict[
 
 
 def _comparison(version: int, sums: dict[str, float]) -> dict[str, Any]:
-    """Return the figures in the words of ``scripts/models.py compare --json``."""
-    images = sums["score_shift_count"]
+    """Return the figures in the words of ``scripts/models.py compare --json``.
+
+    Images and their score shifts have their own counts, since each metric has a file of its own:
+    another worker may be between the two.
+    """
+    images = _images(sums)
     return {
         "version": version,
         "images": int(images),
         "top1_agreement": sums["images_totalyes"] / images,
-        "mean_score_shift": sums["score_shift_sum"] / images,
+        "mean_score_shift": sums["score_shift_sum"] / sums["score_shift_count"],
         "largest_score_shift": sums["score_shift_max"],
     }
+
+
+def _images(sums: dict[str, float]) -> float:
+    return sums["images_totalyes"] + sums["images_totalno"]

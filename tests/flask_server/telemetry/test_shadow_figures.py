@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from flask_server.telemetry import shadow_figures
+
 #: A worker that has compared some images, given as pairs of agreement and shift, and then shows
 #: the figures.
 WORKER = """
@@ -62,3 +66,20 @@ def test_figures_are_those_of_all_workers_and_of_the_present_version(tmp_path: P
             }
         ],
     }
+
+
+def test_a_worker_that_has_counted_half_of_an_image_is_no_error() -> None:
+    registry = CollectorRegistry()
+    pair = ("model", "version", "shadow_version")
+    images = Counter("gateway_shadow_images", "-", (*pair, "same_class"), registry=registry)
+    shifts = Histogram("gateway_shadow_score_shift", "-", pair, registry=registry)
+
+    images.labels("toy", "1", "2", "yes").inc(2)
+    shifts.labels("toy", "1", "2").observe(0.5)
+    images.labels("toy", "3", "2", "yes").inc()
+    shifts.labels("toy", "4", "2").observe(0.5)
+    found = shadow_figures.figures(registry.collect(), "toy", "canary", 2)
+
+    (only,) = found["comparisons"]
+    assert (only["version"], only["images"], only["top1_agreement"]) == (1, 2, 1.0)
+    assert only["mean_score_shift"] == 0.5
