@@ -42,7 +42,7 @@ SHIFT_BUCKETS = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _KEPT = 1024
 
 OK = "ok"
-#: The version of predictions that failed before one was chosen.
+#: The version of requests that fail as a whole, unless a split had chosen one.
 NO_VERSION = ""
 
 _UNREACHABLE = (ServingUnavailable, ServingTimeout)
@@ -68,7 +68,7 @@ class Metrics:
         predictions = self._counter(
             "predictions",
             "Images by outcome, ok or an error code; a request that fails as a whole counts as one "
-            "image, with an empty version if it failed before a version was chosen.",
+            "image, with an empty version unless a split had chosen one.",
             *("model", "version", "outcome"),
         )
         seconds = self._histogram(
