@@ -58,6 +58,7 @@ COMPARED = "compared"
 DROPPED = "dropped"
 #: The copy was answered with an error.
 FAILED = "failed"
+OUTCOMES = (COMPARED, DROPPED, FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask_server.inference.shadow import OUTCOMES
 from flask_server.openapi.problems import PROBLEM
 from model_catalog.boxes import BOX_FORMATS, LAYOUTS
 from model_catalog.spec import (
@@ -238,10 +239,7 @@ _SHADOW_RESULT = record(
         | {"description": "The version of the label; null if it has no usable one."},
         "requests": record(
             "Requests that were chosen for a copy, by its outcome.",
-            {
-                outcome: {"type": "integer", "minimum": 0}
-                for outcome in ("compared", "dropped", "failed")
-            },
+            {outcome: {"type": "integer", "minimum": 0} for outcome in OUTCOMES},
         ),
         "comparisons": listing(ref("ShadowComparison")),
     },

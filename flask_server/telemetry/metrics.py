@@ -7,7 +7,7 @@ them up. The state of the models is not added up: it comes from the worker that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -146,9 +146,9 @@ class Metrics:
                 self._max_shift[pair] = image.shift
                 self._max_shifts.labels(*pair).set(image.shift)
 
-    def shadow_figures(self, model: str, label: str, version: int | None) -> dict[str, Any]:
-        """Return the outcomes of a label's copies, and how its version differs from others."""
-        return figures(self._counted().collect(), model, label, version)
+    def shadow_figures(self, model: str, versions: Mapping[str, int | None]) -> dict[str, Any]:
+        """Return for each label the outcomes of its copies, and how its version differs."""
+        return figures(self._counted().collect(), model, versions)
 
     def count_in_flight(self, change: int) -> None:
         """Count prediction requests that begin (1) or end (-1)."""

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prometheus_client.core import Metric
 
-from flask_server.inference.shadow import COMPARED, DROPPED, FAILED
+from flask_server.inference.shadow import OUTCOMES
 
 SHADOW = "gateway_shadow_"
 
+#: A name, the labels and the value.
+Sample = tuple[str, dict[str, str], float]
+
 
 def figures(
-    metrics: Iterable[Metric], model: str, label: str, version: int | None
+    metrics: Iterable[Metric], model: str, versions: Mapping[str, int | None]
 ) -> dict[str, Any]:
-    """Return the outcomes of a label's copies, and how its version differs from the others.
+    """Return for each label the outcomes of its copies, and how its version differs from others.
 
-    ``version`` is the version that the label has now; None for a label without one.
+    ``versions`` are the versions that the labels have now; None for a label without one.
     """
-    requests = dict.fromkeys((COMPARED, DROPPED, FAILED), 0)
+    samples = list(_samples(metrics, model))
+    return {label: _figures(samples, label, version) for label, version in versions.items()}
+
+
+def _figures(samples: Iterable[Sample], label: str, version: int | None) -> dict[str, Any]:
+    requests = dict.fromkeys(OUTCOMES, 0)
     pairs: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for name, labels, value in _samples(metrics, model):
+    for name, labels, value in samples:
         if name == "requests_total" and labels["version_label"] == label:
             requests[labels["outcome"]] = int(value)
         elif labels.get("shadow_version") == str(version):
@@ -36,8 +44,8 @@ def figures(
     return {"version": version, "requests": requests, "comparisons": comparisons}
 
 
-def _samples(metrics: Iterable[Metric], model: str) -> Iterable[tuple[str, dict[str, str], float]]:
-    """Yield the names behind ``SHADOW``, the labels and the values."""
+def _samples(metrics: Iterable[Metric], model: str) -> Iterable[Sample]:
+    """Yield the samples of a model, by their names behind ``SHADOW``."""
     for metric in metrics:
         for sample in metric.samples:
             if sample.name.startswith(SHADOW) and sample.labels.get("model") == model:

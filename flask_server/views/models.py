@@ -11,9 +11,9 @@ import orjson
 from flask import Blueprint, Response, current_app, jsonify
 
 from flask_server.errors import UnknownModel
-from flask_server.serving.live_model import LiveModel
 from flask_server.serving.model_watch import ModelState
 from flask_server.serving.models import Models
+from flask_server.serving.traffic import Traffic
 from flask_server.serving.upstream import AddressState
 from flask_server.web.problem_documents import problem
 from flask_server.web.route_traits import traits
@@ -37,18 +37,17 @@ def show(name: str) -> Response:
     """Return one model with its whole spec."""
     state = gateway().models.state(name)
     spec = orjson.Fragment(state.newest.spec_json) if state.newest else None
-    comparisons = {
-        label: _shadow_figures(name, label, state.traffic.versions.get(label))
-        for label in state.traffic.shadow
-    }
-    found = {"shadow_results": comparisons} if comparisons else {}
+    traffic = state.traffic
+    found = {"shadow_results": _shadow_results(name, traffic)} if traffic.shadow else {}
     return jsonify(_summary(name, state) | found | {"spec": spec})
 
 
-def _shadow_figures(name: str, label: str, live: LiveModel | None) -> dict[str, Any] | None:
-    """Return what became of the copies for a label; None where metrics are turned off."""
+def _shadow_results(name: str, traffic: Traffic) -> dict[str, Any]:
+    """Return what became of the copies for each label; None where metrics are turned off."""
+    lives = {label: traffic.versions.get(label) for label in traffic.shadow}
+    versions = {label: live.version if live else None for label, live in lives.items()}
     figures = services_of(current_app).shadow_figures
-    return figures(name, label, live.version if live else None) if figures else None
+    return figures(name, versions) if figures else dict.fromkeys(versions)
 
 
 def _summaries(models: Models) -> Iterator[dict[str, Any]]:

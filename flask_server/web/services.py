@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -36,9 +36,9 @@ class Services:
     metrics_text: Callable[[], bytes] | None
     """Gives all metrics in Prometheus's text format; None where metrics are turned off."""
 
-    shadow_figures: Callable[[str, str, int | None], dict[str, Any]] | None
-    """Gives for a model, a shadow label and its version what became of the copies, as JSON; None
-    where metrics are turned off."""
+    shadow_figures: Callable[[str, Mapping[str, int | None]], dict[str, Any]] | None
+    """Gives for a model, and its shadow labels with their versions, what became of the copies of
+    each label, as JSON; None where metrics are turned off."""
 
 
 def install(app: Flask, services: Services) -> None:

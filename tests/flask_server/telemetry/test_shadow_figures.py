@@ -29,7 +29,7 @@ for outcome, shadow_version, images in json.loads(sys.argv[1]):
         model="toy", label="canary", version=1, shadow_version=shadow_version,
         outcome=outcome, images=pairs,
     ))
-print(json.dumps(metrics.shadow_figures("toy", "canary", 2)))
+print(json.dumps(metrics.shadow_figures("toy", {"canary": 2})["canary"]))
 """
 
 
@@ -78,8 +78,9 @@ def test_a_worker_that_has_counted_half_of_an_image_is_no_error() -> None:
     shifts.labels("toy", "1", "2").observe(0.5)
     images.labels("toy", "3", "2", "yes").inc()
     shifts.labels("toy", "4", "2").observe(0.5)
-    found = shadow_figures.figures(registry.collect(), "toy", "canary", 2)
+    found = shadow_figures.figures(registry.collect(), "toy", {"canary": 2, "next": None})
 
-    (only,) = found["comparisons"]
+    assert found["next"]["comparisons"] == []
+    (only,) = found["canary"]["comparisons"]
     assert (only["version"], only["images"], only["top1_agreement"]) == (1, 2, 1.0)
     assert only["mean_score_shift"] == 0.5
