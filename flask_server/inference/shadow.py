@@ -49,8 +49,8 @@ DECODE_BYTES = 64 * 1024 * 1024
 
 #: Seconds between two looks at whether there is spare capacity.
 _PAUSE_S = 0.02
-#: Seconds between two looks at whether the thread has to end.
-_STOP_CHECK_S = 1.0
+#: Seconds to wait for the thread to end; the call that it is in may take longer.
+_CLOSE_S = 2.0
 
 COMPARED = "compared"
 #: The queue was full, the version was unloaded meanwhile, or there is no memory to decode the image
@@ -124,7 +124,7 @@ class Shadow:
         self._observe = observe
         self._preparation = ImagePreparation(settings, MemoryBudget(DECODE_BYTES))
         self._memory = MemoryBudget(MAX_QUEUED_BYTES)
-        self._queue: queue.Queue[_Copy] = queue.Queue(MAX_QUEUED)
+        self._queue: queue.Queue[_Copy | None] = queue.Queue(MAX_QUEUED)
         self._servers: WeakKeyDictionary[SingleServing, SingleServing] = WeakKeyDictionary()
         self._failing: set[tuple[str, str]] = set()
         self._thread: threading.Thread | None = None
@@ -132,8 +132,12 @@ class Shadow:
         self._stop = threading.Event()
 
     def close(self) -> None:
-        """End the thread after its current call."""
+        """End the thread after its current call, and wait a little for it."""
         self._stop.set()
+        with suppress(queue.Full):
+            self._queue.put_nowait(None)  # wakes the thread
+        if self._thread is not None:
+            self._thread.join(_CLOSE_S)
 
     def offer(
         self,
@@ -197,10 +201,9 @@ class Shadow:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            try:
-                copy = self._queue.get(timeout=_STOP_CHECK_S)
-            except queue.Empty:
-                continue
+            copy = self._queue.get()
+            if copy is None:
+                break
             try:
                 self._compare(copy)
             except Exception:  # an internal error must not end the thread
