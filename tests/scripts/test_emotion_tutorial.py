@@ -39,11 +39,10 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    """The commands between the installation and the start of the servers."""
+    """The commands before the start of the servers."""
     lines = [line for block in blocks("sh") for line in block.splitlines()]
-    installed = next(index for index, line in enumerate(lines) if "pip install" in line)
     started = next(index for index, line in enumerate(lines) if START in line)
-    return lines[installed + 1 : started]
+    return lines[:started]
 
 
 @pytest.fixture(scope="module")
