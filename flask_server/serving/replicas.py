@@ -1,9 +1,9 @@
 """Several servers with the same models, as one Serving.
 
 Each poll asks every server for its versions. A call goes to one of the servers that have its
-version: to the one with the fewest calls in flight whose circuit is closed. A call that was
-certainly not executed, for want of a connection or of the version, is sent once more, to another
-server.
+version: to the one with the fewest calls in flight whose circuit is closed. A call that found no
+connection or no version, or whose connection broke twice, is sent once more, to another server.
+Predict calls change nothing, so one that is executed twice does no harm.
 
 Labels must belong to the scores, so the same number has to mean the same version everywhere. A
 server gets no calls for a version before its description of the version was read: the spec or, of a
@@ -29,6 +29,7 @@ from flask_server.serving.upstream import (
     AVAILABLE,
     MAX_PREDICT_BYTES,
     AddressState,
+    BrokenConnection,
     Codec,
     Metadata,
     NoConnection,
@@ -254,8 +255,9 @@ class ReplicatedServing(Serving):
         first = self._first(model, version)
         try:
             return self._servers[first].predict(model, version, body, deadline, max_bytes)
-        except (NoConnection, ServableGone) as error:
-            self._note(first, model, version, error)
+        except (NoConnection, BrokenConnection, ServableGone) as error:
+            if not isinstance(error, BrokenConnection):
+                self._note(first, model, version, error)
             other = self._choose(model, version, tried=first)
             if other is None:
                 raise
