@@ -117,6 +117,19 @@ def test_no_request_fails_when_an_address_dies(
     assert len(serving.predicts) == 10
 
 
+def test_a_call_whose_connection_breaks_twice_goes_to_another_address(
+    serving: StubServing, other: StubServing
+) -> None:
+    asked = connected(serving, other)
+    body = pixels_body(asked)
+    serving.breaks = 2
+
+    for _ in range(2):  # one of them begins at the address that breaks
+        asked.predict("toy", 1, body, Deadline(5))
+
+    assert serving.breaks == 0
+
+
 def test_a_call_that_no_address_takes_is_unavailable(make_app: MakeApp) -> None:
     with StubServing().running() as stub:
         nobody = address_of_nobody(stub)
@@ -125,7 +138,7 @@ def test_a_call_that_no_address_takes_is_unavailable(make_app: MakeApp) -> None:
     assert code(ask(client.test_client())) == (503, "serving_unavailable")
 
 
-def test_a_call_that_may_have_been_executed_is_not_sent_to_another_address(
+def test_a_call_that_took_too_long_is_not_sent_to_another_address(
     serving: StubServing, other: StubServing
 ) -> None:
     asked = connected(serving, other)
