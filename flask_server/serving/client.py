@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -30,7 +30,7 @@ from flask_server.errors import (
 )
 from flask_server.json_reader import read_json
 from flask_server.serving.encoding import choose_codec, describe_request
-from flask_server.serving.signatures import ForeignCall, Signatures, TensorInfo
+from flask_server.serving.signatures import Signatures
 from flask_server.serving.tls import SYSTEM_TLS, TlsFiles
 from flask_server.serving.transport import (
     ResponseTooLarge,
@@ -44,6 +44,7 @@ from flask_server.serving.upstream import (
     MAX_PREDICT_BYTES,
     TLS_FAILED,
     BrokenConnection,
+    CallFormat,
     Codec,
     Metadata,
     NoConnection,
@@ -55,7 +56,6 @@ from flask_server.serving.upstream import (
     names_missing_version,
 )
 from model_catalog.models_file import BIGGEST_VERSION
-from model_catalog.spec import InputSpec
 from serving_tracing import spans
 
 #: The errors of urllib3, ours, and our text. First match wins: subclasses stand above their bases.
@@ -145,18 +145,9 @@ class RestServing(SingleServing):
         """Return the rows of the ``describe`` signature, which has the spec of our exports."""
         return self.predict(model, version, describe_request(), deadline)
 
-    def codec(
-        self,
-        model: str,
-        version: int,
-        signatures: Signatures,
-        spec: InputSpec | None,
-        call: ForeignCall,
-        output: str | None,
-        outputs: Sequence[TensorInfo],
-    ) -> Codec:
+    def codec(self, model: str, version: int, format_: CallFormat) -> Codec:
         """Return the codec of JSON bodies in row or column format, or raise ServingError."""
-        return choose_codec(signatures, spec, call, output, outputs)
+        return choose_codec(format_)
 
     def predict(
         self,

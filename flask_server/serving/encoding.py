@@ -39,7 +39,7 @@ from flask_server.serving.signatures import (
     shorten,
     takes_one_image,
 )
-from flask_server.serving.upstream import Codec, Encoder, FileEncoder, TensorEncoder
+from flask_server.serving.upstream import CallFormat, Codec, Encoder, FileEncoder, TensorEncoder
 from model_catalog.models_file import ConstantInput
 from model_catalog.spec import InputSpec
 
@@ -57,14 +57,10 @@ def describe_request() -> bytes:
     return json.dumps(_DESCRIBE).encode()
 
 
-def choose_codec(
-    signatures: Signatures,
-    spec: InputSpec | None,
-    call: ForeignCall,
-    output: str | None,
-    outputs: Sequence[TensorInfo],
-) -> Codec:
+def choose_codec(format_: CallFormat) -> Codec:
     """Return encoders and readers for a model with these signatures, or raise ServingError."""
+    signatures, spec, call = format_.signatures, format_.spec, format_.call
+    output, outputs = format_.output, format_.outputs
     in_columns = not is_our_export(signatures) and needs_columns(signatures, call)
     is_one = in_columns and takes_one_image(signatures, call)
     return Codec(

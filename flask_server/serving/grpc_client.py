@@ -37,7 +37,7 @@ from flask_server.serving.grpc_encoding import (
     rows_of,
     signatures_of,
 )
-from flask_server.serving.signatures import ForeignCall, Signatures, TensorInfo
+from flask_server.serving.signatures import Signatures
 from flask_server.serving.tls import SYSTEM_TLS, TlsFiles, trusted_certificates
 from flask_server.serving.transport import CONNECT_S
 from flask_server.serving.upstream import (
@@ -46,6 +46,7 @@ from flask_server.serving.upstream import (
     MAX_PREDICT_BYTES,
     TLS_FAILED,
     BrokenConnection,
+    CallFormat,
     Codec,
     EngineInfo,
     Metadata,
@@ -57,7 +58,6 @@ from flask_server.serving.upstream import (
     message_text,
     names_missing_version,
 )
-from model_catalog.spec import InputSpec
 from serving_api.errors import ModelServerError
 from serving_api.messages import Message, message
 from serving_tracing import spans
@@ -212,19 +212,9 @@ class GrpcServing(SingleServing):
         body = describe_request(model, version, signatures)
         return rows_of(self.predict(model, version, body, deadline), None, is_one=False)
 
-    def codec(
-        self,
-        model: str,
-        version: int,
-        signatures: Signatures,
-        spec: InputSpec | None,
-        call: ForeignCall,
-        output: str | None,
-        outputs: Sequence[TensorInfo],
-    ) -> Codec:
+    def codec(self, model: str, version: int, format_: CallFormat) -> Codec:
         """Return the codec of PredictRequests and PredictResponses, or raise ServingError."""
-        target = model_spec(model, version)
-        return choose_codec(target, signatures, spec, call, output, outputs)
+        return choose_codec(model_spec(model, version), format_)
 
     def predict(
         self,

@@ -41,7 +41,7 @@ from flask_server.serving.signatures import (
     shorten,
     takes_one_image,
 )
-from flask_server.serving.upstream import Codec, Encoder, FileEncoder, TensorEncoder
+from flask_server.serving.upstream import CallFormat, Codec, Encoder, FileEncoder, TensorEncoder
 from model_catalog.models_file import ConstantInput
 from model_catalog.protos import number
 from model_catalog.spec import InputSpec
@@ -88,18 +88,13 @@ def describe_request(model: str, version: int, signatures: Signatures) -> bytes:
     return _request(target, {name: string_pieces([b"spec"])})
 
 
-def choose_codec(
-    target: Message,
-    signatures: Signatures,
-    spec: InputSpec | None,
-    call: ForeignCall,
-    output: str | None,
-    outputs: Sequence[TensorInfo],
-) -> Codec:
+def choose_codec(target: Message, format_: CallFormat) -> Codec:
     """Return encoders and readers for a model with these signatures, or raise ServingError.
 
     ``target`` is a ModelSpec, whose signature is still to be set.
     """
+    signatures, spec, call = format_.signatures, format_.spec, format_.call
+    output, outputs = format_.output, format_.outputs
     wanted = [tensor.name for tensor in outputs] or ([] if output is None else [output])
     is_one = not is_our_export(signatures) and takes_one_image(signatures, call)
     sends_files = takes_files(signatures, spec, call)

@@ -42,7 +42,14 @@ from flask_server.serving.signatures import (
     takes_one_image,
 )
 from flask_server.serving.top_k import ReturnedClasses, read_top_k, top_k_outputs
-from flask_server.serving.upstream import MAX_PREDICT_BYTES, Codec, EngineInfo, Metadata, Serving
+from flask_server.serving.upstream import (
+    MAX_PREDICT_BYTES,
+    CallFormat,
+    Codec,
+    EngineInfo,
+    Metadata,
+    Serving,
+)
 from model_catalog.boxes import BoxesSpec, declared_boxes
 from model_catalog.errors import SpecError
 from model_catalog.folders import version_folders
@@ -325,11 +332,7 @@ def _live_model(
         codec=serving.codec(
             entry.name,
             version,
-            signatures,
-            spec.input,
-            call,
-            output.name,
-            () if reads_scores else outputs,
+            CallFormat(signatures, spec.input, call, output.name, () if reads_scores else outputs),
         ),
         tensor=image_input(signatures, call),
         outputs_of_signature=outputs,

@@ -24,12 +24,13 @@ from typing import TypeVar
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingFault, ServingTimeout, ServingUnavailable
-from flask_server.serving.signatures import ForeignCall, Signatures, TensorInfo, is_our_export
+from flask_server.serving.signatures import Signatures, is_our_export
 from flask_server.serving.upstream import (
     AVAILABLE,
     MAX_PREDICT_BYTES,
     AddressState,
     BrokenConnection,
+    CallFormat,
     Codec,
     Metadata,
     NoConnection,
@@ -38,7 +39,6 @@ from flask_server.serving.upstream import (
     SingleServing,
     VersionStatus,
 )
-from model_catalog.spec import InputSpec
 
 #: Seconds to wait for all servers that answered before, once it is time to ask them.
 PATIENCE_S = 1.0
@@ -230,18 +230,9 @@ class ReplicatedServing(Serving):
             raise _gone(model, version)
         return reference.rows
 
-    def codec(
-        self,
-        model: str,
-        version: int,
-        signatures: Signatures,
-        spec: InputSpec | None,
-        call: ForeignCall,
-        output: str | None,
-        outputs: Sequence[TensorInfo],
-    ) -> Codec:
+    def codec(self, model: str, version: int, format_: CallFormat) -> Codec:
         """Return the codec of the predict calls, which is the same for all servers."""
-        return self._servers[0].codec(model, version, signatures, spec, call, output, outputs)
+        return self._servers[0].codec(model, version, format_)
 
     def predict(
         self,

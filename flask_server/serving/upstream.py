@@ -75,6 +75,24 @@ class VersionStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CallFormat:
+    """What the predict calls of a model send and what is read of their responses."""
+
+    signatures: Signatures
+
+    spec: InputSpec | None
+    """None for a model that does not take the pixels of images."""
+
+    call: ForeignCall
+
+    output: str | None
+    """The name of the output with the scores; None if there is only one."""
+
+    outputs: Sequence[TensorInfo]
+    """The outputs that the task needs besides; none for scores."""
+
+
+@dataclass(frozen=True, slots=True)
 class AddressState:
     """What the last poll of a model found at one of several addresses."""
 
@@ -179,22 +197,8 @@ class Serving(ABC):
         """Return the rows of the ``describe`` signature, which has the spec of our exports."""
 
     @abstractmethod
-    def codec(
-        self,
-        model: str,
-        version: int,
-        signatures: Signatures,
-        spec: InputSpec | None,
-        call: ForeignCall,
-        output: str | None,
-        outputs: Sequence[TensorInfo],
-    ) -> Codec:
-        """Return the codec of the predict calls, or raise ServingError.
-
-        ``spec`` is None for a model that does not take the pixels of images. ``output`` is the name
-        of the output with the scores, None if there is only one. ``outputs`` are those that the
-        task of the model reads, none for a task that reads scores.
-        """
+    def codec(self, model: str, version: int, format_: CallFormat) -> Codec:
+        """Return the codec of the predict calls, or raise ServingError."""
 
     @abstractmethod
     def predict(

@@ -18,7 +18,7 @@ from flask_server.serving.breaker import FAILURES, PROBE_S
 from flask_server.serving.connect import Connections, connect
 from flask_server.serving.replicas import ReplicatedServing
 from flask_server.serving.signatures import USUAL_CALL
-from flask_server.serving.upstream import ServableGone, VersionStatus
+from flask_server.serving.upstream import CallFormat, ServableGone, VersionStatus
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_serving_faults import (
     address_of_nobody,
@@ -102,7 +102,7 @@ def connected(*stubs: StubServing) -> ReplicatedServing:
 
 def pixels_body(asked: ReplicatedServing) -> bytes:
     signatures = asked.metadata("toy", 1, Deadline(5)).signatures
-    codec = asked.codec("toy", 1, signatures, make_spec().input, USUAL_CALL, None, ())
+    codec = asked.codec("toy", 1, CallFormat(signatures, make_spec().input, USUAL_CALL, None, ()))
     assert codec.encode is not None
     return codec.encode([np.zeros((4, 4, 3), np.uint8)])
 
