@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -88,6 +89,10 @@ class RayCluster:
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "ignore",
+            # Without it, a token that an earlier cluster left in the home folder counts for the
+            # head and not for the nodes.
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(self._state),
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(self._state / "haproxy.cfg"),
             "RAY_SERVE_HAPROXY_SOCKET_PATH": str(self._state / "admin.sock"),
