@@ -6,7 +6,6 @@ the REST API, and each method of TensorFlow Serving's gRPC services has its own 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,7 +16,7 @@ from model_server.errors import ModelServerError, Unimplemented
 from model_server.grpc_api.api import MODEL_SERVICE, PREDICTION_SERVICE
 from model_server.malloc_trim import limit_heaps
 from model_server.server import Server
-from model_server.transport.asgi import AsgiApp
+from model_server.transport.asgi import AsgiApp, in_thread
 from model_server.transport.grpc_server import CODES, cut, import_grpc
 
 #: Threads for calls that run no model.
@@ -96,11 +95,14 @@ class ModelServerReplica:
         return self._rest
 
     def close(self) -> None:
-        """Stop polling for versions, and write what the request log still holds."""
-        self._server.stop()
+        """Refuse further calls, stop polling, and write what the request log still holds.
+
+        A proxy that has not heard of the end yet still sends calls.
+        """
         self._rest.close()
         for pool in (self._runs, self._short):
             pool.shutdown(wait=False)
+        self._server.stop()
 
     def __del__(self) -> None:
         """Close; Ray deletes a replica when its last request is answered."""
@@ -116,7 +118,7 @@ class ModelServerReplica:
         metadata = context.invocation_metadata()
         answer = partial(self._answer, service, name, message, trailing, metadata)
         try:
-            data = await asyncio.get_running_loop().run_in_executor(pool, answer)
+            data = await in_thread(pool, answer)
             context.set_trailing_metadata([*context.trailing_metadata(), *trailing])
         except ModelServerError as error:
             context.set_code(_status(CODES[error.code]))

@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from model_server.byte_budget import ByteBudget
+from model_server.errors import Unavailable
 from model_server.transport.http_messages import (
     BadRequest,
     Request,
     Response,
     error_page,
+    error_response,
     read_target,
 )
 from model_server.transport.http_server import (
@@ -33,6 +36,7 @@ from model_server.transport.request_reader import too_large
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Result = TypeVar("Result")
 
 #: About one connection, which belongs to the server in front (RFC 9110, 7.6.1).
 _OF_CONNECTIONS: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
@@ -98,8 +102,10 @@ class AsgiApp:
         except BadRequest:
             return error_page(400)
         request = Request(scope["method"], path, target, _headers(scope["headers"]), body)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool(request), self._handler, request)
+        try:
+            return await in_thread(self._pool(request), partial(self._handler, request))
+        except Unavailable as error:
+            return error_response(503, error.message, ("Retry-After", "1"))
 
     async def _body(self, receive: Receive, taken: list[int]) -> bytes | Response:
         """Return the body, or the response that refuses it."""
@@ -124,6 +130,16 @@ class AsgiApp:
         if request.method != "POST":
             return self._short
         return self._costly if self._is_costly(request) else self._runs
+
+
+async def in_thread(pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
+    """Run work in a thread of the pool; raise Unavailable if the pool takes none."""
+    try:
+        future = pool.submit(work)
+    except RuntimeError as error:  # it has been shut down, or the process may start no thread
+        text = "The server is being stopped, or cannot start a thread; try again."
+        raise Unavailable(text) from error
+    return await asyncio.wrap_future(future)
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,12 +43,15 @@ class Context:
         self.trailing = dict(trailing_metadata)
 
 
+def make_replica(folder: Path) -> ModelServerReplica:
+    write_version(folder / "half", 1, plus=2)
+    options = read_options(["--model_name=half", f"--model_base_path={folder / 'half'}"])
+    return ModelServerReplica(options.server, ToyEngine())
+
+
 @pytest.fixture(scope="module")
 def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServerReplica]:
-    base = tmp_path_factory.mktemp("models") / "half"
-    write_version(base, 1, plus=2)
-    options = read_options(["--model_name=half", f"--model_base_path={base}"])
-    made = ModelServerReplica(options.server, ToyEngine())
+    made = make_replica(tmp_path_factory.mktemp("models"))
     yield made
     made.close()
 
@@ -103,6 +107,18 @@ def test_a_replica_tells_the_engine_after_the_metadata(replica: ModelServerRepli
     _, context = grpc_call(replica, "GetModelMetadata", request)
 
     assert list(context.trailing.values()) == ["1", "toy; precision=f32"]
+
+
+def test_a_replica_that_is_closed_refuses_calls(tmp_path: Path) -> None:
+    replica = make_replica(tmp_path)
+    replica.close()
+    request = message("GetModelStatusRequest")()
+    request.model_spec.name = "half"
+
+    status, _ = rest(replica, "GET", "/v1/models/half")
+    _, context = grpc_call(replica, "GetModelStatus", request)
+
+    assert (status, context.code.name) == (503, "UNAVAILABLE")
 
 
 def test_a_reload_which_would_reach_one_replica_only_is_refused(

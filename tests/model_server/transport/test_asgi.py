@@ -133,6 +133,16 @@ def test_a_client_that_goes_early_gets_nothing() -> None:
     assert budget.used == 0
 
 
+def test_a_request_after_the_end_is_refused() -> None:
+    app = AsgiApp(echo, threads=1)
+    app.close()
+
+    start, end = ask(app, scope(), *body(b""))
+
+    assert (start["status"], dict(start["headers"])[b"retry-after"]) == (503, b"1")
+    assert "being stopped" in json.loads(end["body"])["error"]
+
+
 def test_the_lifespan_of_the_server_is_answered() -> None:
     events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
 
