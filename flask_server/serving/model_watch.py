@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from flask_server.deadline import Deadline
 from flask_server.errors import ModelNotReady, ServingFault, UnknownVersion
 from flask_server.serving.golden_replay import GoldenReplay, ReplayOptions
-from flask_server.serving.live_model import LiveModel, read_live_model
+from flask_server.serving.live_model import LiveModel
+from flask_server.serving.live_model_reader import read_live_model
 from flask_server.serving.request_batching import RequestBatcher
 from flask_server.serving.traffic import Traffic, labels_of
 from flask_server.serving.upstream import (

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.zero_serving import CLASSES, Handler, Server, canned_responses
 from flask_server.deadline import Deadline
 from flask_server.serving.client import RestServing
-from flask_server.serving.live_model import read_live_model
+from flask_server.serving.live_model_reader import read_live_model
 from flask_server.serving.request_batching import RequestBatcher
 from model_catalog.models_file import ModelEntry
 
