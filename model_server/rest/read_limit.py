@@ -1,7 +1,8 @@
 """Let few costly JSON documents be in memory at the same time, and one of them be worked on.
 
 Reading a document and writing the answer to it hold the interpreter. Several threads that do so
-would not be faster than one, and each would let other requests wait.
+would not be faster than one, and each would let other requests wait. So large documents that are
+not costly have a turn of their own. Small ones take less than a millisecond and do not wait.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from model_server.codec import json_cost
 from model_server.errors import Unavailable
 from model_server.rest.gzip_body import is_gzipped
 from model_server.transport.http_messages import Request
+from model_server.transport.http_server import LARGE_BYTES
 
 #: A larger gzipped body may become a costly document: it grows up to a thousandfold.
 _SMALL_GZIP_BYTES: Final = 4096
@@ -39,7 +41,8 @@ class ReadLimit:
 
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
-        self._turn = threading.Lock()
+        self._costly_turn = threading.Lock()
+        self._large_turn = threading.Lock()
 
     @contextmanager
     def reserved(self, body: bytes) -> Iterator[Turns]:
@@ -48,14 +51,14 @@ class ReadLimit:
         Waits for others to be answered; raises Unavailable if there is no room after ten seconds.
         """
         cost = json_cost.cost(body)
+        end = time.monotonic() + _WAIT_S
         if cost <= json_cost.COSTLY_BYTES:
-            yield Turns(None, 0.0)
+            yield Turns(self._large_turn if len(body) > LARGE_BYTES else None, end)
             return
         cost = min(cost, int(_MOST * self._budget.total))
-        end = time.monotonic() + _WAIT_S
         self._take(cost, end)
         try:
-            yield Turns(self._turn, end)
+            yield Turns(self._costly_turn, end)
         finally:
             self._budget.add(-cost)
 
@@ -70,7 +73,7 @@ class ReadLimit:
 
 
 class Turns:
-    """When a body may be read, and its answer be written: at once, or one costly body at a time."""
+    """When a body may be read, and its answer be written: at once, or one body at a time."""
 
     def __init__(self, lock: threading.Lock | None, end: float) -> None:
         self._lock = lock
@@ -83,7 +86,7 @@ class Turns:
             yield
             return
         if not self._lock.acquire(timeout=max(0.0, self._end - time.monotonic())):
-            raise Unavailable("Other bodies of very many values are being read; try again.")
+            raise Unavailable("Other large bodies are being read; try again.")
         try:
             yield
         finally:

@@ -48,6 +48,10 @@ _BACKLOG: Final = 1024
 SHORT_THREADS: Final = 2
 #: One thread for costly requests for so many threads for others.
 _THREADS_PER_COSTLY: Final = 4
+#: Requests with larger bodies let smaller ones go first.
+LARGE_BYTES: Final = 1 << 14
+#: A waiting request with a large body counts as if it had arrived so much later.
+_LARGE_DELAY_S: Final = 2.0
 #: A thread stays with a connection for this long after a response if it has nothing else to do.
 _LINGER_S: Final = 0.02
 #: While it stops, the server still answers what idle connections send within this time.
@@ -374,7 +378,7 @@ class HttpServer:
         self._enter_progress(connection)
         pool = self._pool(arrival)
         try:
-            pool.submit((connection, arrival, pool))
+            pool.submit((connection, arrival, pool), _rank(arrival))
         except NoThread:
             self._refuse(connection, _no_thread(), arrival)
 
@@ -464,6 +468,12 @@ def _listening_socket(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _rank(arrival: Arrival) -> float:
+    """Return the order among requests that wait for a thread: by time, and by size of the body."""
+    is_large = len(arrival.content.body) > LARGE_BYTES
+    return monotonic() + (_LARGE_DELAY_S if is_large else 0.0)
 
 
 def costly_threads(threads: int) -> int:

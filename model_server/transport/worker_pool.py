@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from math import inf
+from queue import PriorityQueue
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
@@ -25,7 +27,8 @@ class WorkerPool(Generic[Job]):
         self._work = work
         self._name = name
         self._lock = threading.Lock()
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: PriorityQueue[tuple[float, int, Job | None]] = PriorityQueue()
+        self._numbers = itertools.count()
         self._threads = 0
         self._free = 0
         """Threads without a job, less the jobs that wait."""
@@ -35,10 +38,11 @@ class WorkerPool(Generic[Job]):
         """Tell whether another job would start at once."""
         return self._free > 0 or self._threads < self._size
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, rank: float = 0.0) -> None:
         """Run a job in one of the threads, as soon as one is free; raise NoThread if there is none.
 
-        Where no further thread can be started, the job waits for those that exist.
+        Of the jobs that wait, the one of the lowest rank is next; of equal ones, the oldest. Where
+        no further thread can be started, the job waits for those that exist.
         """
         with self._lock:
             if self._free <= 0 and self._threads < self._size:
@@ -48,7 +52,7 @@ class WorkerPool(Generic[Job]):
                 elif not self._threads:
                     raise NoThread
             self._free -= 1
-        self._jobs.put(job)
+        self._jobs.put((rank, next(self._numbers), job))
 
     def _start_thread(self) -> bool:
         """Start a thread; False if the process or its user may have no more."""
@@ -62,10 +66,10 @@ class WorkerPool(Generic[Job]):
     def stop(self) -> None:
         """End each thread after the jobs that wait."""
         for _ in range(self._threads):
-            self._jobs.put(None)
+            self._jobs.put((inf, next(self._numbers), None))
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._jobs.get()[-1]) is not None:
             try:
                 self._work(job)
             except Exception:

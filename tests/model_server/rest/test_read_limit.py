@@ -84,15 +84,16 @@ def test_a_document_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         pass
 
 
-def test_one_costly_document_is_read_at_a_time() -> None:
+@pytest.mark.parametrize("body", [COSTLY, CHEAP], ids=["costly", "large"])
+def test_one_document_is_read_at_a_time(body: bytes) -> None:
     limit = ReadLimit(ByteBudget(TOTAL))
     is_read = threading.Event()
 
     def read() -> None:
-        with limit.reserved(COSTLY) as turns, turns.reading():
+        with limit.reserved(body) as turns, turns.reading():
             is_read.set()
 
-    with limit.reserved(COSTLY) as turns, turns.reading():
+    with limit.reserved(body) as turns, turns.reading():
         other = threading.Thread(target=read)
         other.start()
         assert not is_read.wait(0.05)
@@ -110,12 +111,21 @@ def test_other_documents_do_not_wait_for_costly_ones() -> None:
             pass
 
 
+def test_small_documents_do_not_wait() -> None:
+    limit = ReadLimit(ByteBudget(TOTAL))
+    small = b'{"instances":[1]}'
+
+    with limit.reserved(small) as turns, turns.reading(), limit.reserved(small) as others:
+        with others.reading(), turns.writing():
+            pass
+
+
 def test_a_document_whose_turn_does_not_come_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_limit, "_WAIT_S", 0.0)
     limit = ReadLimit(ByteBudget(TOTAL))
 
     with limit.reserved(COSTLY) as first, first.reading(), limit.reserved(COSTLY) as second:
-        with pytest.raises(Unavailable, match="very many values"), second.reading():
+        with pytest.raises(Unavailable, match="Other large bodies"), second.reading():
             pass
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from model_server.transport import worker_pool
 from model_server.transport.http_messages import Request, Response
-from model_server.transport.http_server import HttpServer, serve
+from model_server.transport.http_server import LARGE_BYTES, HttpServer, serve
 from tests.model_server.harness import Client, http_server, in_threads
 
 
@@ -244,6 +244,39 @@ def test_draining_lets_running_requests_end_and_takes_no_new_ones() -> None:
     assert (replies[0].body, replies[0].headers["connection"]) == (b"done", "close")
     with pytest.raises(ConnectionRefusedError):
         client.call("GET", "/a")
+
+
+def test_a_small_request_goes_before_large_ones_that_wait() -> None:
+    started, release = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def work(request: Request) -> Response:
+        started.set()
+        release.wait(10)
+        order.append(request.target)
+        return Response(200, b"")
+
+    server = HttpServer("127.0.0.1", 0, work, threads=1)
+    serve(server)
+    client = Client(server.port)
+
+    def post(target: str, body: bytes) -> threading.Thread:
+        before = server.in_progress
+        thread = threading.Thread(target=client.call, args=("POST", target, body))
+        thread.start()
+        while server.in_progress == before:
+            time.sleep(0.001)
+        return thread
+
+    threads = [post("/running", b"")]
+    started.wait(10)
+    threads += [post("/large", b"x" * (LARGE_BYTES + 1)), post("/small", b"x")]
+    release.set()
+    for thread in threads:
+        thread.join(10)
+    server.drain(10)
+
+    assert order == ["/running", "/small", "/large"]
 
 
 def test_a_wake_up_that_comes_while_another_is_taken_is_not_lost(
