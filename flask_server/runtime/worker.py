@@ -16,6 +16,7 @@ import errno
 import select
 import selectors
 import socket
+import threading
 import time
 import uuid
 from collections import Counter
@@ -31,12 +32,18 @@ from gunicorn.workers.gthread import ThreadWorker
 from flask_server.inference.predict import Gateway
 from flask_server.runtime import bad_request_page
 from flask_server.runtime.arrival import MIN_BYTES_PER_S, Arrival
-from flask_server.runtime.connection import Connection
+from flask_server.runtime.connection import ArrivedSocket, Connection
 from flask_server.settings import BODY_COPIES
 from flask_server.web.services import services_of
 
 #: Milliseconds that a thread waits for the next request; busy clients send it far sooner.
 STAY_MS: Final = 5
+#: Seconds between two searches for connections that are overdue.
+LOOK_S: Final = 0.5
+#: Maximum seconds for which the main thread serves connections before it accepts others.
+TURN_S: Final = 0.02
+#: Maximum seconds for which a thread lets the main thread go first before it begins a request.
+YIELD_S: Final = 0.2
 #: Seconds that a connection stays open after its last response: without a read, and in total.
 LINGER_S: Final = 2.0
 MAX_LINGER_S: Final = 10.0
@@ -75,6 +82,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
         self._parting: dict[Connection, None] = {}
         """Connections with their last response that the client has not closed, the oldest first."""
+
+        self._main_waits = threading.Event()
+        """Whether the main thread has nothing to do."""
+
+        self._looks_at = 0.0
+        """When connections that are overdue are looked for again."""
 
         self._held_for_clients = 0
         """Bytes that count in the share of clients; used by the main thread only."""
@@ -116,6 +129,20 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._drop_oldest()
         self._expect_request(Connection(self.cfg, sock, client, listener.getsockname()))
 
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Accept connections and take them back from threads first, then read and send."""
+        self._main_waits.set()
+        events = self.poller.select(timeout)
+        self._main_waits.clear()
+        keys = sorted((key for key, _ in events), key=_is_connection)
+        registered = self.poller.get_map()
+        end = time.monotonic() + TURN_S
+        for key in keys:
+            if _is_connection(key) and time.monotonic() > end:
+                break
+            if registered.get(key.fd) is key:  # it may have been closed or refused in this turn
+                key.data(key.fileobj)
+
     def handle(self, conn: Any) -> Any:  # noqa: ANN401 (gunicorn has no types)
         """Answer a request and those that follow at once; return what gunicorn's method returns."""
         if not isinstance(conn, Connection):
@@ -147,8 +174,11 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def murder_keepalived(self, force: bool = False) -> None:
         """Close idle connections and those with a request that arrives too slowly, or all."""
-        super().murder_keepalived(force)
         now = time.monotonic()
+        if now < self._looks_at and not force:
+            return
+        self._looks_at = now + LOOK_S
+        super().murder_keepalived(force)
         late = [conn for conn in self._waiting if force or _is_late(conn, now)]
         ending = [*self._sending, *self._parting]
         late += [conn for conn in ending if force or now > conn.timeout]
@@ -255,6 +285,9 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def _handle_in_thread(self, conn: Connection, pool: futures.Executor) -> None:
         is_kept = False
+        if pool is not self._health_pool:
+            # The interpreter runs one thread at a time: connections would wait to be accepted.
+            self._main_waits.wait(YIELD_S)
         try:
             is_kept = self.handle(conn) is True
         finally:
@@ -407,6 +440,10 @@ def _started(pool: futures.ThreadPoolExecutor) -> futures.ThreadPoolExecutor:
     """Return the pool with a first thread; without one, the worker cannot start."""
     pool.submit(int)
     return pool
+
+
+def _is_connection(key: selectors.SelectorKey) -> bool:
+    return isinstance(key.fileobj, ArrivedSocket)
 
 
 def _is_late(conn: Connection, now: float) -> bool:
