@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import selectors
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +24,8 @@ pytest.importorskip("gunicorn.workers.gthread", reason="gunicorn needs a Unix sy
 from gunicorn.config import Config
 from gunicorn.http.errors import InvalidHeader
 
-from flask_server.runtime.connection import Connection
+from flask_server.runtime import worker as worker_module
+from flask_server.runtime.connection import ArrivedSocket, Connection
 from flask_server.runtime.worker import GatewayWorker
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.gunicorn_process import running_gateway
@@ -213,3 +217,58 @@ def test_the_log_names_what_is_no_http_but_does_not_quote_it(
     assert allowed in answer
     assert "InvalidHeader" in caplog.text
     assert "secret" not in caplog.text + answer.decode()
+
+
+@contextmanager
+def dispatching(count: int) -> Iterator[tuple[GatewayWorker, list[str]]]:
+    """A worker with so many connections, a listener after them, and the order of its callbacks."""
+    order: list[str] = []
+    worker = GatewayWorker.__new__(GatewayWorker)
+    worker._main_waits = threading.Event()
+    with selectors.DefaultSelector() as worker.poller, ExitStack() as stack:
+        for number in range(count):
+            ours, theirs = socket.socketpair()
+            arrived = stack.enter_context(ArrivedSocket(fileno=ours.detach()))
+            stack.enter_context(theirs).send(b"x")
+            note = partial(_note, order, str(number))
+            worker.poller.register(arrived, selectors.EVENT_READ, note)
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        stack.enter_context(socket.create_connection(listener.getsockname()))
+        note = partial(_note, order, "accept")
+        worker.poller.register(listener, selectors.EVENT_READ, note)
+        yield worker, order
+
+
+def _note(order: list[str], name: str, _sock: object) -> None:
+    order.append(name)
+
+
+def test_connections_are_accepted_before_others_are_served() -> None:
+    with dispatching(2) as (worker, order):
+        worker.wait_for_and_dispatch_events(1)
+
+    assert order == ["accept", "0", "1"]
+
+
+def test_a_turn_that_takes_long_ends_so_that_others_are_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_module, "TURN_S", -1.0)
+
+    with dispatching(2) as (worker, order):
+        worker.wait_for_and_dispatch_events(1)
+
+    assert order == ["accept"]
+
+
+def test_a_connection_that_was_closed_in_the_same_turn_is_not_served() -> None:
+    with dispatching(2) as (worker, order):
+        keys = list(worker.poller.get_map().values())
+
+        def close_next(_sock: object) -> None:
+            worker.poller.unregister(keys[1].fileobj)
+
+        worker.poller.modify(keys[0].fileobj, selectors.EVENT_READ, close_next)
+        worker.wait_for_and_dispatch_events(1)
+
+    assert order == ["accept"]
