@@ -114,7 +114,7 @@ docs: .venv/docs.stamp ## build the documentation in build/docs
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
 
-bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by side (40 minutes; ARGS=--short for 10 minutes)
+bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by side (50 minutes; ARGS=--short for 15 minutes, ARGS="--only NAME" for one section)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 .venv/bin/python:
@@ -154,7 +154,7 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 	@touch $@
 
 .venv/bench.stamp: .venv/run.stamp
-	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)bench)
+	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)quantize$(COMMA)bench)
 
 # The peers of the benchmark, in an environment of their own; without them their rows stay empty.
 .venv-bench/peers.stamp: .venv/bin/python benchmarks/peers/requirements.txt

@@ -12,7 +12,7 @@ from benchmarks.fixtures import Fixture
 #: Minimum number of answers per connection in a measurement of throughput, if there is time.
 MIN_ANSWERS_PER_CONNECTION = 4
 #: Longest measurement of throughput.
-MAX_WINDOW_S = 30.0
+MAX_WINDOW_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

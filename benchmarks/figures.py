@@ -9,6 +9,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
+#: The sections with throughput and latency over connections, one per model.
+CURVES = ("mobilenet_connections", "inception_connections")
+
 
 def median(values: Sequence[float]) -> float:
     """Return the median, or raise ValueError without any value."""

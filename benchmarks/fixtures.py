@@ -1,7 +1,8 @@
 """Load the models, pictures and expected answers of the benchmark; build them on first use.
 
-Building needs TensorFlow and half a minute, so it runs in a separate process
-(``benchmarks.prepare``). The result is kept in ``.run/bench``.
+Building needs TensorFlow and half a minute, for int8 also NNCF and a minute, so it runs in a
+separate process (``benchmarks.prepare``, ``benchmarks.prepare_int8``). The result is kept in
+``.run/bench``.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from benchmarks.processes import ROOT
 FOLDER = ROOT / ".run" / "bench"
 SIDES = {"inception": 299, "mobilenet": 192}
 PICTURES = 48
+#: Suffix of the name of a fixture whose version has an int8 form as well.
+INT8 = "_int8"
 #: The fixtures are built again when one of these files changes.
-_RECIPE = ("prepare.py", "pictures.py", "fixtures.py")
+_RECIPE = ("prepare.py", "prepare_int8.py", "pictures.py", "fixtures.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Fixture:
     """One model with its pictures and their expected classes."""
 
     model: str
+    """The name of the model, which is also that of its folder."""
+
     side: int
 
     trained: bool
@@ -36,6 +41,11 @@ class Fixture:
     pictures: Sequence[bytes]
     class_ids: Sequence[str]
     """The best class of each picture, computed by TensorFlow in process."""
+
+    @property
+    def network(self) -> str:
+        """The key of the network in ``SIDES``."""
+        return network_of(self.model)
 
     @property
     def base_path(self) -> Path:
@@ -48,16 +58,26 @@ class Fixture:
         return self.base_path / "1"
 
 
+def network_of(model: str) -> str:
+    """Return the network of a fixture, which is its name without the suffix of int8."""
+    return model.removesuffix(INT8)
+
+
 def load(model: str) -> Fixture:
-    """Return the fixture of a model; build it first where it is missing or stale."""
+    """Return the fixture of a model; build it first where it is missing or stale.
+
+    Raises RuntimeError if it cannot be built; the program that builds it has printed the reason.
+    """
     folder = FOLDER / "expected" / model
     if _stamp(folder) != recipe():
         print(f"preparing {model} (once)", flush=True)
-        subprocess.run([sys.executable, "-m", "benchmarks.prepare", model], cwd=ROOT, check=True)
+        module = "benchmarks.prepare_int8" if model.endswith(INT8) else "benchmarks.prepare"
+        if subprocess.run([sys.executable, "-m", module, model], cwd=ROOT, check=False).returncode:
+            raise RuntimeError(f"The model {model} could not be prepared.")
     expected = json.loads((folder / "expected.json").read_text())
     return Fixture(
         model=model,
-        side=SIDES[model],
+        side=SIDES[network_of(model)],
         trained=expected["trained"],
         pictures=[path.read_bytes() for path in sorted(folder.glob("*.jpg"))],
         class_ids=expected["class_ids"],

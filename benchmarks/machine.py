@@ -15,7 +15,7 @@ from benchmarks.processes import ROOT
 from benchmarks.processor_kinds import known_flags
 
 PACKAGES = (
-    *("tensorflow-cpu", "tensorflow", "openvino", "flask", "gunicorn"),
+    *("tensorflow-cpu", "tensorflow", "openvino", "nncf", "flask", "gunicorn"),
     *("numpy", "pillow", "cykooz.resizer", "orjson", "pybase64"),
 )
 

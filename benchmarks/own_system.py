@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from benchmarks.fixtures import FOLDER, Fixture
-from benchmarks.processes import free_port, running
+from benchmarks.processes import free_port, header, running
 from benchmarks.system_under_test import SystemUnderTest
 from flask_server.imaging.resizing import Resize, resizer
 from flask_server.settings import FastResize
@@ -53,8 +53,8 @@ class Layout:
 
     @property
     def fast_resize(self) -> bool:
-        """Whether the gateway uses the fast resizer, as auto_cmd.py sets it for bf16."""
-        return self.precision == "bf16" and not self.exact_resize
+        """Whether the gateway uses the fast resizer, as auto_cmd.py sets it for bf16 and int8."""
+        return self.precision in {"bf16", "int8"} and not self.exact_resize
 
     @property
     def resize(self) -> Resize:
@@ -62,20 +62,14 @@ class Layout:
         return resizer(FastResize.AUTO if self.fast_resize else FastResize.OFF)
 
 
-ENGINES = (
-    Layout(stream_per_core=True),
-    Layout(stream_per_core=True, exact_resize=True),
-    Layout(),
-    Layout(precision="f32"),
-    Layout(engine="tensorflow", precision="f32"),
-)
-
-
 @contextmanager
 def model_server(
     fixture: Fixture, layout: Layout, grpc_port: int | None = None
 ) -> Iterator[tuple[str, int]]:
-    """Run the embedded server; yield its root URL and its PID."""
+    """Run the embedded server; yield its root URL and its PID.
+
+    Raises RuntimeError if the server has fallen back to another engine than the layout's.
+    """
     root = f"http://127.0.0.1:{free_port()}"
     flags = {
         "port": grpc_port or free_port(),
@@ -90,8 +84,20 @@ def model_server(
         "tensorflow_intra_op_parallelism": layout.engine_threads,
     }
     command = ["-m", "model_server", *(f"--{name}={value}" for name, value in flags.items())]
-    with running(command, f"{root}/v1/models/{fixture.model}/metadata") as process:
+    metadata = f"/v1/models/{fixture.model}/metadata"
+    with running(command, root + metadata) as process:
+        require_engine(header(root, metadata, "Model-Engine"), layout)
         yield root, process.pid
+
+
+def require_engine(engine: str, layout: Layout) -> None:
+    """Raise RuntimeError unless the engine that a server names is that of the layout.
+
+    Without bf16 in the processor, bf16 is computed in f32.
+    """
+    name, _, precision = engine.partition("; precision=")
+    if name != layout.engine or (layout.precision == "int8") != (precision == "int8"):
+        raise RuntimeError(f"The model server computes {layout.name} with {engine}.")
 
 
 @contextmanager

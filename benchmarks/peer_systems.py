@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from benchmarks.fixtures import Fixture
 from benchmarks.own_system import Layout, gateway, model_server
@@ -83,12 +84,18 @@ def tutorial(fixture: Fixture) -> Iterator[SystemUnderTest]:
         )
 
 
-@contextmanager
-def genuine_server(fixture: Fixture) -> Iterator[tuple[str, str, int]]:
-    """Run tensorflow_model_server; yield its root URL, its gRPC address and its PID."""
+def require_genuine() -> str:
+    """Return the path of tensorflow_model_server, or raise NotInstalled."""
     program = shutil.which(GENUINE)
     if program is None:
         raise NotInstalled(f"{GENUINE} is not installed")
+    return program
+
+
+@contextmanager
+def genuine_server(fixture: Fixture) -> Iterator[tuple[str, str, int]]:
+    """Run tensorflow_model_server; yield its root URL, its gRPC address and its PID."""
+    program = require_genuine()
     port, grpc_port = free_port(), free_port()
     flags = {
         "port": grpc_port,
@@ -141,20 +148,20 @@ def embedded_alone(fixture: Fixture, form: str) -> Iterator[SystemUnderTest]:
         )
 
 
-def peers(fixture: Fixture) -> dict[str, Callable[[], AbstractContextManager[SystemUnderTest]]]:
-    """Return the functions that start the other systems, by short name."""
-    return {
-        "litserve": lambda: litserve(fixture),
-        "litserve, fast resize": lambda: litserve(fixture, fast=True),
-        "bentoml": lambda: bentoml(fixture),
-        "flask + keras": lambda: flask_keras(fixture),
-        "tutorial": lambda: tutorial(fixture),
-        "gateway, genuine, REST": lambda: gateway_and_genuine(fixture, "REST"),
-        "gateway, genuine, gRPC": lambda: gateway_and_genuine(fixture, "gRPC"),
-        "genuine, pixels": lambda: genuine_alone(fixture, "pixels"),
-        "genuine, floats": lambda: genuine_alone(fixture, "floats"),
-        "embedded, pixels": lambda: embedded_alone(fixture, "pixels"),
-    }
+#: The functions that start the other systems, by short name.
+PEERS: dict[str, Callable[[Fixture], AbstractContextManager[SystemUnderTest]]] = {
+    "litserve": litserve,
+    "litserve, fast resize": partial(litserve, fast=True),
+    "bentoml": bentoml,
+    "flask + keras": flask_keras,
+    "tutorial": tutorial,
+    "gateway, genuine, REST": partial(gateway_and_genuine, protocol="REST"),
+    "gateway, genuine, gRPC": partial(gateway_and_genuine, protocol="gRPC"),
+    "genuine, pixels": partial(genuine_alone, form="pixels"),
+    "genuine, floats": partial(genuine_alone, form="floats"),
+    "embedded, pixels": partial(embedded_alone, form="pixels"),
+}
+GENUINE_ROWS = tuple(name for name in PEERS if "genuine" in name)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.figures import Json
+from benchmarks.figures import CURVES, Json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,8 +20,9 @@ _MEANING = {
 
 def draw(sections: Json, folder: Path) -> None:
     """Write a PNG for each measured section."""
-    if "connections" in sections:
-        _over_connections(sections["connections"]["models"], folder)
+    curves = [sections[key] for key in CURVES if key in sections]
+    if curves:
+        _over_connections(curves, folder)
     if "milliseconds" in sections:
         _where_time_goes(sections["milliseconds"]["models"], folder)
 

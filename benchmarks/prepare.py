@@ -22,9 +22,14 @@ from benchmarks.own_system import Layout
 from benchmarks.pictures import jpegs, resized
 from benchmarks.processes import ROOT
 from flask_server.imaging.resizing import Resize, by_pillow
+from model_catalog import golden
 from model_catalog.labels import imagenet_labels
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
 from scripts import quiet_tensorflow
+from scripts.export_saved_model import MODEL_FILE, export
+from scripts.keras_models import is_trained
+from scripts.saved_model import write_saved_model
+from scripts.version_folders import new_version
 
 if TYPE_CHECKING:
     import keras
@@ -42,41 +47,49 @@ def main(model: str) -> int:
     quiet_tensorflow.start()
     side = fixtures.SIDES[model]
     files = jpegs(CANDIDATES)
-    images = _scaled(files, side, by_pillow)
+    images = scaled(files, side, by_pillow)
     network, trained = MAKERS[model](images)
-    _export(network, model, side, trained)
+    version = _export(network, model, side, trained)
     scores = network.predict(images, verbose=0)
-    best = scores.argmax(axis=1)
-    for resize in (by_pillow, Layout().resize):
-        # Equal scores for all classes: such a picture is never chosen.
-        scores[_bf16_best(_scaled(files, side, resize), best, model) != best] = 1
-    chosen = confident_and_diverse(scores, fixtures.PICTURES)
-    labels = imagenet_labels()
-    fixtures.save(
-        model,
-        [files[i] for i in chosen],
-        [labels[int(scores[i].argmax())][0] for i in chosen],
-        trained,
-    )
+    if importlib.util.find_spec("openvino") is not None:
+        leave_out_changed(scores, files, side, version, ("bf16",))
+    save_clearest(model, files, scores, trained)
     return 0
 
 
-def _scaled(files: Sequence[bytes], side: int, resize: Resize) -> Floats:
+def save_clearest(model: str, files: Sequence[bytes], scores: Floats, trained: bool) -> None:
+    """Save those pictures whose scores have a clear best class as the fixture of a model."""
+    chosen, labels = confident_and_diverse(scores, fixtures.PICTURES), imagenet_labels()
+    class_ids = [labels[int(scores[i].argmax())][0] for i in chosen]
+    fixtures.save(model, [files[i] for i in chosen], class_ids, trained)
+
+
+def scaled(files: Sequence[bytes], side: int, resize: Resize) -> Floats:
+    """Return model input for pictures."""
     levels = np.stack([np.asarray(resized(data, side, resize), np.float32) for data in files])
     return levels / np.float32(127.5) - np.float32(1)
 
 
-def _bf16_best(images: Floats, expected: NDArray[np.intp], model: str) -> NDArray[np.intp]:
-    """Return the best classes in bf16; the expected ones where OpenVINO is not installed.
+def leave_out_changed(
+    scores: Floats, files: Sequence[bytes], side: int, version: Path, precisions: Sequence[str]
+) -> None:
+    """Make the scores of pictures equal whose best class a precision or the fast resizer changes.
 
-    Random networks magnify the rounding of bf16 and of the fast resizer; the effect on trained
-    networks is checked by tests.
+    Such a picture is never chosen. Random networks magnify rounding; the effect on trained networks
+    is checked by tests.
     """
-    if importlib.util.find_spec("openvino") is None:
-        return expected
-    classify = in_process.openvino(fixtures.FOLDER / "models" / model / "1", "bf16", 1)
-    parts = [classify(images[at : at + 8]).argmax(axis=1) for at in range(0, len(images), 8)]
-    return np.concatenate(parts)
+    best = scores.argmax(axis=1)
+    for precision in precisions:
+        classify = in_process.openvino(version, precision, 1)
+        for resize in (by_pillow, Layout().resize):
+            found = in_batches(classify, scaled(files, side, resize))
+            scores[found.argmax(axis=1) != best] = 1
+
+
+def in_batches(classify: in_process.Classify, images: Floats) -> Floats:
+    """Return the scores of images, computed in batches of 8."""
+    starts = range(0, len(images), 8)
+    return np.concatenate([classify(images[start : start + 8]).copy() for start in starts])
 
 
 def confident_and_diverse(scores: Floats, count: int) -> list[int]:
@@ -95,6 +108,10 @@ def confident_and_diverse(scores: Floats, count: int) -> list[int]:
 def _inception(images: Floats) -> tuple[keras.Model, bool]:
     import keras
 
+    if MODEL_FILE.is_file():
+        network = keras.saving.load_model(MODEL_FILE, compile=False)
+        if is_trained(network):
+            return network, True
     keras.utils.set_random_seed(_SEED)
     return _fitted(keras.applications.InceptionV3(weights=None), images), False
 
@@ -132,11 +149,14 @@ def _spread(network: keras.Model, images: Floats) -> None:
     last.set_weights([kernel * _LOGIT_FACTOR, (bias - usual) * _LOGIT_FACTOR])
 
 
-def _export(network: keras.Model, name: str, side: int, trained: bool) -> None:
-    from scripts.export_saved_model import export
+def _export(network: keras.Model, name: str, side: int, trained: bool) -> Path:
+    """Write version 1 of a model.
 
+    Random weights magnify the rounding of each engine and precision. Such a network would not pass
+    the checks of an export, so it has no golden pictures.
+    """
     base_path = fixtures.FOLDER / "models" / name
-    _remove(base_path)
+    shutil.rmtree(base_path, ignore_errors=True)
     spec = ModelSpec(
         name=name,
         trained=trained,
@@ -144,12 +164,12 @@ def _export(network: keras.Model, name: str, side: int, trained: bool) -> None:
         output=OutputSpec(classes=len(imagenet_labels())),
         labels=imagenet_labels(),
     )
-    export(network, base_path, spec)
-
-
-def _remove(base_path: Path) -> None:
-    if base_path.exists():
-        shutil.rmtree(base_path)
+    if trained:
+        return export(network, base_path, spec)
+    with new_version(base_path) as draft:
+        write_saved_model(network, spec, draft.folder)
+        shutil.rmtree(draft.folder / golden.FOLDER)
+    return draft.published
 
 
 if __name__ == "__main__":

@@ -97,6 +97,16 @@ def is_ready(url: str) -> bool:
         connection.close()
 
 
+def header(root: str, path: str, name: str) -> str:
+    """Return a header of the response to a GET, or an empty string."""
+    connection = http.client.HTTPConnection(root.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().headers.get(name, "")
+    finally:
+        connection.close()
+
+
 def process_tree(pid: int) -> list[int]:
     """Return the process and all its descendants."""
     listings = Path(f"/proc/{pid}/task").glob("*/children")

@@ -28,11 +28,15 @@ class Kind:
 KINDS = (
     Kind("amx", "AMX", "amx_bf16"),
     Kind("avx512_bf16", "AVX-512 with bf16", "avx512_bf16"),
-    Kind("avx512", "AVX-512 without bf16", "avx512f"),
+    Kind("avx512_vnni", "AVX-512 with VNNI", "avx512_vnni"),
+    Kind("avx_vnni", "AVX2 with VNNI", "avx_vnni"),
+    Kind("avx512", "AVX-512 without VNNI", "avx512f"),
     Kind("avx2", "AVX2", "avx2"),
 )
 OTHER = Kind("other", "other processors", "")
 AMX = KINDS[0]
+#: The kinds with instructions for int8; every processor with bf16 has VNNI as well.
+WITH_INT8 = KINDS[:4]
 
 #: The flags of each feature; a processor with one of them has the feature.
 FEATURES = {

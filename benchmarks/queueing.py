@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.figures import Json, median
+from benchmarks.figures import CURVES, Json, median
 from benchmarks.plots import pyplot
 from benchmarks.queueing_model import (
     MAX_BATCH,
@@ -71,11 +71,11 @@ class Model:
 
 
 def read_models(results: Json) -> list[Model]:
-    """Return the models of the section ``connections`` with calibrated costs."""
+    """Return the models of the curves over connections with calibrated costs."""
     sections = results["sections"]
     return [
         _model(curve, sections["milliseconds"]["models"][curve["model"]])
-        for curve in sections["connections"]["models"]
+        for curve in map(sections.__getitem__, CURVES)
     ]
 
 

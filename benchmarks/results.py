@@ -10,11 +10,13 @@ import json
 import os
 from pathlib import Path
 
-from benchmarks import machine, table, targets
+from benchmarks import fixtures, machine, table, targets
 from benchmarks.figures import Json
 from benchmarks.processor_kinds import KINDS, OTHER, Kind, kind_of
 
 FOLDER = Path(__file__).parent / "results"
+#: Results of short runs, which compare nothing and must not replace those of whole runs.
+SHORT_FOLDER = fixtures.FOLDER / "short"
 README = Path(__file__).with_name("README.md")
 
 
@@ -25,7 +27,8 @@ def kind(document: Json) -> Kind:
 
 def path_of(document: Json) -> Path:
     """Return the file for results of this kind of processor."""
-    return FOLDER / kind(document).name / "results.json"
+    folder = SHORT_FOLDER if document["short"] else FOLDER
+    return folder / kind(document).name / "results.json"
 
 
 def kept() -> list[Json]:

@@ -6,12 +6,12 @@ A target whose section was not measured has the value None and is not met.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.figures import Json, column, paired_ratio
-from benchmarks.processor_kinds import AMX, Kind
+from benchmarks.figures import CURVES, Json, column, paired_ratio
+from benchmarks.processor_kinds import AMX, KINDS, OTHER, WITH_INT8, Kind
 
 #: Number of connections from which on the lowest throughput counts.
 _BUSY = 16
@@ -35,6 +35,9 @@ class Target:
     bounds: Mapping[str, float] = field(default_factory=dict)
     """Other bounds, by the name of a kind of processor."""
 
+    kinds: Collection[Kind] = (*KINDS, OTHER)
+    """The kinds of processors that the target is a promise for."""
+
     def verdict(self, results: Results, kind: Kind) -> Json:
         """Return the figure, and whether it meets the target on this kind of processor."""
         bound = self.bounds.get(kind.name, self.bound)
@@ -53,8 +56,8 @@ class Target:
 
 
 def verdicts(results: Results, kind: Kind) -> list[Json]:
-    """Return every target's verdict on a kind of processor."""
-    return [target.verdict(results, kind) for target in TARGETS]
+    """Return the verdict on each target of a kind of processor."""
+    return [target.verdict(results, kind) for target in TARGETS if kind in target.kinds]
 
 
 def over(section: str, system: str, other: str) -> Callable[[Results], float]:
@@ -100,7 +103,7 @@ def worst_added(results: Results) -> float:
 
 def worst_fall(results: Results) -> float:
     """Return the lowest throughput under load as a share of the peak, over all models."""
-    return min(fall(model["steps"]) for model in results["connections"]["models"])
+    return min(fall(results[key]["steps"]) for key in CURVES)
 
 
 def fall(steps: Sequence[Json]) -> float:
@@ -111,14 +114,13 @@ def fall(steps: Sequence[Json]) -> float:
 
 def worst_tail(results: Results) -> float:
     """Return the largest ratio of p99 to median at 16 connections."""
-    models = results["connections"]["models"]
-    steps = [_step(model, _BUSY) for model in models]
+    steps = [_step(results[key], _BUSY) for key in CURVES]
     return max(float(step["p99_ms"] / step["p50_ms"]) for step in steps)
 
 
 def worst_memory(results: Results) -> float:
     """Return the largest ``memory_growth`` of all models."""
-    return max(memory_growth(model) for model in results["connections"]["models"])
+    return max(memory_growth(results[key]) for key in CURVES)
 
 
 def memory_growth(model: Json) -> float:
@@ -138,12 +140,12 @@ def tensorflow_free(results: Results) -> float:
     return float(not any(run["has_tensorflow"] for run in runs))
 
 
-def wrong_share(section: str) -> Callable[[Results], float]:
+def wrong_share(section: str, ours: Sequence[str]) -> Callable[[Results], float]:
     """Return the function that computes the share of our wrong, refused and broken answers."""
 
     def share(results: Results) -> float:
         systems = results[section]["systems"]
-        runs = [run for key in OURS for run in systems[key]["runs"]]
+        runs = [run for key in ours for run in systems[key]["runs"]]
         failed = sum(run["wrong"] + run["refused"] + run["broken"] for run in runs)
         return float(failed / sum(run["answers"] for run in runs))
 
@@ -154,15 +156,34 @@ BF16, F32, TENSORFLOW = "openvino bf16", "openvino f32", "tensorflow f32"
 #: The set-up for many concurrent callers of a model as large as InceptionV3.
 MANY = f"{BF16}, a stream per core"
 EXACT = f"{MANY}, exact resize"
+INT8 = "openvino int8"
+MANY_INT8 = f"{INT8}, a stream per core"
 OURS = (BF16, MANY, EXACT, F32, TENSORFLOW)
+OURS_INT8 = (INT8, MANY_INT8, BF16, MANY)
 PEER, FAST_PEER = "litserve", "litserve, fast resize"
 _MANY = "OpenVINO bf16, a stream per core"
+_MANY_INT8 = "InceptionV3, OpenVINO int8, a stream per core"
 
 TARGETS = (
     Target("1.1", f"InceptionV3, {_MANY}, of its limit", of_limit("inception", MANY), 0.88),
     Target("1.2", f"InceptionV3, {_MANY}, x LitServe", over("inception", MANY, PEER), 2.2),
     Target("1.3", "InceptionV3, OpenVINO f32, of its limit", of_limit("inception", F32), 0.92),
     Target("1.4", "InceptionV3, TensorFlow, of its limit", of_limit("inception", TENSORFLOW), 0.92),
+    Target("1.5", f"{_MANY_INT8}, of its limit", of_limit("inception_int8", MANY_INT8), 0.85),
+    Target(
+        "1.6",
+        f"{_MANY_INT8}, x bf16",
+        over("inception_int8", MANY_INT8, MANY),
+        1.5,
+        kinds=WITH_INT8,
+    ),
+    Target(
+        "1.7",
+        f"{_MANY_INT8}, x LitServe",
+        over("inception_int8", MANY_INT8, PEER),
+        4,
+        kinds=WITH_INT8,
+    ),
     Target("2.1", "MobileNet, OpenVINO bf16, x LitServe", over("mobilenet", BF16, PEER), 1.4),
     Target(
         "2.2",
@@ -178,6 +199,21 @@ TARGETS = (
     Target("1.2a", "beside: 1.2, neither resizes fast", over("inception", EXACT, PEER), 2.2),
     Target("1.2b", "beside: 1.2, both resize fast", over("inception", MANY, FAST_PEER), 2.2),
     Target("1.2c", "beside: 1.2, one stream", over("inception", BF16, PEER), 2.2),
+    Target("1.5c", "beside: 1.5, one stream", of_limit("inception_int8", INT8), 0.85),
+    Target(
+        "1.6c",
+        "beside: 1.6, one stream",
+        over("inception_int8", INT8, BF16),
+        1.5,
+        kinds=WITH_INT8,
+    ),
+    Target(
+        "1.7b",
+        "beside: 1.7, both resize fast",
+        over("inception_int8", MANY_INT8, FAST_PEER),
+        4,
+        kinds=WITH_INT8,
+    ),
     Target("2.1a", "beside: 2.1, neither resizes fast", over("mobilenet", EXACT, PEER), 1.4),
     Target(
         "2.1b",
@@ -215,9 +251,19 @@ TARGETS = (
     ),
     Target("8.3", "no tensorflow in the OpenVINO process (1 = none)", tensorflow_free, 1),
     Target(
-        "0.1", "InceptionV3: share of our answers not right", wrong_share("inception"), 0.001, False
+        "8.4",
+        "second start with int8: MB resident",
+        at("second_start_int8", "later", "resident_mb"),
+        200,
+        False,
     ),
-    Target(
-        "0.2", "MobileNet: share of our answers not right", wrong_share("mobilenet"), 0.001, False
+    *(
+        Target(id_, f"{what}: share of our answers not right", wrong_share(*of), 0.001, False)
+        for id_, what, of in (
+            ("0.1", "InceptionV3", ("inception", OURS)),
+            ("0.2", "MobileNet", ("mobilenet", OURS)),
+            ("0.3", "InceptionV3 with int8", ("inception_int8", OURS_INT8)),
+            ("0.4", "MobileNet with int8", ("mobilenet_int8", OURS_INT8)),
+        )
     ),
 )

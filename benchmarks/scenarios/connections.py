@@ -18,9 +18,14 @@ IN_FLIGHT = 320
 _MORE_ROUNDS = 2
 
 
-def connections(bench: Bench) -> Json:
-    """Measure each step in each round, all on one running system."""
-    return {"models": [_curve(bench, bench.fixture(model), STEPS[model]) for model in STEPS]}
+def mobilenet_connections(bench: Bench) -> Json:
+    """Measure each step in each round, all on one running system with MobileNet."""
+    return _curve(bench, bench.fixture("mobilenet"), STEPS["mobilenet"])
+
+
+def inception_connections(bench: Bench) -> Json:
+    """Measure each step in each round, all on one running system with InceptionV3."""
+    return _curve(bench, bench.fixture("inception"), STEPS["inception"])
 
 
 def _curve(bench: Bench, fixture: Fixture, counts: Sequence[int]) -> Json:

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks import own_system
 from benchmarks.bench import Bench
 from benchmarks.figures import Json, summary
-from benchmarks.fixtures import Fixture
+from benchmarks.fixtures import INT8, Fixture
 from benchmarks.own_system import Layout, model_server
 from benchmarks.processes import resident_mb
 from benchmarks.system_under_test import SystemUnderTest
@@ -17,17 +17,24 @@ from benchmarks.system_under_test import SystemUnderTest
 
 def second_start(bench: Bench) -> Json:
     """Start once with an empty cache of compiled models, then several times with the cache."""
-    fixture = bench.fixture("inception")
+    return _starts(bench, bench.fixture("inception"), Layout())
+
+
+def second_start_int8(bench: Bench) -> Json:
+    """Do the same with the int8 form of the model."""
+    return _starts(bench, bench.fixture(f"inception{INT8}"), Layout(precision="int8"))
+
+
+def _starts(bench: Bench, fixture: Fixture, layout: Layout) -> Json:
     shutil.rmtree(own_system.CACHE, ignore_errors=True)
-    starts = [_start(bench, fixture) for _ in range(bench.rounds + 2)]
+    starts = [_start(bench, fixture, layout) for _ in range(bench.rounds + 2)]
     later = summary(starts[1:], ("ready_s", "resident_mb", "resident_after_load_mb"))
     bench.say(f"ready after {later['ready_s']:.2f} s with {later['resident_mb']:.0f} MB")
-    return {"first": starts[0], "later": later}
+    return {"engine": layout.name, "first": starts[0], "later": later}
 
 
-def _start(bench: Bench, fixture: Fixture) -> Json:
+def _start(bench: Bench, fixture: Fixture, layout: Layout) -> Json:
     before = time.monotonic()
-    layout = Layout()
     with model_server(fixture, layout) as (root, pid):
         ready_s = time.monotonic() - before
         resident = resident_mb(pid)

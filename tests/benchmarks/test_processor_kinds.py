@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from benchmarks import results
@@ -16,7 +18,9 @@ XEON = ["sse2", "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "am
         (XEON, "amx"),
         (["avx2", "avx512f", "avx512_vnni", "avx512_bf16"], "avx512_bf16"),
         (["avx2", "avx512f"], "avx512"),
-        (["avx2", "avx_vnni"], "avx2"),
+        (["avx2", "avx512f", "avx512_vnni"], "avx512_vnni"),
+        (["avx2", "avx_vnni"], "avx_vnni"),
+        (["avx2"], "avx2"),
         (["sse2"], "other"),
         ([], "other"),
     ],
@@ -34,7 +38,16 @@ def test_flags_that_matter_are_kept() -> None:
     assert known_flags(XEON) == XEON[1:]
 
 
+def document(flags: list[str], *, short: bool = False) -> dict[str, Any]:
+    return {"machine": {"features": flags}, "short": short}
+
+
 def test_every_kind_has_a_folder_of_its_own() -> None:
-    paths = [results.path_of({"machine": {"features": flags}}) for flags in (XEON, XEON[:6], [])]
+    paths = [results.path_of(document(flags)) for flags in (XEON, XEON[:6], [])]
 
     assert [path.parent.name for path in paths] == ["amx", "avx512_bf16", "other"]
+    assert {path.parent.parent for path in paths} == {results.FOLDER}
+
+
+def test_a_short_run_keeps_the_results_of_whole_ones() -> None:
+    assert results.FOLDER not in results.path_of(document(XEON, short=True)).parents

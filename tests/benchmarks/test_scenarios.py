@@ -10,11 +10,15 @@ import pytest
 
 from benchmarks import results
 from benchmarks.bench import MAX_WINDOW_S, Bench
+from benchmarks.fixtures import Fixture
+from benchmarks.own_system import Layout, require_engine
+from benchmarks.peer_systems import NotInstalled
 from benchmarks.pictures import SIZE, jpegs, resized
 from benchmarks.prepare import confident_and_diverse
-from benchmarks.run import parser
+from benchmarks.run import SCENARIOS, measured, parser
 from benchmarks.scenarios.milliseconds import stages_of
 from benchmarks.scenarios.sweep import layouts
+from benchmarks.table import COMPARISONS
 
 
 def test_pictures_are_distinct_and_the_same_every_time() -> None:
@@ -91,3 +95,52 @@ def test_a_part_of_a_run_keeps_the_other_sections(tmp_path: Path) -> None:
     document = results.continued(path, short=True)
 
     assert list(document["sections"]) == ["large_jpeg"]
+
+
+def test_every_comparison_has_a_table() -> None:
+    assert set(COMPARISONS) <= SCENARIOS.keys()
+
+
+def test_a_section_without_its_program_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    def genuine(_: Bench) -> dict[str, object]:
+        raise NotInstalled("tensorflow_model_server is not installed")
+
+    document = results.fresh(short=True)
+
+    assert measured("genuine", genuine, Bench(), document)
+    assert document["sections"] == {}
+    assert "genuine is left out: tensorflow_model_server" in capsys.readouterr().out
+
+
+def test_a_fixture_of_int8_has_the_pictures_of_its_network() -> None:
+    fixture = Fixture(model="inception_int8", side=299, trained=False, pictures=[], class_ids=[])
+
+    assert fixture.network == "inception"
+    assert fixture.version.parent.name == "inception_int8"
+
+
+def test_the_gateway_resizes_fast_for_int8_as_for_bf16() -> None:
+    layouts = [Layout(precision=name) for name in ("f32", "bf16", "int8")]
+
+    assert [layout.fast_resize for layout in layouts] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("layout", "engine"),
+    [
+        (Layout(), "openvino; precision=bf16"),
+        (Layout(), "openvino; precision=f32"),
+        (Layout(precision="int8"), "openvino; precision=int8"),
+        (Layout(engine="tensorflow", precision="f32"), "tensorflow"),
+    ],
+)
+def test_the_engine_of_the_layout_is_measured(layout: Layout, engine: str) -> None:
+    require_engine(engine, layout)
+
+
+@pytest.mark.parametrize(
+    ("precision", "engine"), [("int8", "openvino; precision=bf16"), ("bf16", "tensorflow")]
+)
+def test_another_engine_than_that_of_the_layout_is_an_error(precision: str, engine: str) -> None:
+    with pytest.raises(RuntimeError, match=f"computes openvino {precision} with {engine}"):
+        require_engine(engine, Layout(precision=precision))

@@ -69,6 +69,23 @@ def test_kinds_of_processors_stand_side_by_side() -> None:
     ]
 
 
+@pytest.mark.parametrize(("trained", "head"), [(True, "192², 16"), (False, "192², random")])
+def test_a_comparison_says_whether_the_weights_are_random(trained: bool, head: str) -> None:
+    section = {"model": "mobilenet", "trained": trained, "connections": 16}
+
+    found = table.throughput(section | {"systems": {}, "limits": {}, "absent": {}})
+
+    assert f"MobileNet 0.75 {head}" in found
+
+
+def test_starts_of_each_precision_have_a_row() -> None:
+    later = {"ready_s": 0.414, "resident_mb": 193.2, "resident_after_load_mb": 240}
+
+    found = table.starts([{"engine": "openvino int8", "later": later}])
+
+    assert found.splitlines()[2:] == ["| openvino int8 | 0.41 | 193 | 240 |"]
+
+
 def test_the_readme_shows_the_results_beside_it() -> None:
     assert README.read_text() == table.between_markers(README.read_text(), table.report(kept())), (
         f"{README.name} was not made from the results: python -m benchmarks.run --report"

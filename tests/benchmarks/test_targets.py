@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.processor_kinds import AMX, OTHER
+from benchmarks.figures import CURVES
+from benchmarks.processor_kinds import AMX, KINDS, OTHER, WITH_INT8
+from benchmarks.run import SCENARIOS
+from benchmarks.scenarios.throughput import ALL, INT8, Lineup
 from benchmarks.targets import TARGETS, Target, at, fall, memory_growth, over, verdicts
 
 Json = dict[str, Any]
@@ -14,6 +17,16 @@ Json = dict[str, Any]
 
 def runs(*figures: float) -> Json:
     return {"runs": [{"requests_per_s": figure} for figure in figures]}
+
+
+def comparison(lineup: Lineup) -> Json:
+    """Return the figures that a comparison writes, as far as targets read them."""
+    run = {"requests_per_s": 1, "answers": 1, "wrong": 0, "refused": 0, "broken": 0}
+    ours, figures = [layout.name for layout in lineup.layouts], {"runs": [run]}
+    return {
+        "systems": dict.fromkeys([*ours, *lineup.peers], figures),
+        "limits": dict.fromkeys(ours, figures),
+    }
 
 
 def step(connections: int, figure: float, resident_mb: float = 0) -> Json:
@@ -51,9 +64,40 @@ def test_a_kind_of_processor_may_have_a_bound_of_its_own() -> None:
 
 
 def test_what_was_not_measured_is_not_met() -> None:
-    found = verdicts({}, OTHER)
+    found = verdicts({}, AMX)
 
     assert [(v["value"], v["met"]) for v in found] == [(None, False)] * len(TARGETS)
+
+
+def test_a_target_of_other_kinds_of_processors_is_not_judged() -> None:
+    ids = {kind.name: {v["id"] for v in verdicts({}, kind)} for kind in (*KINDS, OTHER)}
+
+    judged = {name for name, found in ids.items() if "1.6" in found}
+
+    assert judged == {kind.name for kind in WITH_INT8}
+    assert all({"1.5", "8.4"} <= found for found in ids.values())
+
+
+def test_every_target_finds_its_figures_in_what_the_sections_write() -> None:
+    curve = {
+        "held_mb": 1,
+        "steps": [step(16, 1, 1) | {"p99_ms": 1, "p50_ms": 1}, step(256, 1, 2)],
+    }
+    start = {"later": {"ready_s": 1, "resident_mb": 1, "runs": [{"has_tensorflow": False}]}}
+    sections = {
+        **dict.fromkeys(("inception", "mobilenet"), comparison(ALL)),
+        **dict.fromkeys(("inception_int8", "mobilenet_int8"), comparison(INT8)),
+        **dict.fromkeys(CURVES, curve),
+        **dict.fromkeys(("second_start", "second_start_int8"), start),
+        **dict.fromkeys(
+            ("large_jpeg", "model_growth", "batch_growth", "top_k_growth"), {"ratio": 1}
+        ),
+        "one_connection": {"models": {"mobilenet": {"added_ms": 1}}},
+        "gateway_cpu": {"beyond_ms": 1},
+    }
+
+    assert sections.keys() <= SCENARIOS.keys()
+    assert [v["id"] for v in verdicts(sections, AMX) if v["value"] is None] == []
 
 
 def test_every_target_has_an_id_of_its_own() -> None:

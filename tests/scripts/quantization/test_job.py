@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_catalog.quantization import WEIGHTS_FILE, read_report
+from benchmarks import in_process, prepare_int8
+from model_catalog.quantization import GRAPH_FILE, WEIGHTS_FILE, read_report
 from model_catalog.spec import SPEC_FILE, InputSpec, ModelSpec, OutputSpec
 from model_server.engines.choose import choose_engine
 from model_server.flag_table import FLAGS
@@ -140,6 +141,26 @@ def test_the_next_version_has_the_savedmodel_and_is_served_in_int8(
     assert scores.argmax() == 0
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
     model.close()
+
+
+def test_the_benchmark_takes_any_int8_form_and_leaves_the_plain_version(
+    version: Path, pictures: Path, tmp_path: Path
+) -> None:
+    files = [file.read_bytes() for file in sorted(pictures.iterdir())]
+
+    made = prepare_int8.quantized(version, tmp_path / "colours_int8", files)
+
+    assert [folder.name for folder in made.parent.iterdir()] == ["1"]
+    assert (made / GRAPH_FILE).is_file()
+    assert not (version / GRAPH_FILE).exists()
+
+
+def test_the_limit_in_process_computes_the_int8_form(result: Result, tmp_path: Path) -> None:
+    networks.save(result.model, tmp_path / GRAPH_FILE)
+    red = np.zeros((1, 16, 16, 3), np.float32)
+    red[..., 0] = 1
+
+    assert in_process.openvino(tmp_path, "int8", 1)(red).argmax() == 0
 
 
 def test_a_version_that_is_too_slow_in_int8_is_refused_by_the_command(
