@@ -52,7 +52,7 @@ def main(model: str) -> int:
     version = _export(network, model, side, trained)
     scores = network.predict(images, verbose=0)
     if importlib.util.find_spec("openvino") is not None:
-        leave_out_changed(scores, files, side, version, ("bf16",))
+        scores = least_clear_of(scores, files, side, version, ("bf16",))
     save_clearest(model, files, scores, trained)
     return 0
 
@@ -70,26 +70,43 @@ def scaled(files: Sequence[bytes], side: int, resize: Resize) -> Floats:
     return levels / np.float32(127.5) - np.float32(1)
 
 
-def leave_out_changed(
+def least_clear_of(
     scores: Floats, files: Sequence[bytes], side: int, version: Path, precisions: Sequence[str]
-) -> None:
-    """Make the scores of pictures equal whose best class a precision or the fast resizer changes.
+) -> Floats:
+    """Return the least clear scores of each picture over the precisions, batches and resizers.
 
-    Such a picture is never chosen. Random networks magnify rounding; the effect on trained networks
-    is checked by tests.
+    Random networks magnify rounding; the effect on trained networks is checked by tests.
     """
-    best = scores.argmax(axis=1)
     for precision in precisions:
         classify = in_process.openvino(version, precision, 1)
         for resize in (by_pillow, Layout().resize):
-            found = in_batches(classify, scaled(files, side, resize))
-            scores[found.argmax(axis=1) != best] = 1
+            images = scaled(files, side, resize)
+            for size in (1, 8):
+                scores = least_clear(scores, in_batches(classify, images, size))
+    return scores
 
 
-def in_batches(classify: in_process.Classify, images: Floats) -> Floats:
-    """Return the scores of images, computed in batches of 8."""
-    starts = range(0, len(images), 8)
-    return np.concatenate([classify(images[start : start + 8]).copy() for start in starts])
+def least_clear(scores: Floats, found: Floats) -> Floats:
+    """Return for each row the scores whose best class leads less.
+
+    Where the best classes differ, all scores are equal: such a picture is never chosen.
+    """
+    less = lag(found) > lag(scores)
+    least = np.where(less[:, None], found, scores)
+    least[found.argmax(axis=1) != scores.argmax(axis=1)] = 1
+    return least
+
+
+def lag(scores: Floats) -> Floats:
+    """Return for each row the second score by the best one."""
+    second, best = np.sort(scores, axis=1)[:, -2:].T
+    return np.asarray(second / best)
+
+
+def in_batches(classify: in_process.Classify, images: Floats, size: int = 8) -> Floats:
+    """Return the scores of images, computed in batches."""
+    starts = range(0, len(images), size)
+    return np.concatenate([classify(images[start : start + size]).copy() for start in starts])
 
 
 def confident_and_diverse(scores: Floats, count: int) -> list[int]:
@@ -97,9 +114,9 @@ def confident_and_diverse(scores: Floats, count: int) -> list[int]:
 
     The lead of the best class must be so large that rounding does not change the answer.
     """
-    second, best = np.sort(scores, axis=1)[:, -2:].T
     classes: dict[int, list[int]] = {}
-    for index in np.argsort(second / best)[: 2 * count]:
+    lags = lag(scores)
+    for index in np.argsort(lags)[: min(2 * count, int((lags < 1).sum()))]:
         classes.setdefault(int(scores[index].argmax()), []).append(int(index))
     turns = (index for turn in zip_longest(*classes.values()) for index in turn)
     return [index for index in turns if index is not None][:count]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import fixtures, in_process
 from benchmarks.pictures import jpegs
-from benchmarks.prepare import CANDIDATES, in_batches, leave_out_changed, save_clearest, scaled
+from benchmarks.prepare import CANDIDATES, in_batches, least_clear_of, save_clearest, scaled
 from flask_server.imaging.resizing import by_pillow
 from scripts import command_line
 from scripts.quantization import job, networks
@@ -35,7 +35,7 @@ def _prepare(model: str) -> None:
     classify = in_process.tensorflow(plain.version, "f32", 1)
     scores = in_batches(classify, scaled(files, plain.side, by_pillow))
     version = quantized(plain.version, fixtures.FOLDER / "models" / model, files)
-    leave_out_changed(scores, files, plain.side, version, ("bf16", "int8"))
+    scores = least_clear_of(scores, files, plain.side, version, ("bf16", "int8"))
     save_clearest(model, files, scores, plain.trained)
 
 

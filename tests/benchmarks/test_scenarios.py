@@ -14,7 +14,7 @@ from benchmarks.fixtures import Fixture
 from benchmarks.own_system import Layout, require_engine
 from benchmarks.peer_systems import NotInstalled
 from benchmarks.pictures import SIZE, jpegs, resized
-from benchmarks.prepare import confident_and_diverse
+from benchmarks.prepare import confident_and_diverse, least_clear
 from benchmarks.run import SCENARIOS, measured, parser
 from benchmarks.scenarios.milliseconds import stages_of
 from benchmarks.scenarios.sweep import layouts
@@ -40,6 +40,21 @@ def test_clear_pictures_of_many_classes_are_chosen() -> None:
     )
 
     assert sorted(confident_and_diverse(scores, 2)) == [0, 2]
+
+
+def test_pictures_without_a_best_class_are_not_chosen() -> None:
+    scores = np.array([[1, 1], [0.2, 0.8], [1, 1]], np.float32)
+
+    assert confident_and_diverse(scores, 2) == [1]
+
+
+def test_pictures_count_by_their_least_clear_scores() -> None:
+    scores = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]], np.float32)
+    found = np.array([[0.7, 0.3], [0.2, 0.8], [0.8, 0.2]], np.float32)
+
+    least = least_clear(scores, found)
+
+    assert least == pytest.approx(np.array([[0.7, 0.3], [1.0, 1.0], [0.6, 0.4]]))
 
 
 @pytest.mark.parametrize(
