@@ -1,4 +1,7 @@
-"""Hold every API key to its limit, counted in this process or, for several processes, in Redis."""
+"""Hold every API key to its limit, counted in this process or, for several processes, in Redis.
+
+The headers of an answer say what is left, as ``quota_headers`` writes them.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import math
 import time
 
 from flask import Flask, Response
-from flask_limiter import Limiter, RateLimitExceeded
+from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
 
-from flask_server.access import shared_counts
+from flask_server.access import quota_headers, shared_counts
+from flask_server.access.quota_headers import Left
 from flask_server.errors import RateLimited
 from flask_server.settings import Settings
 from flask_server.web import request_context
@@ -30,13 +34,14 @@ def init_app(app: Flask, settings: Settings) -> None:
     limiter = Limiter(
         lambda: _caller().id,
         app=app,
-        application_limits=[lambda: _caller().limit or settings.rate_limit],
+        application_limits=[lambda: _limits(settings)],
         storage_uri=url if url == MEMORY else shared_counts.storage_uri(url),
         strategy="fixed-window",
         key_prefix="image-gateway",
     )
     limiter.request_filter(lambda: request_context.current().caller is None)
     app.register_error_handler(RateLimitExceeded, lambda _: _refuse(limiter))
+    app.after_request(lambda response: _add_headers(response, limiter, settings))
 
 
 def _caller() -> Caller:
@@ -45,11 +50,36 @@ def _caller() -> Caller:
     return caller
 
 
+def _limits(settings: Settings) -> str:
+    return _caller().limit or settings.rate_limit
+
+
 def _refuse(limiter: Limiter) -> Response:
     breached = limiter.current_limit
     assert breached is not None  # noqa: S101 - Flask-Limiter has just set it
-    # Rounded up, so that no caller retries too early, but never longer than a whole window.
-    left_s = math.ceil(breached.reset_at - time.time())
-    wait_s = min(max(1, left_s), breached.limit.get_expiry())
+    wait_s = _reset_s(breached)
     sentence = f"Key {_caller().name!r} is limited to {breached.limit}; try again in {wait_s} s."
     return answer_gateway_error(RateLimited(sentence, wait_s))
+
+
+def _add_headers(response: Response, limiter: Limiter, settings: Settings) -> Response:
+    """Add what is left of the quotas to the answer of a request that was counted.
+
+    A refusal names the quotas up to the one that is used up, since the others were not counted.
+    """
+    counted = limiter.current_limits
+    if counted:
+        response.headers[quota_headers.POLICY] = quota_headers.policy(_limits(settings))
+        response.headers[quota_headers.LEFT] = quota_headers.left(
+            Left(each.limit, each.remaining, _reset_s(each)) for each in counted
+        )
+    return response
+
+
+def _reset_s(limit: RequestLimit) -> int:
+    """Return the seconds until the window of a limit ends.
+
+    Rounded up, so that no caller retries too early, but never longer than a whole window.
+    """
+    left_s = math.ceil(limit.reset_at - time.time())
+    return min(max(1, left_s), limit.limit.get_expiry())

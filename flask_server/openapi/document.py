@@ -12,7 +12,7 @@ from importlib import metadata
 from typing import Any
 
 from flask_server.access.authentication import is_open
-from flask_server.errors import Scope
+from flask_server.errors import InvalidApiKey, Scope
 from flask_server.openapi import problems as problems
 from flask_server.openapi import requests as requests
 from flask_server.openapi.operations import operations
@@ -55,6 +55,16 @@ _HEADERS: dict[str, Schema] = {
         "description": "Seconds after which to try again.",
         "schema": {"type": "integer", "minimum": 1},
     },
+    "RateLimit": {
+        "description": "What is left of each quota of the API key: `r` requests in a window that "
+        "ends in `t` seconds. A structured field.",
+        "schema": {"type": "string", "examples": ['"second";r=9;t=1, "day";r=4711;t=50400']},
+    },
+    "RateLimit-Policy": {
+        "description": "The quotas of the API key: `q` requests in a window of `w` seconds. A "
+        "structured field.",
+        "schema": {"type": "string", "examples": ['"second";q=10;w=1, "day";q=5000;w=86400']},
+    },
     "WWW-Authenticate": {"description": "How to send an API key.", "schema": {"type": "string"}},
     "X-Model-Warning": {
         "description": "Warnings about the model, if there are any.",
@@ -69,6 +79,9 @@ _HEADERS: dict[str, Schema] = {
         "schema": {"type": "string"},
     },
 }
+
+#: The headers of answers to counted requests; ``access.quota_headers`` writes them.
+_QUOTA_HEADERS = ("RateLimit", "RateLimit-Policy")
 
 
 def document(settings: Settings, model: str, open_paths: Collection[str] = ()) -> Schema:
@@ -113,8 +126,16 @@ def _guarded(
     """Add API keys and their errors to the operation if it needs one."""
     if settings.api_keys_file is None or is_open(path, open_paths):
         return operation
-    refusals = problems.in_scope(Scope.API_KEY)
+    responses = problems.with_codes(operation["responses"], problems.in_scope(Scope.API_KEY))
     return operation | {
         "security": [{scheme: []} for scheme in _SECURITY],
-        "responses": problems.with_codes(operation["responses"], refusals),
+        "responses": {status: _counted(status, answer) for status, answer in responses.items()},
     }
+
+
+def _counted(status: str, response: Schema) -> Schema:
+    """Add the headers of quotas to a response, unless it refuses a caller without a valid key."""
+    if status == str(InvalidApiKey.status.value):
+        return response
+    quotas = {name: {"$ref": f"#/components/headers/{name}"} for name in _QUOTA_HEADERS}
+    return response | {"headers": response["headers"] | quotas}

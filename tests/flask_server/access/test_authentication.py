@@ -270,6 +270,48 @@ def test_a_key_may_have_several_limits(guarded: Guarded, file: Path) -> None:
     assert int(statuses[-1].headers["Retry-After"]) > 3600
 
 
+def test_answers_say_what_is_left_of_each_quota(guarded: Guarded, file: Path) -> None:
+    key = key_writer.create(file, "both", "100 per day; 2 per minute")
+    client = guarded().test_client()
+
+    first, second, refused = (ask(client, key) for _ in range(3))
+
+    for response in (first, second, refused):
+        assert response.headers["RateLimit-Policy"] == '"minute";q=2;w=60, "day";q=100;w=86400'
+    assert re.fullmatch(r'"minute";r=1;t=\d+, "day";r=99;t=\d+', first.headers["RateLimit"])
+    assert re.fullmatch(r'"minute";r=0;t=\d+, "day";r=98;t=\d+', second.headers["RateLimit"])
+    assert refused.status_code == 429
+    left = re.fullmatch(r'"minute";r=0;t=(\d+)', refused.headers["RateLimit"])
+    assert left
+    assert abs(int(left[1]) - int(refused.headers["Retry-After"])) <= 1
+
+
+def test_errors_and_unchanged_answers_say_what_is_left(guarded: Guarded, key: str) -> None:
+    client = guarded().test_client()
+    tag = client.get("/models", headers={"X-API-Key": key}).headers["ETag"]
+
+    wrong = client.get("/models/none", headers={"X-API-Key": key})
+    unchanged = client.get("/models", headers={"X-API-Key": key, "If-None-Match": tag})
+
+    assert (wrong.status_code, unchanged.status_code) == (404, 304)
+    assert [each.headers["RateLimit"].split(";")[1] for each in (wrong, unchanged)] == [
+        "r=598",
+        "r=597",
+    ]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/nowhere", "/models"])
+def test_requests_that_are_not_counted_have_no_quota(
+    guarded: Guarded, make_app: MakeApp, key: str, path: str
+) -> None:
+    headers = {"X-API-Key": "icg_wrong" if path == "/models" else key}
+
+    for app in (guarded(), make_app()):
+        response = app.test_client().get(path, headers=headers)
+
+        assert not [name for name, _ in response.headers if name.startswith("RateLimit")]
+
+
 def test_limit_is_checked_before_the_body(guarded: Guarded, key: str, serving: StubServing) -> None:
     client = guarded(rate_limit="1 per minute").test_client()
     client.get("/models", headers={"X-API-Key": key})

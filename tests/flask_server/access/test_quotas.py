@@ -105,6 +105,23 @@ def test_shared_limit_says_when_to_come_back(client: FlaskClient, key: str) -> N
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
 
 
+def test_what_is_left_is_counted_for_all_gateways(
+    client: FlaskClient, make_app: MakeApp, tmp_path: Path, redis: Redis, key: str
+) -> None:
+    settings = {"api_keys_file": tmp_path / "keys.json", "limits_url": redis.url}
+    other = make_app(**settings).test_client()
+
+    answers = [
+        each.get("/models", headers={"X-API-Key": key})
+        for each in (client, other, client, other, client)
+    ]
+
+    assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"minute";q=4;w=60'}
+    left = [answer.headers["RateLimit"].split(";")[1] for answer in answers]
+    assert left == ["r=3", "r=2", "r=1", "r=0", "r=0"]
+    assert [answer.status_code for answer in answers[3:]] == [200, 429]
+
+
 def test_redis_never_sees_the_key(client: FlaskClient, key: str, redis: Redis) -> None:
     ask(client, key)
 

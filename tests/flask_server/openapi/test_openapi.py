@@ -378,6 +378,16 @@ def test_keys_are_described_where_they_are_asked_for(guarded: FlaskClient) -> No
     OpenAPIV31SpecValidator(document).validate()
 
 
+def test_answers_to_requests_with_a_key_have_the_quotas(guarded: FlaskClient) -> None:
+    paths = guarded.get("/openapi.json").get_json()["paths"]
+
+    responses = paths["/models"]["get"]["responses"]
+    with_quotas = {status for status, each in responses.items() if "RateLimit" in each["headers"]}
+
+    assert with_quotas == set(responses) - {"401"}
+    assert "RateLimit" not in paths["/healthz"]["get"]["responses"]["200"]["headers"]
+
+
 def test_refusal_without_a_key_is_answered_as_described(guarded: FlaskClient) -> None:
     document = guarded.get("/openapi.json").json
     assert document is not None

@@ -11,6 +11,8 @@ EXPOSED = {
     "X-Request-ID",
     "Server-Timing",
     "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
     "X-Model-Warning",
     "X-Model-Version",
     "X-Model-Version-Label",
