@@ -35,6 +35,7 @@ from flask_server.web import (
     security_headers,
 )
 from flask_server.web.admission import InFlight
+from flask_server.web.client_address import ForwardedClient
 from flask_server.web.json_writer import JsonWriter
 from flask_server.web.route_traits import traits
 from flask_server.web.services import Services, install, services_of
@@ -81,6 +82,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     # gunicorn's parent process has warned of a missing package already, for all workers.
     start.start(SERVICE_NAME, os.environ, warns=not preload.has_started())
     app = GatewayApp(__name__)
+    if settings.trusted_proxies:
+        app.wsgi_app = ForwardedClient(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.json = JsonWriter(app)
     # Flask's own view for the files of pages.
     traits(revalidated=True, page_file=True)(app.view_functions["static"])

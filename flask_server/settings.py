@@ -142,6 +142,11 @@ class Settings:
     """Where quotas are counted: ``memory://`` (in each worker) or ``redis://host:port/db`` (for all
     workers together)."""
 
+    trusted_proxies: int = 0
+    """Number of proxies in front of the gateway, such as 1 for nginx. Each adds the address of its
+    caller to ``X-Forwarded-For``, and the log has the one that the outermost proxy saw. With 0 the
+    header is ignored."""
+
     metrics: bool = True
     """Answer ``/metrics``."""
 
@@ -315,6 +320,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "api_keys_file": _file,
     "rate_limit": _rate,
     "limits_url": _limits,
+    "trusted_proxies": _whole(0),
     "metrics": _flag,
     "log_format": _one_of("json", "text"),
 }
