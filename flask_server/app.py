@@ -12,6 +12,7 @@ from flask import Flask, Response, request
 from flask_cors import CORS
 
 from flask_server.access import authentication
+from flask_server.access.key_store import KeyStore
 from flask_server.inference.predict import Gateway
 from flask_server.inference.shadow import Shadow
 from flask_server.runtime import preload
@@ -91,7 +92,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.register_blueprint(view.bp)
     models_file = preload.models_file(settings.models_file)
     watched = _models(settings, models_file)
-    metrics = _metrics(settings, watched) if settings.metrics else None
+    keys = authentication.key_store(settings, allow_unavailable=preload.has_started())
+    metrics = _metrics(settings, watched, keys) if settings.metrics else None
     predictions = _limit(settings, metrics)
     services = Services(
         gateway=Gateway(settings, watched, _shadow(settings, watched, predictions, metrics)),
@@ -99,11 +101,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         explanations=InFlight(explain.AT_ONCE),
         open_paths=authentication.open_paths(app),
         metrics_text=metrics.text if metrics else None,
+        count_refused=metrics.count_refused if metrics else lambda: None,
         shadow_figures=metrics.shadow_figures if metrics else None,
     )
     install(app, services)
     problem_documents.init_app(app)
-    _register_hooks(app, services, _writers(metrics))
+    _register_hooks(app, services, keys, _writers(metrics))
     watched.start(settings.poll_interval_s)
     FilePoll(models_file, watched).start(settings.poll_interval_s)
     return app
@@ -116,7 +119,9 @@ def close_app(app: Flask) -> None:
     gateway.models.stop()
 
 
-def _register_hooks(app: Flask, services: Services, writers: Sequence[Writer]) -> None:
+def _register_hooks(
+    app: Flask, services: Services, keys: KeyStore | None, writers: Sequence[Writer]
+) -> None:
     """Register the hooks that run around every request; their order matters.
 
     Flask calls ``before_request`` functions in the order of their registration. It calls
@@ -128,9 +133,7 @@ def _register_hooks(app: Flask, services: Services, writers: Sequence[Writer]) -
     # Before all hooks that refuse a request, because drain_body reads the rest of its body.
     app.before_request(lambda: body_limits.bound_body(settings.max_body_bytes))
     # Before admission, so that callers without a key take no slot. First the key, then its quota.
-    authentication.init_app(
-        app, settings, services.open_paths, allow_unavailable=preload.has_started()
-    )
+    authentication.init_app(app, settings, services.open_paths, keys)
     # After the hooks that refuse a request at less cost.
     app.before_request(lambda: admission.admit(predictions))
     # Last, because its response ends the hooks before a request.
@@ -225,9 +228,13 @@ def _limit(settings: Settings, metrics: Metrics | None) -> InFlight:
     return InFlight(limit, metrics.count_in_flight) if metrics else InFlight(limit)
 
 
-def _metrics(settings: Settings, models: Models) -> Metrics:
-    shared = metrics_directory.shared(os.environ)
-    return Metrics(models, max_in_flight=settings.max_in_flight, shared=shared)
+def _metrics(settings: Settings, models: Models, keys: KeyStore | None) -> Metrics:
+    return Metrics(
+        models,
+        max_in_flight=settings.max_in_flight,
+        shared=metrics_directory.shared(os.environ),
+        listed_keys=keys.listed if keys else frozenset,
+    )
 
 
 def _answer_preflight_for_unknown_path() -> Response | None:

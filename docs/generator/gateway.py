@@ -18,7 +18,7 @@ from docs.generator.markdown import ROOT, docstrings, one_line, table
 from flask_server.errors import GatewayError, kinds
 from flask_server.serving.models import Models
 from flask_server.settings import PREFIX, RENAMED, Settings
-from flask_server.telemetry.metrics import AddressStates, Metrics, ModelStates
+from flask_server.telemetry.metrics import Metrics
 from flask_server.web.problem_documents import HEADERS
 
 
@@ -75,11 +75,11 @@ def _metric_rows() -> Iterator[tuple[str, ...]]:
 
 def _families(models: Models) -> Iterator[tuple[Metric, tuple[str, ...]]]:
     """Yield each family with the names of its labels, which only its collector tells."""
-    registry = Metrics(models, max_in_flight=0, shared=False).registry
-    collectors: list[Any] = list(registry._collector_to_names)
+    metrics = Metrics(models, max_in_flight=0, shared=False)
+    collectors: list[Any] = list(metrics.registry._collector_to_names)
     for collector in collectors:
         for family in collector.collect():
             yield family, collector._labelnames
-    for states in (ModelStates(models), AddressStates(models)):
-        for gauge in states.collect():
+    for states in metrics.states:
+        for gauge in cast(list[Any], states.collect()):
             yield gauge, tuple(gauge._labelnames)

@@ -45,26 +45,29 @@ def per_worker_warning(settings: Settings, workers: int) -> str | None:
     return PER_WORKER.format(workers) if settings.limits_url == quotas.MEMORY else None
 
 
-def init_app(
-    app: Flask,
-    settings: Settings,
-    known: Collection[str],
-    *,
-    allow_unavailable: bool = False,
-) -> None:
-    """Require keys when a key file is configured; the request context then has a caller.
+def key_store(settings: Settings, *, allow_unavailable: bool = False) -> KeyStore | None:
+    """Return the keys of the configured file, None where keys are off.
 
-    ``known`` are the ``open_paths`` of the app.
-
-    Raises KeyFileError when the file cannot be read. With ``allow_unavailable`` the app starts all
-    the same and refuses every key until the file can be read.
+    Raises KeyFileError when the file cannot be read. With ``allow_unavailable`` the store refuses
+    every key until the file can be read.
     """
     if settings.api_keys_file is None:
+        return None
+    return KeyStore(settings.api_keys_file, allow_unavailable=allow_unavailable)
+
+
+def init_app(
+    app: Flask, settings: Settings, known: Collection[str], store: KeyStore | None
+) -> None:
+    """Require one of the keys, if there is a store; the request context then has a caller.
+
+    ``known`` are the ``open_paths`` of the app.
+    """
+    if store is None:
         return
     # Imported here because Flask-Limiter takes 4 MB, which a gateway without keys does not need.
     from flask_server.access import quotas
 
-    store = KeyStore(settings.api_keys_file, allow_unavailable=allow_unavailable)
     app.before_request(lambda: _authenticate(store, known))
     quotas.init_app(app, settings)
 

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two polls of the file.
 POLL_INTERVAL_S = 1.0
+#: Number of keys with metrics of their own, so that a large file does not make thousands.
+LISTED = 100
 
 _Stamp = tuple[int, int, int]
 
@@ -42,6 +44,7 @@ class KeyStore:
         self._last_error: str | None = None
         self._stamp: _Stamp | None = None
         self._keys: dict[str, ApiKey] | None = None
+        self._listed: frozenset[str] = frozenset()
         try:
             self._read()
         except KeyFileError as error:
@@ -60,6 +63,10 @@ class KeyStore:
         # No constant-time comparison is needed: the timing could only reveal digits of the hash of
         # a guess, and these say nothing about the key.
         return self._keys.get(hash_of(presented))
+
+    def listed(self) -> frozenset[str]:
+        """Return the ids of the first keys in the file, the same in every worker."""
+        return self._listed
 
     def _poll(self) -> None:
         """Poll the file when the interval is over; one thread does so, the others go on.
@@ -91,7 +98,9 @@ class KeyStore:
     def _read(self) -> None:
         # The stamp is taken first, so the next poll notices a change between these two lines.
         stamp = _stamp(self._path)
-        self._keys = {key.sha256: key for key in read_keys(self._path)}
+        keys = read_keys(self._path)
+        self._keys = {key.sha256: key for key in keys}
+        self._listed = frozenset(key.id for key in keys[:LISTED])
         self._stamp, self._last_error = stamp, None
 
     def _report(self, error: str) -> None:

@@ -343,6 +343,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         request_id = uuid.uuid4().hex
         self.log.warning("refused a request: the worker has no room for it (%s)", request_id)
         conn.sock.send_now(bad_request_page.overloaded(request_id, self._any_origin()))
+        services_of(self.wsgi).count_refused()
         self._part(conn)
 
     def _part(self, conn: Connection) -> None:

@@ -1,13 +1,15 @@
 """Count requests, errors and predictions for Prometheus.
 
 Every label has a bounded set of values: routes by their rule, models by the models file, codes by
-the error classes. Each worker process writes its own files, and a scrape of any worker adds all of
-them up. The state of the models is not added up: it comes from the worker that is scraped.
+the error classes, the ids of API keys by the beginning of their file. Each worker process writes
+its own files, and a scrape of any worker adds all of them up. The state of the models is not added
+up: it comes from the worker that is scraped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -26,7 +28,9 @@ from flask_server.errors import (
 )
 from flask_server.inference.shadow import ShadowResult
 from flask_server.serving.models import Models
-from flask_server.telemetry.request_log import Entry
+from flask_server.telemetry import metrics_directory
+from flask_server.telemetry.process_states import ProcessStates
+from flask_server.telemetry.request_log import OTHER_METHOD, UNMATCHED, Entry
 from flask_server.telemetry.shadow_figures import figures
 
 PREFIX = "gateway_"
@@ -44,6 +48,10 @@ _KEPT = 1024
 OK = "ok"
 #: The version of requests that fail as a whole, unless a split had chosen one.
 NO_VERSION = ""
+#: The code of requests without an error.
+NO_CODE = ""
+#: The id that stands for API keys without metrics of their own.
+OTHER_KEYS = "other"
 
 _UNREACHABLE = (ServingUnavailable, ServingTimeout)
 
@@ -51,13 +59,33 @@ _UNREACHABLE = (ServingUnavailable, ServingTimeout)
 class Metrics:
     """All metrics of one app."""
 
-    def __init__(self, models: Models, *, max_in_flight: int, shared: bool) -> None:
+    def __init__(
+        self,
+        models: Models,
+        *,
+        max_in_flight: int,
+        shared: bool,
+        listed_keys: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
+        """``listed_keys`` returns the ids of the API keys that have metrics of their own."""
         self._shared = shared
         self._models = models
-        self._states = (ModelStates(models), AddressStates(models))
+        self._listed_keys = listed_keys
+        self.states: tuple[Collector, ...] = (
+            ModelStates(models),
+            AddressStates(models),
+            ProcessStates(PREFIX, metrics_directory.master(os.environ)),
+        )
+        """What each scrape reads anew in the worker that answers it."""
+
         self.registry = CollectorRegistry()
         """The metrics of this process, without the states of the models."""
-        requests = self._counter("requests", "Requests answered.", "route", "method", "status")
+        requests = self._counter(
+            "requests",
+            "Requests answered, those without an error with an empty code; a request that is "
+            "refused before it is read counts as (unmatched).",
+            *("route", "method", "status", "code"),
+        )
         self._problems = self._counter(
             "problems", "Requests answered with an error; every code begins at zero.", "code"
         )
@@ -77,6 +105,19 @@ class Metrics:
             REQUEST_BUCKETS,
             "route",
         )
+        prediction_seconds = self._histogram(
+            "prediction_seconds",
+            "Seconds of requests for predictions, without those refused with a status of 4xx or "
+            "with overloaded.",
+            REQUEST_BUCKETS,
+            "model",
+        )
+        keys = self._counter(
+            "api_key_requests",
+            "Requests with a valid API key, by the id of the key: the first 100 in the key file "
+            "are counted by themselves, all others as other.",
+            *("api_key", "status"),
+        )
         stages = self._histogram(
             "stage_seconds",
             "Seconds of a request in one stage: decode, preprocess, serving or postprocess.",
@@ -85,8 +126,13 @@ class Metrics:
         )
         # The client's search for the values of labels is a third of the cost of counting.
         self._requests = lru_cache(_KEPT)(requests.labels)
+        self._unread = self._requests(
+            UNMATCHED, OTHER_METHOD, str(Overloaded.status.value), Overloaded.code
+        )
         self._predictions = lru_cache(_KEPT)(predictions.labels)
         self._seconds = lru_cache(_KEPT)(seconds.labels)
+        self._prediction_seconds = lru_cache(_KEPT)(prediction_seconds.labels)
+        self._keys = lru_cache(_KEPT)(keys.labels)
         self._stages = lru_cache(_KEPT)(stages.labels)
         pair = ("model", "version", "shadow_version")
         self._copies = self._counter(
@@ -124,8 +170,13 @@ class Metrics:
 
     def write(self, entry: Entry) -> None:
         """Count one finished request."""
-        self._requests(entry.route, entry.method, str(entry.status)).inc()
+        status = str(entry.status)
+        self._requests(entry.route, entry.method, status, entry.code or NO_CODE).inc()
         self._seconds(entry.route).observe(entry.seconds)
+        if entry.api_key is not None:
+            self._keys(self._key_label(entry.api_key), status).inc()
+        if entry.predicts and entry.model is not None and _was_tried(entry):
+            self._prediction_seconds(entry.model).observe(entry.seconds)
         for stage, seconds in entry.stages.items():
             self._stages(stage).observe(seconds)
         if entry.code is not None:
@@ -134,6 +185,12 @@ class Metrics:
             self._shed.inc()
         for labels in _outcomes(entry):
             self._predictions(*labels).inc()
+
+    def count_refused(self) -> None:
+        """Count a request that the worker refused before its route was known."""
+        self._unread.inc()
+        self._problems.labels(Overloaded.code).inc()
+        self._shed.inc()
 
     def count_shadow(self, result: ShadowResult) -> None:
         """Count the copy of one request; only one thread counts images."""
@@ -158,10 +215,14 @@ class Metrics:
         """Return all metrics in Prometheus's text format."""
         # prometheus_client asks for a new registry per scrape when processes share metrics.
         registry = CollectorRegistry()
-        for states in self._states:
+        for states in self.states:
             registry.register(states)
-        registry.register(PresentModels(self._models, self._counted()))
+        keys = {OTHER_KEYS, *self._listed_keys()}
+        registry.register(Present(self._counted(), {"model": self._models.names, "api_key": keys}))
         return generate_latest(registry)
+
+    def _key_label(self, key: str) -> str:
+        return key if key in self._listed_keys() else OTHER_KEYS
 
     def _counted(self) -> Collector:
         """Return the metrics of all processes."""
@@ -263,21 +324,24 @@ class AddressStates(Collector):
         yield from (circuit, calls, up)
 
 
-class PresentModels(Collector):
-    """The metrics of another collector without those of models that were removed."""
+class Present(Collector):
+    """The metrics of another collector without those of models and API keys that were removed."""
 
-    def __init__(self, models: Models, counted: Collector) -> None:
-        self._names = models.names
+    def __init__(self, counted: Collector, present: Mapping[str, Collection[str]]) -> None:
+        """``present`` has the values of labels that still exist; other labels have any value."""
         self._counted = counted
+        self._present = present
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics; those without the label ``model`` as they are."""
+        """Yield the metrics, each with the samples whose labels all exist."""
         for metric in self._counted.collect():
-            metric.samples = [s for s in metric.samples if self._is_present(s.labels.get("model"))]
+            metric.samples = [s for s in metric.samples if self._is_present(s.labels)]
             yield metric
 
-    def _is_present(self, model: str | None) -> bool:
-        return model is None or model in self._names
+    def _is_present(self, labels: Mapping[str, str]) -> bool:
+        return all(
+            labels[name] in values for name, values in self._present.items() if name in labels
+        )
 
 
 def _per_model(name: str, text: str) -> GaugeMetricFamily:
@@ -286,6 +350,12 @@ def _per_model(name: str, text: str) -> GaugeMetricFamily:
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(PREFIX + name, text, labels=labels)
+
+
+def _was_tried(entry: Entry) -> bool:
+    """Tell whether the gateway tried to answer the request, rather than to refuse it."""
+    is_caller_error = 400 <= entry.status < 500
+    return not is_caller_error and entry.code != Overloaded.code
 
 
 def _outcomes(entry: Entry) -> Iterator[tuple[str, str, str]]:

@@ -12,7 +12,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -40,6 +40,13 @@ def make(environ: MutableMapping[str, str]) -> Path:
 def shared(environ: MutableMapping[str, str]) -> bool:
     """Tell whether the processes share their metrics."""
     return bool(environ.get(VARIABLE))
+
+
+def master(environ: Mapping[str, str]) -> int | None:
+    """Return the PID of gunicorn's master, None where the processes do not share their metrics."""
+    name = Path(environ.get(VARIABLE, "")).name
+    pid = name.removeprefix(_PREFIX).partition("-")[0]
+    return int(pid) if name.startswith(_PREFIX) and pid.isdigit() else None
 
 
 def _locked(prefix: str) -> Path:

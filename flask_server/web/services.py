@@ -36,6 +36,9 @@ class Services:
     metrics_text: Callable[[], bytes] | None
     """Gives all metrics in Prometheus's text format; None where metrics are turned off."""
 
+    count_refused: Callable[[], None]
+    """Counts a request that the worker refuses before it reaches the app."""
+
     shadow_figures: Callable[[str, Mapping[str, int | None]], dict[str, Any]] | None
     """Gives for a model, and its shadow labels with their versions, what became of the copies of
     each label, as JSON; None where metrics are turned off."""

@@ -30,6 +30,7 @@ from flask_server.runtime.worker import GatewayWorker
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.gunicorn_process import running_gateway
 from tests.flask_server.stub_serving import StubServing
+from tests.flask_server.telemetry.test_metrics import samples, value
 
 #: More than the threads of the worker, and than it lets wait for one.
 MANY = 120
@@ -71,6 +72,14 @@ def predict(gateway: str, body: bytes) -> tuple[int, dict[str, Any]]:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error) | {"retry_after": error.headers["Retry-After"]}
+
+
+def refusals(gateway: str) -> float:
+    """The number of requests that the worker has refused before it read them."""
+    with urllib.request.urlopen(f"{gateway}/metrics", timeout=10) as answer:
+        found = samples(answer.read().decode())
+    unread = {"route": "(unmatched)", "method": "OTHER", "status": "503", "code": "overloaded"}
+    return value(found, "requests_total", **unread)
 
 
 def predict_again(gateway: str, body: bytes) -> tuple[int, dict[str, Any]]:
@@ -153,10 +162,12 @@ def test_a_caller_that_waits_for_a_yes_gets_it(gateway: str) -> None:
 @pytest.mark.slow
 def test_bodies_beyond_the_memory_budget_are_refused_and_it_comes_back(gateway: str) -> None:
     held = PREDICT + b"Content-Length: 1000000\r\n\r\n" + bytes(999_000)
+    before = refusals(gateway)
     with callers(gateway, held, 5):
         status, problem = predict(gateway, bytes(900_000))
         assert (status, problem["code"]) == (503, "overloaded")
         assert problem["retry_after"] == "1"
+    assert refusals(gateway) > before
 
     for _ in range(20):
         status, _ = predict(gateway, flat("red"))

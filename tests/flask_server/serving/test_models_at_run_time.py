@@ -98,7 +98,7 @@ def test_metrics_of_a_removed_model_are_gone(
     text = client.get("/metrics").text
     assert 'model="toy"' not in text
     assert 'model="new"' in text
-    assert 'gateway_requests_total{method="POST"' in text
+    assert 'gateway_requests_total{code="",method="POST"' in text
 
 
 @pytest.mark.parametrize(

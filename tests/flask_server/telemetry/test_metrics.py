@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import platform
 import re
 import threading
+import time
 from pathlib import Path
 
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from flask_server.access import key_writer
+from flask_server.access.key_file import ID_DIGITS, ApiKey, format_keys, hash_of
+from flask_server.access.key_store import LISTED
 from flask_server.errors import kinds
 from flask_server.serving.breaker import FAILURES
+from flask_server.web.services import services_of
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
+from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import Servable, StubServing
 from tests.running import free_port
 
@@ -42,10 +49,11 @@ def test_requests_are_counted_by_route_method_and_status(client: FlaskClient) ->
 
     found = scrape(client)
     route = {"route": "/models/<name>", "method": "GET"}
-    assert value(found, "requests_total", **route, status="200") == 2
-    assert value(found, "requests_total", **route, status="404") == 1
+    assert value(found, "requests_total", **route, status="200", code="") == 2
+    assert value(found, "requests_total", **route, status="404", code="unknown_model") == 1
     assert value(found, "request_seconds_count", route="/models/<name>") == 3
-    assert value(found, "requests_total", route="(unmatched)", method="GET", status="404") == 2
+    unmatched = {"route": "(unmatched)", "method": "GET", "status": "404", "code": "not_found"}
+    assert value(found, "requests_total", **unmatched) == 2
 
 
 def test_callers_cannot_make_new_labels(client: FlaskClient) -> None:
@@ -58,9 +66,11 @@ def test_callers_cannot_make_new_labels(client: FlaskClient) -> None:
         client.post(URL, json={"image": b64(draw()), "label": made_up})
         client.open(f"/{made_up}", method=made_up.upper())
 
-    after = {label for _, labels in scrape(client) for label in labels} - before
+    found = scrape(client)
+    after = {label for _, labels in found for label in labels} - before
     assert not {label for label in after if label[1] in {"a", "b", "A", "B"}}
-    assert ("method", "OTHER") in after
+    unmatched = {"route": "(unmatched)", "status": "404", "code": "not_found"}
+    assert value(found, "requests_total", **unmatched, method="OTHER") == 2
 
 
 def test_stages_are_those_of_the_stopwatch(client: FlaskClient) -> None:
@@ -126,6 +136,99 @@ def test_refusals_are_counted_as_shed(make_app: MakeApp, serving: StubServing) -
     assert value(during, "shed_total") == 1
     assert value(during, "predictions_in_flight") == 1
     assert value(scrape(client), "predictions_in_flight") == 0
+
+
+def test_refusals_of_the_worker_are_counted_from_zero(make_app: MakeApp) -> None:
+    app = make_app()
+    unread = {"route": "(unmatched)", "method": "OTHER", "status": "503", "code": "overloaded"}
+    before = scrape(app.test_client())
+
+    services_of(app).count_refused()
+    after = scrape(app.test_client())
+
+    for found, count in ((before, 0), (after, 1)):
+        assert found["gateway_requests_total", frozenset(unread.items())] == count
+        assert value(found, "shed_total") == count
+        assert value(found, "problems_total", code="overloaded") == count
+
+
+def test_each_model_has_the_latency_of_its_answers_and_failures(
+    client: FlaskClient, serving: StubServing
+) -> None:
+    client.post(URL, json={"image": b64(draw())})
+    client.post(URL, json={"image": "!"})
+    client.get("/models/toy")
+    serving.answer = (500, {"error": "no"})
+    client.post(URL, json={"image": b64(draw())})
+
+    found = scrape(client)
+
+    assert value(found, "prediction_seconds_count", model="toy") == 2
+    assert 0 < value(found, "prediction_seconds_sum", model="toy") < 10
+
+
+def test_requests_of_each_key_are_counted_by_its_id(make_app: MakeApp, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    keys = [key_writer.create(file, name) for name in ("one", "two")]
+    client = make_app(api_keys_file=file, rate_limit="2 per minute").test_client()
+
+    for key in (keys[0], keys[0], keys[0], keys[1], "icg_wrong"):
+        client.get("/models", headers={"X-API-Key": key})
+    found = scrape(client)
+    text = client.get("/metrics").text
+
+    one, two = (hash_of(key)[:ID_DIGITS] for key in keys)
+    assert value(found, "api_key_requests_total", api_key=one, status="200") == 2
+    assert value(found, "api_key_requests_total", api_key=one, status="429") == 1
+    assert value(found, "api_key_requests_total", api_key=two, status="200") == 1
+    assert sum(name == "gateway_api_key_requests_total" for name, _ in found) == 3
+    assert "icg_" not in text
+
+
+def test_keys_far_down_in_the_file_are_counted_together(make_app: MakeApp, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    keys = [f"icg_{number}" for number in range(LISTED + 2)]
+    file.write_text(format_keys(tuple(ApiKey(key, hash_of(key), "today") for key in keys)))
+    client = make_app(api_keys_file=file).test_client()
+
+    for key in keys:
+        client.get("/models", headers={"X-API-Key": key})
+    found = scrape(client)
+
+    assert value(found, "api_key_requests_total", api_key="other", status="200") == 2
+    assert sum(name == "gateway_api_key_requests_total" for name, _ in found) == LISTED + 1
+
+
+def test_a_revoked_key_is_no_longer_shown(make_app: MakeApp, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    gone, stays = (key_writer.create(file, name) for name in ("gone", "stays"))
+    client = make_app(api_keys_file=file).test_client()
+    for key in (gone, stays):
+        client.get("/models", headers={"X-API-Key": key})
+
+    key_writer.revoke(file, "gone")
+
+    def is_revoked() -> bool:
+        return client.get("/models", headers={"X-API-Key": gone}).status_code == 401
+
+    assert eventually(is_revoked, 5)
+    text = client.get("/metrics").text
+    assert hash_of(stays)[:ID_DIGITS] in text
+    assert hash_of(gone)[:ID_DIGITS] not in text
+
+
+def test_build_and_process_are_shown(client: FlaskClient) -> None:
+    found = scrape(client)
+
+    (build,) = [dict(labels) for name, labels in found if name == "gateway_build_info"]
+    assert build["python"] == platform.python_version()
+    assert build["version"]
+    assert value(found, "processes") == 1
+    assert value(found, "process_threads") >= 1
+    assert 10**7 < value(found, "process_resident_memory_bytes") < 10**11
+    assert 0 < value(found, "process_cpu_seconds_total") < 10**6
+    assert 3 <= value(found, "process_open_fds") <= value(found, "process_max_fds")
+    assert 0 < time.time() - value(found, "process_start_time_seconds") < 10**6
 
 
 def test_failed_prediction_is_no_longer_at_work(client: FlaskClient) -> None:

@@ -120,6 +120,15 @@ def test_every_worker_tells_the_sum_of_all(gunicorn: Gunicorn) -> None:
     assert value(gunicorn.scrape(), "serving_up", model="toy") == 1
 
 
+def test_figures_of_processes_are_those_of_the_master_and_all_workers(gunicorn: Gunicorn) -> None:
+    found = [gunicorn.scrape() for _ in range(8)]
+
+    assert {value(each, "processes") for each in found} == {1 + WORKERS}
+    assert len({value(each, "process_start_time_seconds") // 10 for each in found}) <= 2
+    cpu = [value(each, "process_cpu_seconds_total") for each in found]
+    assert cpu == sorted(cpu)
+
+
 def test_killed_worker_leaves_sane_numbers(gunicorn: Gunicorn, stub: StubServing) -> None:
     before = gunicorn.ok()
     inside, go = threading.Event(), threading.Event()

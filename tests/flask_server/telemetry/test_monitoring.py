@@ -22,9 +22,11 @@ from typing import Any
 import pytest
 import yaml
 from flask import Flask
+from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.serving import make_server
 
+from flask_server.access.key_file import ApiKey, format_keys, hash_of
 from model_server import metrics as model_server_metrics
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_serving_faults import eventually
@@ -44,8 +46,10 @@ MATCHER = re.compile(r"(\w+)\s*[=!]")
 GROUPING = re.compile(r"\bby \(([^)]*)\)")
 SHADOW = '[models.toy]\nbase_path = "toy"\nsplit = { a = 1 }\nshadow = { b = 100 }\n'
 
+KEY = "icg_key"
+
 #: What queries ask for that the gateway with the stub has not counted.
-NOT_MEASURED = (":tensorflow:", "score_drift")
+NOT_MEASURED = (":tensorflow:", "score_drift", 'status="429"')
 
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed"
@@ -79,21 +83,27 @@ def promtool(*arguments: str | Path) -> str:
     return done.stdout
 
 
-def app_with_traffic(make_app: MakeApp, serving: StubServing) -> Flask:
+def predict(client: FlaskClient, image: str) -> None:
+    client.post("/models/toy/predict", json={"image": image}, headers={"X-API-Key": KEY})
+
+
+def app_with_traffic(make_app: MakeApp, serving: StubServing, folder: Path) -> Flask:
     serving.models["toy"] = {1: Servable(), 2: Servable()}
     serving.labels = {"a": 1, "b": 2}
-    app = make_app(SHADOW)
+    keys = folder / "keys.json"
+    keys.write_text(format_keys((ApiKey("web", hash_of(KEY), "today"),)))
+    app = make_app(SHADOW, api_keys_file=keys)
     client = app.test_client()
-    client.post("/models/toy/predict", json={"image": b64(flat("white"))})
-    client.post("/models/toy/predict", json={"image": "!"})
+    for image in (b64(flat("white")), "!", "!"):
+        predict(client, image)
     assert eventually(lambda: 'outcome="compared"' in client.get("/metrics").text)
     return app
 
 
 @pytest.fixture
-def known(make_app: MakeApp, serving: StubServing) -> dict[str, set[str]]:
+def known(make_app: MakeApp, serving: StubServing, tmp_path: Path) -> dict[str, set[str]]:
     """The labels of every metric by its name, as Prometheus stores it."""
-    text = app_with_traffic(make_app, serving).test_client().get("/metrics").text
+    text = app_with_traffic(make_app, serving, tmp_path).test_client().get("/metrics").text
     found: dict[str, set[str]] = {"up": {"job", "instance"}}
     for family in text_string_to_metric_families(text):
         if not family.samples:  # such as drift, which was not measured
@@ -252,14 +262,14 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
 def test_a_real_prometheus_evaluates_all_of_it(
     make_app: MakeApp, serving: StubServing, tmp_path: Path
 ) -> None:
-    app = app_with_traffic(make_app, serving)
+    app = app_with_traffic(make_app, serving, tmp_path)
     client = app.test_client()
     with listening(app) as port, prometheus(tmp_path, f"127.0.0.1:{port}") as server:
         assert eventually(server.answers, 30)
         assert eventually(lambda: not server.unhealthy(), 30)
         assert eventually(lambda: server.active() == set(), 15)
         for _ in range(3):
-            client.post("/models/toy/predict", json={"image": b64(flat("white"))})
+            predict(client, b64(flat("white")))
         same = 'sum(rate(gateway_shadow_images_total{same_class="yes"}[1m])) > 0'
         assert eventually(lambda: server.values(same), 15)
         empty = [text for text in queries() if not server.values(text)]
@@ -271,7 +281,7 @@ def test_a_real_prometheus_evaluates_all_of_it(
 
         def alerts_after_another_failure() -> bool:
             # A counter that Prometheus sees for the first time has not grown.
-            client.post("/models/toy/predict", json={"image": b64(flat("white"))})
+            predict(client, b64(flat("white")))
             return server.active() >= wanted
 
         assert eventually(alerts_after_another_failure, 15)
