@@ -40,7 +40,7 @@ ifneq ($(STALE),)
 .PHONY: .venv/bin/python
 endif
 
-.PHONY: help run stop doctor status logs tensorflow clean test fast attack resilience containers haproxy monitoring ray check docs bench
+.PHONY: help run stop doctor status logs tensorflow clean test fast attack resilience containers haproxy monitoring systemd ray check docs bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -100,6 +100,9 @@ haproxy: .venv/dev.stamp ## restart and kill the servers behind HAProxy under lo
 
 monitoring: .venv/dev.stamp ## evaluate the alerts and the dashboard with a real Prometheus (Debian's package prometheus)
 	@MONITORING=long $(BIN)/python -m pytest tests/flask_server/telemetry/test_monitoring.py
+
+systemd: .venv/dev.stamp ## run the unit in a real systemd, in namespaces (a minute; as root, on Linux)
+	@SYSTEMD=long $(BIN)/python -m pytest tests/deploy/test_systemd.py
 
 ray: .venv-ray/stamp ## serve models on a real Ray cluster of several nodes, break it, and measure it (as root; 20 minutes)
 	@RAY_LONG=1 .venv-ray/bin/python -m pytest -q -s --show-capture=no tests/deploy/test_ray*.py

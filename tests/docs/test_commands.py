@@ -47,7 +47,8 @@ FOREIGN = {
     "kubectl": "there is no cluster",
     **dict.fromkeys(("git", "pip", "npm", "ray"), "they download from the internet"),
     **dict.fromkeys(
-        ("apt-get", "sudo", "systemctl", "useradd", "cp"), "they change the system of the reader"
+        ("apt-get", "sudo", "systemctl", "systemd-sysusers", "cp"),
+        "they change the system of the reader",
     ),
     **dict.fromkeys(("haproxy_command", "haproxy_command()"), "tests/deploy/test_haproxy.py does"),
     **dict.fromkeys(("cd", "mkdir", "ls", "export", "echo", "printf"), "they belong to the shell"),

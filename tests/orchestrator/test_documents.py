@@ -53,7 +53,8 @@ def test_the_manual_names_every_kind_of_serving(kind: str) -> None:
 
 
 def service() -> dict[str, str]:
-    unit = ConfigParser(interpolation=None, delimiters=["="])
+    # A key may occur several times; the last value is the one that is kept.
+    unit = ConfigParser(interpolation=None, delimiters=["="], strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's keys have capitals
     unit.read(UNIT)
     return dict(unit["Service"])
