@@ -47,9 +47,10 @@ FOREIGN = {
     "kubectl": "there is no cluster",
     **dict.fromkeys(("git", "pip", "npm", "ray"), "they download from the internet"),
     **dict.fromkeys(
-        ("apt-get", "sudo", "systemctl", "systemd-sysusers", "cp"),
+        ("apt-get", "sudo", "systemctl", "systemd-sysusers", "certbot", "cp", "ln"),
         "they change the system of the reader",
     ),
+    "nginx": "tests/deploy/test_nginx.py does",
     **dict.fromkeys(("haproxy_command", "haproxy_command()"), "tests/deploy/test_haproxy.py does"),
     **dict.fromkeys(("cd", "mkdir", "ls", "export", "echo", "printf"), "they belong to the shell"),
     "saved_model_cli": "it belongs to TensorFlow",
