@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generator import catalog, commands, gateway, http_api, model_server, packages
+from docs.generator import (
+    catalog,
+    commands,
+    gateway,
+    http_api,
+    model_server,
+    model_server_api,
+    packages,
+)
 from docs.generator.markdown import DOCS, between
 
 Part = Callable[[], str]
@@ -21,6 +29,17 @@ PAGES: Mapping[str, Mapping[str, Part]] = {
     "reference/errors.md": {"errors": gateway.errors},
     "reference/metrics.md": {"gateway": gateway.metrics, "model server": model_server.metrics},
     "reference/http_api.md": {"routes": http_api.routes},
+    "reference/rest_api.md": {
+        "routes": model_server_api.rest_routes,
+        "statuses": model_server_api.statuses,
+        "limits": model_server_api.rest_limits,
+    },
+    "reference/grpc_api.md": {
+        "methods": model_server_api.grpc_methods,
+        "messages": model_server_api.grpc_messages,
+        "statuses": model_server_api.statuses,
+        "limits": model_server_api.grpc_limits,
+    },
     "reference/models_toml.md": {
         "keys": catalog.model_keys,
         "input": catalog.input_keys,

@@ -143,6 +143,7 @@ class GrpcApi:
         }
 
     def _predict(self, call: Call) -> bytes:
+        """Run a signature on tensors; `output_filter` chooses the outputs of the response."""
         with ExitStack() as held:
             with spans.span("parse"):
                 request = predict_request.read(call.message)
@@ -182,9 +183,11 @@ class GrpcApi:
         return reserve
 
     def _classify(self, call: Call) -> bytes:
+        """Run a signature on tf.Examples, and return labels with scores."""
         return self._run_examples(call, "Classify", _CLASSIFY)
 
     def _regress(self, call: Call) -> bytes:
+        """Run a signature on tf.Examples, and return one value for each."""
         return self._run_examples(call, "Regress", _REGRESS)
 
     def _run_examples(self, call: Call, api: str, method: _ExampleMethod) -> bytes:
@@ -212,6 +215,7 @@ class GrpcApi:
         return answer
 
     def _multi_inference(self, call: Call) -> bytes:
+        """Run several classifying or regressing signatures of one model on the same tf.Examples."""
         request = parsed("MultiInferenceRequest", call.message)
         example_methods.check_examples(request.input)
         tasks = request.tasks or [message("InferenceTask")()]
@@ -231,6 +235,7 @@ class GrpcApi:
         self._request_log.offer(model, SerializedCall(answered, call.message, answer))
 
     def _metadata(self, call: Call) -> bytes:
+        """Return the signatures of a version; `metadata_field` must be `signature_def`."""
         request = parsed("GetModelMetadataRequest", call.message)
         check_spec(request)
         metadata.check_fields(request.metadata_field)
@@ -241,12 +246,14 @@ class GrpcApi:
             )
 
     def _status(self, call: Call) -> bytes:
+        """Return the states of all versions, or of one; a version label is ignored."""
         request = parsed("GetModelStatusRequest", call.message)
         check_spec(request)
         spec = request.model_spec
         return metadata.status_answer(self._registry.statuses(spec.name, version_of(spec)))
 
     def _reload_config(self, call: Call) -> bytes:
+        """Replace the configured models, and return once each new one has a version that serves."""
         request = parsed("ReloadConfigRequest", call.message)
         if not request.config.HasField("model_config_list"):
             raise InvalidArgument(
@@ -291,8 +298,10 @@ def _answer_by(timeout_s: float) -> float:
 
 
 def _no_session_run(_: Call) -> bytes:
+    """Not supported: clients call Predict with a signature."""
     raise Unimplemented("SessionRun is not supported; call Predict with a signature.")
 
 
 def _no_profiler(_: Call) -> bytes:
+    """Not supported: there is no profiler."""
     raise Unimplemented("This server has no profiler.")

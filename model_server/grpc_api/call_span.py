@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import wraps
+
 from model_server.errors import ModelServerError
 from model_server.transport.grpc_server import Call, Handler
 from serving_tracing import conventions, spans
@@ -13,6 +15,7 @@ def traced(path: str, handler: Handler, *, only_as_child: bool = False) -> Handl
     With ``only_as_child`` a call has one only as a part of a trace that its client began.
     """
 
+    @wraps(handler)
     def answer(call: Call) -> bytes:
         tracing = spans.active()
         if tracing is None:

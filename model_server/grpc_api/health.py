@@ -18,7 +18,7 @@ _NOT_SERVING: Final = 2
 _SERVICE_UNKNOWN: Final = 3
 
 #: More calls than these are answered once and ended.
-_MAX_WATCHERS: Final = 256
+MAX_WATCHERS: Final = 256
 
 
 class Health:
@@ -54,14 +54,16 @@ class Health:
                 stream.end()
 
     def _check(self, call: Call) -> bytes:
+        """Return the state of a service; the empty name stands for the server."""
         service = parsed("HealthCheckRequest", call.message).service
         if service not in self._services:
             raise NotFound("service name unknown")
         return self._answer(service)
 
     def _watch(self, stream: Stream) -> None:
+        """Return the state of a service now and when it changes."""
         with self._lock:
-            stays = self._state == _SERVING and len(self._watchers) < _MAX_WATCHERS
+            stays = self._state == _SERVING and len(self._watchers) < MAX_WATCHERS
             if stays:
                 self._watchers[stream] = None
         self._tell(stream)

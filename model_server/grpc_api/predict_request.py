@@ -17,7 +17,7 @@ _SPEC: Final = number("PredictRequest", "model_spec")
 _INPUTS: Final = number("PredictRequest", "inputs")
 _FILTER: Final = number("PredictRequest", "output_filter")
 #: Fields of one request; each costs time and memory.
-_MAX_FIELDS: Final = 1 << 16
+MAX_FIELDS: Final = 1 << 16
 
 
 @dataclass(slots=True)
@@ -36,8 +36,8 @@ def read(data: bytes) -> PredictRequest:
     specs: list[memoryview] = []
     request = PredictRequest(None)
     for count, (place, kind, content) in enumerate(wire.fields(memoryview(data))):
-        if count == _MAX_FIELDS:
-            raise ResourceExhausted(f"A request has more than {_MAX_FIELDS} fields")
+        if count == MAX_FIELDS:
+            raise ResourceExhausted(f"A request has more than {MAX_FIELDS} fields")
         if kind != wire.BYTES:
             continue
         if place == _SPEC:

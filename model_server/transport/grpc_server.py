@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 _MAX_TEXT: Final = 1024
 _TRUNCATED: Final = b"...TRUNCATED"
 #: Most calls that are accepted at the same time; more are refused with RESOURCE_EXHAUSTED.
-_MAX_CALLS: Final = 1024
+MAX_CALLS: Final = 1024
 #: Threads for messages that arrive and for runs.
-_RUN_THREADS: Final = 128
+RUN_THREADS: Final = 128
 _SHORT_THREADS: Final = 4
 _WAITING_THREADS: Final = 32
 #: A client that has been silent for this long is asked whether it is still there.
 _KEEPALIVE_MS: Final = 60_000
-_IDLE_MS: Final = 15 * 60_000
+IDLE_MS: Final = 15 * 60_000
 
 
 #: gRPC's number of each of TensorFlow's status codes.
@@ -162,11 +162,11 @@ class GrpcServer:
         self._options = options
         self._budget = budget
         self._runs = threading.BoundedSemaphore(options.threads)
-        self._watchdog = Watchdog(_RUN_THREADS, budget)
+        self._watchdog = Watchdog(RUN_THREADS, budget)
         self._grpc = import_grpc()
         self._codes = {code.value[0]: code for code in self._grpc.StatusCode}
         self._pools = {
-            Pool.RUN: ThreadPoolExecutor(_RUN_THREADS, "grpc-run"),
+            Pool.RUN: ThreadPoolExecutor(RUN_THREADS, "grpc-run"),
             Pool.SHORT: ThreadPoolExecutor(_SHORT_THREADS, "grpc"),
             Pool.WAITING: ThreadPoolExecutor(_WAITING_THREADS, "grpc-wait"),
         }
@@ -174,7 +174,7 @@ class GrpcServer:
             self._pools[Pool.RUN],
             handlers=[_Handlers({path: self._rpc(method) for path, method in methods.items()})],
             options=list(_arguments(options).items()),
-            maximum_concurrent_rpcs=_MAX_CALLS,
+            maximum_concurrent_rpcs=MAX_CALLS,
         )
         self.port = self._listen()
 
@@ -386,7 +386,7 @@ def _arguments(options: GrpcOptions) -> dict[str, int | str]:
         "grpc.max_send_message_length": -1,
         "grpc.so_reuseport": 0,  # two servers on one port would each get half of the calls
         "grpc.keepalive_time_ms": _KEEPALIVE_MS,
-        "grpc.max_connection_idle_ms": _IDLE_MS,
+        "grpc.max_connection_idle_ms": IDLE_MS,
         **(options.arguments or {}),
     }
 

@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 _TICK_S: Final = 0.1
 _IDLE_S: Final = 1.0
 #: A message that has been arriving for longer gives way when threads are short.
-_SLOW_S: Final = 5.0
+SLOW_S: Final = 5.0
 #: The same when memory is short.
-_SLOW_IN_NEED_S: Final = 0.5
+SLOW_IN_NEED_S: Final = 0.5
 #: The time to read an answer, as over REST.
-_ANSWER_S: Final = 20.0
-_ANSWER_BYTES_PER_S: Final = 10_000
+ANSWER_S: Final = 20.0
+ANSWER_BYTES_PER_S: Final = 10_000
 _STATM: Final = Path("/proc/self/statm")
 
 Cancel = Callable[[], object]
@@ -78,7 +78,7 @@ class Watchdog:
         self, cancel: Cancel, when_over: Callable[[Callable[[], None]], bool], size: int
     ) -> None:
         """Watch a call whose answer has this many bytes until ``when_over`` calls back."""
-        call = _Call(cancel, monotonic() + _ANSWER_S + size / _ANSWER_BYTES_PER_S)
+        call = _Call(cancel, monotonic() + ANSWER_S + size / ANSWER_BYTES_PER_S)
         self._answered[call] = None
         if not when_over(lambda: self._answered.pop(call, None)):
             self._answered.pop(call, None)
@@ -98,7 +98,7 @@ class Watchdog:
     def _to_give_way(self, now: float) -> list[_Call]:
         arriving = list(self._arriving)  # the oldest first
         ages = [now - call.since for call in arriving]
-        if not ages or ages[0] <= _SLOW_IN_NEED_S:
+        if not ages or ages[0] <= SLOW_IN_NEED_S:
             self._resident_before = resident_bytes() - self._budget.used
             return []
         held = resident_bytes() - self._resident_before - self._budget.used
@@ -115,9 +115,9 @@ def give_way(ages: Sequence[float], *, is_short_of_threads: bool, is_short_of_me
 
     The oldest ones come first.
     """
-    slow = sum(age > _SLOW_S for age in ages) if is_short_of_threads else 0
+    slow = sum(age > SLOW_S for age in ages) if is_short_of_threads else 0
     if is_short_of_memory:
-        slow = max(slow, -(-sum(age > _SLOW_IN_NEED_S for age in ages) // 2))
+        slow = max(slow, -(-sum(age > SLOW_IN_NEED_S for age in ages) // 2))
     return slow
 
 

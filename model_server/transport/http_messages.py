@@ -42,7 +42,7 @@ _URI: Final = re.compile(
 #: A header name (RFC 9110, 5.1); white space before the colon is not allowed.
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_HEADS: Final = re.compile(r"[\0\r]")
-_MAX_LINES: Final = 1000
+MAX_LINES: Final = 1000
 _LENGTH: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 JSON: Final = (("Content-Type", "application/json"),)
@@ -132,7 +132,7 @@ def read_head(data: bytes) -> Head:
     method, _, rest = first.rstrip(" ").partition(" ")
     target, blank, version = rest.rpartition(" ")
     match = _VERSION.fullmatch(version)
-    if not (blank and target and match) or int(match[1]) > 1 or len(lines) > _MAX_LINES:
+    if not (blank and target and match) or int(match[1]) > 1 or len(lines) > MAX_LINES:
         raise BadRequest
     headers: dict[str, str] = {}
     for line in _unfolded(lines):
