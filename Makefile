@@ -40,7 +40,7 @@ ifneq ($(STALE),)
 .PHONY: .venv/bin/python
 endif
 
-.PHONY: help run stop doctor status logs tensorflow clean test fast attack resilience containers haproxy monitoring systemd ray check docs bench
+.PHONY: help run stop doctor status logs tensorflow clean test fast attack resilience containers haproxy monitoring systemd ray check docs commands bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -116,6 +116,9 @@ check: .venv/dev.stamp ## lint, format and types
 docs: .venv/docs.stamp ## build the documentation in build/docs
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
+
+commands: .venv/dev.stamp ## run the commands of the manuals that take long (2 minutes; those of the other pages are in make test)
+	@COMMANDS=long $(BIN)/python -m pytest tests/docs/test_long_commands.py
 
 bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by side (50 minutes; ARGS=--short for 15 minutes, ARGS="--only NAME" for one section)
 	@$(BIN)/python -m benchmarks.run $(ARGS)

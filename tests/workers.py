@@ -25,6 +25,7 @@ FIRST: Final = (
     "tests/scripts/loading/",
     "tests/test_end_to_end.py",
     "tests/scripts/checks/",
+    "tests/docs/test_commands_run.py",
     "tests/model_server/engines/test_choose.py",
     "tests/orchestrator/test_odd_starts.py",
     "tests/orchestrator/test_unusable_models.py",

@@ -1,9 +1,9 @@
 """The commands in the manuals exist as they are written there.
 
 The options of this project's commands are read by their own parsers, targets of make and modules
-exist, and requests go to routes of the API. ``FOREIGN`` names all other programs and why these
-tests do not run them. Other tests run the commands of some pages: those of docs/models.md
-(``tests/scripts/test_manual.py``), and the first request of README.md.
+exist, and requests go to routes of the API. That holds for commands in the text of a page and in
+comments below ``deploy``, too, which often leave arguments out. ``test_commands_run`` runs the
+commands of blocks. ``FOREIGN`` names all other programs, and why no test runs them in a text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 import auto_cmd
 from deploy.ray.flags import read_options
 from docs.generator.commands import targets
-from docs.generator.markdown import DOCS, ROOT
+from docs.generator.markdown import ROOT
 from flask_server import keys
 from flask_server.openapi.document import document
 from flask_server.settings import Settings
@@ -30,17 +30,16 @@ from orchestrator import command_line as supervisor
 from scripts import classify, doctor_model, export_detector, export_saved_model, quantize_model
 from serving_gateway import demo, models
 from serving_gateway.command_line import PROGRAM, SUBCOMMANDS
+from tests.docs.shell_blocks import PAGES, all_commands
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
-BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HERE_DOCUMENT = re.compile(r"<<'EOF'(.*?)\n.*?^EOF$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+IN_BACKQUOTES = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+COMMENT = re.compile(r"^\s*#\s*(.*)$", re.MULTILINE)
 ASSIGNMENT = re.compile(r"[A-Z_]+=")
 ROUTES = [
     re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)) for path in document(Settings(), "m")["paths"]
 ]
-#: Sample output that stands in blocks of commands.
-OUTPUT = {"icg_…", "NAME", "web", "batch"}
-
 #: Programs that are not this project's, and why no test of the manuals runs their commands.
 FOREIGN = {
     "docker": "there is no container engine where the tests run",
@@ -56,16 +55,35 @@ FOREIGN = {
     "saved_model_cli": "it belongs to TensorFlow",
     "tensorflow_model_server": "TensorFlow Serving cannot be installed everywhere",
     **dict.fromkeys(("flask", "gunicorn"), "tests/flask_server/runtime starts the app with them"),
+    **dict.fromkeys(("promtool", "haproxy", "nginx"), "tests of deploy and telemetry run them"),
+    **dict.fromkeys(("node", "npx"), "tests/browser and tests/clients run them"),
 }
 
 
+PROGRAMS = {"python", "python3", "make", "curl", PROGRAM, "auto_cmd.py", *FOREIGN}
+
+
 def commands() -> Iterator[tuple[str, str]]:
+    for command in all_commands():
+        yield command.page, HERE_DOCUMENT.sub(r"\1", command.text).replace("\\\n", " ")
+
+
+def mentioned() -> Iterator[tuple[str, str]]:
+    """Yield the commands in the texts of pages, and in comments of the files below ``deploy``."""
     for page in PAGES:
-        for kind, block in BLOCK.findall(page.read_text(encoding="utf-8")):
-            text = HERE_DOCUMENT.sub(r"\1", block).replace("\\\n", " ")
-            for line in text.splitlines():
-                if line.strip() and (kind == "sh" or line.startswith("$ ")):
-                    yield page.name, line.removeprefix("$ ")
+        for text in IN_BACKQUOTES.findall(BLOCK.sub("", page.read_text(encoding="utf-8"))):
+            yield page.relative_to(ROOT).as_posix(), " ".join(text.split())
+    for file in (*sorted((ROOT / "deploy").rglob("*")), ROOT / "compose.yaml"):
+        if file.is_file() and file.suffix not in {".json", ".pyc"}:
+            for text in COMMENT.findall(file.read_text(encoding="utf-8")):
+                for part in (*IN_BACKQUOTES.findall(text), text.rpartition(": ")[2]):
+                    yield file.relative_to(ROOT).as_posix(), part
+
+
+def is_command(text: str) -> bool:
+    """Tell whether a text begins as a command does, with a word after the program."""
+    words = re.sub(r"^(?:[A-Z_]+=\S+ )+", "", text).split(" ")
+    return len(words) > 1 and words[0].removeprefix(".venv/bin/") in PROGRAMS
 
 
 def words_of(line: str) -> list[str]:
@@ -73,6 +91,8 @@ def words_of(line: str) -> list[str]:
     words = shlex.split(line.partition(" | ")[0].partition(" && ")[0], comments=True)
     while words and ASSIGNMENT.match(words[0]):
         words = words[1:]
+    if words and "=$(" in words[0]:  # a variable that gets the output of a command
+        return []
     return [word for word in words if word not in {">", "floats.json", "models.toml"}]
 
 
@@ -123,7 +143,7 @@ def check_request(words: Sequence[str]) -> None:
     (url,) = [word for word in words if re.match(r"https?://|localhost:", word)]
     path = urlsplit(url if "://" in url else f"http://{url}").path
     known = any(re.fullmatch(route, path) for route in ROUTES)
-    assert known or path.startswith("/v1/models/") or "storage.googleapis.com" in url
+    assert known or path.startswith(("/v1/models", "/v1/config")) or "storage.googleapis.com" in url
 
 
 def check_python(words: Sequence[str]) -> None:
@@ -134,6 +154,31 @@ def check_python(words: Sequence[str]) -> None:
         check_subcommand(rest)
     elif first != "-":
         check_script(first, rest)
+
+
+def check_mentioned(line: str) -> None:
+    """Check what a text says of a command: program, target, script, module or subcommand."""
+    for part in line.split(" && "):
+        first, *words = words_of(part.removesuffix("\\"))
+        program = first.removeprefix(".venv/bin/")
+        if program in {"python", "python3"} and words[0] == "auto_cmd.py":
+            program, *words = words
+        if program in {PROGRAM, "auto_cmd.py"}:
+            assert not words or words[0] in SUBCOMMANDS or words[0].startswith("--"), line
+        elif program in {"python", "python3"}:
+            check_place(words)
+        elif program == "make":
+            check(["make", *(word for word in words if "=" not in word)])
+        else:
+            assert program in {"curl", *FOREIGN}, line
+
+
+def check_place(words: Sequence[str]) -> None:
+    """Check that the module or script after ``python`` exists."""
+    if words[0] == "-m":
+        assert importlib.util.find_spec(words[1]) is not None
+    else:
+        assert (ROOT / words[0]).is_file()
 
 
 def check(words: Sequence[str]) -> None:
@@ -151,6 +196,7 @@ def check(words: Sequence[str]) -> None:
 
 
 CASES = sorted({(page, line) for page, line in commands()})
+MENTIONED = sorted({(page, line) for page, line in mentioned() if is_command(line)})
 
 
 @pytest.mark.parametrize(
@@ -159,8 +205,32 @@ CASES = sorted({(page, line) for page, line in commands()})
 def test_a_command_exists_as_it_is_written(page: str, line: str) -> None:
     words = words_of(line)
 
-    if words and words[0] not in OUTPUT:
+    if words:
         check(words)
+
+
+@pytest.mark.parametrize(
+    ("file", "line"), MENTIONED, ids=[f"{file}-{line[:60]}" for file, line in MENTIONED]
+)
+def test_a_command_that_a_text_mentions_exists(file: str, line: str) -> None:
+    check_mentioned(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "serving-gateway begin",
+        "python auto_cmd.py begin",
+        "make no-such-target WORKERS=4",
+        "make fast && make no-such-target",
+        ".venv/bin/python -m benchmarks.no_such_module",
+        "python scripts/no_such_script.py",
+    ],
+)
+def test_a_mentioned_command_that_does_not_exist_is_found(line: str) -> None:
+    assert is_command(line)
+    with pytest.raises(AssertionError):
+        check_mentioned(line)
 
 
 @pytest.mark.parametrize(

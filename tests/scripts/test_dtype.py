@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from scripts.digit_pictures import SIDE, held_out
 from scripts.errors import ScriptError
 from scripts.export_saved_model import main
 from scripts.train_digits_model import scaled
+from tests.docs.shell_blocks import arguments
 from tests.scripts.models import classifier
 
 if TYPE_CHECKING:
@@ -46,13 +48,14 @@ def digits(tensorflow: None) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def versions(digits: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The network exported in float32, then in bfloat16, by the command line."""
+    """The network exported in float32, then in bfloat16, by the command of the manual."""
     folder = tmp_path_factory.mktemp("digits")
-    digits.save(folder / "digits.keras")
-    call = ["--model", str(folder / "digits.keras"), "--base-path", str(folder / "out")]
-    assert main([*call, "--scale", "unit"]) == 0
-    assert main([*call, "--scale", "unit", "--dtype", "bfloat16"]) == 0
-    return folder / "out" / "1", folder / "out" / "2"
+    digits.save(folder / "flowers.keras")
+    (command,) = arguments("docs/engines.md", "bfloat16")
+    with contextlib.chdir(folder):
+        assert main([*command, "--scale", "unit", "--dtype", "float32"]) == 0
+        assert main([*command, "--scale", "unit"]) == 0
+    return folder / "flowers" / "1", folder / "flowers" / "2"
 
 
 def loaded(version: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from scripts import export_detector
 from scripts.errors import ScriptError
 from scripts.warmup_requests import WARMUP_FILE
 from tests import detectors
+from tests.docs.shell_blocks import arguments
 from tests.scripts.test_saved_model import Session
 
 pytestmark = pytest.mark.tensorflow
@@ -41,6 +43,21 @@ def export(models: Path, form: str, base_path: Path, *further: str) -> Path:
     common = ["--model", str(models / form / "1"), "--labels", str(models / "labels.pbtxt")]
     given = [*common, "--base-path", str(base_path), *OPTIONS[form], *further]
     return export_detector.export_detector(export_detector.parser().parse_args(given))
+
+
+def test_the_command_of_the_manual_does_it(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models.toml").touch()
+    shutil.copytree(models / "uint8" / "1", "ssd/saved_model")
+    shutil.copy(models / "labels.pbtxt", "coco.pbtxt")
+    (command,) = arguments("docs/detection.md", "export_detector.py")
+
+    assert export_detector.main(command) == 0
+
+    assert Path("detector/1/saved_model.pb").is_file()
+    assert "[models.detector]" in Path("models.toml").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module", params=list(OPTIONS))

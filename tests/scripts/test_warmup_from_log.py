@@ -14,6 +14,7 @@ from model_server.request_log.request_log import RequestLog, RequestLogOptions
 from model_server.tfrecord import read_records
 from scripts.warmup_from_log import main, newest_records
 from scripts.warmup_requests import WARMUP_FILE
+from tests.docs.shell_blocks import arguments
 from tests.model_server.request_log.logged import logged_models
 
 
@@ -68,6 +69,14 @@ def test_the_newest_requests_replace_those_of_the_version(
     assert logged_versions(file) == expected
     assert [path.name for path in file.parent.iterdir()] == [file.name]
     assert file.stat().st_mode & 0o777 == file.parent.stat().st_mode & 0o666
+
+
+def test_the_command_of_the_manual_does_it(prefix: str, version: Path) -> None:
+    ((_, _, *options),) = arguments("docs/model_server.md", "warmup_from_log.py")
+
+    assert main([prefix, str(version), "--model=m", *options]) == 0
+
+    assert logged_versions(version / WARMUP_FILE) == [0, 2, 4, 6, 8]
 
 
 def test_a_file_that_grows_can_be_read(prefix: str) -> None:

@@ -20,6 +20,7 @@ from scripts.export_saved_model import main
 from scripts.graph_files.export import described, export_graph_file
 from scripts.spec_of_model import SpecOptions
 from tests import blazeface
+from tests.docs.shell_blocks import arguments
 from tests.scripts.graph_files.files import CLASSES, SIDE, GraphFiles, contents, run_lite
 from tests.scripts.manual import manual_commands
 
@@ -135,18 +136,22 @@ def test_the_script_says_what_it_assumed_and_who_serves_it(
     assert f'base_path = "{base_path}"' in said
 
 
-def test_the_command_of_the_manual_does_it(
+def test_the_commands_of_the_manuals_do_it(
     files: GraphFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models.toml").touch()
     shutil.copy(files.folder / "pooled.tflite", "flowers.tflite")
     Path("flowers.txt").write_text("\n".join("abcde"), encoding="utf-8")
+    shutil.copy("flowers.txt", "labels.txt")
     (command,) = manual_commands("flowers.tflite")
+    (other,) = arguments("docs/engines.md", "flowers.tflite")
 
     assert main(command) == 0
+    assert main(other) == 0
 
     assert Path("flowers/1/model.tflite").is_file()
+    assert Path("flowers/2/model.tflite").is_file()
     assert 'base_path = "flowers"' in (tmp_path / "models.toml").read_text(encoding="utf-8")
 
 

@@ -6,6 +6,7 @@ The model tells red, green and blue pictures apart, so f32 is sure of all of the
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from scripts.errors import ScriptError
 from scripts.export_saved_model import export
 from scripts.quantization import comparison, job, networks
 from scripts.quantization.job import QuantizeOptions, Result, publish, quantize, refusals
+from tests.docs.shell_blocks import arguments
 
 if TYPE_CHECKING:
     import keras
@@ -161,6 +163,20 @@ def test_the_limit_in_process_computes_the_int8_form(result: Result, tmp_path: P
     red[..., 0] = 1
 
     assert in_process.openvino(tmp_path, "int8", 1)(red).argmax() == 0
+
+
+def test_the_command_of_the_manual_does_it(
+    version: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(version, "my_image_classifier/1")
+    for folder in ("photos", "other_photos"):
+        shutil.copytree(pictures, folder)
+    (words,) = arguments("docs/engines.md", "quantize_model.py")
+
+    assert quantize_model.main([*words, "--images", "16", "--min-speedup", "0"]) == 0
+
+    assert (Path("my_image_classifier/2") / WEIGHTS_FILE).is_file()
 
 
 def test_a_version_that_is_too_slow_in_int8_is_refused_by_the_command(

@@ -1,0 +1,42 @@
+"""A fresh checkout after ``make run`` has installed its packages, in a folder of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from tests.running import ROOT
+
+#: What a checkout does not have, and what no command that is run needs.
+_LEFT_OUT = shutil.ignore_patterns(
+    ".*", "__pycache__", "build", "node_modules", "*.egg-info", "tests", "benchmarks", "images"
+)
+_WITH_COMMANDS = ("gunicorn", "flask", "image-classification-gateway", "tensorflow-cpu")
+
+
+def make_checkout(folder: Path, demo: Path) -> Path:
+    """Copy the project, with the packages of this Python and the demo model; return the folder."""
+    project = folder / "image-classification-gateway"
+    shutil.copytree(ROOT, project, ignore=_LEFT_OUT)
+    shutil.rmtree(project / "my_image_classifier", ignore_errors=True)
+    shutil.copytree(demo, project / "my_image_classifier" / "1")
+    environment = project / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    paths = [str(project), *(path for path in sys.path if path.endswith("site-packages"))]
+    packages = next(environment.glob("lib/python3*/site-packages"))
+    (packages / "checkout.pth").write_text("\n".join(paths))
+    _write_commands(environment / "bin")
+    (environment / "run.stamp").touch()
+    return project
+
+
+def _write_commands(folder: Path) -> None:
+    """Write the commands of the packages, as pip does."""
+    for entry in metadata.entry_points(group="console_scripts"):
+        if entry.dist is not None and entry.dist.name.lower() in _WITH_COMMANDS:
+            call = f"from {entry.module} import {entry.attr}\nsys.exit({entry.attr}())"
+            (folder / entry.name).write_text(f"#!{folder}/python\nimport sys\n{call}\n")
+            (folder / entry.name).chmod(0o755)
