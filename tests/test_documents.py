@@ -22,6 +22,10 @@ PAGES = sorted(
     for page in ROOT.glob(pattern)
 )
 LINK = re.compile(r"\]\(([^)#\s]*)#?([^)]*)\)")
+EXTERNAL_LINK = re.compile(r"\]\((\w+://[^)]*)\)")
+ADDRESS = re.compile(
+    r"https://[\w-]+(?:\.[\w-]+)+(?::\d+)?(?:[/?#]\S*)?|http://(127\.0\.0\.1|localhost)\S*"
+)
 FOLDERS = (
     "flask_server|model_server|orchestrator|model_catalog|scripts|benchmarks|tests|docs|deploy"
 )
@@ -43,6 +47,11 @@ def broken_links(page: Path) -> Iterator[str]:
             yield f"{target}#{anchor}"
 
 
+def is_address(link: str) -> bool:
+    """Tell whether a link has a scheme, a host with a domain, and no blank."""
+    return ADDRESS.fullmatch(link) is not None
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert list(broken_links(page)) == []
@@ -53,6 +62,29 @@ def test_every_file_that_is_named_exists(page: Path) -> None:
     named = set(FILE.findall(page.read_text(encoding="utf-8")))
 
     assert {name for name in named if not (ROOT / name).is_file()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_external_link_is_an_address(page: Path) -> None:
+    """Nothing is asked for: the tests run without a network."""
+    links = EXTERNAL_LINK.findall(page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not is_address(link)] == []
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ("https://docs.example/a/b.html#c", True),
+        ("http://127.0.0.1:5000/", True),
+        ("http://docs.example/", False),
+        ("https://docs/", False),
+        ("https://docs.example/a b", False),
+        ("https:///a", False),
+    ],
+)
+def test_an_external_link_has_https_and_a_host(link: str, *, expected: bool) -> None:
+    assert is_address(link) is expected
 
 
 def test_a_broken_link_and_a_missing_heading_are_found(tmp_path: Path) -> None:

@@ -87,6 +87,16 @@ def app(make_app: MakeApp) -> Flask:
     return make_app(MODELS)
 
 
+def test_each_common_problem_has_a_message_and_a_fix() -> None:
+    """There are fifteen that users of model servers have most often."""
+    common = PAGE[PAGE.index("## Common problems") : PAGE.index("## Error codes")]
+    problems = re.split(r"^### ", common, flags=re.MULTILINE)[1:]
+
+    assert len(problems) >= 15
+    assert [text for text in problems if not re.search(r"^> ", text, re.MULTILINE)] == []
+    assert [text for text in problems if "**Fix:** " not in text] == []
+
+
 def test_each_code_has_a_section() -> None:
     assert list(sections()) == [kind.code for kind in kinds()]
 
