@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from docs.generator.markdown import DOCS, ROOT
 
@@ -109,7 +110,8 @@ def is_complete(text: str) -> bool:
     return True
 
 
-def all_commands() -> list[Command]:
+@cache
+def all_commands() -> Sequence[Command]:
     """Return the commands of all manuals."""
     return [
         command

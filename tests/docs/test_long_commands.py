@@ -26,7 +26,11 @@ model = keras.Sequential(
 )
 model.save("flowers.keras")
 EOF"""
-PREPARED = {"docs/serving.md": "true", "docs/install.md": f"cd ~ && {_FLOWERS}"}
+#: What a reader has done before.
+PREPARED = {
+    "docs/serving.md": "export TF_CPP_MIN_LOG_LEVEL=3",  # no messages of TensorFlow itself
+    "docs/install.md": f"cd ~ && {_FLOWERS}",
+}
 
 
 def long_commands(page: str) -> list[Command]:
