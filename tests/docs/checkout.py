@@ -14,7 +14,13 @@ from tests.running import ROOT
 _LEFT_OUT = shutil.ignore_patterns(
     ".*", "__pycache__", "build", "node_modules", "*.egg-info", "tests", "benchmarks", "images"
 )
-_WITH_COMMANDS = ("gunicorn", "flask", "image-classification-gateway", "tensorflow-cpu")
+_WITH_COMMANDS = {
+    "gunicorn",
+    "flask",
+    "image-classification-gateway",
+    "tensorflow",
+    "tensorflow-cpu",
+}
 
 
 def make_checkout(folder: Path, demo: Path) -> Path:
@@ -36,7 +42,8 @@ def make_checkout(folder: Path, demo: Path) -> Path:
 def _write_commands(folder: Path) -> None:
     """Write the commands of the packages, as pip does."""
     for entry in metadata.entry_points(group="console_scripts"):
-        if entry.dist is not None and entry.dist.name.lower() in _WITH_COMMANDS:
+        package = "" if entry.dist is None else entry.dist.name
+        if package.lower().replace("_", "-") in _WITH_COMMANDS:
             call = f"from {entry.module} import {entry.attr}\nsys.exit({entry.attr}())"
             (folder / entry.name).write_text(f"#!{folder}/python\nimport sys\n{call}\n")
             (folder / entry.name).chmod(0o755)

@@ -23,6 +23,8 @@ _VARIES = [
     (re.compile(r"(?<![\w.:/])/[\w./-]*/"), "PATH/"),
     (re.compile(r"\d+ for Serving, \d+ gateway process"), "N for Serving, N gateway process"),
 ]
+#: What TensorFlow's libraries log on stderr; the manuals leave it out.
+_LOGGED = re.compile(r"[IWE]\d{4} \d\d:\d\d:|WARNING: All log messages before absl")
 _FLOAT = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 
 
@@ -53,10 +55,10 @@ def _differences(shown: list[str], printed: list[str]) -> list[str]:
 
 
 def lines(text: str) -> list[str]:
-    """Return the lines with letters for what varies."""
+    """Return the lines with letters for what varies, without logs of TensorFlow."""
     for pattern, letters in _VARIES:
         text = pattern.sub(letters, text)
-    return [line.rstrip() for line in text.strip().splitlines()]
+    return [line.rstrip() for line in text.strip().splitlines() if not _LOGGED.match(line)]
 
 
 def same_line(shown: str, printed: str) -> bool:

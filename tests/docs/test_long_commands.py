@@ -28,7 +28,7 @@ model.save("flowers.keras")
 EOF"""
 #: What a reader has done before.
 PREPARED = {
-    "docs/serving.md": "export TF_CPP_MIN_LOG_LEVEL=3",  # no messages of TensorFlow itself
+    "docs/serving.md": "export TF_CPP_MIN_LOG_LEVEL=3",  # fewer messages of TensorFlow
     "docs/install.md": f"cd ~ && {_FLOWERS}",
 }
 

@@ -15,6 +15,7 @@ from tests.docs.outputs import differences
         ("score: 0.123 of 14", "score: 0.1249 of 14"),
         ("a\n…\nd", "a\nb\nc\nd"),
         ("a\n…\nd", "a\nd"),
+        ("a", "I0000 00:00:1795924300.746218       3 port.cc:153] oneDNN is on\na"),
         ('{"a": [1, 0.25], "b": 1e-6}', '{"b": 0, "a": [1, 0.2519]}'),
         ("page  c4a818d73e07", "page  838f5e85772e"),
     ],
