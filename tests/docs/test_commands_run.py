@@ -36,6 +36,7 @@ ELSEWHERE = {
     "docs/models.md": "tests/scripts/test_manual.py",
     "docs/tutorials/emotion.md": "tests/scripts/test_emotion_tutorial.py",
 }
+MODEL_SERVER = (ROOT / "docs" / "model_server.md").read_text(encoding="utf-8")
 FOLLOWED = [*WITH_BOTH_SERVERS, *ALONE]
 
 
@@ -82,6 +83,8 @@ def test_the_page_about_auto_cmd_is_right(somebody: Reader) -> None:
 
 def test_the_pages_about_the_model_server_and_tasks_are_right(somebody: Reader) -> None:
     somebody.follow("docs/model_server.md")
+    (client,) = re.findall(r"^```python\n(.*?)^```$", MODEL_SERVER, re.MULTILINE | re.DOTALL)
+    assert somebody.terminal.run(f"python - <<'EOF'\n{client}EOF").startswith("3 ")
     somebody.follow("docs/reference/rest_api.md", refused="letters")
     _move_into(somebody, "shop", "")
     somebody.follow("docs/migrate.md")
