@@ -12,7 +12,8 @@ from tests.running import ROOT
 
 #: What a checkout does not have, and what no command that is run needs.
 _LEFT_OUT = shutil.ignore_patterns(
-    ".*", "__pycache__", "build", "node_modules", "*.egg-info", "tests", "benchmarks", "images"
+    *(".*", "__pycache__", "build", "node_modules", "*.egg-info", "*.keras", "*.h5"),
+    *("tests", "benchmarks", "images", "my_image_classifier"),
 )
 _WITH_COMMANDS = {
     "gunicorn",
@@ -27,7 +28,6 @@ def make_checkout(folder: Path, demo: Path) -> Path:
     """Copy the project, with the packages of this Python and the demo model; return the folder."""
     project = folder / "image-classification-gateway"
     shutil.copytree(ROOT, project, ignore=_LEFT_OUT)
-    shutil.rmtree(project / "my_image_classifier", ignore_errors=True)
     shutil.copytree(demo, project / "my_image_classifier" / "1")
     environment = project / ".venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
