@@ -26,7 +26,7 @@ except (SettingsError, CatalogError) as error:
         sys.exit(str(error))
     logging.getLogger("gunicorn.error").error("The previous configuration stays in use. %s", error)
 if _settings.metrics:
-    metrics_directory.make(os.environ)
+    metrics_directory.try_to_make(os.environ)
 logging.captureWarnings(True)
 malloc_tuning.share()
 
@@ -93,7 +93,7 @@ def worker_exit(_server: Any, _worker: Any) -> None:  # noqa: ANN401 (gunicorn h
 
 def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
     """Remove the gauges of a worker that ended from the metrics."""
-    if _settings.metrics:
+    if metrics_directory.shared(os.environ):
         # Imported here because the import reads the metrics directory from the environment.
         from prometheus_client.multiprocess import mark_process_dead
 

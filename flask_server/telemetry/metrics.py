@@ -28,7 +28,7 @@ from flask_server.errors import (
 )
 from flask_server.inference.shadow import ShadowResult
 from flask_server.serving.models import Models
-from flask_server.telemetry import metrics_directory
+from flask_server.telemetry import metrics_directory, metrics_files
 from flask_server.telemetry.process_states import ProcessStates
 from flask_server.telemetry.request_log import OTHER_METHOD, UNMATCHED, Entry
 from flask_server.telemetry.shadow_figures import figures
@@ -69,6 +69,8 @@ class Metrics:
     ) -> None:
         """``listed_keys`` returns the ids of the API keys that have metrics of their own."""
         self._shared = shared
+        if shared:
+            metrics_files.use()
         self._models = models
         self._listed_keys = listed_keys
         self.states: tuple[Collector, ...] = (

@@ -9,11 +9,14 @@ master that was killed is removed when the next one starts.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -35,6 +38,16 @@ def make(environ: MutableMapping[str, str]) -> Path:
     environ[VARIABLE] = str(directory)
     atexit.register(_remove, directory, master)
     return directory
+
+
+def try_to_make(environ: MutableMapping[str, str]) -> None:
+    """Make the directory as ``make`` does; where that fails, such as on a full disk, each worker
+    counts by itself."""
+    try:
+        make(environ)
+    except OSError as error:
+        environ.pop(VARIABLE, None)
+        log.warning("Each worker counts its own metrics only: %s", error)
 
 
 def shared(environ: MutableMapping[str, str]) -> bool:
