@@ -11,7 +11,7 @@ import time
 from flask import Flask, Response
 from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
 
-from flask_server.access import quota_headers, shared_counts
+from flask_server.access import local_counts, quota_headers, shared_counts
 from flask_server.access.quota_headers import Left
 from flask_server.errors import RateLimited
 from flask_server.settings import Settings
@@ -35,13 +35,20 @@ def init_app(app: Flask, settings: Settings) -> None:
         lambda: _caller().id,
         app=app,
         application_limits=[lambda: _limits(settings)],
-        storage_uri=url if url == MEMORY else shared_counts.storage_uri(url),
+        storage_uri=_storage_uri(url),
         strategy="fixed-window",
         key_prefix="image-gateway",
     )
     limiter.request_filter(lambda: request_context.current().caller is None)
     app.register_error_handler(RateLimitExceeded, lambda _: _refuse(limiter))
     app.after_request(lambda response: _add_headers(response, limiter, settings))
+
+
+def _storage_uri(limits_url: str) -> str:
+    """Return the address under which Flask-Limiter finds this project's storage."""
+    if limits_url == MEMORY:
+        return f"{local_counts.SCHEME}://"
+    return shared_counts.storage_uri(limits_url)
 
 
 def _caller() -> Caller:

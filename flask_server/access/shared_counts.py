@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from limits.errors import ConfigurationError
-from limits.storage import MemoryStorage, RedisStorage, Storage
+from limits.storage import RedisStorage, Storage
 
+from flask_server.access.local_counts import LocalCounts
 from flask_server.serving.breaker import Breaker
 from flask_server.settings import SettingsError
 from model_catalog.installation import install_command
@@ -46,7 +47,7 @@ class SharedCounts(Storage):
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
         self._redis = redis_storage(uri.removeprefix(_SCHEME_PREFIX))
-        self._local = MemoryStorage()
+        self._local = LocalCounts()
         self._breaker = Breaker(failures=1, probe_s=PROBE_S)
         self._unreachable = False
         self._lock = threading.Lock()
