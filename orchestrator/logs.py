@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -28,23 +29,21 @@ class RotatingLog:
 
     def write(self, data: bytes) -> None:
         """Append ``data``; what cannot be written is dropped and counted."""
+        rest = memoryview(data)
         try:
             self._rotate_before(len(data))
-            self._append(data)
+            with open(self.path, "ab", buffering=0, opener=_private) as file:
+                self._report_dropped(file)
+                while rest:  # a disk that becomes full takes the first part only
+                    rest = rest[file.write(rest) :]
         except OSError as error:
-            self._dropped += len(data)
+            self._dropped += len(rest)
             self._reason = error.strerror
 
-    def _append(self, data: bytes) -> None:
+    def _report_dropped(self, file: FileIO) -> None:
         if self._dropped:
-            note = f"[{self._dropped} bytes of log were dropped: {self._reason}]\n".encode()
-            data = note + data
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(file, data)
-        finally:
-            os.close(file)
-        self._dropped = 0
+            file.write(f"[{self._dropped} bytes of log were dropped: {self._reason}]\n".encode())
+            self._dropped = 0
 
     def _rotate_before(self, coming: int) -> None:
         try:
@@ -60,6 +59,10 @@ class RotatingLog:
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}") if number else self.path
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 class LogStream:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from orchestrator.console import Console
 from orchestrator.logs import LogStream, RotatingLog, Tail, end_of, last_lines
+from tests.resource_limits import full_disk
 
 
 def test_a_log_rotates_before_it_grows_over_the_limit(tmp_path: Path) -> None:
@@ -47,6 +49,18 @@ def test_what_a_full_disk_refuses_is_reported_once_there_is_room(tmp_path: Path)
     log.write(b"kept\n")
 
     assert path.read_text() == "[12 bytes of log were dropped: No space left on device]\nkept\n"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is needed")
+def test_the_rest_of_a_line_that_fills_the_disk_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    log = RotatingLog(path)
+
+    with full_disk(size=6):
+        log.write(b"whole, cut\n")
+    log.write(b"kept\n")
+
+    assert path.read_text() == "whole,[5 bytes of log were dropped: File too large]\nkept\n"
 
 
 @pytest.mark.parametrize(("count", "lines"), [(0, []), (1, ["c"]), (2, ["b", "c"]), (9, [*"abc"])])
