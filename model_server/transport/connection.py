@@ -157,12 +157,16 @@ class Connection:
         """Count what is left to send instead of the request, which is no longer needed."""
         self._recount(self.reader.size + len(self._output))
 
+    def forget_arrived(self) -> None:
+        """Drop what has arrived."""
+        self.reader = RequestReader(0)
+        self._recount(0)
+
     def half_close(self) -> None:
         """Say that nothing more will be sent, and drop what has arrived."""
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
-        self.reader = RequestReader(0)
-        self._recount(0)
+        self.forget_arrived()
 
     def close(self) -> None:
         """Close the socket."""

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final
 
 from model_server.byte_budget import ByteBudget
@@ -150,11 +150,18 @@ class HttpServer:
         self._selector.register(self._wake_out, selectors.EVENT_READ, None)
         try:
             while not self._is_drained:
-                self._turn()
+                self._turn_or_pause()
         finally:
             self._shut()
 
     # The event loop: everything below runs in its thread, up to the next such line.
+
+    def _turn_or_pause(self) -> None:
+        """Serve events once; without memory for that, wait until there may be some again."""
+        try:
+            self._turn()
+        except MemoryError:
+            sleep(_ACCEPT_PAUSE_S)
 
     def _turn(self) -> None:
         """Wait for events and serve them once."""
@@ -183,8 +190,21 @@ class HttpServer:
         """Serve a connection; an unexpected error ends only this one."""
         try:
             work(connection)
+        except MemoryError:
+            self._drop_arriving(connection)
         except Exception:
             logger.exception("Unexpected error; the connection is closed")
+            self._close(connection)
+
+    def _drop_arriving(self, connection: Connection) -> None:
+        """Refuse a request that there is no memory for, or close its connection."""
+        try:
+            if connection.state in (State.IDLE, State.ARRIVING):
+                connection.forget_arrived()
+                self._refuse(connection, _no_memory_left())
+            else:
+                self._close(connection)
+        except MemoryError:
             self._close(connection)
 
     def _update_listening(self) -> None:
@@ -489,6 +509,11 @@ def no_memory() -> Response:
         "The request bodies of all connections have reached the limit that"
         " --rest_api_max_total_bytes sets; try again."
     )
+    return error_response(503, text, ("Retry-After", "1"))
+
+
+def _no_memory_left() -> Response:
+    text = "The server has no memory for the request; try again."
     return error_response(503, text, ("Retry-After", "1"))
 
 

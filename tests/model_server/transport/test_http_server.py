@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from model_server.transport import worker_pool
 from model_server.transport.http_messages import Request, Response
 from model_server.transport.http_server import LARGE_BYTES, HttpServer, serve
 from tests.model_server.harness import Client, http_server, in_threads
+from tests.resource_limits import memory_left
 
 
 def echo(request: Request) -> Response:
@@ -185,6 +188,19 @@ def test_costly_requests_leave_threads_to_others() -> None:
 def _held(release: threading.Event) -> Response:
     release.wait(10)
     return Response(200)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is needed")
+def test_a_body_without_memory_for_it_is_refused(client: Client) -> None:
+    body = bytes(192 << 20)
+
+    with memory_left(os.getpid(), 24 << 20):
+        refused = client.call("POST", "/p", body)
+        answered = client.call("POST", "/p", b"small")
+
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert refused.json == {"error": "The server has no memory for the request; try again."}
+    assert answered.body == b"POST /p small"
 
 
 def test_without_any_thread_a_request_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
