@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from model_server.engines.protocol import LoadedModel
-from model_server.errors import ModelServerError, Unknown
+from model_server.errors import ModelServerError, ResourceExhausted, Unknown
 from model_server.internal_errors import as_internal_error
 from model_server.models.registry import Registry, Servable, State
 from model_server.models.versions import ModelConfig, versions_on_disk
@@ -23,6 +24,9 @@ from model_server.models.versions import ModelConfig, versions_on_disk
 logger = logging.getLogger(__name__)
 
 Load = Callable[[str, Path], LoadedModel]
+
+#: What Python raises where the process or its user may start no more threads.
+_NO_THREAD: Final = (RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,11 +178,21 @@ class Lifecycle:
 
     def _start_loading(self, servable: Servable, path: Path, configured: _ConfiguredModel) -> None:
         self._registry.add(servable)
-        _start_thread(f"load {servable}", self._load_with_retries, servable, path, configured)
+        try:
+            _start_thread(f"load {servable}", self._load_with_retries, servable, path, configured)
+        except _NO_THREAD as error:
+            logger.error("Servable %s cannot be loaded now: %s", servable, error)
+            servable.may_retry = True  # at the next poll
+            lack = ResourceExhausted(f"No thread can be started for the load: {error}")
+            self._registry.set_state(servable, State.END, error=lack)
 
     def _start_unloading(self, servable: Servable) -> None:
         self._registry.set_state(servable, State.UNLOADING, model=servable.model)
-        _start_thread(f"unload {servable}", self._unload, servable)
+        try:
+            _start_thread(f"unload {servable}", self._unload, servable)
+        except _NO_THREAD as error:
+            logger.error("Servable %s cannot be unloaded now: %s", servable, error)
+            self._registry.set_state(servable, State.AVAILABLE, model=servable.model)
 
     def _load_with_retries(
         self, servable: Servable, path: Path, configured: _ConfiguredModel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from model_server.models.registry import ModelRequest, Registry, State
 from model_server.models.versions import All, Latest, ModelConfig, Policy, Specific
 from tests.model_server.harness import eventually
 from tests.model_server.toy import ToyEngine, write_version
+from tests.resource_limits import no_thread_left
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is needed")
 
 
 @dataclass
@@ -234,6 +238,35 @@ def test_a_failed_poll_does_not_end_the_polling(tmp_path: Path) -> None:
 
     assert world.becomes({1: "AVAILABLE"})
     world.lifecycle.stop()
+
+
+@linux
+def test_a_load_without_a_thread_is_made_up_for_by_the_next_poll(world: World) -> None:
+    write_version(world.base(), 1)
+
+    with no_thread_left():
+        world.serve()
+        first = world.registry.statuses("m", 1)[0]
+    world.poll()
+
+    assert (first.state, first.error_code) == ("END", "RESOURCE_EXHAUSTED")
+    assert world.becomes({1: "AVAILABLE"})
+
+
+@linux
+def test_a_version_serves_on_while_there_is_no_thread_to_unload_it(world: World) -> None:
+    write_version(world.base(), 1)
+    world.serve()
+    assert world.becomes({1: "AVAILABLE"})
+    shutil.rmtree(world.base() / "1")
+
+    with no_thread_left():
+        world.poll()
+        answering = world.answering()
+    world.poll()
+
+    assert answering == 1
+    assert world.becomes({1: "END"})
 
 
 def test_models_are_loaded_and_unloaded_with_the_configuration(world: World) -> None:
