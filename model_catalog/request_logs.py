@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +46,19 @@ def log_files(prefix: str) -> list[Path]:
         found = [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
         return sorted(found, key=lambda path: path.name)
     return []
+
+
+def next_start(prefix: str, now: datetime) -> datetime:
+    """Return the time for the name of a new log file, by which it sorts after the others.
+
+    That is now, or just after the newest file where the clock has been set back.
+    """
+    files = log_files(prefix)
+    if not files:
+        return now
+    found = re.findall(_STAMP_PATTERN, files[-1].name)
+    newest = datetime.strptime(found[-1], _STAMP).replace(tzinfo=UTC)
+    return max(now, newest + timedelta(microseconds=1))
 
 
 def whole_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:

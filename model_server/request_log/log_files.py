@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from model_catalog.request_logs import file_name, folder_and_stem, log_files
+from model_catalog.request_logs import file_name, folder_and_stem, log_files, next_start
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _FILE_MODE: Final = 0o600
@@ -74,7 +74,8 @@ class LogFiles:
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         limits = self._limits
         _delete_oldest(self._prefix, limits.max_total_bytes - limits.max_file_bytes)
-        self._path = folder / file_name(stem, datetime.now(UTC), os.getpid())
+        start = next_start(self._prefix, datetime.now(UTC))
+        self._path = folder / file_name(stem, start, os.getpid())
         return os.open(self._path, _FLAGS, _FILE_MODE)
 
 

@@ -43,6 +43,19 @@ def test_the_oldest_files_are_deleted(tmp_path: Path) -> None:
     assert [content[0] for content in contents(prefix)] == [6, 7, 8]
 
 
+def test_files_keep_their_order_when_the_clock_is_set_back(tmp_path: Path) -> None:
+    prefix = str(tmp_path / "m")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    (tmp_path / file_name("m", tomorrow, 1)).write_bytes(b"before")
+    files = LogFiles(prefix, LIMITS)
+
+    for letter in (b"a", b"b"):
+        files.write(letter * 60)
+    files.close()
+
+    assert contents(prefix) == [b"before", b"a" * 60, b"b" * 60]
+
+
 def test_only_files_of_the_same_prefix_are_deleted(tmp_path: Path) -> None:
     old = THEN - timedelta(days=1)
     others = [
