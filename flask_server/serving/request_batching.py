@@ -134,8 +134,8 @@ class RequestBatcher:
 
     def _send(self, batch: Sequence[_QueuedRequest], call: PredictCall, deadline: Deadline) -> None:
         """Send one call for the batch, give each request its result, and start the next calls."""
-        images = [image for request in batch for image in request.images]
         try:
+            images = [image for request in batch for image in request.images]
             with spans.batch(batch, wait="batch wait", shared="shared call"):
                 scores = iter(call(images, deadline))
             for request in batch:

@@ -209,6 +209,25 @@ def test_a_call_without_memory_is_overload_for_all_its_requests() -> None:
         assert asked(3).result(5) == [3]
 
 
+class Unlistable(list[Any]):
+    """Images for whose list there is no memory."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise MemoryError
+
+
+def test_a_batch_without_memory_for_its_list_of_images_does_not_block_the_next() -> None:
+    batcher = RequestBatcher(max_inflight_calls=1)
+
+    def ask(pictures: Images, _: Deadline) -> list[Scores]:
+        return [np.array([1.0]) for _ in pictures]
+
+    with pytest.raises(Overloaded, match="not enough memory"):
+        batcher.predict(1, Unlistable([picture(1)]), ask, Deadline(5))
+
+    assert len(batcher.predict(1, [picture(2)], ask, Deadline(5))) == 1
+
+
 def test_a_request_whose_deadline_passes_leaves_the_queue_and_the_others_go_on() -> None:
     engine = Engine()
     with queued_behind(engine) as (_, asked):
