@@ -75,6 +75,7 @@ class Instance:
         self._announced = False
         self._housekeep_at = 0.0
         self._started = time.time()
+        self._began = time.monotonic()
         self._max_restarts = plan.policy.max_restarts
         self._log_starts: dict[str, LogPosition] = {}
         self._supervisor = Supervisor(
@@ -142,7 +143,7 @@ class Instance:
             if child.state is State.STARTING and child.problem
         )
         if missing:
-            self._console.progress(missing, time.time() - self._started)
+            self._console.progress(missing, time.monotonic() - self._began)
         if all(child.state is State.READY for child in children):
             self._report_ready()
 
