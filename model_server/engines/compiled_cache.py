@@ -28,9 +28,10 @@ def folder_for(cache: Path, version: Path) -> Path:
     """
     folder = cache / _fingerprint(version)
     folder.mkdir(parents=True, exist_ok=True)
-    source = folder / _SOURCE_FILE
-    if not source.is_file():  # writing only when needed lets a complete cache be read-only
-        source.write_text(str(version.resolve()), encoding="utf-8")
+    source, made_for = folder / _SOURCE_FILE, str(version.resolve())
+    # Writing only when needed lets a complete cache be read-only; a full disk may have cut it off.
+    if not source.is_file() or source.read_text(encoding="utf-8") != made_for:
+        source.write_text(made_for, encoding="utf-8")
     return folder
 
 

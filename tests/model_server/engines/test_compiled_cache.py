@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from model_catalog import quantization
 from model_server.engines import compiled_cache
+from tests.resource_limits import full_disk
 
 DATA = "variables/variables.data-00000-of-00001"
 
@@ -36,6 +38,18 @@ def compiled(cache: Path, path: Path) -> Path:
 
 def test_the_same_version_finds_its_entry_again(cache: Path, tmp_path: Path) -> None:
     path = version(tmp_path / "1")
+
+    first, second = compiled(cache, path), compiled(cache, path)
+
+    assert first == second
+    assert (second / "blob").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is needed")
+def test_an_entry_that_a_full_disk_has_cut_off_is_completed(cache: Path, tmp_path: Path) -> None:
+    path = version(tmp_path / "1")
+    with full_disk(size=1), pytest.raises(OSError, match="File too large"):
+        compiled_cache.folder_for(cache, path)
 
     first, second = compiled(cache, path), compiled(cache, path)
 
