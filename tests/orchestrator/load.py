@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 CLIENTS = 16
+#: Pause of a client after a request without a response, such as a refused connection.
+_PAUSE_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Load:
         self._stop = threading.Event()
         self.responses: list[Response] = []
         self.errors: list[str] = []
+        self.last_error_at = 0.0
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -64,7 +67,9 @@ class Load:
                 self.responses.append(self._post(connection))
             except (OSError, http.client.HTTPException) as error:
                 self.errors.append(repr(error))
+                self.last_error_at = time.monotonic()
                 connection.close()
+                time.sleep(_PAUSE_S)
         connection.close()
 
     def _post(self, connection: http.client.HTTPConnection) -> Response:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.resilience.form import FORM
 from tests.resilience.stand import Stand, running_stand
+from tests.resilience.supervised import Instance, running_instance
 from tests.resilience.versions import export_versions, swaps
 
 if not sys.platform.startswith("linux"):
@@ -39,3 +40,18 @@ def calm(stand: Stand) -> Iterator[Stand]:
     """The servers, restored after the test."""
     yield stand
     stand.restore()
+
+
+@pytest.fixture(scope="session")
+def supervised(exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
+    with running_instance(exports, tmp_path_factory.mktemp("instance")) as instance:
+        yield instance
+
+
+@pytest.fixture
+def instance(supervised: Instance) -> Instance:
+    """Gateway and model server under auto_cmd.py; started again if a test has ended them."""
+    if supervised.sandbox.call("status").returncode:
+        supervised.start()
+    return supervised

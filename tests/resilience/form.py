@@ -16,6 +16,9 @@ class Form:
     swaps: int
     """Version swaps for each engine, rollbacks included."""
 
+    warm_swaps: int
+    """Swaps until the servers should use no more memory, threads or descriptors."""
+
     clients: int
     """Connections of the load on each gateway."""
 
@@ -31,8 +34,8 @@ class Form:
 
 IS_LONG = os.environ.get("RESILIENCE") == "long"
 FORM = (
-    Form(("openvino", "tensorflow"), 50, 16, fault_s=3, deadline_s=3, poll_s=1)
+    Form(("openvino", "tensorflow"), 50, 10, 16, fault_s=3, deadline_s=3, poll_s=1)
     if IS_LONG
-    else Form(("openvino",), 3, 4, fault_s=0.3, deadline_s=0.8, poll_s=0.2)
+    else Form(("openvino",), 3, 1, 4, fault_s=0.3, deadline_s=0.8, poll_s=0.2)
 )
 long = pytest.mark.skipif(not IS_LONG, reason="make resilience runs it")

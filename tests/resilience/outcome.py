@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tests.model_server.harness import eventually
 from tests.orchestrator.load import Load, Response
 from tests.resilience.form import FORM
+from tests.resilience.stand import Gateway
 from tests.resilience.versions import is_of_one_version
 
 #: Statuses by which a gateway tells that Serving failed, is away, or was late.
@@ -36,7 +37,7 @@ class Outcome:
 
     slowest_s: float
     recovery_s: float
-    """Time from the end of the fault to the last response that was not right."""
+    """Time from the end of the fault to the last failure, with or without a response."""
 
     def row(self) -> dict[str, Any]:
         """Return the figures for the report."""
@@ -73,7 +74,7 @@ def outcome(load: Load, healed: float) -> Outcome:
         wrong=[fault for each in responses if (fault := fault_of(each))],
         lost=list(load.errors),
         slowest_s=max((each.took_s for each in responses), default=0.0),
-        recovery_s=max((each.at - healed for each in bad if each.at > healed), default=0.0),
+        recovery_s=max(0.0, load.last_error_at - healed, *(each.at - healed for each in bad)),
     )
 
 
@@ -87,6 +88,14 @@ def under_load(load: Load, act: Callable[[], None], within_s: float = 60) -> Out
     found = outcome(load, healed)
     assert recovered, f"not served again: {found}, {[r.body for r in load.responses[-3:]]}"
     return found
+
+
+def under_all_loads(gateways: Sequence[Gateway], act: Callable[[], None]) -> list[Outcome]:
+    """Act once under the load of each gateway, one within the other."""
+    outer, inner = gateways
+    found: list[Outcome] = []
+    found.append(under_load(outer.load(), lambda: found.append(under_load(inner.load(), act))))
+    return found[::-1]
 
 
 def succeeds(load: Load, since: float) -> bool:

@@ -27,6 +27,7 @@ FAULT_COLUMNS = (
     *("fault", "gateway's protocol", "engines", "right", "problem documents", "wrong"),
     *("lost connections", "slowest response in s", "last failure after the fault in s"),
 )
+GROWTH_COLUMNS = ("engine", "server", "swaps", "resident MB", "threads", "descriptors")
 SWAP_COLUMNS = (
     *("engine", "protocol", "swaps", "connections", "requests", "failed", "mixed or wrong"),
     *("p50 in ms", "p99 in ms", "slowest in ms"),
@@ -64,6 +65,18 @@ def swap_row(row: Row) -> list[object]:
     return [row["engine"], row["protocol"], *load, failed, row["wrong"], *figures]
 
 
+def growth_rows(rows: list[Row]) -> Iterator[list[object]]:
+    """One line per engine and server: what it used after the first swaps, and after all."""
+    for row in rows:
+        if row["table"] == "growth":
+            before, after = row["before"], row["after"]
+            pairs = [
+                f"{before[name]:.0f} → {after[name]:.0f}"
+                for name in ("resident_mb", "threads", "descriptors")
+            ]
+            yield [row["engine"], row["server"], row["swaps"], *pairs]
+
+
 def plot(rows: list[Row], file: Path) -> None:
     """Draw the latency of every request over time, with a line for each swap."""
     plt = pyplot()
@@ -96,11 +109,14 @@ def report(rows: list[Row]) -> str:
         f" {facts['commit']}.\n",
         f"### Version swaps\n\n{table(SWAP_COLUMNS, map(swap_row, swaps))}",
         f"![latency during version swaps](images/{PLOT.name})\n",
+        f"### Growth over version swaps\n\n{table(GROWTH_COLUMNS, growth_rows(rows))}",
     ]
     for name, title in (
         ("link", "Connections to the model server"),
         ("folder", "Version folders"),
         ("process", "Processes"),
+        ("supervised", "Processes of a supervised instance"),
+        ("resource", "Disk, descriptors, memory and clock"),
     ):
         found = fault_rows([row for row in rows if row["table"] == name])
         parts.append(f"### {title}\n\n{table(FAULT_COLUMNS, found)}")

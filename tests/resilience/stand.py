@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,21 @@ from tests.resilience.faulty_link import NO_FAULT, FaultyLink, faulty_link
 from tests.resilience.form import FORM
 from tests.resilience.versions import Publisher
 from tests.running import answers
+from tests.small_disk import SmallDisk, small_disk
 
 PROTOCOLS = ("rest", "grpc")
+
+
+def load_of(port: int, image: bytes = b"") -> Load:
+    """Return clients of a gateway that send an image, a small one if none is given."""
+    path = "/models/toy/predict"
+    return Load(port, path, image or small_image(), "image/png", clients=FORM.clients)
+
+
+def small_image() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    return file.getvalue()
 
 
 @dataclass(frozen=True)
@@ -36,13 +50,9 @@ class Gateway:
         """The PID of the worker that was started last."""
         return children(self.pid)[-1]
 
-    def load(self) -> Load:
-        """Return clients that send a small image."""
-        file = io.BytesIO()
-        Image.new("RGB", (8, 8)).save(file, "PNG")
-        port = int(self.url.rpartition(":")[2])
-        path = "/models/toy/predict"
-        return Load(port, path, file.getvalue(), "image/png", clients=FORM.clients)
+    def load(self, image: bytes = b"") -> Load:
+        """Return clients that send an image, a small one if none is given."""
+        return load_of(int(self.url.rpartition(":")[2]), image)
 
     @property
     def is_ready(self) -> bool:
@@ -57,6 +67,8 @@ class Stand:
     serving: Process
     publisher: Publisher
     gateways: tuple[Gateway, ...]
+    disk: SmallDisk
+    """Where all servers put what they write: logs, request logs, metrics, compiled models."""
 
     @property
     def available(self) -> list[int]:
@@ -73,31 +85,68 @@ class Stand:
         assert eventually(lambda: all(gateway.is_ready for gateway in self.gateways), 60)
 
 
+def gateway_of(stand: Stand, protocol: str) -> Gateway:
+    """Return the gateway that asks the model server over a protocol."""
+    return next(each for each in stand.gateways if each.protocol == protocol)
+
+
 @contextmanager
-def running_stand(engine: str, exports: Path, folder: Path) -> Iterator[Stand]:
-    """Run the servers for version 1 of the exports; the model's name is ``toy``."""
+def running_stand(engine: str, exports: Path, folder: Path, **environ: str) -> Iterator[Stand]:
+    """Run the servers for version 1 of the exports; the model's name is ``toy``.
+
+    ``environ`` are further environment variables of all servers.
+    """
     base = folder / "model"
     base.mkdir()
     publisher = Publisher(exports, base)
     publisher.publish(1)
-    flags = ("--model_name=toy", f"--model_base_path={base}", f"--engine={engine}")
-    polls = ("--file_system_poll_wait_seconds=1", "--load_retry_interval_micros=200000")
     with ExitStack() as stack:
+        disk = stack.enter_context(small_disk(folder / "disk"))
+        flags = _serving_flags(engine, base, disk.path)
         serving = stack.enter_context(
-            server_process(SERVER, folder / "model_server.log", *flags, *polls, opens=False)
+            server_process(
+                SERVER,
+                disk.path / "model_server.log",
+                *flags,
+                opens=False,
+                env=os.environ | environ,
+            )
         )
         gateways = tuple(
-            stack.enter_context(_gateway(protocol, serving, folder)) for protocol in PROTOCOLS
+            stack.enter_context(_gateway(protocol, serving, disk.path, environ))
+            for protocol in PROTOCOLS
         )
         serving.wait_until_open()
-        stand = Stand(engine, serving, publisher, gateways)
+        stand = Stand(engine, serving, publisher, gateways, disk)
         stand.restore()
         yield stand
 
 
+def _serving_flags(engine: str, base: Path, disk: Path) -> list[str]:
+    """Return the flags for a server that logs a tenth of the requests."""
+    config = disk / "models.config"
+    config.write_text(
+        f'model_config_list {{ config {{ name: "toy" base_path: "{base}"'
+        ' model_platform: "tensorflow" logging_config {'
+        f' log_collector_config {{ filename_prefix: "{disk}/requests/" }}'
+        " sampling_config { sampling_rate: 0.1 } } } }"
+    )
+    return [
+        f"--model_config_file={config}",
+        f"--engine={engine}",
+        f"--openvino_cache_dir={disk}/compiled",
+        "--request_log_max_file_bytes=100000",
+        "--request_log_max_total_bytes=1000000",
+        "--file_system_poll_wait_seconds=1",
+        "--load_retry_interval_micros=200000",
+    ]
+
+
 @contextmanager
-def _gateway(protocol: str, serving: Process, folder: Path) -> Iterator[Gateway]:
-    own = folder / protocol
+def _gateway(
+    protocol: str, serving: Process, disk: Path, environ: Mapping[str, str]
+) -> Iterator[Gateway]:
+    own = disk / protocol
     own.mkdir()
     is_grpc = protocol == "grpc"
     with faulty_link(serving.grpc_port if is_grpc else serving.port) as link:
@@ -106,6 +155,8 @@ def _gateway(protocol: str, serving: Process, folder: Path) -> Iterator[Gateway]
             "GATEWAY_DEADLINE_S": str(FORM.deadline_s),
             "GATEWAY_POLL_INTERVAL_S": str(FORM.poll_s),
             "GUNICORN_CMD_ARGS": f"--pid {own / 'pid'}",
+            "TMPDIR": str(own),
+            **environ,
         }
         with running_gateway(own, f"{scheme}://127.0.0.1:{link.port}", **settings) as url:
             yield Gateway(protocol, url, int((own / "pid").read_text()), link)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.model_server.harness import eventually
 from tests.resilience.form import FORM, long
-from tests.resilience.outcome import Outcome, under_load
+from tests.resilience.outcome import Outcome, under_all_loads
 from tests.resilience.results import record
 from tests.resilience.stand import Stand
 
@@ -54,14 +54,6 @@ def overwritten(version: Path) -> None:
     shutil.copytree(version.with_name("other"), version, dirs_exist_ok=True)
 
 
-def under_all_loads(stand: Stand, act: Callable[[], None]) -> list[Outcome]:
-    """Act once under the load of each gateway, one within the other."""
-    outer, inner = stand.gateways
-    found: list[Outcome] = []
-    found.append(under_load(outer.load(), lambda: found.append(under_load(inner.load(), act))))
-    return found[::-1]
-
-
 def check(stand: Stand, fault: str, found: list[Outcome]) -> None:
     for gateway, each in zip(stand.gateways, found, strict=True):
         row = each.row()
@@ -93,7 +85,7 @@ def test_a_damaged_new_version_leaves_the_old_one_alone(
         assert eventually(lambda: calm.serving.client.states("toy").get(number) == "END", 60)
         time.sleep(FORM.fault_s)
 
-    found = under_all_loads(calm, act)
+    found = under_all_loads(calm.gateways, act)
 
     check(calm, f"new version {damage.__name__.replace('_', ' ')}", found)
     assert [each.problems for each in found] == [{}, {}]
@@ -118,7 +110,7 @@ def test_a_version_that_is_damaged_while_it_serves_goes_on(
         damage(calm.publisher.base / "1")
         time.sleep(FORM.fault_s)
 
-    found = under_all_loads(calm, act)
+    found = under_all_loads(calm.gateways, act)
 
     check(calm, f"live version {damage.__name__.replace('_', ' ')}", found)
     assert [each.problems for each in found] == [{}, {}]
@@ -142,7 +134,7 @@ def test_a_deleted_model_comes_back(calm: Stand) -> None:
         calm.publisher.publish(1)
         assert eventually(lambda: calm.available == [1], 60)
 
-    found = under_all_loads(calm, act)
+    found = under_all_loads(calm.gateways, act)
 
     check(calm, "the only version deleted and put back", found)
 
@@ -158,7 +150,7 @@ def test_a_vanished_base_folder_changes_nothing(calm: Stand) -> None:
         finally:
             moved.rename(base)
 
-    found = under_all_loads(calm, act)
+    found = under_all_loads(calm.gateways, act)
 
     check(calm, "base folder away", found)
     assert [each.problems for each in found] == [{}, {}]

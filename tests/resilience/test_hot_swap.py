@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 
 import pytest
 
+from tests.attack.usage import Usage, usage
 from tests.model_server.harness import eventually
 from tests.orchestrator.load import Load
 from tests.resilience.form import FORM
@@ -20,12 +22,38 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(900)
 
 #: A swap takes two polls, a load, and a request of each client.
 _SWAP_S = 60.0
+#: Megabytes, and threads or descriptors, by which a server may grow after the first swaps.
+_GROWTH_MB = 24.0
+_MARGIN = 8
 
 
 def newest(load: Load) -> int:
     """The version of the last response; 0 for a failure."""
     last = load.responses[-1:]
     return int(json.loads(last[0].body).get("version", 0)) if last else 0
+
+
+def usages(stand: Stand) -> dict[str, Usage]:
+    """What each server uses now."""
+    gateways = {f"gateway, {each.protocol}": each.pid for each in stand.gateways}
+    pids = {"model server": stand.serving.child.pid, **gateways}
+    return {name: usage(pid) for name, pid in pids.items()}
+
+
+def check_growth(stand: Stand, before: dict[str, Usage], after: dict[str, Usage]) -> None:
+    for server, was in before.items():
+        now = after[server]
+        record(
+            "growth",
+            engine=stand.engine,
+            server=server,
+            swaps=FORM.swaps - FORM.warm_swaps,
+            before=asdict(was),
+            after=asdict(now),
+        )
+        assert now.resident_mb <= was.resident_mb + _GROWTH_MB, server
+        assert now.threads <= was.threads + _MARGIN, server
+        assert now.descriptors <= was.descriptors + _MARGIN, server
 
 
 def test_versions_are_swapped_without_losing_a_request(calm: Stand) -> None:
@@ -36,7 +64,9 @@ def test_versions_are_swapped_without_losing_a_request(calm: Stand) -> None:
         for load in loads:
             stack.enter_context(load.running())
         assert eventually(lambda: all(newest(load) == 1 for load in loads), _SWAP_S)
-        for version in swaps(FORM.swaps):
+        for number, version in enumerate(swaps(FORM.swaps)):
+            if number == FORM.warm_swaps:
+                before = usages(calm)
             moments.append(time.monotonic())
             calm.publisher.newest(version)
             swapped = eventually(
@@ -44,7 +74,9 @@ def test_versions_are_swapped_without_losing_a_request(calm: Stand) -> None:
                 _SWAP_S,
             )
             assert swapped, (version, calm.available, calm.serving.log.read_text()[-2000:])
+        after = usages(calm)
 
+    check_growth(calm, before, after)
     for gateway, load in zip(calm.gateways, loads, strict=True):
         found = outcome(load, time.monotonic())
         assert (found.problems, found.wrong, found.lost) == ({}, [], [])

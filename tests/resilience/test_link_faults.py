@@ -13,7 +13,7 @@ from tests.resilience.faulty_link import NO_FAULT, Ending, Fault
 from tests.resilience.form import FORM, long
 from tests.resilience.outcome import under_load
 from tests.resilience.results import record
-from tests.resilience.stand import PROTOCOLS, Stand
+from tests.resilience.stand import PROTOCOLS, Gateway, Stand, gateway_of
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -44,9 +44,19 @@ def rows() -> list[Any]:
     ]
 
 
+def warm_up(gateway: Gateway) -> None:
+    """Let all clients wait at the same time, so that the pools of the gateway start threads."""
+    load = gateway.load()
+    gateway.link.fault = Fault("slow", delay_s=0.1)
+    with load.running():
+        assert eventually(lambda: len(load.responses) >= 3 * FORM.clients)
+    gateway.link.fault = NO_FAULT
+
+
 @pytest.mark.parametrize(("fault", "protocol"), rows())
 def test_a_fault_on_the_way_to_the_model_server(calm: Stand, fault: Fault, protocol: str) -> None:
-    gateway = next(each for each in calm.gateways if each.protocol == protocol)
+    gateway = gateway_of(calm, protocol)
+    warm_up(gateway)
     before = usage(gateway.pid)
 
     def act() -> None:

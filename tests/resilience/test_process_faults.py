@@ -1,7 +1,6 @@
 """Signals to a worker of the gateway and to the model server.
 
-The supervisor's part, which restarts servers that have ended, is tested in
-``tests/orchestrator/test_real_pair.py``.
+``test_signals`` has those to the processes of a supervised instance.
 """
 
 from __future__ import annotations
@@ -17,13 +16,9 @@ from tests.model_server.harness import eventually
 from tests.resilience.form import FORM, long
 from tests.resilience.outcome import under_load
 from tests.resilience.results import record
-from tests.resilience.stand import PROTOCOLS, Gateway, Stand
+from tests.resilience.stand import PROTOCOLS, Stand, gateway_of
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-def gateway_of(stand: Stand, protocol: str) -> Gateway:
-    return next(each for each in stand.gateways if each.protocol == protocol)
 
 
 def pause(pid: int) -> None:
