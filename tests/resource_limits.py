@@ -32,7 +32,9 @@ def full_disk(pid: int = 0, size: int = 0) -> Iterator[None]:
 @contextmanager
 def descriptors_left(pid: int, count: int) -> Iterator[None]:
     """Let a process open so many further files and sockets."""
-    numbers = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    folder = f"/proc/{pid}/fd"
+    names = os.listdir(folder)  # in this process, one is that of the folder itself
+    numbers = {int(name) for name in names if os.path.lexists(f"{folder}/{name}")}
     free = (number for number in range(1 << 20) if number not in numbers)
     limit = next(free)
     for _ in range(count):

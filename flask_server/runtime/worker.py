@@ -54,6 +54,8 @@ HEALTH_THREADS: Final = 2
 #: is over, and the interpreter runs one thread at a time, so more threads would only keep the main
 #: thread from its turn.
 GET_THREADS: Final = 2
+#: Seconds for which descriptors count as short after a connection could not be accepted.
+SHORT_S: Final = 1.0
 #: Seconds after which a client that takes nothing of its response is disconnected.
 STALL_S: Final = 10.0
 #: Seconds after which a request that is still arriving gives its memory to others that need it.
@@ -71,6 +73,9 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A threaded worker that reads requests in its main thread."""
+
+    _short_until = 0.0
+    """When descriptors are no longer taken to be short."""
 
     def init_process(self) -> None:
         """Create the sets of connections, then let gunicorn load the app and run."""
@@ -122,6 +127,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             sock, client = listener.accept()
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE}:
+                self._short_until = time.monotonic() + SHORT_S
                 self._drop_oldest()
             return  # another worker took it, or the caller has gone
         self.nr_conns += 1
@@ -195,7 +201,10 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Tell whether the thread of a connection may wait for its next request.
 
         All connections, and all requests of the thread's pool, must have a thread; runs in one.
+        When descriptors are short, connections take turns: the main thread drops waiting ones.
         """
+        if time.monotonic() < self._short_until:
+            return False
         threads = self._few_threads.get(conn.pool, self.cfg.threads)
         has_room = self.nr_conns <= self.cfg.threads and self._queued[conn.pool] <= threads
         return bool(self.alive and has_room)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import selectors
 import socket
+import sys
 import threading
 import time
 import urllib.error
@@ -31,6 +33,7 @@ from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.gunicorn_process import running_gateway
 from tests.flask_server.stub_serving import StubServing
 from tests.flask_server.telemetry.test_metrics import samples, value
+from tests.resource_limits import descriptors_left
 
 #: More than the threads of the worker, and than it lets wait for one.
 MANY = 120
@@ -191,6 +194,15 @@ def test_bodies_that_never_end_leave_memory_for_decoding(gateway: str) -> None:
 def test_a_thread_waits_for_its_connection_only_if_no_request_waits_for_it(
     connections: int, queued: int, stays: bool
 ) -> None:
+    with connected_worker(connections, queued) as (worker, connection, _):
+        assert worker._may_stay(connection) is stays
+
+
+@contextmanager
+def connected_worker(
+    connections: int, queued: int
+) -> Iterator[tuple[GatewayWorker, Connection, socket.socket]]:
+    """Yield a worker with a connection and a listener, which do not run."""
     with ThreadPoolExecutor(1) as pool, socket.create_server(("127.0.0.1", 0)) as listener:
         ours = socket.create_connection(listener.getsockname())
         connection = Connection(Config(), ours, ("127.0.0.1", 1), listener.getsockname())
@@ -201,9 +213,18 @@ def test_a_thread_waits_for_its_connection_only_if_no_request_waits_for_it(
         worker.cfg.set("threads", 4)
         worker._few_threads = {pool: 2}
         worker._queued = Counter({pool: queued})
-
-        assert worker._may_stay(connection) is stays
+        worker._parting, worker._waiting, worker._sending = {}, {}, {}
+        yield worker, connection, listener
         connection.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is needed")
+def test_no_thread_waits_for_its_connection_when_another_cannot_be_accepted() -> None:
+    with connected_worker(3, 2) as (worker, connection, listener):
+        with descriptors_left(os.getpid(), 0):
+            worker.accept(listener)
+
+        assert not worker._may_stay(connection)
 
 
 @pytest.mark.parametrize(
