@@ -34,22 +34,22 @@ def replace_worker(gateway: Gateway) -> None:
 
 
 def test_a_full_disk_fails_no_request(calm: Stand) -> None:
-    """A version is swapped and workers are replaced meanwhile; no file can grow."""
+    """Workers have been started on it, and a version is swapped; no file can grow."""
 
     def act() -> None:
-        with calm.disk.full():
-            for gateway in calm.gateways:
-                replace_worker(gateway)
-            calm.publisher.newest(2)
-            assert eventually(lambda: calm.available == [2], 60)
-            assert eventually(lambda: lost_records(calm) > 0)
-            time.sleep(FORM.fault_s)
+        calm.publisher.newest(2)
+        assert eventually(lambda: calm.available == [2], 60)
+        assert eventually(lambda: lost_records(calm) > 0)
+        time.sleep(FORM.fault_s)
 
-    found = under_all_loads(calm.gateways, act)
+    with calm.disk.full():
+        for gateway in calm.gateways:
+            replace_worker(gateway)
+        found = under_all_loads(calm.gateways, act)
 
     for gateway, each in zip(calm.gateways, found, strict=True):
         row = {"engine": calm.engine, "protocol": gateway.protocol, **each.row()}
-        record("resource", fault="disk full, with a version swap and new workers", **row)
+        record("resource", fault="disk full, with new workers and a version swap", **row)
         assert (each.problems, each.wrong, each.lost) == ({}, [], [])
     lost = lost_records(calm)
     with calm.gateways[0].load().running():

@@ -6,7 +6,7 @@ import io
 import json
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 import pytest
 from PIL import Image
@@ -57,6 +57,7 @@ def check(fault: str, engine: str, protocol: str, found: Outcome, crowd: Sequenc
 @pytest.mark.parametrize("protocol", [pytest.param("rest", marks=long), "grpc"])
 def test_a_gateway_without_descriptors_drops_connections(calm: Stand, protocol: str) -> None:
     gateway = gateway_of(calm, protocol)
+    during(nullcontext(), [gateway.load() for _ in range(_CROWD)])  # all threads are started
     crowd = [gateway.load() for _ in range(_CROWD)]
     before = usage(gateway.worker)
 
