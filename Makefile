@@ -87,7 +87,7 @@ fast: .venv/dev.stamp ## run the fast tests (under 30 s)
 attack: .venv/dev.stamp ## attack both servers at length (half an hour, on an idle machine)
 	@ATTACK=long $(BIN)/python -m pytest tests/attack
 
-resilience: .venv/dev.stamp .venv/bench.stamp ## break servers, connections and version folders under load, write docs/reliability.md (7 minutes)
+resilience: .venv/dev.stamp .venv/bench.stamp ## break servers, connections and version folders under load, write docs/reliability.md (15 minutes)
 	@results=$$(mktemp) && trap 'rm -f '$$results EXIT \
 		&& RESILIENCE=long RESILIENCE_RESULTS=$$results $(BIN)/python -m pytest tests/resilience \
 		&& $(BIN)/python -m tests.resilience.report $$results
