@@ -28,6 +28,7 @@ FAULT_COLUMNS = (
     *("lost connections", "slowest response in s", "last failure after the fault in s"),
 )
 GROWTH_COLUMNS = ("engine", "server", "swaps", "resident MB", "threads", "descriptors")
+END_COLUMNS = ("signals", "processes before", "seconds until none was left")
 SWAP_COLUMNS = (
     *("engine", "protocol", "swaps", "connections", "requests", "failed", "mixed or wrong"),
     *("p50 in ms", "p99 in ms", "slowest in ms"),
@@ -120,6 +121,10 @@ def report(rows: list[Row]) -> str:
     ):
         found = fault_rows([row for row in rows if row["table"] == name])
         parts.append(f"### {title}\n\n{table(FAULT_COLUMNS, found)}")
+    ends = [
+        [row["signals"], row["processes"], row["took_s"]] for row in rows if row["table"] == "end"
+    ]
+    parts.append(f"### Ends of a supervised instance\n\n{table(END_COLUMNS, ends)}")
     return "\n".join(parts)
 
 

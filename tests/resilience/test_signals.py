@@ -109,8 +109,11 @@ def test_nothing_is_left_after_an_end(instance: Instance, signals: Sequence[Sign
     with load.running():
         assert eventually(lambda: succeeds(load, 0), 30)
         send(instance, signals)
+        sent = time.monotonic()
         is_over = eventually(lambda: instance.is_over(processes), 60)
+        took_s = time.monotonic() - sent
 
+    record("end", signals=told(signals), processes=len(processes), took_s=round(took_s, 1))
     assert is_over, instance.left(processes)
     assert [fault for each in load.responses if (fault := fault_of(each))] == []
     abandoned = instance.temporary_files()
