@@ -35,7 +35,7 @@ NAMES = {
     "serving shim": "the shim of the model server",
 }
 Signal = tuple[signal.Signals, str]
-QUICK = [(KILL, "serving shim")]
+QUICK = [(KILL, "gateway"), (KILL, "serving shim")]
 #: Signals after which nothing is left, in the order in which they are sent.
 ENDINGS = [
     [(STOP, "gateway shim"), (KILL, "serving"), (TERM, "auto_cmd")],
