@@ -350,8 +350,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Answer that the worker has no room for the request; no thread is needed."""
         self._leave_poller(conn)
         request_id = uuid.uuid4().hex
-        self.log.warning("refused a request: the worker has no room for it (%s)", request_id)
         conn.sock.send_now(bad_request_page.overloaded(request_id, self._any_origin()))
+        self.log.warning("refused a request: the worker has no room for it (%s)", request_id)
         services_of(self.wsgi).count_refused()
         self._part(conn)
 

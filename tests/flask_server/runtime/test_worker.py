@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,6 +187,27 @@ def test_bodies_that_never_end_leave_memory_for_decoding(gateway: str) -> None:
             status, answer = predict(gateway, flat("red"))
             assert (status, answer.get("model")) == (200, "toy")
             time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_refusals_of_the_main_thread_are_counted(tmp_path: Path) -> None:
+    body = flat("red")
+    whole = PREDICT + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with (
+        StubServing().running() as stub,
+        running_gateway(tmp_path, stub.url, GATEWAY_MAX_IN_FLIGHT="2") as url,
+    ):
+        assert predict(url, body)[0] == 200
+        stub.delay_s = 0.5
+        with callers(url, whole, 60) as connections:
+            answers = [connection.recv(65536) for connection in connections]
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
+            metrics = response.read().decode()
+
+    refused = [answer for answer in answers if answer.startswith(b"HTTP/1.1 503")]
+    assert [answer for answer in refused if b"\r\nConnection: close\r\n" in answer]
+    assert f"gateway_shed_total {len(refused)}.0" in metrics
+    assert f'gateway_problems_total{{code="overloaded"}} {len(refused)}.0' in metrics
 
 
 @pytest.mark.parametrize(
