@@ -49,6 +49,9 @@ LINGER_S: Final = 2.0
 MAX_LINGER_S: Final = 10.0
 #: Maximum number of waiting requests per thread; those without a body count by themselves.
 QUEUED_PER_THREAD: Final = 2
+#: Requests beyond those in flight that threads refuse, with all headers and a line in the access
+#: log. Further ones are refused by the main thread, which costs a fraction of the CPU time.
+REFUSED_BY_THREADS: Final = 2
 HEALTH_THREADS: Final = 2
 #: Threads for requests without a body. These wait for Serving only until the first poll of a model
 #: is over, and the interpreter runs one thread at a time, so more threads would only keep the main
@@ -270,9 +273,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _give_to_thread(self, conn: Connection, arrival: Arrival) -> None:
         conn.pool = pool = self._pool(arrival)
         is_health = pool is self._health_pool
-        most = self.cfg.threads * (1 + QUEUED_PER_THREAD)
         copies = (BODY_COPIES - 1) * len(arrival.buffer)
-        if not is_health and (self._queued[pool] >= most or not self._make_room(conn, copies)):
+        if not is_health and (self._is_full(pool) or not self._make_room(conn, copies)):
             self._refuse(conn)
             return
         self._leave_poller(conn)
@@ -283,6 +285,16 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         # Where no further thread can be started, the request waits for those that exist.
         with suppress(RuntimeError, MemoryError):
             pool.submit(self._handle_in_thread, conn, pool)
+
+    def _is_full(self, pool: futures.Executor) -> bool:
+        """Tell whether the main thread refuses a further request to the threads of a pool."""
+        queued = self._queued[pool]
+        if pool is self.tpool:
+            predictions = services_of(self.wsgi).predictions
+            over_limit = queued >= predictions.limit + REFUSED_BY_THREADS
+            if over_limit and predictions.count >= predictions.limit:
+                return True
+        return bool(queued >= self.cfg.threads * (1 + QUEUED_PER_THREAD))
 
     def _pool(self, arrival: Arrival) -> futures.Executor:
         """Return the threads for a request that has arrived."""

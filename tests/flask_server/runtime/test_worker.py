@@ -30,6 +30,7 @@ from gunicorn.http.errors import InvalidHeader
 from flask_server.runtime import worker as worker_module
 from flask_server.runtime.connection import ArrivedSocket, Connection
 from flask_server.runtime.worker import GatewayWorker
+from flask_server.web.services import services_of
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.gunicorn_process import running_gateway
 from tests.flask_server.stub_serving import StubServing
@@ -208,6 +209,25 @@ def test_refusals_of_the_main_thread_are_counted(tmp_path: Path) -> None:
     assert [answer for answer in refused if b"\r\nConnection: close\r\n" in answer]
     assert f"gateway_shed_total {len(refused)}.0" in metrics
     assert f'gateway_problems_total{{code="overloaded"}} {len(refused)}.0' in metrics
+
+
+@pytest.mark.parametrize(
+    ("queued", "in_flight", "is_full"),
+    [(5, 4, False), (6, 4, True), (6, 3, False), (35, 3, False), (36, 3, True)],
+)
+def test_the_main_thread_refuses_what_threads_would_only_refuse_later(
+    make_app: MakeApp, queued: int, in_flight: int, is_full: bool
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        worker = GatewayWorker.__new__(GatewayWorker)
+        worker.cfg = Config()
+        worker.cfg.set("threads", 12)
+        worker.tpool = pool
+        worker.wsgi = make_app(max_in_flight=4)
+        services_of(worker.wsgi).predictions.count = in_flight
+        worker._queued = Counter({pool: queued})
+
+        assert worker._is_full(pool) is is_full
 
 
 @pytest.mark.parametrize(
