@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -17,9 +17,13 @@ from tests.running import ROOT, free_port
 
 
 def start(
-    port: int, environ: dict[str, str], stderr: int | IO[bytes] = subprocess.PIPE
+    port: int,
+    environ: dict[str, str],
+    stderr: int | IO[bytes] = subprocess.PIPE,
+    prefix: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "gunicorn", "-c", "flask_server/gunicorn.conf.py"]
+    """Start gunicorn; ``prefix`` is a program that starts it, with the program's arguments."""
+    command = [*prefix, sys.executable, "-m", "gunicorn", "-c", "flask_server/gunicorn.conf.py"]
     return subprocess.Popen(
         [*command, "--bind", f"127.0.0.1:{port}"],
         cwd=ROOT,
@@ -37,7 +41,9 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def running_gateway(folder: Path, serving_url: str, **settings: str) -> Iterator[str]:
+def running_gateway(
+    folder: Path, serving_url: str, *, prefix: Sequence[str] = (), **settings: str
+) -> Iterator[str]:
     """Run one worker for the model ``toy`` of a Serving; give its URL.
 
     The log is a file: a pipe that nobody reads would stop the worker when it is full.
@@ -53,7 +59,7 @@ def running_gateway(folder: Path, serving_url: str, **settings: str) -> Iterator
     url = f"http://127.0.0.1:{port}"
     with (
         (folder / "gateway.log").open("wb") as log,
-        start(port, environ | settings, log) as process,
+        start(port, environ | settings, log, prefix) as process,
     ):
         end = time.monotonic() + 20
         while not answers(url) and process.poll() is None and time.monotonic() < end:
