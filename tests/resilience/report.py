@@ -10,13 +10,14 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
 from benchmarks.plots import pyplot
+from tests.resilience import load_report
+from tests.resilience.page import measured, table
 from tests.running import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"
@@ -33,12 +34,6 @@ SWAP_COLUMNS = (
     *("engine", "protocol", "swaps", "connections", "requests", "failed", "mixed or wrong"),
     *("p50 in ms", "p99 in ms", "slowest in ms"),
 )
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
 def fault_rows(rows: list[Row]) -> Iterator[list[object]]:
@@ -98,16 +93,13 @@ def plot(rows: list[Row], file: Path) -> None:
 
 def report(rows: list[Row]) -> str:
     """Return the generated part of the page."""
-    facts = machine.describe()
     swaps = sorted(
         (row for row in rows if row["table"] == "swaps"),
         key=lambda row: (row["engine"], row["protocol"]),
     )
     plot(swaps, PLOT)
     parts = [
-        f"\nMeasured with `make resilience` on {machine.now()}, {facts['processor']},"
-        f" {facts['cores']} cores, load average {machine.load_average():.0f} at the end, commit"
-        f" {facts['commit']}.\n",
+        measured("make resilience"),
         f"### Version swaps\n\n{table(SWAP_COLUMNS, map(swap_row, swaps))}",
         f"![latency during version swaps](images/{PLOT.name})\n",
         f"### Growth over version swaps\n\n{table(GROWTH_COLUMNS, growth_rows(rows))}",
@@ -128,13 +120,31 @@ def report(rows: list[Row]) -> str:
     return "\n".join(parts)
 
 
+#: The generated parts of the page, each with its tables and the function that makes it.
+PARTS: dict[str, tuple[tuple[str, ...], Callable[[list[Row]], str]]] = {
+    "results": (("swaps", "link", "folder", "process"), report),
+    "overload": (("overload",), load_report.overload),
+    "memory": (("memory",), load_report.memory),
+    "soak": (("soak",), load_report.soak),
+}
+
+
 def main(files: Sequence[str]) -> None:
-    """Replace the generated part of the page."""
+    """Replace those generated parts of the page for which there are results."""
     rows = [json.loads(line) for file in files for line in Path(file).read_text().splitlines()]
     page = PAGE.read_text(encoding="utf-8")
-    made = report(rows)
-    pattern = re.compile(r"(?<=<!-- results -->\n).*(?=<!-- end of results -->)", re.DOTALL)
-    PAGE.write_text(pattern.sub(lambda _: f"{made}\n", page), encoding="utf-8")
+    for name, (tables, make) in PARTS.items():
+        own = [row for row in rows if row["table"] in tables]
+        if own:
+            page = replaced(page, name, make(own))
+    PAGE.write_text(page, encoding="utf-8")
+
+
+def replaced(page: str, part: str, made: str) -> str:
+    """Return the page with another content of a generated part."""
+    begin, end = f"<!-- {part} -->\n", f"<!-- end of {part} -->"
+    pattern = re.compile(f"(?<={begin}).*(?={end})", re.DOTALL)
+    return pattern.sub(lambda _: f"{made}\n", page)
 
 
 if __name__ == "__main__":
