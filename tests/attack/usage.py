@@ -37,15 +37,20 @@ def family(pid: int) -> Iterator[int]:
         yield from family(child)
 
 
+def own_usage(pid: int) -> Usage:
+    """What one process uses now; nothing if it has ended."""
+    pages = threads = descriptors = 0
+    with suppress(*_GONE):
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        threads = len(os.listdir(f"/proc/{pid}/task"))
+        descriptors = len(os.listdir(f"/proc/{pid}/fd"))
+    return Usage(pages * os.sysconf("SC_PAGE_SIZE") / MB, threads, descriptors)
+
+
 def usage(pid: int) -> Usage:
     """What the process and its descendants use now."""
-    pages = threads = descriptors = 0
-    for member in family(pid):
-        with suppress(*_GONE):
-            pages += int(Path(f"/proc/{member}/statm").read_text().split()[1])
-            threads += len(os.listdir(f"/proc/{member}/task"))
-            descriptors += len(os.listdir(f"/proc/{member}/fd"))
-    return Usage(pages * os.sysconf("SC_PAGE_SIZE") / MB, threads, descriptors)
+    found = [own_usage(member) for member in family(pid)]
+    return Usage(*(sum(getattr(each, name) for each in found) for name in Usage.__slots__))
 
 
 def forget_peak(pid: int) -> None:

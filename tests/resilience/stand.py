@@ -22,12 +22,12 @@ from tests.running import answers
 from tests.small_disk import SmallDisk, small_disk
 
 PROTOCOLS = ("rest", "grpc")
+PATH = "/models/toy/predict"
 
 
 def load_of(port: int, image: bytes = b"") -> Load:
     """Return clients of a gateway that send an image, a small one if none is given."""
-    path = "/models/toy/predict"
-    return Load(port, path, image or small_image(), "image/png", clients=FORM.clients)
+    return Load(port, PATH, image or small_image(), "image/png", clients=FORM.clients)
 
 
 def small_image() -> bytes:
@@ -53,6 +53,13 @@ class Gateway:
     def load(self, image: bytes = b"") -> Load:
         """Return clients that send an image, a small one if none is given."""
         return load_of(int(self.url.rpartition(":")[2]), image)
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def load(self) -> Load:
+        """Return clients that send a small image."""
+        return Load(self.port, PATH, small_image(), "image/png", clients=FORM.clients)
 
     @property
     def is_ready(self) -> bool:
@@ -88,6 +95,11 @@ class Stand:
 def gateway_of(stand: Stand, protocol: str) -> Gateway:
     """Return the gateway that asks the model server over a protocol."""
     return next(each for each in stand.gateways if each.protocol == protocol)
+def small_image() -> bytes:
+    """An image of some hundred bytes."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    return file.getvalue()
 
 
 @contextmanager
