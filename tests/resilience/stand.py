@@ -31,6 +31,7 @@ def load_of(port: int, image: bytes = b"") -> Load:
 
 
 def small_image() -> bytes:
+    """An image of some hundred bytes."""
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "PNG")
     return file.getvalue()
@@ -50,16 +51,13 @@ class Gateway:
         """The PID of the worker that was started last."""
         return children(self.pid)[-1]
 
-    def load(self, image: bytes = b"") -> Load:
-        """Return clients that send an image, a small one if none is given."""
-        return load_of(int(self.url.rpartition(":")[2]), image)
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
-    def load(self) -> Load:
-        """Return clients that send a small image."""
-        return Load(self.port, PATH, small_image(), "image/png", clients=FORM.clients)
+    def load(self, image: bytes = b"") -> Load:
+        """Return clients that send an image, a small one if none is given."""
+        return load_of(self.port, image)
 
     @property
     def is_ready(self) -> bool:
@@ -95,11 +93,6 @@ class Stand:
 def gateway_of(stand: Stand, protocol: str) -> Gateway:
     """Return the gateway that asks the model server over a protocol."""
     return next(each for each in stand.gateways if each.protocol == protocol)
-def small_image() -> bytes:
-    """An image of some hundred bytes."""
-    file = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(file, "PNG")
-    return file.getvalue()
 
 
 @contextmanager
