@@ -48,11 +48,13 @@ CAPACITY_S = 10.0
 WARM_UP_S = min(300.0, 60 * MINUTES / 3)
 #: What a process may grow by in the whole time after that: a step of the allocator, a connection.
 MAX_GROWTH = Usage(resident_mb=16, threads=2, descriptors=4)
-#: Largest ratio of the median latency in the last third to that in the first one. In a short time
-#: the neighbours on a shared machine matter more.
-MAX_DRIFT = 1.5 if MINUTES >= 60 else 3.0
-#: Largest share of requests that may be refused or late, for the same reason. None may be wrong.
-MAX_FAILED = 0.001 if MINUTES >= 60 else 0.1
+#: Whether the latency and the refusals count. In a short time they depend on the neighbours on a
+#: shared machine, so only wrong responses and growth do.
+IS_WHOLE = MINUTES >= 60
+#: Largest ratio of the median latency in the last third to that in the first one.
+MAX_DRIFT = 1.5
+#: Largest share of requests that may be refused or late.
+MAX_FAILED = 0.001
 
 
 @dataclass
@@ -209,8 +211,9 @@ def test_nothing_grows_and_nothing_gets_slower(stand: Stand) -> None:
     assert diaries(stand) == [Diary(diary.name, diary.pid) for diary in watched]
     for traffic in traffics:
         assert traffic.bad == ()
-        assert len(traffic.other_than(200)) <= MAX_FAILED * len(traffic)
-        assert drift(traffic) < MAX_DRIFT, traffic.lagged
+        if IS_WHOLE:
+            assert len(traffic.other_than(200)) <= MAX_FAILED * len(traffic)
+            assert drift(traffic) < MAX_DRIFT, traffic.lagged
     grown = {diary.name: diary.growth() for diary in watched}
     assert [name for name, growth in grown.items() if exceeds(growth, MAX_GROWTH)] == [], grown
 
