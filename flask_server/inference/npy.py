@@ -24,6 +24,7 @@ MAGIC = npy_format.MAGIC_PREFIX
 MAX_HEADER = 1024
 MAX_DIMENSIONS = 16
 
+_NO_NUMBERS = "The tensor is not made of numbers; allowed are nested lists of them."
 _MAGIC_BYTES = 8
 #: What numpy and Python's parser of literals raise for senseless headers, found by fuzzing.
 _HEADER_ERRORS = (
@@ -97,6 +98,8 @@ def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], i
 
 def json_tensor(document: object) -> Tensor:
     """Return the tensor of a number or of nested lists of numbers, or raise InvalidTensor."""
+    if _has_text(document):
+        raise InvalidTensor(_NO_NUMBERS)
     try:
         values = np.asarray(document)
     except (ValueError, TypeError, OverflowError) as error:
@@ -104,5 +107,17 @@ def json_tensor(document: object) -> Tensor:
             "The lists of the tensor differ in length; allowed is one size per dimension."
         ) from error
     if values.dtype.kind not in "biuf" or not values.size:
-        raise InvalidTensor("The tensor is not made of numbers; allowed are nested lists of them.")
+        raise InvalidTensor(_NO_NUMBERS)
     return Tensor(values, from_json=True)
+
+
+def _has_text(document: object) -> bool:
+    """Return whether there is a string: numpy would give all of them the size of the longest."""
+    level = [document]
+    while level:
+        kinds = set(map(type, level))
+        if str in kinds:
+            return True
+        lists = [item for item in level if isinstance(item, list)] if list in kinds else []
+        level = [item for items in lists for item in items]
+    return False

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.lib import format as npy_format
 
 from flask_server.errors import InvalidTensor
-from flask_server.inference.npy import MAGIC, read_npy
+from flask_server.inference.npy import MAGIC, json_tensor, read_npy
 
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -99,6 +99,27 @@ def test_a_long_header_is_not_parsed() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        ["a" * 10_000, *[""] * 50_000],
+        [[["a" * 10_000], *[[""]] * 50_000]],
+        [[1, 2], ["a" * 10_000_000, 3]],
+        "a" * 1_000_000,
+    ],
+    ids=["a list", "deep", "beside numbers", "alone"],
+)
+def test_texts_of_a_json_tensor_do_not_all_get_the_size_of_the_longest(document: object) -> None:
+    tracemalloc.start()
+
+    with pytest.raises(InvalidTensor, match="not made of numbers"):
+        json_tensor(document)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 @given(at=st.integers(0, 140), byte=st.integers(0, 255), end=st.integers(0, 160))
