@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from flask_server.errors import ModelNotReady
+from flask_server.web.parameters import query_of
 from flask_server.web.route_traits import traits
 from flask_server.web.services import gateway
 
@@ -26,7 +27,7 @@ def ready() -> Response:
     Without ``?model=``, a model that was added at run time counts once it has been ready.
     """
     models = gateway().models
-    wanted = request.args.get("model")
+    wanted = query_of(request).get("model")
     faults = models.faults() if wanted is None else {wanted: models.fault(wanted)}
     missing = {name: fault for name, fault in faults.items() if fault is not None}
     if missing:

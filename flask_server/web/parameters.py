@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flask import Request
 from werkzeug.datastructures import MultiDict
 
-from flask_server.errors import InvalidParameter
+from flask_server.errors import InvalidParameter, MalformedRequest
 from model_catalog.errors import shown
 
 #: Fields of a body that hold images and are therefore no parameters.
@@ -33,6 +34,14 @@ MAX_TEXTS = 100_000
 _REPEATABLE = {IMAGE, "labels"}
 _LIST_NAME = re.compile(r"(\w+)\[\d{0,4}\]")
 _LABEL = re.compile(r"\w[\w-]{0,127}")
+
+
+def query_of(request: Request) -> MultiDict[str, str]:
+    """Return the parameters of the query; raise MalformedRequest if its bytes are not UTF-8."""
+    try:
+        return request.args
+    except UnicodeDecodeError as error:
+        raise MalformedRequest("The query of the URL is not UTF-8 text.") from error
 
 
 def list_name(name: str) -> str:

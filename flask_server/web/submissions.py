@@ -37,6 +37,7 @@ from flask_server.web.parameters import (
     TENSOR,
     check_names,
     list_name,
+    query_of,
     single_values,
 )
 from model_catalog.errors import shown
@@ -63,7 +64,7 @@ def read_submission(
     if encoding.strip().lower() not in {"", "identity"}:
         raise UnsupportedMediaType(f"The Content-Encoding {shown(encoding)} is not supported.")
     submission = _from_body(request, request.get_data(cache=False), max_images)
-    parameters = single_values(request.args) | dict(submission.parameters)
+    parameters = single_values(query_of(request)) | dict(submission.parameters)
     check_names(parameters, allowed)
     return Submission(submission.uploads, submission.several, parameters)
 

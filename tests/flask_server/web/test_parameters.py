@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from flask.testing import FlaskClient
 from werkzeug.datastructures import MultiDict
 
 from flask_server.errors import InvalidParameter
 from flask_server.web import parameters
+from tests.flask_server.conftest import flat
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,24 @@ def test_only_labels_and_images_may_be_repeated() -> None:
 def test_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InvalidParameter, match="'topk'; allowed are image, images, top_k"):
         parameters.check_names({"topk": 1}, parameters.PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/models/toy/predict"),
+        ("POST", "/models/toy/explain"),
+        ("GET", "/readyz"),
+    ],
+)
+def test_a_query_that_is_not_utf8_is_the_callers_mistake(
+    client: FlaskClient, method: str, path: str
+) -> None:
+    raw = {"QUERY_STRING": "top_k=1&model=\x80"}
+
+    answer = client.open(
+        path, method=method, data=flat("red"), content_type="image/png", environ_overrides=raw
+    )
+
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "bad_request")
+    assert answer.get_json()["detail"] == "The query of the URL is not UTF-8 text."
