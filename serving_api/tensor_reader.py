@@ -31,6 +31,8 @@ Reserve = Callable[[int], None]
 _MAX_RANK: Final = 254
 _NUMPY_RANK: Final = 64
 _MAX_ELEMENTS: Final = 2**63 - 1
+#: The same limit for the sizes beside a zero, whose product numpy computes in bytes.
+_MAX_BESIDE_ZERO: Final = _MAX_ELEMENTS // 16
 #: Memory of one string in TensorFlow, without its bytes.
 _STRING_BYTES: Final = 32
 #: Memory of a varint while it is read.
@@ -164,7 +166,7 @@ def _element_count(sizes: tuple[int, ...]) -> int:
         raise InvalidArgument(
             f"A tensor has {len(sizes)} dimensions; at most {_NUMPY_RANK} are allowed"
         )
-    if not count and prod(filter(None, sizes)) > _MAX_ELEMENTS:
+    if not count and prod(filter(None, sizes)) > _MAX_BESIDE_ZERO:
         raise InvalidArgument(f"A tensor has the shape {list(sizes)}")
     return count
 
