@@ -178,7 +178,7 @@ def parse_models_file(text: str, path: Path) -> ModelsFile:
     """Parse the text of a models file; relative paths are relative to the folder of ``path``."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # endless digits and nesting besides syntax
         raise ModelsFileError(f"{path}: not TOML: {error}") from error
     for key in document:
         if key != "models":
@@ -265,7 +265,17 @@ class _Table:
         value = self.values.get("base_path")
         if not isinstance(value, str) or not value:
             raise self.bad("base_path", value, "the path of a folder")
-        return self.path.parent / Path(value).expanduser()
+        return self.path_of("base_path", value)
+
+    def path_of(self, key: str, value: str) -> Path:
+        """Return a path that is relative to the folder of the models file."""
+        try:
+            path = Path(value).expanduser()
+        except RuntimeError as error:
+            raise self.bad(key, value, "a path whose ~ is the home of a known user") from error
+        if "\0" in value:
+            raise self.bad(key, value, "a path without null characters")
+        return self.path.parent / path
 
     def serving_url(self) -> str | None:
         value = self.values.get("serving_url")
@@ -345,7 +355,7 @@ class _Table:
             return imagenet_labels()
         try:
             fill = self.values.get("task") == "detection"
-            return read_labels(self.path.parent / Path(value).expanduser(), fill=fill)
+            return read_labels(self.path_of("labels", value), fill=fill)
         except CatalogError as error:
             raise ModelsFileError(f"{self.path}: models.{self.name}.labels: {error}") from error
 
@@ -377,10 +387,10 @@ class _Table:
         rate, prefix = value["rate"], value["prefix"]
         if not _is_number(rate) or not 0 < rate <= 1:
             raise self.bad("logging.rate", rate, "a number above 0, at most 1")
-        if not isinstance(prefix, str) or not prefix or "\0" in prefix:
+        if not isinstance(prefix, str) or not prefix:
             raise self.bad("logging.prefix", prefix, "the path with which file names start")
         folder = "/" if prefix.endswith("/") else ""
-        return LoggingEntry(float(rate), f"{self.path.parent / Path(prefix).expanduser()}{folder}")
+        return LoggingEntry(float(rate), f"{self.path_of('logging.prefix', prefix)}{folder}")
 
     def name_in_model(self, key: str) -> str | None:
         value = self.values.get(key)

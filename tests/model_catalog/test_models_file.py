@@ -160,6 +160,8 @@ def test_imagenet_labels_by_name() -> None:
         ('input = { scale = "x" }', "models.m.input.scale", "one of tf"),
         ('labels = ""', "models.m.labels", "label file"),
         ('labels = "no/such/file"', "models.m.labels", "cannot be read"),
+        ('labels = "~no-such-user/l"', "models.m.labels", "the home of a known user"),
+        ('labels = "a\\u0000"', "models.m.labels", "without null characters"),
         ('output = ""', "models.m.output", "the name of an output of the SavedModel"),
         ("signature = 3", "models.m.signature", "the name of a signature"),
         ("constant_inputs = 3", "models.m.constant_inputs", "names of inputs to strings"),
@@ -180,6 +182,7 @@ def test_imagenet_labels_by_name() -> None:
         ('logging = { rate = true, prefix = "l" }', "models.m.logging.rate", "above 0, at most 1"),
         ('logging = { rate = nan, prefix = "l" }', "models.m.logging.rate", "above 0, at most 1"),
         ('logging = { rate = 1, prefix = "" }', "models.m.logging.prefix", "the path with which"),
+        ('logging = { rate = 1, prefix = "\\u0000" }', "models.m.logging.prefix", "without null"),
     ],
 )
 def test_bad_key_is_named_with_file_and_what_is_allowed(text: str, key: str, allowed: str) -> None:
@@ -201,6 +204,9 @@ def test_bad_key_is_named_with_file_and_what_is_allowed(text: str, key: str, all
         ('[models."a/b"]\nbase_path = "m"', "letters, digits"),
         ("[servers]\n[models.m]", "only the table models"),
         ("[models.m", "not TOML"),
+        pytest.param("a = " + "[" * 3000, "not TOML", id="endless nesting"),
+        pytest.param("a = " + "9" * 5000, "not TOML", id="endless digits"),
+        ('[models.m]\nbase_path = "~no-such-user/m"', "base_path: .*known user"),
         ('[models.m]\nbase_path="a"\n[models.m]\nbase_path="b"', "not TOML"),
         ('[models.m]\nbase_path="a"\n[models.M]\nbase_path="b"', "differs from models.m"),
     ],
