@@ -32,6 +32,8 @@ TOLERANCE_16_BIT: Final = 0.2
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES: Final = {1: 0, 3: 2}
 _UNFILTERED: Final = 0
+#: What reading a file of another content raises: OverflowError for an integer beyond all floats.
+_UNUSABLE: Final = (LookupError, TypeError, ValueError, RecursionError, OverflowError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def read_golden(version: Path, spec: InputSpec) -> Golden | None:
             raise ValueError(f"the format is {document['format']!r}; allowed is {FORMAT}")
         pictures = tuple(_picture(folder, entry, spec) for entry in document["pictures"])
         return Golden(pictures, float(document["tolerance"]))
-    except (LookupError, TypeError, ValueError, RecursionError, OSError) as error:
+    except _UNUSABLE as error:
         raise GoldenError(f"The golden pictures in {folder} cannot be used: {error}.") from error
 
 

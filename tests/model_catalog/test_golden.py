@@ -81,6 +81,7 @@ def test_a_picture_that_another_program_wrote_is_refused() -> None:
     [
         {"format": 2},
         {"tolerance": "much"},
+        {"tolerance": 10**400},
         {"pictures": [{"file": "a.png"}]},
         {"pictures": [{"file": "../b.png", "scores": []}]},
         {"pictures": 3},
