@@ -75,6 +75,7 @@ _DAMAGE_ERRORS = (
     LookupError,
     ArithmeticError,
     RuntimeError,
+    AssertionError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,

@@ -241,6 +241,12 @@ KINDS = [
         refusal=UnsupportedImage,
         words="CgBI",
     ),
+    Kind(
+        "a palette that is missing",
+        lambda: files.png((16, 4), 1, 3, b"\0\xff\0" * 4),
+        refusal=CorruptImage,
+        words="palette is missing",
+    ),
     *(
         Kind(
             f"grey of {depth} bits with a transparent value",

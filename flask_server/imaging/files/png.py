@@ -38,6 +38,7 @@ class _Chunks:
     header: bytes = b""
     parts: list[bytes] = field(default_factory=list)
     pixels: tuple[int, int] | None = None
+    has_palette: bool = False
     transparency: bytes | None = None
     exif: bytes = b""
     raw_exif: bytes = b""
@@ -49,6 +50,7 @@ class _Chunks:
             self.header = content
             self.parts.append(chunk)
         elif kind == b"PLTE" and self.pixels is None:
+            self.has_palette = True
             self.parts.append(chunk)
         elif kind == b"tRNS" and self.pixels is None and self.transparency is None:
             self.transparency = content
@@ -67,6 +69,8 @@ def read(data: bytes) -> FileStructure:
     if len(chunks.header) < 13 or chunks.pixels is None:
         raise CorruptImage("The PNG image is damaged: it has no header or no pixels.")
     width, height, depth, colour = struct.unpack_from(">LLBB", chunks.header)
+    if colour == _PALETTE and not chunks.has_palette:
+        raise CorruptImage("The PNG image is damaged: its palette is missing.")
     first, end = chunks.pixels
     transparency = chunks.transparency or b""
     is_grey = colour == _GREY and len(transparency) >= 2
