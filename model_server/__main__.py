@@ -23,10 +23,10 @@ from model_server.errors import ModelServerError
 from model_server.flag_table import FLAGS, with_defaults
 from model_server.flags import UsageError, parse, usage
 from model_server.internal_errors import as_internal_error
+from model_server.log_lines import LineFormatter
 from model_server.malloc_trim import limit_heaps
 from model_server.server import Server
-from serving_tracing import spans, start
-from serving_tracing.log_format import TraceIdFormatter
+from serving_tracing import start
 
 _PROGRAM = "python -m model_server"
 _FAILED = 255
@@ -59,8 +59,8 @@ def main(
         _print(f"TensorFlow ModelServer: {_version('image-classification-gateway')} (embedded)")
         _print(f"TensorFlow Library: {_version('tensorflow-cpu', 'tensorflow')}")
         return 0
-    logging.basicConfig(format=_LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
-    _start_tracing()
+    _log_to_stderr()
+    start.start(_SERVICE_NAME, os.environ)
     for flag in command_line.ignored:
         logger.warning("--%s is accepted and ignored. %s", flag.name, flag.help)
     limit_heaps()
@@ -86,11 +86,10 @@ def _serve(flags: Mapping[str, Any], engine: Engine | None) -> int:
     return 0
 
 
-def _start_tracing() -> None:
-    start.start(_SERVICE_NAME, os.environ)
-    if spans.active():
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(TraceIdFormatter(_LOG_FORMAT))
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter(_LOG_FORMAT))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
 
 
 def _next_event(events: SimpleQueue[Event]) -> Event:

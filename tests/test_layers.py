@@ -79,6 +79,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         (
             "byte_budget",
             "malloc_trim",
+            "log_lines",
             "protos",
             "tfrecord",
             "cpus",
