@@ -56,8 +56,10 @@ METRICS: Final[dict[str, Metric]] = {
     ),
 }
 
-#: Callers choose the model names in labels, so the number of label sets per counter is limited.
+#: Callers choose the model names in labels, so the number of label sets per counter is limited, and
+#: the characters of each name.
 _MAX_LABEL_SETS: Final = 10_000
+_MAX_LABEL: Final = 256
 
 Labels = tuple[str, ...]
 
@@ -79,14 +81,16 @@ class Metrics:
         )
 
     def count(self, name: str, *values: str, by: int = 1) -> None:
-        """Add ``by`` to the counter with these label values."""
+        """Add ``by`` to the counter with these label values, of which long ones are cut."""
+        values = tuple(map(_cut, values))
         with self._lock:
             counters = self._counters[name]
             if values in counters or len(counters) < _MAX_LABEL_SETS:
                 counters[values] += by
 
     def observe(self, name: str, number: float, *values: str) -> None:
-        """Add a number to the histogram with these label values."""
+        """Add a number to the histogram with these label values, of which long ones are cut."""
+        values = tuple(map(_cut, values))
         bucket = bisect_left(METRICS[name].limits, number)
         with self._lock:
             histogram = self._histograms[name][values]
@@ -140,6 +144,10 @@ def _pairs(labels: tuple[str, ...], values: Labels) -> str:
     return ",".join(
         f'{label}="{_escaped(value)}"' for label, value in zip(labels, values, strict=True)
     )
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= _MAX_LABEL else f"{value[:_MAX_LABEL]}…"
 
 
 def _escaped(value: str) -> str:

@@ -16,6 +16,18 @@ def test_counters_add_up_per_set_of_labels() -> None:
     assert 'model_name="a\\"\\n\\\\",status="OK"} 1\n' in metrics.text()
 
 
+def test_long_names_that_callers_choose_do_not_stay_in_memory() -> None:
+    metrics = Metrics()
+
+    metrics.count("request_count", "m" * 256, "OK")
+    for number in range(20):
+        metrics.count("request_count", f"{'m' * 1_000_000}{number}", "NOT_FOUND")
+
+    assert f'model_name="{"m" * 256}",status="OK"}} 1\n' in metrics.text()
+    assert f'model_name="{"m" * 256}…",status="NOT_FOUND"}} 20\n' in metrics.text()
+    assert len(metrics.text()) < 10_000
+
+
 def test_every_metric_has_its_type_before_it_has_values() -> None:
     text = Metrics().text()
 
