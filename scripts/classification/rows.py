@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from scripts.gateway.pictures import shown_text
+
 
 @dataclass(frozen=True, slots=True)
 class Class:
@@ -49,12 +51,15 @@ def row_of_answer(file: str, answer: Mapping[str, Any]) -> Row:
 def classes_of(answer: Mapping[str, Any]) -> tuple[Class, ...]:
     """Return the classes in an answer of the gateway, best first."""
     found = answer["predictions"]
-    return tuple(Class(str(p["class_id"]), str(p["label"]), float(p["score"])) for p in found)
+    return tuple(
+        Class(shown_text(str(p["class_id"])), shown_text(str(p["label"])), float(p["score"]))
+        for p in found
+    )
 
 
 def row_of_error(file: str, model: str, code: str, detail: str) -> Row:
     """Return the row of a picture that could not be read or classified."""
-    return Row(file=file, model=model, error=code, detail=detail)
+    return Row(file=file, model=model, error=shown_text(code), detail=shown_text(detail))
 
 
 def to_json(row: Row) -> str:

@@ -56,7 +56,12 @@ def _suffixes() -> str:
 
 def shown_path(path: Path) -> str:
     """Return a path as text that can be written to any file; undecodable bytes are escaped."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+    return shown_text(str(path))
+
+
+def shown_text(text: str) -> str:
+    """Return a text that can be written to any file; half surrogate pairs are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def preview(picture_file: Path | io.BytesIO, side: int = PREVIEW) -> str | None:
