@@ -78,6 +78,11 @@ GATEWAY = (
     ),
     document("a million levels of lists", _JSON, lambda: deep("labels", 1_000_000)),
     document("escapes", _JSON, lambda: b'{"image": "%b"}' % (b"\\u0041" * (_LARGE // 6))),
+    document(
+        "texts in a tensor",
+        _JSON,
+        lambda: b'{"tensor": ["%b"%b]}' % (b"a" * 20_000, b',""' * 90_000),
+    ),
     document("no JSON", _JSON, lambda: bytes(_LARGE)),
     document("percent signs", _FORM, lambda: b"b64=" + b"%41" * (_LARGE // 3)),
     document("percent signs in an image", _FORM, lambda: b"image=" + b"%41" * (_LARGE // 3)),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 from PIL import Image
 
+from flask_server.imaging.decoding import FORMATS
 from tests.attack.bodies import with_length
 from tests.attack.catalogue import Attack, Form, Target, repeated
 from tests.attack.usage import MB
@@ -136,7 +139,46 @@ def jpeg_of_scans() -> bytes:
     return data[:-2] + data[last:-2] * 38 + data[-2:]
 
 
+#: Black pictures of 4096 x 2304 that Pillow has written, as the encoders take half a minute.
+_CODED = {
+    "AVIF": (
+        "eNpjYGBQSCupLEgsy0xjAAIQnZuZZpibmZjm62joBBR6nZtaksgAAYoZKTlFUDZDQWZyCQMa4CvILMkFsxiBWC4z"
+        "Jz8ZxHEB8RkhoozCQHwPyNbIzMxLg6uVAnJSmaC8xDIDQ+f8nHywXVmZBUUFQNo7syA5H0iLZBYXpEKsEwBiTjCj"
+        "ILMiE8Rg5uDgAFI8iWWGzo0CPCAh4eT8nKK85JwKoMm8DGwNQCHxzIJcmJ+ADmNhZGpmAbKe5aYklggxcHHL6P3/"
+        "Z39LQXHBhQajM8yygoYPH850aOJQn+DAwGB6/lzgWs0nUreOJijGG7xZcaZA8+yEhZpe/zXZ+LqmPNfvUTyporDp"
+        "0TO5qPDujtgalTjp7XtvfW8wO38uopzp8/O6EPcZ1x0t7l5buFHLunX5xw33F8amzVqr6yk6w+6/3hHuczcNShZ4"
+        "imf7HmfsL3/10XhUH3Z9ZGoDAOpbGtA="
+    ),
+    "HEIF": (
+        "eNpjYGCQSSupLMhIzUxmAILczDRDEDs3MzGNgYExIje1JJEBAhQzUnKKoGyGgszkEgY0oJSZkw82xMWBgREIgYCx"
+        "BkIzMIj5AwnlzMy8NDAXJCoK5KQyQXkZZcmGICZfQWZJLlzJjcyCogIgvTOzIDkfSFcBlTkzMoOEJoAVbfnA8Ofv"
+        "jx8MDPzMCUAdEg6MPIz//4MUMINUMIPQll1MDolASV0nRkY0mQUMDRwME8SiV6os27mDI8NAASjKDCIYFJOAOthd"
+        "GA8WbUhyAFoknJyfU5SXnFMBFOZlYGsAColkFhekQnwnAMScYEZBZkUmiMHMwcEBpMQzC3JhAQgME5ZGJmYWYGCE"
+        "56YkAsNPzFuDcb0wS5P2ihca6s+Xp6urqz3DAR48O5ER/P//rsfLpyQuKJro89f+5gpDoBHZDAxXGbgLoB4aLMgw"
+        "YbHka7EXDAzfGJjOMEgfGGTOA6OsA5MZGAUZuB0Go+NAiOdH+2B1GgRJFQxu961oGNTuM1MYzM5jnjWIXSd9YRA7"
+        "LsJhEDtu/yDOE4yVg9dtTO8Gr9tY9gxet3FoDF638VgMXrcJDuISTlJg8LpNMWHwuk1zELvNZBA3RuwXDF63+Q7i"
+        "yj76wOB1W9YgDrfSQey21kHcfpsyiN22cBC7bc0gdtvmQey2wdyXOTyI3XZmELvtwqjbyEJXGwAI0Ki0"
+    ),
+}
+#: The formats of Pillow or its extras that not every installation reads.
+CODED = tuple(kind for kind in ("AVIF", "HEIF") if kind in FORMATS)
+
+
+def coded(kind: str) -> bytes:
+    """An AVIF or HEIC of one colour, which takes few bits."""
+    return zlib.decompress(base64.b64decode(_CODED[kind]))
+
+
+def avif_of_frames() -> bytes:
+    """A film, of which the first picture counts."""
+    file, frame = io.BytesIO(), Image.new("RGB", (512, 512))
+    frame.save(file, "AVIF", speed=10, save_all=True, append_images=[frame] * 15)
+    return file.getvalue()
+
+
 ATTACKS = (
+    *(picture(f"{kind} of one colour", partial(coded, kind)) for kind in CODED),
+    *([picture("AVIF of many pictures", avif_of_frames)] if "AVIF" in CODED else []),
     picture("WebP of one colour", webp),
     picture("GIF with a transparent point", gif),
     picture("GIF, drawn", gif, "image/png"),
