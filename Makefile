@@ -8,6 +8,7 @@ GRPC_PORT = 8500
 # demo: serve EfficientNet-Lite0 alone; all: InceptionV3 follows where its weights can be downloaded.
 MODEL = all
 WORKERS = 2
+FUZZ_SECONDS = 60
 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -40,7 +41,7 @@ ifneq ($(STALE),)
 .PHONY: .venv/bin/python
 endif
 
-.PHONY: help run stop doctor status logs tensorflow clean test fast attack resilience soak containers haproxy monitoring systemd ray check docs commands bench
+.PHONY: help run stop doctor status logs tensorflow clean test fast attack fuzz resilience soak containers haproxy monitoring systemd ray check docs commands bench
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -86,6 +87,10 @@ fast: .venv/dev.stamp ## run the fast tests (under 30 s)
 
 attack: .venv/dev.stamp ## attack both servers at length (half an hour, on an idle machine)
 	@ATTACK=long $(BIN)/python -m pytest tests/attack
+
+# Atheris has wheels for Linux only.
+fuzz: .venv/fuzz.stamp ## search for inputs that make a reader fail (FUZZ_SECONDS=60 for each reader, FUZZ=NAME for one)
+	@$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 resilience: .venv/dev.stamp .venv/bench.stamp ## break and overload servers, break connections and version folders under load, write docs/reliability.md (20 minutes)
 	@results=$$(mktemp) && trap 'rm -f '$$results EXIT \
@@ -153,6 +158,9 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 	$(call install_optional,tensorflow-serving-api)
 	@# A collector for OpenTelemetry, which has wheels for Linux only.
 	$(call install_optional,rotel)
+
+.venv/fuzz.stamp: .venv/dev.stamp
+	$(call install,$(COMMA)embedded$(COMMA)export$(COMMA)dev$(COMMA)fuzz)
 
 .venv/docs.stamp: .venv/run.stamp
 	$(call install,$(COMMA)docs)

@@ -36,6 +36,7 @@ FIRST: Final = (
     "tests/model_server/test_process.py",
     "tests/flask_server/access/test_access_processes.py",
     "tests/flask_server/test_fuzz_api.py",
+    "tests/fuzz/",
     "tests/orchestrator/test_leaks.py",
     "tests/model_server/engines/test_tensorflow_engine.py",
     "tests/model_server/engines/test_openvino_engine.py",

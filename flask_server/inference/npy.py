@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import tokenize
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 
 from flask_server.errors import InvalidTensor
 from model_catalog.errors import shown
+
+# Headers of Python 2 are read too; the warning about them is for who wrote the file.
+warnings.filterwarnings("ignore", "Reading `.npy` or `.npz` file required", UserWarning)
 
 #: The first bytes of every ``.npy`` file.
 MAGIC = npy_format.MAGIC_PREFIX
