@@ -18,10 +18,11 @@ _LABEL_COLUMNS = ("display_name", "label", "class_name", "name", "class", "categ
 _INDEX_COLUMNS = ("index", "idx", "class_index", "class_idx", "class_id", "id", "number", "")
 #: Highest number of a class for which the numbers before it are filled in.
 _MAX_NUMBER = 100_000
+_MAX_DIGITS = 18
 _PLAIN = "Write one label per line instead, in the order of the scores."
 
-_ITEM = re.compile(r"\b(?:item|entry)\s*:?\s*\{([^{}]*)\}")
-_FIELD = re.compile(r"(\w+)\s*:\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s,;]+))")
+_ITEM = re.compile(r"\b(?:item|entry)\s*(?::\s*)?\{([^{}]*)\}")
+_FIELD = re.compile(r"\b(\w+)\s*:\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s,;]+))")
 _ID_FIELDS = ("id", "target_class")
 _NAME_FIELDS = ("display_name", "name", "target_class_string")
 
@@ -29,7 +30,10 @@ _NAME_FIELDS = ("display_name", "name", "target_class_string")
 def parse_csv(text: str) -> tuple[Label, ...]:
     """Parse a table with a column of labels, and perhaps one of the numbers of the classes."""
     dialect = "excel-tab" if "\t" in text.partition("\n")[0] else "excel"
-    rows = [row for row in csv.reader(io.StringIO(text), dialect) if any(map(str.strip, row))]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), dialect) if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise LabelsError(f"Not CSV: {error}.") from error
     if not rows:
         raise LabelsError("The label file is empty; it needs one label per line.")
     header = [cell.strip().lower() for cell in rows[0]]
@@ -40,8 +44,8 @@ def parse_csv(text: str) -> tuple[Label, ...]:
         return _of_columns(rows[1:], header.index(named), index)
     if len(header) == 1:
         return _of_columns(rows, 0, None)
-    if len(header) == 2 and header[0].isdigit() != header[1].isdigit():
-        return _of_columns(rows, *((1, 0) if header[0].isdigit() else (0, 1)))
+    if len(header) == 2 and _is_number(header[0]) != _is_number(header[1]):
+        return _of_columns(rows, *((1, 0) if _is_number(header[0]) else (0, 1)))
     raise LabelsError(
         f"The table has the columns {', '.join(rows[0])}, and none is known to hold the labels. "
         f"{_PLAIN}"
@@ -61,7 +65,7 @@ def _of_columns(rows: list[list[str]], label: int, index: int | None) -> tuple[L
 
 def in_order(numbers: Sequence[str], labels: Sequence[str]) -> tuple[Label, ...]:
     """Return the labels by their numbers, which must go from 0 or from 1 on without a gap."""
-    if not all(number.isdigit() for number in numbers):
+    if not all(map(_is_number, numbers)):
         return tuple(zip(numbers, labels, strict=True))
     by_number = {int(number): label for number, label in zip(numbers, labels, strict=True)}
     first = min(by_number, default=0)
@@ -77,7 +81,7 @@ def in_order(numbers: Sequence[str], labels: Sequence[str]) -> tuple[Label, ...]
 
 def is_pbtxt(text: str) -> bool:
     """Tell whether the text is a label map in the text form of protobuf."""
-    return re.match(r"(?:\s|#.*\n)*(?:item|entry)\s*:?\s*\{", text) is not None
+    return re.match(r"(?:\s|#.*\n)*(?:item|entry)\s*(?::\s*)?\{", text) is not None
 
 
 def parse_pbtxt(text: str, *, fill: bool = False) -> tuple[Label, ...]:
@@ -100,12 +104,17 @@ def parse_pbtxt(text: str, *, fill: bool = False) -> tuple[Label, ...]:
 
 def _filled(numbers: Sequence[str], labels: Sequence[str]) -> tuple[Label, ...]:
     """Return a label for each number from 0 or 1 on; the label of a missing one is the number."""
-    by_number = {int(n): label for n, label in zip(numbers, labels, strict=True) if n.isdigit()}
+    by_number = {int(n): label for n, label in zip(numbers, labels, strict=True) if _is_number(n)}
     last = max(by_number, default=0)
     if len(by_number) < len(labels) or last > _MAX_NUMBER:
         return in_order(numbers, labels)
     first = min(1, *by_number) if by_number else 0
     return tuple((str(n), by_number.get(n, str(n))) for n in range(first, last + 1))
+
+
+def _is_number(text: str) -> bool:
+    """Return whether the text may be the number of a class: few digits of ASCII."""
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 def _first(values: Sequence[str]) -> str:

@@ -134,7 +134,7 @@ def _parse_line(index: int, line: str) -> Label:
 def _parse_json(text: str) -> tuple[Label, ...]:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LabelsError(f"Not JSON: {error}") from error
     if isinstance(document, dict):
         document = _listed(document)

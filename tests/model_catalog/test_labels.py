@@ -16,6 +16,7 @@ from model_catalog.labels import (
     read_labels,
     score_counts,
 )
+from tests.fuzz.target import limited_cpu
 
 
 def test_imagenet_is_keras_class_index() -> None:
@@ -101,6 +102,7 @@ def test_every_spelling_of_a_label_file(text: str, labels: tuple[tuple[str, str]
         ("item { id: 1 }", "Item 1 of the label map has no id or no name"),
         ("item { id: 1 name: 'a' }\nitem { id: 3 name: 'b' }", "of the number 2 is missing"),
         ("item { id: 5 name: 'a' }", "do not go from 0 or 1 on"),
+        pytest.param("[" * 100_000, "Not JSON", id="endless nesting"),
     ],
 )
 def test_bad_label_file_says_where(text: str, said: str) -> None:
@@ -138,6 +140,7 @@ def test_tables_have_a_column_of_labels(
         ("red,round\nyes,no\n", "columns red, round, and none is known to hold the labels"),
         ("index,label\n0,cat\n1\n", "Row 2 of the table has fewer than 2 columns"),
         ("index,label\n0,cat\n0,dog\n", "do not go from 0 or 1 on once each"),
+        pytest.param("label\n" + "a" * 200_000, "Not CSV", id="an endless cell"),
     ],
 )
 def test_tables_without_clear_labels_are_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -145,6 +148,29 @@ def test_tables_without_clear_labels_are_refused(tmp_path: Path, text: str, said
 
     with pytest.raises(LabelsError, match=said):
         read_labels(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize("number", ["²", "9" * 5000], ids=["superscript", "endless digits"])
+def test_what_is_no_number_is_an_id(tmp_path: Path, number: str) -> None:
+    (tmp_path / "labels.csv").write_text(f"index,label\n{number},cat\n", encoding="utf-8")
+    (tmp_path / "labels.pbtxt").write_text(f"item {{ id: {number} name: 'cat' }}", "utf-8")
+
+    for name in ("labels.csv", "labels.pbtxt"):
+        assert read_labels(tmp_path / name, fill=True) == ((number, "cat"),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("item" + " " * 300_000, id="blanks after the first word"),
+        pytest.param("item { id: 1 name: 'a' } item" + " " * 300_000, id="blanks after a word"),
+        pytest.param("item { id: 1 name: 'a' " + "a" * 300_000 + "}", id="a long word"),
+    ],
+)
+def test_reading_a_label_map_takes_time_in_proportion_to_its_size(text: str) -> None:
+    """Where the time grows with the square of the size, each of these takes minutes."""
+    with limited_cpu():
+        assert len(parse_labels(text)) == 1
 
 
 def test_the_folders_of_the_classes_are_labels_in_the_order_of_keras(tmp_path: Path) -> None:
