@@ -44,11 +44,14 @@ def stub_serving() -> Iterator[str]:
 
 
 @contextmanager
-def gateway(folder: Path) -> Iterator[Target]:
-    """A gateway of one worker with its default limits, in front of a stub of Serving."""
+def gateway(folder: Path, options: str = "") -> Iterator[Target]:
+    """A gateway of one worker with its default limits, in front of a stub of Serving.
+
+    ``options`` are further ones of gunicorn's command line.
+    """
     pid_file, image = folder / "gateway.pid", flat("red")
     with stub_serving() as url:
-        arguments = f"--pid {pid_file}"
+        arguments = f"--pid {pid_file} {options}"
         with running_gateway(folder, url, GUNICORN_CMD_ARGS=arguments) as root:
             port, pid = int(root.rpartition(":")[2]), int(pid_file.read_text())
             questions = (

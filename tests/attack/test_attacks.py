@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -22,18 +21,6 @@ _LEAST_ANSWERS = 2
 _WAIT_S = 60.0
 #: Time in which a server must have tidied up: the longest that it waits for a caller is 10 s.
 _SETTLE_S = 20.0
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    with targets.gateway(tmp_path_factory.mktemp("gateway")) as target:
-        yield target
-
-
-@pytest.fixture(scope="module")
-def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    with targets.model_server(tmp_path_factory.mktemp("model_server")) as target:
-        yield target
 
 
 def rows(*attacks: Attack) -> pytest.MarkDecorator:
