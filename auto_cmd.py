@@ -32,6 +32,7 @@ from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
 from model_catalog.models_file_watch import ModelsFileWatch, changes
 from model_catalog.places import find_places
 from model_catalog.serving_config import next_step, serving_config
+from model_catalog.version import VERSION
 from model_catalog.version_checks import (
     faults_of_genuine_server,
     random_faults,
@@ -95,6 +96,7 @@ def program(name: str = "auto_cmd.py") -> Program:
     return Program(
         script=ROOT / "auto_cmd.py",
         name=name,
+        version=VERSION,
         summary=(__doc__ or "").split("\n")[0],
         run_dir=find_places(ROOT).run,
         children=("serving", "gateway"),

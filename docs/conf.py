@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -12,11 +11,10 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from docs.generator.site import llms_text, page_text, titles  # noqa: E402
-
-_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+from model_catalog.version import VERSION  # noqa: E402
 
 project = "Image classification gateway"
-version = release = _PROJECT["version"]
+version = release = VERSION
 extensions = ["myst_parser"]
 exclude_patterns = ["generator", "__pycache__"]
 nitpicky = True

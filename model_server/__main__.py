@@ -18,6 +18,7 @@ from model_server.packages import require_packages
 if __name__ == "__main__":
     require_packages()
 
+from model_catalog.version import VERSION
 from model_server.engines.protocol import Engine
 from model_server.errors import ModelServerError
 from model_server.flag_table import FLAGS, with_defaults
@@ -56,7 +57,7 @@ def main(
         return _report_usage_error(str(error), usage(program, known))
     flags = command_line.values
     if flags["version"]:
-        _print(f"TensorFlow ModelServer: {_version('image-classification-gateway')} (embedded)")
+        _print(f"TensorFlow ModelServer: {VERSION} (embedded)")
         _print(f"TensorFlow Library: {_version('tensorflow-cpu', 'tensorflow')}")
         return 0
     _log_to_stderr()

@@ -43,6 +43,8 @@ class Program:
     name: str
     """The name of the command in its help."""
 
+    version: str
+
     run_dir: Path
     children: Sequence[str]
 
@@ -63,7 +65,9 @@ class Program:
 def run(program: Program, argv: Sequence[str]) -> int:
     """Run one command and return its exit code; no command means ``start``."""
     _open_standard_streams()
-    no_command = not argv or (argv[0].startswith("-") and argv[0] not in {"-h", "--help"})
+    no_command = not argv or (
+        argv[0].startswith("-") and argv[0] not in {"-h", "--help", "--version"}
+    )
     words = ["start", *argv] if no_command else list(argv)
     options = parser(program).parse_args(words)
     try:
@@ -146,6 +150,12 @@ def parser(program: Program) -> argparse.ArgumentParser:
     )
     top = argparse.ArgumentParser(
         prog=program.name, description=f"{program.summary} Without a command: start."
+    )
+    top.add_argument(
+        "--version",
+        action="version",
+        version=f"{program.name} {program.version}",
+        help="print the version",
     )
     subparsers = top.add_subparsers(dest="command", required=True)
 

@@ -10,11 +10,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 
 import auto_cmd
 from model_catalog.errors import CatalogError
-from model_catalog.installation import PACKAGE, install_command, require
+from model_catalog.installation import install_command, require
+from model_catalog.version import VERSION
 from orchestrator.command_line import INTERRUPTED, run
 from orchestrator.errors import OrchestratorError
 from serving_gateway import demo, models
@@ -60,7 +60,7 @@ def _run(words: Sequence[str]) -> int:
         sys.stdout.write(usage())
         return 0
     if words[0] == "--version":
-        sys.stdout.write(f"{PROGRAM} {version()}\n")
+        sys.stdout.write(f"{PROGRAM} {VERSION}\n")
         return 0
     chosen = SUBCOMMANDS.get(words[0])
     if chosen is None:
@@ -79,14 +79,6 @@ def usage() -> str:
         f"Classify images with TensorFlow Serving's models over HTTP.\n\ncommands:\n{rows}\n"
         f"{PROGRAM} COMMAND --help shows the options of a command.\n"
     )
-
-
-def version() -> str:
-    """Return the version of the installed package."""
-    try:
-        return metadata.version(PACKAGE)
-    except metadata.PackageNotFoundError:  # copied without pip
-        return "unknown"
 
 
 def sentence(error: Exception) -> str:

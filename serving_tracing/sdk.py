@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import entry_points
 from typing import Final
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-from model_catalog.installation import PACKAGE
+from model_catalog.version import VERSION
 from serving_tracing.variables import EXPORTER, HTTP, OTLP, exporters, otlp_protocol
 
 _GROUP: Final = "opentelemetry_traces_exporter"
@@ -36,18 +36,11 @@ def resource(service: str) -> Resource:
     """Return the resource of the environment, with the default service name if it has none."""
     given = Resource.create()
     own = {} if _is_named(given) else {_NAME: service}
-    return Resource({"service.version": _version()}).merge(given).merge(Resource(own))
+    return Resource({"service.version": VERSION}).merge(given).merge(Resource(own))
 
 
 def _is_named(given: Resource) -> bool:
     return not str(given.attributes[_NAME]).startswith(_UNNAMED)
-
-
-def _version() -> str:
-    try:
-        return version(PACKAGE)
-    except PackageNotFoundError:  # a checkout that was not installed
-        return "unknown"
 
 
 def _exporter(name: str, environ: Mapping[str, str]) -> SpanExporter:

@@ -7,8 +7,6 @@ compare it with the routes and validate real responses with it.
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import cache
-from importlib import metadata
 from typing import Any
 
 from flask_server.access.authentication import is_open
@@ -18,10 +16,9 @@ from flask_server.openapi import requests as requests
 from flask_server.openapi.operations import operations
 from flask_server.openapi.schemas import SCHEMAS
 from flask_server.settings import Settings
+from model_catalog.version import VERSION
 
 Schema = dict[str, Any]
-
-DISTRIBUTION = "image-classification-gateway"
 
 _DESCRIPTION = """\
 Classifies images. Every error is an RFC 9457 problem document whose `code` never changes once
@@ -93,7 +90,7 @@ def document(settings: Settings, model: str, open_paths: Collection[str] = ()) -
         "openapi": "3.1.0",
         "info": {
             "title": "Image classification gateway",
-            "version": version_of(DISTRIBUTION),
+            "version": VERSION,
             "description": _DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -109,15 +106,6 @@ def document(settings: Settings, model: str, open_paths: Collection[str] = ()) -
             "securitySchemes": _SECURITY,
         },
     }
-
-
-@cache
-def version_of(distribution: str) -> str:
-    """Return the version of an installed distribution; ``0`` if it is not installed."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "0"
 
 
 def _guarded(

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from model_catalog.version import VERSION
 from tests.deploy.roots import ROOT, Image, Network, build, debian, download, network
 
 ENGINES = [name for name in os.environ.get("CONTAINERS", "").split(",") if name]
@@ -157,7 +158,7 @@ def test_kserve_finds_the_server_by_its_path(model_server: Image, net: Network) 
         net.command(model_server, words, {}, {}), capture_output=True, text=True, check=False
     )
 
-    assert done.stdout.startswith("TensorFlow ModelServer: 0.1.0 (embedded)")
+    assert done.stdout.startswith(f"TensorFlow ModelServer: {VERSION} (embedded)")
 
 
 def test_the_folder_of_the_key_file_belongs_to_the_user(gateway: Image) -> None:

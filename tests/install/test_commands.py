@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from model_catalog.version import VERSION
 from orchestrator.genuine_server import NATIVE
 from serving_gateway.command_line import SUBCOMMANDS
 from tests.install.conftest import ROOT, Environment
@@ -44,9 +45,16 @@ def says(done_stdout: str, done_stderr: str) -> str:
     return output
 
 
-def test_the_version_is_that_of_the_package(plain: Environment) -> None:
-    assert plain.run(GATEWAY, "--version").stdout == "serving-gateway 0.1.0\n"
-    assert "(embedded)" in plain.run(NATIVE, "--version").stdout
+@pytest.mark.parametrize(
+    ("command", "first_line"),
+    [
+        (GATEWAY, f"{GATEWAY} {VERSION}"),
+        ("auto_cmd", f"auto_cmd.py {VERSION}"),
+        (NATIVE, f"TensorFlow ModelServer: {VERSION} (embedded)"),
+    ],
+)
+def test_each_command_prints_the_version(plain: Environment, command: str, first_line: str) -> None:
+    assert plain.run(command, "--version").stdout.splitlines()[0] == first_line
 
 
 def test_each_command_has_its_help(plain: Environment) -> None:
