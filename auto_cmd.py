@@ -54,7 +54,7 @@ from orchestrator.instance import Plan
 from orchestrator.model_health import readiness, served_versions
 from orchestrator.probe import ask, first
 from orchestrator.problem import Problem
-from orchestrator.resolved_options import KEYS_FILE, ResolvedOptions, resolve
+from orchestrator.resolved_options import KEYS_FILE, SERVING_URL, ResolvedOptions, resolve
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.run_dir import RunDir
 from orchestrator.serving_command import (
@@ -474,9 +474,9 @@ def _notes(options: ResolvedOptions, served: ServedModels) -> Iterator[str]:
     """Return the lines about processes, environment and models that a start prints first."""
     workers = options.env["GATEWAY_WORKERS"]
     yield f"threads: {options.threads} for Serving, {workers} gateway process(es)"
-    url = options.env["GATEWAY_SERVING_URL"]
+    url = options.env[SERVING_URL]
     if url != options.serving_url:
-        yield f"note: GATEWAY_SERVING_URL={url} is set, so the gateway sends its calls there"
+        yield f"note: {SERVING_URL}={url} is set, so the gateway sends its calls there"
     for entry in served.entries:
         yield from _version_notes(entry)
         for fault in _faults_of_versions(options, entry):

@@ -148,7 +148,7 @@ def _server_options(flags: Flags) -> GrpcOptions:
 def _credentials(file: str) -> Credentials | None:
     if not file:
         return None
-    config = read_message(Path(file), "SSLConfig")
+    config = read_message(Path(file), "SSLConfig", is_secret=True)
     return Credentials(
         key=config.server_key.encode(),
         certificate=config.server_cert.encode(),

@@ -10,8 +10,8 @@ from model_server.errors import InvalidArgument
 from serving_api.messages import Message, message
 
 
-def read_message(path: Path, name: str) -> Message:
-    """Read a text protocol buffer, or raise InvalidArgument."""
+def read_message(path: Path, name: str, *, is_secret: bool = False) -> Message:
+    """Read a text protocol buffer, or raise InvalidArgument, which quotes no secret file."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -23,4 +23,6 @@ def read_message(path: Path, name: str) -> Message:
     try:
         return text_format.Parse(text, message(name)())
     except text_format.ParseError as error:
-        raise InvalidArgument(f"Invalid protobuf file: '{path}' ({error})") from error
+        place = f"line {error.GetLine()}, column {error.GetColumn()}"
+        told = place if is_secret else str(error)
+        raise InvalidArgument(f"Invalid protobuf file: '{path}' ({told})") from error

@@ -25,6 +25,7 @@ from orchestrator.start_options import DEADLINE_S, LOCAL
 
 ENGINE_OPTIONS = ("engine", "precision", "streams")
 MAX_CALLS = "GATEWAY_MAX_INFLIGHT_CALLS"
+SERVING_URL = "GATEWAY_SERVING_URL"
 KEYS_FILE = "GATEWAY_API_KEYS_FILE"
 OLD_MAX_CALLS = "GATEWAY_CALLS_UNDER_WAY"
 
@@ -117,6 +118,10 @@ def resolve(
             " can use several (serving_url in the models file)."
         )
     env = _environment(arguments, root, models_file or root / "models.toml")
+    if "@" in env[SERVING_URL]:
+        # It may be a password, so it is not repeated; the gateway refuses it as well.
+        name = "--serving-url" if arguments.serving_url else SERVING_URL
+        raise UsageError(f"{name}: an address with a user name or password is not allowed.")
     options = ResolvedOptions(
         arguments=arguments,
         run_dir=run_dir,
@@ -145,13 +150,13 @@ def _refuse_equal_ports(options: ResolvedOptions) -> None:
 
 def _environment(arguments: argparse.Namespace, root: Path, models_file: Path) -> dict[str, str]:
     given = {
-        "GATEWAY_SERVING_URL": arguments.serving_url,
+        SERVING_URL: arguments.serving_url,
         "GATEWAY_MODELS_FILE": arguments.models_file and str(arguments.models_file),
         "GATEWAY_DEADLINE_S": arguments.deadline and f"{arguments.deadline:g}",
         "GATEWAY_WORKERS": arguments.gateway_workers and str(arguments.gateway_workers),
     }
     defaults = {
-        "GATEWAY_SERVING_URL": f"http://{LOCAL}:{arguments.serving_port}",
+        SERVING_URL: f"http://{LOCAL}:{arguments.serving_port}",
         "GATEWAY_MODELS_FILE": str(models_file),
         "GATEWAY_DEADLINE_S": str(DEADLINE_S),
         "GATEWAY_WORKERS": str(max(1, usable_cpus() // 2)),

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from model_catalog.version import VERSION
+from serving_tracing.secrets import redact
 from serving_tracing.variables import EXPORTER, HTTP, OTLP, exporters, otlp_protocol
 
 _GROUP: Final = "opentelemetry_traces_exporter"
@@ -46,7 +47,9 @@ def _is_named(given: Resource) -> bool:
 def _exporter(name: str, environ: Mapping[str, str]) -> SpanExporter:
     wanted = _otlp(environ) if name == OTLP else name
     for found in entry_points(group=_GROUP, name=wanted):
-        made: SpanExporter = found.load()()
+        exporter = found.load()
+        redact("opentelemetry", environ)  # the loggers exist now
+        made: SpanExporter = exporter()
         return made
     raise ValueError(f"{EXPORTER} names {name}, and there is no package with the exporter {wanted}")
 

@@ -19,6 +19,9 @@ from flask_server.settings import SettingsError
 
 FORMAT = 1
 
+#: Prefix by which people and secret scanners recognise a key of this gateway.
+PREFIX = "icg_"
+
 #: Number of hex digits of the hash that identify a key in lists, logs and request counts.
 ID_DIGITS = 12
 
@@ -87,7 +90,8 @@ def checked_name(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,63}", value):
         return value
     raise KeyFileError(
-        f"name {value!r} is not allowed; allowed are 1 to 64 letters, digits, spaces and ._@+-."
+        f"name {_shown(value)} is not allowed; allowed are 1 to 64 letters, digits, spaces and "
+        "._@+-."
     )
 
 
@@ -104,9 +108,14 @@ def checked_limit(value: object) -> str | None:
     except ValueError:
         pass
     raise KeyFileError(
-        f"limit {value!r} is not allowed; allowed is for example 100 per minute, or several: "
+        f"limit {_shown(value)} is not allowed; allowed is for example 100 per minute, or several: "
         "10 per second; 5000 per day."
     )
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, unless it may be a key that was put here by mistake."""
+    return "with an API key in it" if PREFIX in str(value) else repr(value)
 
 
 def _key(place: str, entry: object) -> ApiKey:
@@ -130,7 +139,7 @@ def _hash(value: object) -> str:
 def _time(value: object) -> str:
     if isinstance(value, str):
         return value
-    raise KeyFileError(f"created_at {value!r} is not allowed; allowed is a string.")
+    raise KeyFileError(f"created_at {_shown(value)} is not allowed; allowed is a string.")
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
@@ -144,4 +153,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 def _check_distinct(field: str, values: list[str]) -> None:
     for value, count in Counter(values).items():
         if count > 1:
-            raise KeyFileError(f"{count} keys have the {field} {value!r}; each may occur once.")
+            raise KeyFileError(
+                f"{count} keys have the {field} {_shown(value)}; each may occur once."
+            )

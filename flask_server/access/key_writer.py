@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flask_server.access.key_file import (
+    PREFIX,
     ApiKey,
     KeyFileError,
     checked_limit,
@@ -25,8 +26,6 @@ from flask_server.access.key_file import (
     read_keys,
 )
 
-#: Prefix by which people and secret scanners recognise a key of this gateway.
-PREFIX = "icg_"
 KEY_BYTES = 32
 
 

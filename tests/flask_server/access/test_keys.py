@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from flask_server import keys
-from flask_server.access import key_writer
+from flask_server.access import key_file, key_writer
 from flask_server.access.key_file import (
     ApiKey,
     KeyFileError,
@@ -59,7 +59,7 @@ def test_keys_are_256_random_bits(file: Path) -> None:
     made = {key_writer.create(file, f"key {number}") for number in range(20)}
 
     assert len(made) == 20
-    assert {len(key) for key in made} == {len(key_writer.PREFIX) + 43}
+    assert {len(key) for key in made} == {len(key_file.PREFIX) + 43}
 
 
 @pytest.mark.parametrize("before", [None, 0o644], ids=["new file", "file others may read"])
@@ -209,9 +209,19 @@ def test_broken_file_says_what_and_where(file: Path, text: str, said: str) -> No
     assert str(file) in str(caught.value)
 
 
-def test_key_in_the_place_of_its_hash_is_not_quoted() -> None:
-    with pytest.raises(KeyFileError) as caught:
-        parse_keys(document(entry(sha256="icg_secret")))
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([entry(sha256="icg_secret")], r"keys\[0\]: sha256 is not a SHA-256"),
+        ([entry(name="icg_secret/")], r"keys\[0\]: name with an API key in it is not allowed"),
+        ([entry(limit="icg_secret")], r"keys\[0\]: limit with an API key in it is not allowed"),
+        ([entry(created_at=["icg_secret"])], r"created_at with an API key in it is not allowed"),
+        ([entry(name="icg_secret")] * 2, "2 keys have the name with an API key in it"),
+    ],
+)
+def test_a_key_in_a_wrong_place_is_not_quoted(entries: list[dict[str, Any]], said: str) -> None:
+    with pytest.raises(KeyFileError, match=said) as caught:
+        parse_keys(document(*entries))
 
     assert "secret" not in str(caught.value)
 
@@ -236,7 +246,7 @@ def test_command_line_shows_a_key_once(run: Run, capsys: pytest.CaptureFixture[s
     listed = capsys.readouterr().out
 
     key = created.out.strip()
-    assert key.startswith(key_writer.PREFIX)
+    assert key.startswith(key_file.PREFIX)
     assert key not in created.err
     assert all(word in listed for word in ("web", hash_of(key)[:12], "7 per minute"))
     assert key not in listed
