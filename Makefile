@@ -120,9 +120,14 @@ ray: .venv-ray/stamp ## serve models on a real Ray cluster of several nodes, bre
 	@RAY_LONG=1 .venv-ray/bin/python -m pytest -q -s --show-capture=no tests/deploy/test_ray*.py
 	@.venv-ray/bin/python -m tests.deploy.ray_figures
 
-check: .venv/dev.stamp ## lint, format and types
+# What bandit reads: the tests may do what a server must not.
+CHECKED := auto_cmd.py benchmarks deploy docs flask_server model_catalog model_server orchestrator  scripts \
+	serving_api serving_gateway serving_tracing
+
+check: .venv/dev.stamp ## lint, format, security rules of bandit and types
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m bandit -q -c pyproject.toml -r $(CHECKED)
 	@$(BIN)/python -m mypy
 
 docs: .venv/docs.stamp ## build the documentation in build/docs

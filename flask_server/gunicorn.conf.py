@@ -52,7 +52,8 @@ control_socket_disable = True
 # The worker sends files like any other response: without a thread that waits for the client.
 sendfile = False
 # The workers touch their heartbeat file several times per request, so it is kept in memory.
-_MEMORY = "/dev/shm"  # noqa: S108 (gunicorn makes a file of its own in it)
+# gunicorn makes a file of its own in it.
+_MEMORY = "/dev/shm"  # noqa: S108  # nosec B108
 worker_tmp_dir = _MEMORY if os.path.isdir(_MEMORY) else None
 logconfig_dict = logs.config(_settings.log_format)
 

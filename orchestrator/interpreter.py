@@ -23,7 +23,7 @@ def hand_over(argv: list[str]) -> None:
     if reason:
         sys.stderr.write(reason + "\n")
         raise SystemExit(2)
-    os.execv(own, [own, *argv])  # noqa: S606 - no shell is wanted
+    os.execv(own, [own, *argv])  # noqa: S606 - no shell is wanted  # nosec B606
 
 
 def refusal(platform: str, version: tuple[int, ...], *, has_own: bool) -> str | None:

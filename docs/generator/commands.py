@@ -90,7 +90,8 @@ def _section(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _rows(parser: argparse.ArgumentParser, action: argparse.Action) -> Iterator[tuple[str, str]]:
-    if action.help == argparse.SUPPRESS or isinstance(action, argparse._HelpAction):
+    usual = isinstance(action, argparse._HelpAction | argparse._VersionAction)
+    if usual or action.help == argparse.SUPPRESS:
         return
     names = ", ".join(f"`{name}`" for name in action.option_strings) or f"`{_value(action)}`"
     if action.option_strings and action.nargs != 0:
