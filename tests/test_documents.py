@@ -27,7 +27,8 @@ ADDRESS = re.compile(
     r"https://[\w-]+(?:\.[\w-]+)+(?::\d+)?(?:[/?#]\S*)?|http://(127\.0\.0\.1|localhost)\S*"
 )
 FOLDERS = (
-    "flask_server|model_server|orchestrator|model_catalog|scripts|benchmarks|tests|docs|deploy"
+    "flask_server|model_server|orchestrator|model_catalog|release|scripts|benchmarks|tests|docs"
+    "|deploy"
 )
 FILE = re.compile(rf"\b((?:{FOLDERS})/[\w./-]*\w(?:\.py|\.md|\.csv|\.json|\.toml|\.txt))\b")
 

@@ -47,6 +47,7 @@ PROGRAMS = {
     "auto_cmd",
     "serving_gateway",
     "benchmarks",
+    "release",
     "tests",
     "deploy",
 }

@@ -13,7 +13,7 @@ _PIN = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 _IMAGE = re.compile(r"^ *image: (\S+):(\S+)$", re.MULTILINE)
 _SERVING = "tensorflow/serving"
 #: Extras for those who change the project.
-_FOR_DEVELOPERS = {"bench", "dev", "docs"}
+_FOR_DEVELOPERS = {"bench", "dev", "docs", "release"}
 #: The packages whose version decides about models and deployments, with their usual names.
 _SHOWN = {
     "tensorflow": "TensorFlow",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from release import archives
+
 ROOT = Path(__file__).parents[2]
+#: The time of all files in the archives.
+EPOCH = 1_790_000_000
 PACKAGE = "image-classification-gateway"
 FILES = (
     "auto_cmd.py",
@@ -26,6 +29,7 @@ FILES = (
     "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
+    "compose.yaml",
 )
 FOLDERS = (
     "docs",
@@ -37,6 +41,7 @@ FOLDERS = (
     "serving_api",
     "serving_gateway",
     "serving_tracing",
+    "deploy",
     # These two are copied in order to see that neither archive contains them.
     "benchmarks",
     "tests/install",
@@ -83,19 +88,17 @@ class Environment:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The archives; the wheel is built from the sdist alone."""
     source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    copy_source(source)
+    return Built(*archives.build(source, folder, EPOCH))
+
+
+def copy_source(folder: Path) -> None:
+    """Copy what a build may read, and what it must leave out."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
-        shutil.copy(ROOT / name, source)
+        shutil.copy(ROOT / name, folder)
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, source / name, ignore=NOT_COPIED)
-    done = subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONWARNINGS": ""},
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return Built(next(folder.glob("*.tar.gz")), next(folder.glob("*.whl")))
+        shutil.copytree(ROOT / name, folder / name, ignore=NOT_COPIED)
 
 
 @pytest.fixture(scope="session")

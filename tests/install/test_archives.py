@@ -43,8 +43,9 @@ def test_the_sdist_has_what_the_wheel_is_built_from_and_no_tests(built: Built) -
     with tarfile.open(built.sdist) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
 
-    assert {"pyproject.toml", "LICENSE", "constraints.txt", "docs/install.md"} <= names
-    assert not {name for name in names if name.startswith(("tests", "benchmarks"))}
+    wanted = {"pyproject.toml", "LICENSE", "constraints.txt", "docs/install.md", "compose.yaml"}
+    assert wanted | {"deploy/Dockerfile.gateway"} <= names
+    assert not {n for n in names if n.startswith(("tests", "benchmarks")) or n.endswith(".pyc")}
 
 
 def test_every_package_says_that_it_is_typed() -> None:

@@ -1,0 +1,1 @@
+"""Release of the package: archives, software bill of materials, licences, audits, smoke tests."""
