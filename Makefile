@@ -41,7 +41,7 @@ ifneq ($(STALE),)
 .PHONY: .venv/bin/python
 endif
 
-.PHONY: help run stop doctor status logs tensorflow clean test fast attack fuzz resilience soak containers haproxy monitoring systemd ray check docs commands bench
+.PHONY: help run stop doctor status logs tensorflow clean test fast attack fuzz resilience soak containers haproxy monitoring systemd ray check docs commands bench audit licences release smoke
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -121,7 +121,7 @@ ray: .venv-ray/stamp ## serve models on a real Ray cluster of several nodes, bre
 	@.venv-ray/bin/python -m tests.deploy.ray_figures
 
 # What bandit reads: the tests may do what a server must not.
-CHECKED := auto_cmd.py benchmarks deploy docs flask_server model_catalog model_server orchestrator  scripts \
+CHECKED := auto_cmd.py benchmarks deploy docs flask_server model_catalog model_server orchestrator release scripts \
 	serving_api serving_gateway serving_tracing
 
 check: .venv/dev.stamp ## lint, format, security rules of bandit and types
@@ -139,6 +139,18 @@ commands: .venv/dev.stamp ## run the commands of the manuals that take long (2 m
 
 bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by side (50 minutes; ARGS=--short for 15 minutes, ARGS="--only NAME" for one section)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+audit: .venv/release.stamp ## look for known vulnerabilities in the packages of pip and npm (exit code 69: a service does not answer)
+	@$(BIN)/python -m release.audit
+
+licences: .venv/release.stamp ## ask the package index for the licences of all pinned packages (after a change of constraints.txt)
+	@$(BIN)/python -m release.collect
+
+release: .venv/release.stamp ## write wheel, sdist, SBOM, licences and SHA256SUMS of the last commit into dist
+	@$(BIN)/python -m release
+
+smoke: .venv/release.stamp ## install the wheel of dist as gateway and model server alone, and in full, and classify a picture with each
+	@$(BIN)/python -m release.smoke $(ARGS)
 
 .venv/bin/python:
 	@test -z "$$STALE" || echo ".venv is made anew: $$STALE"
@@ -169,6 +181,9 @@ bench: .venv/bench.stamp .venv-bench/peers.stamp ## measure everything side by s
 
 .venv/docs.stamp: .venv/run.stamp
 	$(call install,$(COMMA)docs)
+
+.venv/release.stamp: .venv/run.stamp
+	$(call install,$(COMMA)release)
 
 # An environment of its own, as Ray brings some forty packages; those of .venv are visible in it.
 .venv-ray/stamp: .venv/dev.stamp

@@ -149,6 +149,7 @@ def test_an_environment_whose_python_is_gone_is_made_anew(project: Path) -> None
         ("tensorflow", ["", ",embedded,export,keras2"], []),
         ("dev", ["", ",embedded,export,dev"], ["tensorflow-serving-api", "rotel"]),
         ("docs", ["", ",docs"], []),
+        ("release", ["", ",release"], []),
     ],
 )
 def test_tensorflow_is_installed_only_where_it_is_needed(
