@@ -23,7 +23,7 @@ from typing import Final
 
 from model_catalog.version import VERSION
 from release.__main__ import DIST
-from release.commands import ROOT, ReleaseError, output
+from release.commands import ROOT, ReleaseError, output, run
 from release.packages import extras
 
 PYTHONS: Final = ("python3.11", "python3.12", "python3.13")
@@ -96,10 +96,16 @@ def _wheel() -> Path:
 
 def _found() -> list[str]:
     """Return the interpreters on PATH that the package supports, or else the running one."""
+    there = [name for name in PYTHONS if _starts(name)]
     for name in PYTHONS:
-        if shutil.which(name) is None:
+        if name not in there:
             _tell(f"{name} is not installed, so it is not tested")
-    return [name for name in PYTHONS if shutil.which(name)] or [sys.executable]
+    return there or [sys.executable]
+
+
+def _starts(python: str) -> bool:
+    """Tell whether an interpreter starts: the commands of a version manager may lead nowhere."""
+    return shutil.which(python) is not None and run([python, "--version"]).returncode == 0
 
 
 def _version(python: str) -> str:
