@@ -109,7 +109,10 @@ def read_pip_audit(subject: str, stdout: str, stderr: str) -> Audit:
         return Audit(subject, failure=_last_line(stderr))
     skipped = [row["name"] for row in dependencies if "skip_reason" in row]
     if skipped:
-        return Audit(subject, failure=f"it does not know {', '.join(skipped)}")
+        told = (
+            f"it does not know {len(skipped)} of {len(dependencies)} packages, such as {skipped[0]}"
+        )
+        return Audit(subject, failure=told)
     findings = [
         Finding(
             f"{row['name']} {row['version']}",

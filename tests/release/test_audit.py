@@ -39,7 +39,11 @@ def test_a_finding_of_pip_audit_is_read() -> None:
     [
         ("", "ERROR: first\nERROR:pip_audit: no route\n", "ERROR:pip_audit: no route"),
         ("", "", "no message"),
-        ('{"dependencies": [{"name": "toy", "skip_reason": "s"}]}', "", "it does not know toy"),
+        (
+            '{"dependencies": [{"name": "toy", "skip_reason": "s"}]}',
+            "",
+            "it does not know 1 of 1 packages, such as toy",
+        ),
     ],
 )
 def test_a_failure_of_pip_audit_is_read(stdout: str, stderr: str, failure: str) -> None:
