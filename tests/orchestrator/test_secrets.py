@@ -86,6 +86,7 @@ def secret_environment(keys: Path) -> Mapping[str, str]:
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://me:{MARK}_otel@127.0.0.1:{free_port()}",
         "OTEL_EXPORTER_OTLP_HEADERS": f'authorization=Bearer%20{MARK}_header,"{MARK}_broken"',
         "OTEL_BSP_SCHEDULE_DELAY": "200",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "2",  # so that the end of the servers waits no longer
         "GUNICORN_CMD_ARGS": "--log-level debug",
     }
 
