@@ -12,13 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from model_catalog.installation import PACKAGE
+from model_catalog.version import VERSION
 
 _PROC = Path("/proc")
 
@@ -46,7 +45,7 @@ class ProcessStates(Collector):
         """``master`` is the PID of gunicorn's master, None for a gateway of one process."""
         self._prefix = prefix
         self._master = master
-        self._labels = [_version(), platform.python_version()]
+        self._labels = [VERSION, platform.python_version()]
 
     def collect(self) -> Iterator[Metric]:
         """Yield the version, and the figures of all processes."""
@@ -153,11 +152,3 @@ def _max_files() -> int:
     import resource
 
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _version() -> str:
-    """Return the version of the gateway, 0 where it was copied without pip."""
-    try:
-        return metadata.version(PACKAGE)
-    except metadata.PackageNotFoundError:
-        return "0"
