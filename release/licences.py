@@ -31,6 +31,7 @@ _SPDX: Final = {
 }
 #: Packages whose metadata leave the licence open, as their files of licences say.
 REVIEWED: Final[Mapping[str, str]] = {
+    "atheris": "Apache-2.0",
     **dict.fromkeys(
         (
             "alabaster",
