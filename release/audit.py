@@ -77,7 +77,7 @@ def lines(audit: Audit, explained: str) -> Iterator[str]:
 
 def is_explained(finding: Finding, explained: str) -> bool:
     """Tell whether the text names the finding."""
-    return any(name in explained for name in finding.ids)
+    return any(re.search(rf"{re.escape(name)}(?![\w-])", explained) for name in finding.ids)
 
 
 def verdict(audits: Sequence[Audit], explained: str) -> Exit:
@@ -129,8 +129,12 @@ def npm_audits() -> Iterator[Audit]:
     """Ask the npm registry for the versions of each lock file."""
     tracked = run(["git", "ls-files", f"*{_LOCK}"]).stdout.split()
     for path in tracked:
-        done = run(["npm", "audit", "--json", "--package-lock-only"], (ROOT / path).parent)
-        yield read_npm_audit(path, done.stdout, done.stderr)
+        try:
+            done = run(["npm", "audit", "--json", "--package-lock-only"], (ROOT / path).parent)
+        except OSError as error:
+            yield Audit(path, failure=f"npm cannot be run: {error.strerror}")
+        else:
+            yield read_npm_audit(path, done.stdout, done.stderr)
 
 
 def read_npm_audit(subject: str, stdout: str, stderr: str) -> Audit:

@@ -22,7 +22,7 @@ from release.commands import ROOT
 
 FILE: Final = Path(__file__).with_name("packages.json")
 #: The extras for those who change the project.
-FOR_DEVELOPERS: Final = frozenset({"bench", "dev", "docs", "release"})
+FOR_DEVELOPERS: Final = frozenset({"bench", "dev", "docs", "fuzz", "release"})
 #: The name of the packages that every installation has.
 PLAIN: Final = ""
 _PIN = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)

@@ -7,13 +7,12 @@ import tomllib
 from pathlib import Path
 
 from docs.generator.markdown import ROOT, one_line, table
+from release.packages import FOR_DEVELOPERS
 
 _EXTRA = re.compile(r"((?:^#.*\n)*)^([a-z0-9]+) = \[", re.MULTILINE)
 _PIN = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 _IMAGE = re.compile(r"^ *image: (\S+):(\S+)$", re.MULTILINE)
 _SERVING = "tensorflow/serving"
-#: Extras for those who change the project.
-_FOR_DEVELOPERS = {"bench", "dev", "docs", "release"}
 #: The packages whose version decides about models and deployments, with their usual names.
 _SHOWN = {
     "tensorflow": "TensorFlow",
@@ -41,7 +40,7 @@ def extras() -> str:
     rows = [
         (f"`{name}`", one_line(comment.replace("# ", "")))
         for comment, name in found
-        if name not in _FOR_DEVELOPERS
+        if name not in FOR_DEVELOPERS
     ]
     return table("extra", "packages for", rows=rows)
 

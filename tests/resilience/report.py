@@ -122,7 +122,10 @@ def report(rows: list[Row]) -> str:
 
 #: The generated parts of the page, each with its tables and the function that makes it.
 PARTS: dict[str, tuple[tuple[str, ...], Callable[[list[Row]], str]]] = {
-    "results": (("swaps", "link", "folder", "process"), report),
+    "results": (
+        ("swaps", "growth", "link", "folder", "process", "supervised", "resource", "end"),
+        report,
+    ),
     "overload": (("overload",), load_report.overload),
     "memory": (("memory",), load_report.memory),
     "soak": (("soak",), load_report.soak),
