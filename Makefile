@@ -99,10 +99,10 @@ resilience: .venv/dev.stamp .venv/bench.stamp ## break and overload servers, bre
 
 # Only an hour or more is written into the documentation.
 SOAK_MINUTES = 60
-soak: .venv/dev.stamp ## swap versions for an hour at 70 % of the capacity: no process grows, nothing gets slower (SOAK_MINUTES=3)
+soak: .venv/dev.stamp .venv/bench.stamp ## swap versions for an hour at 70 % of the capacity: no process grows, nothing gets slower (SOAK_MINUTES=3)
 	@results=$$(mktemp) && trap 'rm -f '$$results EXIT \
 		&& RESILIENCE=long RESILIENCE_RESULTS=$$results SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest tests/resilience/test_soak.py \
-		&& if [ $(SOAK_MINUTES) -ge 60 ]; then $(MAKE) --no-print-directory .venv/bench.stamp && $(BIN)/python -m tests.resilience.report $$results; fi
+		&& if [ $(SOAK_MINUTES) -ge 60 ]; then $(BIN)/python -m tests.resilience.report $$results; fi
 
 containers: .venv/dev.stamp ## carry out the Dockerfiles without a container engine (minutes; root, debootstrap; CONTAINERS=openvino,tensorflow)
 	@CONTAINERS=$${CONTAINERS:-openvino} $(BIN)/python -m pytest tests/deploy/test_images.py

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -87,7 +88,8 @@ def load(model: str) -> Fixture:
 def save(model: str, pictures: Sequence[bytes], class_ids: Sequence[str], trained: bool) -> None:
     """Save pictures and expected answers; the JSON file is last and makes the fixture valid."""
     folder = FOLDER / "expected" / model
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # it may hold more pictures
+    folder.mkdir(parents=True)
     for number, data in enumerate(pictures):
         (folder / f"{number:02}.jpg").write_bytes(data)
     document = {"trained": trained, "class_ids": list(class_ids), "recipe": recipe()}

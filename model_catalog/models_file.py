@@ -269,12 +269,12 @@ class _Table:
 
     def path_of(self, key: str, value: str) -> Path:
         """Return a path that is relative to the folder of the models file."""
+        if "\0" in value:
+            raise self.bad(key, value, "a path without null characters")
         try:
             path = Path(value).expanduser()
         except RuntimeError as error:
             raise self.bad(key, value, "a path whose ~ is the home of a known user") from error
-        if "\0" in value:
-            raise self.bad(key, value, "a path without null characters")
         return self.path.parent / path
 
     def serving_url(self) -> str | None:
@@ -353,9 +353,9 @@ class _Table:
             raise self.bad("labels", value, f'the path of a label file, or "{IMAGENET}"')
         if value == IMAGENET:
             return imagenet_labels()
+        path = self.path_of("labels", value)
         try:
-            fill = self.values.get("task") == "detection"
-            return read_labels(self.path_of("labels", value), fill=fill)
+            return read_labels(path, fill=self.values.get("task") == "detection")
         except CatalogError as error:
             raise ModelsFileError(f"{self.path}: models.{self.name}.labels: {error}") from error
 

@@ -57,8 +57,11 @@ def next_start(prefix: str, now: datetime) -> datetime:
     if not files:
         return now
     found = re.findall(_STAMP_PATTERN, files[-1].name)
-    newest = datetime.strptime(found[-1], _STAMP).replace(tzinfo=UTC)
-    return max(now, newest + timedelta(microseconds=1))
+    try:
+        newest = datetime.strptime(found[-1], _STAMP).replace(tzinfo=UTC)
+        return max(now, newest + timedelta(microseconds=1))
+    except (ValueError, OverflowError):  # a file of somebody else, with no date in its name
+        return now
 
 
 def whole_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -1,12 +1,14 @@
 """``make audit``: look for known vulnerabilities in the packages of pip and of npm.
 
 A vulnerability counts as explained when docs/security.md names it. Exit codes: 0 for none or only
-explained ones, 1 for others, 69 (as in sysexits.h) when a service did not answer.
+explained ones, 1 for others, 69 (as in sysexits.h) when a service did not answer. ``make`` itself
+exits with 2 for both of these.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -30,7 +30,7 @@ def folder_for(cache: Path, version: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     source, made_for = folder / _SOURCE_FILE, str(version.resolve())
     # Writing only when needed lets a complete cache be read-only; a full disk may have cut it off.
-    if not source.is_file() or source.read_text(encoding="utf-8") != made_for:
+    if not source.is_file() or source.read_text(encoding="utf-8", errors="replace") != made_for:
         source.write_text(made_for, encoding="utf-8")
     return folder
 
@@ -38,9 +38,9 @@ def folder_for(cache: Path, version: Path) -> Path:
 def remove_outdated(cache: Path, current: Path) -> None:
     """Delete entries of deleted version folders, and older entries of the current version."""
     with suppress(OSError):  # another server may delete at the same time
-        version = (current / _SOURCE_FILE).read_text(encoding="utf-8")
+        version = (current / _SOURCE_FILE).read_text(encoding="utf-8", errors="replace")
         for source in cache.glob(f"*/{_SOURCE_FILE}"):
-            made_for = source.read_text(encoding="utf-8")
+            made_for = source.read_text(encoding="utf-8", errors="replace")
             is_old = made_for == version and source.parent != current
             if is_old or not Path(made_for).is_dir():
                 shutil.rmtree(source.parent, ignore_errors=True)

@@ -64,6 +64,9 @@ class Lifecycle:
         self._load_slots = threading.Semaphore(options.load_threads)
         self._changed = threading.Condition()
         self._models: dict[str, _ConfiguredModel] = {}
+        self._removed: dict[str, _ConfiguredModel] = {}
+        """Models that are no longer configured and may still have versions."""
+
         self._stopped = False
 
     def configure(self, configs: Iterable[ModelConfig]) -> None:
@@ -74,8 +77,10 @@ class Lifecycle:
                 configured = before.pop(config.name, None) or _ConfiguredModel(config)
                 configured.config = config
                 self._models[config.name] = configured
+                self._removed.pop(config.name, None)
             for removed in before.values():
                 self._unload_all(removed)
+            self._removed |= before
         if self._options.poll_s >= 0:
             self.poll()
 
@@ -110,7 +115,17 @@ class Lifecycle:
             for configured in self._models.values():
                 _read_aspired(configured)
                 self._reconcile(configured)
+            self._finish_removals()
             self._changed.notify_all()
+
+    def _finish_removals(self) -> None:
+        """Unload the versions of removed models for which no thread could be started before."""
+        for name, removed in list(self._removed.items()):
+            servables = self._registry.servables(name)
+            if all(servable.state is State.END for servable in servables):
+                del self._removed[name]
+            else:
+                self._reconcile(removed)
 
     def wait_until_ready(self) -> None:
         """Wait until the models are available; raise Unknown if all versions of one have failed.
@@ -182,7 +197,7 @@ class Lifecycle:
             _start_thread(f"load {servable}", self._load_with_retries, servable, path, configured)
         except _NO_THREAD as error:
             logger.error("Servable %s cannot be loaded now: %s", servable, error)
-            servable.may_retry = True  # at the next poll
+            servable.may_retry = True
             lack = ResourceExhausted(f"No thread can be started for the load: {error}")
             self._registry.set_state(servable, State.END, error=lack)
 

@@ -45,7 +45,8 @@ class Servable:
     users: int = 0
     failed_attempts: int = 0
     may_retry: bool = False
-    """Lets a version that failed be loaded again, since its model was removed meanwhile."""
+    """Lets a version that failed be loaded again: its model was removed meanwhile, or there was no
+    thread for the load."""
 
     def __str__(self) -> str:
         return f"{{name: {self.name} version: {self.version}}}"

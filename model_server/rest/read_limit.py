@@ -37,7 +37,7 @@ def is_costly(request: Request) -> bool:
 
 
 class ReadLimit:
-    """The memory and the time of the interpreter that costly bodies may take."""
+    """The memory that costly bodies may take, and the turns in which large bodies are read."""
 
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget

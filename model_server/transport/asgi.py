@@ -134,9 +134,15 @@ class AsgiApp:
 
 async def in_thread(pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
     """Run work in a thread of the pool; raise Unavailable if the pool takes none."""
+    queued = [work]
+
+    def run() -> Result:
+        return queued.pop()()
+
     try:
-        future = pool.submit(work)
-    except RuntimeError as error:  # it has been shut down, or the process may start no thread
+        future = pool.submit(run)
+    except (RuntimeError, MemoryError) as error:  # it was shut down, or no thread can be started
+        queued.clear()  # the pool may have queued what is refused here
         text = "The server is being stopped, or cannot start a thread; try again."
         raise Unavailable(text) from error
     return await asyncio.wrap_future(future)

@@ -243,7 +243,7 @@ class HttpServer:
     def _admit(self, sock: socket.socket) -> None:
         connection = Connection(sock, self._limits.max_body_bytes, self._budget)
         self._connections.add(connection)
-        self._watch(connection, State.IDLE)
+        self._guarded(lambda admitted: self._watch(admitted, State.IDLE), connection)
 
     @property
     def _has_droppable(self) -> bool:
@@ -273,7 +273,7 @@ class HttpServer:
         """Stop waiting for a connection."""
         if connection.state is not None:
             self._selector.unregister(connection.sock)
-            del self._waiting[connection.state][connection]
+            self._waiting[connection.state].pop(connection, None)
             connection.set_state(None, monotonic())
 
     def _close(self, connection: Connection) -> None:

@@ -51,8 +51,8 @@ class WorkerPool(Generic[Job]):
                     self._free += 1
                 elif not self._threads:
                     raise NoThread
+            self._jobs.put((rank, next(self._numbers), job))
             self._free -= 1
-        self._jobs.put((rank, next(self._numbers), job))
 
     def _start_thread(self) -> bool:
         """Start a thread; False if the process or its user may have no more."""

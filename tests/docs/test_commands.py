@@ -55,7 +55,7 @@ FOREIGN = {
     "saved_model_cli": "it belongs to TensorFlow",
     "tensorflow_model_server": "TensorFlow Serving cannot be installed everywhere",
     **dict.fromkeys(("flask", "gunicorn"), "tests/flask_server/runtime starts the app with them"),
-    **dict.fromkeys(("promtool", "haproxy", "nginx"), "tests of deploy and telemetry run them"),
+    **dict.fromkeys(("promtool", "haproxy"), "tests of deploy and telemetry run them"),
     **dict.fromkeys(("node", "npx"), "tests/browser and tests/clients run them"),
 }
 

@@ -269,6 +269,22 @@ def test_a_version_serves_on_while_there_is_no_thread_to_unload_it(world: World)
     assert world.becomes({1: "END"})
 
 
+@linux
+def test_a_removed_model_without_a_thread_to_unload_it_goes_with_the_next_poll(
+    world: World,
+) -> None:
+    for model in ("m", "n"):
+        write_version(world.base(model), 1)
+    world.serve(Latest(), "m", "n")
+    assert world.becomes({1: "AVAILABLE"})
+
+    with no_thread_left():
+        world.serve(Latest(), "n")
+    world.poll()
+
+    assert world.becomes({1: "END"})
+
+
 def test_models_are_loaded_and_unloaded_with_the_configuration(world: World) -> None:
     for model in ("a", "b"):
         write_version(world.base(model), 1)
