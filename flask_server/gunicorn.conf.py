@@ -45,8 +45,8 @@ keepalive = 75
 # threads, so a slow request does not count.
 timeout = 30
 graceful_timeout = math.ceil(_settings.deadline_s) + 5
-# Maximum number of connections that wait to be accepted, as in Linux; beyond, clients try again
-# after a second.
+# Maximum number of connections that wait to be accepted, the same as Linux's own default
+# (net.core.somaxconn); beyond, clients try again after a second.
 backlog = 4096
 control_socket_disable = True
 # The worker sends files like any other response: without a thread that waits for the client.

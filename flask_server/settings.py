@@ -145,7 +145,8 @@ class Settings:
     trusted_proxies: int = 0
     """Number of proxies in front of the gateway, such as 1 for nginx. Each adds the address of its
     caller to ``X-Forwarded-For``, and the log has the one that the outermost proxy saw. With 0 the
-    header is ignored."""
+    header is ignored. Clients that can reach the gateway past the proxies could write any address
+    into the log."""
 
     metrics: bool = True
     """Answer ``/metrics``."""

@@ -34,7 +34,7 @@ class RotatingLog:
             self._rotate_before(len(data))
             with open(self.path, "ab", buffering=0, opener=_private) as file:
                 self._report_dropped(file)
-                while rest:  # a disk that becomes full takes the first part only
+                while rest:
                     rest = rest[file.write(rest) :]
         except OSError as error:
             self._dropped += len(rest)
@@ -42,7 +42,9 @@ class RotatingLog:
 
     def _report_dropped(self, file: FileIO) -> None:
         if self._dropped:
-            file.write(f"[{self._dropped} bytes of log were dropped: {self._reason}]\n".encode())
+            note = f"[{self._dropped} bytes of log were dropped: {self._reason}]\n".encode()
+            while note:  # a disk that becomes full takes the first part only
+                note = note[file.write(note) :]
             self._dropped = 0
 
     def _rotate_before(self, coming: int) -> None:

@@ -7,6 +7,7 @@ header that it refuses.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import unquote
@@ -15,13 +16,16 @@ from serving_tracing.variables import ENDPOINTS
 
 HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 _HIDDEN: Final = "(not shown)"
+#: Shorter values, such as a number of a tenant, occur in any text and are no secrets.
+_SHORTEST: Final = 4
 
 
 def secrets(environ: Mapping[str, str]) -> list[str]:
-    """Return the texts that no log may contain, the longest first."""
+    """Return the texts of four or more characters that no log may contain, the longest first."""
     found = set(_of_headers(environ)) | set(_of_addresses(environ))
     written = {form for text in found for form in (text, unquote(text), repr(unquote(text))[1:-1])}
-    return sorted(filter(None, written), key=lambda text: (-len(text), text))
+    long = [text for text in written if len(text) >= _SHORTEST]
+    return sorted(long, key=lambda text: (-len(text), text))
 
 
 def _of_headers(environ: Mapping[str, str]) -> Iterator[str]:
@@ -40,18 +44,19 @@ def _of_addresses(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 class Redaction(logging.Filter):
-    """Replaces the secrets in messages."""
+    """Replaces the secrets in messages, and a traceback, which may quote them, by its error."""
 
     def __init__(self, hidden: Iterable[str]) -> None:
         super().__init__()
-        self._hidden = tuple(hidden)
+        self._hidden = re.compile("|".join(map(re.escape, hidden)) or "(?!)")
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass, with a message without secrets."""
         message = record.getMessage()
-        for secret in self._hidden:
-            message = message.replace(secret, _HIDDEN)
-        record.msg, record.args = message, None
+        if record.exc_info and record.exc_info[0]:
+            message = f"{message} ({record.exc_info[0].__name__})"
+            record.exc_info = record.exc_text = None
+        record.msg, record.args = self._hidden.sub(_HIDDEN, message), None
         return True
 
 

@@ -66,6 +66,7 @@ class KeyStore:
 
     def listed(self) -> frozenset[str]:
         """Return the ids of the first keys in the file, the same in every worker."""
+        self._poll()
         return self._listed
 
     def _poll(self) -> None:

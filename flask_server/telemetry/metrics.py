@@ -20,6 +20,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from flask_server.errors import (
+    KeysUnavailable,
+    ModelNotReady,
     Overloaded,
     ServingTimeout,
     ServingUnavailable,
@@ -54,6 +56,8 @@ NO_CODE = ""
 OTHER_KEYS = "other"
 
 _UNREACHABLE = (ServingUnavailable, ServingTimeout)
+#: Codes of requests that no model was asked for.
+_REFUSALS = frozenset({Overloaded.code, KeysUnavailable.code, ModelNotReady.code})
 
 
 class Metrics:
@@ -85,7 +89,7 @@ class Metrics:
         requests = self._counter(
             "requests",
             "Requests answered, those without an error with an empty code; a request that is "
-            "refused before it is read counts as (unmatched).",
+            "refused before its head is read counts as (unmatched).",
             *("route", "method", "status", "code"),
         )
         self._problems = self._counter(
@@ -110,7 +114,7 @@ class Metrics:
         prediction_seconds = self._histogram(
             "prediction_seconds",
             "Seconds of requests for predictions, without those refused with a status of 4xx or "
-            "with overloaded.",
+            "with overloaded, keys_unavailable or model_not_ready.",
             REQUEST_BUCKETS,
             "model",
         )
@@ -357,7 +361,7 @@ def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
 def _was_tried(entry: Entry) -> bool:
     """Tell whether the gateway tried to answer the request, rather than to refuse it."""
     is_caller_error = 400 <= entry.status < 500
-    return not is_caller_error and entry.code != Overloaded.code
+    return not is_caller_error and entry.code not in _REFUSALS
 
 
 def _outcomes(entry: Entry) -> Iterator[tuple[str, str, str]]:

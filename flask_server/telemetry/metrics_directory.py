@@ -65,9 +65,13 @@ def master(environ: Mapping[str, str]) -> int | None:
 def _locked(prefix: str) -> Path:
     """Return a new directory; it has its final name only once it is locked."""
     made = Path(tempfile.mkdtemp(prefix=f"new-{prefix}"))
-    # Not closed here: the lock ends with the last process that holds the descriptor.
-    _lock(os.open(made / _LOCK, os.O_CREAT | os.O_RDWR, 0o600))
-    return made.rename(made.with_name(made.name.removeprefix("new-")))
+    try:
+        # Not closed here: the lock ends with the last process that holds the descriptor.
+        _lock(os.open(made / _LOCK, os.O_CREAT | os.O_RDWR, 0o600))
+        return made.rename(made.with_name(made.name.removeprefix("new-")))
+    except OSError:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
 
 
 def _lock(descriptor: int) -> bool:

@@ -2,7 +2,8 @@
 
 prometheus_client maps files with holes. When the disk is full, a write into a hole ends the process
 with SIGBUS, so every request would end a worker. Here a file gets its space before it is mapped.
-Where the disk has none, memory takes its place, and the worker counts by itself.
+Where the disk has none, memory takes its place: the numbers of the worker are then missing in
+scrapes until it is replaced.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class ReservedFile(MmapedDict):
             _reserve(self._f.fileno(), self._path, self._capacity)
             return mmap.mmap(self._f.fileno(), self._capacity)
         except OSError as error:
-            log.warning("The metrics of this worker are missing in those of others: %s", error)
+            log.warning("The metrics of this worker are missing: %s", error)
             return mmap.mmap(-1, self._capacity)
 
 

@@ -42,7 +42,8 @@ class ProcessStates(Collector):
     """Memory, CPU time, files and threads of the processes of the gateway, and its version."""
 
     def __init__(self, prefix: str, master: int | None) -> None:
-        """``master`` is the PID of gunicorn's master, None for a gateway of one process."""
+        """``master`` is the PID of gunicorn's master, None where the processes do not share their
+        metrics: the figures are then those of this process."""
         self._prefix = prefix
         self._master = master
         self._labels = [VERSION, platform.python_version()]
@@ -117,7 +118,7 @@ class ProcessStates(Collector):
 
 
 def _children(pid: int) -> list[int]:
-    """Return the children of a process; where the kernel does not list them, this process."""
+    """Return the children of a process; this process alone where the kernel does not list them."""
     try:
         return [int(word) for word in (_PROC / f"{pid}/task/{pid}/children").read_text().split()]
     except OSError:

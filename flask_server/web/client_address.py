@@ -35,7 +35,10 @@ def forwarded_address(forwarded: str, proxies: int) -> str | None:
     seen = forwarded.split(",")
     if len(seen) < proxies:
         return None
+    text = seen[-proxies].strip()
+    if "%" in text:  # a zone, which may be any text, and means nothing outside the proxy
+        return None
     try:
-        return str(ip_address(seen[-proxies].strip()))
+        return str(ip_address(text))
     except ValueError:
         return None

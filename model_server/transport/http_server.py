@@ -43,8 +43,8 @@ _NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _TICK_S: Final = 0.5
 #: Most connections accepted before the others are served again.
 _ACCEPTS: Final = 64
-#: Maximum number of connections that wait to be accepted, as in Linux; beyond, clients try again
-#: after a second.
+#: Maximum number of connections that wait to be accepted, the same as Linux's own default
+#: (net.core.somaxconn); beyond, clients try again after a second.
 _BACKLOG: Final = 4096
 #: Threads for requests that run no model.
 SHORT_THREADS: Final = 2

@@ -368,6 +368,18 @@ def test_two_looks_are_a_second_apart(file: Path, clock: Clock) -> None:
     assert not store.find(key)
 
 
+def test_the_list_for_metrics_follows_the_file_without_requests(file: Path, clock: Clock) -> None:
+    key_writer.create(file, "web")
+    store = KeyStore(file, clock)
+    before = store.listed()
+    key_writer.revoke(file, "web")
+
+    clock.pass_look()
+
+    assert len(before) == 1
+    assert store.listed() == frozenset()
+
+
 def break_by_text(file: Path) -> None:
     file.write_text("half")
 

@@ -17,6 +17,7 @@ from tests.flask_server.conftest import MakeApp
         (1, "2001:db8::7", "2001:db8::7"),
         (2, "192.0.2.7", None),
         (1, "a client", None),
+        (1, "::1%any text", None),
         (1, "", None),
     ],
 )
