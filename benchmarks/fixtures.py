@@ -1,8 +1,7 @@
 """Load the models, pictures and expected answers of the benchmark; build them on first use.
 
-Building needs TensorFlow and half a minute, for int8 also NNCF and a minute, so it runs in a
-separate process (``benchmarks.prepare``, ``benchmarks.prepare_int8``). The result is kept in
-``.run/bench``.
+Building needs TensorFlow and some minutes, for int8 also NNCF, so it runs in a separate process
+(``benchmarks.prepare``, ``benchmarks.prepare_int8``). The result is kept in ``.run/bench``.
 """
 
 from __future__ import annotations

@@ -103,6 +103,8 @@ def _verdicts(documents: Sequence[Json]) -> Iterable[Json]:
 
 def _verdict(verdict: Json) -> list[str]:
     met = "yes" if verdict["met"] else "**no**"
+    if verdict["value"] is None:
+        met = ""
     return [_value(verdict["value"]), verdict["target"], met]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from model_catalog.errors import CatalogError
 from model_catalog.installation import install_command
+from model_catalog.terminal_text import printable
 from scripts.errors import ScriptError
 
 
@@ -28,13 +29,8 @@ def sentence(error: Exception) -> str:
     if isinstance(error, ImportError):
         return f"{error}; run {install_command(*_extras_with(error.name))}"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return _printable(f"{error.filename}: {error.strerror}")
-    return _printable(" ".join(str(error).split()))
-
-
-def _printable(text: str) -> str:
-    """Return the text with escapes for what could change a terminal, as in names of files."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+        return printable(f"{error.filename}: {error.strerror}")
+    return printable(" ".join(str(error).split()))
 
 
 def _extras_with(module: str | None) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import auto_cmd
 from model_catalog.errors import CatalogError
 from model_catalog.installation import install_command, require
+from model_catalog.terminal_text import printable
 from model_catalog.version import VERSION
 from orchestrator.command_line import INTERRUPTED, run
 from orchestrator.errors import OrchestratorError
@@ -86,8 +87,8 @@ def sentence(error: Exception) -> str:
     if isinstance(error, ImportError):
         return f"{error.name or error} is not installed; run {install_command()}"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}."
-    return " ".join(str(error).split())
+        return printable(f"{error.filename}: {error.strerror}.")
+    return printable(" ".join(str(error).split()))
 
 
 def exit_code(error: Exception) -> int:

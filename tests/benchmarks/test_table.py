@@ -49,7 +49,7 @@ def test_a_target_that_is_missed_stands_out() -> None:
 
     assert rows == [
         "| 1 | fast | 0.5 | >= 0.88 | **no** |",
-        "| 2 | small | not measured | <= 350 | **no** |",
+        "| 2 | small | not measured | <= 350 |  |",
         "| 3 | soon | 0.42 | <= 1.2 | yes |",
     ]
 
