@@ -45,12 +45,18 @@ def _write_until_full(file: int, data: bytes) -> None:
         return
 
 
+def usual_folder(path: Path) -> SmallDisk:
+    """Make a folder on the disk of the machine."""
+    path.mkdir()
+    return SmallDisk(path, is_mounted=False)
+
+
 @contextmanager
 def small_disk(path: Path, megabytes: int = 16) -> Iterator[SmallDisk]:
     """Mount a file system on a new folder; where that is not allowed, it is a usual folder."""
-    path.mkdir()
+    usual = usual_folder(path)
     if not sys.platform.startswith("linux") or not _mounted(path, megabytes):
-        yield SmallDisk(path, is_mounted=False)
+        yield usual
         return
     try:
         yield SmallDisk(path)

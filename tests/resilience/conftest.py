@@ -26,12 +26,15 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", params=FORM.engines)
-def stand(
-    request: pytest.FixtureRequest, exports: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stand]:
+def engine(request: pytest.FixtureRequest) -> str:
     if request.param == "openvino":
         pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
-    with running_stand(request.param, exports, tmp_path_factory.mktemp("stand")) as stand:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def stand(engine: str, exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with running_stand(engine, exports, tmp_path_factory.mktemp("stand")) as stand:
         yield stand
 
 

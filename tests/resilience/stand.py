@@ -19,7 +19,7 @@ from tests.resilience.faulty_link import NO_FAULT, FaultyLink, faulty_link
 from tests.resilience.form import FORM
 from tests.resilience.versions import Publisher
 from tests.running import answers
-from tests.small_disk import SmallDisk, small_disk
+from tests.small_disk import SmallDisk, usual_folder
 
 PROTOCOLS = ("rest", "grpc")
 PATH = "/models/toy/predict"
@@ -96,17 +96,20 @@ def gateway_of(stand: Stand, protocol: str) -> Gateway:
 
 
 @contextmanager
-def running_stand(engine: str, exports: Path, folder: Path, **environ: str) -> Iterator[Stand]:
+def running_stand(
+    engine: str, exports: Path, folder: Path, disk: SmallDisk | None = None, /, **environ: str
+) -> Iterator[Stand]:
     """Run the servers for version 1 of the exports; the model's name is ``toy``.
 
-    ``environ`` are further environment variables of all servers.
+    All servers write to ``disk``, without one to a folder; ``environ`` are further environment
+    variables of all servers.
     """
     base = folder / "model"
     base.mkdir()
     publisher = Publisher(exports, base)
     publisher.publish(1)
+    disk = disk or usual_folder(folder / "disk")
     with ExitStack() as stack:
-        disk = stack.enter_context(small_disk(folder / "disk"))
         flags = _serving_flags(engine, base, disk.path)
         serving = stack.enter_context(
             server_process(

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +16,20 @@ from tests.model_server.harness import eventually
 from tests.resilience.form import FORM
 from tests.resilience.outcome import under_all_loads
 from tests.resilience.results import record
-from tests.resilience.stand import Gateway, Stand
+from tests.resilience.stand import Gateway, Stand, running_stand
+from tests.small_disk import small_disk
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def stand(engine: str, exports: Path, tmp_path: Path) -> Iterator[Stand]:
+    """Servers that write to a disk of their own, which can be filled."""
+    with (
+        small_disk(tmp_path / "disk") as disk,
+        running_stand(engine, exports, tmp_path, disk) as stand,
+    ):
+        yield stand
 
 
 def lost_records(stand: Stand) -> int:
@@ -33,26 +46,26 @@ def replace_worker(gateway: Gateway) -> None:
     assert eventually(lambda: children(gateway.pid) not in ([], [worker]), 30)
 
 
-def test_a_full_disk_fails_no_request(calm: Stand) -> None:
+def test_a_full_disk_fails_no_request(stand: Stand) -> None:
     """Workers have been started on it, and a version is swapped; no file can grow."""
 
     def act() -> None:
-        calm.publisher.newest(2)
-        assert eventually(lambda: calm.available == [2], 60)
-        assert eventually(lambda: lost_records(calm) > 0)
+        stand.publisher.newest(2)
+        assert eventually(lambda: stand.available == [2], 60)
+        assert eventually(lambda: lost_records(stand) > 0)
         time.sleep(FORM.fault_s)
 
-    with calm.disk.full():
-        for gateway in calm.gateways:
+    with stand.disk.full():
+        for gateway in stand.gateways:
             replace_worker(gateway)
-        found = under_all_loads(calm.gateways, act)
+        found = under_all_loads(stand.gateways, act)
 
-    for gateway, each in zip(calm.gateways, found, strict=True):
-        row = {"engine": calm.engine, "protocol": gateway.protocol, **each.row()}
+    for gateway, each in zip(stand.gateways, found, strict=True):
+        row = {"engine": stand.engine, "protocol": gateway.protocol, **each.row()}
         record("resource", fault="disk full, with new workers and a version swap", **row)
         assert (each.problems, each.wrong, each.lost) == ({}, [], [])
-    lost = lost_records(calm)
-    with calm.gateways[0].load().running():
-        written = eventually(lambda: any((calm.disk.path / "requests").glob("*.tfrecord")))
+    lost = lost_records(stand)
+    with stand.gateways[0].load().running():
+        written = eventually(lambda: any((stand.disk.path / "requests").glob("*.tfrecord")))
     assert written
-    assert lost_records(calm) == lost
+    assert lost_records(stand) == lost
