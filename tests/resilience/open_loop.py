@@ -85,6 +85,9 @@ class Plan:
     """Above 0: as many connections are opened at the beginning and used in turn, and a request
     waits for one of them; else further ones are opened as they are needed."""
 
+    most_connections: int = MAX_CONNECTIONS
+    """Most connections that are opened as they are needed."""
+
     seed: int = 20261129
 
     @property
@@ -155,7 +158,7 @@ class Engine:
     def run(self, begin: float) -> None:
         """Send everything from a time of the monotonic clock on, and wait for the last response."""
         plan, self._began = self._plan, begin
-        most = plan.connections or MAX_CONNECTIONS
+        most = plan.connections or plan.most_connections
         self._idle.extend(self._connect() for _ in range(plan.connections))
         offsets = iter([0.0] * plan.clients) if plan.clients else schedule(plan)
         arrivals = (begin + offset for offset in offsets)

@@ -14,6 +14,7 @@ import pytest
 from tests.resilience import traffic
 from tests.resilience.open_loop import (
     LOST,
+    MAX_CONNECTIONS,
     WRONG,
     Engine,
     Plan,
@@ -169,8 +170,14 @@ def test_a_response_is_whole_with_its_last_byte() -> None:
 
 
 def test_the_work_of_a_fast_plan_is_divided() -> None:
-    made = plan(0, Step(4000, 1))
+    made = replace(plan(0, Step(4000, 1)), connections=32)
     parts = [traffic.part(made, number, traffic.processes(made)) for number in range(3)]
 
     assert sum(part.steps[0].rate for part in parts) == 4000
     assert len({part.seed for part in parts}) == 3
+    assert [part.connections for part in parts] == [10, 11, 11]
+    assert sum(part.most_connections for part in parts) == MAX_CONNECTIONS
+
+
+def test_no_process_has_a_plan_without_a_connection() -> None:
+    assert traffic.processes(replace(plan(0, Step(4000, 1)), connections=2)) == 2

@@ -167,14 +167,28 @@ class Senders:
 
 
 def processes(plan: Plan) -> int:
-    most = max(step.rate for step in plan.steps)
-    return 1 if plan.clients else int(most // MAX_RATE) + 1
+    """Return how many processes carry out a plan; each has a connection at least."""
+    if plan.clients:
+        return 1
+    needed = int(max(step.rate for step in plan.steps) // MAX_RATE) + 1
+    return min(needed, plan.connections or plan.most_connections)
 
 
 def part(plan: Plan, number: int, parts: int) -> Plan:
     """Return the part of a plan that one of several processes carries out."""
     steps = tuple(Step(step.rate / parts, step.seconds) for step in plan.steps)
-    return replace(plan, steps=steps, seed=plan.seed + number)
+    return replace(
+        plan,
+        steps=steps,
+        connections=_share(plan.connections, number, parts),
+        most_connections=_share(plan.most_connections, number, parts),
+        seed=plan.seed + number,
+    )
+
+
+def _share(count: int, number: int, parts: int) -> int:
+    """Return a part of a count; the parts differ by 1 at most."""
+    return (count + number) // parts
 
 
 @contextmanager
