@@ -39,6 +39,12 @@ def lost_records(stand: Stand) -> int:
     return int(found[1]) if found else 0
 
 
+def sizes_of_logs(stand: Stand) -> dict[str, int]:
+    """The bytes in each file of the request log."""
+    files = (stand.disk.path / "requests").glob("*.tfrecord")
+    return {file.name: size for file in files if (size := file.stat().st_size)}
+
+
 def replace_worker(gateway: Gateway) -> None:
     """Let a gateway start another worker."""
     worker = gateway.worker
@@ -64,8 +70,8 @@ def test_a_full_disk_fails_no_request(stand: Stand) -> None:
         row = {"engine": stand.engine, "protocol": gateway.protocol, **each.row()}
         record("resource", fault="disk full, with new workers and a version swap", **row)
         assert (each.problems, each.wrong, each.lost) == ({}, [], [])
-    lost = lost_records(stand)
+    before, lost = sizes_of_logs(stand), lost_records(stand)
     with stand.gateways[0].load().running():
-        written = eventually(lambda: any((stand.disk.path / "requests").glob("*.tfrecord")))
+        written = eventually(lambda: bool(sizes_of_logs(stand).items() - before.items()))
     assert written
     assert lost_records(stand) == lost
