@@ -34,7 +34,9 @@ def why_not() -> str:
     if shutil.which("unshare") is None or shutil.which("curl") is None:
         return "unshare or curl is not installed"
     tried = subprocess.run([*_ALONE, "true"], capture_output=True, text=True, check=False)
-    return tried.stderr.strip()
+    if tried.returncode == 0:
+        return ""
+    return tried.stderr.strip() or f"unshare ends with {tried.returncode}"
 
 
 class CommandFailed(AssertionError):
