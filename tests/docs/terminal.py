@@ -7,6 +7,7 @@ and its own processes, which end with it.
 from __future__ import annotations
 
 import re
+import select
 import shutil
 import subprocess
 import time
@@ -64,14 +65,16 @@ class Terminal:
         self._shell = shell
         self._folder = folder
         self._count = 0
+        self.limit_s: float = TIMEOUT_S
+        """Time that a command may take, and a server to get ready or to end."""
 
     def run(self, text: str, status: int = 0) -> str:
         """Run a command to its end and return what it has printed.
 
-        Raises CommandFailed if it ends with another status.
+        Raises CommandFailed if it ends with another status, or takes long.
         """
         script, output = self._files(text)
-        ended = self._type(f". {script} </dev/null >{output} 2>&1; echo $?")
+        ended = self._type(f". {script} </dev/null >{output} 2>&1; echo $?", text, output)
         printed = output.read_text(encoding="utf-8")
         if ended != str(status):
             raise CommandFailed(f"{text}\nends with {ended}:\n{printed[-3000:]}")
@@ -80,26 +83,33 @@ class Terminal:
     def start(self, text: str) -> Job:
         """Start a command in the background, as in another tab."""
         script, output = self._files(text)
-        return Job(text, self._type(f"(. {script}) </dev/null >{output} 2>&1 & echo $!"), output)
+        line = f"(. {script}) </dev/null >{output} 2>&1 & echo $!"
+        return Job(text, self._type(line, text, output), output)
 
     def wait_until(self, job: Job, condition: str) -> None:
         """Return when a shell condition holds, in which ``$OUTPUT`` is the output of the job.
 
         Raises CommandFailed if the job ends before, or it takes long.
         """
-        end = time.monotonic() + TIMEOUT_S
+        end = time.monotonic() + self.limit_s
         condition = condition.replace("$OUTPUT", str(job.file))
-        while self._type(f"({condition}) >/dev/null 2>&1; echo $?") != "0":
+        while self._ask(job, f"({condition}) >/dev/null 2>&1; echo $?") != "0":
             if not self._runs(job) or time.monotonic() > end:
                 raise CommandFailed(f"{job.text}\ndoes not get ready:\n{job.output[-3000:]}")
             time.sleep(0.05)
 
     def interrupt(self, job: Job) -> None:
-        """Press Ctrl-C, and wait until the job has ended."""
-        self._type(f"kill -INT -- -{job.pid}; wait {job.pid}; echo")
+        """Press Ctrl-C, and wait until the job has ended.
+
+        Raises CommandFailed if that takes long.
+        """
+        self._ask(job, f"kill -INT -- -{job.pid}; wait {job.pid}; echo")
 
     def _runs(self, job: Job) -> bool:
-        return self._type(f"kill -0 {job.pid} 2>/dev/null; echo $?") == "0"
+        return self._ask(job, f"kill -0 {job.pid} 2>/dev/null; echo $?") == "0"
+
+    def _ask(self, job: Job, line: str) -> str:
+        return self._type(line, job.text, job.file)
 
     def _files(self, text: str) -> tuple[Path, Path]:
         self._count += 1
@@ -109,12 +119,19 @@ class Terminal:
         output.touch()
         return script, output
 
-    def _type(self, line: str) -> str:
-        """Give the shell a line, and return the one line that it answers."""
+    def _type(self, line: str, text: str, output: Path) -> str:
+        """Give the shell a line for a command, and return the one line that it answers.
+
+        Raises CommandFailed after the time limit, and closes the terminal.
+        """
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
         self._shell.stdin.write(f"{line}\n")
         self._shell.stdin.flush()
+        if not select.select([self._shell.stdout], [], [], self.limit_s)[0]:
+            self._shell.kill()
+            printed = output.read_text(encoding="utf-8")
+            raise CommandFailed(f"{text}\ntakes over {self.limit_s:g} s:\n{printed[-3000:]}")
         return self._shell.stdout.readline().strip()
 
 
@@ -133,7 +150,7 @@ def terminal(python: str, cwd: Path, folder: Path, env: Mapping[str, str]) -> It
         try:
             opened = Terminal(shell, folder)
             # Each job gets a process group, as in a terminal, so that Ctrl-C reaches it alone.
-            opened._type("set -m; echo")
+            opened.run("set -m")
             yield opened
         finally:
             shell.kill()

@@ -44,6 +44,7 @@ def long_commands(page: str) -> list[Command]:
 @pytest.fixture
 def somebody(demo: Path, tmp_path: Path) -> Iterator[Reader]:
     with reader(demo, tmp_path) as someone:
+        someone.terminal.limit_s = 600
         yield someone
 
 

@@ -32,6 +32,22 @@ def test_a_command_that_fails_is_told_with_its_output(opened: Terminal) -> None:
     assert opened.run("(exit 3)", status=3) == ""
 
 
+def test_a_command_that_takes_long_is_told_with_its_output(opened: Terminal) -> None:
+    opened.limit_s = 0.5
+
+    with pytest.raises(CommandFailed, match="takes over 0.5 s:\nbegun"):
+        opened.run("echo begun; sleep 60")
+
+
+def test_a_server_that_goes_on_after_ctrl_c_is_told(opened: Terminal) -> None:
+    job = opened.start("trap '' INT; echo deaf; sleep 60")
+    opened.wait_until(job, "grep deaf $OUTPUT")
+    opened.limit_s = 0.5
+
+    with pytest.raises(CommandFailed, match="sleep 60\ntakes over 0.5 s:\ndeaf"):
+        opened.interrupt(job)
+
+
 def test_a_server_has_the_port_to_itself_until_it_is_interrupted(opened: Terminal) -> None:
     listening = "exec 3<>/dev/tcp/127.0.0.1/5000"
     job = opened.start(f"{sys.executable} -u -m http.server --bind 127.0.0.1 5000")
