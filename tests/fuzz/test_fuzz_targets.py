@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.attack.usage import forget_peak, peak_mb
 from tests.fuzz.catalogue import TARGETS
 from tests.fuzz.mutation import inputs
-from tests.fuzz.target import Target, limited_cpu, peak_mb
+from tests.fuzz.target import Target, limited_cpu
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 #: Largest growth of memory while all inputs of a target are read, one after another.
@@ -39,7 +40,8 @@ def test_seeds_are_read(target: Target) -> None:
 @by_target
 def test_inputs_are_read_or_refused(target: Target) -> None:
     seeds = target.seeds()
-    before = peak_mb()
+    forget_peak(os.getpid())
+    before = peak_mb(os.getpid())
 
     @settings(
         max_examples=EXAMPLES or target.examples,
@@ -55,4 +57,4 @@ def test_inputs_are_read_or_refused(target: Target) -> None:
 
     examine()
 
-    assert peak_mb() < before + MOST_MB
+    assert peak_mb(os.getpid()) < before + MOST_MB
