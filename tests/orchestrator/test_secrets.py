@@ -99,10 +99,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     key = key_writer.create(keys, "web")
     sandbox.env |= secret_environment(keys)
     sandbox.options += ("--gateway-workers", "1")
-    started = sandbox.call("start", "--detach")
-    assert started.returncode == 0, started.stdout + started.stderr
-    yield Pair(sandbox, key, keys, [started.stdout, started.stderr])
-    sandbox.tear_down()
+    try:
+        started = sandbox.call("start", "--detach")
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield Pair(sandbox, key, keys, [started.stdout, started.stderr])
+    finally:
+        sandbox.tear_down()
 
 
 def provoke_the_gateway(pair: Pair) -> None:
