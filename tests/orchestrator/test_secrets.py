@@ -53,7 +53,7 @@ class Pair:
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, headers or {})
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
-                status, text = answer.status, answer.read().decode()
+                status, text = answer.status, f"{answer.headers}{answer.read().decode()}"
         except urllib.error.HTTPError as error:
             with error:
                 status, text = error.code, f"{error.headers}{error.read().decode()}"
@@ -167,17 +167,25 @@ def test_no_secret_is_written_or_answered(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "environ"),
+    ("words", "environ", "name"),
     [
-        (["start", "--serving", "none", "--serving-url", f"http://me:{MARK}@h"], {}),
-        (["start"], {"GATEWAY_SERVING_URL": f"http://me:{MARK}@h"}),
-        (["doctor"], {"GATEWAY_SERVING_URL": f"http://me:{MARK}@h"}),
-        (["doctor"], {"GATEWAY_LIMITS_URL": f"redis://:p#{MARK}@h:x", KEYS_FILE: "keys"}),
-        (["doctor"], {"GATEWAY_API_KEY": MARK}),
+        (
+            ["start", "--serving", "none", "--serving-url", f"http://me:{MARK}@h"],
+            {},
+            "--serving-url",
+        ),
+        (["start"], {"GATEWAY_SERVING_URL": f"http://me:{MARK}@h"}, "GATEWAY_SERVING_URL"),
+        (["doctor"], {"GATEWAY_SERVING_URL": f"http://me:{MARK}@h"}, "GATEWAY_SERVING_URL"),
+        (
+            ["doctor"],
+            {"GATEWAY_LIMITS_URL": f"redis://:p#{MARK}@h:x", KEYS_FILE: "keys"},
+            "GATEWAY_LIMITS_URL",
+        ),
+        (["doctor"], {"GATEWAY_API_KEY": MARK}, "GATEWAY_API_KEY"),
     ],
 )
 def test_a_secret_that_cannot_be_used_is_not_repeated(
-    tmp_path: Path, words: list[str], environ: dict[str, str]
+    tmp_path: Path, words: list[str], environ: dict[str, str], name: str
 ) -> None:
     sandbox = sandbox_of_the_real_project(tmp_path)
     key_writer.create(tmp_path / "keys", "web")
@@ -188,4 +196,5 @@ def test_a_secret_that_cannot_be_used_is_not_repeated(
     done = sandbox.call(*words)
 
     assert done.returncode in {1, 2}, done.stdout + done.stderr
+    assert name in done.stdout + done.stderr
     assert MARK not in done.stdout + done.stderr
