@@ -183,7 +183,6 @@ def running(folder: Path) -> Iterator[Systemd]:
     """Run systemd; the service is not started."""
     _write_project(folder / "opt")
     (folder / "boot.sh").write_text(_BOOT)
-    cgroup = _own_cgroup()
     command = [
         "unshare",
         "--mount",
@@ -195,21 +194,25 @@ def running(folder: Path) -> Iterator[Systemd]:
         "--ipc",
     ]
     command += ["--net", "--mount-proc", "bash", str(folder / "boot.sh"), str(folder)]
-    join = f'echo $$ > {cgroup}/cgroup.procs && exec "$@"'
-    with (folder / "boot.log").open("wb") as log:
+    with _own_cgroup() as cgroup, (folder / "boot.log").open("wb") as log:
+        join = f'echo $$ > {cgroup}/cgroup.procs && exec "$@"'
         process = subprocess.Popen(["sh", "-c", join, "sh", *command], stdout=log, stderr=log)
-    try:
-        systemd = Systemd(process)
-        end = time.monotonic() + 30
-        while not _is_up(systemd):
-            assert process.poll() is None, (folder / "boot.log").read_text()
-            assert time.monotonic() < end, (folder / "boot.log").read_text()
-            time.sleep(0.1)
-        yield systemd
-    finally:
-        process.kill()
-        process.wait(30)
-        _remove(cgroup)
+        try:
+            yield _booted(process, folder / "boot.log")
+        finally:
+            process.kill()
+            process.wait(30)
+
+
+def _booted(process: subprocess.Popen[bytes], log: Path) -> Systemd:
+    """Wait until systemd is up."""
+    systemd = Systemd(process)
+    end = time.monotonic() + 30
+    while not _is_up(systemd):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.1)
+    return systemd
 
 
 def _is_up(systemd: Systemd) -> bool:
@@ -239,25 +242,32 @@ def _write_project(folder: Path) -> None:
     subprocess.run(["chmod", "-R", "a+rX", str(folder.parent)], check=True)
 
 
-def _own_cgroup() -> Path:
-    """Return a new cgroup of version 2, the root of what systemd sees."""
+@contextmanager
+def _own_cgroup() -> Iterator[Path]:
+    """Make a cgroup of version 2, the root of what systemd sees."""
     root = next(
         path
         for path in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
         if (path / "cgroup.controllers").exists()
     )
     cgroup = root / f"trial-{time.monotonic_ns()}"
-    cgroup.mkdir()
-    return cgroup
+    try:
+        cgroup.mkdir()
+        yield cgroup
+    finally:
+        _remove(cgroup)
 
 
 def _remove(cgroup: Path) -> None:
     """Remove a cgroup whose processes have ended, with those below it."""
     end = time.monotonic() + 10
-    while cgroup.exists() and time.monotonic() < end:
+    while cgroup.exists():
         for child in sorted(cgroup.rglob("*/"), reverse=True):
             with suppress(OSError):
                 child.rmdir()
-        with suppress(OSError):
+        try:
             cgroup.rmdir()
-        time.sleep(0.1)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)

@@ -13,6 +13,8 @@ import pytest
 
 _ROOT = Path("/sys/fs/cgroup")
 _NAME = f"gateway-test-{os.getpid()}"
+#: Time in which the processes of a group must have ended.
+_END_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -45,33 +47,28 @@ class MemoryCgroup:
 @contextmanager
 def memory_cgroup(limit: int) -> Iterator[MemoryCgroup]:
     """Make a control group whose processes may use so many bytes; skip the test where none can."""
-    made = _made(_ROOT / "memory" / _NAME, "memory.limit_in_bytes", limit)
-    group = MemoryCgroup(_ROOT / "memory" / _NAME, False)
-    if not made:
-        group = MemoryCgroup(_ROOT / _NAME, True)
-        made = _made(group.folder, "memory.max", limit)
-    if not made:
-        pytest.skip("a control group with a memory limit cannot be made here")
+    groups = (MemoryCgroup(_ROOT / "memory" / _NAME, False), MemoryCgroup(_ROOT / _NAME, True))
     try:
-        yield group
+        made = next((group for group in groups if _made(group, limit)), None)
+        if made is None:
+            pytest.skip("a control group with a memory limit cannot be made here")
+        yield made
     finally:
-        _remove(group.folder)
+        for group in groups:
+            _remove(group.folder)
 
 
-def _made(folder: Path, file: str, limit: int) -> bool:
-    """Try to make a control group that has the file, and write the limit into it."""
-    if not folder.parent.is_dir():
+def _made(group: MemoryCgroup, limit: int) -> bool:
+    """Try to make a control group with a memory controller, and give it the limit."""
+    file = group.folder / ("memory.max" if group.is_v2 else "memory.limit_in_bytes")
+    if not group.folder.parent.is_dir():
         return False
-    try:
-        folder.mkdir()
-    except OSError:
-        return False
-    if (folder / file).exists():
-        with suppress(OSError):
-            (folder / file).write_text(str(limit))
-            _forbid_swap(folder, limit)
+    with suppress(OSError):
+        group.folder.mkdir()
+        if file.exists():
+            file.write_text(str(limit))
+            _forbid_swap(group.folder, limit)
             return True
-    folder.rmdir()
     return False
 
 
@@ -84,10 +81,11 @@ def _forbid_swap(folder: Path, limit: int) -> None:
 
 def _remove(folder: Path) -> None:
     """Remove the group once the kernel has taken note that its processes have ended."""
-    for _ in range(100):
+    end = time.monotonic() + _END_S
+    while folder.exists():
         try:
             folder.rmdir()
         except OSError:
+            if time.monotonic() > end:
+                raise
             time.sleep(0.05)
-        else:
-            return
