@@ -16,7 +16,7 @@ import pytest
 from model_server.transport import worker_pool
 from model_server.transport.http_messages import Request, Response
 from model_server.transport.http_server import LARGE_BYTES, HttpServer, serve
-from tests.model_server.harness import Client, http_server, in_threads
+from tests.model_server.harness import Client, eventually, http_server, in_threads
 from tests.resource_limits import memory_left
 
 
@@ -252,9 +252,11 @@ def test_draining_lets_running_requests_end_and_takes_no_new_ones() -> None:
     client = Client(server.port)
 
     with in_threads(1, lambda _: replies.append(client.call("GET", "/a"))):
-        started.wait(10)
-        assert server.drain(0.05) is False
-        release.set()
+        try:
+            assert started.wait(10)
+            assert server.drain(0.05) is False
+        finally:
+            release.set()
         assert server.drain(10) is True
 
     assert (replies[0].body, replies[0].headers["connection"]) == (b"done", "close")
@@ -280,17 +282,20 @@ def test_a_small_request_goes_before_large_ones_that_wait() -> None:
         before = server.in_progress
         thread = threading.Thread(target=client.call, args=("POST", target, body))
         thread.start()
-        while server.in_progress == before:
-            time.sleep(0.001)
+        assert eventually(lambda: server.in_progress > before)
         return thread
 
-    threads = [post("/running", b"")]
-    started.wait(10)
-    threads += [post("/large", b"x" * (LARGE_BYTES + 1)), post("/small", b"x")]
-    release.set()
-    for thread in threads:
-        thread.join(10)
-    server.drain(10)
+    threads = []
+    try:
+        threads.append(post("/running", b""))
+        assert started.wait(10)
+        threads.append(post("/large", b"x" * (LARGE_BYTES + 1)))
+        threads.append(post("/small", b"x"))
+    finally:
+        release.set()
+        for thread in threads:
+            thread.join(10)
+        server.drain(10)
 
     assert order == ["/running", "/small", "/large"]
 

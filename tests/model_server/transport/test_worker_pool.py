@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from model_server.transport.worker_pool import WorkerPool
+from tests.model_server.harness import eventually
 
 
 def test_waiting_jobs_run_by_rank_and_then_by_age() -> None:
@@ -19,12 +20,13 @@ def test_waiting_jobs_run_by_rank_and_then_by_age() -> None:
 
     pool = WorkerPool[str](1, work, "test")
     pool.submit("running", rank=9.0)
-    while pool._jobs.qsize():
-        pass  # the thread has taken the first job
-    for job, rank in (("last", 3.0), ("second", 2.0), ("third", 2.0), ("first", 1.0)):
-        pool.submit(job, rank)
-    pool.stop()
-    may_go.set()
+    try:
+        assert eventually(lambda: not pool._jobs.qsize())  # the thread has taken the first job
+        for job, rank in (("last", 3.0), ("second", 2.0), ("third", 2.0), ("first", 1.0)):
+            pool.submit(job, rank)
+    finally:
+        pool.stop()
+        may_go.set()
 
     assert is_over.wait(10)
     assert done == ["running", "first", "second", "third", "last"]
