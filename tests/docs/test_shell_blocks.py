@@ -49,20 +49,21 @@ def test_each_mark_names_a_reason_or_a_test() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "test"),
-    sorted(
-        {
-            (command.page, test)
-            for command in COMMANDS
-            if command.mark.startswith(RUN_BY)
-            for test in _TEST.findall(command.mark)
-        }
-    ),
+    ("command", "test"),
+    [
+        (command, test)
+        for command in COMMANDS
+        if command.mark.startswith(RUN_BY)
+        for test in _TEST.findall(command.mark)
+        if test.startswith("tests/")
+    ],
 )
-def test_the_test_that_runs_commands_of_a_page_reads_the_page(page: str, test: str) -> None:
-    """A test that runs them takes them from the page, so it names the page."""
-    if test.startswith("tests/"):
-        assert page.rpartition("/")[2] in (ROOT / test).read_text(encoding="utf-8")
+def test_the_test_that_runs_a_command_takes_it_from_the_page(command: Command, test: str) -> None:
+    source = (ROOT / test).read_text(encoding="utf-8")
+
+    parts = re.findall(rf'arguments\("{re.escape(command.page)}", "([^"]+)"\)', source)
+
+    assert [part for part in parts if part in command.text]
 
 
 def test_a_command_is_run_here_or_elsewhere_or_its_page_says_why_not() -> None:
