@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
+
+#: Mark of the tests that limit a process.
+needs_prlimit = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is needed")
 
 
 @contextmanager

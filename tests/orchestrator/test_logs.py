@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from orchestrator.console import Console
 from orchestrator.logs import LogStream, RotatingLog, Tail, end_of, last_lines
-from tests.resource_limits import full_disk
+from tests.resource_limits import full_disk, needs_prlimit
 
 
 def test_a_log_rotates_before_it_grows_over_the_limit(tmp_path: Path) -> None:
@@ -51,7 +50,7 @@ def test_what_a_full_disk_refuses_is_reported_once_there_is_room(tmp_path: Path)
     assert path.read_text() == "[12 bytes of log were dropped: No space left on device]\nkept\n"
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is needed")
+@needs_prlimit
 def test_the_rest_of_a_line_that_fills_the_disk_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     log = RotatingLog(path)

@@ -7,7 +7,6 @@ import logging
 import os
 import selectors
 import socket
-import sys
 import threading
 import time
 import urllib.error
@@ -35,7 +34,7 @@ from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.gunicorn_process import running_gateway
 from tests.flask_server.stub_serving import StubServing
 from tests.flask_server.telemetry.test_metrics import samples, value
-from tests.resource_limits import descriptors_left
+from tests.resource_limits import descriptors_left, needs_prlimit
 
 #: More than the threads of the worker, and than it lets wait for one.
 MANY = 120
@@ -260,7 +259,7 @@ def connected_worker(
         connection.close()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is needed")
+@needs_prlimit
 def test_no_thread_waits_for_its_connection_when_another_cannot_be_accepted() -> None:
     with connected_worker(3, 2) as (worker, connection, listener):
         with descriptors_left(os.getpid(), 0):

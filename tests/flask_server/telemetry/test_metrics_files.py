@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,12 @@ from prometheus_client.mmap_dict import MmapedDict
 
 from flask_server.telemetry import metrics_directory
 from flask_server.telemetry.metrics_files import ReservedFile
-from tests.resource_limits import full_disk
+from tests.resource_limits import full_disk, needs_prlimit
 
 INITIAL = 1 << 16
 KEYS = [
     f'["metric", "metric", {{"label": "{"x" * 400}{number}"}}, "help"]' for number in range(300)
 ]
-
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is needed")
 
 
 def opened(path: Path) -> Any:
@@ -67,7 +64,7 @@ def test_an_earlier_file_of_the_same_pid_is_continued(tmp_path: Path) -> None:
     file.close()
 
 
-@linux
+@needs_prlimit
 def test_a_worker_counts_in_memory_where_the_disk_is_full(tmp_path: Path) -> None:
     path = tmp_path / "counter_1.db"
 
@@ -79,7 +76,7 @@ def test_a_worker_counts_in_memory_where_the_disk_is_full(tmp_path: Path) -> Non
     file.close()
 
 
-@linux
+@needs_prlimit
 def test_a_file_that_cannot_grow_goes_on_in_memory_until_it_can(tmp_path: Path) -> None:
     path = tmp_path / "counter_1.db"
 

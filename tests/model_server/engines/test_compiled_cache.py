@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from model_catalog import quantization
 from model_server.engines import compiled_cache
-from tests.resource_limits import full_disk
+from tests.resource_limits import full_disk, needs_prlimit
 
 DATA = "variables/variables.data-00000-of-00001"
 
@@ -45,7 +44,7 @@ def test_the_same_version_finds_its_entry_again(cache: Path, tmp_path: Path) -> 
     assert (second / "blob").exists()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is needed")
+@needs_prlimit
 def test_an_entry_that_a_full_disk_has_cut_off_is_completed(cache: Path, tmp_path: Path) -> None:
     path = version(tmp_path / "1")
     with full_disk(size=1), pytest.raises(OSError, match="File too large"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,9 +16,7 @@ from model_server.models.registry import ModelRequest, Registry, State
 from model_server.models.versions import All, Latest, ModelConfig, Policy, Specific
 from tests.model_server.harness import eventually
 from tests.model_server.toy import ToyEngine, write_version
-from tests.resource_limits import no_thread_left
-
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is needed")
+from tests.resource_limits import needs_prlimit, no_thread_left
 
 
 @dataclass
@@ -240,7 +237,7 @@ def test_a_failed_poll_does_not_end_the_polling(tmp_path: Path) -> None:
     world.lifecycle.stop()
 
 
-@linux
+@needs_prlimit
 def test_a_load_without_a_thread_is_made_up_for_by_the_next_poll(world: World) -> None:
     write_version(world.base(), 1)
 
@@ -253,7 +250,7 @@ def test_a_load_without_a_thread_is_made_up_for_by_the_next_poll(world: World) -
     assert world.becomes({1: "AVAILABLE"})
 
 
-@linux
+@needs_prlimit
 def test_a_version_serves_on_while_there_is_no_thread_to_unload_it(world: World) -> None:
     write_version(world.base(), 1)
     world.serve()
@@ -269,7 +266,7 @@ def test_a_version_serves_on_while_there_is_no_thread_to_unload_it(world: World)
     assert world.becomes({1: "END"})
 
 
-@linux
+@needs_prlimit
 def test_a_removed_model_without_a_thread_to_unload_it_goes_with_the_next_poll(
     world: World,
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from model_server.transport import worker_pool
 from model_server.transport.http_messages import Request, Response
 from model_server.transport.http_server import LARGE_BYTES, HttpServer, serve
 from tests.model_server.harness import Client, eventually, http_server, in_threads
-from tests.resource_limits import memory_left
+from tests.resource_limits import memory_left, needs_prlimit
 
 
 def echo(request: Request) -> Response:
@@ -190,7 +189,7 @@ def _held(release: threading.Event) -> Response:
     return Response(200)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is needed")
+@needs_prlimit
 def test_a_body_without_memory_for_it_is_refused(client: Client) -> None:
     body = bytes(192 << 20)
 
