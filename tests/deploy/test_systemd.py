@@ -136,8 +136,11 @@ def test_a_stop_ends_every_process_without_an_error(booted: Systemd) -> None:
 
 
 def test_the_restrictions_refuse_what_they_should(booted: Systemd) -> None:
-    found = booted.attempts()
+    """Root is the user that is refused nothing else."""
+    free = booted.attempts("free", "PrivateTmp=true\n")  # the other /tmp is that of the machine
+    found = booted.attempts("restricted", systemd.restrictions())
 
+    assert [name for name, allowed in free.items() if not allowed] == []
     assert {name for name, allowed in found.items() if allowed} == {
         *("this host", "processors", "write tmp")
     }
