@@ -49,16 +49,17 @@ LINGER_S: Final = 2.0
 MAX_LINGER_S: Final = 10.0
 #: Maximum number of waiting requests per thread; those without a body count by themselves.
 QUEUED_PER_THREAD: Final = 2
-#: Requests beyond those in flight that threads refuse, with all headers and a line in the access
-#: log. Further ones are refused by the main thread, which costs a fraction of the CPU time.
-REFUSED_BY_THREADS: Final = 2
+#: Maximum number of requests above the limit of those in flight that still go to threads, which
+#: refuse them with all headers and a line in the access log. The main thread refuses further ones
+#: at a fraction of the CPU time.
+MAX_REFUSED_BY_THREADS: Final = 2
 HEALTH_THREADS: Final = 2
 #: Threads for requests without a body. These wait for Serving only until the first poll of a model
 #: is over, and the interpreter runs one thread at a time, so more threads would only keep the main
 #: thread from its turn.
 GET_THREADS: Final = 2
-#: Seconds for which descriptors count as short after a connection could not be accepted.
-SHORT_S: Final = 1.0
+#: Seconds for which file descriptors count as used up after a connection could not be accepted.
+DESCRIPTOR_SHORTAGE_S: Final = 1.0
 #: Seconds after which a client that takes nothing of its response is disconnected.
 STALL_S: Final = 10.0
 #: Seconds after which a request that is still arriving gives its memory to others that need it.
@@ -77,8 +78,8 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A threaded worker that reads requests in its main thread."""
 
-    _short_until = 0.0
-    """When descriptors are no longer taken to be short."""
+    _shortage_until = 0.0
+    """When file descriptors no longer count as used up."""
 
     def init_process(self) -> None:
         """Create the sets of connections, then let gunicorn load the app and run."""
@@ -130,7 +131,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             sock, client = listener.accept()
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE}:
-                self._short_until = time.monotonic() + SHORT_S
+                self._shortage_until = time.monotonic() + DESCRIPTOR_SHORTAGE_S
                 self._drop_oldest()
             return  # another worker took it, or the caller has gone
         self.nr_conns += 1
@@ -204,9 +205,10 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Tell whether the thread of a connection may wait for its next request.
 
         All connections, and all requests of the thread's pool, must have a thread; runs in one.
-        When descriptors are short, connections take turns: the main thread drops waiting ones.
+        When file descriptors are used up, no thread stays with its connection: the main thread
+        gets it back, and may close it to accept another.
         """
-        if time.monotonic() < self._short_until:
+        if time.monotonic() < self._shortage_until:
             return False
         threads = self._few_threads.get(conn.pool, self.cfg.threads)
         has_room = self.nr_conns <= self.cfg.threads and self._queued[conn.pool] <= threads
@@ -291,7 +293,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         queued = self._queued[pool]
         if pool is self.tpool:
             predictions = services_of(self.wsgi).predictions
-            over_limit = queued >= predictions.limit + REFUSED_BY_THREADS
+            over_limit = queued >= predictions.limit + MAX_REFUSED_BY_THREADS
             if over_limit and predictions.count >= predictions.limit:
                 return True
         return bool(queued >= self.cfg.threads * (1 + QUEUED_PER_THREAD))
