@@ -28,6 +28,7 @@ from flask_server.settings import Settings
 from tests.attack.usage import MB, children
 from tests.flask_server.gunicorn_process import running_gateway
 from tests.flask_server.stub_serving import StubServing
+from tests.model_server.harness import eventually
 from tests.resilience.form import FORM, IS_LONG
 from tests.resilience.memory_cgroup import MemoryCgroup, memory_cgroup
 from tests.resilience.results import record
@@ -134,6 +135,7 @@ def test_the_largest_images_are_refused_before_memory_ends(
         pid = int((tmp_path / "pid").read_text())
         small = saved(Image.new("RGB", (64, 64)), "PNG")
         assert post(url, small) == RIGHT
+        assert eventually(lambda: len(children(pid)) == DEFAULTS.workers)
         workers = children(pid)
         with watched(group) as seen, ThreadPoolExecutor(AT_ONCE) as pool:
             asked = [images[turn % len(images)] for turn in range(AT_ONCE * TURNS)]

@@ -130,6 +130,7 @@ def overload(servers: Servers, most: float, times: float) -> Overload:
 
 
 def test_what_is_too_much_is_refused_and_the_rest_is_answered(servers: Servers) -> None:
+    assert eventually(lambda: len(children(servers.gateway)) == DEFAULTS.workers)
     workers = children(servers.gateway)
     before = capacity(servers.plan, CLIENTS, FORM.capacity_s)
 
