@@ -28,7 +28,8 @@ from typing import Any
 from model_catalog.errors import CatalogError
 from model_catalog.folders import Fault, faults, version_folders
 from model_catalog.installation import PACKAGE, install_command, is_checkout
-from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
+from model_catalog.model_entry import ModelEntry
+from model_catalog.models_file import ModelsFile, load_models_file
 from model_catalog.models_file_watch import ModelsFileWatch, changes
 from model_catalog.places import find_places
 from model_catalog.serving_config import next_step, serving_config

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from model_catalog.models_file import (
+from model_catalog.places import find_places
+from model_catalog.serving_addresses import (
     SERVING_URLS,
     is_server_root,
     is_serving_url,
     serving_addresses,
 )
-from model_catalog.places import find_places
 
 PREFIX = "GATEWAY_"
 

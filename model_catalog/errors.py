@@ -1,5 +1,9 @@
 """Errors in the descriptions of models: models file, label files and model specs."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class CatalogError(ValueError):
     """A description is invalid; the message names the place and the allowed values."""
@@ -24,6 +28,21 @@ class LabelsError(CatalogError):
 
 class ModelsFileError(CatalogError):
     """The models file cannot be read, or one of its entries is invalid or missing."""
+
+
+def value_error(
+    path: Path, key: str, received: object, allowed: str, *, may_be_address: bool = False
+) -> ModelsFileError:
+    """Return the error about a value of the models file.
+
+    ``may_be_address`` hides the value from clients, as it may be the address of a model server.
+    """
+
+    def text(value: str) -> str:
+        return f"{path}: {key}: {value} is not allowed; allowed is {allowed}."
+
+    hidden = text("the value") if may_be_address else None
+    return ModelsFileError(text(shown(received)), for_clients=hidden)
 
 
 def shown(value: object, limit: int = 60) -> str:

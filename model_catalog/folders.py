@@ -17,7 +17,7 @@ from model_catalog.errors import CatalogError
 from model_catalog.graph_files import GraphFileError, graph_file_of, read_graph_file
 from model_catalog.installation import export_command
 from model_catalog.labels import score_counts
-from model_catalog.models_file import SERVING_DEFAULT, ModelEntry
+from model_catalog.model_entry import SERVING_DEFAULT, ModelEntry
 from model_catalog.signatures import DamagedGraph, Signature, Tensor, output_sizes, read_signature
 from model_catalog.spec import SCORE_TASKS, SPEC_FILE, ModelSpec
 from model_catalog.top_k import TOP_K_TASKS, Kind, Output, TopK, find_top_k

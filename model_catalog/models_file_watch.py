@@ -13,7 +13,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from model_catalog.errors import CatalogError
-from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
+from model_catalog.model_entry import ModelEntry
+from model_catalog.models_file import ModelsFile, load_models_file
 
 _Stamp = tuple[int, int, int] | None
 

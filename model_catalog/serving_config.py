@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from model_catalog.models_file import LoggingEntry, ModelEntry, ModelsFile
+from model_catalog.model_entry import LoggingEntry, ModelEntry
+from model_catalog.models_file import ModelsFile
 
 
 def serving_config(models: ModelsFile) -> str:

@@ -15,7 +15,7 @@ from model_catalog.errors import CatalogError
 from model_catalog.folders import FLOATS, Fault, version_folders
 from model_catalog.graph_files import graph_file_of
 from model_catalog.installation import export_command
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 from model_catalog.pixel_operations import pixel_operations
 from model_catalog.random_operations import random_operations
 from model_catalog.scaling_layers import scaling_layers

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from model_catalog.errors import CatalogError
 from model_catalog.folders import version_folders
-from model_catalog.models_file import SERVING_DEFAULT, ModelEntry, load_models_file
+from model_catalog.model_entry import SERVING_DEFAULT, ModelEntry
+from model_catalog.models_file import load_models_file
 from model_catalog.signatures import output_sizes
 from model_catalog.spec import SPEC_FILE, ModelSpec
 from scripts.errors import ScriptError

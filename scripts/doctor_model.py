@@ -22,7 +22,7 @@ if __name__ == "__main__":
     # A script that is run by its path uses the project it lies in, wherever that was moved to.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from model_catalog.models_file import SERVING_DEFAULT
+from model_catalog.model_entry import SERVING_DEFAULT
 from model_catalog.spec import SCALES
 from scripts import command_line, keras_models, quiet_tensorflow
 from scripts.checks import saved_model_input

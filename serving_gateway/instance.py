@@ -10,7 +10,8 @@ from typing import Any
 
 import auto_cmd
 from model_catalog.errors import CatalogError
-from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file
+from model_catalog.model_entry import ModelEntry
+from model_catalog.models_file import ModelsFile, load_models_file
 from model_catalog.places import find_places
 from orchestrator.errors import UsageError
 from orchestrator.run_dir import RunDir

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_catalog.folders import faults, version_folders
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 from model_catalog.spec import ACTIVATIONS, SCALES
 from orchestrator.errors import UsageError
 from orchestrator.model_health import served_versions

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import auto_cmd
 from model_catalog.folders import version_folders
-from model_catalog.models_file import ModelEntry, is_grpc_address, serving_addresses
+from model_catalog.model_entry import ModelEntry
+from model_catalog.serving_addresses import is_grpc_address, serving_addresses
 from orchestrator.model_health import ServedVersions, served_versions
 from scripts.errors import ScriptError
 from serving_gateway import model_versions

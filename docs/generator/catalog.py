@@ -9,7 +9,7 @@ from dataclasses import MISSING, Field, fields
 from docs.generator.markdown import docstrings, one_line, table
 from model_catalog import boxes, spec
 from model_catalog.boxes import BoxesSpec
-from model_catalog.models_file import LoggingEntry, ModelEntry
+from model_catalog.model_entry import LoggingEntry, ModelEntry
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
 
 _REQUIRED = "required"

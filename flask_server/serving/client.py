@@ -55,7 +55,7 @@ from flask_server.serving.upstream import (
     message_text,
     names_missing_version,
 )
-from model_catalog.models_file import BIGGEST_VERSION
+from model_catalog.model_entry import BIGGEST_VERSION
 from serving_tracing import spans
 
 #: The errors of urllib3, ours, and our text. First match wins: subclasses stand above their bases.

@@ -14,7 +14,7 @@ from flask_server.serving.tls import SYSTEM_TLS, TlsFiles
 from flask_server.serving.upstream import Serving, SingleServing
 from flask_server.settings import SettingsError
 from model_catalog.installation import install_command, is_installed
-from model_catalog.models_file import is_grpc_address, serving_addresses
+from model_catalog.serving_addresses import is_grpc_address, serving_addresses
 
 #: The packages of the extra ``grpc``, by their modules.
 _PACKAGES = {"grpc": "grpcio", "google.protobuf": "protobuf", "ml_dtypes": "ml-dtypes"}

@@ -42,7 +42,7 @@ from flask_server.serving.signatures import (
     takes_one_image,
 )
 from flask_server.serving.upstream import CallFormat, Codec, Encoder, FileEncoder, TensorEncoder
-from model_catalog.models_file import ConstantInput
+from model_catalog.model_entry import ConstantInput
 from model_catalog.protos import number
 from model_catalog.spec import InputSpec
 from serving_api import protobuf_wire as wire

@@ -50,7 +50,7 @@ from flask_server.serving.version_spec import (
     task_output,
 )
 from model_catalog.folders import version_folders
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 from model_catalog.spec import (
     SCORE_TASKS,
     ModelSpec,

@@ -26,7 +26,7 @@ from flask_server.serving.upstream import (
     Serving,
     VersionStatus,
 )
-from model_catalog.models_file import BIGGEST_VERSION, ModelEntry
+from model_catalog.model_entry import BIGGEST_VERSION, ModelEntry
 
 log = logging.getLogger(__name__)
 

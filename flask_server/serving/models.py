@@ -17,7 +17,7 @@ from flask_server.serving.model_watch import ModelState, ModelWatch
 from flask_server.serving.traffic import Traffic
 from flask_server.serving.upstream import Serving, SingleServing
 from model_catalog.errors import shown
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from flask_server.errors import ServingError
-from model_catalog.models_file import ConstantInput, ModelEntry
+from model_catalog.model_entry import ConstantInput, ModelEntry
 from model_catalog.spec import CHANNELS
 
 #: Signatures by name, as Serving's metadata call returns them.

@@ -25,7 +25,7 @@ from flask_server.serving.signatures import (
     shorten,
     typed,
 )
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 from model_catalog.top_k import TOP_K_TASKS, Kind, Output, TopK, find_top_k
 
 _KINDS: Final = {

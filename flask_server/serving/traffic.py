@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flask_server.serving.live_model import LiveModel
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from flask_server.serving.signatures import (
 from model_catalog.boxes import BoxesSpec, declared_boxes
 from model_catalog.errors import SpecError
 from model_catalog.labels import labels_for, numbered_labels, score_counts
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 from model_catalog.spec import (
     TENSOR_TASKS,
     Label,

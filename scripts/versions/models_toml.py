@@ -11,7 +11,8 @@ from typing import Any
 
 import tomlkit
 
-from model_catalog.models_file import ModelEntry, ModelsFile, load_models_file, parse_models_file
+from model_catalog.model_entry import ModelEntry
+from model_catalog.models_file import ModelsFile, load_models_file, parse_models_file
 from scripts import atomic_file
 from scripts.errors import ScriptError
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 from scripts.errors import ScriptError
 
 Versions = str | tuple[int, ...]

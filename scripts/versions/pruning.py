@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from model_catalog.folders import version_folders
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 from scripts.versions.promotion import listed, served
 
 #: Prefix of a folder that is being removed; no server takes it for a version.

@@ -12,7 +12,7 @@ from flask_server.deadline import Deadline
 from flask_server.serving.client import RestServing
 from flask_server.serving.live_model_reader import read_live_model
 from flask_server.serving.request_batching import RequestBatcher
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 
 
 def test_the_gateway_can_use_the_stub() -> None:

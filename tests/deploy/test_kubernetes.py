@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from flask_server.settings import Settings
-from model_catalog.models_file import ModelEntry, parse_models_file
+from model_catalog.model_entry import ModelEntry
+from model_catalog.models_file import parse_models_file
 from model_server.flag_table import FLAGS
 from model_server.flags import parse
 from model_server.models.config_file import read_models

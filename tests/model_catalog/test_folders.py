@@ -10,7 +10,7 @@ import pytest
 from model_catalog.folders import Fault, faults, version_folders
 from model_catalog.graph_files import DESCRIPTION, GraphFile
 from model_catalog.labels import imagenet_labels, numbered_labels
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 from model_catalog.signatures import DamagedGraph, output_sizes
 from model_catalog.spec import SPEC_FILE, InputSpec, ModelSpec, OutputSpec
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 from model_catalog.random_operations import random_operations
 from model_catalog.version_checks import (
     faults_of_genuine_server,

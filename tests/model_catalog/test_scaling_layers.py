@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 from model_catalog.scaling_layers import scaling_layers
 from model_catalog.spec import SPEC_FILE
 from model_catalog.version_checks import scaling_faults

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 from model_catalog.version_checks import scaling_faults
 from scripts import doctor_model, quiet_tensorflow
 from tests.graphs import node, saved_model

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model_catalog.models_file import ModelEntry
+from model_catalog.model_entry import ModelEntry
 from scripts.errors import ScriptError
 from scripts.versions.history import History, rollback_target
 from scripts.versions.promotion import promotion
