@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from flask_server.runtime.worker import GET_THREADS, HEALTH_THREADS
+from flask_server.runtime.request_threads import GET_THREADS, HEALTH_THREADS
 from flask_server.settings import Settings
 from tests.attack.catalogue import Target, crowd
 from tests.attack.good_caller import Question, good_caller

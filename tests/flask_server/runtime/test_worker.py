@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import selectors
 import socket
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +22,9 @@ pytest.importorskip("gunicorn.workers.gthread", reason="gunicorn needs a Unix sy
 from gunicorn.config import Config
 from gunicorn.http.errors import InvalidHeader
 
-from flask_server.runtime import worker as worker_module
-from flask_server.runtime.connection import ArrivedSocket, Connection
+from flask_server.runtime.connection import Connection
+from flask_server.runtime.request_threads import RequestThreads
 from flask_server.runtime.worker import GatewayWorker
-from flask_server.web.services import services_of
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.gunicorn_process import running_gateway
 from tests.flask_server.stub_serving import StubServing
@@ -211,25 +206,6 @@ def test_refusals_of_the_main_thread_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("queued", "in_flight", "is_full"),
-    [(5, 4, False), (6, 4, True), (6, 3, False), (35, 3, False), (36, 3, True)],
-)
-def test_the_main_thread_refuses_what_threads_would_only_refuse_later(
-    make_app: MakeApp, queued: int, in_flight: int, is_full: bool
-) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        worker = GatewayWorker.__new__(GatewayWorker)
-        worker.cfg = Config()
-        worker.cfg.set("threads", 12)
-        worker.tpool = pool
-        worker.wsgi = make_app(max_in_flight=4)
-        services_of(worker.wsgi).predictions.count = in_flight
-        worker._queued = Counter({pool: queued})
-
-        assert worker._is_full(pool) is is_full
-
-
-@pytest.mark.parametrize(
     ("connections", "queued", "stays"), [(3, 2, True), (3, 3, False), (5, 1, False)]
 )
 def test_a_thread_waits_for_its_connection_only_if_no_request_waits_for_it(
@@ -245,15 +221,16 @@ def connected_worker(
 ) -> Iterator[tuple[GatewayWorker, Connection, socket.socket]]:
     """Yield a worker with a connection and a listener, which do not run."""
     with ThreadPoolExecutor(1) as pool, socket.create_server(("127.0.0.1", 0)) as listener:
+        threads = RequestThreads(pool, 4)
         ours = socket.create_connection(listener.getsockname())
         connection = Connection(Config(), ours, ("127.0.0.1", 1), listener.getsockname())
-        connection.pool = pool
+        connection.pool = threads.health
+        threads.queued[threads.health] = queued
         worker = GatewayWorker.__new__(GatewayWorker)
         worker.alive, worker.nr_conns = True, connections
         worker.cfg = Config()
         worker.cfg.set("threads", 4)
-        worker._few_threads = {pool: 2}
-        worker._queued = Counter({pool: queued})
+        worker._threads = threads
         worker._parting, worker._waiting, worker._sending = {}, {}, {}
         yield worker, connection, listener
         connection.close()
@@ -290,58 +267,3 @@ def test_the_log_names_what_is_no_http_but_does_not_quote_it(
     assert allowed in answer
     assert "InvalidHeader" in caplog.text
     assert "secret" not in caplog.text + answer.decode()
-
-
-@contextmanager
-def dispatching(count: int) -> Iterator[tuple[GatewayWorker, list[str]]]:
-    """A worker with so many connections, a listener after them, and the order of its callbacks."""
-    order: list[str] = []
-    worker = GatewayWorker.__new__(GatewayWorker)
-    worker._main_waits = threading.Event()
-    with selectors.DefaultSelector() as worker.poller, ExitStack() as stack:
-        for number in range(count):
-            ours, theirs = socket.socketpair()
-            arrived = stack.enter_context(ArrivedSocket(fileno=ours.detach()))
-            stack.enter_context(theirs).send(b"x")
-            note = partial(_note, order, str(number))
-            worker.poller.register(arrived, selectors.EVENT_READ, note)
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        stack.enter_context(socket.create_connection(listener.getsockname()))
-        note = partial(_note, order, "accept")
-        worker.poller.register(listener, selectors.EVENT_READ, note)
-        yield worker, order
-
-
-def _note(order: list[str], name: str, _sock: object) -> None:
-    order.append(name)
-
-
-def test_connections_are_accepted_before_others_are_served() -> None:
-    with dispatching(2) as (worker, order):
-        worker.wait_for_and_dispatch_events(1)
-
-    assert order == ["accept", "0", "1"]
-
-
-def test_a_turn_that_takes_long_ends_so_that_others_are_accepted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(worker_module, "TURN_S", -1.0)
-
-    with dispatching(2) as (worker, order):
-        worker.wait_for_and_dispatch_events(1)
-
-    assert order == ["accept"]
-
-
-def test_a_connection_that_was_closed_in_the_same_turn_is_not_served() -> None:
-    with dispatching(2) as (worker, order):
-        keys = list(worker.poller.get_map().values())
-
-        def close_next(_sock: object) -> None:
-            worker.poller.unregister(keys[1].fileobj)
-
-        worker.poller.modify(keys[0].fileobj, selectors.EVENT_READ, close_next)
-        worker.wait_for_and_dispatch_events(1)
-
-    assert order == ["accept"]

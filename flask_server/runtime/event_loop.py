@@ -1,0 +1,295 @@
+"""The event loop of a worker: its main thread accepts, reads, sends and closes all connections.
+
+The main thread reads the sockets, all of them at once and without waiting, and hands a request on
+when its last byte is there. It also sends what clients take late, and waits for callers to close
+their end. Clients that are slow, or stop, thus hold no other thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property, partial
+from typing import Any, Final
+
+from gunicorn.workers.gthread import ThreadWorker
+
+from flask_server.runtime import bad_request_page
+from flask_server.runtime.arrival import MIN_BYTES_PER_S, Arrival
+from flask_server.runtime.connection import ArrivedSocket, Connection
+from flask_server.runtime.connection_memory import ConnectionMemory
+from flask_server.web.services import Services, services_of
+
+#: Seconds between two searches for connections that are overdue.
+LOOK_S: Final = 0.5
+#: Maximum seconds for which the main thread serves connections before it accepts others.
+TURN_S: Final = 0.02
+#: Seconds that a connection stays open after its last response: without a read, and in total.
+LINGER_S: Final = 2.0
+MAX_LINGER_S: Final = 10.0
+#: Seconds for which file descriptors count as used up after a connection could not be accepted.
+DESCRIPTOR_SHORTAGE_S: Final = 1.0
+#: Seconds after which a client that takes nothing of its response is disconnected.
+STALL_S: Final = 10.0
+#: Seconds after which a request that is still arriving gives its memory to others that need it.
+SLOW_S: Final = 5.0
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """A worker whose main thread serves all connections; a subclass answers the requests."""
+
+    _shortage_until = 0.0
+    """When file descriptors no longer count as used up."""
+
+    def init_process(self) -> None:
+        """Create the sets of connections, then let gunicorn load the app and run."""
+        self._waiting: dict[Connection, None] = {}
+        """Connections whose next request has not arrived whole, the longest waiting first."""
+
+        self._sending: dict[Connection, None] = {}
+        """Connections whose client has not taken the whole response, the oldest first."""
+
+        self._parting: dict[Connection, None] = {}
+        """Connections with their last response that the client has not closed, the oldest first."""
+
+        self._main_waits = threading.Event()
+        """Whether the main thread has nothing to do."""
+
+        self._looks_at = 0.0
+        """When connections that are overdue are looked for again."""
+
+        super().init_process()
+
+    @cached_property
+    def _services(self) -> Services:
+        return services_of(self.wsgi)
+
+    @cached_property
+    def _memory(self) -> ConnectionMemory:
+        return ConnectionMemory(self._services.gateway.memory)
+
+    def _answer(self, conn: Connection, arrival: Arrival) -> None:
+        """Answer a request that has arrived whole; ``_send_rest`` or ``_go_on`` follow."""
+        raise NotImplementedError
+
+    def accept(self, listener: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
+        """Accept a connection and read the bytes that have arrived on it."""
+        if self.cfg.is_ssl:  # the handshake is left to gunicorn and its threads
+            super().accept(listener)
+            return
+        try:
+            sock, client = listener.accept()
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                self._shortage_until = time.monotonic() + DESCRIPTOR_SHORTAGE_S
+                self._drop_oldest()
+            return  # another worker took it, or the caller has gone
+        self.nr_conns += 1
+        if self.nr_conns >= self.worker_connections:
+            self._drop_oldest()
+        self._expect_request(Connection(self.cfg, sock, client, listener.getsockname()))
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Accept connections and take them back from threads first, then read and send."""
+        self._main_waits.set()
+        events = self.poller.select(timeout)
+        self._main_waits.clear()
+        keys = sorted((key for key, _ in events), key=_is_connection)
+        registered = self.poller.get_map()
+        end = time.monotonic() + TURN_S
+        for key in keys:
+            if _is_connection(key) and time.monotonic() > end:
+                break
+            if registered.get(key.fd) is key:  # it may have been closed or refused in this turn
+                key.data(key.fileobj)
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close idle connections and those with a request that arrives too slowly, or all."""
+        now = time.monotonic()
+        if now < self._looks_at and not force:
+            return
+        self._looks_at = now + LOOK_S
+        super().murder_keepalived(force)
+        late = [conn for conn in self._waiting if force or _is_late(conn, now)]
+        ending = [*self._sending, *self._parting]
+        late += [conn for conn in ending if force or now > conn.timeout]
+        for conn in late:
+            self._close(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Close connections without a request by this time at the latest; the worker stops."""
+        super()._cap_keepalive(deadline)
+        for conn in self._waiting:
+            conn.timeout = min(conn.timeout, deadline)
+
+    def _any_origin(self) -> str | None:
+        return "*" if "*" in self._services.gateway.settings.cors_origins else None
+
+    def _drop_oldest(self) -> None:
+        """Close the oldest connection with its last response, else the one that waited longest."""
+        for connections in (self._parting, self._waiting, self._sending):
+            if connections:
+                self._close(next(iter(connections)))
+                return
+
+    def _new_arrival(self) -> Arrival:
+        return Arrival(self._services.gateway.settings.max_body_bytes, time.monotonic())
+
+    def _expect_request(self, conn: Connection) -> None:
+        """Let the main thread wait for a request; its beginning may have arrived already."""
+        if conn.arrival is None:
+            conn.arrival = self._new_arrival()
+        conn.set_timeout()
+        if not self.alive:
+            conn.timeout = min(conn.timeout, time.monotonic() + LINGER_S)
+        self._waiting[conn] = None
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
+        if self._make_room_for_client(conn, len(conn.arrival.buffer)):
+            self._read(conn)
+        else:
+            self._refuse(conn)
+
+    def _read(self, conn: Connection, _sock: object = None) -> None:
+        """Read the bytes of a request that have arrived; answer a whole request."""
+        arrival = conn.arrival or self._new_arrival()
+        conn.arrival = arrival
+        if not arrival.complete:
+            data = conn.sock.receive_now()
+            if data is None:
+                return
+            if not data:
+                self._close(conn)
+                return
+            if not self._make_room_for_client(conn, len(data)):
+                self._refuse(conn)
+                return
+            arrival.feed(data, time.monotonic())
+            if arrival.take_expectation():
+                conn.sock.send_now(_CONTINUE)
+        if arrival.complete:
+            self._answer(conn, arrival)
+
+    def _go_on(self, conn: Connection) -> None:
+        """Wait for the next request after a response, or end the connection."""
+        if conn.is_kept:
+            self._expect_request(conn)
+        else:
+            self._part(conn)
+
+    def _send_rest(self, conn: Connection) -> None:
+        """Let the main thread send what the client did not take of its response at once."""
+        size = len(conn.sock.unsent)
+        now = time.monotonic()
+        conn.timeout, conn.ends_at = now + STALL_S, now + STALL_S + size / MIN_BYTES_PER_S
+        self._sending[conn] = None
+        try:
+            self.poller.register(conn.sock, selectors.EVENT_WRITE, partial(self._send, conn))
+        except (OSError, ValueError):  # gunicorn has closed it after a defect
+            self._close(conn)
+            return
+        if not self._make_room_for_client(conn, size):
+            self._close(conn)
+
+    def _send(self, conn: Connection, _sock: object = None) -> None:
+        """Send a part of a response that the client takes now."""
+        try:
+            if conn.sock.send_rest():
+                conn.timeout = min(time.monotonic() + STALL_S, conn.ends_at)
+        except OSError:  # reset
+            self._close(conn)
+            return
+        if not conn.sock.unsent:
+            self._leave_poller(conn)
+            self._memory.release(conn)
+            self._go_on(conn)
+
+    def _refuse(self, conn: Connection) -> None:
+        """Answer that the worker has no room for the request; no thread is needed."""
+        self._leave_poller(conn)
+        request_id = uuid.uuid4().hex
+        conn.sock.send_now(bad_request_page.overloaded(request_id, self._any_origin()))
+        self.log.warning("refused a request: the worker has no room for it (%s)", request_id)
+        self._services.count_refused()
+        self._part(conn)
+
+    def _part(self, conn: Connection) -> None:
+        """Close a connection after its last response, once the client has read it.
+
+        Closing while the client still sends would reset the connection and lose the response.
+        """
+        conn.arrival = None
+        self._memory.release(conn)
+        with suppress(OSError):
+            conn.sock.shutdown(socket.SHUT_WR)
+        now = time.monotonic()
+        conn.timeout, conn.ends_at = now + LINGER_S, now + MAX_LINGER_S
+        self._parting[conn] = None
+        try:
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._discard, conn))
+        except (OSError, ValueError):  # gunicorn has closed it after a defect
+            self._close(conn)
+            return
+        self._discard(conn)
+
+    def _discard(self, conn: Connection, _sock: object = None) -> None:
+        """Discard the bytes that a client sends after its last response."""
+        data = conn.sock.receive_now()
+        if data == b"":
+            self._close(conn)
+        elif data:
+            conn.timeout = min(time.monotonic() + LINGER_S, conn.ends_at)
+
+    def _leave_poller(self, conn: Connection) -> None:
+        self._waiting.pop(conn, None)
+        self._sending.pop(conn, None)
+        self._parting.pop(conn, None)
+        with suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(conn.sock)
+
+    def _close(self, conn: Connection) -> None:
+        self._leave_poller(conn)
+        self._memory.release(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def _make_room(self, conn: Connection, count: int) -> bool:
+        """Reserve bytes for a request; requests that arrive slowly give way."""
+        fits = partial(self._memory.reserve, conn, count)
+        return fits() or self._refuse_slow(conn, fits)
+
+    def _make_room_for_client(self, conn: Connection, count: int) -> bool:
+        """Reserve bytes that wait for the client, likewise."""
+        fits = partial(self._memory.reserve_for_client, conn, count)
+        return fits() or self._refuse_slow(conn, fits)
+
+    def _refuse_slow(self, conn: Connection, fits: Callable[[], bool]) -> bool:
+        """Refuse requests that arrive slowly until there is room; return whether there is."""
+        slow = [other for other in self._waiting if other is not conn and _is_slow(other)]
+        for other in slow:
+            self._refuse(other)
+            if fits():
+                return True
+        return False
+
+
+def _is_connection(key: selectors.SelectorKey) -> bool:
+    return isinstance(key.fileobj, ArrivedSocket)
+
+
+def _is_late(conn: Connection, now: float) -> bool:
+    arrival = conn.arrival
+    begun = arrival is not None and bool(arrival.buffer)
+    return arrival.overdue(now) if begun and arrival else now > conn.timeout
+
+
+def _is_slow(conn: Connection) -> bool:
+    arrival = conn.arrival
+    return bool(conn.reserved and arrival and arrival.age(time.monotonic()) > SLOW_S)
