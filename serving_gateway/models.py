@@ -1,4 +1,4 @@
-"""Manage the models: ``serving-gateway models list``, and the actions of ``model_versions``.
+"""Manage the models: ``serving-gateway models list``, and the actions of ``model_actions``.
 
 Each action is a row of ``ACTIONS``: its name, the function that declares its options, and the one
 that runs it.
@@ -19,8 +19,11 @@ from model_catalog.model_entry import ModelEntry
 from model_catalog.serving_addresses import is_grpc_address, serving_addresses
 from orchestrator.model_health import ServedVersions, served_versions
 from scripts.errors import ScriptError
-from serving_gateway import model_versions
 from serving_gateway.instance import Action, instance_of
+from serving_gateway.model_actions.add import ADD
+from serving_gateway.model_actions.compare import COMPARE
+from serving_gateway.model_actions.promote import PROMOTE, ROLLBACK
+from serving_gateway.model_actions.prune import PRUNE
 
 ON_DISK = "on disk"
 _NO_ANSWER = "no answer"
@@ -165,5 +168,9 @@ def table(rows: Sequence[Row]) -> str:
 
 ACTIONS: Mapping[str, Action] = {
     "list": Action("list the models with their versions and states", _list_options, _list),
-    **model_versions.ACTIONS,
+    "add": ADD,
+    "promote": PROMOTE,
+    "rollback": ROLLBACK,
+    "compare": COMPARE,
+    "prune": PRUNE,
 }

@@ -129,7 +129,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "serving_gateway": ENGINES | {"model_server", "benchmarks", "tests"},
     "serving_gateway.demo": {"flask_server"},
     "serving_gateway.models": {"flask_server"},
-    "serving_gateway.model_versions": {"flask_server"},
+    "serving_gateway.model_actions": {"flask_server"},
     "serving_gateway.instance": {"flask_server", "scripts"},
     "deploy": ENGINES | PROGRAMS - {"model_server", "deploy"},
 }

@@ -1,0 +1,1 @@
+"""The actions of ``serving-gateway models`` that change or compare versions."""
