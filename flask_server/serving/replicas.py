@@ -3,30 +3,33 @@
 Each poll asks every server for its versions. A call goes to one of the servers that have its
 version: to the one with the fewest calls in flight whose circuit is closed. A call that found no
 connection or no version, or whose connection broke twice, is sent once more, to another server.
-Predict calls change nothing, so one that is executed twice does no harm.
-
-Labels must belong to the scores, so the same number has to mean the same version everywhere. A
-server gets no calls for a version before its description of the version was read: the spec or, of a
-foreign SavedModel, the signatures. If it differs from that of the first server, it gets none.
+Predict calls change nothing, so one that is executed twice does no harm. ``replica_set`` says which
+servers have a version.
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from itertools import count
-from typing import TypeVar
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ServingFault, ServingTimeout, ServingUnavailable
-from flask_server.serving.signatures import Signatures, is_our_export
+from flask_server.serving.replica_polls import (
+    first_error,
+    in_thread,
+    poll_server,
+    read_description,
+    succeeded,
+    wait_for_one,
+)
+from flask_server.serving.replica_set import Replica, ReplicaSet
+from flask_server.serving.signatures import Signatures
 from flask_server.serving.upstream import (
-    AVAILABLE,
     MAX_PREDICT_BYTES,
     AddressState,
     BrokenConnection,
@@ -39,123 +42,6 @@ from flask_server.serving.upstream import (
     SingleServing,
     VersionStatus,
 )
-
-#: Seconds to wait for all servers that answered before, once it is time to ask them.
-PATIENCE_S = 1.0
-
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What a server tells about one version."""
-
-    metadata: Metadata
-
-    rows: object
-    """The rows of the ``describe`` signature; None for a foreign SavedModel."""
-
-    def is_same(self, other: Description) -> bool:
-        """Tell whether the labels of one fit the scores of the other."""
-        if self.rows is None or other.rows is None:
-            return self.rows is other.rows and (
-                self.metadata.signatures == other.metadata.signatures
-            )
-        return self.rows == other.rows
-
-
-@dataclass(frozen=True, slots=True)
-class Replica:
-    """What one server told about one model."""
-
-    problem: ServingFault | None = None
-    """Why the last poll failed; the other fields are then from the one before."""
-
-    versions: tuple[VersionStatus, ...] = ()
-
-    descriptions: Mapping[int, Description] = field(default_factory=dict)
-    """Those of the versions in use."""
-
-    @property
-    def available(self) -> set[int]:
-        """The versions that the server has available."""
-        return {each.version for each in self.versions if each.state == AVAILABLE}
-
-    def without(self, version: int) -> Replica:
-        """Return the same without a version that is gone."""
-        return replace(
-            self,
-            versions=tuple(each for each in self.versions if each.version != version),
-            descriptions={v: each for v, each in self.descriptions.items() if v != version},
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaSet:
-    """What all servers told about one model, in the order of their addresses. Immutable."""
-
-    replicas: tuple[Replica, ...]
-
-    references: Mapping[int, Description] = field(default_factory=dict)
-    """The descriptions of the versions in use, with which those of the servers are compared."""
-
-    def has(self, index: int, version: int) -> bool:
-        """Tell whether a server has this version available, and as the others have it."""
-        replica, reference = self.replicas[index], self.references.get(version)
-        if reference is None:
-            return version in replica.available
-        found = replica.descriptions.get(version)
-        return found is not None and found.is_same(reference)
-
-    def differs(self, index: int, version: int) -> bool:
-        """Tell whether a server describes the version otherwise than the others."""
-        return version in self.replicas[index].descriptions and not self.has(index, version)
-
-    def holders(self, version: int) -> list[int]:
-        """Return the servers that have the version.
-
-        Those that did not answer the last poll count only if no other has it.
-        """
-        indices = [i for i in range(len(self.replicas)) if self.has(i, version)]
-        return [i for i in indices if self.replicas[i].problem is None] or indices
-
-    def has_reachable(self, version: int) -> bool:
-        """Tell whether a server that answered the last poll has the version."""
-        return any(self.replicas[i].problem is None for i in self.holders(version))
-
-    def forgetting(self) -> ReplicaSet:
-        """Return the same without the references that no server has any more.
-
-        The number may come back with another model. Until a server answers, all are kept.
-        """
-        if all(replica.problem for replica in self.replicas):
-            return self
-        kept = {v: each for v, each in self.references.items() if self.has_reachable(v)}
-        return replace(self, references=kept)
-
-    def address_state(self, index: int, address: str) -> AddressState:
-        """Return the state of a server."""
-        replica = self.replicas[index]
-        available = sorted(replica.available, reverse=True)
-        differing = [version for version in available if self.differs(index, version)]
-        usable = tuple(version for version in available if version not in differing)
-        return AddressState(address, replica.problem, usable, tuple(differing))
-
-    def statuses(self) -> list[VersionStatus]:
-        """Return the state of each version, newest first; raise ServingFault if all are silent."""
-        answered = [i for i, replica in enumerate(self.replicas) if replica.problem is None]
-        if not answered:
-            raise next(each.problem for each in self.replicas if each.problem)
-        told: dict[int, VersionStatus] = {}
-        for status in (each for i in answered for each in self.replicas[i].versions):
-            if status.state != AVAILABLE:
-                told.setdefault(status.version, status)
-        for version in set[int]().union(*(self.replicas[i].available for i in answered)):
-            has = [i for i in answered if version in self.replicas[i].available]
-            if self.has_reachable(version):
-                number = sum(not self.differs(i, version) for i in has)
-                told[version] = VersionStatus(version, AVAILABLE, "", number)
-        return [told[version] for version in sorted(told, reverse=True)]
 
 
 class ReplicatedServing(Serving):
@@ -192,7 +78,7 @@ class ReplicatedServing(Serving):
         before = self._replicas_of(model)
         polls = [self._poll(i, model, before, deadline) for i in range(len(self._servers))]
         patient = [p for p, each in zip(polls, before.replicas, strict=True) if not each.problem]
-        _wait(polls, patient, deadline)
+        wait_for_one(polls, patient, deadline)
         with self._lock:
             before = self._models.get(model, before)
             replicas = [
@@ -276,8 +162,8 @@ class ReplicatedServing(Serving):
         with self._lock:
             running = self._polls.get((index, model))
             if running is None:
-                look = partial(_look, self._servers[index], model, before, index, deadline)
-                self._polls[index, model] = running = _in_thread(look)
+                ask = partial(poll_server, self._servers[index], model, before, index, deadline)
+                self._polls[index, model] = running = in_thread(ask)
         return running
 
     def _outcome(self, index: int, model: str, poll: Future[Replica], before: Replica) -> Replica:
@@ -306,13 +192,13 @@ class ReplicatedServing(Serving):
             i for i, each in enumerate(found.replicas) if each.problem is None
         ]
         reads = {
-            i: _in_thread(partial(_description, self._servers[i], model, version, deadline))
+            i: in_thread(partial(read_description, self._servers[i], model, version, deadline))
             for i in indices or range(len(self._servers))
         }
-        _wait(list(reads.values()), list(reads.values()), deadline)
-        read = {i: each.result() for i, each in reads.items() if _succeeded(each)}
+        wait_for_one(list(reads.values()), list(reads.values()), deadline)
+        read = {i: each.result() for i, each in reads.items() if succeeded(each)}
         if not read:
-            raise _first_error(reads.values()) or deadline.passed()
+            raise first_error(reads.values()) or deadline.passed()
         with self._lock:
             before = self._models.get(model, found)
             replicas = [
@@ -370,77 +256,6 @@ class ReplicatedServing(Serving):
                 key=lambda pair: pair[0].problem is not None or pair[1].breaker.open,
             )
         ]
-
-
-def _look(
-    server: SingleServing, model: str, before: ReplicaSet, index: int, deadline: Deadline
-) -> Replica:
-    """Ask a server for its versions, and for the description of those that are new and in use."""
-    try:
-        versions = tuple(server.status(model, deadline))
-    except ServableGone:
-        return Replica()
-    found = Replica(versions=versions)
-    known = before.replicas[index]
-    # A server that was away may have come back with another model.
-    kept = {} if known.problem else known.descriptions
-    descriptions = {v: each for v, each in kept.items() if v in found.available}
-    for version in found.available.intersection(before.references).difference(descriptions):
-        try:
-            descriptions[version] = _description(server, model, version, deadline)
-        except (ServingFault, ServableGone):
-            continue  # the next poll reads it again
-    return replace(found, descriptions=descriptions)
-
-
-def _description(
-    server: SingleServing, model: str, version: int, deadline: Deadline
-) -> Description:
-    metadata = server.metadata(model, version, deadline)
-    signatures = metadata.signatures
-    is_ours = is_our_export(signatures)
-    rows = server.describe(model, version, signatures, deadline) if is_ours else None
-    return Description(metadata, rows)
-
-
-def _wait(
-    futures: Sequence[Future[Result]], patient: Sequence[Future[Result]], deadline: Deadline
-) -> None:
-    """Wait for the patient ones for a moment, and then until one of all has succeeded."""
-    with suppress(ServingTimeout):
-        wait(patient, min(PATIENCE_S, deadline.left()))
-        while not any(map(_succeeded, futures)):
-            running = [each for each in futures if not each.done()]
-            if not running:
-                return
-            wait(running, deadline.left(), FIRST_COMPLETED)
-
-
-def _succeeded(future: Future[Result]) -> bool:
-    return future.done() and future.exception() is None
-
-
-def _first_error(futures: Iterable[Future[Result]]) -> BaseException | None:
-    """Return a failure of a server; only if there is none, that the version is gone."""
-    errors = [each.exception() for each in futures if each.done()]
-    return min(errors, key=lambda error: isinstance(error, ServableGone), default=None)
-
-
-def _in_thread(run: Callable[[], Result]) -> Future[Result]:
-    future: Future[Result] = Future()
-    thread = threading.Thread(target=_fulfil, args=(future, run), name="replica", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise MemoryError("no thread can be started to ask a model server") from error
-    return future
-
-
-def _fulfil(future: Future[Result], run: Callable[[], Result]) -> None:
-    try:
-        future.set_result(run())
-    except Exception as error:
-        future.set_exception(error)
 
 
 def _gone(model: str, version: int) -> ServableGone:

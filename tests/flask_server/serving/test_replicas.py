@@ -317,7 +317,7 @@ def later_by(clock: Callable[[], float], seconds: float) -> Callable[[], float]:
 def test_an_address_that_hangs_does_not_delay_the_polls(
     serving: StubServing, other: StubServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_server.serving.replicas.PATIENCE_S", 0.1)
+    monkeypatch.setattr("flask_server.serving.replica_polls.PATIENCE_S", 0.1)
     asked, free = connected(serving, other), threading.Event()
     status = asked.servers[1].status
 
