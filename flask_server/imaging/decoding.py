@@ -13,57 +13,23 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image, features
+from PIL import Image
 
 from flask_server.errors import CorruptImage, ImageTooLarge, UnsupportedImage
 from flask_server.imaging import libtiff
 from flask_server.imaging.files import bmp, exif, gif, iso_media, jpeg, png, tiff, webp
 from flask_server.imaging.files.structure import FileStructure
-from flask_server.imaging.geometry import Box, FloatBox, Size
+from flask_server.imaging.flattening import BAND_BYTES, BAND_PIXELS, flatten, is_transparent
+from flask_server.imaging.formats import FORMATS, sniff
+from flask_server.imaging.geometry import FloatBox, Size
 from flask_server.imaging.orientation import SIDEWAYS, turned_box
 from flask_server.imaging.own_lack import is_own_lack
-
-try:  # the extra "heif"
-    from pillow_heif import register_heif_opener
-except ImportError:
-    _EXTRA_FORMATS: tuple[str, ...] = ()
-else:
-    register_heif_opener()
-    _EXTRA_FORMATS = ("HEIF",)
-
-#: Allowed formats by Pillow's names; any other is refused before a parser reads it.
-FORMATS = (
-    *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"),
-    *(("AVIF",) if features.check("avif") else ()),
-    *_EXTRA_FORMATS,
-)
 
 # ``decode`` checks ``max_pixels``; Pillow's own limit would raise an error of another kind.
 Image.MAX_IMAGE_PIXELS = None
 libtiff.silence()
 # A damaged EXIF block must not fill the log: it does not matter if the image is readable.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-
-#: Formats by the first bytes of a file.
-_MAGIC_BYTES = (
-    ("JPEG", b"\xff\xd8"),
-    ("PNG", b"\x89PNG\r\n\x1a\n"),
-    ("GIF", b"GIF87a"),
-    ("GIF", b"GIF89a"),
-    ("TIFF", b"II*\x00"),
-    ("TIFF", b"MM\x00*"),
-    ("TIFF", b"II+\x00"),
-    ("TIFF", b"MM\x00+"),
-    ("BMP", b"BM"),
-)
-#: Formats by the brands of an ISO media file: codes of four letters after "ftyp".
-_BRANDS = {
-    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis"), "HEIF"),
-}
-#: Brands of any image or sequence; another brand of the file may be more specific.
-_GENERAL_BRANDS = (b"mif1", b"msf1")
 
 #: What Pillow's parsers raise for damaged files, found by fuzzing.
 _DAMAGE_ERRORS = (
@@ -91,12 +57,9 @@ _TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-#: Colour modes that Pillow converts to RGB, but not directly to grey.
-_ONLY_TO_RGB = ("LAB",)
 
 #: Returns for an upright size the minimum size that decoding must keep; None means full size.
 MinSize = Callable[[Size], Size | None]
-
 
 #: Reads the structure of a file, by format; raises an ImageError.
 _STRUCTURES: dict[str, Callable[[bytes], FileStructure]] = {
@@ -115,12 +78,6 @@ RGB_BYTES = 4
 _OVERHEAD_BYTES = 1 << 20
 #: Bytes of memory per row of pixels, in all images that exist at once.
 _ROW_BYTES = 64
-#: Pixels that are made opaque, or brought to 8 bits, together.
-_BAND_PIXELS = 1 << 18
-#: Largest fraction that is taken for a level beyond white, as sharpening makes them.
-_MAX_FRACTION = 2 * 255
-#: Bytes of memory per pixel of a band.
-_BAND_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +152,7 @@ class EncodedImage:
             # Fractions become grey first.
             flat + (1 if structure.is_rgb or opaque else RGB_BYTES + (held > 2)),
         )
-        band = _BAND_BYTES * min(pixels, _BAND_PIXELS)
+        band = BAND_BYTES * min(pixels, BAND_PIXELS)
         fixed = structure.fixed_bytes + len(structure.data) + band + _ROW_BYTES * height
         fixed += _OVERHEAD_BYTES
         return int(max(stages) * pixels) + fixed
@@ -226,8 +183,8 @@ class EncodedImage:
         orientation = structure.orientation
         if orientation is None:
             orientation = exif.orientation(image.info.get("exif") or b"")
-        flattened = structure.frame is not None or _is_transparent(image, structure)
-        flat = _flat(image, structure)
+        flattened = structure.frame is not None or is_transparent(image, structure)
+        flat = flatten(image, structure)
         del image
         part = None
         if self._divisor > 1:
@@ -283,128 +240,9 @@ def _damage(name: str, error: Exception) -> Exception:
     return CorruptImage(f"The {name} image is damaged.")
 
 
-def sniff(data: bytes) -> str | None:
-    """Return the format that the first bytes declare, or None."""
-    if data[4:8] == b"ftyp":
-        return _format_of_brands([data[i : i + 4] for i in range(8, min(data[3], 64), 4)])
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
-    return next((name for name, start in _MAGIC_BYTES if data.startswith(start)), None)
-
-
-def _format_of_brands(brands: list[bytes]) -> str | None:
-    known = next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
-    return known or ("HEIF" if brands and brands[0] in _GENERAL_BRANDS else None)
-
-
 def _check_size(size: Size, max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise ImageTooLarge(
             f"{width}x{height} are {width * height} pixels; at most {max_pixels} are allowed."
         )
-
-
-def _is_transparent(image: Image.Image, structure: FileStructure) -> bool:
-    found = structure.transparent_grey is not None or structure.transparent_rgb is not None
-    return found or image.has_transparency_data
-
-
-def _flat(image: Image.Image, structure: FileStructure) -> Image.Image:
-    """Return the image with 8 bits per channel and without transparency."""
-    if structure.frame is not None:
-        return _on_canvas(image, structure.frame)
-    _check_fractions(image)
-    if image.mode.startswith("I"):
-        return _banded(image, "L", lambda band: _eight_bit(band, structure))
-    if image.mode in _ONLY_TO_RGB:
-        return image.convert("RGB")
-    if structure.transparent_rgb is not None:
-        return _without_rgb(image, png.low_bytes(structure.data), structure.transparent_rgb)
-    if structure.transparent_grey is not None and structure.grey_bits < 8:
-        levels = structure.transparent_grey * 255 // ((1 << structure.grey_bits) - 1)
-        image.info["transparency"] = levels
-    if not image.has_transparency_data:
-        return image
-    if image.mode == "P":
-        return _opaque_palette(image)
-    return _banded(image, "RGB", _on_white)
-
-
-def _check_fractions(image: Image.Image) -> None:
-    """Refuse fractions that are not levels of 0 to 255, or hardly: no format defines their range.
-
-    Those of a picture from 0 to 1 would all become black, and those of one up to 65535 white.
-    """
-    if image.mode != "F":
-        return
-    _, most = image.getextrema()
-    if isinstance(most, float) and (0 < most <= 1 or most > _MAX_FRACTION):
-        raise UnsupportedImage(
-            f"The TIFF image has fractions up to {most:g}, and the format does not say which is"
-            " white. They are read as levels from 0 to 255; save the image with these, or with"
-            " whole numbers."
-        )
-
-
-def _banded(
-    image: Image.Image, mode: str, change: Callable[[Image.Image], Image.Image]
-) -> Image.Image:
-    """Return the changed image, changed in bands of rows so that little memory is taken."""
-    changed = Image.new(mode, image.size)
-    rows = max(1, _BAND_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        band = image.crop((0, top, image.width, min(image.height, top + rows)))
-        band.info = image.info
-        changed.paste(change(band), (0, top))
-    return changed
-
-
-def _on_canvas(image: Image.Image, frame: Box) -> Image.Image:
-    """Return the frame on a white canvas: a GIF's canvas is transparent where no frame is."""
-    canvas = Image.new("RGB", image.size, "white")
-    canvas.paste(image.crop(frame).convert("RGB"), frame[:2])
-    return canvas
-
-
-def _without_rgb(high: Image.Image, low: Image.Image, rgb: tuple[int, ...]) -> Image.Image:
-    """Make the pixels white in which all 16 bits of each channel are those of the colour."""
-    rows = max(1, _BAND_PIXELS // high.width)
-    for top in range(0, high.height, rows):
-        box = (0, top, high.width, min(high.height, top + rows))
-        upper, lower = (np.asarray(image.crop(box)) for image in (high, low))
-        same = (upper == [level >> 8 for level in rgb]) & (lower == [level & 255 for level in rgb])
-        high.paste("white", box, Image.fromarray(same.all(axis=-1)))
-    high.info.pop("transparency", None)
-    return high
-
-
-def _opaque_palette(image: Image.Image) -> Image.Image:
-    """Return the image with its palette composed with white; its pixels stay as they are."""
-    strip = Image.new("P", (256, 1))
-    strip.putdata(range(256))
-    strip.putpalette(image.getpalette("RGB") or [])
-    strip.info["transparency"] = image.info["transparency"]
-    image.putpalette(_on_white(strip).tobytes(), "RGB")
-    del image.info["transparency"]
-    return image
-
-
-def _eight_bit(image: Image.Image, structure: FileStructure) -> Image.Image:
-    """Scale grey values of up to 16 bits to 8 bits; Pillow's own conversion would clip them."""
-    values = np.asarray(image)
-    levels = np.clip(values >> max(0, structure.grey_bits - 8), 0, 255).astype(np.uint8)
-    if structure.inverted:
-        levels = 255 - levels
-    if structure.transparent_grey is not None:
-        levels = np.where(values == structure.transparent_grey, np.uint8(255), levels)
-    return Image.fromarray(levels)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode == "La":  # Pillow converts premultiplied grey to this mode only
-        image = image.convert("LA")
-    layer = image if image.mode == "RGBA" else image.convert("RGBA")
-    white = Image.new("RGB", layer.size, "white")
-    white.paste(layer, mask=layer)
-    return white

@@ -23,7 +23,7 @@ from flask_server.errors import (
     TooManyImages,
     UnsupportedMediaType,
 )
-from flask_server.imaging.decoding import sniff
+from flask_server.imaging.formats import sniff
 from flask_server.inference.npy import is_npy, json_tensor, read_npy
 from flask_server.inference.preparation import Upload
 from flask_server.json_reader import TooDeep, TooManyValues, read_bounded_json

@@ -11,7 +11,7 @@ from functools import partial
 
 from PIL import Image
 
-from flask_server.imaging.decoding import FORMATS
+from flask_server.imaging.formats import FORMATS
 from tests.attack.bodies import with_length
 from tests.attack.catalogue import Attack, Form, Target, repeated
 from tests.attack.usage import MB

@@ -25,7 +25,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse, encode_multipart
 
 from flask_server.app import close_app, create_app
-from flask_server.imaging.decoding import FORMATS
+from flask_server.imaging.formats import FORMATS
 from flask_server.settings import Settings
 from tests.flask_server.conftest import draw
 from tests.flask_server.stub_serving import StubServing

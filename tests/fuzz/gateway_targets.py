@@ -24,7 +24,8 @@ from flask_server.errors import (
     NotAcceptable,
     ServingError,
 )
-from flask_server.imaging.decoding import FORMATS, read_header
+from flask_server.imaging.decoding import read_header
+from flask_server.imaging.formats import FORMATS
 from flask_server.inference.npy import json_tensor, read_npy
 from flask_server.json_reader import MAX_DEPTH, read_bounded_json, read_json
 from flask_server.serving import grpc_encoding

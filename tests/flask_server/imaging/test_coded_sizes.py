@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from flask_server.errors import CorruptImage, ImageError
-from flask_server.imaging.decoding import FORMATS, read_header
+from flask_server.imaging.decoding import read_header
 from flask_server.imaging.files import av1, hevc, iso_media
+from flask_server.imaging.formats import FORMATS
 from tests.strangers.files import saved
 
 KINDS = [kind for kind in ("AVIF", "HEIF") if kind in FORMATS]

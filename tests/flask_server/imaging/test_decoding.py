@@ -15,11 +15,10 @@ from flask_server.errors import (
     ImageTooLarge,
     UnsupportedImage,
 )
-from flask_server.imaging.decoding import FORMATS, decode, sniff
+from flask_server.imaging.decoding import decode
 from flask_server.imaging.files.jpeg import MAX_SCANS
-from flask_server.imaging.preprocessing import to_pixels
-from model_catalog.spec import InputSpec
-from tests.flask_server.conftest import draw, flat, saved
+from flask_server.imaging.formats import FORMATS, sniff
+from tests.flask_server.conftest import draw, saved
 
 ALL = 10**9
 
@@ -54,21 +53,6 @@ def test_big_tiff_is_tiff() -> None:
 
     assert decode(data, max_pixels=ALL).format == "TIFF"
     assert sniff(b"MM\0+" + data[4:]) == "TIFF"
-
-
-@pytest.mark.parametrize(
-    ("brands", "kind"),
-    [
-        pytest.param(b"heic\0\0\0\0mif1heic", "HEIF", id="HEIC"),
-        pytest.param(b"mif1\0\0\0\0mif1heic", "HEIF", id="general, with HEIC beside it"),
-        pytest.param(b"mif1\0\0\0\0mif1avif", "AVIF", id="general, with AVIF beside it"),
-        pytest.param(b"mif1\0\0\0\0miafmif1", "HEIF", id="general only"),
-        pytest.param(b"isom\0\0\0\0isomavc1", None, id="a film"),
-        pytest.param(b"", None, id="nothing"),
-    ],
-)
-def test_iso_media_files_say_what_they_are(brands: bytes, kind: str | None) -> None:
-    assert sniff((8 + len(brands)).to_bytes(4, "big") + b"ftyp" + brands + b"avif") == kind
 
 
 def test_iso_media_that_is_no_picture_is_refused_by_name() -> None:
@@ -155,46 +139,6 @@ def test_senseless_orientation_counts_as_none() -> None:
     exif[0x0112] = 77
 
     assert decode(draw("JPEG", exif=exif), max_pixels=ALL).orientation == 1
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(flat((200, 0, 0, 0), "RGBA"), id="RGBA"),
-        pytest.param(flat((9, 0), "LA"), id="LA"),
-        pytest.param(flat((200, 0, 0, 0), "RGBA", "WEBP", lossless=True), id="WebP"),
-        pytest.param(flat((1, 2, 3), transparency=(1, 2, 3)), id="RGB with a transparent colour"),
-        pytest.param(flat(0, "P", transparency=0), id="palette"),
-        pytest.param(flat(0, "P", "GIF", transparency=0), id="GIF"),
-    ],
-)
-def test_transparency_lies_on_white(data: bytes) -> None:
-    picture = decode(data, max_pixels=ALL)
-
-    assert picture.flattened
-    assert not picture.image.has_transparency_data
-    assert (np.asarray(picture.image.convert("RGB")) == 255).all()
-
-
-def test_half_transparency_mixes_with_white() -> None:
-    assert (pixels(flat((0, 0, 0, 128), "RGBA")) == 127).all()
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_sixteen_bit_grey_is_scaled_not_clipped(kind: str) -> None:
-    values = np.array([[0, 255, 256, 0x8000, 0xFFFF]], np.uint16)
-
-    assert pixels(saved(Image.fromarray(values), kind)).tolist() == [[0, 0, 1, 128, 255]]
-
-
-@pytest.mark.parametrize("mode", ["LAB", "CMYK", "YCbCr", "F", "1"])
-@pytest.mark.parametrize("color", ["rgb", "grayscale"])
-def test_every_colour_mode_becomes_what_a_model_wants(mode: str, color: str) -> None:
-    data = saved(Image.new(mode, (8, 8)), "TIFF")
-
-    image = decode(data, max_pixels=ALL).image
-
-    assert to_pixels(image, InputSpec(height=4, width=4, color=color)).shape[:2] == (4, 4)
 
 
 def test_first_frame_of_an_animation() -> None:

@@ -20,7 +20,8 @@ from PIL import Image
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ImageTooLarge, Overloaded
-from flask_server.imaging.decoding import FORMATS, read_header
+from flask_server.imaging.decoding import read_header
+from flask_server.imaging.formats import FORMATS
 from flask_server.inference.image_memory import reserved
 from flask_server.memory_budget import MemoryBudget
 from flask_server.web.services import services_of
