@@ -27,15 +27,10 @@ from model_server.metrics import Metrics
 from model_server.models.registry import Registry
 from model_server.protos import read_message
 from model_server.request_log.request_log import RequestLog
-from model_server.transport.grpc_server import (
-    Call,
-    Credentials,
-    GrpcOptions,
-    GrpcServer,
-    Held,
-    import_grpc,
-    read_arguments,
-)
+from model_server.transport.grpc_calls import Call
+from model_server.transport.grpc_options import Credentials, GrpcOptions, read_arguments
+from model_server.transport.grpc_server import GrpcServer, import_grpc
+from model_server.transport.held_bytes import Held
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from flask_server.serving.connect import connect
 from flask_server.serving.tls import SYSTEM_TLS, TlsFiles, check_files, trusted_certificates
 from flask_server.serving.upstream import Serving
 from flask_server.settings import Settings, SettingsError
-from model_server.transport.grpc_server import Credentials
+from model_server.transport.grpc_options import Credentials
 from tests.certificates import write_certificates
 from tests.model_server.grpc_api.calls import grpc_server, registry_of
 from tests.model_server.grpc_api.models import models

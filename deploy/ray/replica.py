@@ -17,7 +17,8 @@ from model_server.grpc_api.api import MODEL_SERVICE, PREDICTION_SERVICE
 from model_server.malloc_trim import limit_heaps
 from model_server.server import Server
 from model_server.transport.asgi import AsgiApp, in_thread
-from model_server.transport.grpc_server import CODES, cut, import_grpc
+from model_server.transport.grpc_server import import_grpc
+from model_server.transport.grpc_status import CODES, cut
 
 #: Threads for calls that run no model.
 _SHORT_THREADS: Final = 2

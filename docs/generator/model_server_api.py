@@ -20,12 +20,14 @@ from model_server.rest.api import STATUS
 from model_server.rest.routes import Verb, read_route
 from model_server.transport import (
     connection,
+    grpc_options,
     grpc_server,
     grpc_watchdog,
     http_messages,
     request_reader,
 )
-from model_server.transport.grpc_server import CODES, Method
+from model_server.transport.grpc_calls import Method
+from model_server.transport.grpc_status import CODES
 from serving_api import tensor_reader
 
 _UNKNOWN: Final = "UNIMPLEMENTED"
@@ -258,7 +260,7 @@ def _grpc_limit_rows() -> Iterable[tuple[str, ...]]:
             _transfer(grpc_watchdog.ANSWER_S, grpc_watchdog.ANSWER_BYTES_PER_S),
             "the call is cancelled",
         ),
-        ("an idle connection", f"{grpc_server.IDLE_MS / 60_000:g} minutes", "it is closed"),
+        ("an idle connection", f"{grpc_options.IDLE_MS / 60_000:g} minutes", "it is closed"),
         ("calls of `Watch`", f"{health.MAX_WATCHERS}", "more are answered once and ended"),
     )
 

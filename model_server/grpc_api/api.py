@@ -24,7 +24,7 @@ from model_server.metrics import Metrics
 from model_server.models.registry import Registry
 from model_server.request_log.records import Answered, LogKind, SerializedCall
 from model_server.request_log.request_log import RequestLog
-from model_server.transport.grpc_server import Call, Handler, Method, Pool
+from model_server.transport.grpc_calls import Call, Handler, Method, Pool
 from serving_api.messages import Message, message
 from serving_api.tensor_reader import Reserve
 from serving_tracing import spans

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import wraps
 
 from model_server.errors import ModelServerError
-from model_server.transport.grpc_server import Call, Handler
+from model_server.transport.grpc_calls import Call, Handler
 from serving_tracing import conventions, spans
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from model_server.errors import ModelServerError, NotFound
 from model_server.grpc_api.messages import parsed
-from model_server.transport.grpc_server import Call, Method, Pool, Stream
+from model_server.transport.grpc_calls import Call, Method, Pool, Stream
 from serving_api.messages import message
 
 _SERVICE: Final = "/grpc.health.v1.Health"

@@ -9,7 +9,7 @@ from model_server.engines.protocol import Signature, TensorInfo
 from model_server.errors import InvalidArgument
 from model_server.grpc_api.messages import set_spec
 from model_server.models.versions import VersionStatus
-from model_server.transport.grpc_server import CODES
+from model_server.transport.grpc_status import CODES
 from serving_api.messages import Message, message
 from serving_api.tensor_types import dtype_of
 

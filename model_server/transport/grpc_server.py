@@ -10,144 +10,32 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from model_server.byte_budget import ByteBudget
-from model_server.errors import (
-    BY_CODE,
-    Cancelled,
-    DeadlineExceeded,
-    ModelServerError,
-    Unavailable,
-)
+from model_server.errors import Cancelled, DeadlineExceeded, ModelServerError, Unavailable
 from model_server.internal_errors import as_internal_error
+from model_server.transport.grpc_calls import Call, Handler, Method, Pool, Stream, Watcher
+from model_server.transport.grpc_options import Credentials, GrpcOptions, channel_arguments
+from model_server.transport.grpc_status import CODES, cut
 from model_server.transport.grpc_watchdog import Watchdog
-from model_server.transport.http_server import MAX_BODY_BYTES
+from model_server.transport.held_bytes import Held
 
 if TYPE_CHECKING:
     import grpc
 
-
-#: TensorFlow Serving cuts error texts at this number of bytes.
-_MAX_TEXT: Final = 1024
-_TRUNCATED: Final = b"...TRUNCATED"
 #: Most calls that are accepted at the same time; more are refused with RESOURCE_EXHAUSTED.
 MAX_CALLS: Final = 1024
 #: Threads for messages that arrive and for runs.
 RUN_THREADS: Final = 128
 _SHORT_THREADS: Final = 4
 _WAITING_THREADS: Final = 32
-#: A client that has been silent for this long is asked whether it is still there.
-_KEEPALIVE_MS: Final = 60_000
-IDLE_MS: Final = 15 * 60_000
-
-
-#: gRPC's number of each of TensorFlow's status codes.
-CODES: Final = {"OK": 0, **{code: number for number, code in enumerate(BY_CODE, start=1)}}
-
-
-class Pool(Enum):
-    """The kinds of methods; each has threads of its own."""
-
-    RUN = "run"
-    SHORT = "short"
-    WAITING = "waiting"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A call whose message has arrived."""
-
-    message: bytes
-
-    timeout_s: float
-    """The time that is left of the client's deadline; infinity without one."""
-
-    is_active: Callable[[], bool]
-    """Whether the client still waits for the answer."""
-
-    reserve: Callable[[int], None]
-    """Counts memory that the call takes until it is over, or raises Unavailable."""
-
-    tell: Callable[[str, str], None]
-    """Sends a key and an ASCII value as trailing metadata of the answer."""
-
-    metadata: Callable[[], Iterable[tuple[str, str | bytes]]] = tuple
-    """Returns the names and values that the client sent beside the message."""
-
-
-#: Returns the answer, or raises a ModelServerError.
-Handler = Callable[[Call], bytes]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stream:
-    """A call that is answered again and again."""
-
-    message: bytes
-    send: Callable[[bytes], None]
-    """Sends an answer."""
-
-    end: Callable[[], None]
-    """Ends the call."""
-
-    when_over: Callable[[Callable[[], None]], bool]
-    """Takes a function to call when the call is over; false if it is over already."""
-
-
-Watcher = Callable[[Stream], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A method with one answer, or with a stream of answers if it has a watcher."""
-
-    handler: Handler | None = None
-    pool: Pool = Pool.RUN
-    watcher: Watcher | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Credentials:
-    """The TLS key and certificate of the server, as PEM texts."""
-
-    key: bytes
-    certificate: bytes
-
-    client_ca: bytes = b""
-    """The certificates that client certificates must be signed by."""
-
-    verifies_client: bool = False
-    """Whether clients need a certificate."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GrpcOptions:
-    """How the server listens and what it holds at most."""
-
-    host: str = "127.0.0.1"
-    port: int | None = None
-    """The port to listen on: None for none, 0 for any that is free."""
-
-    socket_path: str = ""
-    """The UNIX socket to listen on, empty for none."""
-
-    threads: int = 8
-    """Maximum number of model runs at the same time."""
-
-    max_message_bytes: int = MAX_BODY_BYTES
-    arguments: Mapping[str, int | str] | None = None
-    """Further channel arguments."""
-
-    credentials: Credentials | None = None
 
 
 class GrpcServer:
@@ -173,7 +61,7 @@ class GrpcServer:
         self._server = self._grpc.server(
             self._pools[Pool.RUN],
             handlers=[_Handlers({path: self._rpc(method) for path, method in methods.items()})],
-            options=list(_arguments(options).items()),
+            options=list(channel_arguments(options).items()),
             maximum_concurrent_rpcs=MAX_CALLS,
         )
         self.port = self._listen()
@@ -300,42 +188,6 @@ def _tell(context: grpc.ServicerContext, key: str, value: str) -> None:
     context.set_trailing_metadata(((key, value),))
 
 
-class Held:
-    """The bytes of one call that count against the budget."""
-
-    def __init__(self, budget: ByteBudget) -> None:
-        self._budget = budget
-        self._lock = threading.Lock()
-        self._size = 0
-        self._is_over = False
-
-    def add(self, size: int) -> None:
-        """Count more bytes, or raise Unavailable if they do not fit."""
-        with self._lock:
-            if self._is_over:
-                return
-            if not self._budget.take(size):
-                raise Unavailable(
-                    "The requests of all connections have reached the limit that"
-                    " --rest_api_max_total_bytes sets; try again."
-                )
-            self._size += size
-
-    def replace(self, size: int) -> None:
-        """Count other bytes instead: the answer, once the message is no longer needed."""
-        with self._lock:
-            if not self._is_over:
-                self._budget.add(size - self._size)
-                self._size = size
-
-    def release(self) -> None:
-        """Count nothing more; the call is over."""
-        with self._lock:
-            if not self._is_over:
-                self._is_over = True
-                self._budget.add(-self._size)
-
-
 class _Behavior:
     """A function with the attributes by which gRPC chooses the threads of a method."""
 
@@ -358,37 +210,6 @@ class _Handlers:
     def service(self, details: Any) -> Any:  # noqa: ANN401 - grpc's types
         """Return the method of a call, or None."""
         return self._methods.get(details.method)
-
-
-def cut(text: str) -> bytes:
-    """Return an error text as bytes, cut as TensorFlow Serving does but never inside a letter."""
-    data = text.encode("utf-8", "backslashreplace")
-    if len(data) <= _MAX_TEXT:
-        return data
-    return data[:_MAX_TEXT].decode("utf-8", "ignore").encode() + _TRUNCATED
-
-
-def read_arguments(text: str) -> dict[str, int | str]:
-    """Return the channel arguments in ``name=value,name=value``; whole numbers become int."""
-    arguments: dict[str, int | str] = {}
-    for pair in filter(None, text.split(",")):
-        name, _, value = pair.partition("=")
-        try:
-            arguments[name] = int(value)
-        except ValueError:
-            arguments[name] = value
-    return arguments
-
-
-def _arguments(options: GrpcOptions) -> dict[str, int | str]:
-    return {
-        "grpc.max_receive_message_length": options.max_message_bytes,
-        "grpc.max_send_message_length": -1,
-        "grpc.so_reuseport": 0,  # two servers on one port would each get half of the calls
-        "grpc.keepalive_time_ms": _KEEPALIVE_MS,
-        "grpc.max_connection_idle_ms": IDLE_MS,
-        **(options.arguments or {}),
-    }
 
 
 def _bracketed(host: str) -> str:

@@ -20,7 +20,7 @@ from model_server.grpc_api.api import GrpcApi, GrpcApiOptions
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry
 from model_server.rest.api import Rest, RestOptions
-from model_server.transport.grpc_server import Call, Handler
+from model_server.transport.grpc_calls import Call, Handler
 from model_server.transport.http_messages import Request
 from model_server.transport.request_reader import RequestReader
 from serving_api.dtypes import short_name

@@ -18,7 +18,8 @@ from model_server.grpc_api.health import Health
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry, Servable, State
 from model_server.request_log.request_log import RequestLog
-from model_server.transport.grpc_server import GrpcOptions, GrpcServer
+from model_server.transport.grpc_options import GrpcOptions
+from model_server.transport.grpc_server import GrpcServer
 from serving_api import tensor_reader
 from serving_api.messages import message
 from serving_api.tensor_writer import tensor_bytes

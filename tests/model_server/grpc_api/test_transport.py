@@ -20,7 +20,8 @@ from model_server.client import Client
 from model_server.engines.protocol import Tensors
 from model_server.errors import Unavailable
 from model_server.models.registry import Registry, Servable, State
-from model_server.transport.grpc_server import Credentials, GrpcOptions, GrpcServer, read_arguments
+from model_server.transport.grpc_options import Credentials, GrpcOptions
+from model_server.transport.grpc_server import GrpcServer
 from model_server.transport.grpc_watchdog import resident_bytes
 from tests.certificates import write_certificates
 from tests.model_server.grpc_api.calls import (
@@ -215,16 +216,6 @@ def test_a_taken_port_is_an_error(registry: Registry) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(Unavailable, match="Failed to BuildAndStart gRPC server at 127.0.0.1:"):
             GrpcServer(GrpcOptions(port=port), {}, ByteBudget(1))
-
-
-def test_channel_arguments() -> None:
-    text = "grpc.max_connection_age_ms=2000,grpc.primary_user_agent=me,,x="
-
-    assert read_arguments(text) == {
-        "grpc.max_connection_age_ms": 2000,
-        "grpc.primary_user_agent": "me",
-        "x": "",
-    }
 
 
 @pytest.fixture(scope="module")
