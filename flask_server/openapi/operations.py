@@ -8,8 +8,8 @@ from typing import Any
 from flask_server.errors import InvalidTensor, ModelNotReady, PageNotFound, Scope, UnknownModel
 from flask_server.openapi import problems as problems
 from flask_server.openapi import requests as requests
-from flask_server.openapi import schemas as schemas
-from flask_server.openapi.schemas import ref
+from flask_server.openapi.answer_schemas import ANSWERS
+from flask_server.openapi.schema_parts import ref
 from flask_server.settings import Settings
 from flask_server.web.negotiation import JPEG, NPY, PNG
 
@@ -53,7 +53,7 @@ def operations(settings: Settings, model: str) -> dict[str, dict[str, Schema]]:
 def _predict(settings: Settings, model: str) -> Schema:
     answer = _json(
         "The result, which depends on the task of the model.",
-        {"oneOf": [ref(name) for name in (*schemas.ANSWERS, "Answers")]},
+        {"oneOf": [ref(name) for name in (*ANSWERS, "Answers")]},
         *OF_MODEL,
     )
     return _operation(

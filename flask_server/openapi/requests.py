@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask_server.inference.explain import MAX_GRID, MIN_GRID
-from flask_server.openapi.schemas import listing, ref
+from flask_server.openapi.schema_parts import listing, ref
 from flask_server.settings import Settings
 from flask_server.web.negotiation import NPY
 

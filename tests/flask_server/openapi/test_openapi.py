@@ -26,7 +26,7 @@ from flask_server.openapi.requests import (
     EXPLAIN_PARAMETERS,
     PREDICT_PARAMETERS,
 )
-from flask_server.openapi.schemas import ref
+from flask_server.openapi.schema_parts import ref
 from flask_server.settings import Settings
 from flask_server.views.explain import EXPLAIN_PARAMETERS as EXPLAINING
 from flask_server.web import parameters
