@@ -61,6 +61,11 @@ class Arrival:
         keep its bytes until a garbage collection.
         """
 
+    @property
+    def begun(self) -> bool:
+        """Whether a part of the request has arrived."""
+        return bool(self.buffer)
+
     def overdue(self, now: float) -> bool:
         """Tell whether the request arrives too slowly."""
         return now > self._deadline

@@ -13,6 +13,7 @@ from gunicorn.http import errors
 
 from flask_server.errors import Overloaded
 from flask_server.web.problem_documents import PROBLEM_JSON, document
+from flask_server.web.unhandled import Unhandled
 
 #: Maximum bytes of the request line and of each header; the line may list labels to choose from.
 LONGEST_LINE = 8190
@@ -25,6 +26,7 @@ _STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (errors.UnsupportedTransferCoding, HTTPStatus.NOT_IMPLEMENTED),
     (errors.ExpectationFailed, HTTPStatus.EXPECTATION_FAILED),
 )
+_TOO_LARGE = {HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE}
 _DETAIL = {
     HTTPStatus.REQUEST_URI_TOO_LONG: f"The request line is longer than {LONGEST_LINE} bytes.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
@@ -38,9 +40,14 @@ _DETAIL = {
 
 def response(error: Exception, request_id: str, allowed_origin: str | None) -> bytes:
     """Return the bytes of the response, which announces that the connection is closed."""
-    status = next((s for cls, s in _STATUS if isinstance(error, cls)), HTTPStatus.BAD_REQUEST)
+    status = _status(error)
     usual = f"The request is not valid HTTP ({type(error).__name__})."
     return _page(status, "bad_request", _DETAIL.get(status, usual), request_id, allowed_origin)
+
+
+def reason(error: Exception) -> Unhandled:
+    """Return the reason under which the request is counted."""
+    return Unhandled.TOO_LARGE if _status(error) in _TOO_LARGE else Unhandled.MALFORMED
 
 
 def overloaded(request_id: str, allowed_origin: str | None) -> bytes:
@@ -48,6 +55,10 @@ def overloaded(request_id: str, allowed_origin: str | None) -> bytes:
     detail = "The gateway has no room for the request at the moment; try again soon."
     status = HTTPStatus.SERVICE_UNAVAILABLE
     return _page(status, Overloaded.code, detail, request_id, allowed_origin)
+
+
+def _status(error: Exception) -> HTTPStatus:
+    return next((s for cls, s in _STATUS if isinstance(error, cls)), HTTPStatus.BAD_REQUEST)
 
 
 def _page(

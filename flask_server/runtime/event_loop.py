@@ -25,6 +25,7 @@ from flask_server.runtime.arrival import MIN_BYTES_PER_S, Arrival
 from flask_server.runtime.connection import ArrivedSocket, Connection
 from flask_server.runtime.connection_memory import ConnectionMemory
 from flask_server.web.services import Services, services_of
+from flask_server.web.unhandled import Unhandled
 
 #: Seconds between two searches for connections that are overdue.
 LOOK_S: Final = 0.5
@@ -122,13 +123,17 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         ending = [*self._sending, *self._parting]
         late += [conn for conn in ending if force or now > conn.timeout]
         for conn in late:
-            self._close(conn)
+            self._close(conn, Unhandled.DROPPED if force else Unhandled.TOO_SLOW)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Close connections without a request by this time at the latest; the worker stops."""
         super()._cap_keepalive(deadline)
         for conn in self._waiting:
             conn.timeout = min(conn.timeout, deadline)
+
+    def _count(self, reason: Unhandled) -> None:
+        """Count a request that ends before the app handles it; runs in any thread."""
+        self._services.count_unhandled(reason)
 
     def _any_origin(self) -> str | None:
         return "*" if "*" in self._services.gateway.settings.cors_origins else None
@@ -137,7 +142,7 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         """Close the oldest connection with its last response, else the one that waited longest."""
         for connections in (self._parting, self._waiting, self._sending):
             if connections:
-                self._close(next(iter(connections)))
+                self._close(next(iter(connections)), Unhandled.DROPPED)
                 return
 
     def _new_arrival(self) -> Arrival:
@@ -166,7 +171,7 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
             if data is None:
                 return
             if not data:
-                self._close(conn)
+                self._close(conn, Unhandled.ABORTED)
                 return
             if not self._make_room_for_client(conn, len(data)):
                 self._refuse(conn)
@@ -193,10 +198,10 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         try:
             self.poller.register(conn.sock, selectors.EVENT_WRITE, partial(self._send, conn))
         except (OSError, ValueError):  # gunicorn has closed it after a defect
-            self._close(conn)
+            self._close(conn, Unhandled.DROPPED)
             return
         if not self._make_room_for_client(conn, size):
-            self._close(conn)
+            self._close(conn, Unhandled.DROPPED)
 
     def _send(self, conn: Connection, _sock: object = None) -> None:
         """Send a part of a response that the client takes now."""
@@ -204,7 +209,7 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
             if conn.sock.send_rest():
                 conn.timeout = min(time.monotonic() + STALL_S, conn.ends_at)
         except OSError:  # reset
-            self._close(conn)
+            self._close(conn, Unhandled.ABORTED)
             return
         if not conn.sock.unsent:
             self._leave_poller(conn)
@@ -214,10 +219,10 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
     def _refuse(self, conn: Connection) -> None:
         """Answer that the worker has no room for the request; no thread is needed."""
         self._leave_poller(conn)
+        self._count(Unhandled.NO_ROOM)
         request_id = uuid.uuid4().hex
         conn.sock.send_now(bad_request_page.overloaded(request_id, self._any_origin()))
         self.log.warning("refused a request: the worker has no room for it (%s)", request_id)
-        self._services.count_refused()
         self._part(conn)
 
     def _part(self, conn: Connection) -> None:
@@ -254,7 +259,10 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         with suppress(OSError, KeyError, ValueError):
             self.poller.unregister(conn.sock)
 
-    def _close(self, conn: Connection) -> None:
+    def _close(self, conn: Connection, reason: Unhandled | None = None) -> None:
+        """Close a connection; count the request that is arriving on it, if one can be."""
+        if reason and conn.arrival and conn.arrival.begun:
+            self._count(reason)
         self._leave_poller(conn)
         self._memory.release(conn)
         self.nr_conns -= 1
@@ -286,8 +294,7 @@ def _is_connection(key: selectors.SelectorKey) -> bool:
 
 def _is_late(conn: Connection, now: float) -> bool:
     arrival = conn.arrival
-    begun = arrival is not None and bool(arrival.buffer)
-    return arrival.overdue(now) if begun and arrival else now > conn.timeout
+    return arrival.overdue(now) if arrival and arrival.begun else now > conn.timeout
 
 
 def _is_slow(conn: Connection) -> bool:

@@ -60,6 +60,7 @@ class GatewayWorker(EventLoopWorker):
                 return True
             if not self._memory.reserve(conn, BODY_COPIES * len(arrival.buffer)):
                 return True
+            conn.arrival = None
             conn.sock.load(arrival.buffer)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ANN401
@@ -67,6 +68,7 @@ class GatewayWorker(EventLoopWorker):
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
+        self._count(bad_request_page.reason(exc))
         request_id = uuid.uuid4().hex
         # Only the class is logged: the message quotes the request, which may have a key or image.
         self.log.warning("refused an invalid HTTP request: %s (%s)", type(exc).__name__, request_id)

@@ -34,6 +34,7 @@ from flask_server.telemetry import metrics_directory, metrics_files
 from flask_server.telemetry.process_states import ProcessStates
 from flask_server.telemetry.request_log import OTHER_METHOD, UNMATCHED, Entry
 from flask_server.telemetry.shadow_figures import figures
+from flask_server.web.unhandled import Unhandled
 
 PREFIX = "gateway_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -99,6 +100,13 @@ class Metrics:
             # From zero, because Prometheus would not see the first error as a growth.
             self._problems.labels(kind.code)
         self._shed = self._counter("shed", "Requests refused with overloaded.")
+        unhandled = self._counter(
+            "unhandled_requests",
+            "Requests that ended before their route was known: malformed, too_large (the head), "
+            "no_room, too_slow, aborted (by the client) or dropped (by the gateway).",
+            "reason",
+        )
+        self._unhandled = {reason: unhandled.labels(reason) for reason in Unhandled}
         predictions = self._counter(
             "predictions",
             "Images by outcome, ok or an error code; a request that fails as a whole counts as one "
@@ -132,7 +140,7 @@ class Metrics:
         )
         # The client's search for the values of labels is a third of the cost of counting.
         self._requests = lru_cache(_KEPT)(requests.labels)
-        self._unread = self._requests(
+        self._no_room = self._requests(
             UNMATCHED, OTHER_METHOD, str(Overloaded.status.value), Overloaded.code
         )
         self._predictions = lru_cache(_KEPT)(predictions.labels)
@@ -192,11 +200,13 @@ class Metrics:
         for labels in _outcomes(entry):
             self._predictions(*labels).inc()
 
-    def count_refused(self) -> None:
-        """Count a request that the worker refused before its route was known."""
-        self._unread.inc()
-        self._problems.labels(Overloaded.code).inc()
-        self._shed.inc()
+    def count_unhandled(self, reason: Unhandled) -> None:
+        """Count a request that ended before its route was known."""
+        self._unhandled[reason].inc()
+        if reason is Unhandled.NO_ROOM:  # answered with overloaded
+            self._no_room.inc()
+            self._problems.labels(Overloaded.code).inc()
+            self._shed.inc()
 
     def count_shadow(self, result: ShadowResult) -> None:
         """Count the copy of one request; only one thread counts images."""

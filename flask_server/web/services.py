@@ -14,6 +14,7 @@ from flask_server.inference.predict import Gateway, ImageResult, PredictRequest,
 from flask_server.serving.live_model import LiveModel
 from flask_server.web import request_context
 from flask_server.web.admission import InFlight
+from flask_server.web.unhandled import Unhandled
 
 _KEY = "image_gateway"
 
@@ -36,8 +37,8 @@ class Services:
     metrics_text: Callable[[], bytes] | None
     """Gives all metrics in Prometheus's text format; None where metrics are turned off."""
 
-    count_refused: Callable[[], None]
-    """Counts a request that the worker refuses before it reaches the app."""
+    count_unhandled: Callable[[Unhandled], None]
+    """Counts a request that ends before it reaches the app."""
 
     shadow_figures: Callable[[str, Mapping[str, int | None]], dict[str, Any]] | None
     """Gives for a model, and its shadow labels with their versions, what became of the copies of

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import selectors
 import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,11 +24,13 @@ pytest.importorskip("gunicorn.workers.gthread", reason="gunicorn needs a Unix sy
 from gunicorn.config import Config
 from gunicorn.http.errors import InvalidHeader
 
+from flask_server.runtime.arrival import Arrival
 from flask_server.runtime.connection import Connection
 from flask_server.runtime.request_threads import RequestThreads
 from flask_server.runtime.worker import GatewayWorker
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.gunicorn_process import running_gateway
+from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import StubServing
 from tests.flask_server.telemetry.test_metrics import samples, value
 from tests.resource_limits import descriptors_left, needs_prlimit
@@ -184,6 +188,41 @@ def test_bodies_that_never_end_leave_memory_for_decoding(gateway: str) -> None:
             time.sleep(0.05)
 
 
+def unhandled(gateway: str, reason: str) -> float:
+    """The number of requests that ended for this reason before the app handled them."""
+    with urllib.request.urlopen(f"{gateway}/metrics", timeout=10) as answer:
+        return value(samples(answer.read().decode()), "unhandled_requests_total", reason=reason)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        pytest.param(b"no request line\r\n\r\n", "malformed", id="malformed"),
+        pytest.param(b"GET /" + b"a" * 10_000, "too_large", id="a long line"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", "too_large", id="many"),
+    ],
+)
+def test_heads_that_are_refused_are_counted(gateway: str, sent: bytes, reason: str) -> None:
+    before = unhandled(gateway, reason)
+
+    with callers(gateway, sent, 2) as connections:
+        answers = [connection.recv(65536) for connection in connections]
+
+    assert all(answer.startswith(b"HTTP/1.1 4") for answer in answers)
+    assert unhandled(gateway, reason) == before + 2
+
+
+@pytest.mark.slow
+def test_requests_that_clients_break_off_are_counted(gateway: str) -> None:
+    before = unhandled(gateway, "aborted")
+
+    with callers(gateway, PREDICT, 2):
+        pass
+
+    assert eventually(lambda: unhandled(gateway, "aborted") >= before + 2, 5)
+
+
 @pytest.mark.slow
 def test_refusals_of_the_main_thread_are_counted(tmp_path: Path) -> None:
     body = flat("red")
@@ -202,6 +241,8 @@ def test_refusals_of_the_main_thread_are_counted(tmp_path: Path) -> None:
     refused = [answer for answer in answers if answer.startswith(b"HTTP/1.1 503")]
     assert [answer for answer in refused if b"\r\nConnection: close\r\n" in answer]
     assert f"gateway_shed_total {len(refused)}.0" in metrics
+    early = value(samples(metrics), "unhandled_requests_total", reason="no_room")
+    assert 0 < early <= len(refused)
     assert f'gateway_problems_total{{code="overloaded"}} {len(refused)}.0' in metrics
 
 
@@ -234,6 +275,33 @@ def connected_worker(
         worker._parting, worker._waiting, worker._sending = {}, {}, {}
         yield worker, connection, listener
         connection.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /hea"])
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (lambda worker: worker.murder_keepalived(), "too_slow"),
+        (lambda worker: worker.murder_keepalived(force=True), "dropped"),
+        (lambda worker: worker._drop_oldest(), "dropped"),
+    ],
+)
+def test_requests_that_the_worker_gives_up_are_counted_once_they_have_begun(
+    make_app: MakeApp, sent: bytes, end: Callable[[GatewayWorker], None], reason: str
+) -> None:
+    app = make_app()
+    with connected_worker(1, 0) as (worker, connection, _), selectors.DefaultSelector() as poller:
+        worker.wsgi, worker.poller, worker.keepalived_conns = app, poller, deque()
+        worker._looks_at = connection.timeout = 0.0
+        connection.arrival = Arrival(1000, 0.0)
+        connection.arrival.feed(sent, time.monotonic() - 100)
+        worker._waiting[connection] = None
+
+        end(worker)
+
+        assert not worker._waiting
+    found = samples(app.test_client().get("/metrics").text)
+    assert value(found, "unhandled_requests_total", reason=reason) == bool(sent)
 
 
 @needs_prlimit

@@ -15,12 +15,14 @@ from flask_server.access.key_store import LISTED
 from flask_server.errors import kinds
 from flask_server.serving.breaker import FAILURES
 from flask_server.web.services import services_of
+from flask_server.web.unhandled import Unhandled
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import Servable, StubServing
 from tests.running import free_port
 
 MANUAL = Path(__file__).parents[3] / "docs/reference/metrics.md"
+UNHANDLED = MANUAL.parents[1] / "observability.md"
 URL = "/models/toy/predict"
 
 Labels = frozenset[tuple[str, str]]
@@ -143,13 +145,34 @@ def test_refusals_of_the_worker_are_counted_from_zero(make_app: MakeApp) -> None
     unread = {"route": "(unmatched)", "method": "OTHER", "status": "503", "code": "overloaded"}
     before = scrape(app.test_client())
 
-    services_of(app).count_refused()
+    services_of(app).count_unhandled(Unhandled.NO_ROOM)
     after = scrape(app.test_client())
 
+    assert value(after, "unhandled_requests_total", reason="no_room") == 1
     for found, count in ((before, 0), (after, 1)):
         assert found["gateway_requests_total", frozenset(unread.items())] == count
         assert value(found, "shed_total") == count
         assert value(found, "problems_total", code="overloaded") == count
+
+
+def test_each_reason_for_unhandled_requests_begins_at_zero(make_app: MakeApp) -> None:
+    app = make_app()
+
+    services_of(app).count_unhandled(Unhandled.TOO_SLOW)
+    found = scrape(app.test_client())
+
+    counts = {
+        reason: found["gateway_unhandled_requests_total", frozenset({("reason", reason)})]
+        for reason in Unhandled
+    }
+    assert counts == dict.fromkeys(Unhandled, 0) | {Unhandled.TOO_SLOW: 1}
+    assert value(found, "shed_total") == 0
+
+
+def test_the_manual_explains_each_reason_for_unhandled_requests() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", UNHANDLED.read_text(), re.MULTILINE)
+
+    assert set(told) >= set(Unhandled)
 
 
 def test_each_model_has_the_latency_of_its_answers_and_failures(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -118,6 +119,18 @@ def test_every_worker_tells_the_sum_of_all(gunicorn: Gunicorn) -> None:
 
     assert {gunicorn.ok() for _ in range(8)} == {before + 20}
     assert value(gunicorn.scrape(), "serving_up", model="toy") == 1
+
+
+def test_requests_that_no_app_sees_are_counted_in_every_worker(gunicorn: Gunicorn) -> None:
+    address = ("127.0.0.1", int(gunicorn.url.rpartition(":")[2]))
+
+    for _ in range(8):
+        with socket.create_connection(address, 10) as connection:
+            connection.sendall(b"no request line\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+
+    found = [gunicorn.scrape() for _ in range(8)]
+    assert {value(each, "unhandled_requests_total", reason="malformed") for each in found} == {8}
 
 
 def test_figures_of_processes_are_those_of_the_master_and_all_workers(gunicorn: Gunicorn) -> None:
