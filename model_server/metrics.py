@@ -7,6 +7,7 @@ which would break dashboards and alerts made for TensorFlow Serving.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from bisect import bisect_left
@@ -60,6 +61,9 @@ METRICS: Final[dict[str, Metric]] = {
 #: the characters of each name.
 _MAX_LABEL_SETS: Final = 10_000
 _MAX_LABEL: Final = 256
+#: Longer names are made up by callers; hashing all of a message would cost more than its answer.
+_MAX_HASHED: Final = 64 * 1024
+_HASH_DIGITS: Final = 12
 
 Labels = tuple[str, ...]
 
@@ -147,7 +151,12 @@ def _pairs(labels: tuple[str, ...], values: Labels) -> str:
 
 
 def _cut(value: str) -> str:
-    return value if len(value) <= _MAX_LABEL else f"{value[:_MAX_LABEL]}…"
+    """Return the beginning of a long value with a hash, so that two long ones differ."""
+    if len(value) <= _MAX_LABEL:
+        return value
+    hashed = value[:_MAX_HASHED].encode(errors="surrogatepass")
+    digest = hashlib.sha256(hashed).hexdigest()
+    return f"{value[:_MAX_LABEL]}…{digest[:_HASH_DIGITS]}"
 
 
 def _escaped(value: str) -> str:
