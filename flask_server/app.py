@@ -132,8 +132,7 @@ def _register_hooks(
     app.before_request(request_context.begin)
     # Before all hooks that refuse a request, because drain_body reads the rest of its body.
     app.before_request(lambda: body_limits.bound_body(settings.max_body_bytes))
-    # Before admission, so that callers without a key take no slot. First the key, then its quota,
-    # whose headers are added after all other hooks.
+    # Before admission, so that callers without a key take no slot. First the key, then its quota.
     authentication.init_app(app, settings, services.open_paths, keys)
     # After the hooks that refuse a request at less cost.
     app.before_request(lambda: admission.admit(predictions))

@@ -73,6 +73,7 @@ def _add_headers(response: Response, limiter: Limiter, settings: Settings) -> Re
     """Add what is left of the quotas to the answer of a request that was counted.
 
     A refusal names the quotas up to the one that is used up, since the others were not counted.
+    Nothing of the response is read, so hooks that change it may run before or after this one.
     """
     counted = limiter.current_limits
     if counted:

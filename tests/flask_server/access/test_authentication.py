@@ -300,6 +300,41 @@ def test_errors_and_unchanged_answers_say_what_is_left(guarded: Guarded, key: st
     ]
 
 
+def test_the_order_of_hooks_changes_no_header(guarded: Guarded, key: str) -> None:
+    usual, changed = (guarded(rate_limit="3 per minute") for _ in range(2))
+    hooks = changed.after_request_funcs[None]
+    (ours,) = (hook for hook in hooks if hook.__module__ == quotas.__name__)
+    assert hooks[-1] is not ours
+    hooks.remove(ours)
+    hooks.append(ours)  # Flask calls them from the last to the first
+
+    found, expected = (headers_of_answers(app, key) for app in (changed, usual))
+
+    assert found == expected
+    assert [status for status, _ in found] == [200, 304, 404, 429]
+    assert all("RateLimit" in headers for _, headers in found)
+
+
+def headers_of_answers(app: Flask, key: str) -> list[tuple[int, dict[str, str]]]:
+    """Status and headers of a success, an unchanged answer, an error and a refusal."""
+    client = app.test_client()
+    headers = {"X-API-Key": key, "Origin": ORIGIN}
+    first = client.get("/models", headers=headers)
+    unchanged = client.get("/models", headers=headers | {"If-None-Match": first.headers["ETag"]})
+    others = [client.get(path, headers=headers) for path in ("/models/none", "/models")]
+    return [
+        (each.status_code, {name: steady(name, value) for name, value in each.headers})
+        for each in (first, unchanged, *others)
+    ]
+
+
+def steady(name: str, value: str) -> str:
+    """The value of a header without what differs from request to request."""
+    if name in {"X-Request-ID", "Server-Timing", "Retry-After", "Content-Length"}:
+        return ""
+    return re.sub(r"t=\d+", "t=…", value)
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/nowhere", "/models"])
 def test_requests_that_are_not_counted_have_no_quota(
     guarded: Guarded, make_app: MakeApp, key: str, path: str
