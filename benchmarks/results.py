@@ -55,8 +55,14 @@ def continued(path: Path | None = None, *, short: bool) -> Json:
     document = fresh(short=short)
     path = path or path_of(document)
     if path.is_file():
-        document["sections"] = loaded(path)["sections"]
+        document["sections"] = _with_commits(loaded(path))
     return document
+
+
+def _with_commits(document: Json) -> Json:
+    """Return the sections; one without a commit was measured at that of its document."""
+    commit = {"commit": document["machine"]["commit"]}
+    return {name: commit | section for name, section in document["sections"].items()}
 
 
 def loaded(path: Path) -> Json:
@@ -66,8 +72,8 @@ def loaded(path: Path) -> Json:
 
 
 def add(document: Json, name: str, section: Json, path: Path | None = None) -> None:
-    """Add a section, evaluate the targets again and save."""
-    document["sections"][name] = section
+    """Add a section with the commit of this run, evaluate the targets again and save."""
+    document["sections"][name] = section | {"commit": document["machine"]["commit"]}
     document["finished"] = machine.now()
     judged(document, path)
 

@@ -181,9 +181,21 @@ def conditions(document: Json) -> str:
         f"{machine['processor']}, {machine['cores']} cores ({features(machine['features'])}),"
         f" {machine['system']}, Python {machine['python']}, {packages}; commit"
         f" {machine['commit']}, {document['finished']}.",
+        _earlier(document),
         f"Load average before the sections: {min(loads):.1f} to {max(loads):.1f}." if loads else "",
     ]
     return " ".join(line for line in lines if line)
+
+
+def _earlier(document: Json) -> str:
+    """Return a sentence about the sections of other commits; a part of a run keeps them."""
+    commit = document["machine"]["commit"]
+    others = [
+        f"{name} (commit {section['commit']}, {section['at']})"
+        for name, section in document["sections"].items()
+        if section.get("commit", commit) != commit
+    ]
+    return f"Measured earlier: {', '.join(others)}." if others else ""
 
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -99,7 +99,8 @@ def test_a_section_is_saved_as_soon_as_it_is_measured(tmp_path: Path) -> None:
     results.add(document, "gateway_cpu", {"beyond_ms": 1.2}, path)
 
     saved = json.loads(path.read_text())
-    assert saved["sections"] == {"gateway_cpu": {"beyond_ms": 1.2}}
+    commit = document["machine"]["commit"]
+    assert saved["sections"] == {"gateway_cpu": {"beyond_ms": 1.2, "commit": commit}}
     assert [v["met"] for v in saved["targets"] if v["id"] == "4"] == [True]
 
 
@@ -110,6 +111,22 @@ def test_a_part_of_a_run_keeps_the_other_sections(tmp_path: Path) -> None:
     document = results.continued(path, short=True)
 
     assert list(document["sections"]) == ["large_jpeg"]
+
+
+def test_a_section_that_is_kept_has_the_commit_that_it_was_measured_at(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    before = results.fresh(short=False)
+    before["machine"]["commit"] = "0ld"
+    before["sections"] = {"top_k_growth": {"ratio": 1.0}}  # as earlier versions wrote it
+    results.add(before, "large_jpeg", {"ratio": 1.3}, path)
+
+    document = results.continued(path, short=True)
+    results.add(document, "gateway_cpu", {"beyond_ms": 1.2}, path)
+    again = results.continued(path, short=True)
+
+    commits = {name: section["commit"] for name, section in again["sections"].items()}
+    now = document["machine"]["commit"]
+    assert commits == {"top_k_growth": "0ld", "large_jpeg": "0ld", "gateway_cpu": now}
 
 
 def test_every_comparison_has_a_table() -> None:

@@ -86,6 +86,25 @@ def test_starts_of_each_precision_have_a_row() -> None:
     assert found.splitlines()[2:] == ["| openvino int8 | 0.41 | 193 | 240 |"]
 
 
+def test_sections_of_other_commits_are_named_with_their_date() -> None:
+    sections = {
+        "large_jpeg": {"commit": "0ld", "at": "2026-11-27"},
+        "gateway_cpu": {"commit": "new", "at": "2026-11-28"},
+        "milliseconds": {"at": "2026-11-28"},  # as earlier versions wrote it
+    }
+    machine = {
+        **dict.fromkeys(("processor", "cores", "system", "python"), ""),
+        "features": [],
+        "packages": {},
+        "commit": "new",
+    }
+    measured = {name: section | {"load_average": 0.1} for name, section in sections.items()}
+
+    found = table.conditions({"machine": machine, "finished": "2026-11-28", "sections": measured})
+
+    assert "commit new, 2026-11-28. Measured earlier: large_jpeg (commit 0ld, 2026-11-27)." in found
+
+
 def test_the_readme_shows_the_results_beside_it() -> None:
     assert README.read_text() == table.between_markers(README.read_text(), table.report(kept())), (
         f"{README.name} was not made from the results: python -m benchmarks.run --report"
