@@ -244,13 +244,45 @@ def test_a_body_that_is_too_large_is_refused_in_the_gateways_form(site: Site) ->
     check_problem(answer, 413, "body_too_large")
 
 
-def test_http_that_is_not_valid_is_refused_in_the_gateways_form(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        pytest.param(b"GET /models HTTP/1.1\r\nHost: a b\r\n", 400, "bad_request", id="host"),
+        pytest.param(b"no request line\r\n", 400, "bad_request", id="no request line"),
+        pytest.param(
+            b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n",
+            414,
+            "bad_request",
+            id="a long line",
+        ),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nHost: a\r\nA: " + b"a" * 9000 + b"\r\n",
+            *(431, "bad_request"),
+            id="a large header",
+        ),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nHost: a\r\n" + (b"A: " + b"a" * 8000 + b"\r\n") * 5,
+            *(431, "bad_request"),
+            id="large headers",
+        ),
+        pytest.param(b"TRACE / HTTP/1.1\r\nHost: a\r\n", 405, "method_not_allowed", id="a method"),
+    ],
+)
+def test_http_that_nginx_refuses_is_answered_in_the_gateways_form(
+    site: Site, sent: bytes, status: int, code: str
+) -> None:
     with site.connect() as connection:
-        connection.sendall(b"GET /models HTTP/1.1\r\nHost: a b\r\n\r\n")
+        connection.sendall(sent + b"\r\n")
         response = HTTPResponse(connection)
         response.begin()
 
-        check_problem((response, response.read()), 400, "bad_request")
+        check_problem((response, response.read()), status, code)
+
+    assert (response.headers["Allow"] is not None) is (status == 405)
+
+
+def test_the_pages_of_errors_are_no_paths_of_the_site(site: Site) -> None:
+    check_problem(site.ask("GET", "/nginx-errors/bad_request", {}), 404, "not_found")
 
 
 def test_errors_of_the_gateway_pass_as_they_are(site: Site) -> None:
