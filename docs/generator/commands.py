@@ -110,9 +110,10 @@ def _value(action: argparse.Action) -> str:
 
 
 def _sentence(text: str) -> str:
-    """Return a text as a sentence; a first word that has a capital stays as it is."""
+    """Return a text as a sentence; a first word with a capital or an underscore stays as it is."""
     text = text.strip()
     if not text:
         return ""
-    begins = text if not text.split()[0].islower() else text[0].upper() + text[1:]
+    first = text.split()[0]
+    begins = text[0].upper() + text[1:] if first.islower() and "_" not in first else text
     return begins if begins.endswith(".") else f"{begins}."

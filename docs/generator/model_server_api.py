@@ -182,8 +182,8 @@ def _rest_limit_rows() -> Iterable[tuple[str, ...]]:
         (
             "requests and responses in memory, over all connections",
             total,
-            "503 with `Retry-After`; a request that has been arriving for more than 5 seconds gives"
-            " way to a new one",
+            "503 with `Retry-After`; a request that has been arriving for more than 5 seconds is"
+            " given up for a new one",
         ),
         (
             "the head of a request",
@@ -196,10 +196,10 @@ def _rest_limit_rows() -> Iterable[tuple[str, ...]]:
             "413",
         ),
         (
-            "values, lists of numbers, and escapes in strings, in a body that the fast readers do"
-            " not take",
-            f"{exact_parser.MAX_VALUES:,}, {exact_parser.MAX_SHORT_LISTS:,},"
-            f" {exact_parser.MAX_ESCAPES:,}",
+            "what a body contains that the fast readers do not take",
+            f"{exact_parser.MAX_VALUES:,} values, {exact_parser.MAX_SHORT_LISTS:,} short lists of"
+            f" numbers, {exact_parser.MAX_NUMBERS:,} numbers, {exact_parser.MAX_ESCAPES:,} escapes"
+            " in strings",
             "400",
         ),
         (
