@@ -32,7 +32,8 @@ from model_server.request_log.request_log import RequestLog, RequestLogOptions
 from model_server.rest.api import Rest, RestOptions
 from model_server.rest.read_limit import is_costly
 from model_server.transport.asgi import AsgiApp
-from model_server.transport.http_server import HttpServer, Limits, serve
+from model_server.transport.http_server import HttpServer, serve
+from model_server.transport.limits import Limits
 
 logger = logging.getLogger(__name__)
 

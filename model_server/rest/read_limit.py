@@ -18,7 +18,7 @@ from model_server.codec import json_cost
 from model_server.errors import Unavailable
 from model_server.rest.gzip_body import is_gzipped
 from model_server.transport.http_messages import Request
-from model_server.transport.http_server import LARGE_BYTES
+from model_server.transport.request_threads import LARGE_BYTES
 
 #: A larger gzipped body may become a costly document: it grows up to a thousandfold.
 _SMALL_GZIP_BYTES: Final = 4096

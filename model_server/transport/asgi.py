@@ -22,16 +22,14 @@ from model_server.transport.http_messages import (
     error_response,
     read_target,
 )
-from model_server.transport.http_server import (
-    MAX_TOTAL_BYTES,
+from model_server.transport.limits import MAX_TOTAL_BYTES, Limits, no_memory
+from model_server.transport.request_reader import too_large
+from model_server.transport.request_threads import (
     SHORT_THREADS,
     CostCheck,
     Handler,
-    Limits,
     costly_threads,
-    no_memory,
 )
-from model_server.transport.request_reader import too_large
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from model_server.transport.http_server import MAX_BODY_BYTES
+from model_server.transport.limits import MAX_BODY_BYTES
 
 #: A client that has been silent for this long is asked whether it is still there.
 _KEEPALIVE_MS: Final = 60_000

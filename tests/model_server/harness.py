@@ -18,7 +18,9 @@ from typing import Any
 
 from model_server.byte_budget import ByteBudget
 from model_server.transport.http_messages import Request, Response
-from model_server.transport.http_server import CostCheck, HttpServer, Limits, serve
+from model_server.transport.http_server import HttpServer, serve
+from model_server.transport.limits import Limits
+from model_server.transport.request_threads import CostCheck
 from tests.running import free_port
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import pytest
 from model_server.byte_budget import ByteBudget
 from model_server.transport.asgi import AsgiApp
 from model_server.transport.http_messages import Request, Response
-from model_server.transport.http_server import Limits
+from model_server.transport.limits import Limits
 
 Event = dict[str, Any]
 

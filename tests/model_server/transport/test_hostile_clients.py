@@ -11,9 +11,10 @@ import pytest
 
 from model_server.byte_budget import ByteBudget
 from model_server.transport import connection as connection_module
-from model_server.transport import http_server as server_module
+from model_server.transport import connection_events
 from model_server.transport.http_messages import Request, Response
-from model_server.transport.http_server import HttpServer, Limits, serve
+from model_server.transport.http_server import HttpServer, serve
+from model_server.transport.limits import Limits
 from tests.model_server.harness import Client, eventually, http_server, in_threads
 
 POST = b"POST /p HTTP/1.1\r\n"
@@ -158,7 +159,7 @@ def test_the_bodies_of_all_connections_are_bounded_together() -> None:
 def test_when_memory_is_short_the_slowest_request_gives_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server_module, "_SLOW_S", 0.0)
+    monkeypatch.setattr(connection_events, "_SLOW_S", 0.0)
     budget = ByteBudget(1 << 20)
     head = POST + b"Content-Length: 600000\r\n\r\n"
     with http_server(echo, budget=budget) as client:
