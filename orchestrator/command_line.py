@@ -141,22 +141,11 @@ def _start(
 
 def parser(program: Program) -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--run-dir",
-        type=Path,
-        default=program.run_dir,
-        help="folder for state and logs, one per instance",
-    )
     top = argparse.ArgumentParser(
         prog=program.name, description=f"{program.summary} Without a command: start."
     )
-    top.add_argument(
-        "--version",
-        action="version",
-        version=f"{program.name} {program.version}",
-        help="print the version",
-    )
+    _add_version(top, program)
+    common = _common_options(program)
     subparsers = top.add_subparsers(dest="command", required=True)
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
@@ -166,21 +155,55 @@ def parser(program: Program) -> argparse.ArgumentParser:
         )
 
     start = add("start", "start all servers and stay in the foreground")
+    _add_background_options(start)
+    program.add_start_options(start)
+    add("stop", "stop the running instance")
+    restart = add("restart", "restart one server or all; the gateway loses no request")
+    _add_restart_options(restart, program.children)
+    status = add("status", "show what runs; exit code 0: ready, 1: not ready, 3: nothing runs")
+    status.add_argument("--json", action="store_true", help="print JSON for programs")
+    _add_log_options(add("logs", "show the last lines of the logs"), program.children)
+    program.add_start_options(
+        add("doctor", "look for problems that would keep the servers from working")
+    )
+    return top
+
+
+def _add_version(top: argparse.ArgumentParser, program: Program) -> None:
+    top.add_argument(
+        "--version",
+        action="version",
+        version=f"{program.name} {program.version}",
+        help="print the version",
+    )
+
+
+def _common_options(program: Program) -> argparse.ArgumentParser:
+    """Return the options that every command takes."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--run-dir",
+        type=Path,
+        default=program.run_dir,
+        help="folder for state and logs, one per instance",
+    )
+    return common
+
+
+def _add_background_options(start: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--detach", action="store_true", help="run in the background; return once all is ready"
     )
     start.add_argument("--daemon", action="store_true", help=argparse.SUPPRESS)
-    program.add_start_options(start)
-    add("stop", "stop the running instance")
-    restart = add("restart", "restart one server or all; the gateway loses no request")
-    restart.add_argument(
-        "child", nargs="?", choices=program.children, help="server to restart (all)"
-    )
-    status = add("status", "show what runs; exit code 0: ready, 1: not ready, 3: nothing runs")
-    status.add_argument("--json", action="store_true", help="print JSON for programs")
-    logs = add("logs", "show the last lines of the logs")
+
+
+def _add_restart_options(restart: argparse.ArgumentParser, children: Sequence[str]) -> None:
+    restart.add_argument("child", nargs="?", choices=children, help="server to restart (all)")
+
+
+def _add_log_options(logs: argparse.ArgumentParser, children: Sequence[str]) -> None:
     logs.add_argument(
-        "child", nargs="?", choices=[*program.children, LOG], help="log to show (all servers)"
+        "child", nargs="?", choices=[*children, LOG], help="log to show (all servers)"
     )
     logs.add_argument(
         "-f", "--follow", action="store_true", help="keep printing new lines until Ctrl-C"
@@ -192,7 +215,3 @@ def parser(program: Program) -> argparse.ArgumentParser:
         default=_LOG_LINES,
         help=f"number of lines ({_LOG_LINES})",
     )
-    program.add_start_options(
-        add("doctor", "look for problems that would keep the servers from working")
-    )
-    return top
