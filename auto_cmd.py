@@ -14,20 +14,18 @@ if sys.platform == "win32" or sys.version_info < (3, 11):
     hand_over(sys.argv)
 
 import argparse
-import re
 import shlex
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from model_catalog.errors import CatalogError
+from model_catalog.extras import required_packages
 from model_catalog.folders import Fault, faults, version_folders
-from model_catalog.installation import PACKAGE, install_command, is_checkout
+from model_catalog.installation import install_command, is_checkout
 from model_catalog.model_entry import ModelEntry
 from model_catalog.models_file import ModelsFile, load_models_file
 from model_catalog.models_file_watch import ModelsFileWatch, changes
@@ -72,8 +70,6 @@ ROOT = Path(__file__).resolve().parent
 #: Whether this is a checkout of the project; otherwise pip installed it.
 IS_CHECKOUT = is_checkout(ROOT)
 COMMAND = "auto_cmd.py" if IS_CHECKOUT else "serving-gateway"
-#: Alternative packages: one engine is enough, and the platform decides on the name of TensorFlow.
-ENGINES = ["openvino", "tensorflow-cpu", "tensorflow"]
 INSTALL = f"cd {shlex.quote(str(ROOT))} && make run" if IS_CHECKOUT else install_command()
 DIGITS = "digits"
 IMAGES = ("digit_3.png", "cat.jpg")
@@ -541,7 +537,8 @@ def _sample_requests(
 def examine(arguments: argparse.Namespace, run_dir: RunDir) -> list[Finding]:
     """Return the findings of ``doctor``."""
     options = resolved(arguments, run_dir)
-    packages = needed("gateway", *(["openvino"] if options.kind == "embedded" else []))
+    extras = ["gateway", *(["openvino"] if options.kind == "embedded" else [])]
+    packages = required_packages(*extras, code=ROOT)
     findings = list(examine_python(options.python, packages, _pins(), INSTALL))
     is_installed = all(finding.level is not Level.WRONG for finding in findings)
     findings += examine_disk(run_dir.path)
@@ -590,28 +587,6 @@ def told(error: CatalogError, models_file: Path) -> str:
 
 def _finding(fault: Fault) -> Finding:
     return Finding(fault.text, Level.WRONG if fault.is_error else Level.NOTE, fault.fix)
-
-
-def needed(*extras: str) -> list[list[str]]:
-    """Return the packages of extras in pyproject.toml, each as a group of alternative names."""
-    lines = (line for extra in extras for line in _requirements(extra))
-    names = dict.fromkeys(re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines)
-    groups = [ENGINES if name in ENGINES else [name] for name in names]
-    return [group for at, group in enumerate(groups) if group not in groups[:at]]
-
-
-def _requirements(extra: str) -> list[str]:
-    """Return the requirements of an extra, from pyproject.toml or from the installed wheel."""
-    if IS_CHECKOUT:
-        with (ROOT / "pyproject.toml").open("rb") as file:
-            declared: list[str] = tomllib.load(file)["project"]["optional-dependencies"][extra]
-        return declared
-    try:
-        lines = metadata.requires(PACKAGE) or []
-    except metadata.PackageNotFoundError:  # copied without pip
-        return []
-    suffix = re.compile(rf"""extra == ["']{extra}["']\)?$""")
-    return [line for line in lines if suffix.search(line)]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from auto_cmd import needed
+from model_catalog.extras import required_packages
 
 ROOT = Path(__file__).parent.parent
 ROOMS = (
@@ -319,7 +319,7 @@ def plain(name: str) -> str:
 
 
 def declared(extras: tuple[str, ...]) -> set[str]:
-    return {plain(name) for group in needed(*extras) for name in group}
+    return {plain(name) for group in required_packages(*extras) for name in group}
 
 
 @pytest.mark.parametrize("room", EXTRAS)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-import auto_cmd
 from orchestrator.ports import port_problem
 from orchestrator.probe import ask
 from orchestrator.processes import identity
@@ -538,17 +537,6 @@ def test_the_callers_settings_reach_the_gateway_unless_an_option_is_given(
     assert b"GATEWAY_DEADLINE_S=3" in environ
     assert b"GATEWAY_WORKERS=2" in environ
     assert f"GATEWAY_SERVING_URL=http://127.0.0.1:{sandbox.serving_port}".encode() in environ
-
-
-def test_doctor_looks_for_all_that_the_two_import() -> None:
-    groups = auto_cmd.needed("gateway", "openvino")
-
-    engines = ["openvino", "tensorflow-cpu", "tensorflow"]
-    assert [group for group in groups if len(group) > 1] == [engines]
-    assert {"flask", "orjson", "pybase64", "prometheus-client", "urllib3", "protobuf"} <= {
-        name for group in groups for name in group
-    }
-    assert "protobuf" not in {name for group in auto_cmd.needed("gateway") for name in group}
 
 
 def test_doctor_names_each_fault_with_its_fix(sandbox: ProjectSandbox) -> None:
