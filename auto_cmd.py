@@ -1,7 +1,7 @@
 """Start, watch, restart and stop TensorFlow Serving and the gateway (manual: docs/auto_cmd.md).
 
-The package ``orchestrator`` runs processes and knows nothing of models. This module adds what
-depends on them: the models that are served, when they are ready, and requests to try.
+The package ``orchestrator`` runs processes, and ``orchestrator.models`` asks them for models. This
+module adds the models that are served, when they are ready, and requests to try.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from orchestrator.doctor import (
 )
 from orchestrator.errors import UsageError
 from orchestrator.instance import Plan
-from orchestrator.model_health import readiness, served_versions
+from orchestrator.models.model_health import readiness, served_versions, unusable_models
 from orchestrator.probe import ask, first
 from orchestrator.problem import Problem
 from orchestrator.resolved_options import KEYS_FILE, SERVING_URL, ResolvedOptions, resolve
@@ -411,20 +411,6 @@ def plan(arguments: argparse.Namespace, run_dir: RunDir) -> Plan:
         housekeep=served.housekeep,
         policy=RestartPolicy(start_timeout_s=arguments.start_timeout),
     )
-
-
-def unusable_models(state: Mapping[str, Any]) -> dict[str, str]:
-    """Return the models of a running instance that cannot be used now, with the reason of each."""
-    found = {}
-    for name in state.get("models", ()):
-        gateway = state["children"]["gateway"]
-        model = readiness(gateway["url"], name, Path(gateway["log"]))
-        if model is None:  # the state of the gateway says more
-            return {}
-        if not model.ready:
-            served = served_versions(state["serving"]["url"], name)
-            found[name] = served.error if served and served.is_broken else model.reason
-    return found
 
 
 def resolved(arguments: argparse.Namespace, run_dir: RunDir) -> ResolvedOptions:

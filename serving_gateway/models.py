@@ -13,11 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import auto_cmd
 from model_catalog.folders import version_folders
 from model_catalog.model_entry import ModelEntry
 from model_catalog.serving_addresses import is_grpc_address, serving_addresses
-from orchestrator.model_health import ServedVersions, served_versions
+from orchestrator.models.model_health import ServedVersions, served_versions, unusable_models
 from scripts.errors import ScriptError
 from serving_gateway.instance import Action, instance_of
 from serving_gateway.model_actions.add import ADD
@@ -89,7 +88,7 @@ def _list(options: argparse.Namespace) -> int:
     place = instance_of(options)
     path, running = place.models_file, place.running
     rows = [row for entry in place.models().entries for row in rows_of(entry, place.serving(entry))]
-    unusable = auto_cmd.unusable_models(running) if running else {}
+    unusable = unusable_models(running) if running else {}
     if options.json:
         document = {"running": running is not None, "models_file": str(path), "unusable": unusable}
         document["versions"] = [asdict(row) for row in rows]

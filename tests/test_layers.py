@@ -107,7 +107,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "flask_server.serving": {"flask", "werkzeug"},
     "model_server": PROGRAMS - {"model_server"}
     | {"flask", "werkzeug", "requests", "tensorflow_serving"},
-    "orchestrator": ENGINES | PROGRAMS - {"orchestrator"} | {"model_catalog", "serving_api"},
+    "orchestrator": ENGINES | PROGRAMS - {"orchestrator"} | {"serving_api"},
     "model_catalog": ENGINES | PROGRAMS | {"serving_api"},
     "serving_api": ENGINES | PROGRAMS | WEB | {"grpc", "serving_tracing"},
     "serving_tracing": ENGINES | PROGRAMS | WEB | {"grpc", "numpy", "serving_api"},
@@ -137,6 +137,7 @@ FORBIDDEN: dict[str, set[str]] = {
 DOORS = {"scripts.models": "serving_gateway"}
 STDLIB_ONLY = {
     "orchestrator": {"orchestrator"},
+    "orchestrator.models": {"model_catalog"},
     # platformdirs is imported inside functions, and only where there is no project.
     "model_catalog": {"model_catalog", "platformdirs"},
     "auto_cmd": {"orchestrator", "model_catalog"},
@@ -156,6 +157,8 @@ EXTRAS = {
 BROUGHT_ALONG = {"werkzeug", "limits", "keras", "h5py"}
 #: The only files that may name an engine, each inside its functions.
 ENGINE_FILES = {"model_server.engines.tensorflow_engine", "model_server.engines.openvino_engine"}
+#: The part of the supervisor that knows models; the rest runs processes, whatever they serve.
+MODEL_PART = "orchestrator.models"
 
 
 def _modules() -> Iterator[tuple[str, Path]]:
@@ -211,6 +214,8 @@ def file_of(name: str) -> str:
 def forbidden_imports(module: str, imported: Collection[str]) -> Iterator[str]:
     """A sentence for each import that a row of FORBIDDEN names."""
     rows = dict(FORBIDDEN) | ({} if module in ENGINE_FILES else {"model_server.": ENGINES})
+    if not within(module, MODEL_PART):
+        rows["orchestrator."] = {"model_catalog", MODEL_PART}
     for prefix, names in rows.items():
         for name in sorted(imported):
             if within(name, DOORS.get(module, ".")):
@@ -284,6 +289,13 @@ def test_an_import_that_points_up_is_told_with_both_files_and_the_rule() -> None
         "flask_server/serving/client.py imports flask_server/views/health.py;"
         " in flask_server imports only point down: app = gunicorn.conf"
     )
+
+
+def test_only_one_part_of_the_supervisor_knows_models() -> None:
+    imported = {"model_catalog.spec", "orchestrator.models.model_health"}
+
+    assert len(list(forbidden_imports("orchestrator.instance", imported))) == 2
+    assert list(forbidden_imports("orchestrator.models.model_health", imported)) == []
 
 
 def test_a_forbidden_import_is_told_with_the_file_and_the_rule() -> None:

@@ -8,7 +8,7 @@ import sys
 from model_catalog.folders import version_folders
 from model_catalog.model_entry import ModelEntry
 from orchestrator.errors import UsageError
-from orchestrator.model_health import served_versions
+from orchestrator.models.model_health import served_versions
 from scripts.errors import ScriptError
 from serving_gateway.instance import Action, Instance, instance_of
 from serving_gateway.model_actions.output import say

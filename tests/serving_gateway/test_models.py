@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model_catalog.model_entry import ModelEntry
-from orchestrator.model_health import ServedVersions
+from orchestrator.models.model_health import ServedVersions
 from serving_gateway.models import Row, main, rows_of, states_of, table
 from tests.flask_server.stub_serving import StubServing
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,20 @@ def readiness(gateway_url: str, name: str, log: Path) -> Readiness | None:
         return Readiness(ready=False, reason=error[1], unusable=error[0] == _UNUSABLE)
     detail = _document(answer.body).get("detail")
     return Readiness(ready=False, reason=str(detail or f"{url} answers {answer.status}"))
+
+
+def unusable_models(state: Mapping[str, Any]) -> dict[str, str]:
+    """Return the models of a running instance that cannot be used now, with the reason of each."""
+    found = {}
+    for name in state.get("models", ()):
+        gateway = state["children"]["gateway"]
+        model = readiness(gateway["url"], name, Path(gateway["log"]))
+        if model is None:  # the state of the gateway says more
+            return {}
+        if not model.ready:
+            served = served_versions(state["serving"]["url"], name)
+            found[name] = served.error if served and served.is_broken else model.reason
+    return found
 
 
 def _error_of(body: bytes) -> tuple[str, str] | None:
