@@ -40,6 +40,11 @@ def _is_current(folder: Path) -> bool:
         return False
 
 
+def supervisor_command(code: Path = CODE) -> str:
+    """Return the command that starts and stops both servers."""
+    return "auto_cmd.py" if is_checkout(code) else "serving-gateway"
+
+
 def export_command() -> str:
     """Return the command that exports a Keras model, without its options."""
     if is_checkout(CODE):

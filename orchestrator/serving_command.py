@@ -15,6 +15,8 @@ from orchestrator.genuine_server import NATIVE
 
 IMAGE = "tensorflow/serving:latest"
 KINDS = ("native", "embedded", "docker", "none")
+#: Kinds of Serving that are TensorFlow's own program.
+GENUINE = {"native", "docker"}
 CONFIG = "models.config"
 BATCHING_CONFIG = "batching.config"
 OPENVINO_CACHE = "openvino"

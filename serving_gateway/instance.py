@@ -14,6 +14,7 @@ from model_catalog.model_entry import ModelEntry
 from model_catalog.models_file import ModelsFile, load_models_file
 from model_catalog.places import find_places
 from orchestrator.errors import UsageError
+from orchestrator.models.entries import explained
 from orchestrator.run_dir import RunDir
 
 
@@ -40,7 +41,8 @@ class Instance:
         try:
             return load_models_file(self.models_file)
         except CatalogError as error:
-            raise UsageError(auto_cmd.told(error, self.models_file)) from error
+            text = explained(error, self.models_file, auto_cmd.ROOT)
+            raise UsageError(text) from error
 
     def serving(self, entry: ModelEntry) -> str | None:
         """Return the root URL of the Serving of a model; None where none is known."""

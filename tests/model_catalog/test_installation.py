@@ -50,10 +50,12 @@ def test_without_a_checkout_the_package_is_named(
     assert install_command().endswith("pip install 'image-classification-gateway'")
     assert installation.export_command() == "serving-gateway export"
     assert installation.quantize_command() == "serving-gateway quantize"
+    assert installation.supervisor_command(tmp_path) == "serving-gateway"
 
 
 def test_a_pyproject_of_another_project_makes_no_checkout(tmp_path: Path) -> None:
     assert installation.is_checkout(ROOT)
+    assert installation.supervisor_command(ROOT) == "auto_cmd.py"
     assert not installation.is_checkout(tmp_path)
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "another"\n')
     assert not installation.is_checkout(tmp_path)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import auto_cmd
-from auto_cmd import ServedModels
 from model_catalog.models_file import load_models_file
+from orchestrator.models.config_file import GATEWAY_POLLS_S
+from orchestrator.models.served_models import ServedModels
 from orchestrator.resolved_options import resolve
 from orchestrator.run_dir import RunDir
 from orchestrator.start_options import add_start_options
@@ -73,7 +73,7 @@ def test_serving_keeps_a_removed_model_until_no_request_is_in_flight(setup: Setu
     assert setup.settle() == ["models file: model m removed; model n added; n is the default model"]
     assert setup.served.facts["models"] == ["n"]
     assert 'name: "m"' in setup.config
-    setup.now = 3 + auto_cmd.GATEWAY_POLLS_S - 1
+    setup.now = 3 + GATEWAY_POLLS_S - 1
     setup.settle()
     assert 'name: "m"' in setup.config
 
