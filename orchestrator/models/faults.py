@@ -1,0 +1,28 @@
+"""The faults of a model for the Serving of a run, which ``start`` and ``doctor`` name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from model_catalog.folders import Fault, faults
+from model_catalog.model_entry import ModelEntry
+from model_catalog.version_checks import (
+    faults_of_genuine_server,
+    random_faults,
+    scaling_faults,
+)
+from orchestrator.serving_command import GENUINE
+
+
+def model_faults(kind: str, entry: ModelEntry) -> Iterator[Fault]:
+    """Return the faults of a model in its folders and on this kind of Serving."""
+    yield from faults(entry)
+    yield from version_faults(kind, entry)
+
+
+def version_faults(kind: str, entry: ModelEntry) -> Iterator[Fault]:
+    """Return the faults in the versions of a model for this kind of Serving."""
+    if kind in GENUINE:
+        yield from faults_of_genuine_server(entry)
+    yield from random_faults(entry)
+    yield from scaling_faults(entry)
