@@ -68,7 +68,8 @@ class Listener:
             except OSError as error:
                 if error.errno in _NO_DESCRIPTOR and not self._connections.drop_oldest():
                     self._pause()
-                return False
+                    return False
+                continue  # the client has gone, or a descriptor is free again
             if is_full:
                 self._connections.drop_oldest()
             self._admit(sock)
