@@ -179,9 +179,13 @@ class _Run:
         if limit_ms:
             serialized = config_pb2.RunOptions(timeout_in_ms=limit_ms).SerializeToString()
             options = session.TF_NewBufferFromString(serialized)
-        fetched: list[Any] = session.TF_SessionRun_wrapper(
-            self._session._session, options, feeds, self._fetch_tensors, [], None
-        )
+        try:
+            fetched: list[Any] = session.TF_SessionRun_wrapper(
+                self._session._session, options, feeds, self._fetch_tensors, [], None
+            )
+        finally:
+            if options is not None:
+                session.TF_DeleteBuffer(options)
         return fetched
 
 

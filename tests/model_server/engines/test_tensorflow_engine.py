@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from model_server.engines.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
+from model_server.errors import InvalidArgument
 from tests.model_server.harness import SERVER, Client, eventually, server_process
 
 pytestmark = pytest.mark.tensorflow
@@ -277,3 +280,32 @@ def test_an_error_that_quotes_text_shows_it_as_it_is(client: Client) -> None:
 
     assert reply.status == 400
     assert "h\u00e9llo" in reply.error
+
+
+def test_the_options_of_every_run_are_freed(
+    saved_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = TensorFlowEngine(TensorFlowOptions()).load(saved_models / "linear" / "1")
+    from tensorflow.python.client import pywrap_tf_session as session
+
+    made: list[Any] = []
+    freed: list[Any] = []
+    new, delete = session.TF_NewBufferFromString, session.TF_DeleteBuffer
+
+    def made_buffer(data: bytes) -> Any:
+        made.append(new(data))
+        return made[-1]
+
+    def freed_buffer(buffer: Any) -> None:
+        freed.append(buffer)
+        delete(buffer)
+
+    monkeypatch.setattr(session, "TF_NewBufferFromString", made_buffer)
+    monkeypatch.setattr(session, "TF_DeleteBuffer", freed_buffer)
+    model.run("serving_default", {"x": np.ones((1, 2), np.float32)})
+    with pytest.raises(InvalidArgument):
+        model.run("serving_default", {"x": np.ones((1, 3), np.float32)})
+    model.close()
+
+    assert len(made) == 2
+    assert [id(buffer) for buffer in freed] == [id(buffer) for buffer in made]
