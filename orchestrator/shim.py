@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.logs import RotatingLog
@@ -167,8 +168,10 @@ def main(argv: Sequence[str]) -> int:
         log.write(f"{options.argv[0]} cannot be started: {error}\n".encode())
         return CANNOT_START
     os.close(childs_end)
-    os.write(sys.stdout.fileno(), f"{child.pid}\n".encode())
     try:
+        # The supervisor may have ended by now; the end of standard input then stops the child.
+        with suppress(BrokenPipeError):
+            os.write(sys.stdout.fileno(), f"{child.pid}\n".encode())
         return Shim(child, output, log, options.grace_s).run(wake)
     finally:
         kill_group(child.pid)

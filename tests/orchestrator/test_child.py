@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.child import _shim_argv
 from orchestrator.processes import identity
-from tests.orchestrator.conftest import IGNORES_TERM, Launch, ended, eventually, gone
+from orchestrator.shim import end_group
+from tests.orchestrator.conftest import IGNORES_TERM, Launch, ended, eventually, gone, spec_of
 
 ROOT = Path(__file__).parents[2]
 SUPERVISOR = """
@@ -200,3 +202,25 @@ def test_no_child_outlives_a_killed_supervisor(tmp_path: Path, script: str) -> N
         supervisor.kill()
 
     eventually(lambda: gone(pid))
+
+
+def test_no_child_outlives_a_supervisor_killed_before_it_knew_the_pid(tmp_path: Path) -> None:
+    spec = spec_of("echo $$ >pid; exec sleep 60", tmp_path)
+    reader, childs_output = os.pipe()
+    os.close(reader)
+    with subprocess.Popen(
+        [*_shim_argv(spec), "--", *spec.argv],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=childs_output,
+        stderr=subprocess.DEVNULL,
+    ) as shim:
+        os.close(childs_output)
+        pid = grandchild(tmp_path / "pid")
+        assert shim.stdin is not None
+        shim.stdin.close()
+        code = shim.wait(10)
+        is_gone = gone(pid)
+        end_group(pid, signal.SIGKILL)
+
+    assert (code, is_gone) == (128 + signal.SIGTERM, True)
