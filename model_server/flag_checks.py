@@ -6,11 +6,14 @@ The texts with ``server_options`` are those of tensorflow_model_server.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from model_server.errors import InvalidArgument
 
 Flags = Mapping[str, Any]
+
+#: The longest grace time, 31 years: Python waits 9.2 * 10^9 s at most.
+_MAX_GRACE_S: Final = 10**9
 
 
 def check(flags: Flags) -> None:
@@ -30,6 +33,7 @@ def check(flags: Flags) -> None:
             " server_options.enable_batching to true."
         )
     _check_threads(flags)
+    _check_grace(flags)
     _check_bytes(flags)
     _check_request_log(flags)
     _check_ports(flags)
@@ -47,6 +51,14 @@ def _check_threads(flags: Flags) -> None:
     for flag in ("rest_api_num_threads", "grpc_max_threads"):
         if flags[flag] < 1:
             raise InvalidArgument(f"--{flag} is {flags[flag]}; at least 1 is needed.")
+
+
+def _check_grace(flags: Flags) -> None:
+    grace_s = flags["shutdown_grace_seconds"]
+    if not 0 <= grace_s <= _MAX_GRACE_S:
+        raise InvalidArgument(
+            f"--shutdown_grace_seconds is {grace_s:g}; allowed are 0 to {_MAX_GRACE_S}."
+        )
 
 
 def _check_bytes(flags: Flags) -> None:

@@ -177,7 +177,8 @@ class Lifecycle:
     def _wait(self, seconds: float, is_over: Callable[[], bool]) -> bool:
         """Wait; return True if a stop or the condition ended the wait early."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._stopped or is_over(), max(seconds, 0))
+            limit_s = min(max(seconds, 0), threading.TIMEOUT_MAX)
+            return self._changed.wait_for(lambda: self._stopped or is_over(), limit_s)
 
     def _reconcile(self, configured: _ConfiguredModel) -> None:
         """Start the loads and unloads that a model needs to reach its aspired versions."""

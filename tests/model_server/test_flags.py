@@ -143,6 +143,13 @@ GOOD = ("--rest_api_port=8501", "--model_base_path=/m")
             (*GOOD, "--rest_api_num_threads=0"),
             "--rest_api_num_threads is 0; at least 1 is needed.",
         ),
+        *(
+            (
+                (*GOOD, f"--shutdown_grace_seconds={value}"),
+                f"--shutdown_grace_seconds is {value}; allowed are 0 to 1000000000.",
+            )
+            for value in ("inf", "nan", "1e+10", "-1")
+        ),
         (
             (*GOOD, "--rest_api_max_body_bytes=0"),
             "--rest_api_max_body_bytes is 0; at least 1 is needed.",
@@ -184,6 +191,8 @@ def test_flags_that_contradict_each_other(argv: tuple[str, ...], message: str) -
         GOOD,
         (*GOOD, "--port=0", "--grpc_socket_path=/s"),
         (*GOOD, "--rest_api_num_threads=1"),
+        (*GOOD, "--shutdown_grace_seconds=0"),
+        (*GOOD, "--shutdown_grace_seconds=1e9"),
         ("--model_base_path=/m",),
     ],
 )

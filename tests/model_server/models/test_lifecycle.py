@@ -344,8 +344,9 @@ def test_a_retry_loads_a_version_that_was_repaired(tmp_path: Path) -> None:
     assert world.becomes({1: "AVAILABLE"})
 
 
-def test_a_deleted_version_is_not_retried(tmp_path: Path) -> None:
-    world = World(tmp_path, LifecycleOptions(max_retries=5, retry_s=60))
+@pytest.mark.parametrize("retry_s", [60, (2**63 - 1) / 1e6])
+def test_a_deleted_version_is_not_retried(tmp_path: Path, retry_s: float) -> None:
+    world = World(tmp_path, LifecycleOptions(max_retries=5, retry_s=retry_s))
     broken = write_version(world.base(), 2, fail="INTERNAL")
     world.serve()
     assert eventually(lambda: len(world.engine.loads) == 1)
