@@ -36,6 +36,9 @@ BODY_COPIES = 5
 #: Threads beyond ``max_in_flight``, so that a request over the limit finds a thread to refuse it.
 SPARE_THREADS = 8
 
+#: Sockets wait for 2^31 ms at most, 24 days.
+MAX_DEADLINE_S = 2_147_483
+
 #: Kubernetes injects such names for a Service called "gateway".
 _INJECTED = re.compile(r"\w*_PORT(_\w*)?|\w*_SERVICE_HOST|\w*_SERVICE_PORT\w*")
 #: Host names and IP addresses, as ``urlsplit`` returns them.
@@ -212,6 +215,13 @@ def _seconds(variable: str, text: str) -> float:
     raise _refused(variable, text, "a number of seconds above 0")
 
 
+def _deadline(variable: str, text: str) -> float:
+    number = _seconds(variable, text)
+    if number > MAX_DEADLINE_S:
+        raise _refused(variable, text, f"a number of seconds above 0, at most {MAX_DEADLINE_S}")
+    return number
+
+
 def _difference(variable: str, text: str) -> float:
     if re.fullmatch(r"\d{1,9}(\.\d+)?([eE]-\d{1,2})?", text.strip()):
         return float(text)
@@ -311,7 +321,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "max_images": _whole(1),
     "max_in_flight": _whole(1),
     "max_inflight_calls": _whole(1),
-    "deadline_s": _seconds,
+    "deadline_s": _deadline,
     "split_header": _header,
     "poll_interval_s": _seconds,
     "max_score_drift": _difference,

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 
 MAX_PORT = 65535
+#: Sockets wait for 2^31 ms at most, 24 days.
+MAX_DEADLINE_S = 2_147_483
 
 
 def whole_number(least: int, most: int = 1_000_000) -> Callable[[str], int]:
@@ -27,6 +29,15 @@ def seconds(text: str) -> float:
         return float(text)
     allowed = "a number of seconds above 0"
     raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed is {allowed}")
+
+
+def deadline(text: str) -> float:
+    """Parse the longest time of a request in seconds."""
+    number = seconds(text)
+    if number > MAX_DEADLINE_S:
+        allowed = f"a number of seconds above 0, at most {MAX_DEADLINE_S}"
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed is {allowed}")
+    return number
 
 
 port = whole_number(1, MAX_PORT)

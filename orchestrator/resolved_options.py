@@ -17,7 +17,7 @@ from pathlib import Path
 from orchestrator.cpus import usable_cpus
 from orchestrator.errors import UsageError
 from orchestrator.notify import VARIABLE as NOTIFY
-from orchestrator.number_arguments import seconds
+from orchestrator.number_arguments import deadline
 from orchestrator.ports import conflict
 from orchestrator.run_dir import RunDir
 from orchestrator.serving_command import resolve_kind
@@ -177,7 +177,7 @@ def _environment(arguments: argparse.Namespace, root: Path, models_file: Path) -
 
 def _deadline_s(text: str) -> float:
     try:
-        return seconds(text)
+        return deadline(text)
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"GATEWAY_DEADLINE_S: {error}.") from error
 

@@ -33,6 +33,8 @@ LEFTOVERS_S = 2.0
 CLEANUP_S = 20.0
 _GONE_S = 2.0
 _PAUSE_S = 0.01
+#: The operating system waits for 2^31 ms at most.
+_LONGEST_POLL_S = 86_400.0
 _STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
@@ -70,7 +72,8 @@ class Shim:
             end_group(self._child.pid, signal.SIGKILL)
 
     def _serve(self, timeout_s: float | None) -> None:
-        for key, _ in self._selector.select(timeout_s):
+        limit_s = None if timeout_s is None else min(timeout_s, _LONGEST_POLL_S)
+        for key, _ in self._selector.select(limit_s):
             key.data(key.fd)
 
     def _handle_signals(self, file: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from orchestrator.number_arguments import port, seconds, whole_number
+from orchestrator.number_arguments import deadline, port, seconds, whole_number
 from orchestrator.serving_command import KINDS
 
 LOCAL = "127.0.0.1"
@@ -31,7 +31,7 @@ def add_start_options(parser: argparse.ArgumentParser) -> None:
     add("--serving-port", type=port, default=9000, help="REST port of Serving (%(default)s)")
     add("--grpc-port", type=port, default=8500, help="gRPC port of Serving (%(default)s)")
     add("--models-file", type=Path, help="models file (models.toml of the project)")
-    add("--deadline", type=seconds, help=f"longest time of a request in seconds ({DEADLINE_S})")
+    add("--deadline", type=deadline, help=f"longest time of a request in seconds ({DEADLINE_S})")
     add("--engine", choices=ENGINES, help="inference engine of the embedded Serving (auto)")
     add("--precision", choices=PRECISIONS, help="number format of the embedded Serving (f32)")
     add("--streams", type=whole_number(1), help="parallel runs in the embedded Serving (1)")

@@ -91,6 +91,7 @@ def test_a_fast_resizer_may_be_used_where_there_is_one() -> None:
         ("GATEWAY_DEADLINE_S", "0", "above 0"),
         ("GATEWAY_DEADLINE_S", "nan", "above 0"),
         ("GATEWAY_DEADLINE_S", "inf", "above 0"),
+        ("GATEWAY_DEADLINE_S", "2147484", "at most 2147483"),
         ("GATEWAY_FAST_JPEG", "maybe", "true or false"),
         ("GATEWAY_CORS_ORIGINS", "", "origins"),
         ("GATEWAY_CORS_ORIGINS", "app.example", "origins"),

@@ -51,8 +51,12 @@ def test_a_child_ends_by_term(launch: Launch) -> None:
     assert ended(child) == 128 + signal.SIGTERM
 
 
-def test_a_child_that_drains_keeps_its_exit_code(launch: Launch, tmp_path: Path) -> None:
-    child = launch('trap "sleep 0.3; exit 7" TERM; echo up; while :; do sleep 0.05; done')
+@pytest.mark.parametrize("grace_s", [5, 999_999_999])
+def test_a_child_that_drains_keeps_its_exit_code(
+    launch: Launch, tmp_path: Path, grace_s: float
+) -> None:
+    script = 'trap "sleep 0.3; exit 7" TERM; echo up; while :; do sleep 0.05; done'
+    child = launch(script, grace_s=grace_s)
     eventually(lambda: said(tmp_path / "child.log", "up"))
 
     child.terminate()

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from orchestrator.number_arguments import port, seconds, whole_number
+from orchestrator.number_arguments import deadline, port, seconds, whole_number
 
 
 @pytest.mark.parametrize(("text", "number"), [("1", 1), ("5000", 5000), ("65535", 65535)])
@@ -27,6 +27,12 @@ def test_seconds(text: str, number: float) -> None:
 def test_what_are_no_seconds(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="seconds above 0"):
         seconds(text)
+
+
+def test_a_deadline_is_a_time_that_sockets_can_wait() -> None:
+    assert deadline("2147483") == 2147483
+    with pytest.raises(argparse.ArgumentTypeError, match="above 0, at most 2147483"):
+        deadline("2147484")
 
 
 @pytest.mark.parametrize("text", ["2", "4"])
