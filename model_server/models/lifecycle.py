@@ -223,12 +223,13 @@ class Lifecycle:
                 self._options.retry_s, lambda: servable.version not in configured.aspired
             )
         ):
-            error = self._attempt_load(servable, path)
+            error = self._attempt_load(servable, configured.aspired.get(servable.version, path))
             retries_left -= 1
         if error:
             self._registry.set_state(servable, State.END, error=error)
         with self._changed:
-            self._reconcile(configured)
+            # A model that was removed and configured again meanwhile has another object.
+            self._reconcile(self._models.get(servable.name, configured))
 
     def _attempt_load(self, servable: Servable, path: Path) -> ModelServerError | None:
         with self._load_slots:

@@ -307,6 +307,30 @@ def test_a_model_that_is_configured_again_retries_its_failed_version(world: Worl
     assert world.becomes({1: "AVAILABLE"})
 
 
+def test_a_load_that_outlasts_its_models_removal_leaves_the_other_versions_alone(
+    world: World,
+) -> None:
+    base = write_version(world.base("late"), 1).parent
+    world.serve(All(), "late")
+    assert world.becomes({1: "AVAILABLE"}, "late")
+    gate = world.engine.gate = threading.Event()
+    write_version(base, 2)
+    world.poll()
+    assert eventually(lambda: len(world.engine.loads) == 2)
+    world.engine.gate = None  # of the loads that follow
+    world.lifecycle.configure([])
+    assert world.becomes({2: "LOADING", 1: "END"}, "late")
+    world.serve(All(), "late")
+    assert world.becomes({2: "LOADING", 1: "AVAILABLE"}, "late")
+
+    gate.set()
+
+    names = ("load {name: late version: 1}", "load {name: late version: 2}")
+    assert eventually(lambda: not any(t.name in names for t in threading.enumerate()))
+    assert world.states("late") == {2: "AVAILABLE", 1: "AVAILABLE"}
+    assert [path.name for path in world.engine.loads] == ["1", "2", "1"]
+
+
 def test_one_slow_model_does_not_hold_up_another(world: World) -> None:
     write_version(world.base("slow"), 1, load_s=1)
     write_version(world.base("fast"), 1)
@@ -340,6 +364,18 @@ def test_a_retry_loads_a_version_that_was_repaired(tmp_path: Path) -> None:
     assert world.states() == {1: "LOADING"}
 
     (half / "toy.json").write_text("{}")
+
+    assert world.becomes({1: "AVAILABLE"})
+
+
+def test_a_retry_loads_from_the_base_path_that_is_configured_now(tmp_path: Path) -> None:
+    world = World(tmp_path, LifecycleOptions(max_retries=500, retry_s=0.01))
+    (world.base() / "1").mkdir(parents=True)
+    world.serve()
+    assert eventually(lambda: len(world.engine.loads) > 2)
+
+    write_version(world.base("mended"), 1)
+    world.lifecycle.configure([ModelConfig("m", world.base("mended"))])
 
     assert world.becomes({1: "AVAILABLE"})
 
