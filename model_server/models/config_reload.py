@@ -101,6 +101,9 @@ class Configuration:
         self._check_loaded(new)
 
     def _has_settled(self, model: str) -> bool:
+        """Return whether a model serves, has failed, or is no longer configured."""
+        if all(config.name != model for config in self._models):
+            return True
         states = {servable.state for servable in self._lifecycle.aspired(model)}
         return State.AVAILABLE in states or states == {State.END}
 

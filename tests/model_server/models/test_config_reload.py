@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +269,23 @@ def test_a_reload_tells_which_model_failed(world: World, tmp_path: Path) -> None
         "1 model(s) did not become available: {{{name: bad version: 1} due to error:"
         " DATA_LOSS: it was told to}, }"
     )
+
+
+def test_a_reload_does_not_wait_for_a_model_that_another_one_removes(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    configs = model_list(("empty", tmp_path / "empty"))
+    with ThreadPoolExecutor(1) as thread:
+        reload = thread.submit(world.configuration.reload, configs, math.inf, wanted)
+        assert eventually(lambda: [c.name for c in world.configuration.models] == ["empty"])
+
+        world.configuration.apply([])
+
+        try:
+            assert reload.exception(10) is None
+        finally:
+            world.configuration.stop()
 
 
 def test_a_reload_ends_at_its_deadline_and_locks_nobody_out(world: World, tmp_path: Path) -> None:
