@@ -20,6 +20,7 @@ from model_server.grpc_api.messages import (
     version_of,
 )
 from model_server.inference import classify_regress, results
+from model_server.internal_errors import as_internal_error
 from model_server.metrics import Metrics
 from model_server.models.registry import Registry
 from model_server.request_log.records import Answered, LogKind, SerializedCall
@@ -274,7 +275,10 @@ class GrpcApi:
     def _counted(self, model: str, api: str) -> Iterator[None]:
         """Count a call under its status, and time it if it succeeds."""
         try:
-            with self._metrics.timed("request_latency", model, api, "GRPC"):
+            with (
+                as_internal_error("a gRPC call"),
+                self._metrics.timed("request_latency", model, api, "GRPC"),
+            ):
                 yield
         except ModelServerError as error:
             self._metrics.count("request_count", model, error.code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import wraps
 
 from model_server.errors import ModelServerError
+from model_server.internal_errors import as_internal_error
 from model_server.transport.grpc_calls import Call, Handler
 from serving_tracing import conventions, spans
 
@@ -27,7 +28,7 @@ def traced(path: str, handler: Handler, *, only_as_child: bool = False) -> Handl
             return handler(call)
         code = "INTERNAL"
         try:
-            with span.current():
+            with span.current(), as_internal_error("a gRPC call"):
                 answered = handler(call)
             code = "OK"
         except ModelServerError as error:

@@ -253,6 +253,21 @@ def test_an_error_of_the_model_server_is_in_its_span(
     assert (recorder.named("parse")[-1].attributes or {})["error.type"] == "INTERNAL"
 
 
+def test_a_span_has_the_code_that_the_client_gets(
+    model_server: ModelServer, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with digits(model_server.grpc, tmp_path) as client:
+
+        def fail(*_: object) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr("model_server.grpc_api.predict_request.read", fail)
+        ask(client)
+
+    answered = recorder.named(GRPC)[-2]
+    assert (answered.attributes or {})["rpc.response.status_code"] == "RESOURCE_EXHAUSTED"
+
+
 def test_log_lines_of_a_request_have_the_id_of_its_trace(
     make_app: MakeApp, recorder: Recorder
 ) -> None:

@@ -66,6 +66,10 @@ def broken(_: object) -> Any:
     raise ZeroDivisionError
 
 
+def without_memory(_: object) -> Any:
+    raise MemoryError
+
+
 def same(inputs: Tensors) -> Tensors:
     return {"y": inputs["x"]}
 
@@ -86,5 +90,6 @@ def models() -> dict[tuple[str, int], ToyModel]:
         ("same", 1): ToyModel({"serving_default": unknown_rank}, {"serving_default": same}),
         ("picky", 1): one(picky, {"x": "float"}, {"y": "float"}),
         ("broken", 1): one(broken, {"x": "float"}, {"y": "float"}),
+        ("without_memory", 1): one(without_memory, {"x": "float"}, {"y": "float"}),
         **{(f"fails_{code}", 1): failing(code) for code in BY_CODE},
     }

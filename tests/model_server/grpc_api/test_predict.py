@@ -245,11 +245,15 @@ def test_calls_are_counted_and_timed(registry: Registry) -> None:
         client.predict("m", x=X)
         client.predict("m")
         client.predict("nobody")
+        client.predict("broken", x=X)
+        client.predict("without_memory", x=X)
     text = metrics.text()
 
     assert ':request_count{model_name="m",status="OK"} 1\n' in text
     assert ':request_count{model_name="m",status="INVALID_ARGUMENT"} 1\n' in text
     assert ':request_count{model_name="nobody",status="NOT_FOUND"} 1\n' in text
+    assert ':request_count{model_name="broken",status="INTERNAL"} 1\n' in text
+    assert ':request_count{model_name="without_memory",status="RESOURCE_EXHAUSTED"} 1\n' in text
     assert 'request_latency_count{model_name="m",API="Predict",entrypoint="GRPC"} 1\n' in text
     assert 'runtime_latency_count{model_name="m",API="Predict",runtime="TF1"} 1\n' in text
     assert ':request_example_count_total{model="m"} 2\n' in text
