@@ -238,8 +238,9 @@ class Rest:
         with self._registry.acquire(route.servable) as handle:
             spans.annotate_model(route.servable.model, handle.version)
             self._count_examples(route.servable.model, len(examples))
-            strict = self._options.strict_methods
-            results = method.run(handle.model, name, examples, strict=strict)
+            strict, api = self._options.strict_methods, route.verb.capitalize()
+            with self._metrics.timed("runtime_latency", route.servable.model, api, "TF1"):
+                results = method.run(handle.model, name, examples, strict=strict)
         with turns.writing():
             body = method.body(results)
         answered = Answered(method.log_kind, handle.version, name or DEFAULT_SIGNATURE)

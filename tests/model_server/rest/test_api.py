@@ -381,6 +381,7 @@ def test_metrics_count_answers_by_model_and_code() -> None:
         client.predict("m", {"instances": [1, 2]})
         client.predict("m", {})
         client.get("/v1/models/nope")
+        client.call("POST", "/v1/models/regression:regress", '{"examples": [{}]}')
         reply = client.get("/metrics")
         elsewhere = client.get("/metrics?x=1")
         default = client.get("/monitoring/prometheus/metrics")
@@ -393,6 +394,9 @@ def test_metrics_count_answers_by_model_and_code() -> None:
     assert ':request_count{model_name="nope",status="NOT_FOUND"} 1\n' in text
     assert ':request_example_count_total{model="m"} 2\n' in text
     assert ':request_latency_count{model_name="m",API="predict",entrypoint="REST"} 1\n' in text
+    assert ':runtime_latency_count{model_name="m",API="Predict",runtime="TF1"} 1\n' in text
+    of_regress = 'model_name="regression",API="Regress",runtime="TF1"'
+    assert f":runtime_latency_count{{{of_regress}}} 1\n" in text
     assert (elsewhere.status, elsewhere.body) == (
         400,
         b"Unexpected path: /metrics?x=1. Should be /metrics",
