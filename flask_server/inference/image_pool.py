@@ -28,9 +28,9 @@ class ImagePool:
     """
 
     def __init__(self, parallel: int | None = None) -> None:
-        """Use ``parallel`` threads per request, by default one per processor up to the maximum."""
+        """Use ``parallel`` threads per request, by default one per usable CPU up to the maximum."""
         if parallel is None:
-            parallel = min(MAX_PARALLEL_IMAGES, os.cpu_count() or 1)
+            parallel = min(MAX_PARALLEL_IMAGES, usable_cpus())
         self._helpers = parallel - 1
         self._executor = ThreadPoolExecutor(max(1, self._helpers), "image-pool")
 
@@ -46,6 +46,13 @@ class ImagePool:
             for _ in range(min(self._helpers, len(items) - 1)):
                 self._executor.submit(work.process_remaining)
         return work.results()
+
+
+def usable_cpus() -> int:
+    """Return the number of CPUs that the affinity of the process allows."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class _Work(Generic[Item, Result]):

@@ -103,7 +103,7 @@ def test_a_request_whose_pictures_take_too_long_ends_and_the_next_is_answered(
 def test_pictures_of_one_request_are_decoded_at_the_same_time(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_server.inference.image_pool.os.cpu_count", lambda: 2)
+    monkeypatch.setattr("flask_server.inference.image_pool.usable_cpus", lambda: 2)
     app, slow = make_app(), Slow(monkeypatch)
     pictures = [b64(flat(color)) for color in ("red", "white", "blue")]
 
