@@ -50,7 +50,7 @@ def main(argv: Sequence[str], program: str, prepare: Prepare | None = None) -> i
     if running is not None:
         return _already_running(running, models_file, opens=options.open)
     require("gateway", "flask", "gunicorn")
-    require("openvino", "numpy", "orjson", "google.protobuf", "openvino")
+    require("openvino", "numpy", "orjson", "pybase64", "google.protobuf", "openvino")
     prepare_folder(models_file.parent, prepare or _fetch)
     words = ["start", "--serving", "embedded", "--models-file", str(models_file)]
     words += ["--run-dir", str(run_dir.path), *start_words]

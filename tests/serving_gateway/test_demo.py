@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from model_server import packages
+from serving_gateway import demo
 from tests.orchestrator.conftest import eventually
 from tests.orchestrator.project_sandbox import ROOT, ProjectSandbox, executable
 
@@ -62,6 +64,27 @@ def call(sandbox: ProjectSandbox, *words: str) -> subprocess.CompletedProcess[st
 def opened(sandbox: ProjectSandbox) -> list[str]:
     file = sandbox.root / "opened"
     return file.read_text().split() if file.exists() else []
+
+
+def test_the_demo_asks_for_all_that_the_model_server_asks_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def require(_: str, *modules: str) -> None:
+        asked.extend(modules)
+
+    def fail(_: Path) -> Path:
+        raise demo.DemoFailed
+
+    monkeypatch.setattr(packages, "require", require)
+    packages.require_packages()
+    of_server, asked = asked, []
+    monkeypatch.setattr(demo, "require", require)
+    with pytest.raises(demo.DemoFailed):
+        demo.main(["--folder", str(tmp_path), "--run-dir", str(tmp_path)], "", fail)
+
+    assert set(of_server) <= set(asked)
 
 
 def test_the_model_is_made_and_served_and_the_page_opened(sandbox: ProjectSandbox) -> None:
