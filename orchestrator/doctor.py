@@ -25,7 +25,8 @@ NEWEST_PYTHON = (3, 13)
 _MIN_FREE_BYTES = 1024**3
 _VERSIONS = """
 import importlib.metadata as m, json, sys
-found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in m.distributions()}
+named = [d for d in m.distributions() if d.metadata.get("Name")]
+found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in named}
 print(json.dumps({"python": list(sys.version_info[:3]), "packages": found}))
 """
 

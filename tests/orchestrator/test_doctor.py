@@ -32,6 +32,17 @@ def test_this_python_and_its_packages_are_well() -> None:
     assert [finding.fix for finding in findings] == ["", ""]
 
 
+def test_a_broken_folder_of_a_package_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken-1.0.dist-info").mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    findings = list(examine_python(sys.executable, [["pytest"]], {}, FIX))
+
+    assert [finding.fix for finding in findings] == ["", ""]
+
+
 def test_a_missing_package_is_wrong() -> None:
     findings = list(examine_python(sys.executable, [["no-such-package", "nor-this"]], {}, FIX))
 
