@@ -42,7 +42,7 @@ def journal_of(out: Path) -> Iterator[Journal]:
     Raises ScriptError if another run writes to the same output.
     """
     path = out.with_name(f".{out.name}.part")
-    with path.open("a+", encoding="utf-8") as file:
+    with path.open("a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -113,6 +113,8 @@ def test_an_interrupted_run_keeps_what_it_has(
         patch.setattr(classify, "progress", interrupted)
         assert run(url, out, photos, "--parallel", 1) == 130
     assert len(outputs.read(out)) == 1
+    with (tmp_path / ".r.csv.part").open("ab") as journal:
+        journal.write('{"file": "é'.encode()[:-1])  # cut inside a letter
 
     assert run(url, out, photos) == 0
     assert len(outputs.read(out)) == 2
