@@ -127,6 +127,7 @@ def _warn(models: Mapping[str, str], console: Console) -> None:
 def _restart(run_dir: RunDir, name: str) -> None:
     before = _running_child(run_dir, name)
     _signal(before["of"], before["restart_signal"])
+    _signal(before["of"], signal.SIGCONT)  # a stopped process would not restart it
     now = before
     while not _is_done(before, now):
         time.sleep(_PAUSE_S)

@@ -459,6 +459,17 @@ def test_restart_serving_leaves_the_gateway_alone(sandbox: ProjectSandbox) -> No
     assert sandbox.pid("gateway") == gateway
 
 
+def test_a_stopped_supervisor_goes_on_to_restart_a_child(sandbox: ProjectSandbox) -> None:
+    sandbox.call("start", "--detach")
+    serving = sandbox.pid("serving")
+    os.kill(sandbox.status()["pid"], signal.SIGSTOP)
+
+    done = sandbox.call("restart", "serving")
+
+    assert done.returncode == 0
+    assert sandbox.pid("serving") != serving
+
+
 def test_restart_without_a_name_restarts_both(sandbox: ProjectSandbox) -> None:
     sandbox.call("start", "--detach")
     before = {sandbox.pid("serving"), sandbox.pid("gateway")}
