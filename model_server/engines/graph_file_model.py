@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +35,6 @@ def signatures_of(spec: ModelSpec) -> Mapping[str, Signature]:
 
 def _strings(name: str) -> TensorInfo:
     return TensorInfo(name, "string", (-1,))
-
-
-#: A time limit that no run keeps; 0 would mean none.
-_SHORTEST_S: Final = 1e-3
 
 
 class GraphFileRunner:
@@ -78,8 +74,8 @@ class GraphFileRunner:
 
 
 def _left(end: float | None) -> float | None:
-    """Return the seconds until the end; a little where it has passed, so that the run ends then."""
-    return None if end is None else max(end - time.monotonic(), _SHORTEST_S)
+    """Return the seconds until the end; negative where it has passed."""
+    return None if end is None else end - time.monotonic()
 
 
 def quantized(values: Floats, to: Quantization | None) -> NDArray[Any]:
