@@ -23,7 +23,7 @@ from model_server.models.versions import ModelConfig, versions_on_disk
 
 logger = logging.getLogger(__name__)
 
-Load = Callable[[str, Path], LoadedModel]
+Load = Callable[[Path], LoadedModel]
 
 #: What Python raises where the process or its user may start no more threads.
 _NO_THREAD: Final = (RuntimeError, MemoryError)
@@ -235,7 +235,7 @@ class Lifecycle:
         with self._load_slots:
             self._registry.set_state(servable, State.LOADING)
             try:
-                model = self._load(servable.name, path)
+                model = self._load(path)
             except ModelServerError as error:
                 logger.error("Servable %s cannot be loaded: %s", servable, error)
                 servable.failed_attempts += 1

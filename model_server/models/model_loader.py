@@ -44,18 +44,18 @@ class ModelLoader:
     runs_warmup: bool = True
     warmup_iterations: int = 1
 
-    def load(self, name: str, path: Path) -> LoadedModel:
+    def load(self, path: Path) -> LoadedModel:
         """Return the model in the version folder, ready to serve, or raise a ModelServerError."""
         with as_internal_error(f"loading {path}"):
             model = self.engine.load(path)
         try:
             with as_internal_error(f"preparing {path}"):
-                return self._prepared(model, name, path)
+                return self._prepared(model, path)
         except ModelServerError:
             model.close()
             raise
 
-    def _prepared(self, model: LoadedModel, name: str, path: Path) -> LoadedModel:
+    def _prepared(self, model: LoadedModel, path: Path) -> LoadedModel:
         spec = read_spec(path)
         if self.runs_warmup:
             with self.metrics.timed("model_warmup_latency", str(path)):

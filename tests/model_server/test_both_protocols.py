@@ -39,7 +39,7 @@ def engine(name: str) -> Engine:
 def served(engine: Engine, version: Path) -> Iterator[tuple[Client, GrpcClient]]:
     """Serve a version as ``m`` over both protocols."""
     registry, metrics, servable = Registry(), Metrics(), Servable("m", 1)
-    model = ModelLoader(engine=engine, metrics=metrics).load("m", version)
+    model = ModelLoader(engine=engine, metrics=metrics).load(version)
     registry.add(servable)
     registry.set_state(servable, State.AVAILABLE, model=model)
     with (

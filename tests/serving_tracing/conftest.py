@@ -83,7 +83,7 @@ def model_server() -> Iterator[ModelServer]:
     loader = ModelLoader(engine=OpenVINOEngine(OpenVINOOptions(threads=1)), metrics=metrics)
     spans.install(Tracing(TracerProvider(shutdown_on_exit=False)))
     try:
-        model = loader.load("digits", version_folder())
+        model = loader.load(version_folder())
     finally:
         spans.install(None)
     registry.add(servable)

@@ -27,7 +27,7 @@ from model_server.metrics import Metrics
 from model_server.models.model_loader import ModelLoader
 
 engine = TensorFlowEngine(TensorFlowOptions())
-model = ModelLoader(engine=engine, metrics=Metrics()).load("digits", Path(sys.argv[1]))
+model = ModelLoader(engine=engine, metrics=Metrics()).load(Path(sys.argv[1]))
 for shape in [(1,), (1, 1), (), (0,), (2, 0), (1, 32, 32, 1)]:
     try:
         model.run("serving_default", {"input_image": np.zeros(shape, np.float32)})

@@ -27,9 +27,7 @@ class World:
         self.base = root / "m"
         engine = ToyEngine()
         self.registry = Registry()
-        self.lifecycle = Lifecycle(
-            self.registry, lambda _, path: engine.load(path), LifecycleOptions(max_retries=0)
-        )
+        self.lifecycle = Lifecycle(self.registry, engine.load, LifecycleOptions(max_retries=0))
         self.configuration = Configuration(
             self.registry, self.lifecycle, labels_before_load=labels_before_load
         )

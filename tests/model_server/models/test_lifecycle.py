@@ -29,9 +29,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.registry = Registry()
-        self.lifecycle = Lifecycle(
-            self.registry, lambda _, path: self.engine.load(path), self.options
-        )
+        self.lifecycle = Lifecycle(self.registry, self.engine.load, self.options)
 
     def base(self, model: str = "m") -> Path:
         return self.root / model

@@ -189,7 +189,7 @@ class OneModel:
 
 
 def prepare(model: ToyModel, path: Path, **options: Any) -> LoadedModel:
-    return ModelLoader(engine=OneModel(model), metrics=Metrics(), **options).load("m", path)
+    return ModelLoader(engine=OneModel(model), metrics=Metrics(), **options).load(path)
 
 
 def pixels_model() -> ToyModel:
