@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-import threading
-from collections.abc import Sequence
-from typing import Final
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import FrameType
+from typing import Any, Final
 
 from deploy.ray.flags import ALL_FLAGS, Options, read_options
 from model_catalog.installation import require
@@ -16,6 +18,7 @@ from model_server.packages import require_packages
 
 _PROGRAM: Final = "python -m deploy.ray"
 _FAILED: Final = 255
+_PAUSE_S: Final = 0.2
 
 logger = logging.getLogger("deploy.ray")
 
@@ -49,20 +52,39 @@ def _serve(options: Options) -> int:
         logger.warning("--%s is accepted and ignored. %s", flag.name, flag.help)
     ray.init(address=options.ray["address"], log_to_driver=False)
     start_proxies(options)
-    serve.run(application(options), name=NAME)
-    logger.info("Ray serves the models on port %s.", options.server["rest_api_port"])
-    if not options.ray["detach"]:
-        _wait_for_signal()
-        serve.delete(NAME)
+
+    def deploy() -> None:
+        serve.run(application(options), name=NAME)
+        logger.info("Ray serves the models on port %s.", options.server["rest_api_port"])
+
+    if options.ray["detach"]:
+        deploy()
+    else:
+        serve_until_signal(deploy, partial(serve.delete, NAME))
     return 0
 
 
-def _wait_for_signal() -> None:
-    stopped = threading.Event()
+def serve_until_signal(deploy: Callable[[], None], delete: Callable[[], None]) -> None:
+    """Deploy the application, wait for SIGTERM or SIGINT, and delete it.
+
+    A signal during the deployment, which takes minutes while models load, ends it.
+    """
+    # Ray's own waits end with KeyboardInterrupt, and with no other exception of a handler.
+    _on_signals(signal.default_int_handler)
+    try:
+        deploy()
+        while True:
+            time.sleep(_PAUSE_S)
+    except KeyboardInterrupt:
+        return
+    finally:
+        _on_signals(signal.SIG_IGN)
+        delete()
+
+
+def _on_signals(action: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    while not stopped.wait(0.2):
-        pass
+        signal.signal(number, action)
 
 
 if __name__ == "__main__":

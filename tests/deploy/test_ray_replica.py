@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,6 +137,46 @@ def test_every_grpc_method_of_the_services_has_a_method_of_its_name() -> None:
 
     assert [name for name in names if not hasattr(ModelServerReplica, name)] == []
     assert len(set(names)) == len(names)  # Ray knows methods by their last name only
+
+
+@pytest.fixture
+def _own_signals() -> Iterator[None]:
+    """Give SIGTERM and SIGINT their handlers back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("is_early", [True, False], ids=["deploying", "deployed"])
+@pytest.mark.usefixtures("_own_signals")
+def test_a_signal_deletes_the_application(number: signal.Signals, *, is_early: bool) -> None:
+    deleted: list[bool] = []
+
+    def deploy() -> None:
+        if is_early:
+            signal.raise_signal(number)
+            deleted.append(False)
+        else:
+            threading.Timer(0.05, signal.raise_signal, [number]).start()
+
+    command.serve_until_signal(deploy, lambda: deleted.append(True))
+
+    assert deleted == [True]
+
+
+@pytest.mark.usefixtures("_own_signals")
+def test_an_application_that_cannot_be_deployed_is_deleted() -> None:
+    deleted: list[bool] = []
+
+    def deploy() -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        command.serve_until_signal(deploy, lambda: deleted.append(True))
+
+    assert deleted == [True]
 
 
 def test_engine_threads_follow_the_cpus_of_the_replica() -> None:
