@@ -53,10 +53,11 @@ class Server:
         self._configs = configured_models(flags)
         self._metrics = Metrics()
         self._registry = Registry()
+        self._batching = _batching(flags)
         loader = ModelLoader(
             engine=engine or choose_engine(flags),
             metrics=self._metrics,
-            batching=_batching(flags),
+            batching=self._batching,
             streams=flags["streams"],
             runs_warmup=flags["enable_model_warmup"],
             warmup_iterations=flags["num_request_iterations_for_warmup"],
@@ -165,6 +166,8 @@ class Server:
             is_drained = all(list(threads.map(lambda drain: drain(grace_s), drains)))
         if not is_drained:
             logger.warning("The grace time is over; requests in flight are aborted.")
+        if self._batching is not None:
+            self._batching.scheduler.close()
         self._request_log.stop(_LOG_GRACE_S)
 
     def _listen(self) -> HttpServer:

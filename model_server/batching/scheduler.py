@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 
 from model_server.batching.batch_execution import (
     BatchLimits,
@@ -107,7 +108,7 @@ class _Queue:
         """Return the time at which the first batch may run; infinity if it is empty."""
         first = self._batches[0]
         if not first.members:
-            return float("inf")
+            return inf
         if len(self._batches) > 1 or first.rows >= self._options.run_rows:
             return 0.0
         return first.members[0].since + self._options.batch_timeout_s
@@ -143,7 +144,7 @@ class _Queue:
     def _is_overdue(self, waiting: _QueuedRequest) -> bool:
         end = waiting.task.deadline
         if end is None:
-            end = waiting.since + (self._options.queue_timeout_s or float("inf"))
+            end = waiting.since + (self._options.queue_timeout_s or inf)
         return end < time.monotonic()
 
 
@@ -171,16 +172,18 @@ class BatchScheduler:
             self._queues = deque(queue for queue in self._queues if queue not in queues)
 
     def submit(self, queue: _Queue, task: Task) -> Tensors:
-        """Wait until the task has been run as part of a batch."""
+        """Wait until the task has been run as part of a batch; Unavailable once it is closed."""
         waiting = _QueuedRequest(task, time.monotonic())
         with self._changed:
+            if self._closed:
+                raise Unavailable("The server is stopping.")
             queue.add(waiting)
             self._changed.notify()
         waiting.done.wait()
         return task.result()
 
     def close(self) -> None:
-        """Let the threads end after the batches that they are running."""
+        """Let the threads end after the batches that are queued, which no longer wait for more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -193,15 +196,17 @@ class BatchScheduler:
     def _next(self) -> tuple[_Queue, _Batch] | None:
         """Wait for a batch that is due and dequeue it; return None when the scheduler is closed."""
         with self._changed:
-            while not self._closed:
+            while True:
                 now = time.monotonic()
                 for _ in range(len(self._queues)):
                     self._queues.rotate(-1)
-                    if self._queues[-1].due_at() <= now:
+                    due_at = self._queues[-1].due_at()
+                    if due_at <= now or (self._closed and due_at < inf):
                         return self._queues[-1], self._queues[-1].pop_batch()
-                soonest = min((queue.due_at() for queue in self._queues), default=float("inf"))
+                if self._closed:
+                    return None
+                soonest = min((queue.due_at() for queue in self._queues), default=inf)
                 self._changed.wait(min(soonest - now, threading.TIMEOUT_MAX))
-            return None
 
 
 class BatchedModel(WrappedModel):

@@ -163,6 +163,23 @@ def test_a_request_that_waited_too_long_fails(scheduler: BatchScheduler) -> None
     )
 
 
+def test_a_closed_scheduler_runs_what_is_queued_and_takes_no_more() -> None:
+    scheduler, gate = BatchScheduler(1), Gate()
+    model = batched(gate.model, scheduler, batch_timeout_s=0)
+    patient = batched(half_plus(0), scheduler, batch_timeout_s=3600)
+    outcomes: dict[int, object] = {}
+
+    with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
+        assert eventually(lambda: len(gate.batches) == 1)
+        with in_threads(1, lambda n: ask(patient, outcomes, 10 + n, 1)):
+            assert eventually(lambda: waiting(patient) == 1)
+            scheduler.close()
+            gate.opened.set()
+    ask(model, outcomes, 20, 2)
+
+    assert outcomes == {0: [0], 10: [0.5], 20: "UNAVAILABLE: The server is stopping."}
+
+
 def test_inputs_without_rows_are_refused(scheduler: BatchScheduler) -> None:
     model = batched(half_plus(0), scheduler)
 
