@@ -95,7 +95,6 @@ class Processors:
         self._jobs: list[tuple[float, int, int, Then]] = []
         self._numbers = count()
         self._plan = 0
-        self.busy_ms = 0.0
 
     def work(self, milliseconds: float, then: Then, threads: int = 1) -> None:
         """Do work in some threads, and call a function when it is done."""
@@ -111,7 +110,6 @@ class Processors:
     def _advance(self) -> None:
         passed = self._clock.now - self._since
         self._progress += passed * self._speed()
-        self.busy_ms += passed * min(self._threads, self._cores)
         self._since = self._clock.now
 
     def _schedule(self) -> None:
@@ -261,8 +259,6 @@ class Outcome:
 
     seconds: float
     latencies_ms: list[float] = field(default_factory=list)
-    busy: float = 0.0
-    """Share of all processors that worked."""
 
     @property
     def per_s(self) -> float:
@@ -296,10 +292,7 @@ def closed(
 
     for number in range(connections):
         clock.at(number * 0.1, ask)
-    clock.run(lead_ms)
-    before = machine.processors.busy_ms
     clock.run(lead_ms + 1000 * seconds)
-    outcome.busy = (machine.processors.busy_ms - before) / (1000 * seconds * layout.cores)
     return outcome
 
 
@@ -353,6 +346,4 @@ def cluster(
 
     clock.at(0.0, arrive)
     clock.run(end_ms)
-    total = sum(machine.processors.busy_ms for machine in all_machines)
-    outcome.busy = total / (end_ms * layout.cores * machines)
     return outcome

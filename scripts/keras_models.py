@@ -90,16 +90,12 @@ class Loaded:
     """Name of the loss that the model was trained with, if the file says it."""
 
 
-def load(path: Path, options: LoadOptions | None = None) -> keras.Model:
-    """Load a ``.keras`` or ``.h5`` file of a picture classifier, or raise ScriptError.
-
-    The content of the file counts, not its name.
-    """
-    return load_file(path, options or LoadOptions()).model
-
-
 def load_file(path: Path, options: LoadOptions) -> Loaded:
-    """Load a model file, or Teachable Machine's SavedModel, and keep what the file says."""
+    """Load a picture classifier and keep what the file says, or raise ScriptError.
+
+    The path is that of a ``.keras`` or ``.h5`` file, whose content counts and not its name, or of
+    Teachable Machine's SavedModel.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras's, about how the model was built or saved
         if teachable_machine.is_saved_model(path):

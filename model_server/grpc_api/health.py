@@ -31,11 +31,6 @@ class Health:
         self._watchers: dict[Stream, None] = {}
 
     @property
-    def watchers(self) -> int:
-        """The number of calls that hear when the state changes."""
-        return len(self._watchers)
-
-    @property
     def methods(self) -> dict[str, Method]:
         """The methods of the service by path."""
         return {

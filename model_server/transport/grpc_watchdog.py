@@ -51,11 +51,6 @@ class Watchdog:
         self._stopped = threading.Event()
         self._resident_before = 0
 
-    @property
-    def answered(self) -> int:
-        """The number of calls whose answer has not been taken yet."""
-        return len(self._answered)
-
     def start(self) -> None:
         """Start watching."""
         threading.Thread(target=self._watch, name="grpc-watch", daemon=True).start()

@@ -60,7 +60,6 @@ def test_threads_share_the_cores() -> None:
     # From 1 on three threads share two cores, each at 2/3 of its speed: the last 2 ms of "alone"
     # take 3 ms. Both jobs have then made their last 2 ms.
     assert ends == pytest.approx({"alone": 4.0, "both": 4.0})
-    assert processors.busy_ms == pytest.approx(7.0)
 
 
 def test_random_arrivals_wait_as_long_as_theory_says() -> None:
@@ -96,7 +95,6 @@ def test_a_cluster_answers_what_arrives() -> None:
     found = cluster(COSTS, Layout(), 4, Traffic(per_s=800, seconds=2), least)
 
     assert found.per_s == pytest.approx(800, rel=0.1)
-    assert 0.3 < found.busy < 0.6
     assert found.percentile(0.5) >= 3.0
 
 

@@ -120,7 +120,7 @@ def test_the_graph_states_the_activation(
     activation: str, steps: list[Callable[[Any], Any]], tmp_path: Path
 ) -> None:
     built(steps).save(tmp_path / "model.keras")
-    model = keras_models.load(tmp_path / "model.keras")
+    model = keras_models.load_file(tmp_path / "model.keras", keras_models.LoadOptions()).model
 
     assert keras_models.activation_of(model, SIZE) == keras_models.ModelProperty(activation)
 

@@ -157,7 +157,9 @@ def grpc_server(
         health.drain()
         return server.drain(5)
 
-    client = RawClient(f"127.0.0.1:{server.port}", drain=drain, watchers=lambda: health.watchers)
+    client = RawClient(
+        f"127.0.0.1:{server.port}", drain=drain, watchers=lambda: len(health._watchers)
+    )
     try:
         yield client
     finally:

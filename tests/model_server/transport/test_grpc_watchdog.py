@@ -49,7 +49,7 @@ def test_an_answer_that_nobody_takes_is_ended() -> None:
     over[-1]()
     watchdog.stop()
 
-    assert eventually(lambda: not watchdog.answered)
+    assert eventually(lambda: not watchdog._answered)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
