@@ -150,10 +150,9 @@ class GrpcServer:
         with self._run_slot(context, limits_runs=limits_runs), as_internal_error("a gRPC call"):
             if not context.is_active():
                 raise Cancelled("The client no longer waits.")
-            left = context.time_remaining()
-            timeout_s = inf if left is None else left
+            left_s = time_left(context)
             tell, metadata = partial(_tell, context), context.invocation_metadata
-            answer = handler(Call(message, timeout_s, context.is_active, held.add, tell, metadata))
+            answer = handler(Call(message, left_s, context.is_active, held.add, tell, metadata))
         held.replace(len(answer))
         self._watchdog.expect_end(context.cancel, context.add_callback, len(answer))
         return answer
@@ -163,8 +162,7 @@ class GrpcServer:
         if not limits_runs:
             yield
             return
-        left = context.time_remaining()
-        if not self._runs.acquire(timeout=min(left or 0, threading.TIMEOUT_MAX)):
+        if not self._runs.acquire(timeout=min(time_left(context), threading.TIMEOUT_MAX)):
             raise DeadlineExceeded("The deadline passed while the call waited for a thread.")
         try:
             yield
@@ -182,6 +180,12 @@ class GrpcServer:
             watcher(Stream(message, send, lambda: send(None), context.add_callback))
 
         return watch
+
+
+def time_left(context: grpc.ServicerContext) -> float:
+    """Return the seconds that are left of a call's deadline; infinity without one."""
+    left: float | None = context.time_remaining()
+    return inf if left is None else left
 
 
 def _tell(context: grpc.ServicerContext, key: str, value: str) -> None:

@@ -9,7 +9,10 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import grpc
 import numpy as np
@@ -21,7 +24,7 @@ from model_server.engines.protocol import Tensors
 from model_server.errors import Unavailable
 from model_server.models.registry import Registry, Servable, State
 from model_server.transport.grpc_options import Credentials, GrpcOptions
-from model_server.transport.grpc_server import GrpcServer
+from model_server.transport.grpc_server import GrpcServer, time_left
 from model_server.transport.grpc_watchdog import resident_bytes
 from tests.certificates import write_certificates
 from tests.model_server.grpc_api.calls import (
@@ -332,3 +335,12 @@ def _is_ended(slow: SlowSender, stream: int) -> bool:
     if stream not in slow.ended:
         slow.receive()
     return stream in slow.ended
+
+
+@pytest.mark.parametrize(("left", "seconds"), [(None, inf), (inf, inf), (0.0, 0.0), (2.5, 2.5)])
+def test_a_call_without_a_deadline_waits_as_long_as_needed(
+    left: float | None, seconds: float
+) -> None:
+    context: Any = SimpleNamespace(time_remaining=lambda: left)
+
+    assert time_left(context) == seconds
