@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from orchestrator.models.model_health import readiness, served_versions
 from orchestrator.probe import first
@@ -17,8 +16,9 @@ UNUSABLE_S = 2.0
 class ModelReadiness:
     """What Serving and the gateway have said about each model since its last change."""
 
-    def __init__(self, options: ResolvedOptions) -> None:
+    def __init__(self, options: ResolvedOptions, clock: Callable[[], float]) -> None:
         self._options = options
+        self._clock = clock
         self._unusable_since: dict[str, float] = {}
         self.is_announced = False
         """Whether the start is over; from then on, unusable models keep no child from readiness."""
@@ -75,8 +75,8 @@ class ModelReadiness:
             self._unusable_since.pop(name, None)
             self.unusable.pop(name, None)
             return None if found.ready else self._waits(name, found.reason)
-        since = self._unusable_since.setdefault(name, time.monotonic())
-        if time.monotonic() - since < UNUSABLE_S:
+        now = self._clock()
+        if now - self._unusable_since.setdefault(name, now) < UNUSABLE_S:
             return Problem(f"model {name}: {found.reason}")
         self.unusable[name] = found.reason
         return None

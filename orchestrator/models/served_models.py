@@ -40,7 +40,7 @@ class ServedModels:
         self._watch = ModelsFileWatch(models, partial(require_servable, options.kind))
         self._config = ServingConfigFile(options, models, clock)
         self._waiting: set[str] = set()
-        self.readiness = ModelReadiness(options)
+        self.readiness = ModelReadiness(options, clock)
         """What Serving and the gateway say about the models."""
         self.names = [entry.name for entry in models.entries]
         """All configured models; the list stays the same object."""
