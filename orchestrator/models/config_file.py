@@ -14,7 +14,7 @@ from model_catalog.model_entry import ModelEntry
 from model_catalog.models_file import ModelsFile
 from model_catalog.serving_config import next_step, serving_config
 from orchestrator.models.entries import configured_versions, folder_in_container, served_entries
-from orchestrator.models.model_health import served_versions
+from orchestrator.models.model_health import StatusRequests
 from orchestrator.resolved_options import ResolvedOptions
 from orchestrator.serving_command import CONFIG, GENUINE
 
@@ -66,9 +66,10 @@ class ServingConfigFile:
         self._is_held = False
         self.write()
 
-    def forget_removed(self) -> None:
-        """Leave out the removed models at once, as no request for them is in flight."""
+    def forget_loaded(self) -> None:
+        """Neither keep removed models nor hold back moved ones, as nothing is loaded now."""
         self._removed = {}
+        self._moved = set()
 
     def take_up(self, models: ModelsFile) -> None:
         """Use another list of models from the next ``write`` on."""
@@ -99,7 +100,8 @@ class ServingConfigFile:
         """Write the file with what Serving is to serve now."""
         if self._options.kind == "none":
             return
-        self._settle_moves()
+        requests = StatusRequests(self._options.serving_url)
+        self._settle_moves(requests)
         now = self._clock()
         self._removed = {n: (entry, end) for n, (entry, end) in self._removed.items() if end > now}
         # tensorflow_model_server loads nothing else while a configured model has no version, so
@@ -109,7 +111,8 @@ class ServingConfigFile:
         ready = {entry.name for entry in self.entries} if embedded else set(self.with_version())
         leaving = [entry for entry, _ in self._removed.values()]
         self._configured = (self._configured & {e.name for e in (*self.entries, *leaving)}) | ready
-        entries = [self._next_step(entry) for entry in self.entries if self._is_listed(entry)]
+        listed = [entry for entry in self.entries if self._is_listed(entry)]
+        entries = [self._next_step(entry, requests) for entry in listed]
         entries += [entry for entry in leaving if self._is_listed(entry)]
         self._labelled = {entry.name: entry.version_labels for entry in entries}
         if self._options.kind == "docker":
@@ -117,14 +120,16 @@ class ServingConfigFile:
         config = serving_config(replace(self._models, entries=tuple(entries)))
         self._options.run_dir.write_text(CONFIG, config)
 
-    def _settle_moves(self) -> None:
+    def _settle_moves(self, requests: StatusRequests) -> None:
         """Forget the moves of models that Serving has unloaded.
 
         Serving takes a version of the new base path for the loaded one of the same number, so the
         model is first left out of the config.
         """
         for name in tuple(self._moved):
-            found = served_versions(self._options.serving_url, name)
+            found = requests.versions(name)
+            if requests.is_silent:
+                return
             if found is None or set(found.states.values()) <= {"END"}:
                 self._moved.discard(name)
 
@@ -136,11 +141,11 @@ class ServingConfigFile:
     def _is_mounted(self, entry: ModelEntry) -> bool:
         return self._mounted.get(entry.name) == entry.base_path
 
-    def _next_step(self, entry: ModelEntry) -> ModelEntry:
+    def _next_step(self, entry: ModelEntry, requests: StatusRequests) -> ModelEntry:
         labelled = self._labelled.get(entry.name, {})
         if all(labelled.get(label, to) == to for label, to in entry.version_labels.items()):
             return entry
-        found = served_versions(self._options.serving_url, entry.name)
+        found = requests.versions(entry.name)
         newest = max(configured_versions(entry), default=None)
         return next_step(entry, labelled, found.available if found else (), newest)
 

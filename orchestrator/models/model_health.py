@@ -50,11 +50,34 @@ class Readiness:
     """Whether waiting does not help, since Serving has loaded the model."""
 
 
+class StatusRequests:
+    """Requests for the states of several models' versions; none follows one without an answer.
+
+    So a Serving that hangs costs the caller the time limit of one request only.
+    """
+
+    def __init__(self, serving_url: str) -> None:
+        self._serving_url = serving_url
+        self.is_silent = False
+        """Whether Serving has not answered a request."""
+
+    def versions(self, name: str) -> ServedVersions | None:
+        """Return the states of a model's versions; None when Serving tells none."""
+        if self.is_silent:
+            return None
+        answer = ask(f"{self._serving_url}/v1/models/{quote(name)}")
+        self.is_silent = answer.status is None
+        return _served_versions(answer.body)
+
+
 def served_versions(serving_url: str, name: str) -> ServedVersions | None:
     """Return the states of a model's versions; None when Serving tells none."""
-    answer = ask(f"{serving_url}/v1/models/{quote(name)}")
+    return StatusRequests(serving_url).versions(name)
+
+
+def _served_versions(body: bytes) -> ServedVersions | None:
     try:
-        versions = json.loads(answer.body)["model_version_status"]
+        versions = json.loads(body)["model_version_status"]
         states = {int(version["version"]): str(version["state"]) for version in versions}
         error = versions[0].get("status", {}).get("error_message", "END") if versions else ""
     except (ValueError, KeyError, TypeError, AttributeError):

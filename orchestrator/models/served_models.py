@@ -73,7 +73,7 @@ class ServedModels:
         try:
             self.take_up()
         finally:
-            self._config.forget_removed()
+            self._config.forget_loaded()
             self._config.write()
 
     def take_up(self) -> None:

@@ -143,13 +143,22 @@ class StubServing:
         self.server.server_close()
         self.thread.join()
 
-    def restart(self) -> None:
-        """Die with all connections, like a killed process, and come back on the same port."""
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Be dead inside the block, like a killed process, and come back on the same port."""
         port, dead = self.server.server_port, self.server
         self._die()
         dead.close_connections()
-        self.server = self._listen(port)
-        self._serve()
+        try:
+            yield
+        finally:
+            self.server = self._listen(port)
+            self._serve()
+
+    def restart(self) -> None:
+        """Die with all connections, like a killed process, and come back on the same port."""
+        with self.stopped():
+            pass
 
 
 class _Server(ThreadingHTTPServer):

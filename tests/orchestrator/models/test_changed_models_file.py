@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from model_catalog.models_file import load_models_file
+from orchestrator.models import model_health
 from orchestrator.models.config_file import GATEWAY_POLLS_S
 from orchestrator.models.served_models import ServedModels
+from orchestrator.probe import Answer, ask
 from orchestrator.resolved_options import resolve
 from orchestrator.run_dir import RunDir
 from orchestrator.start_options import add_start_options
@@ -116,6 +118,42 @@ def test_another_base_path_leaves_the_model_out_until_serving_has_unloaded_it(
 
     setup.serving.models["m"][1].state = "END"
     setup.settle()
+    assert str(setup.folder / "moved") in setup.config
+
+
+def test_a_serving_that_does_not_answer_is_asked_once_in_a_round(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.write(M + N)
+    setup.settle()
+    setup.write(M.replace('"m"', '"n"') + N.replace('"n"', '"m"'))
+    asked: list[str] = []
+
+    def noted(url: str) -> Answer:
+        asked.append(url)
+        return ask(url)
+
+    monkeypatch.setattr(model_health, "ask", noted)
+    with setup.serving.stopped():
+        setup.settle()
+        asked.clear()
+        setup.served.housekeep()
+
+        assert len(asked) == 1
+        assert "name:" not in setup.config  # what is loaded is not known
+
+    del setup.serving.models["m"]
+    setup.settle()
+    assert setup.config.count("base_path:") == 2
+
+
+def test_a_serving_that_starts_gets_a_moved_model_at_once(setup: Setup) -> None:
+    setup.write(M.replace('"m"', '"moved"'))
+    setup.settle()
+
+    with setup.serving.stopped():
+        setup.served.prepare_serving()
+
     assert str(setup.folder / "moved") in setup.config
 
 
