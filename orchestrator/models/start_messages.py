@@ -33,7 +33,12 @@ def start_notes(options: ResolvedOptions, entries: Iterable[ModelEntry]) -> Iter
 
 def _version_notes(entry: ModelEntry) -> Iterator[str]:
     """Return what a start says of versions that are configured and not there."""
-    there, served = set(version_folders(entry.base_path)), configured_versions(entry)
+    try:
+        there, served = set(version_folders(entry.base_path)), configured_versions(entry)
+    except OSError as error:
+        reason = f"{entry.base_path} cannot be read ({error.strerror})"
+        yield f"note: model {entry.name}: {reason}; the start does not wait for it"
+        return
     listed = set() if isinstance(entry.versions, str) else set(entry.versions)
     absent = ", ".join(map(str, sorted(listed - there)))
     detail = f"version {absent} of its list in the models file is not in {entry.base_path}"
