@@ -81,11 +81,6 @@ class HttpServer:
         """The port that the server listens on, also if port 0 was asked for."""
         return int(self._address[1])
 
-    @property
-    def in_progress(self) -> int:
-        """The number of requests that are being answered."""
-        return self._progress.count
-
     def drain(self, grace_s: float) -> bool:
         """Stop listening and wait for open responses; False if ``grace_s`` was too short.
 

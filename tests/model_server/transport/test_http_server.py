@@ -279,10 +279,10 @@ def test_a_small_request_goes_before_large_ones_that_wait() -> None:
     client = Client(server.port)
 
     def post(target: str, body: bytes) -> threading.Thread:
-        before = server.in_progress
+        before = server._progress.count
         thread = threading.Thread(target=client.call, args=("POST", target, body))
         thread.start()
-        assert eventually(lambda: server.in_progress > before)
+        assert eventually(lambda: server._progress.count > before)
         return thread
 
     threads = []
