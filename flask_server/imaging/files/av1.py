@@ -8,9 +8,10 @@ from typing import Final
 
 from flask_server.errors import CorruptImage
 from flask_server.imaging.files.bits import Bits
+from flask_server.imaging.files.limit import Limit
 from flask_server.imaging.geometry import Size
 
-#: Maximum number of units (OBUs) of one image; an encoder writes three or four, or one per tile.
+#: Maximum number of units (OBUs) in a file; an encoder writes three or four, or one per tile.
 MAX_UNITS: Final = 20_000
 
 _SEQUENCE_HEADER: Final = 1
@@ -41,15 +42,20 @@ class _Sequence:
     integer_motion: int
 
 
-def frame_sizes(stream: bytes) -> Iterator[tuple[Size, Size]]:
+def unit_limit() -> Limit:
+    """Return the limit of the units in all streams of a file."""
+    return Limit(MAX_UNITS, "units of coded data", "The AVIF image")
+
+
+def frame_sizes(stream: bytes, units: Limit) -> Iterator[tuple[Size, Size]]:
     """Yield the size of each sequence, and the largest size that its frames may have.
 
     The second one is larger where a frame has its own size. Raises CorruptImage for a stream that
-    ends within a header.
+    ends within a header, and for more units than ``units`` has left.
     """
     sequence: _Sequence | None = None
     try:
-        for kind, content in _units(stream):
+        for kind, content in _units(stream, units):
             if kind == _SEQUENCE_HEADER:
                 sequence = _sequence(Bits(content))
                 yield sequence.size, sequence.size
@@ -60,12 +66,11 @@ def frame_sizes(stream: bytes) -> Iterator[tuple[Size, Size]]:
         raise CorruptImage("The AVIF image is damaged: a header ends too early.") from error
 
 
-def _units(stream: bytes) -> Iterator[tuple[int, bytes]]:
+def _units(stream: bytes, units: Limit) -> Iterator[tuple[int, bytes]]:
     """Yield the kind and the first bytes of each header."""
     at = 0
-    for _ in range(MAX_UNITS):
-        if at >= len(stream):
-            return
+    while at < len(stream):
+        units.count()
         head = stream[at]
         at += 2 if head & 4 else 1
         length = len(stream) - at
@@ -75,7 +80,6 @@ def _units(stream: bytes) -> Iterator[tuple[int, bytes]]:
         if kind == _SEQUENCE_HEADER or kind in _FRAME_HEADERS:
             yield kind, stream[at : at + min(length, _HEADER_BYTES)]
         at += length
-    raise CorruptImage(f"The AVIF image has more than {MAX_UNITS} units of coded data.")
 
 
 def _leb128(stream: bytes, at: int) -> tuple[int, int]:

@@ -7,9 +7,10 @@ from typing import Final
 
 from flask_server.errors import CorruptImage
 from flask_server.imaging.files.bits import Bits
+from flask_server.imaging.files.limit import Limit
 from flask_server.imaging.geometry import Size
 
-#: Maximum number of units (NAL units) of one image; an encoder writes a few, or one per slice.
+#: Maximum number of units (NAL units) in a file; an encoder writes a few, or one per slice.
 MAX_UNITS: Final = 20_000
 
 _SPS: Final = 33
@@ -21,13 +22,21 @@ _PROFILE_BITS: Final = 88
 _444: Final = 3
 
 
+def unit_limit() -> Limit:
+    """Return the limit of the units in all configurations and streams of a file."""
+    return Limit(MAX_UNITS, "units of coded data", "The HEIC image")
+
+
 def length_bytes(configuration: bytes) -> int:
     """Return the bytes of the length before each unit, as the box ``hvcC`` says."""
     return (configuration[21] & 3) + 1 if len(configuration) >= _CONFIGURATION_BYTES else 4
 
 
-def configured_sizes(configuration: bytes) -> Iterator[Size]:
-    """Yield the sizes of the sequence parameter sets in a box ``hvcC``."""
+def configured_sizes(configuration: bytes, units: Limit) -> Iterator[Size]:
+    """Yield the sizes of the sequence parameter sets in a box ``hvcC``.
+
+    Raises CorruptImage for more units than ``units`` has left, as ``stream_sizes`` does.
+    """
     arrays, at = configuration[_CONFIGURATION_BYTES : _CONFIGURATION_BYTES + 1], 23
     for _ in range(arrays[0] if arrays else 0):
         count = int.from_bytes(configuration[at + 1 : at + 3], "big")
@@ -35,22 +44,21 @@ def configured_sizes(configuration: bytes) -> Iterator[Size]:
         for _ in range(count):
             if at >= len(configuration):
                 return
+            units.count()
             length = int.from_bytes(configuration[at : at + 2], "big")
             yield from _sizes(configuration[at + 2 : at + 2 + length])
             at += 2 + length
 
 
-def stream_sizes(stream: bytes, length_bytes: int) -> Iterator[Size]:
+def stream_sizes(stream: bytes, length_bytes: int, units: Limit) -> Iterator[Size]:
     """Yield the sizes of the sequence parameter sets within coded data."""
     at = 0
-    for _ in range(MAX_UNITS):
-        if at >= len(stream):
-            return
+    while at < len(stream):
+        units.count()
         length = int.from_bytes(stream[at : at + length_bytes], "big")
         at += length_bytes
         yield from _sizes(stream[at : at + min(length, _SPS_BYTES)])
         at += length
-    raise CorruptImage(f"The HEIC image has more than {MAX_UNITS} units of coded data.")
 
 
 def _sizes(unit: bytes) -> Iterator[Size]:

@@ -7,18 +7,23 @@ the coded data, so a file whose coded data are larger than it declares is refuse
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from flask_server.errors import CorruptImage, UnsupportedImage
 from flask_server.imaging.files import av1, hevc
+from flask_server.imaging.files.limit import Limit
 from flask_server.imaging.files.structure import FileStructure
 from flask_server.imaging.geometry import Size
 
 #: Maximum number of boxes that are read; a photo of 48 tiles has about 200.
 MAX_BOXES: Final = 20_000
+#: Maximum number of items and of their parts in the tables of a file; such a photo has about 150.
+MAX_PARTS: Final = 20_000
 #: Coded frames may be larger than the image up to a multiple of this, the largest coding unit.
 CODING_UNIT: Final = 64
 
@@ -44,6 +49,9 @@ _LEAVES: Final = {_SIZE, _TRACK, *_DEPTHS, *_CHUNKS, b"stsz", b"iloc", b"idat", 
 #: Types of items whose data are coded images.
 _CODED: Final = {b"av01", b"hvc1", b"hev1"}
 _IN_FILE, _IN_BOX = 0, 1
+
+#: The offset and the length of a part of some data; 0 as the length means all the rest.
+_Extent = tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -111,10 +119,9 @@ def _allocated(data: bytes, boxes: _Boxes, declared: list[Size]) -> int:
 
     Raises CorruptImage for coded data that are larger than each declared size.
     """
-    rooms = [tuple(-(-side // CODING_UNIT) * CODING_UNIT for side in size) for size in declared]
-    allocated = 0
+    rooms, allocated = _Rooms(declared), 0
     for coded, most in _coded_sizes(data, boxes):
-        if not any(coded[0] <= room[0] and coded[1] <= room[1] for room in rooms):
+        if not rooms.have(coded):
             width, height = max(declared, key=_pixels)
             raise CorruptImage(
                 f"The image is damaged: {coded[0]}x{coded[1]} pixels are coded, and"
@@ -124,60 +131,99 @@ def _allocated(data: bytes, boxes: _Boxes, declared: list[Size]) -> int:
     return allocated
 
 
+class _Rooms:
+    """The declared sizes, whose sides are rounded up to the largest coding unit."""
+
+    def __init__(self, declared: list[Size]) -> None:
+        rooms = sorted((_padded(width), _padded(height)) for width, height in declared)
+        self._widths = [width for width, _ in rooms]
+        heights = accumulate((height for _, height in reversed(rooms)), max)
+        self._heights = list(heights)[::-1]
+        """The largest height of each width and all larger ones."""
+
+    def have(self, size: Size) -> bool:
+        """Tell whether the size fits into a declared one."""
+        index = bisect_left(self._widths, size[0])
+        return index < len(self._widths) and size[1] <= self._heights[index]
+
+
+def _padded(side: int) -> int:
+    return -(-side // CODING_UNIT) * CODING_UNIT
+
+
 def _coded_sizes(data: bytes, boxes: _Boxes) -> Iterator[tuple[Size, Size]]:
     """Yield sizes that coded data declare, each with the largest size of a frame."""
     configurations = boxes.found[b"hvcC"]
     lengths = {hevc.length_bytes(configuration) for configuration in configurations}
     if len(lengths) > 1:
         raise UnsupportedImage("The HEIC image has lengths of several sizes, which is not read.")
+    av1_units, hevc_units = av1.unit_limit(), hevc.unit_limit()
     for configuration in configurations:
-        yield from ((size, size) for size in hevc.configured_sizes(configuration))
+        yield from ((size, size) for size in hevc.configured_sizes(configuration, hevc_units))
     for is_av1, stream in _streams(data, boxes):
         if is_av1:
-            yield from av1.frame_sizes(stream)
+            yield from av1.frame_sizes(stream, av1_units)
         else:
-            for size in hevc.stream_sizes(stream, max(lengths, default=4)):
+            for size in hevc.stream_sizes(stream, max(lengths, default=4), hevc_units):
                 yield size, size
+
+
+class _Reads:
+    """Reads coded data; those of all images are at most twice as long as the file."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = 2 * len(data)
+
+    def joined(self, source: bytes, extents: Sequence[_Extent]) -> bytes:
+        """Return the parts of the source one after the other; raise CorruptImage beyond that."""
+        parts = [
+            memoryview(source)[at : at + length] if length else memoryview(source)[at:]
+            for at, length in extents
+        ]
+        self._left -= sum(map(len, parts))
+        if self._left < 0:
+            raise CorruptImage("The image is damaged: its parts overlap.")
+        return b"".join(parts)
 
 
 def _streams(data: bytes, boxes: _Boxes) -> Iterator[tuple[bool, bytes]]:
     """Yield the coded data of each image, and of the first frame of each sequence."""
-    kinds = dict(item for content in boxes.found[b"iinf"] for item in _item_types(content))
-    stored, left = b"".join(boxes.found[b"idat"][:1]), 2 * len(data)
+    parts, reads = Limit(MAX_PARTS, "items and parts of items"), _Reads(data)
+    kinds = dict(item for content in boxes.found[b"iinf"] for item in _item_types(content, parts))
+    stored = b"".join(boxes.found[b"idat"][:1])
     for content in boxes.found[b"iloc"]:
-        for item, method, extents in _ItemLocations(content).all():
+        for item, method, extents in _ItemLocations(content, parts).all():
             if kinds.get(item) not in _CODED:
                 continue
             if method not in {_IN_FILE, _IN_BOX}:
                 raise UnsupportedImage("The image is stored within another item; this is not read.")
             source = data if method == _IN_FILE else stored
-            stream = b"".join(
-                source[at : at + length] if length else source[at:] for at, length in extents
-            )
-            left -= len(stream)
-            if left < 0:
-                raise CorruptImage("The image is damaged: its parts overlap.")
-            yield kinds[item] == b"av01", stream
-    yield from _first_frames(data, boxes)
-
-
-def _first_frames(data: bytes, boxes: _Boxes) -> Iterator[tuple[bool, bytes]]:
-    """Yield the first frame of each sequence; the decoder reads no other."""
+            yield kinds[item] == b"av01", reads.joined(source, extents)
     for track in boxes.tracks.values():
-        places = [
-            int.from_bytes(content[8 : 8 + width], "big")
-            for kind, width in _CHUNKS.items()
-            for content in track[kind]
-        ]
-        for sizes in track[b"stsz"]:
-            length = int.from_bytes(sizes[4:8], "big") or int.from_bytes(sizes[12:16], "big")
-            yield from ((b"av1C" in track, data[at : at + length]) for at in places)
+        yield b"av1C" in track, reads.joined(data, _first_frame(track))
 
 
-def _item_types(content: bytes) -> Iterator[tuple[int, bytes]]:
+def _first_frame(track: dict[bytes, list[bytes]]) -> list[_Extent]:
+    """Return where the first frame of a sequence is; the decoder reads no other."""
+    places = [
+        int.from_bytes(content[8 : 8 + width], "big")
+        for kind, width in _CHUNKS.items()
+        for content in track[kind]
+    ]
+    lengths = [
+        int.from_bytes(content[4:8], "big") or int.from_bytes(content[12:16], "big")
+        for content in track[b"stsz"]
+    ]
+    if len(places) > 1 or len(lengths) > 1:
+        raise CorruptImage("The image is damaged: a sequence has several tables of its frames.")
+    return [extent for extent in zip(places, lengths, strict=False) if extent[1]]
+
+
+def _item_types(content: bytes, parts: Limit) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the type of each item of a box ``iinf``."""
     at = 6 if content[:1] == b"\0" else 8
     while at + 8 <= len(content):
+        parts.count()
         start, stop, kind = _box(content, at, len(content))
         version = content[start] if start < stop else 0
         width = 4 if version == 3 else 2
@@ -191,15 +237,15 @@ def _item_types(content: bytes) -> Iterator[tuple[int, bytes]]:
 class _ItemLocations:
     """Reader of a box ``iloc``."""
 
-    def __init__(self, content: bytes) -> None:
-        self._content, self._at = content, 4
+    def __init__(self, content: bytes, parts: Limit) -> None:
+        self._content, self._at, self._parts = content, 4, parts
         self._version = content[0] if content else 0
         sizes = self._take(2)
         self._offset, self._length, self._base, self._index = (
             sizes >> shift & 15 for shift in (12, 8, 4, 0)
         )
 
-    def all(self) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+    def all(self) -> Iterator[tuple[int, int, list[_Extent]]]:
         """Yield the number, the construction method, and the offsets and lengths of each item."""
         width = 4 if self._version >= 2 else 2
         for _ in range(self._take(width)):
@@ -207,10 +253,11 @@ class _ItemLocations:
             method = self._take(2) & 15 if self._version else _IN_FILE
             self._take(2)
             base = self._take(self._base)
-            extents = [self._extent(base) for _ in range(self._take(2))]
-            yield number, method, extents
+            count = self._take(2)
+            self._parts.count(1 + count)  # an item or a part may take no byte of the file
+            yield number, method, [self._extent(base) for _ in range(count)]
 
-    def _extent(self, base: int) -> tuple[int, int]:
+    def _extent(self, base: int) -> _Extent:
         if self._version:
             self._take(self._index)
         return base + self._take(self._offset), self._take(self._length)

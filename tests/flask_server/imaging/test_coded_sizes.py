@@ -80,7 +80,7 @@ def test_a_frame_with_its_own_size_may_be_as_large_as_its_bits(own_size: bool, t
     key_frame = [(0, 1), (0, 2), (1, 1), *([(5, 7)] if timed else [])]
     frame = bits_of(*key_frame, (0, 1), (1, 1), (1, 1), (7, 3), (int(own_size), 1))
 
-    sizes = list(av1.frame_sizes(unit(1, sequence) + unit(6, frame)))
+    sizes = list(av1.frame_sizes(unit(1, sequence) + unit(6, frame), av1.unit_limit()))
 
     assert sizes[0] == ((100, 50), (100, 50))
     assert sizes[1:] == ([((100, 50), (4096, 1024))] if own_size else [])
@@ -111,6 +111,6 @@ def test_each_truncation_is_read_or_refused(kind: str) -> None:
 
 def test_many_units_are_refused() -> None:
     with pytest.raises(CorruptImage, match="more than 20000 units"):
-        list(av1.frame_sizes(unit(2, b"") * 20_001))
+        list(av1.frame_sizes(unit(2, b"") * 20_001, av1.unit_limit()))
     with pytest.raises(CorruptImage, match="more than 20000 units"):
-        list(hevc.stream_sizes(bytes(4) * 20_001, 4))
+        list(hevc.stream_sizes(bytes(4) * 20_001, 4, hevc.unit_limit()))

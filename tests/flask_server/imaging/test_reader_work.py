@@ -1,0 +1,190 @@
+"""The work of each reader is bounded by the size of the file, whatever part of it is repeated."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from flask_server.errors import CorruptImage
+from flask_server.imaging.files import iso_media
+from flask_server.imaging.files.iso_media import MAX_PARTS
+from tests.flask_server.imaging.reader_work import work_of
+
+#: Lines of a reader per byte of the file, and for a file of no size: up to the limits of its parts.
+LINES_PER_BYTE, LINES = 8, 300_000
+#: Bytes that are copied, and held, per byte of the file, and for a file of no size.
+COPIES, MORE_BYTES = 12, 8 << 20
+
+
+def box(kind: bytes, *contents: bytes) -> bytes:
+    content = b"".join(contents)
+    return struct.pack(">L", 8 + len(content)) + kind + content
+
+
+def size_box(width: int, height: int) -> bytes:
+    return box(b"ispe", bytes(4), struct.pack(">LL", width, height))
+
+
+def iso_file(*boxes: bytes, declared: bytes = size_box(64, 64), kind: bytes = b"av01") -> bytes:
+    """A file with one item, number 1, of this kind."""
+    entry = box(b"infe", b"\2\0\0\0", struct.pack(">HH", 1, 0), kind)
+    items = box(b"iinf", bytes(4), struct.pack(">H", 1), entry)
+    properties = box(b"iprp", box(b"ipco", declared))
+    return box(b"meta", bytes(4), items, properties, *boxes)
+
+
+def locations(sizes: int, *items: bytes) -> bytes:
+    """A box ``iloc`` whose offsets, lengths and bases have these bytes."""
+    return box(b"iloc", bytes(4), struct.pack(">HH", sizes, len(items)), *items)
+
+
+def location(extents: int, content: bytes = b"", base: bytes = b"") -> bytes:
+    """The parts of item 1."""
+    return struct.pack(">HH", 1, 0) + base + struct.pack(">H", extents) + content
+
+
+def unit(kind: int, content: bytes) -> bytes:
+    """A unit of AV1 with its length."""
+    return bytes((kind << 3 | 2, len(content))) + content
+
+
+def sequence(side: int) -> bytes:
+    """A reduced sequence header of AV1 with pictures of this side, below 1024."""
+    bits = f"{0:04b}1{0:05b}{9:04b}{9:04b}{side - 1:010b}{side - 1:010b}".ljust(40, "0")
+    return unit(1, int(bits, 2).to_bytes(5, "big"))
+
+
+def parameter_set() -> bytes:
+    """A sequence parameter set of HEVC of 64 x 64 pixels."""
+    fields = "0" * (4 + 3 + 1 + 88 + 8) + "1" + "010" + f"{65:013b}" * 2
+    content = int(fields.ljust(-(-len(fields) // 8) * 8, "0"), 2).to_bytes(18, "big")
+    return b"\x42\x01" + content
+
+
+def items_without_bytes(count: int) -> bytes:
+    return iso_file(locations(0, *[location(65_535)] * count))
+
+
+def parts_to_the_end(count: int) -> bytes:
+    return iso_file(locations(0, location(count)), box(b"idat", bytes(count)))
+
+
+def tables_of_frames(count: int) -> bytes:
+    places = [box(b"stco", struct.pack(">LLL", 0, 1, 8))] * count
+    sizes = [box(b"stsz", struct.pack(">LLL", 0, 20, 1))] * count
+    head = box(b"tkhd", bytes(4), struct.pack(">LL", 64 << 16, 64 << 16))
+    return box(b"moov", box(b"trak", head, *places, *sizes, box(b"av1C", bytes(4))))
+
+
+def tracks(count: int) -> bytes:
+    """Sequences whose first frame is the same: all of the file."""
+    table = (
+        box(b"stco", struct.pack(">LLL", 0, 1, 0)),
+        box(b"stsz", struct.pack(">LLL", 0, 1 << 30, 1)),
+    )
+    return box(b"moov", *[box(b"trak", *table, size_box(64, 64))] * count)
+
+
+def sizes(count: int) -> bytes:
+    """A stream of sequences, and as many declared sizes of which the last one fits."""
+    declared = b"".join(size_box(64, side) for side in range(1, count)) + size_box(1024, 1024)
+    stream = sequence(1000) * count
+    start = 0
+    for _ in range(2):
+        part = location(1, struct.pack(">LL", start, len(stream)))
+        file = iso_file(locations(0x4400, part), declared=declared)
+        start = len(file)
+    return file + stream
+
+
+def same_streams(count: int, units: int = 200) -> bytes:
+    """Pictures of HEVC whose data are the same empty units, of a byte each."""
+    declared = size_box(64, 64) + box(b"hvcC", bytes(22))
+    start = 0
+    for _ in range(2):  # the table of places has the same size with any places
+        part = location(1, struct.pack(">LL", start, units))
+        table = locations(0x4400, *[part] * count)
+        file = iso_file(table, kind=b"hvc1", declared=declared)
+        start = len(file)
+    return file + bytes(units)
+
+
+def parameter_sets(count: int) -> bytes:
+    content = parameter_set()
+    unit_ = struct.pack(">H", len(content)) + content
+    return iso_file(box(b"hvcC", bytes(22), b"\1\x21", struct.pack(">H", count), unit_ * count))
+
+
+def item_kinds(count: int) -> bytes:
+    entry = box(b"infe", b"\2\0\0\0", struct.pack(">HH", 1, 0), b"av01")
+    return iso_file(box(b"iinf", bytes(4), struct.pack(">H", 0), entry * count))
+
+
+def empty_boxes(count: int) -> bytes:
+    return iso_file(box(b"free") * count)
+
+
+def nested_boxes(count: int) -> bytes:
+    data = size_box(64, 64)
+    for _ in range(count):
+        data = box(b"iprp", data)
+    return data
+
+
+CASES = [
+    (iso_media.read, items_without_bytes, 4),
+    (iso_media.read, parts_to_the_end, 1_000),
+    (iso_media.read, tables_of_frames, 100),
+    (iso_media.read, tracks, 100),
+    (iso_media.read, sizes, 200),
+    (iso_media.read, same_streams, 50),
+    (iso_media.read, parameter_sets, 100),
+    (iso_media.read, item_kinds, 300),
+    (iso_media.read, empty_boxes, 500),
+    (iso_media.read, nested_boxes, 300),
+]
+each_case = pytest.mark.parametrize(
+    ("read", "made", "count"), [pytest.param(*case, id=case[1].__name__) for case in CASES]
+)
+
+
+@each_case
+def test_the_work_is_bounded_by_the_size_of_the_file(
+    read: Callable[[bytes], object], made: Callable[[int], bytes], count: int
+) -> None:
+    size = len(made(2 * count))
+    work, twice = work_of(read, made(count)), work_of(read, made(2 * count))
+
+    assert twice.lines <= LINES_PER_BYTE * size + LINES
+    assert max(twice.copied, twice.held) <= COPIES * size + MORE_BYTES
+    assert twice.lines <= 2.5 * work.lines
+    assert twice.copied <= 2.5 * work.copied
+
+
+@pytest.mark.parametrize(
+    ("read", "data", "sentence"),
+    [
+        (iso_media.read, item_kinds(MAX_PARTS + 1), "20000 items and parts of items"),
+        (iso_media.read, items_without_bytes(1), "20000 items and parts of items"),
+        (iso_media.read, parameter_sets(20_001), "20000 units of coded data"),
+        (iso_media.read, same_streams(2, 10_001), "20000 units of coded data"),
+    ],
+)
+def test_more_parts_than_any_encoder_writes_are_refused(
+    read: Callable[[bytes], object], data: bytes, sentence: str
+) -> None:
+    with pytest.raises(CorruptImage, match=f"has more than {sentence}"):
+        read(data)
+
+
+def test_parts_of_a_picture_that_overlap_are_refused() -> None:
+    with pytest.raises(CorruptImage, match="its parts overlap"):
+        iso_media.read(parts_to_the_end(2_000))
+
+
+def test_a_sequence_with_two_tables_of_its_frames_is_refused() -> None:
+    assert iso_media.read(tables_of_frames(1)).size == (64, 64)
+    with pytest.raises(CorruptImage, match="several tables of its frames"):
+        iso_media.read(tables_of_frames(2))
