@@ -41,7 +41,7 @@ class _Chunks:
     has_palette: bool = False
     transparency: bytes | None = None
     exif: bytes = b""
-    raw_exif: bytes = b""
+    raw_exif: bytes | None = None
     xmp: bytes = b""
 
     def add(self, kind: bytes, content: bytes, chunk: bytes) -> None:
@@ -59,7 +59,7 @@ class _Chunks:
             self.exif = content
         elif kind == b"iTXt" and content.startswith(_XMP):
             self.xmp = content
-        elif kind in {b"zTXt", b"tEXt"} and content.startswith(_RAW_EXIF):
+        elif self.raw_exif is None and _is_raw_profile(kind, content):
             self.raw_exif = _raw_profile(kind, content[len(_RAW_EXIF) :])
 
 
@@ -85,7 +85,7 @@ def read(data: bytes) -> FileStructure:
         peak_bytes=held,
         is_rgb=colour == _RGB,
         transparent=colour in {4, 6} or chunks.transparency is not None,
-        orientation=orientation(chunks.exif or chunks.raw_exif, chunks.xmp),
+        orientation=orientation(chunks.exif or chunks.raw_exif or b"", chunks.xmp),
         transparent_grey=int.from_bytes(transparency[:2], "big") if is_grey else None,
         transparent_rgb=struct.unpack_from(">HHH", transparency) if is_deep else None,
         grey_bits=depth if is_grey or depth == 16 else 8,
@@ -129,12 +129,17 @@ def low_bytes(data: bytes) -> Image.Image:
     return image
 
 
+def _is_raw_profile(kind: bytes, content: bytes) -> bool:
+    return kind in {b"zTXt", b"tEXt"} and content.startswith(_RAW_EXIF)
+
+
 def _raw_profile(kind: bytes, content: bytes) -> bytes:
     """Return the EXIF block that ImageMagick writes as hexadecimal text."""
     try:
         if kind == b"zTXt":
             content = zlib.decompressobj().decompress(content[1:], MAX_TEXT_BYTES)
-        lines = content[:MAX_TEXT_BYTES].decode("latin-1").split("\n")
-        return bytes.fromhex("".join(lines[3:]))
+        # Three lines come first: nothing, the name of the profile, and its length.
+        lines = content[:MAX_TEXT_BYTES].decode("latin-1").split("\n", 3)
+        return bytes.fromhex("".join(lines[3:]).replace("\n", ""))
     except (ValueError, zlib.error):
         return b""

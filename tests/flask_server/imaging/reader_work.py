@@ -1,4 +1,4 @@
-"""Count what a reader of image files does: lines that it runs, bytes that it copies and holds."""
+"""Count what a reader of image files does: lines, copies, memory."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ class Work:
 
     copied: int = 0
     """Bytes of the file that slices and concatenations have copied."""
+
+    inflated: int = 0
+    """How many parts of the file were inflated."""
 
     held: int = 0
     """The most bytes that were held at once."""
@@ -65,12 +68,17 @@ def work_of(read: Callable[[bytes], object], data: bytes) -> Work:
         work.lines += event == "line"
         return trace
 
-    before = sys.gettrace()
+    def profile(_: FrameType, event: str, called: Any) -> None:
+        work.inflated += event == "c_call" and called.__name__ == "decompress"
+
+    before = sys.gettrace(), sys.getprofile()
     sys.settrace(trace)
+    sys.setprofile(profile)
     try:
         _attempt(read, counted)
     finally:
-        sys.settrace(before)
+        sys.settrace(before[0])
+        sys.setprofile(before[1])
     work.held = _held(read, data)
     return work
 

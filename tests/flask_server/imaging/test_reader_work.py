@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable
 
 import pytest
 
 from flask_server.errors import CorruptImage
-from flask_server.imaging.files import iso_media
+from flask_server.imaging.files import iso_media, png
 from flask_server.imaging.files.iso_media import MAX_PARTS
 from tests.flask_server.imaging.reader_work import work_of
 
@@ -133,6 +134,33 @@ def nested_boxes(count: int) -> bytes:
     return data
 
 
+def chunk(kind: bytes, content: bytes = b"") -> bytes:
+    """A chunk of PNG; nobody checks its sum here."""
+    return struct.pack(">L", len(content)) + kind + content + bytes(4)
+
+
+def png_file(*chunks: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">LLBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IDAT") + chunk(b"IEND")
+
+
+def profile(text: bytes) -> bytes:
+    """A chunk with a compressed EXIF block, as ImageMagick writes it."""
+    return chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text))
+
+
+def profiles(count: int) -> bytes:
+    return png_file(profile(b"\n" * 100_000) * count)
+
+
+def empty_chunks(count: int) -> bytes:
+    return png_file(*[chunk(kind) for kind in (b"tRNS", b"PLTE", b"eXIf", b"tEXt")] * count)
+
+
+def pixel_chunks(count: int) -> bytes:
+    return png_file((chunk(b"IDAT") + chunk(b"abCd")) * count)
+
+
 CASES = [
     (iso_media.read, items_without_bytes, 4),
     (iso_media.read, parts_to_the_end, 1_000),
@@ -144,6 +172,9 @@ CASES = [
     (iso_media.read, item_kinds, 300),
     (iso_media.read, empty_boxes, 500),
     (iso_media.read, nested_boxes, 300),
+    (png.read, profiles, 10),
+    (png.read, empty_chunks, 200),
+    (png.read, pixel_chunks, 200),
 ]
 each_case = pytest.mark.parametrize(
     ("read", "made", "count"), [pytest.param(*case, id=case[1].__name__) for case in CASES]
@@ -161,6 +192,7 @@ def test_the_work_is_bounded_by_the_size_of_the_file(
     assert max(twice.copied, twice.held) <= COPIES * size + MORE_BYTES
     assert twice.lines <= 2.5 * work.lines
     assert twice.copied <= 2.5 * work.copied
+    assert twice.inflated <= 1
 
 
 @pytest.mark.parametrize(
@@ -188,3 +220,15 @@ def test_a_sequence_with_two_tables_of_its_frames_is_refused() -> None:
     assert iso_media.read(tables_of_frames(1)).size == (64, 64)
     with pytest.raises(CorruptImage, match="several tables of its frames"):
         iso_media.read(tables_of_frames(2))
+
+
+def exif(orientation: int) -> bytes:
+    """An EXIF block with this orientation and nothing else."""
+    return b"Exif\0\0MM\0*" + struct.pack(">LHHHLHHL", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+
+
+def test_the_first_of_several_text_profiles_counts() -> None:
+    texts = [b"\nexif\n40\n" + exif(number).hex().encode() for number in (6, 3)]
+
+    assert png.read(png_file(*map(profile, texts))).orientation == 6
+    assert png.read(png_file(profile(b""), profile(texts[0]))).orientation == 1
