@@ -48,7 +48,9 @@ class _Header:
     parts: list[bytes] = field(default_factory=lambda: [b"\xff\xd8"])
     frame: bytes = b""
     process: int = 0
-    exif: bytes = b""
+    exif: list[bytes] = field(default_factory=list)
+    """The parts of the EXIF block: a long one takes several segments."""
+
     xmp: bytes = b""
     jfif: bool = False
 
@@ -69,8 +71,8 @@ class _Header:
         self.parts.append(bytes((0xFF, marker)) + segment)
 
     def _add_metadata(self, content: bytes) -> None:
-        if content.startswith(_EXIF):  # long EXIF blocks take several segments
-            self.exif += content[len(_EXIF) :] if self.exif else content
+        if content.startswith(_EXIF):
+            self.exif.append(content[len(_EXIF) :] if self.exif else content)
         elif content.startswith(_XMP):
             self.xmp = content
 
@@ -101,7 +103,7 @@ def read(data: bytes) -> FileStructure:
         peak_bytes=held,
         is_rgb=components == 3,
         fixed_bytes=_coefficient_bytes(header.frame, width * height) if buffered else 0,
-        orientation=orientation(header.exif, header.xmp),
+        orientation=orientation(b"".join(header.exif), header.xmp),
         shrinkable=header.process not in _LOSSLESS,
     )
 

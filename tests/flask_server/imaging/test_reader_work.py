@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from flask_server.errors import CorruptImage
-from flask_server.imaging.files import iso_media, png
+from flask_server.imaging.files import bmp, gif, iso_media, jpeg, png, tiff, webp
 from flask_server.imaging.files.iso_media import MAX_PARTS
 from tests.flask_server.imaging.reader_work import work_of
 
@@ -161,6 +161,86 @@ def pixel_chunks(count: int) -> bytes:
     return png_file((chunk(b"IDAT") + chunk(b"abCd")) * count)
 
 
+def segment(marker: int, content: bytes = b"") -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
+
+
+def jpeg_file(*segments: bytes, scans: bytes = b"") -> bytes:
+    """A progressive JPEG of one channel."""
+    frame = segment(0xC2, struct.pack(">BHHBBBB", 8, 8, 8, 1, 1, 0x11, 0))
+    return b"\xff\xd8" + b"".join(segments) + frame + segment(0xDA, b"\1\1\0\0\0\0") + scans
+
+
+def exif_segments(count: int) -> bytes:
+    return jpeg_file(segment(0xE1, b"Exif\0\0" + bytes(50)) * count)
+
+
+def other_segments(count: int) -> bytes:
+    return jpeg_file((segment(0xE1) + segment(0xE0, b"JFIF\0") + segment(0xDB)) * count)
+
+
+def fill_bytes(count: int) -> bytes:
+    return jpeg_file(b"\xff" * count + segment(0xFE), scans=(b"\xff" * count + b"\0") * 2)
+
+
+def scans(count: int) -> bytes:
+    return jpeg_file(scans=segment(0xDA) * count)
+
+
+def gif_blocks(count: int) -> bytes:
+    blocks = b"!\xf9\4\0\0\0\0\0" + b"!\xfe\1x\1x\0" + b"x"
+    return b"GIF89a" + bytes(7) + blocks * count + b"," + bytes(9)
+
+
+def webp_chunks(count: int) -> bytes:
+    head = b"VP8X" + struct.pack("<L", 10) + bytes(10)
+    chunks = b"".join(kind + bytes(4) for kind in (b"EXIF", b"XMP ", b"ANMF", b"abcd"))
+    return b"RIFF" + bytes(4) + b"WEBP" + head + chunks * count
+
+
+def run_lengths(count: int) -> bytes:
+    """Pixels of BMP in runs of one pixel, and literal ones."""
+    runs = b"\1\0" + b"\0\3abc\0" + b"\0\2\0\0" + b"\0\0"
+    header = struct.pack("<LllHHLLllLL", 40, 8, 10_000, 1, 8, 1, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<LLL", 0, 0, 54) + header + runs * count
+
+
+def entry(tag: int, kind: int, count: int, value: int) -> bytes:
+    return struct.pack("<HHLL", tag, kind, count, value)
+
+
+def tiff_file(entries: list[bytes], tail: bytes = b"") -> bytes:
+    """A TIFF of 8 x 1000 grey pixels; the tail begins behind its directory."""
+    usual = [entry(256, 3, 1, 8), entry(257, 3, 1, 1000), entry(262, 3, 1, 1)]
+    table = [*usual, *entries]
+    return b"II*\0" + struct.pack("<LH", 8, len(table)) + b"".join(table) + bytes(4) + tail
+
+
+def tiff_tags(count: int) -> bytes:
+    return tiff_file([entry(273, 4, 1, 8), entry(279, 4, 1, 1), entry(339, 3, 1, 1)] * count)
+
+
+def strip_tables(length: int, strips: int, tail: bytes = b"") -> bytes:
+    """Strips of one row that are all at the same place: the end of the file."""
+    at = len(tiff_file([bytes(12)] * 3))
+    rows = entry(278, 3, 1, 1)
+    tables = [entry(273, 4, strips, at), entry(279, 4, strips, at + 4 * strips)]
+    place = at + 8 * strips
+    values = struct.pack("<L", place) * strips + struct.pack("<L", length) * strips
+    return tiff_file([*tables, rows], values + tail)
+
+
+def strips(count: int) -> bytes:
+    return strip_tables(8, count, bytes(8))
+
+
+def read_bmp(data: bytes) -> None:
+    """Decode the pixels too, as the reader does it itself."""
+    draw = bmp.read(data).draw
+    assert draw is not None
+    draw()
+
+
 CASES = [
     (iso_media.read, items_without_bytes, 4),
     (iso_media.read, parts_to_the_end, 1_000),
@@ -175,6 +255,15 @@ CASES = [
     (png.read, profiles, 10),
     (png.read, empty_chunks, 200),
     (png.read, pixel_chunks, 200),
+    (jpeg.read, exif_segments, 200),
+    (jpeg.read, other_segments, 200),
+    (jpeg.read, fill_bytes, 2_000),
+    (jpeg.read, scans, 500),
+    (gif.read, gif_blocks, 200),
+    (webp.read, webp_chunks, 200),
+    (read_bmp, run_lengths, 500),
+    (tiff.read, tiff_tags, 300),
+    (tiff.read, strips, 400),
 ]
 each_case = pytest.mark.parametrize(
     ("read", "made", "count"), [pytest.param(*case, id=case[1].__name__) for case in CASES]
