@@ -36,11 +36,12 @@ def rows_of(tensor: Tensor, declared: TensorInfo, max_rows: int) -> TensorRows:
     dtype = np.dtype(DTYPES[declared.dtype])
     several = _is_batch(tensor.values, declared)
     _check_dtype(tensor, dtype, declared)
-    rows = list(tensor.values) if several else [tensor.values]
-    if not rows or not tensor.values.size:
+    count = len(tensor.values) if several else 1
+    if not tensor.values.size:
         raise InvalidTensor("The tensor has no values.")
-    if len(rows) > max_rows:
-        raise TooManyImages(f"The tensor has {len(rows)} rows; at most {max_rows} are allowed.")
+    if count > max_rows:
+        raise TooManyImages(f"The tensor has {count} rows; at most {max_rows} are allowed.")
+    rows = list(tensor.values) if several else [tensor.values]
     return TensorRows([_cast(row, dtype) for row in rows], several)
 
 
