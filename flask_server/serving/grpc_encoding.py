@@ -259,13 +259,17 @@ def _request(target: Message, inputs: Tensors, wanted: Sequence[str] = ()) -> by
 def read_outputs(response: bytes, max_bytes: int) -> dict[str, NDArray[Any]]:
     """Return the outputs of a PredictResponse, as views of its bytes where that is possible.
 
-    Raises a ModelServerError if the bytes are not such a message, or if an output takes more than
-    ``max_bytes``.
+    Raises a ModelServerError if the bytes are not such a message, or if the outputs take more than
+    ``max_bytes`` together.
     """
+    left = max_bytes
 
     def reserve(size: int) -> None:
-        if size > max_bytes:
-            raise ResourceExhausted(f"An output needs {size} bytes; {max_bytes} are allowed")
+        nonlocal left
+        left -= size
+        if left < 0:
+            needed = max_bytes - left
+            raise ResourceExhausted(f"The outputs need {needed} bytes; {max_bytes} are allowed")
 
     entries = dict(
         read_entry(content)
