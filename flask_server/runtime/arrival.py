@@ -19,7 +19,7 @@ MIN_BYTES_PER_S: Final = 10_000
 MAX_HEAD_BYTES: Final = 128 * 1024
 #: The same limit for a request line, the size line of a chunk and a trailer line.
 MAX_LINE_BYTES: Final = 9 * 1024
-#: Maximum number of chunks of a body, since many tiny chunks take too much CPU time.
+#: Maximum number of chunks and trailer lines of a body, as many tiny ones take too much CPU time.
 MAX_CHUNKS: Final = 100_000
 
 _HEAD_END: Final = b"\r\n\r\n"
@@ -54,6 +54,8 @@ class Arrival:
         """Bytes of chunks that have arrived."""
 
         self._chunks = 0
+        """Chunks and trailer lines that have arrived."""
+
         self._step: Callable[[Arrival], bool] = Arrival._read_head
         """Reads the next part of the request; False when it needs more bytes.
 
@@ -149,7 +151,8 @@ class Arrival:
 
     def _read_trailer(self) -> bool:
         line = self._line()
-        self.complete = self.complete or line == b""
+        self._chunks += line is not None
+        self.complete = self.complete or line == b"" or self._chunks > MAX_CHUNKS
         return line is not None
 
     def _line(self) -> bytes | None:

@@ -126,6 +126,17 @@ def test_a_body_in_tiny_chunks_is_not_waited_for() -> None:
     assert arriving.complete
 
 
+def test_many_trailer_lines_are_not_waited_for() -> None:
+    arriving = arrival()
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+
+    arriving.feed(head + b"a:b\r\n" * (MAX_CHUNKS - 1), now=0.0)
+    assert not arriving.complete
+
+    arriving.feed(b"a:b\r\n" * 10, now=0.0)
+    assert arriving.complete
+
+
 def test_an_expectation_is_told_once_and_taken_out() -> None:
     arriving = arrival()
     arriving.feed(HEAD + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n", now=0.0)
