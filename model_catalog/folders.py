@@ -67,10 +67,15 @@ def version_folders(base: Path) -> dict[int, Path]:
 def faults(entry: ModelEntry) -> Iterator[Fault]:
     """Find the faults of a model of the models file."""
     base = entry.base_path
-    if not base.is_dir():
+    if not os.path.isdir(base):  # Path.is_dir raises where it may not look
         yield _no_folder(base)
         return
-    versions = version_folders(base)
+    try:
+        os.stat(os.path.join(base, os.curdir))  # which needs the right to look into it
+        versions = version_folders(base)
+    except OSError:
+        yield _unreadable_fault(base, base)
+        return
     if not versions:
         yield _no_version(base)
     for path in versions.values():
@@ -79,7 +84,7 @@ def faults(entry: ModelEntry) -> Iterator[Fault]:
 
 
 def _no_folder(base: Path) -> Fault:
-    if base.suffix in _MODEL_FILES and base.is_file():
+    if base.suffix in _MODEL_FILES and os.path.isfile(base):
         to = base.parent / base.stem
         return Fault(
             f"{base} is a {_MODEL_FILES[base.suffix]}, but base_path must be a folder of"

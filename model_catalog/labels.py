@@ -7,6 +7,7 @@ wrong, and a file of another kind.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -77,7 +78,7 @@ def read_labels(path: Path, *, fill: bool = False) -> tuple[Label, ...]:
 
     With ``fill``, numbers that a label map leaves out become labels, as detectors need it.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises where it may not look
         return _class_folders(path)
     suffix = path.suffix.lower()
     if suffix in _UNREADABLE:
@@ -97,7 +98,10 @@ def read_labels(path: Path, *, fill: bool = False) -> tuple[Label, ...]:
 
 
 def _class_folders(path: Path) -> tuple[Label, ...]:
-    names = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    try:
+        names = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError as error:
+        raise LabelsError(f"The folder {path} cannot be read: {error.strerror}.") from error
     if not names:
         raise LabelsError(f"The folder {path} has no folders in it, one for each class.")
     return _numbered(names)

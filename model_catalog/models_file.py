@@ -7,6 +7,7 @@ a ``ModelsFileError`` that names the file, the key and the allowed values.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ class ModelsFile:
     def require_folders(self) -> None:
         """Raise ModelsFileError if the base path of a model without ``serving_url`` is missing."""
         for entry in self.entries:
-            if entry.serving_url is None and not entry.base_path.is_dir():
+            # Path.is_dir raises where it may not look
+            if entry.serving_url is None and not os.path.isdir(entry.base_path):
                 raise ModelsFileError(
                     f"{self.path}: models.{entry.name}.base_path: {entry.base_path} is not a "
                     "folder; allowed is a folder with one sub-folder per version (1, 2, …)."
