@@ -11,7 +11,8 @@ class CatalogError(ValueError):
     def __init__(self, message: str, *, for_clients: str | None = None) -> None:
         super().__init__(message)
         self.for_clients = for_clients or message
-        """The message without values that may be addresses of model servers."""
+        """The message without addresses of model servers and places outside the models file's
+        folder."""
 
 
 class SpecError(CatalogError):

@@ -183,7 +183,9 @@ class _Table:
         try:
             return read_labels(path, fill=self.values.get("task") == "detection")
         except CatalogError as error:
-            raise ModelsFileError(f"{self.path}: models.{self.name}.labels: {error}") from error
+            start = f"{self.path}: models.{self.name}.labels:"
+            hidden = str(error).replace(str(path), path.name)
+            raise ModelsFileError(f"{start} {error}", for_clients=f"{start} {hidden}") from error
 
     def task(self) -> str:
         """Return the task; without it, only raw values tell of one."""

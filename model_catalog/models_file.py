@@ -34,9 +34,12 @@ class ModelsFile:
         for entry in self.entries:
             # Path.is_dir raises where it may not look
             if entry.serving_url is None and not os.path.isdir(entry.base_path):
+                start = f"{self.path}: models.{entry.name}.base_path:"
+                allowed = "a folder with one sub-folder per version (1, 2, …)"
+                end = f"is not a folder; allowed is {allowed}."
                 raise ModelsFileError(
-                    f"{self.path}: models.{entry.name}.base_path: {entry.base_path} is not a "
-                    "folder; allowed is a folder with one sub-folder per version (1, 2, …)."
+                    f"{start} {entry.base_path} {end}",
+                    for_clients=f"{start} {entry.base_path.name} {end}",
                 )
 
     def refuse_logging(self) -> None:

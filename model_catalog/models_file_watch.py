@@ -36,7 +36,7 @@ class ModelsFileWatch:
         """Why the present file is not used; None when it is."""
 
         self.problem_for_clients: str | None = None
-        """The same without the addresses of model servers."""
+        """The same without addresses of model servers and places outside the file's folder."""
 
         self._check = check
         self._read: _Stamp = None

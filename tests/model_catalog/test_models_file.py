@@ -66,3 +66,19 @@ def test_a_server_that_does_not_log_requests_is_refused() -> None:
         parse_models_file(
             f'{elsewhere}[models.near]\nbase_path = "m"\n{logging}', PATH
         ).refuse_logging()
+
+
+def test_clients_are_not_told_where_label_files_and_models_are(tmp_path: Path) -> None:
+    path = tmp_path / "models.toml"
+    outside = tmp_path.parent / "outside"
+    text = f'[models.toy]\nbase_path = "{outside}"\n'
+
+    with pytest.raises(ModelsFileError) as labels:
+        parse_models_file(text + f'labels = "{outside}/names.txt"\n', path)
+    with pytest.raises(ModelsFileError) as folder:
+        parse_models_file(text, path).require_folders()
+
+    for error, name in ((labels.value, "names.txt"), (folder.value, "outside")):
+        assert str(outside) in str(error)
+        assert str(outside) not in error.for_clients
+        assert name in error.for_clients

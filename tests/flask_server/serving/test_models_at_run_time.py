@@ -106,6 +106,10 @@ def test_metrics_of_a_removed_model_are_gone(
     [
         ("[models.toy", "models.toml: not TOML"),
         (TOY + "typo = 1\n", "models.toml: models.toy.typo"),
+        (
+            TOY + 'labels = "/elsewhere/secret/names.txt"\n',
+            "models.toml: models.toy.labels: The label file names.txt cannot be read",
+        ),
     ],
 )
 def test_a_broken_file_changes_nothing_and_is_told_until_it_is_corrected(
