@@ -196,8 +196,9 @@ class Shadow:
         """Start the thread with the first copy: most gateways have none."""
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+                thread.start()  # raises RuntimeError where no thread can be started
+                self._thread = thread
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -30,6 +30,7 @@ class FilePoll:
 
     def poll(self) -> None:
         """Read the file if it has changed, hand its models over, and log each change once."""
+        self._models.start_missing()
         before = self._watch.models
         if not self._watch.poll():
             return

@@ -97,6 +97,11 @@ class Models:
             self._interval_s = interval_s
             self._poll_new_servings()
 
+    def start_missing(self) -> None:
+        """Start what could not be started when the models were replaced."""
+        with self._changing:
+            self._poll_new_servings()
+
     def _poll_new_servings(self) -> None:
         """Start a thread for each Serving that has none; those without a model end by themselves.
 
@@ -105,13 +110,13 @@ class Models:
         if self._interval_s is None:
             return
         for serving in self._servings() - self._polled:
-            self._polled.add(serving)
             threading.Thread(
                 target=self._keep_polling,
                 args=(serving, self._interval_s),
                 name="model-poll",
                 daemon=True,
             ).start()
+            self._polled.add(serving)  # not if no thread could be started
 
     def stop(self) -> None:
         """End the background threads after their current poll, and close the connections."""

@@ -9,9 +9,14 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from flask_server.serving.connect import connect
+from flask_server.serving.golden_replay import ReplayOptions
+from flask_server.serving.models import Models
+from model_catalog.model_entry import ModelEntry
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
+from tests.resource_limits import needs_prlimit, no_thread_left
 
 PROTOCOLS = ("rest", "grpc")
 TOY = '[models.toy]\nbase_path = "toy"\n'
@@ -231,3 +236,18 @@ def test_a_grpc_address_without_the_package_for_it_changes_nothing(
     assert "grpcio is not installed" in models(client)["models_file_problem"]
     assert "127.0.0.1" not in models(client)["models_file_problem"]
     assert status(client, "toy") == 200
+
+
+@needs_prlimit
+def test_a_server_is_polled_once_a_thread_can_be_started(serving: StubServing) -> None:
+    server = connect(serving.url, 1)
+    entry = ModelEntry(name="toy", base_path=Path("toy"))
+    models = Models((entry,), lambda _: server, 1, ReplayOptions(max_drift=1.0, spread_polls=1))
+    before = set(threading.enumerate())
+
+    with no_thread_left(), pytest.raises(RuntimeError, match="new thread"):
+        models.start(60)
+    models.start_missing()
+
+    assert [one.name for one in set(threading.enumerate()) - before].count("model-poll") == 1
+    models.stop()

@@ -14,10 +14,13 @@ from flask.testing import FlaskClient
 from flask_server.deadline import Deadline
 from flask_server.errors import UnknownModel
 from flask_server.inference import shadow as shadow_module
+from flask_server.inference.model_inputs import Prepared, outputs_of, prepared_image
 from flask_server.inference.predict import Gateway, PredictRequest
 from flask_server.inference.shadow import Shadow, ShadowResult, compare
 from flask_server.serving.breaker import FAILURES
 from flask_server.serving.connect import connect
+from flask_server.serving.live_model import LiveModel
+from flask_server.serving.outputs import Outputs
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
 from flask_server.web.services import services_of
@@ -30,6 +33,7 @@ from tests.flask_server.stub_serving import (
     by_brightness,
     make_spec,
 )
+from tests.resource_limits import needs_prlimit, no_thread_left
 
 PROTOCOLS = ("rest", "grpc")
 TOY = '[models.toy]\nbase_path = "toy"\n'
@@ -212,6 +216,14 @@ class Worker:
         request = PredictRequest(model="toy", uploads=[image])
         return self.gateway.predict(request, Deadline(5), Stopwatch()).version
 
+    def offered(self) -> tuple[LiveModel, list[bytes], list[Prepared], list[Outputs]]:
+        """What a request offers to the shadow, without the request."""
+        models = self.gateway.models
+        live, image = models.labelled("toy", "stable", Deadline(5)), draw()
+        preparation, watch = self.gateway.preparation, Stopwatch()
+        prepared = prepared_image(preparation, live, image, Deadline(5), watch)
+        return live, [image], [prepared], outputs_of(live, [prepared], Deadline(5))
+
     def outcomes(self) -> list[str]:
         return sorted(result.outcome for result in self.results)
 
@@ -320,6 +332,26 @@ def test_a_copy_never_fails_the_answer(make_app: MakeApp, two_versions: StubServ
 
     assert worker.ask(draw()) == 1
     assert worker.results == []
+
+
+@needs_prlimit
+def test_copies_are_sent_once_a_thread_can_be_started_again(worker: Worker) -> None:
+    closed = Shadow(
+        Settings(),
+        traffic_of=worker.gateway.models.traffic,
+        is_busy=worker.busy.is_set,
+        connect=lambda address: connect(address, 1),
+        observe=worker.results.append,
+    )
+    offered = worker.offered()
+    with no_thread_left():
+        worker.shadow.offer(*offered)
+        closed.offer(*offered)
+    closed.close()
+
+    worker.shadow.offer(*offered)
+
+    assert eventually(lambda: worker.outcomes() == ["compared", "compared"])
 
 
 def test_an_error_while_a_result_is_reported_leaves_the_thread_running(
