@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from model_catalog.protos import number
@@ -73,7 +74,9 @@ def _unpacked(form: str, data: memoryview) -> Sequence[float]:
 def _listed(form: str, value: int | memoryview) -> Sequence[float]:
     if isinstance(value, int):
         return [_signed(value)]
-    return _unpacked(form, value) if form else [*map(_signed, varints(value))]
+    if form:
+        return _unpacked(form, value)
+    return [*map(_signed, islice(varints(value), MAX_NUMBERS + 1))]
 
 
 def _signed(value: int) -> float:
