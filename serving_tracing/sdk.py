@@ -28,8 +28,9 @@ def provider(service: str, environ: Mapping[str, str]) -> TracerProvider:
     """
     # Without the exit handler of the SDK, which would wait for a collector that is gone.
     made = TracerProvider(resource=resource(service), shutdown_on_exit=False)
-    for name in exporters(environ):
-        made.add_span_processor(BatchSpanProcessor(_exporter(name, environ)))
+    # All exporters first: a processor starts a thread, which an error would leave behind.
+    for exporter in [_exporter(name, environ) for name in exporters(environ)]:
+        made.add_span_processor(BatchSpanProcessor(exporter))
     return made
 
 

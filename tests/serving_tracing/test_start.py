@@ -120,6 +120,15 @@ def test_the_exporter_package_is_needed_for_otlp_over_http_only(
     assert ("exporter-otlp-proto-http is not installed" in (missing or "")) is is_missing
 
 
+def test_a_wrong_exporter_leaves_no_thread_of_another_one() -> None:
+    before = set(threading.enumerate())
+
+    with pytest.raises(ValueError, match="no package with the exporter zipkon"):
+        sdk.provider("mine", {variables.EXPORTER: "console,zipkon"})
+
+    assert set(threading.enumerate()) <= before
+
+
 @pytest.mark.parametrize(
     ("environ", "text"),
     [
