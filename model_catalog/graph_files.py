@@ -90,7 +90,10 @@ class GraphFile:
             for side in ("input_quantization", "output_quantization"):
                 fields[side] = _quantization(fields.get(side))
             return cls(**fields | {"shape": tuple(map(int, fields["shape"]))})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (
+            *(ValueError, TypeError, KeyError, AttributeError),
+            *(RecursionError, OverflowError),  # nesting, and Infinity
+        ) as error:
             raise GraphFileError(f"{DESCRIPTION} is invalid: {error}") from error
 
 

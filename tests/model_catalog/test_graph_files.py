@@ -40,6 +40,8 @@ def test_json_has_all_of_it() -> None:
         ("-3", "0.25"),
         ('"int8"', '"int4"'),
         ("{", "["),
+        ("8", "Infinity"),
+        ("8", "[" * 5_000),
     ],
 )
 def test_another_text_is_told(before: str, after: str) -> None:
