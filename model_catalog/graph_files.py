@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from model_catalog.errors import CatalogError
+from model_catalog.installation import export_command
 
 #: The file of each kind in a version folder, by the suffix of the file that it is a copy of.
 FILES: Final = {".tflite": "model.tflite", ".pb": "frozen_graph.pb"}
@@ -122,6 +123,6 @@ def read_graph_file(version: Path) -> GraphFile | None:
         return GraphFile.from_json((version / DESCRIPTION).read_bytes())
     except OSError as error:
         raise GraphFileError(
-            f"{file} lacks its description, {DESCRIPTION}: scripts/export_saved_model.py --model"
-            " FILE writes the whole folder"
+            f"{file} lacks its description, {DESCRIPTION}: {export_command()} --model FILE writes"
+            " the whole folder"
         ) from error

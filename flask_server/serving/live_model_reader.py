@@ -50,6 +50,7 @@ from flask_server.serving.version_spec import (
     task_output,
 )
 from model_catalog.folders import version_folders
+from model_catalog.installation import export_command
 from model_catalog.model_entry import ModelEntry
 from model_catalog.spec import (
     SCORE_TASKS,
@@ -61,9 +62,7 @@ from model_catalog.version_checks import random_text
 #: A PNG file of 8 x 8 black pixels.
 BLACK_PNG = png_file(np.zeros((8, 8, 3), np.uint8))
 
-_EXPORT_AGAIN = (
-    "scripts/export_saved_model.py, given the original Keras file, writes a version without them"
-)
+_EXPORT_AGAIN = f"{export_command()}, given the original Keras file, writes a version without them"
 
 _ONLY_OUTPUT = ScoresOutput(name=None, classes=None)
 

@@ -14,6 +14,7 @@ from model_catalog.graph_files import (
     graph_file_of,
     read_graph_file,
 )
+from model_catalog.installation import export_command
 
 GRAPH = GraphFile(
     file="model.tflite",
@@ -62,5 +63,7 @@ def test_a_saved_model_takes_precedence(tmp_path: Path) -> None:
 def test_a_file_without_description_is_told(tmp_path: Path) -> None:
     (tmp_path / "frozen_graph.pb").touch()
 
-    with pytest.raises(GraphFileError, match=f"lacks its description, {DESCRIPTION}"):
+    with pytest.raises(GraphFileError, match=f"lacks its description, {DESCRIPTION}") as error:
         read_graph_file(tmp_path)
+
+    assert f"{export_command()} --model FILE" in str(error.value)

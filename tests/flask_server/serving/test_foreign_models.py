@@ -21,6 +21,7 @@ from flask_server.serving.signatures import (
     image_input,
     scores_output,
 )
+from model_catalog.installation import export_command
 from model_catalog.labels import imagenet_labels
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, flat
@@ -343,7 +344,7 @@ def test_a_version_with_random_operations_is_told_to_those_who_ask_for_the_model
 
     (warning,) = described["warnings"]
     assert warning.startswith("Version 001 answers the same image differently each time")
-    assert "scripts/export_saved_model.py, given the original Keras file" in warning
+    assert f"{export_command()}, given the original Keras file" in warning
     assert "warnings" not in ask_app(app).json
 
 
