@@ -8,7 +8,6 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from flask_server.deadline import Deadline
 from flask_server.drawing.heatmap import overlaid
 from flask_server.errors import InvalidParameter, Overloaded
 from flask_server.imaging.geometry import seen_box
@@ -20,7 +19,7 @@ from flask_server.web import request_context
 from flask_server.web.negotiation import JPEG, JSON, PNG, accepted, agreed
 from flask_server.web.parameters import PARAMETERS, flag, text, whole_number
 from flask_server.web.route_traits import traits
-from flask_server.web.services import gateway, of_caller, services_of
+from flask_server.web.services import deadline, gateway, of_caller, services_of
 from flask_server.web.submissions import Submission, read_submission
 from model_catalog.errors import shown
 
@@ -47,10 +46,9 @@ def heat(name: str) -> Response:
         grid=whole_number(submission.parameters, "grid", least=explain.MIN_GRID),
     )
     with _place():
-        deadline = Deadline(gateway().settings.deadline_s)
         context = request_context.current()
         with request_context.traced():
-            explanation = explain.explain(gateway(), explain_request, deadline, context.stopwatch)
+            explanation = explain.explain(gateway(), explain_request, deadline(), context.stopwatch)
         context.version = explanation.version
         if form == JSON:
             return jsonify(_body(explanation, report=report))

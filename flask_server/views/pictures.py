@@ -8,14 +8,13 @@ from contextlib import ExitStack, contextmanager
 from flask import Response
 from PIL import Image
 
-from flask_server.deadline import Deadline
 from flask_server.drawing import annotate
 from flask_server.errors import GatewayError, UnsupportedTask
 from flask_server.inference.npy import Tensor
 from flask_server.inference.preparation import Upload
 from flask_server.web import request_context
 from flask_server.web.negotiation import JPEG, PNG
-from flask_server.web.services import gateway
+from flask_server.web.services import deadline, gateway
 
 _KINDS = {PNG: "PNG", JPEG: "JPEG"}
 
@@ -31,12 +30,11 @@ def upright(upload: Upload) -> Iterator[Image.Image]:
         raise upload
     if isinstance(upload, Tensor):
         raise UnsupportedTask("A tensor is no image, so that nothing can be drawn on it.")
-    deadline = Deadline(gateway().settings.deadline_s)
     with ExitStack() as stack:
         with request_context.current().stopwatch.stage("decode"):
             decoding = gateway().preparation.decoded(
                 upload,
-                deadline,
+                deadline(),
                 min_size=annotate.display_size,
                 later_bytes=annotate.drawing_bytes,
             )

@@ -16,7 +16,6 @@ from flask import Response
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from flask_server.deadline import Deadline
 from flask_server.drawing import annotate
 from flask_server.drawing.boxes import with_boxes
 from flask_server.drawing.label_map import MAP_BYTES, overlaid, palette_file
@@ -38,7 +37,7 @@ from flask_server.views.pictures import picture_answer, upright, with_warnings
 from flask_server.web import request_context
 from flask_server.web.negotiation import JPEG, JSON, NPY, PNG
 from flask_server.web.parameters import SHARED_PARAMETERS
-from flask_server.web.services import every, gateway, only
+from flask_server.web.services import deadline, every, gateway, only
 from model_catalog.spec import SCORE_TASKS
 
 _Outcome = TypeVar("_Outcome", bound=Outcome)
@@ -161,9 +160,8 @@ def _label_map(answer: Answer, media_type: str) -> Response:
     (segmentation,) = _outcomes(answer.response, Segmentation)
     label_map = segmentation.label_map
     count = label_map.size[0] * label_map.size[1] * MAP_BYTES
-    deadline = Deadline(gateway().settings.deadline_s)
     with (
-        held(gateway().memory, count, deadline, "The label map takes"),
+        held(gateway().memory, count, deadline(), "The label map takes"),
         request_context.current().stopwatch.stage("postprocess"),
     ):
         classes = label_map.pixels()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from flask import g, has_app_context, request
 
+from flask_server.deadline import Deadline
 from flask_server.stopwatch import Stopwatch
 from flask_server.web import request_span
 from flask_server.web.route_traits import RouteTraits, traits_of_request
@@ -73,6 +74,9 @@ class RequestContext:
 
     admitted: bool = False
     """Written by ``admission``: whether the request holds one of the slots for predictions."""
+
+    deadline: Deadline | None = None
+    """Written by ``services.deadline`` when the body has arrived; all steps share it."""
 
     version: int | None = None
     """Written by the views: the model version that answered."""

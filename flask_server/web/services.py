@@ -60,15 +60,25 @@ def gateway() -> Gateway:
     return services_of(current_app).gateway
 
 
+def deadline() -> Deadline:
+    """Return the deadline of the current request; it starts when this is called first.
+
+    Views call it when the body has arrived.
+    """
+    context = request_context.current()
+    if context.deadline is None:
+        context.deadline = Deadline(gateway().settings.deadline_s)
+    return context.deadline
+
+
 def ask(question: PredictRequest) -> PredictResponse:
     """Answer the images or the tensor, and write version and error codes into the request context.
 
     The deadline starts here, because the body has arrived.
     """
     context = request_context.current()
-    deadline = Deadline(gateway().settings.deadline_s)
     with request_context.traced():
-        answer = gateway().predict(of_caller(question), deadline, context.stopwatch)
+        answer = gateway().predict(of_caller(question), deadline(), context.stopwatch)
     context.version = answer.version
     context.image_codes = [
         result.code if isinstance(result, GatewayError) else None for result in answer.results

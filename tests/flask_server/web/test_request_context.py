@@ -3,11 +3,16 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from flask import Flask, g
 
+from flask_server.deadline import Deadline
+from flask_server.errors import Overloaded
+from flask_server.inference.predict import PredictRequest
+from flask_server.views.pictures import upright
 from flask_server.web import request_context
 from flask_server.web.request_context import RequestContext
-from flask_server.web.services import services_of
+from flask_server.web.services import ask, deadline, services_of
 from tests.flask_server.conftest import MakeApp, b64, draw
 
 
@@ -71,3 +76,29 @@ def test_a_refused_request_holds_no_place_when_its_entry_is_written(make_app: Ma
 
     assert [context.outcome.code for context in contexts if context.outcome] == ["invalid_base64"]
     assert services_of(app).predictions.count == 0
+
+
+def test_drawing_has_the_deadline_with_which_the_request_began(make_app: MakeApp) -> None:
+    app = make_app()
+    memory = services_of(app).gateway.memory
+    with app.test_request_context("/models/toy/predict", method="POST"):
+        request_context.begin()
+        ask(PredictRequest(model="toy", uploads=[draw()]))
+        began = request_context.current().deadline
+        request_context.current().deadline = Deadline(0)
+        assert memory.reserve(memory.total)
+
+        assert began is not None
+        assert deadline() is not began
+        with pytest.raises(Overloaded, match="whole deadline of 0 s"), upright(draw()):
+            pass
+
+
+def test_an_explanation_has_one_deadline(make_app: MakeApp) -> None:
+    app = make_app(deadline_s=20)
+    contexts = noting(app)
+
+    app.test_client().post("/models/toy/explain", json={"image": b64(draw()), "grid": 2})
+
+    assert contexts[0].deadline is not None
+    assert contexts[0].deadline.seconds == 20
