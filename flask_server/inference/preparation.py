@@ -11,6 +11,7 @@ from functools import partial
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError, InvalidTensor
 from flask_server.imaging.decoding import RGB_BYTES, DecodedImage, MinSize, read_header
+from flask_server.imaging.formats import sniff
 from flask_server.imaging.geometry import Size
 from flask_server.imaging.preprocessing import Original, Pixels, min_decoded_size, to_pixels
 from flask_server.imaging.reports import Report, report_of, report_of_file
@@ -27,6 +28,9 @@ Upload = bytes | Tensor | GatewayError
 
 #: The formats that TensorFlow decodes, by Pillow's names.
 FILE_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
+
+#: Bytes of memory per pixel of an image that becomes a PNG file: decoded, in RGB, and its file.
+PNG_BYTES = 12
 
 #: Returns for an upright size the bytes of memory that a use of the image takes.
 LaterBytes = Callable[[Size], int]
@@ -49,6 +53,11 @@ class PreparedFile:
 
     orientation: int
     """The EXIF orientation of the file, which the model does not apply; 1 for an upright one."""
+
+
+def png_bytes(size: Size) -> int:
+    """Upper bound of the memory that making a PNG file of a decoded image of this size takes."""
+    return PNG_BYTES * size[0] * size[1]
 
 
 class ImagePreparation:
@@ -90,7 +99,9 @@ class ImagePreparation:
             raise upload
         if isinstance(upload, Tensor):
             raise InvalidTensor("The model takes image files, and no tensors.")
-        with watch.stage("decode"), self.decoded(upload, deadline, min_size=None) as decoded:
+        later_bytes = None if sniff(upload) in FILE_FORMATS else png_bytes
+        decoding = self.decoded(upload, deadline, min_size=None, later_bytes=later_bytes)
+        with watch.stage("decode"), decoding as decoded:
             report = report_of_file(decoded)
             if decoded.format in FILE_FORMATS:
                 return PreparedFile(upload, report, decoded.orientation)

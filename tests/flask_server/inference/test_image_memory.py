@@ -23,7 +23,10 @@ from flask_server.errors import ImageTooLarge, Overloaded
 from flask_server.imaging.decoding import read_header
 from flask_server.imaging.formats import FORMATS
 from flask_server.inference.image_memory import reserved
+from flask_server.inference.preparation import ImagePreparation
 from flask_server.memory_budget import MemoryBudget
+from flask_server.settings import Settings
+from flask_server.stopwatch import Stopwatch
 from flask_server.web.services import services_of
 from model_catalog.spec import InputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, saved
@@ -134,6 +137,20 @@ def test_a_drawn_image_counts_though_decoding_it_takes_little(make_app: MakeApp)
     memory.release(35 * MB)
     assert status("image/png") == 200
     assert memory.held == 0
+
+
+def test_a_png_file_for_a_model_counts_though_decoding_takes_less() -> None:
+    preparation = ImagePreparation(Settings(), MemoryBudget(40 * MB))
+    image = Image.new("RGB", (2000, 2000))
+    read_by_models = saved(image, "PNG")
+
+    with pytest.raises(ImageTooLarge, match="take 48000000 bytes"):
+        preparation.prepare_file(
+            saved(image, "TIFF", compression="tiff_deflate"), Deadline(1), Stopwatch()
+        )
+    prepared = preparation.prepare_file(read_by_models, Deadline(1), Stopwatch())
+
+    assert prepared.data is read_by_models
 
 
 def test_large_images_take_turns_and_the_memory_returns(make_app: MakeApp) -> None:
