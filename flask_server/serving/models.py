@@ -55,6 +55,9 @@ class Models:
             self._not_ready_yet = (self._not_ready_yet | self._watches.keys() - before.keys()) & (
                 self._watches.keys()
             )
+            # Requests in progress may still need models that are removed now.
+            for serving in self._servings():
+                serving.keep_only(before.keys() | self._watches.keys())
             self._poll_new_servings()
 
     def _watch_for(self, entry: ModelEntry) -> ModelWatch:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -64,6 +64,11 @@ class ReplicatedServing(Serving):
         """Return the state of each address, in their order."""
         found = self._replicas_of(model)
         return tuple(found.address_state(i, server.root) for i, server in enumerate(self._servers))
+
+    def keep_only(self, models: Collection[str]) -> None:
+        """Forget the versions and descriptions of all other models."""
+        with self._lock:
+            self._models = {name: each for name, each in self._models.items() if name in models}
 
     def close(self) -> None:
         """Close the connections to all servers."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -173,6 +173,9 @@ class Serving(ABC):
     def addresses(self, model: str) -> tuple[AddressState, ...]:
         """Return the state of each of several addresses; nothing for a single one."""
         return ()
+
+    def keep_only(self, models: Collection[str]) -> None:  # noqa: B027 - nothing to do for most
+        """Forget what is known of all other models; a single server keeps nothing of any."""
 
     @abstractmethod
     def close(self) -> None:

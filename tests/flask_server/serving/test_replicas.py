@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from flask_server.deadline import Deadline
 from flask_server.errors import ServingTimeout, ServingUnavailable
 from flask_server.serving.breaker import FAILURES, PROBE_S
 from flask_server.serving.connect import Connections, connect
+from flask_server.serving.golden_replay import ReplayOptions
+from flask_server.serving.models import Models
 from flask_server.serving.replicas import ReplicatedServing
 from flask_server.serving.signatures import USUAL_CALL
 from flask_server.serving.upstream import CallFormat, ServableGone, VersionStatus
+from model_catalog.model_entry import ModelEntry
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_serving_faults import (
     address_of_nobody,
@@ -384,6 +388,24 @@ def test_models_share_the_connections_and_circuit_of_an_address() -> None:
     assert both.servers[1] is one
     assert connections.serving_at("http://a:1,http://b:1") is both
     assert connections.serving_at("http://a:1").servers == both.servers[:1]
+
+
+def test_a_removed_model_is_forgotten_once_its_requests_are_over(
+    serving: StubServing, other: StubServing
+) -> None:
+    servers = ReplicatedServing([connect(stub.url, 1) for stub in (serving, other)])
+    toy, new = (ModelEntry(name=name, base_path=Path(name)) for name in ("toy", "new"))
+    models = Models((toy,), lambda _: servers, 1, ReplayOptions(max_drift=1.0, spread_polls=1))
+    newest = models.poll("toy", Deadline(5)).newest
+    assert newest is not None
+
+    models.configure([new])
+    assert servers.server_of("toy", newest.version) in servers.servers
+
+    models.configure([new])
+    with pytest.raises(ServableGone):
+        servers.server_of("toy", newest.version)
+    models.stop()
 
 
 def test_pictures_are_classified_by_all_addresses(
