@@ -319,7 +319,7 @@ class Overloaded(ServingFault):
 
     code = "overloaded"
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    scope = Scope.IMAGES
+    scope = Scope.ANY
 
 
 class ServingUnavailable(ServingFault):

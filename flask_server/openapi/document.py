@@ -22,8 +22,8 @@ Schema = dict[str, Any]
 
 _DESCRIPTION = """\
 Classifies images. Every error is an RFC 9457 problem document whose `code` never changes once
-released. Every response has the headers `X-Request-ID` (yours, if you sent one) and
-`Server-Timing`."""
+released. Every response has the header `X-Request-ID` (yours, if you sent one); all but refusals
+before the request is read have `Server-Timing`."""
 
 _TAGS = {
     "predictions": "Classify images and explain the result.",

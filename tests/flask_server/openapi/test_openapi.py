@@ -153,6 +153,11 @@ def test_every_code_is_an_answer_of_some_operation(guarded: FlaskClient) -> None
     assert told == {kind.code for kind in kinds()} - {"method_not_allowed"}
 
 
+def test_a_full_worker_may_refuse_every_operation(document: Schema) -> None:
+    for path, _, operation in operations(document):
+        assert "overloaded" in problems._codes(operation["responses"]["503"]), path
+
+
 @pytest.mark.parametrize(
     ("path", "known", "described"),
     [
