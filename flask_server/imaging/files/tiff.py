@@ -140,16 +140,25 @@ class _Directory:
         """Return the first integer of a tag."""
         return self.values(tag, (default,))[0]
 
-    def check_strips(self) -> None:
-        """Raise CorruptImage for more strips than rows, and for one that ends beyond the file."""
+    def check_strips(self, decoded_bytes: int) -> None:
+        """Raise CorruptImage for more strips than rows, and for one that ends beyond the file.
+
+        Strips may be the same part of the file, which is decoded again for each of them: all
+        together are at most twice as long as the file and the decoded image.
+        """
+        for tag in (_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES):
+            if self.entries.get(tag, (_LONG,))[0] not in _INTEGERS:
+                raise CorruptImage(f"Tag {tag} of the TIFF image has another type than integers.")
         rows = self.value(_HEIGHT) * self.value(_SAMPLES, 1)
         count = len(self.values(_STRIP_OFFSETS))
         if count > rows:
             raise CorruptImage(f"The TIFF image has {count} strips and {rows} rows.")
         for offsets, counts in ((_STRIP_OFFSETS, _STRIP_BYTES), (_TILE_OFFSETS, _TILE_BYTES)):
-            strips = zip(self.values(offsets), self.values(counts), strict=False)
+            strips = [*zip(self.values(offsets), self.values(counts), strict=False)]
             if any(at + length > len(self._data) for at, length in strips):
                 raise CorruptImage("The TIFF image is damaged: its pixels end too early.")
+            if sum(length for _, length in strips) > 2 * (len(self._data) + decoded_bytes):
+                raise CorruptImage("The TIFF image is damaged: its parts overlap.")
 
     def replace(self, tag: int, value: int) -> None:
         """Give a tag one integer."""
@@ -228,8 +237,8 @@ def _structure(tags: _Directory) -> FileStructure:
     bits, samples = max(tags.values(_BITS, (1,))), tags.value(_SAMPLES, 1)
     photometric = tags.value(_PHOTOMETRIC)
     _check_variant(tags, bits, samples, photometric)
-    tags.check_strips()
     stored = bits * max(samples, _COLOURS.get(photometric, 1)) / 8
+    tags.check_strips(int(stored * width * height))
     is_grey = samples == 1 and photometric in {_WHITE_IS_0, _BLACK_IS_0}
     held = _loaded_bytes(bits, samples, photometric)
     orientation = tags.value(_ORIENTATION, 1)

@@ -321,3 +321,18 @@ def test_the_first_of_several_text_profiles_counts() -> None:
 
     assert png.read(png_file(*map(profile, texts))).orientation == 6
     assert png.read(png_file(profile(b""), profile(texts[0]))).orientation == 1
+
+
+def test_strips_of_a_tiff_may_be_the_same_but_not_decoded_at_length_again_and_again() -> None:
+    assert tiff.read(strip_tables(8, 1000, bytes(8))).size == (8, 1000)
+    with pytest.raises(CorruptImage, match="its parts overlap"):
+        tiff.read(strip_tables(1000, 1000, bytes(1000)))
+
+
+@pytest.mark.parametrize("tag", [273, 279])
+def test_places_of_strips_that_are_not_checked_are_refused(tag: int) -> None:
+    data = strip_tables(8, 10, bytes(8))
+    signed = data.replace(struct.pack("<HH", tag, 4), struct.pack("<HH", tag, 9))
+
+    with pytest.raises(CorruptImage, match=f"Tag {tag} .* another type than integers"):
+        tiff.read(signed)
