@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.waiting import eventually
+
 if not sys.platform.startswith("linux"):
     pytest.skip("/proc is needed", allow_module_level=True)
 
@@ -14,7 +16,6 @@ from tests.attack import bodies, documents, mutations, pictures, stalls, targets
 from tests.attack.catalogue import FORM, Attack, Target
 from tests.attack.good_caller import Experience
 from tests.attack.usage import Usage, children, forget_peak, peak_mb, usage
-from tests.model_server.harness import eventually
 
 #: Answers that a good caller must have had while an attack goes on.
 _LEAST_ANSWERS = 2

@@ -12,7 +12,7 @@ from tests.attack import targets
 from tests.attack.catalogue import FORM, LONG, Target, crowd
 from tests.attack.good_caller import Experience
 from tests.attack.usage import usage
-from tests.model_server.harness import eventually
+from tests.waiting import eventually
 
 COUNT = 10_000 if FORM is LONG else 1_100
 #: gunicorn's own limit of connections per worker; beyond it the longest idle ones are closed.

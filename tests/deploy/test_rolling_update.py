@@ -22,8 +22,8 @@ from tests.deploy.test_kubernetes import container
 from tests.flask_server.conftest import draw
 from tests.flask_server.gunicorn_process import start
 from tests.flask_server.stub_serving import StubServing
-from tests.model_server.harness import eventually
 from tests.running import free_port
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 CLIENTS = 4

@@ -22,6 +22,7 @@ from model_server.transport.http_server import HttpServer, serve
 from model_server.transport.limits import Limits
 from model_server.transport.request_threads import CostCheck
 from tests.running import free_port
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 SERVER = (sys.executable, "-m", "model_server")
@@ -124,16 +125,6 @@ def http_server(
     finally:
         server.drain(5)
         thread.join(5)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    """Tell whether the condition becomes true in time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 class Process:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from model_server.malloc_trim import is_due
-from tests.model_server.harness import TOY_SERVER, Client, eventually, in_threads, server_process
+from tests.model_server.harness import TOY_SERVER, Client, in_threads, server_process
 from tests.model_server.toy import write_version
+from tests.waiting import eventually
 
 MIB = 1 << 20
 

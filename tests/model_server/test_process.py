@@ -23,13 +23,13 @@ from tests.model_server.harness import (
     Client,
     Process,
     Reply,
-    eventually,
     in_threads,
     server_process,
 )
 from tests.model_server.request_log.logged import read_logs
 from tests.model_server.toy import write_version
 from tests.running import free_port
+from tests.waiting import eventually
 
 
 def run(*argv: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:

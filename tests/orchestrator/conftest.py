@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ import pytest
 
 from orchestrator.child import Child, ChildSpec
 from orchestrator.processes import identity
+from tests.waiting import eventually
 
 #: A line of shell that ignores TERM, as do the processes that it starts.
 IGNORES_TERM = 'trap "" TERM; echo up; while :; do sleep 0.1; done'
@@ -69,18 +69,10 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
 
 def ended(child: Child) -> int:
     """Wait for the end of a child and return its exit code."""
-    eventually(lambda: child.poll() is not None)
+    assert eventually(lambda: child.poll() is not None)
     code = child.poll()
     assert code is not None
     return code
-
-
-def eventually(condition: Callable[[], object], within_s: float = 10) -> None:
-    """Wait until the condition is true, or fail."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def gone(pid: int) -> bool:

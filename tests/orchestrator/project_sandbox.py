@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.run_dir import is_same_process
-from tests.orchestrator.conftest import eventually
 from tests.running import free_port
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")
@@ -145,7 +145,7 @@ class ProjectSandbox:
 
     def await_ready(self) -> None:
         """Wait until the instance is ready."""
-        eventually(self.is_ready)
+        assert eventually(self.is_ready)
 
     def tear_down(self) -> None:
         """Stop whatever a test has left running, and wait until its processes are gone."""
@@ -155,4 +155,4 @@ class ProjectSandbox:
         document = json.loads(state.read_text())
         records = [document, *document["children"].values()]
         self.call("stop")
-        eventually(lambda: not any(map(is_same_process, records)), within_s=30)
+        assert eventually(lambda: not any(map(is_same_process, records)), seconds=30)

@@ -16,8 +16,9 @@ from orchestrator.ports import port_problem
 from orchestrator.probe import ask
 from orchestrator.processes import identity
 from tests.graphs import random_saved_model
-from tests.orchestrator.conftest import eventually, gone
+from tests.orchestrator.conftest import gone
 from tests.orchestrator.project_sandbox import FAKE_SERVER, ProjectSandbox, executable
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def test_the_native_server_is_used_when_it_is_on_path(sandbox: ProjectSandbox) -
 def test_a_taken_port_is_reported_with_its_process(sandbox: ProjectSandbox) -> None:
     other = [sys.executable, "-E", "-S", str(FAKE_SERVER), "--bind", f"127.0.0.1:{sandbox.port}"]
     with subprocess.Popen(other, cwd="/", stderr=subprocess.DEVNULL) as process:
-        eventually(lambda: port_problem("127.0.0.1", sandbox.port))
+        assert eventually(lambda: port_problem("127.0.0.1", sandbox.port))
 
         refused = sandbox.call("start")
         process.kill()
@@ -332,7 +333,7 @@ def test_a_killed_child_comes_back_and_the_other_stays(sandbox: ProjectSandbox, 
     before, others = sandbox.pid(child), sandbox.pid(other)
 
     sandbox.kill(child)
-    eventually(lambda: sandbox.pid(child) not in {0, before} and sandbox.is_ready())
+    assert eventually(lambda: sandbox.pid(child) not in {0, before} and sandbox.is_ready())
 
     assert sandbox.pid(other) == others
     assert "exit code 137, SIGKILL; restart 1 in 0.5 s" in sandbox.log("auto_cmd")
@@ -347,7 +348,7 @@ def test_nothing_outlives_a_killed_auto_cmd_and_the_next_start_reports_it(
 
     os.kill(status["pid"], signal.SIGKILL)
 
-    eventually(lambda: all(map(gone, children)))
+    assert eventually(lambda: all(map(gone, children)))
     assert sandbox.call("status").returncode == 3
     again = sandbox.call("start", "--detach")
     assert again.returncode == 0
@@ -360,7 +361,7 @@ def test_stop_ends_a_start_that_waits_for_leftovers(sandbox: ProjectSandbox) -> 
     status, serving = sandbox.status(), sandbox.pid("serving")
     os.kill(status["pid"], signal.SIGKILL)
     with sandbox.foreground("start", "--detach") as auto_cmd:
-        eventually(lambda: "is still ending" in sandbox.output)
+        assert eventually(lambda: "is still ending" in sandbox.output)
 
         stopped = sandbox.call("stop")
 
@@ -369,7 +370,7 @@ def test_stop_ends_a_start_that_waits_for_leftovers(sandbox: ProjectSandbox) -> 
     assert stopped.stdout.startswith("stopped PID ")
     assert "ended by SIGTERM before it was ready" in sandbox.output
     os.kill(serving, signal.SIGKILL)
-    eventually(lambda: gone(serving))
+    assert eventually(lambda: gone(serving))
     assert_nothing_left(sandbox)
 
 
@@ -525,12 +526,12 @@ def test_logs_of_both_and_of_one(sandbox: ProjectSandbox) -> None:
 def test_logs_follow_until_interrupted(sandbox: ProjectSandbox) -> None:
     sandbox.call("start", "--detach")
     with sandbox.foreground("logs", "-f", "serving") as logs:
-        eventually(lambda: "serving with PID" in sandbox.output)
+        assert eventually(lambda: "serving with PID" in sandbox.output)
         pid = sandbox.pid("serving")
 
         sandbox.call("restart", "serving")
 
-        eventually(lambda: sandbox.output.count("serving with PID") == 2)
+        assert eventually(lambda: sandbox.output.count("serving with PID") == 2)
         logs.send_signal(signal.SIGINT)
         assert logs.wait(timeout=10) == 0
     assert str(pid) in sandbox.output
@@ -610,7 +611,7 @@ def test_a_model_that_gets_its_first_version_is_added_to_the_native_servers_conf
 
     (sandbox.root / "later" / "1").mkdir()
 
-    eventually(lambda: 'name: "later"' in config.read_text())
+    assert eventually(lambda: 'name: "later"' in config.read_text())
 
 
 def test_a_full_disk_ends_nothing(sandbox: ProjectSandbox) -> None:
@@ -620,7 +621,7 @@ def test_a_full_disk_ends_nothing(sandbox: ProjectSandbox) -> None:
         full.symlink_to("/dev/full")
 
     with sandbox.foreground("start") as auto_cmd:
-        eventually(lambda: "ready: " in sandbox.output)
+        assert eventually(lambda: "ready: " in sandbox.output)
         assert ask(f"http://127.0.0.1:{sandbox.port}/").status == 200
         auto_cmd.terminate()
 

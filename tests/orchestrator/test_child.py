@@ -12,7 +12,8 @@ import pytest
 from orchestrator.child import _shim_argv
 from orchestrator.processes import identity
 from orchestrator.shim import end_group
-from tests.orchestrator.conftest import IGNORES_TERM, Launch, ended, eventually, gone, spec_of
+from tests.orchestrator.conftest import IGNORES_TERM, Launch, ended, gone, spec_of
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 SUPERVISOR = """
@@ -32,7 +33,7 @@ def said(path: Path, text: str) -> bool:
 
 def grandchild(log: Path) -> int:
     """Return the PID that a child has written into its log."""
-    eventually(lambda: log.exists() and log.read_text().strip().isdecimal())
+    assert eventually(lambda: log.exists() and log.read_text().strip().isdecimal())
     return int(log.read_text())
 
 
@@ -57,7 +58,7 @@ def test_a_child_that_drains_keeps_its_exit_code(
 ) -> None:
     script = 'trap "sleep 0.3; exit 7" TERM; echo up; while :; do sleep 0.05; done'
     child = launch(script, grace_s=grace_s)
-    eventually(lambda: said(tmp_path / "child.log", "up"))
+    assert eventually(lambda: said(tmp_path / "child.log", "up"))
 
     child.terminate()
 
@@ -68,7 +69,7 @@ def test_a_child_that_ignores_term_is_killed_after_the_grace_time(
     launch: Launch, tmp_path: Path
 ) -> None:
     child = launch(IGNORES_TERM, grace_s=0.5)
-    eventually(lambda: said(tmp_path / "child.log", "up"))
+    assert eventually(lambda: said(tmp_path / "child.log", "up"))
     asked = time.monotonic()
 
     child.terminate()
@@ -79,7 +80,7 @@ def test_a_child_that_ignores_term_is_killed_after_the_grace_time(
 
 def test_kill_does_not_wait_for_the_grace_time(launch: Launch, tmp_path: Path) -> None:
     child = launch(IGNORES_TERM, grace_s=60)
-    eventually(lambda: said(tmp_path / "child.log", "up"))
+    assert eventually(lambda: said(tmp_path / "child.log", "up"))
     child.terminate()
 
     child.kill()
@@ -135,7 +136,7 @@ def test_a_full_disk_does_not_disturb_the_child(launch: Launch, tmp_path: Path) 
 
 def test_reload_sends_hup(launch: Launch, tmp_path: Path) -> None:
     child = launch('trap "exit 9" HUP; echo up; while :; do sleep 0.05; done')
-    eventually(lambda: said(tmp_path / "child.log", "up"))
+    assert eventually(lambda: said(tmp_path / "child.log", "up"))
 
     child.reload()
 
@@ -168,7 +169,7 @@ def test_a_stopped_shim_does_not_prevent_an_end(
     launch: Launch, tmp_path: Path, script: str
 ) -> None:
     child = launch(f"echo $PPID; {script}", grace_s=0.5)
-    eventually(lambda: said(tmp_path / "child.log", "\n"))
+    assert eventually(lambda: said(tmp_path / "child.log", "\n"))
     shim = int((tmp_path / "child.log").read_text().split()[0])
 
     for pid in (shim, child.pid):
@@ -185,7 +186,7 @@ def test_a_shim_that_is_stopped_again_is_killed_with_its_child(
     monkeypatch.setattr("orchestrator.child._SHIM_EXTRA_S", 0.1)
     monkeypatch.setattr("orchestrator.child.LEFTOVERS_S", 0.1)
     child = launch(f"echo $PPID; {IGNORES_TERM}", grace_s=0.5)
-    eventually(lambda: said(tmp_path / "child.log", "up"))
+    assert eventually(lambda: said(tmp_path / "child.log", "up"))
     shim = int((tmp_path / "child.log").read_text().split()[0])
 
     child.terminate()
@@ -205,7 +206,7 @@ def test_no_child_outlives_a_killed_supervisor(tmp_path: Path, script: str) -> N
 
         supervisor.kill()
 
-    eventually(lambda: gone(pid))
+    assert eventually(lambda: gone(pid))
 
 
 def test_no_child_outlives_a_supervisor_killed_before_it_knew_the_pid(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.orchestrator.conftest import eventually, gone
+from tests.orchestrator.conftest import gone
 from tests.orchestrator.project_sandbox import ProjectSandbox
 from tests.small_disk import SmallDisk, small_disk
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -46,8 +47,8 @@ def test_an_instance_is_supervised_on_when_the_disk_fills_up(
     with ExitStack() as stack:
         stack.enter_context(disk.full())
         sandbox.kill("serving")
-        eventually(lambda: sandbox.pid("serving") not in {0, serving})
-        eventually(lambda: sandbox.call("status").returncode == 0)
+        assert eventually(lambda: sandbox.pid("serving") not in {0, serving})
+        assert eventually(lambda: sandbox.call("status").returncode == 0)
         stopped = sandbox.call("stop")
 
     assert stopped.returncode == 0, stopped.stderr

@@ -19,8 +19,9 @@ from orchestrator.processes import children
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.run_dir import RunDir
 from orchestrator.subcommands import start
-from tests.orchestrator.conftest import eventually, nothing_missing, spec_of
+from tests.orchestrator.conftest import nothing_missing, spec_of
 from tests.running import free_port
+from tests.waiting import eventually
 
 RUNS = 50
 BUSY = RestartPolicy(tick_s=0.01, startup_probe_every_s=0.02)
@@ -82,7 +83,7 @@ def test_fifty_runs_leave_no_process_no_file_and_no_port(tmp_path: Path) -> None
         assert start(run_dir, lambda: plan(tmp_path, port), StopsWhenReady(stream)) == 0
         assert "ready" in stream.getvalue()
 
-    eventually(lambda: open_files() <= files)
+    assert eventually(lambda: open_files() <= files)
     assert children(os.getpid()) == processes
     assert port_problem("127.0.0.1", port) is None
     assert run_dir.read() is None

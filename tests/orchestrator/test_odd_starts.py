@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.processes import parent
-from tests.orchestrator.conftest import eventually, gone
+from tests.orchestrator.conftest import gone
 from tests.orchestrator.project_sandbox import ProjectSandbox
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def kill_auto_cmd_and_shims(sandbox: ProjectSandbox, children: Sequence[int]) ->
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in pids:
             os.kill(pid, number)
-    eventually(lambda: all(map(gone, pids)))
+    assert eventually(lambda: all(map(gone, pids)))
 
 
 @pytest.mark.parametrize("words", [["stop"], ["start", "--detach"]])

@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator.probe import BackgroundProbe, any_status, ask, first, missing_200, status_200
 from orchestrator.problem import Problem
-from tests.orchestrator.conftest import eventually
 from tests.running import free_port
+from tests.waiting import eventually
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -96,12 +96,12 @@ def test_a_background_probe_does_not_wait(url: str) -> None:
     assert "has not answered for" in str(probe())
 
     assert time.monotonic() - started < 0.2
-    eventually(lambda: probe() is None)
+    assert eventually(lambda: probe() is None)
 
 
 def test_a_good_answer_is_reported_once(url: str) -> None:
     probe = BackgroundProbe(f"{url}/200?0.5", accept=status_200, timeout_s=5)
-    eventually(lambda: probe() is None)
+    assert eventually(lambda: probe() is None)
 
     assert probe() is not None
 
@@ -112,8 +112,10 @@ def test_what_a_probe_accepts(url: str, status: int, well: bool) -> None:
     lax = BackgroundProbe(f"{url}/{status}", accept=any_status, timeout_s=5)
     strict()
 
-    eventually(lambda: lax() is None)
-    eventually(lambda: strict() == (None if well else Problem(f"{url}/{status} answers {status}")))
+    assert eventually(lambda: lax() is None)
+    assert eventually(
+        lambda: strict() == (None if well else Problem(f"{url}/{status} answers {status}"))
+    )
 
 
 def test_a_silent_server_is_never_well() -> None:
@@ -123,4 +125,4 @@ def test_a_silent_server_is_never_well() -> None:
         )
         probe()
 
-        eventually(lambda: "timed out" in str(probe()))
+        assert eventually(lambda: "timed out" in str(probe()))

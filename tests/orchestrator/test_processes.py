@@ -14,7 +14,7 @@ from orchestrator.processes import (
     lock_holders,
     parent,
 )
-from tests.orchestrator.conftest import eventually
+from tests.waiting import eventually
 
 
 def test_identity_lasts_as_long_as_the_process() -> None:
@@ -36,14 +36,14 @@ def test_two_processes_differ_from_their_parent() -> None:
 
 def test_a_zombie_is_gone() -> None:
     with subprocess.Popen(["/bin/true"]) as process:
-        eventually(lambda: identity(process.pid) is None)
+        assert eventually(lambda: identity(process.pid) is None)
 
         assert process.pid not in children(os.getpid())
 
 
 def test_command_line_of_a_process() -> None:
     with subprocess.Popen(["/bin/sleep", "60"]) as process:
-        eventually(lambda: command_line(process.pid) == "/bin/sleep 60")
+        assert eventually(lambda: command_line(process.pid) == "/bin/sleep 60")
 
         assert children(os.getpid()) >= {process.pid}
         process.kill()
@@ -57,19 +57,19 @@ def test_a_group_runs_as_long_as_any_member() -> None:
 
         assert group_is_running(leader.pid)
         os.killpg(leader.pid, 9)
-        eventually(lambda: not group_is_running(leader.pid))
+        assert eventually(lambda: not group_is_running(leader.pid))
 
 
 def test_the_cpu_time_of_a_group_has_that_of_its_members_and_of_ended_ones() -> None:
     busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"
     argv = ["/bin/sh", "-c", f"({busy}); sleep 60 & sleep 60; exit"]
     with subprocess.Popen(argv, start_new_session=True) as leader:
-        eventually(lambda: (group_cpu_s(leader.pid) or 0) > 0.05)
-        eventually(lambda: len(children(leader.pid)) == 2)
+        assert eventually(lambda: (group_cpu_s(leader.pid) or 0) > 0.05)
+        assert eventually(lambda: len(children(leader.pid)) == 2)
 
         assert (group_cpu_s(leader.pid) or 0) > 0.05
         os.killpg(leader.pid, 9)
-    eventually(lambda: group_cpu_s(leader.pid) is None)
+    assert eventually(lambda: group_cpu_s(leader.pid) is None)
 
 
 def test_a_process_has_a_parent_until_it_ends() -> None:

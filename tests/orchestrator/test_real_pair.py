@@ -16,9 +16,10 @@ import pytest
 
 from orchestrator.ports import port_problem
 from orchestrator.probe import ask
-from tests.orchestrator.conftest import eventually, gone
+from tests.orchestrator.conftest import gone
 from tests.orchestrator.load import Load
 from tests.orchestrator.project_sandbox import ROOT, ProjectSandbox, executable
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow, pytest.mark.timeout(400)]
 
@@ -99,8 +100,8 @@ def test_a_killed_serving_is_answered_with_503_until_it_is_back(sandbox: Project
     with load.running():
         time.sleep(0.5)
         sandbox.kill("serving")
-        eventually(lambda: not is_available(sandbox), within_s=5)
-        eventually(lambda: is_available(sandbox), within_s=90)
+        assert eventually(lambda: not is_available(sandbox), seconds=5)
+        assert eventually(lambda: is_available(sandbox), seconds=90)
         available = time.monotonic()
         time.sleep(2)
 
@@ -114,23 +115,23 @@ def test_a_killed_serving_is_answered_with_503_until_it_is_back(sandbox: Project
 
 
 def test_a_killed_gateway_comes_back(sandbox: ProjectSandbox) -> None:
-    eventually(sandbox.is_ready, within_s=90)
+    assert eventually(sandbox.is_ready, seconds=90)
 
     sandbox.kill("gateway")
 
-    eventually(lambda: not sandbox.is_ready(), within_s=5)
-    eventually(sandbox.is_ready, within_s=60)
+    assert eventually(lambda: not sandbox.is_ready(), seconds=5)
+    assert eventually(sandbox.is_ready, seconds=60)
     assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
 
 
 def test_nothing_outlives_a_killed_auto_cmd(sandbox: ProjectSandbox) -> None:
-    eventually(sandbox.is_ready, within_s=90)
+    assert eventually(sandbox.is_ready, seconds=90)
     status = sandbox.status()
     pids = [child["pid"] for child in status["children"].values()]
 
     os.kill(status["pid"], signal.SIGKILL)
 
-    eventually(lambda: all(map(gone, pids)), within_s=30)
+    assert eventually(lambda: all(map(gone, pids)), seconds=30)
     assert not port_problem("127.0.0.1", sandbox.port)
     assert not port_problem("127.0.0.1", sandbox.serving_port)
 
@@ -156,10 +157,10 @@ def test_a_broken_model_an_undescribed_one_and_a_label_that_moves(
     assert "warning: model broken cannot be loaded: " in started.stdout
     assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
     assert set(sandbox.status()["unusable_models"]) == {"broken"}
-    eventually(lambda: labelled_version(sandbox) == 1, within_s=30)
+    assert eventually(lambda: labelled_version(sandbox) == 1, seconds=30)
     configure(tmp_path, version=2)
     assert sandbox.call("restart", "gateway").returncode == 0
-    eventually(lambda: labelled_version(sandbox) == 2, within_s=30)
+    assert eventually(lambda: labelled_version(sandbox) == 2, seconds=30)
     assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
     sandbox.tear_down()
 

@@ -19,10 +19,10 @@ import pytest
 
 from flask_server.access import key_writer
 from orchestrator.resolved_options import KEYS_FILE
-from tests.orchestrator.conftest import eventually
 from tests.orchestrator.project_sandbox import ProjectSandbox
 from tests.orchestrator.test_real_pair import PICTURE, sandbox_of_the_real_project
 from tests.running import free_port
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -147,7 +147,7 @@ def break_the_files(pair: Pair) -> None:
         log = pair.sandbox.log("gateway")
         return "keys[0]: name " in log and "models.b.serving_url" in log
 
-    eventually(is_logged)
+    assert eventually(is_logged)
 
 
 def test_no_secret_is_written_or_answered(pair: Pair) -> None:
@@ -155,7 +155,7 @@ def test_no_secret_is_written_or_answered(pair: Pair) -> None:
     provoke_the_gateway(pair)
     provoke_the_model_server(pair)
     break_the_files(pair)
-    eventually(lambda: "Transient error" in pair.sandbox.log("gateway"))
+    assert eventually(lambda: "Transient error" in pair.sandbox.log("gateway"))
     pair.ask("/metrics")
     pair.ask("/monitoring/prometheus/metrics", serving=True)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.orchestrator.conftest import eventually
 from tests.orchestrator.fake_server import REASON
 from tests.orchestrator.project_sandbox import ProjectSandbox
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -100,9 +100,9 @@ def test_the_native_servers_first_list_is_empty_at_each_start(sandbox: ProjectSa
     assert 'name: "good"' in config.read_text()
     assert sandbox.call("restart", "serving").returncode == 0
     sandbox.kill("serving")
-    eventually(lambda: not sandbox.is_ready())
+    assert eventually(lambda: not sandbox.is_ready())
     sandbox.await_ready()
-    eventually(lambda: 'name: "good"' in config.read_text())
+    assert eventually(lambda: 'name: "good"' in config.read_text())
 
 
 def test_a_gateway_that_fails_again_and_again_ends_nothing(sandbox: ProjectSandbox) -> None:
@@ -112,13 +112,13 @@ def test_a_gateway_that_fails_again_and_again_ends_nothing(sandbox: ProjectSandb
 
     sandbox.kill("gateway")
 
-    eventually(lambda: sandbox.status()["children"]["gateway"]["failures"] > 2, within_s=30)
+    assert eventually(lambda: sandbox.status()["children"]["gateway"]["failures"] > 2, seconds=30)
     said = sandbox.call("status")
     assert said.returncode == 1
     assert "failures in a row; it is started again for ever" in said.stdout
     assert sandbox.pid("serving") == serving
     sandbox.behave()
-    eventually(sandbox.is_ready, within_s=30)
+    assert eventually(sandbox.is_ready, seconds=30)
 
 
 def test_a_restart_takes_up_the_models_file(sandbox: ProjectSandbox) -> None:
@@ -147,5 +147,5 @@ def test_a_restart_with_a_wrong_models_file_is_refused(sandbox: ProjectSandbox) 
     assert "models.late.typo" in refused.stderr
     assert sandbox.pid("serving") == serving
     sandbox.kill("serving")
-    eventually(lambda: sandbox.pid("serving") not in {0, serving} and sandbox.is_ready())
+    assert eventually(lambda: sandbox.pid("serving") not in {0, serving} and sandbox.is_ready())
     assert 'name: "good"' in (sandbox.root / ".run" / "models.config").read_text()

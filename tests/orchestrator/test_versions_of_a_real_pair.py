@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from orchestrator.probe import ask
-from tests.orchestrator.conftest import eventually
 from tests.orchestrator.load import Load
 from tests.orchestrator.project_sandbox import ROOT, ProjectSandbox, executable
 from tests.orchestrator.test_real_pair import (
@@ -22,6 +21,7 @@ from tests.orchestrator.test_real_pair import (
     STRICT_SERVER,
     sandbox_of_the_real_project,
 )
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow, pytest.mark.timeout(300)]
 
@@ -109,7 +109,7 @@ def test_requests_are_split_and_copied_without_losing_one(sandbox: ProjectSandbo
 
     with load.running():
         (sandbox.root / "models.toml").write_text(SPLIT_TABLE)
-        eventually(lambda: {"stable", "canary"} <= labels(), within_s=20)
+        assert eventually(lambda: {"stable", "canary"} <= labels(), seconds=20)
 
     assert load.errors == []
     assert {response.status for response in load.responses} == {200}
@@ -119,7 +119,7 @@ def test_requests_are_split_and_copied_without_losing_one(sandbox: ProjectSandbo
         found[:] = comparisons(sandbox)
         return bool(found)
 
-    eventually(is_compared, within_s=20)
+    assert eventually(is_compared, seconds=20)
     (comparison,) = found
     assert comparison["top1_agreement"] == 1  # both versions are the same export
     assert comparison["largest_score_shift"] < 1e-6
@@ -142,18 +142,18 @@ def test_a_model_is_added_and_removed_and_a_broken_file_changes_nothing(
     assert get(sandbox, "/readyz?model=second")[0] == 200
     good = file.read_text()
     file.write_text(good + "typo = 1\n")
-    eventually(lambda: "models.second.typo" in sandbox.call("status").stdout, within_s=15)
-    eventually(lambda: "models_file_problem" in get(sandbox, "/models")[1], within_s=15)
+    assert eventually(lambda: "models.second.typo" in sandbox.call("status").stdout, seconds=15)
+    assert eventually(lambda: "models_file_problem" in get(sandbox, "/models")[1], seconds=15)
     assert get(sandbox, "/readyz?model=second")[0] == 200
 
     file.write_text(DIGITS_TABLE)
-    eventually(lambda: get(sandbox, "/models/second")[0] == 404, within_s=15)
+    assert eventually(lambda: get(sandbox, "/models/second")[0] == 404, seconds=15)
     # The other worker of the gateway reads the file at a time of its own.
-    eventually(lambda: get(sandbox, "/readyz")[1]["models"] == ["digits"], within_s=15)
+    assert eventually(lambda: get(sandbox, "/readyz")[1]["models"] == ["digits"], seconds=15)
 
 
 def test_an_unused_version_is_removed(sandbox: ProjectSandbox) -> None:
-    eventually(lambda: served_versions(sandbox) == [1], within_s=20)
+    assert eventually(lambda: served_versions(sandbox) == [1], seconds=20)
     shutil.copytree(DIGITS / "1", sandbox.root / "digits" / "3")
 
     told = models(sandbox, "prune", "digits", "--yes", "--keep", "0")

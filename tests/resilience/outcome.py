@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.model_server.harness import eventually
 from tests.orchestrator.load import Load, Response
 from tests.resilience.form import FORM
 from tests.resilience.stand import Gateway
 from tests.resilience.versions import is_of_one_version
+from tests.waiting import eventually
 
 #: Statuses by which a gateway tells that Serving failed, is away, or was late.
 PROBLEMS = (502, 503, 504)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.model_server.harness import eventually
 from tests.resilience.form import FORM, long
 from tests.resilience.outcome import Outcome, under_all_loads
 from tests.resilience.results import record
 from tests.resilience.stand import Stand
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.attack.usage import children
-from tests.model_server.harness import eventually
 from tests.resilience.form import FORM
 from tests.resilience.outcome import under_all_loads
 from tests.resilience.results import record
 from tests.resilience.stand import Gateway, Stand, running_stand
 from tests.small_disk import small_disk
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -10,13 +10,13 @@ from dataclasses import asdict
 import pytest
 
 from tests.attack.usage import Usage, usage
-from tests.model_server.harness import eventually
 from tests.orchestrator.load import Load
 from tests.resilience.form import FORM
 from tests.resilience.outcome import outcome
 from tests.resilience.results import record
 from tests.resilience.stand import Stand
 from tests.resilience.versions import swaps
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(900)]
 

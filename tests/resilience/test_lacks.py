@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from tests.attack.usage import usage
-from tests.model_server.harness import eventually
 from tests.orchestrator.load import Load
 from tests.resilience.form import FORM, long
 from tests.resilience.outcome import Outcome, fault_of, under_load
@@ -20,6 +19,7 @@ from tests.resilience.results import record
 from tests.resilience.stand import Stand, gateway_of
 from tests.resilience.supervised import Instance
 from tests.resource_limits import descriptors_left, memory_left
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tests.attack.usage import usage
-from tests.model_server.harness import eventually
 from tests.resilience.faulty_link import NO_FAULT, Ending, Fault
 from tests.resilience.form import FORM, long
 from tests.resilience.outcome import under_load
 from tests.resilience.results import record
 from tests.resilience.stand import PROTOCOLS, Gateway, Stand, gateway_of
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.waiting import eventually
+
 if not sys.platform.startswith("linux"):
     pytest.skip("control groups are needed", allow_module_level=True)
 
@@ -28,7 +30,6 @@ from flask_server.settings import Settings
 from tests.attack.usage import MB, children
 from tests.flask_server.gunicorn_process import running_gateway
 from tests.flask_server.stub_serving import StubServing
-from tests.model_server.harness import eventually
 from tests.resilience.form import FORM, IS_LONG
 from tests.resilience.memory_cgroup import MemoryCgroup, memory_cgroup
 from tests.resilience.results import record

@@ -16,12 +16,13 @@ from flask_server.settings import Settings
 from tests.attack.usage import MB, children, forget_peak, peak_mb, usage
 from tests.demo import ANSWERS
 from tests.flask_server.gunicorn_process import running_gateway
-from tests.model_server.harness import SERVER, eventually, server_process
+from tests.model_server.harness import SERVER, server_process
 from tests.resilience.form import FORM
 from tests.resilience.open_loop import FAILURES, LOST, REFUSALS, WRONG, Plan, Question, Step
 from tests.resilience.results import record
 from tests.resilience.traffic import Traffic, capacity, sent
 from tests.running import ROOT, answers
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -12,11 +12,11 @@ import time
 import pytest
 
 from tests.attack.usage import children
-from tests.model_server.harness import eventually
 from tests.resilience.form import FORM, long
 from tests.resilience.outcome import under_load
 from tests.resilience.results import record
 from tests.resilience.stand import PROTOCOLS, Stand, gateway_of
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(300)]
 

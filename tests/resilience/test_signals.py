@@ -10,12 +10,12 @@ from contextlib import suppress
 
 import pytest
 
-from tests.model_server.harness import eventually
 from tests.orchestrator.conftest import gone
 from tests.resilience.form import FORM, long
 from tests.resilience.outcome import Outcome, fault_of, succeeds, under_load
 from tests.resilience.results import record
 from tests.resilience.supervised import TARGETS, Instance
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(400)]
 

@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 
 from tests.attack.usage import Usage, children, own_usage
-from tests.model_server.harness import eventually
 from tests.resilience.form import FORM
 from tests.resilience.open_loop import FAILURES, LOST, REFUSALS, WRONG, Plan, Question, Step
 from tests.resilience.results import record
@@ -27,6 +26,7 @@ from tests.resilience.stand import PATH, Gateway, Stand, running_stand, small_im
 from tests.resilience.traffic import Traffic, capacity, sending
 from tests.resilience.trend import PARTS, growth, medians
 from tests.resilience.versions import export_versions
+from tests.waiting import eventually
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
 pytestmark = [

@@ -11,8 +11,8 @@ import pytest
 
 from model_server import packages
 from serving_gateway import demo
-from tests.orchestrator.conftest import eventually
 from tests.orchestrator.project_sandbox import ROOT, ProjectSandbox, executable
+from tests.waiting import eventually
 
 #: Stands for scripts/demo_model.py, which needs a network.
 PREPARE = """\
@@ -97,7 +97,7 @@ def test_the_model_is_made_and_served_and_the_page_opened(sandbox: ProjectSandbo
     assert (sandbox.root / "demo" / "efficientnet_lite0" / "1").is_dir()
     assert sandbox.status()["models"] == ["efficientnet_lite0"]
     assert sandbox.status()["models_file"] == str(sandbox.root / "demo" / "models.toml")
-    eventually(lambda: opened(sandbox) == [url])
+    assert eventually(lambda: opened(sandbox) == [url])
     assert again.stdout == f"already running: {url}\n"
     assert again.returncode == 0
 
@@ -110,7 +110,7 @@ def test_in_the_foreground_the_page_opens_once_all_is_ready(sandbox: ProjectSand
         stdout=subprocess.DEVNULL,
         stdin=subprocess.DEVNULL,
     ) as demo:
-        eventually(lambda: opened(sandbox) == [f"http://127.0.0.1:{sandbox.port}"])
+        assert eventually(lambda: opened(sandbox) == [f"http://127.0.0.1:{sandbox.port}"])
         demo.terminate()
 
     assert demo.returncode == 0

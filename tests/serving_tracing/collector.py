@@ -19,8 +19,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from model_server.transport.http_messages import Request, Response
-from tests.model_server.harness import Client, eventually, http_server
+from tests.model_server.harness import Client, http_server
 from tests.running import free_port
+from tests.waiting import eventually
 
 
 def _rotel_program() -> Path | None:

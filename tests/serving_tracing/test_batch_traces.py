@@ -19,8 +19,9 @@ from model_server.engines.protocol import LoadedModel
 from model_server.engines.traced_model import TracedModel
 from serving_tracing import spans
 from tests.model_server.batching.test_scheduler import Gate, rows, waiting
-from tests.model_server.harness import eventually, in_threads
+from tests.model_server.harness import in_threads
 from tests.serving_tracing.conftest import Recorder
+from tests.waiting import eventually
 
 REQUESTS = 3
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.flask_server.gunicorn_process import start
-from tests.model_server.harness import eventually, server_process
+from tests.model_server.harness import server_process
 from tests.running import answers, free_port, write_models_file
 from tests.serving_tracing.collector import ROTEL, Receiver, collector, receiver_alone
 from tests.serving_tracing.conftest import DIGIT, version_folder
 from tests.serving_tracing.test_request_traces import PARENT
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 

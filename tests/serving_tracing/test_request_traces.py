@@ -23,9 +23,10 @@ from serving_tracing import spans
 from serving_tracing.log_format import TraceIdFormatter
 from tests.flask_server.conftest import MakeApp, draw
 from tests.flask_server.stub_serving import StubServing
-from tests.model_server.harness import eventually, http_server
+from tests.model_server.harness import http_server
 from tests.running import gateway
 from tests.serving_tracing.conftest import DIGIT, ModelServer, Recorder, version_folder
+from tests.waiting import eventually
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACE, SPAN = int(PARENT[3:35], 16), int(PARENT[36:52], 16)

@@ -18,9 +18,9 @@ from flask_server.access import key_writer
 from orchestrator.processes import children
 from tests.flask_server.access.test_quotas import Redis
 from tests.flask_server.gunicorn_process import answers, start
-from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import StubServing
 from tests.running import free_port
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 

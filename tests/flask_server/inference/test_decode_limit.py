@@ -13,8 +13,9 @@ from flask_server.imaging import decoding
 from flask_server.inference.decode_limit import max_decoded_requests
 from flask_server.settings import Settings
 from tests.flask_server.conftest import MakeApp, b64, flat
-from tests.flask_server.serving.test_serving_faults import ask, eventually
+from tests.flask_server.serving.test_serving_faults import ask
 from tests.flask_server.views.test_model_views import URL, code
+from tests.waiting import eventually
 
 DECODED = max_decoded_requests(Settings().max_inflight_calls)
 

@@ -30,10 +30,10 @@ from flask_server.runtime.request_threads import RequestThreads
 from flask_server.runtime.worker import GatewayWorker
 from tests.flask_server.conftest import MakeApp, flat
 from tests.flask_server.gunicorn_process import running_gateway
-from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import StubServing
 from tests.flask_server.telemetry.test_metrics import samples, value
 from tests.resource_limits import descriptors_left, needs_prlimit
+from tests.waiting import eventually
 
 #: More than the threads of the worker, and than it lets wait for one.
 MANY = 120
@@ -220,7 +220,7 @@ def test_requests_that_clients_break_off_are_counted(gateway: str) -> None:
     with callers(gateway, PREDICT, 2):
         pass
 
-    assert eventually(lambda: unhandled(gateway, "aborted") >= before + 2, 5)
+    assert eventually(lambda: unhandled(gateway, "aborted") >= before + 2)
 
 
 @pytest.mark.slow

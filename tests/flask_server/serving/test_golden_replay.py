@@ -14,11 +14,12 @@ from flask_server.settings import Settings, SettingsError
 from model_catalog.golden import FOLDER, SCORES_FILE, Golden, GoldenPicture, write_golden
 from model_catalog.quantization import REPORT_FILE
 from tests.flask_server.conftest import MakeApp, flat
-from tests.flask_server.serving.test_serving_faults import ask, eventually
+from tests.flask_server.serving.test_serving_faults import ask
 from tests.flask_server.serving.test_unusable_versions import shown
 from tests.flask_server.stub_serving import Servable, StubServing, by_brightness, make_spec
 from tests.flask_server.views.test_model_views import URL, code
 from tests.reports import REPORT
+from tests.waiting import eventually
 
 SPEC = make_spec()
 PIXELS = {"dark": bytes(range(48)), "light": bytes(range(200, 248))}
@@ -35,7 +36,7 @@ def golden_version(tmp_path: Path, version: int, change: float = 0.0) -> None:
 
 def measured(client: FlaskClient) -> dict[str, Any]:
     """Wait until the drift is shown."""
-    eventually(lambda: client.get("/models/toy").get_json().get("score_drift") is not None)
+    assert eventually(lambda: client.get("/models/toy").get_json().get("score_drift") is not None)
     document: dict[str, Any] = client.get("/models/toy").get_json()
     return document
 

@@ -25,10 +25,11 @@ from flask_server.serving.client import RestServing
 from flask_server.serving.live_model import FRAME_BYTES
 from flask_server.serving.upstream import ServableGone, Serving
 from tests.flask_server.conftest import MakeApp, b64, flat
-from tests.flask_server.serving.test_serving_faults import ask, eventually
+from tests.flask_server.serving.test_serving_faults import ask
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 from tests.flask_server.views.test_model_views import URL, code
 from tests.listening import listening
+from tests.waiting import eventually
 
 MIB = 1024 * 1024
 Send = Callable[[bytes], object]

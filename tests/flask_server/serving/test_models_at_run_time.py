@@ -14,9 +14,9 @@ from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.models import Models
 from model_catalog.model_entry import ModelEntry
 from tests.flask_server.conftest import MakeApp, b64, flat
-from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 from tests.resource_limits import needs_prlimit, no_thread_left
+from tests.waiting import eventually
 
 PROTOCOLS = ("rest", "grpc")
 TOY = '[models.toy]\nbase_path = "toy"\n'

@@ -28,13 +28,13 @@ from tests.flask_server.serving.test_serving_faults import (
     address_of_nobody,
     ask,
     asking,
-    eventually,
     numbered,
     texts,
 )
 from tests.flask_server.stub_grpc_serving import StubGrpcServing
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 from tests.flask_server.views.test_model_views import URL, code
+from tests.waiting import eventually
 
 PROTOCOLS = ("rest", "grpc")
 

@@ -19,8 +19,8 @@ from flask_server.serving.scores import Scores
 from flask_server.serving.upstream import ServableGone
 from tests.flask_server.conftest import MakeApp
 from tests.flask_server.serving.test_serving_faults import ask as ask_gateway
-from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import Servable, StubServing
+from tests.waiting import eventually
 
 
 def picture(value: int) -> np.ndarray[Any, Any]:

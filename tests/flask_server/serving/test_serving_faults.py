@@ -25,6 +25,7 @@ from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 from tests.flask_server.views.test_model_views import URL, code
 from tests.listening import listening
+from tests.waiting import eventually
 
 PROTOCOLS = ("rest", "grpc")
 
@@ -418,10 +419,3 @@ def test_labels_always_belong_to_the_scores(make_app: MakeApp, serving: StubServ
 
 def texts(answers: list[TestResponse]) -> str:
     return "".join(answer.text for answer in answers)
-
-
-def eventually(condition: Any, seconds: float = 5) -> bool:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return bool(condition())

@@ -26,7 +26,6 @@ from flask_server.stopwatch import Stopwatch
 from flask_server.web.services import services_of
 from model_catalog.spec import InputSpec, OutputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
-from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import (
     Servable,
     StubServing,
@@ -34,6 +33,7 @@ from tests.flask_server.stub_serving import (
     make_spec,
 )
 from tests.resource_limits import needs_prlimit, no_thread_left
+from tests.waiting import eventually
 
 PROTOCOLS = ("rest", "grpc")
 TOY = '[models.toy]\nbase_path = "toy"\n'

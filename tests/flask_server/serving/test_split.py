@@ -16,8 +16,8 @@ from flask_server.serving.traffic import Traffic
 from flask_server.settings import Settings, SettingsError
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_models_at_run_time import configure
-from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
+from tests.waiting import eventually
 
 PROTOCOLS = ("rest", "grpc")
 TOY = '[models.toy]\nbase_path = "toy"\n'

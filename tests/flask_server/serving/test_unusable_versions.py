@@ -13,9 +13,10 @@ from flask.testing import FlaskClient
 from flask_server.serving.models import Models
 from flask_server.web.services import services_of
 from tests.flask_server.conftest import MakeApp, flat
-from tests.flask_server.serving.test_serving_faults import ask, eventually
+from tests.flask_server.serving.test_serving_faults import ask
 from tests.flask_server.stub_serving import Scorer, Servable, StubServing, make_spec, tensor
 from tests.flask_server.views.test_model_views import URL, code
+from tests.waiting import eventually
 
 TWO_MODELS = '[models.toy]\nbase_path="toy"\n[models.foreign]\nbase_path="f"\n'
 UNUSABLE = Servable(None)

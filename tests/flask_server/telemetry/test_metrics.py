@@ -17,9 +17,9 @@ from flask_server.serving.breaker import FAILURES
 from flask_server.web.services import services_of
 from flask_server.web.unhandled import Unhandled
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
-from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import Servable, StubServing
 from tests.running import free_port
+from tests.waiting import eventually
 
 MANUAL = Path(__file__).parents[3] / "docs/reference/metrics.md"
 UNHANDLED = MANUAL.parents[1] / "observability.md"

@@ -8,10 +8,9 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from tests.flask_server.gunicorn_process import answers, start
 from tests.flask_server.stub_serving import StubServing
 from tests.flask_server.telemetry.test_metrics import Samples, samples, value
 from tests.running import free_port
+from tests.waiting import eventually
 
 URL = "/models/toy/predict"
 WORKERS = 2
@@ -93,7 +93,7 @@ def gunicorn(stub: StubServing, tmp_path_factory: pytest.TempPathFactory) -> Ite
     }
     with start(port, environ) as process:
         running = Gunicorn(process, port, temp)
-        eventually(running.complete)
+        assert eventually(running.complete)
         log = threading.Thread(target=process.communicate)
         log.start()
         try:
@@ -102,13 +102,6 @@ def gunicorn(stub: StubServing, tmp_path_factory: pytest.TempPathFactory) -> Ite
             process.send_signal(signal.SIGTERM)
             log.join(20)
     assert not list(temp.glob("gateway-metrics-*"))
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert holds()
 
 
 def test_every_worker_tells_the_sum_of_all(gunicorn: Gunicorn) -> None:
@@ -162,7 +155,7 @@ def test_killed_worker_leaves_sane_numbers(gunicorn: Gunicorn, stub: StubServing
     stub.before_predict = lambda: None
     go.set()
     stuck.join()
-    eventually(lambda: not gunicorn.workers() & victims and gunicorn.complete())
+    assert eventually(lambda: not gunicorn.workers() & victims and gunicorn.complete())
 
     assert at_work == 1
     assert value(gunicorn.scrape(), "predictions_in_flight") == 0
@@ -176,8 +169,8 @@ def test_reload_keeps_the_counts(gunicorn: Gunicorn) -> None:
     before, workers = gunicorn.ok(), gunicorn.workers()
 
     gunicorn.process.send_signal(signal.SIGHUP)
-    eventually(lambda: not gunicorn.workers() & workers)
-    eventually(gunicorn.complete)
+    assert eventually(lambda: not gunicorn.workers() & workers)
+    assert eventually(gunicorn.complete)
 
     assert gunicorn.ok() == before
     assert len(list(gunicorn.temp.glob("gateway-metrics-*"))) == 1

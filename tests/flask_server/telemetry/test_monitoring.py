@@ -29,9 +29,9 @@ from werkzeug.serving import make_server
 from flask_server.access.key_file import ApiKey, format_keys, hash_of
 from model_server import metrics as model_server_metrics
 from tests.flask_server.conftest import MakeApp, b64, flat
-from tests.flask_server.serving.test_serving_faults import eventually
 from tests.flask_server.stub_serving import Servable, StubServing
 from tests.running import free_port
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy" / "monitoring"

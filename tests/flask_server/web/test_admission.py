@@ -9,9 +9,10 @@ from flask_server.access import key_writer
 from flask_server.web.admission import InFlight
 from flask_server.web.services import services_of
 from tests.flask_server.conftest import MakeApp
-from tests.flask_server.serving.test_serving_faults import ask, eventually
+from tests.flask_server.serving.test_serving_faults import ask
 from tests.flask_server.stub_serving import StubServing
 from tests.flask_server.views.test_model_views import code
+from tests.waiting import eventually
 
 
 def test_places_are_taken_and_given_back() -> None:

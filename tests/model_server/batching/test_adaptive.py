@@ -9,8 +9,9 @@ from model_server.batching.adaptive import AdaptiveModel
 from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
 from tests.model_server.batching.test_scheduler import Gate, ask, rows
-from tests.model_server.harness import eventually, in_threads
+from tests.model_server.harness import in_threads
 from tests.model_server.toy import ToyModel, half_plus, picky, signature
+from tests.waiting import eventually
 
 
 def test_a_single_request_runs_in_its_own_thread() -> None:

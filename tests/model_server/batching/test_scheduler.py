@@ -13,8 +13,9 @@ from model_server.batching import parameters
 from model_server.batching.scheduler import BatchedModel, BatchingOptions, BatchScheduler
 from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument, ModelServerError, ResourceExhausted, Unavailable
-from tests.model_server.harness import eventually, in_threads
+from tests.model_server.harness import in_threads
 from tests.model_server.toy import ToyModel, half_plus, one, picky
+from tests.waiting import eventually
 
 
 class Gate:

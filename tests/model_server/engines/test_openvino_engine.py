@@ -22,8 +22,9 @@ from model_server.engines.protocol import LoadedModel
 from model_server.errors import DeadlineExceeded, Internal, Unimplemented
 from model_server.rest.metadata import metadata_body
 from scripts.digit_pictures import held_out
-from tests.model_server.harness import ROOT, SERVER, Client, eventually, in_threads, server_process
+from tests.model_server.harness import ROOT, SERVER, Client, in_threads, server_process
 from tests.running import SHARED
+from tests.waiting import eventually
 
 openvino = pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
 

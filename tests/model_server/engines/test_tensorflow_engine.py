@@ -13,7 +13,8 @@ import pytest
 
 from model_server.engines.tensorflow_engine import TensorFlowEngine, TensorFlowOptions
 from model_server.errors import InvalidArgument
-from tests.model_server.harness import SERVER, Client, eventually, server_process
+from tests.model_server.harness import SERVER, Client, server_process
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.tensorflow
 

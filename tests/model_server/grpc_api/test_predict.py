@@ -22,7 +22,7 @@ from tests.model_server.grpc_api.calls import (
     grpc_server,
     predict_request,
 )
-from tests.model_server.harness import eventually
+from tests.waiting import eventually
 
 X = np.array([1, 3], np.float32)
 

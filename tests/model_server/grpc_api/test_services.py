@@ -28,7 +28,7 @@ from tests.model_server.grpc_api.calls import (
     built,
     grpc_server,
 )
-from tests.model_server.harness import eventually
+from tests.waiting import eventually
 
 
 def example(**features: float) -> bytes:

@@ -37,8 +37,8 @@ from tests.model_server.grpc_api.calls import (
     registry_of,
 )
 from tests.model_server.grpc_api.slow_sender import SlowSender
-from tests.model_server.harness import eventually
 from tests.model_server.toy import half_plus, one
+from tests.waiting import eventually
 
 X = np.array([1, 3], np.float32)
 

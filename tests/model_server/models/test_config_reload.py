@@ -16,8 +16,8 @@ from model_server.models.lifecycle import Lifecycle, LifecycleOptions
 from model_server.models.registry import ModelRequest, Registry
 from model_server.models.versions import All, ModelConfig
 from serving_api.messages import message
-from tests.model_server.harness import eventually
 from tests.model_server.toy import ToyEngine, write_version
+from tests.waiting import eventually
 
 
 class World:

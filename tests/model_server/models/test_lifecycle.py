@@ -14,9 +14,9 @@ from model_server.errors import Unknown
 from model_server.models.lifecycle import Lifecycle, LifecycleOptions
 from model_server.models.registry import ModelRequest, Registry, State
 from model_server.models.versions import All, Latest, ModelConfig, Policy, Specific
-from tests.model_server.harness import eventually
 from tests.model_server.toy import ToyEngine, write_version
 from tests.resource_limits import needs_prlimit, no_thread_left
+from tests.waiting import eventually
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 
 from model_server.byte_budget import ByteBudget
 from model_server.transport.grpc_watchdog import Watchdog, give_way, resident_bytes
-from tests.model_server.harness import eventually
+from tests.waiting import eventually
 
 
 def test_nothing_gives_way_while_there_are_threads_and_memory() -> None:

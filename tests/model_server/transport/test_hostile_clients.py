@@ -15,7 +15,8 @@ from model_server.transport import connection_events
 from model_server.transport.http_messages import Request, Response
 from model_server.transport.http_server import HttpServer, serve
 from model_server.transport.limits import Limits
-from tests.model_server.harness import Client, eventually, http_server, in_threads
+from tests.model_server.harness import Client, http_server, in_threads
+from tests.waiting import eventually
 
 POST = b"POST /p HTTP/1.1\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -16,8 +16,9 @@ from model_server.transport import worker_pool
 from model_server.transport.http_messages import Request, Response
 from model_server.transport.http_server import HttpServer, serve
 from model_server.transport.request_threads import LARGE_BYTES
-from tests.model_server.harness import Client, eventually, http_server, in_threads
+from tests.model_server.harness import Client, http_server, in_threads
 from tests.resource_limits import memory_left, needs_prlimit
+from tests.waiting import eventually
 
 
 def echo(request: Request) -> Response:

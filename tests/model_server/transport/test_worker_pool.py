@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from model_server.transport.worker_pool import WorkerPool
-from tests.model_server.harness import eventually
+from tests.waiting import eventually
 
 
 def test_waiting_jobs_run_by_rank_and_then_by_age() -> None:
