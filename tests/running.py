@@ -65,7 +65,7 @@ def model_server(config: str, folder: Path, grpc_port: int | None = None) -> Ite
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log_file: Path) -> None:
@@ -134,7 +134,7 @@ def both(models: Mapping[str, Path], folder: Path) -> Iterator[FlaskClient]:
 def answers(url: str) -> bool:
     """Return whether a GET is answered with 200."""
     try:
-        with urllib.request.urlopen(url, timeout=1) as response:
+        with urllib.request.urlopen(url, timeout=10) as response:
             return bool(response.status == 200)
     except OSError:
         return False

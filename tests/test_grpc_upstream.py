@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.flask_server.gunicorn_process import start
+from tests.flask_server.gunicorn_process import start, stopping
 from tests.running import (
     ROOT,
     free_port,
@@ -21,6 +19,7 @@ from tests.running import (
     model_server,
     write_models_file,
 )
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -72,18 +71,14 @@ def test_each_gunicorn_worker_has_its_own_channel(
         with urllib.request.urlopen(f"{url}/models/digits/predict", picture, 30) as response:
             return int(response.status)
 
-    with log_file.open("wb") as log, start(port, environ, log) as process:
-        end = time.monotonic() + 20
-        live = b"version 1 is live"
-        while log_file.read_bytes().count(live) < 2 and time.monotonic() < end:
-            time.sleep(0.05)
+    live = b"version 1 is live"
+    with log_file.open("wb") as log, stopping(start(port, environ, log)) as process:
+        assert eventually(lambda: log_file.read_bytes().count(live) == 2)
         with ThreadPoolExecutor(8) as pool:
             statuses = list(pool.map(ask, range(32)))
-        process.send_signal(signal.SIGTERM)
-        ended = process.wait(20)
 
     text = log_file.read_text()
     assert statuses == [200] * 32, text
     assert text.count(live.decode()) == 2, text
-    assert ended == 0
+    assert process.returncode == 0
     assert "fork" not in text

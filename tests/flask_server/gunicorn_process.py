@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from tests.running import ROOT, free_port
+from tests.running import ROOT, answers, free_port
+from tests.waiting import PATIENCE_S, eventually
 
 
 def start(
@@ -32,12 +31,30 @@ def start(
     )
 
 
-def answers(url: str) -> bool:
+def wait_until_open(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return when the gateway answers; fail if it has ended, or takes too long."""
+    assert eventually(lambda: answers(f"{url}/healthz") or process.poll() is not None)
+    assert process.poll() is None, f"gunicorn ended with code {process.poll()}"
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End gunicorn; kill it if it does not end by itself, and fail then."""
+    process.send_signal(signal.SIGTERM)
     try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=1):
-            return True
-    except OSError:
-        return False
+        process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+@contextmanager
+def stopping(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """End gunicorn at the end of the block, however that ends."""
+    try:
+        yield process
+    finally:
+        stop(process)
 
 
 @contextmanager
@@ -59,13 +76,7 @@ def running_gateway(
     url = f"http://127.0.0.1:{port}"
     with (
         (folder / "gateway.log").open("wb") as log,
-        start(port, environ | settings, log, prefix) as process,
+        stopping(start(port, environ | settings, log, prefix)) as process,
     ):
-        end = time.monotonic() + 20
-        while not answers(url) and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.05)
-        try:
-            yield url
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(20)
+        wait_until_open(url, process)
+        yield url

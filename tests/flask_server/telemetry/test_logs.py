@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from flask_server.access.key_file import ID_DIGITS, hash_of
 from flask_server.telemetry import access_log, logs
 from flask_server.telemetry.logs import JsonFormatter, TextFormatter
 from tests.flask_server.conftest import MakeApp, b64, draw
-from tests.flask_server.gunicorn_process import answers
+from tests.flask_server.gunicorn_process import stopping, wait_until_open
 from tests.flask_server.stub_serving import StubServing
 from tests.running import free_port
 
@@ -256,25 +255,20 @@ def test_development_server_logs_in_our_format(tmp_path: Path, log_format: str) 
             "GATEWAY_SERVING_URL": stub.url,
             "GATEWAY_LOG_FORMAT": log_format,
         }
-        with subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=ROOT,
             env=os.environ | environ,
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-        ) as process:
-            wait_for(f"http://127.0.0.1:{port}", process)
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/models", timeout=5).close()
+        )
+        with process, stopping(process):
+            wait_until_open(f"http://127.0.0.1:{port}", process)
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/models", timeout=60).close()
             process.send_signal(signal.SIGTERM)
-            written = process.communicate(timeout=20)[1].decode().splitlines()
+            written = process.communicate(timeout=60)[1].decode().splitlines()
 
     assert sum("GET /models 200" in line for line in written) == 1
     assert any("model toy: version 1 is live" in line for line in written)
     assert not any(" - - [" in line for line in written)
     assert all(line.startswith("{" if log_format == "json" else "20") for line in written)
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 20
-    while not answers(url) and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.05)

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.flask_server.conftest import b64, draw
-from tests.flask_server.gunicorn_process import answers, start
+from tests.flask_server.gunicorn_process import start, stopping
 from tests.flask_server.stub_serving import StubServing
 from tests.flask_server.telemetry.test_metrics import Samples, samples, value
-from tests.running import free_port
+from tests.running import answers, free_port
 from tests.waiting import eventually
 
 URL = "/models/toy/predict"
@@ -46,14 +46,14 @@ class Gunicorn:
             self.url + URL, body, {"Content-Type": "application/json", "Connection": "close"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 status: int = response.status
                 return status
         except urllib.error.HTTPError as error:
             return error.code
 
     def scrape(self) -> Samples:
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as response:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=60) as response:
             return samples(response.read().decode())
 
     def workers(self) -> set[int]:
@@ -62,7 +62,7 @@ class Gunicorn:
 
     def complete(self) -> bool:
         """Whether every worker has made its app, and nobody else's gauges are left."""
-        if not answers(self.url):
+        if not answers(f"{self.url}/healthz"):
             return False
         limit = value(self.scrape(), "predictions_in_flight_limit")
         return limit == WORKERS * MAX_IN_FLIGHT
@@ -91,16 +91,10 @@ def gunicorn(stub: StubServing, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "GATEWAY_MAX_IN_FLIGHT": str(MAX_IN_FLIGHT),
         "TMPDIR": str(temp),
     }
-    with start(port, environ) as process:
+    with Path(os.devnull).open("wb") as log, stopping(start(port, environ, log)) as process:
         running = Gunicorn(process, port, temp)
         assert eventually(running.complete)
-        log = threading.Thread(target=process.communicate)
-        log.start()
-        try:
-            yield running
-        finally:
-            process.send_signal(signal.SIGTERM)
-            log.join(20)
+        yield running
     assert not list(temp.glob("gateway-metrics-*"))
 
 
@@ -141,12 +135,12 @@ def test_killed_worker_leaves_sane_numbers(gunicorn: Gunicorn, stub: StubServing
 
     def hold() -> None:
         inside.set()
-        go.wait(10)
+        go.wait(60)
 
     stub.before_predict = hold
     stuck = threading.Thread(target=lambda: pytest.raises(OSError, gunicorn.predict))
     stuck.start()
-    inside.wait(10)
+    assert inside.wait(60)
     at_work = value(gunicorn.scrape(), "predictions_in_flight")
     victims = gunicorn.workers()
 
@@ -182,6 +176,6 @@ def test_no_directory_where_metrics_are_off(tmp_path: Path) -> None:
         assert process.stderr is not None
         process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
     assert not list(tmp_path.glob("gateway-metrics-*"))
