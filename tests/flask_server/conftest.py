@@ -64,7 +64,7 @@ def make_app(serving: StubServing, tmp_path: Path) -> Iterator[MakeApp]:
             "serving_url": serving.url,
             "models_file": tmp_path / "models.toml",
             "poll_interval_s": 0.05,
-            "deadline_s": 5.0,
+            "deadline_s": 60.0,
         }
         app = create_app(Settings(**(fields | settings)))
         apps.append(app)

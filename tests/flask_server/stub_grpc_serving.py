@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -55,6 +54,7 @@ class StubGrpcServing(StubServing):
         try:
             yield self
         finally:
+            self._ended.set()
             self.relay.close()
             self.grpc_server.stop(0).wait()
 
@@ -80,7 +80,7 @@ class StubGrpcServing(StubServing):
         dead.stop(0)
 
     def _status(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        time.sleep(self.get_delay_s)
+        self.pause(self.get_delay_s)
         name = message("GetModelStatusRequest").FromString(data).model_spec.name
         if name not in self.models:
             _fail(context, 404, f"Could not find any versions of model {name}")
@@ -92,12 +92,12 @@ class StubGrpcServing(StubServing):
         return bytes(response.SerializeToString())
 
     def _metadata(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        time.sleep(self.get_delay_s)
+        self.pause(self.get_delay_s)
         spec = message("GetModelMetadataRequest").FromString(data).model_spec
         if spec.HasField("version_label") and self.label_answer is not None:
             return _said(context, self.label_answer)
         version, servable = self._servable(spec, context)
-        time.sleep(self.metadata_delays_s.get(version, 0.0))
+        self.pause(self.metadata_delays_s.get(version, 0.0))
         if self.metadata_answer is not None:
             return _said(context, self.metadata_answer)
         if servable.engine:
@@ -132,7 +132,7 @@ class StubGrpcServing(StubServing):
             return self._scores(request, body, context)
         self.predicts.append(body | {"output_filter": list(request.output_filter)})
         self.before_predict()
-        time.sleep(self.delay_s)
+        self.pause(self.delay_s)
         if self.breaks > 0 or self.halves > 0:
             self.breaks, self.halves = max(self.breaks - 1, 0), max(self.halves - 1, 0)
             self.relay.cut()
@@ -190,7 +190,7 @@ class _Relay:
                 step = 1 if drip_s else len(data)
                 for at in range(0, len(data), step):
                     target.sendall(data[at : at + step])
-                    time.sleep(drip_s)
+                    self._stub.pause(drip_s)
             for end in (source, target):
                 end.shutdown(socket.SHUT_RDWR)
 

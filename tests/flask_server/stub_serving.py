@@ -8,7 +8,6 @@ import json
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +18,9 @@ import numpy as np
 from PIL import Image
 
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
+
+#: Spaces after a response that is dripped: it lasts longer than any test.
+_ENDLESS = b" " * 100_000
 
 Row = list[float]
 #: Scores for one picture, from its raw pixels as the ``pixels`` signature gets them.
@@ -115,6 +117,7 @@ class StubServing:
         self.metadata_delays_s: dict[int, float] = {}
         self.predicts: list[dict[str, Any]] = []
         self.before_predict: Callable[[], object] = lambda: None
+        self._ended = threading.Event()
         self.server = self._listen(0)
 
     def _listen(self, port: int) -> _Server:
@@ -132,7 +135,12 @@ class StubServing:
         try:
             yield self
         finally:
+            self._ended.set()
             self._die()
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, but not beyond the end of the server."""
+        self._ended.wait(seconds)
 
     def _serve(self) -> None:
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
@@ -193,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        time.sleep(self.stub.get_delay_s)
+        self.stub.pause(self.stub.get_delay_s)
         _, _, _, name, *rest = self.path.split("/")
         versions = self.stub.models.get(name)
         if versions is None:
@@ -216,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._say(
                 404, {"error": f"Servable not found for request: Specific({name}, {number})"}
             )
-        time.sleep(self.stub.metadata_delays_s.get(number, 0.0))
+        self.stub.pause(self.stub.metadata_delays_s.get(number, 0.0))
         if self.stub.metadata_answer is not None:
             return self._say(*self.stub.metadata_answer)
         return self._say(
@@ -236,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._predict(body)
         self.stub.predicts.append(body | {"path": self.path})
         self.stub.before_predict()
-        time.sleep(self.stub.delay_s)
+        self.stub.pause(self.stub.delay_s)
         if self.stub.breaks > 0:
             self.stub.breaks -= 1
             self.close_connection = True
@@ -267,16 +275,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _say(self, status: int, document: Any, engine: str = "") -> None:
         data = document if isinstance(document, bytes) else json.dumps(document).encode()
+        is_dripped = self.command == "POST" and self.stub.drip_s > 0
+        data += _ENDLESS if is_dripped else b""
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         if engine:
             self.send_header("Model-Engine", engine)
         self.end_headers()
-        step = 1 if self.stub.drip_s and self.command == "POST" else max(len(data), 1)
+        step = 1 if is_dripped else max(len(data), 1)
         for start in range(0, len(data), step):
             self.wfile.write(data[start : start + step])
-            time.sleep(self.stub.drip_s)
+            self.stub.pause(self.stub.drip_s)
 
 
 def _status(version: int, servable: Servable) -> dict[str, Any]:
