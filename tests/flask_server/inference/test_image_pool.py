@@ -26,7 +26,7 @@ def test_nothing_to_do_is_done() -> None:
 
 
 def test_items_are_worked_on_at_the_same_time() -> None:
-    meet = threading.Barrier(2, timeout=10)
+    meet = threading.Barrier(2, timeout=60)
 
     def work(_: int) -> int:
         return meet.wait()
@@ -50,26 +50,26 @@ def test_the_first_item_is_the_callers_own() -> None:
 
 def test_a_caller_that_finds_all_helpers_busy_works_alone() -> None:
     image_pool, busy, go = ImagePool(2), threading.Event(), threading.Event()
-    meet = threading.Barrier(2, timeout=10)
+    meet = threading.Barrier(2, timeout=60)
 
     def slow(_: int) -> None:
         meet.wait()
         busy.set()
-        go.wait(10)
+        go.wait(60)
 
     with ThreadPoolExecutor(1) as other:
         waiting = other.submit(image_pool.map, slow, [1, 2])
-        assert busy.wait(10)
+        assert busy.wait(60)
 
         assert image_pool.map(str, [1, 2, 3]) == ["1", "2", "3"]
 
         assert not waiting.done()
         go.set()
-        waiting.result(10)
+        waiting.result(60)
 
 
 def test_helpers_do_not_go_on_for_a_caller_that_failed() -> None:
-    here, meet, worked_on = threading.get_ident(), threading.Barrier(2, timeout=10), []
+    here, meet, worked_on = threading.get_ident(), threading.Barrier(2, timeout=60), []
 
     def work(number: int) -> None:
         worked_on.append(number)
@@ -77,7 +77,7 @@ def test_helpers_do_not_go_on_for_a_caller_that_failed() -> None:
             meet.wait()
         if threading.get_ident() == here:
             raise ZeroDivisionError
-        failed.wait(10)
+        failed.wait(60)
 
     failed = threading.Event()
     image_pool = ImagePool(2)
@@ -90,7 +90,7 @@ def test_helpers_do_not_go_on_for_a_caller_that_failed() -> None:
 
 
 def test_an_error_in_a_helper_reaches_the_caller() -> None:
-    here, meet = threading.get_ident(), threading.Barrier(2, timeout=10)
+    here, meet = threading.get_ident(), threading.Barrier(2, timeout=60)
 
     def work(_: int) -> None:
         meet.wait()

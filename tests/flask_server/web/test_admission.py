@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,16 +55,15 @@ def test_a_full_worker_refuses_at_once_and_stays_healthy(
     app = make_app(max_in_flight=1)
     app.test_client().get("/models")
     release = threading.Event()
-    serving.before_predict = lambda: release.wait(10)
+    serving.before_predict = lambda: release.wait(60)
 
     with ThreadPoolExecutor(1) as pool:
         busy = pool.submit(lambda: ask(app.test_client()))
         assert eventually(lambda: len(serving.predicts) == 1)
-        start = time.monotonic()
         refused = ask(app.test_client())
         health = app.test_client().get("/healthz")
         models = app.test_client().get("/models")
-        elapsed = time.monotonic() - start
+        was_busy = not busy.done()
         release.set()
         done = busy.result().status_code
 
@@ -73,7 +71,7 @@ def test_a_full_worker_refuses_at_once_and_stays_healthy(
     assert "limit of 1 prediction requests in flight" in refused.text
     assert refused.headers["Retry-After"] == "1"
     assert (health.status_code, models.status_code) == (200, 200)
-    assert elapsed < 1
+    assert was_busy
     assert done == 200
 
 
