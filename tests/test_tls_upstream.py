@@ -104,7 +104,7 @@ def files(folder: Path, *, client: bool = False) -> TlsFiles:
 
 def states(serving: Serving) -> list[str]:
     try:
-        return [found.state for found in serving.status("m", Deadline(5))]
+        return [found.state for found in serving.status("m", Deadline(60))]
     finally:
         serving.close()
 

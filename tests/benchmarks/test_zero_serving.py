@@ -17,7 +17,7 @@ from model_catalog.model_entry import ModelEntry
 
 def test_the_gateway_can_use_the_stub() -> None:
     Handler.canned_responses = canned_responses(4)
-    deadline = Deadline(10)
+    deadline = Deadline(60)
     with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

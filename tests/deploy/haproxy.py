@@ -52,7 +52,7 @@ class Process:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
-        self.process.wait(30)
+        self.process.wait(60)
 
     def restart(self) -> None:
         self.end()
@@ -171,7 +171,7 @@ def running(folder: Path, addresses: Mapping[str, str]) -> Iterator[HAProxy]:
             yield HAProxy(process, folder)
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 class Load:

@@ -181,7 +181,7 @@ class RayCluster:
         for node in self.all_nodes:
             wait_for(node.kill, 10)
         for process in self._processes:
-            process.wait(30)
+            process.wait(60)
             if process.stdout is not None:
                 process.stdout.close()
         for node in self.all_nodes:

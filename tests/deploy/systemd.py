@@ -217,7 +217,7 @@ def running(folder: Path) -> Iterator[Systemd]:
             yield _booted(process, folder / "boot.log")
         finally:
             process.kill()
-            process.wait(30)
+            process.wait(60)
 
 
 def _booted(process: subprocess.Popen[bytes], log: Path) -> Systemd:

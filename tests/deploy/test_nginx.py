@@ -153,7 +153,7 @@ def running_nginx(
             yield Site(folder, tls, plain)
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def is_open(port: int) -> bool:

@@ -83,7 +83,7 @@ class Client:
 
     def raw(self, *pieces: bytes, silence_s: float = 0.2) -> bytes:
         """Send bytes as they are; return what comes back, ``<EOF>`` appended if it ends."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             for piece in pieces:
                 connection.sendall(piece)
                 time.sleep(0.02)
@@ -124,7 +124,7 @@ def http_server(
         yield Client(server.port)
     finally:
         server.drain(5)
-        thread.join(5)
+        thread.join(60)
 
 
 class Process:
@@ -166,7 +166,7 @@ class Process:
         if self.child.poll() is None:
             self.child.send_signal(signal.SIGTERM)
         try:
-            return self.child.wait(30)
+            return self.child.wait(60)
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait()
@@ -201,4 +201,4 @@ def in_threads(count: int, work: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         for thread in threads:
-            thread.join(30)
+            thread.join(60)

@@ -86,7 +86,7 @@ def test_a_variable_sets_another_default_address(base: Path, log: Path) -> None:
     environment = os.environ | {"TENSORFLOW_MODEL_SERVER_HOST": "127.0.0.2"}
     with server_process(TOY_SERVER, log, *model_flags(base), env=environment) as process:
         for port in (process.port, process.grpc_port):
-            with socket.create_connection(("127.0.0.2", port), 10):
+            with socket.create_connection(("127.0.0.2", port), 60):
                 pass
         assert not process.is_open
 
@@ -369,7 +369,7 @@ def test_on_a_signal_the_running_request_is_completed(
         with in_threads(1, lambda _: replies.append(client.predict("m", {"instances": [1]}))):
             assert eventually(lambda: "toy: running" in log.read_text())
             process.child.send_signal(number)
-        code = process.child.wait(10)
+        code = process.child.wait(60)
 
     assert (replies[0].status, code) == (200, 0)
 
@@ -409,7 +409,7 @@ def test_many_idle_connections_do_not_exhaust_the_file_descriptors(base: Path, l
     with server_process(limited, log, *model_flags(base)) as process, ExitStack() as stack:
         for _ in range(150):
             address = ("127.0.0.1", process.port)
-            stack.enter_context(socket.create_connection(address, timeout=10))
+            stack.enter_context(socket.create_connection(address, timeout=60))
         for _ in range(10):
             assert process.client.predict("m", {"instances": [1.0]}).json == {"predictions": [2.5]}
         write_version(base, 2, plus=3)

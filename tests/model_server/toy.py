@@ -102,7 +102,7 @@ class ToyEngine:
         """Load a version as its file says: ``plus``, ``delay_s``, ``load_s`` or ``fail``."""
         self.loads.append(path)
         if self.gate is not None:
-            self.gate.wait(10)
+            self.gate.wait(60)
         try:
             recipe = json.loads((path / FILE).read_text())
         except OSError as error:

@@ -155,4 +155,4 @@ class ProjectSandbox:
         document = json.loads(state.read_text())
         records = [document, *document["children"].values()]
         self.call("stop")
-        assert eventually(lambda: not any(map(is_same_process, records)), seconds=30)
+        assert eventually(lambda: not any(map(is_same_process, records)))

@@ -41,7 +41,7 @@ def test_a_signal_stops_both(sandbox: ProjectSandbox, number: signal.Signals) ->
 
         auto_cmd.send_signal(number)
 
-        assert auto_cmd.wait(timeout=20) == 0
+        assert auto_cmd.wait(timeout=60) == 0
     assert_nothing_left(sandbox)
 
 
@@ -91,7 +91,7 @@ def test_typing_a_word_stops_both(sandbox: ProjectSandbox, word: str) -> None:
         auto_cmd.stdin.write(f"{word}\n")
         auto_cmd.stdin.flush()
 
-        assert auto_cmd.wait(timeout=20) == 0
+        assert auto_cmd.wait(timeout=60) == 0
 
 
 def test_other_words_and_the_end_of_a_pipe_do_not_stop(sandbox: ProjectSandbox) -> None:
@@ -124,7 +124,7 @@ def test_a_terminal_gets_a_prompt_and_its_end_stops_both(sandbox: ProjectSandbox
 
     os.write(terminal, b"\x04")
 
-    assert auto_cmd.wait(timeout=20) == 0
+    assert auto_cmd.wait(timeout=60) == 0
     os.close(terminal)
     assert b"try next" in said
 
@@ -146,7 +146,7 @@ def test_a_job_in_the_background_of_a_shell_goes_on(sandbox: ProjectSandbox) -> 
 
     assert state == "S"
     sandbox.call("stop")
-    shell.wait(timeout=10)
+    shell.wait(timeout=60)
     os.close(terminal)
     os.close(child_end)
 
@@ -365,7 +365,7 @@ def test_stop_ends_a_start_that_waits_for_leftovers(sandbox: ProjectSandbox) -> 
 
         stopped = sandbox.call("stop")
 
-        assert auto_cmd.wait(timeout=10) == 1
+        assert auto_cmd.wait(timeout=60) == 1
     assert stopped.returncode == 0
     assert stopped.stdout.startswith("stopped PID ")
     assert "ended by SIGTERM before it was ready" in sandbox.output
@@ -533,7 +533,7 @@ def test_logs_follow_until_interrupted(sandbox: ProjectSandbox) -> None:
 
         assert eventually(lambda: sandbox.output.count("serving with PID") == 2)
         logs.send_signal(signal.SIGINT)
-        assert logs.wait(timeout=10) == 0
+        assert logs.wait(timeout=60) == 0
     assert str(pid) in sandbox.output
 
 

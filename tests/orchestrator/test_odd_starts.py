@@ -34,7 +34,7 @@ def test_closed_streams_are_fine(sandbox: ProjectSandbox, closed: str, words: li
     sandbox.await_ready()
 
     assert sandbox.call("stop").returncode == 0
-    assert shell.wait(timeout=20) == 0
+    assert shell.wait(timeout=60) == 0
     assert "serving with PID" in sandbox.log("serving")
 
 

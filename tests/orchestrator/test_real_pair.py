@@ -100,7 +100,7 @@ def test_a_killed_serving_is_answered_with_503_until_it_is_back(sandbox: Project
     with load.running():
         time.sleep(0.5)
         sandbox.kill("serving")
-        assert eventually(lambda: not is_available(sandbox), seconds=5)
+        assert eventually(lambda: not is_available(sandbox))
         assert eventually(lambda: is_available(sandbox), seconds=90)
         available = time.monotonic()
         time.sleep(2)
@@ -119,8 +119,8 @@ def test_a_killed_gateway_comes_back(sandbox: ProjectSandbox) -> None:
 
     sandbox.kill("gateway")
 
-    assert eventually(lambda: not sandbox.is_ready(), seconds=5)
-    assert eventually(sandbox.is_ready, seconds=60)
+    assert eventually(lambda: not sandbox.is_ready())
+    assert eventually(sandbox.is_ready)
     assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
 
 
@@ -131,7 +131,7 @@ def test_nothing_outlives_a_killed_auto_cmd(sandbox: ProjectSandbox) -> None:
 
     os.kill(status["pid"], signal.SIGKILL)
 
-    assert eventually(lambda: all(map(gone, pids)), seconds=30)
+    assert eventually(lambda: all(map(gone, pids)))
     assert not port_problem("127.0.0.1", sandbox.port)
     assert not port_problem("127.0.0.1", sandbox.serving_port)
 
@@ -157,10 +157,10 @@ def test_a_broken_model_an_undescribed_one_and_a_label_that_moves(
     assert "warning: model broken cannot be loaded: " in started.stdout
     assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
     assert set(sandbox.status()["unusable_models"]) == {"broken"}
-    assert eventually(lambda: labelled_version(sandbox) == 1, seconds=30)
+    assert eventually(lambda: labelled_version(sandbox) == 1)
     configure(tmp_path, version=2)
     assert sandbox.call("restart", "gateway").returncode == 0
-    assert eventually(lambda: labelled_version(sandbox) == 2, seconds=30)
+    assert eventually(lambda: labelled_version(sandbox) == 2)
     assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
     sandbox.tear_down()
 

@@ -52,7 +52,7 @@ class Pair:
         port = self.sandbox.serving_port if serving else self.sandbox.port
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, headers or {})
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 status, text = answer.status, f"{answer.headers}{answer.read().decode()}"
         except urllib.error.HTTPError as error:
             with error:
@@ -63,7 +63,7 @@ class Pair:
     def send(self, *lines: str, serving: bool = False) -> None:
         """Send lines that may be no HTTP, and keep the answer."""
         port = self.sandbox.serving_port if serving else self.sandbox.port
-        with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        with socket.create_connection(("127.0.0.1", port), 60) as connection:
             connection.sendall("\r\n".join([*lines, "", ""]).encode())
             connection.shutdown(socket.SHUT_WR)
             self.answers.append(connection.recv(65536).decode())

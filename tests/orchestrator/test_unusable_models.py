@@ -112,13 +112,13 @@ def test_a_gateway_that_fails_again_and_again_ends_nothing(sandbox: ProjectSandb
 
     sandbox.kill("gateway")
 
-    assert eventually(lambda: sandbox.status()["children"]["gateway"]["failures"] > 2, seconds=30)
+    assert eventually(lambda: sandbox.status()["children"]["gateway"]["failures"] > 2)
     said = sandbox.call("status")
     assert said.returncode == 1
     assert "failures in a row; it is started again for ever" in said.stdout
     assert sandbox.pid("serving") == serving
     sandbox.behave()
-    assert eventually(sandbox.is_ready, seconds=30)
+    assert eventually(sandbox.is_ready)
 
 
 def test_a_restart_takes_up_the_models_file(sandbox: ProjectSandbox) -> None:

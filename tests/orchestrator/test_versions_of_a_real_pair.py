@@ -109,7 +109,7 @@ def test_requests_are_split_and_copied_without_losing_one(sandbox: ProjectSandbo
 
     with load.running():
         (sandbox.root / "models.toml").write_text(SPLIT_TABLE)
-        assert eventually(lambda: {"stable", "canary"} <= labels(), seconds=20)
+        assert eventually(lambda: {"stable", "canary"} <= labels())
 
     assert load.errors == []
     assert {response.status for response in load.responses} == {200}
@@ -119,7 +119,7 @@ def test_requests_are_split_and_copied_without_losing_one(sandbox: ProjectSandbo
         found[:] = comparisons(sandbox)
         return bool(found)
 
-    assert eventually(is_compared, seconds=20)
+    assert eventually(is_compared)
     (comparison,) = found
     assert comparison["top1_agreement"] == 1  # both versions are the same export
     assert comparison["largest_score_shift"] < 1e-6
@@ -142,18 +142,18 @@ def test_a_model_is_added_and_removed_and_a_broken_file_changes_nothing(
     assert get(sandbox, "/readyz?model=second")[0] == 200
     good = file.read_text()
     file.write_text(good + "typo = 1\n")
-    assert eventually(lambda: "models.second.typo" in sandbox.call("status").stdout, seconds=15)
-    assert eventually(lambda: "models_file_problem" in get(sandbox, "/models")[1], seconds=15)
+    assert eventually(lambda: "models.second.typo" in sandbox.call("status").stdout)
+    assert eventually(lambda: "models_file_problem" in get(sandbox, "/models")[1])
     assert get(sandbox, "/readyz?model=second")[0] == 200
 
     file.write_text(DIGITS_TABLE)
-    assert eventually(lambda: get(sandbox, "/models/second")[0] == 404, seconds=15)
+    assert eventually(lambda: get(sandbox, "/models/second")[0] == 404)
     # The other worker of the gateway reads the file at a time of its own.
-    assert eventually(lambda: get(sandbox, "/readyz")[1]["models"] == ["digits"], seconds=15)
+    assert eventually(lambda: get(sandbox, "/readyz")[1]["models"] == ["digits"])
 
 
 def test_an_unused_version_is_removed(sandbox: ProjectSandbox) -> None:
-    assert eventually(lambda: served_versions(sandbox) == [1], seconds=20)
+    assert eventually(lambda: served_versions(sandbox) == [1])
     shutil.copytree(DIGITS / "1", sandbox.root / "digits" / "3")
 
     told = models(sandbox, "prune", "digits", "--yes", "--keep", "0")

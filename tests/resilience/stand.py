@@ -87,8 +87,8 @@ class Stand:
         for gateway in self.gateways:
             gateway.link.fault = NO_FAULT
         self.publisher.reset()
-        assert eventually(lambda: self.available == [1], 60)
-        assert eventually(lambda: all(gateway.is_ready for gateway in self.gateways), 60)
+        assert eventually(lambda: self.available == [1])
+        assert eventually(lambda: all(gateway.is_ready for gateway in self.gateways))
 
 
 def gateway_of(stand: Stand, protocol: str) -> Gateway:

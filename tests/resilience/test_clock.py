@@ -63,7 +63,7 @@ def servers(
 
 def offset_s(gateway: Gateway) -> float:
     """Return by how many seconds the time of day of a gateway is wrong."""
-    with urllib.request.urlopen(f"{gateway.url}/healthz", timeout=10) as response:
+    with urllib.request.urlopen(f"{gateway.url}/healthz", timeout=60) as response:
         told = parsedate_to_datetime(response.headers["Date"])
     return told.timestamp() - time.time()
 

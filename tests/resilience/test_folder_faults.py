@@ -82,7 +82,7 @@ def test_a_damaged_new_version_leaves_the_old_one_alone(
 
     def act() -> None:
         draft.rename(calm.publisher.base / str(number))
-        assert eventually(lambda: calm.serving.client.states("toy").get(number) == "END", 60)
+        assert eventually(lambda: calm.serving.client.states("toy").get(number) == "END")
         time.sleep(FORM.fault_s)
 
     found = under_all_loads(calm.gateways, act)
@@ -120,7 +120,7 @@ def test_a_version_that_is_damaged_while_it_serves_goes_on(
 def replace_version_1(stand: Stand) -> None:
     """Load the version anew from an undamaged folder."""
     stand.publisher.publish(2)
-    assert eventually(lambda: stand.available == [2], 60)
+    assert eventually(lambda: stand.available == [2])
     stand.publisher.withdraw(1)
     stand.publisher.publish(1)
 
@@ -129,10 +129,10 @@ def replace_version_1(stand: Stand) -> None:
 def test_a_deleted_model_comes_back(calm: Stand) -> None:
     def act() -> None:
         calm.publisher.withdraw(1)
-        assert eventually(lambda: not calm.available, 60)
+        assert eventually(lambda: not calm.available)
         time.sleep(FORM.fault_s)
         calm.publisher.publish(1)
-        assert eventually(lambda: calm.available == [1], 60)
+        assert eventually(lambda: calm.available == [1])
 
     found = under_all_loads(calm.gateways, act)
 

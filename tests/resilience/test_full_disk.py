@@ -49,7 +49,7 @@ def replace_worker(gateway: Gateway) -> None:
     """Let a gateway start another worker."""
     worker = gateway.worker
     os.kill(worker, signal.SIGTERM)
-    assert eventually(lambda: children(gateway.pid) not in ([], [worker]), 30)
+    assert eventually(lambda: children(gateway.pid) not in ([], [worker]))
 
 
 def test_a_full_disk_fails_no_request(stand: Stand) -> None:
@@ -57,7 +57,7 @@ def test_a_full_disk_fails_no_request(stand: Stand) -> None:
 
     def act() -> None:
         stand.publisher.newest(2)
-        assert eventually(lambda: stand.available == [2], 60)
+        assert eventually(lambda: stand.available == [2])
         assert eventually(lambda: lost_records(stand) > 0)
         time.sleep(FORM.fault_s)
 

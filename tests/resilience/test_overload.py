@@ -63,7 +63,7 @@ def servers(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         server_process(SERVER, folder / "model_server.log", *flags) as serving,
         running_gateway(folder, f"http://127.0.0.1:{serving.port}", **settings) as url,
     ):
-        assert eventually(lambda: answers(f"{url}/readyz"), 60)
+        assert eventually(lambda: answers(f"{url}/readyz"))
         port, path = int(url.rpartition(":")[2]), "/models/toy/predict?top_k=1"
         plan = Plan(port, path, "image/jpeg", questions, ())
         yield Servers(plan, int((folder / "pid").read_text()), serving.child.pid)

@@ -36,7 +36,7 @@ def test_a_worker_that_ends_is_replaced(calm: Stand, protocol: str, number: sign
 
     def act() -> None:
         os.kill(worker, number)
-        assert eventually(lambda: children(gateway.pid) not in ([], [worker]), 30)
+        assert eventually(lambda: children(gateway.pid) not in ([], [worker]))
 
     found = under_load(gateway.load(), act)
 

@@ -71,7 +71,7 @@ def strike(instance: Instance, number: signal.Signals, target: str) -> None:
         time.sleep(FORM.deadline_s + 0.3)
         os.kill(pid, signal.SIGCONT)
     else:
-        assert eventually(lambda: gone(pid), 30)
+        assert eventually(lambda: gone(pid))
 
 
 def row(fault: str, found: Outcome) -> None:
@@ -94,7 +94,7 @@ def test_the_service_is_back_after_a_signal(
     assert found.wrong == []
     if "gateway" not in target or number == STOP:
         assert found.lost == []
-    assert eventually(instance.sandbox.is_ready, 30)
+    assert eventually(instance.sandbox.is_ready)
     assert eventually(lambda: len(instance.processes()) == processes)
     assert eventually(lambda: instance.supervisor_usage() == usage)
     assert len(instance.temporary_files()) == files
@@ -107,10 +107,10 @@ def test_nothing_is_left_after_an_end(instance: Instance, signals: Sequence[Sign
     load, processes = instance.load(), instance.processes()
 
     with load.running():
-        assert eventually(lambda: succeeds(load, 0), 30)
+        assert eventually(lambda: succeeds(load, 0))
         send(instance, signals)
         sent = time.monotonic()
-        is_over = eventually(lambda: instance.is_over(processes), 60)
+        is_over = eventually(lambda: instance.is_over(processes))
         took_s = time.monotonic() - sent
 
     record("end", signals=told(signals), processes=len(processes), took_s=round(took_s, 1))

@@ -128,7 +128,7 @@ class Swaps:
         """Swap if it is time."""
         if now < self._next:
             return
-        took_effect = eventually(lambda: self._stand.available == [self._version], 30)
+        took_effect = eventually(lambda: self._stand.available == [self._version])
         assert took_effect, (self._version, self._stand.available)
         self._version = next(self._versions)
         self._stand.publisher.newest(self._version)

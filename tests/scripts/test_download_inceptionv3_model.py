@@ -63,7 +63,7 @@ class Mirror(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.do_HEAD()
         if self.path == "/stalling.h5":
-            self.released.wait(10)
+            self.released.wait(60)
         else:
             self.wfile.write(CONTENT)
 

@@ -108,7 +108,7 @@ def _rotel(sends_to: int, log_file: Path) -> Iterator[int]:
             yield port
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _is_open(port: int) -> bool:

@@ -78,12 +78,12 @@ def test_a_call_of_the_gateway_has_links_to_its_requests(recorder: Recorder) -> 
         span = spans.http_call("POST", "http://h", "/v1/models/m:predict")
         assert span
         with span:
-            first.wait(10)
+            first.wait(60)
         return [np.zeros(1)] * len(images)
 
     def predict(_: int) -> None:
         picture = np.zeros((1, 1, 1), np.uint8)
-        in_request(lambda: batcher.predict(1, [picture], call, Deadline(10)))
+        in_request(lambda: batcher.predict(1, [picture], call, Deadline(60)))
 
     with in_threads(1, predict):
         assert eventually(lambda: calls == [1])
@@ -103,14 +103,14 @@ def test_a_batch_that_fails_gives_each_request_a_call_of_its_own(recorder: Recor
         span = spans.http_call("POST", "http://h", "/v1/models/m:predict")
         assert span
         with span:
-            first.wait(10)
+            first.wait(60)
             if len(images) > 1:
                 raise ServingError("no")
         return [np.zeros(1)] * len(images)
 
     def predict(_: int) -> None:
         picture = np.zeros((1, 1, 1), np.uint8)
-        in_request(lambda: batcher.predict(1, [picture], call, Deadline(10)))
+        in_request(lambda: batcher.predict(1, [picture], call, Deadline(60)))
 
     with in_threads(1, predict):
         assert eventually(lambda: calls == [1])

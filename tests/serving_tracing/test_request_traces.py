@@ -169,13 +169,13 @@ def test_polls_of_the_model_server_have_spans_only_within_a_trace(
     serving = connect(getattr(model_server, protocol), 1)
     tracing = spans.active()
     assert tracing
-    serving.status("digits", Deadline(5))
+    serving.status("digits", Deadline(60))
     assert recorder.all == []
 
     server = tracing.server_span("x", {}, {})
     assert server
     with server.current():
-        serving.status("digits", Deadline(5))
+        serving.status("digits", Deadline(60))
     serving.close()
 
     assert len(recorder.all) == 2
@@ -315,7 +315,7 @@ def test_what_the_caller_says_of_its_trace_is_passed_on(recorder: Recorder) -> N
     server = tracing.server_span("x", sent, {})
     assert server
     with http_server(answer) as client, server.current():
-        RestServing(f"http://127.0.0.1:{client.port}").status("digits", Deadline(5))
+        RestServing(f"http://127.0.0.1:{client.port}").status("digits", Deadline(60))
 
     assert passed_on["traceparent"].startswith(PARENT[:36])
     assert passed_on["traceparent"].endswith("-00")  # not sampled

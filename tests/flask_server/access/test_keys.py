@@ -459,19 +459,19 @@ def test_after_a_pause_nobody_goes_on_with_what_was_known_before(
 
     def slow(path: Path) -> tuple[ApiKey, ...]:
         reading.set()
-        go_on.wait(10)
+        go_on.wait(60)
         return read_keys(path)
 
     monkeypatch.setattr("flask_server.access.key_store.read_keys", slow)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(store.find, key)
-        assert reading.wait(10)
+        assert reading.wait(60)
         second = pool.submit(store.find, key)
         with pytest.raises(TimeoutError):
             second.result(0.05)
         go_on.set()
 
-        assert (first.result(10), second.result(10)) == (None, None)
+        assert (first.result(60), second.result(60)) == (None, None)
 
 
 def test_no_lookup_fails_while_the_file_is_rewritten(file: Path) -> None:

@@ -125,7 +125,7 @@ def test_malformed_chunks_are_the_callers_mistake(gateway: str, path: str, statu
 def test_what_is_no_http_is_refused_in_our_form(
     gateway: str, sent: bytes, status: int, said: str
 ) -> None:
-    with socket.create_connection(("127.0.0.1", int(gateway.rpartition(":")[2])), 10) as caller:
+    with socket.create_connection(("127.0.0.1", int(gateway.rpartition(":")[2])), 60) as caller:
         caller.sendall(sent)
         answer = HTTPResponse(caller)
         answer.begin()
@@ -141,7 +141,7 @@ def test_what_is_no_http_is_refused_in_our_form(
 
 @pytest.mark.parametrize("codings", ["gzip, chunked", "deflate, chunked", "br, chunked"])
 def test_a_coded_body_is_refused(gateway: str, codings: str) -> None:
-    with socket.create_connection(("127.0.0.1", int(gateway.rpartition(":")[2])), 10) as caller:
+    with socket.create_connection(("127.0.0.1", int(gateway.rpartition(":")[2])), 60) as caller:
         caller.sendall(
             b"POST /models/toy/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
             + f"Transfer-Encoding: {codings}\r\n\r\n3\r\nabc\r\n0\r\n\r\n".encode()
@@ -167,7 +167,7 @@ def test_no_header_changes_the_path(gateway: str, name: str, prefix: str) -> Non
     request = urllib.request.Request(f"{gateway}/x/metrics", headers={name: prefix})
 
     with pytest.raises(urllib.error.HTTPError, match="404") as error:
-        urllib.request.urlopen(request, timeout=10)
+        urllib.request.urlopen(request, timeout=60)
     error.value.close()
 
 
@@ -216,7 +216,7 @@ def test_sample_request_says_what_went_wrong(
 )
 def test_bad_setting_stops_the_start_with_one_sentence(environ: dict[str, str], said: str) -> None:
     with start(free_port(), environ) as process:
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert said in log.decode()

@@ -111,8 +111,8 @@ def test_what_is_free_goes_back_to_the_system_again_and_again(
 
     malloc_tuning.keep_trimmed()
 
-    assert trimmed.acquire(timeout=5)
-    assert trimmed.acquire(timeout=5)
+    assert trimmed.acquire(timeout=60)
+    assert trimmed.acquire(timeout=60)
     monkeypatch.setattr(malloc_tuning, "EVERY_S", 3600)
 
 

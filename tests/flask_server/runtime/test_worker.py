@@ -62,7 +62,7 @@ def callers(gateway: str, sent: bytes, count: int = MANY) -> Iterator[list[socke
 
 
 def caller(address: tuple[str, int], sent: bytes) -> socket.socket:
-    connection = socket.create_connection(address, 10)
+    connection = socket.create_connection(address, 60)
     connection.sendall(sent)
     return connection
 
@@ -71,7 +71,7 @@ def predict(gateway: str, body: bytes) -> tuple[int, dict[str, Any]]:
     headers = {"Content-Type": "image/png"}
     request = urllib.request.Request(f"{gateway}/models/toy/predict", body, headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error) | {"retry_after": error.headers["Retry-After"]}
@@ -79,7 +79,7 @@ def predict(gateway: str, body: bytes) -> tuple[int, dict[str, Any]]:
 
 def refusals(gateway: str) -> float:
     """The number of requests that the worker has refused before it read them."""
-    with urllib.request.urlopen(f"{gateway}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{gateway}/metrics", timeout=60) as answer:
         found = samples(answer.read().decode())
     unread = {"route": "(unmatched)", "method": "OTHER", "status": "503", "code": "overloaded"}
     return value(found, "requests_total", **unread)
@@ -140,7 +140,7 @@ def test_requests_without_body_take_no_thread_of_predictions(gateway: str) -> No
 
 @pytest.mark.slow
 def test_a_response_that_is_read_late_is_whole(gateway: str) -> None:
-    with urllib.request.urlopen(f"{gateway}/openapi.json", timeout=10) as response:
+    with urllib.request.urlopen(f"{gateway}/openapi.json", timeout=60) as response:
         expected = response.read()
     request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
     last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -235,7 +235,7 @@ def test_refusals_of_the_main_thread_are_counted(tmp_path: Path) -> None:
         stub.delay_s = 0.5
         with callers(url, whole, 60) as connections:
             answers = [connection.recv(65536) for connection in connections]
-        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=60) as response:
             metrics = response.read().decode()
 
     refused = [answer for answer in answers if answer.startswith(b"HTTP/1.1 503")]

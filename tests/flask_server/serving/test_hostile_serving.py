@@ -94,9 +94,9 @@ def test_a_call_that_a_proxy_has_lost_is_repeated_once() -> None:
     answers = [LOST, GIVEN, LOST, LOST]
 
     with answering(lambda send: send(answers.pop(0))) as serving:
-        assert serving.predict("m", 1, b"{}", Deadline(5)) == [[1.0]]
+        assert serving.predict("m", 1, b"{}", Deadline(60)) == [[1.0]]
         with pytest.raises(ServingUnavailable, match="answered 502"):
-            serving.predict("m", 1, b"{}", Deadline(5))
+            serving.predict("m", 1, b"{}", Deadline(60))
 
     assert answers == []
 
@@ -200,7 +200,7 @@ def test_a_compressed_response_is_read() -> None:
     body = gzip.compress(b'{"predictions": [7]}')
     answer = head("Content-Encoding: gzip", f"Content-Length: {len(body)}") + body
     with answering(lambda send: send(answer)) as serving:
-        assert serving.predict("toy", 1, b"{}", Deadline(5)) == [7]
+        assert serving.predict("toy", 1, b"{}", Deadline(60)) == [7]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_a_compressed_response_is_read() -> None:
 )
 def test_invalid_http_is_a_fault_of_serving(answer: bytes) -> None:
     with answering(lambda send: send(answer)) as serving, pytest.raises(ServingFault):
-        serving.predict("toy", 1, b"{}", Deadline(5))
+        serving.predict("toy", 1, b"{}", Deadline(60))
 
 
 DIGITS = b"9" * 400

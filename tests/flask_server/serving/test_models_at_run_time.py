@@ -74,13 +74,13 @@ def test_a_request_in_flight_is_answered_though_its_model_is_removed(
 
     def hold() -> None:
         held.set()
-        go.wait(10)
+        go.wait(60)
 
     serving.before_predict = hold
     answered: list[int] = []
     request = threading.Thread(target=lambda: answered.append(status(client, "toy")))
     request.start()
-    assert held.wait(5)
+    assert held.wait(60)
 
     configure(tmp_path, NEW)
     assert eventually(lambda: names(client) == ["new"])

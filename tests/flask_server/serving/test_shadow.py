@@ -214,7 +214,7 @@ class Worker:
 
     def ask(self, image: bytes) -> int:
         request = PredictRequest(model="toy", uploads=[image])
-        return self.gateway.predict(request, Deadline(5), Stopwatch()).version
+        return self.gateway.predict(request, Deadline(60), Stopwatch()).version
 
     def offered(self) -> tuple[LiveModel, list[bytes], list[Prepared], list[Outputs]]:
         """What a request offers to the shadow, without the request."""

@@ -54,7 +54,7 @@ def test_a_prediction_leaves_its_version_and_the_code_of_each_image(make_app: Ma
 
 def test_requests_at_the_same_time_have_contexts_of_their_own(make_app: MakeApp) -> None:
     app = make_app()
-    meet = threading.Barrier(2, timeout=10)
+    meet = threading.Barrier(2, timeout=60)
 
     @app.get("/meeting")
     def meeting() -> str:

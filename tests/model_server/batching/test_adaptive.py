@@ -94,7 +94,7 @@ def test_signatures_are_never_mixed() -> None:
 
     def function(inputs: Tensors) -> Tensors:
         calls.append(len(inputs["x"]))
-        opened.wait(10)
+        opened.wait(60)
         return {"y": inputs["x"]}
 
     sig = signature({"x": "float"}, {"y": "float"})

@@ -26,7 +26,7 @@ class Gate:
         self.model = one(self._run, {"x": "float"}, {"y": "float"})
 
     def _run(self, inputs: Tensors) -> Tensors:
-        self.opened.wait(10)
+        self.opened.wait(60)
         return picky(inputs)
 
     @property
@@ -104,7 +104,7 @@ def test_a_batch_may_wait_longer_than_a_thread_can(scheduler: BatchScheduler) ->
     assert eventually(lambda: waiting(model) == 1)
 
     ask(model, outcomes, 2, 4.0)
-    first.join(10)
+    first.join(60)
 
     assert outcomes == {1: [1.0], 2: [2.0]}
 

@@ -56,7 +56,7 @@ class Gate:
     def _run(self, inputs: Tensors) -> Tensors:
         self.runs += 1
         self.started.release()
-        assert self.opened.wait(20)
+        assert self.opened.wait(60)
         return {"y": inputs["x"]}
 
 
@@ -140,7 +140,7 @@ def test_versions_swap_while_calls_are_answered() -> None:
         assert eventually(lambda: 11.5 in found)
         stop.set()
         for call in calls:
-            call.result(20)
+            call.result(60)
 
 
 def test_the_number_of_runs_is_limited_and_status_is_answered_meanwhile(gate: Gate) -> None:
@@ -148,12 +148,12 @@ def test_the_number_of_runs_is_limited_and_status_is_answered_meanwhile(gate: Ga
     with grpc_server(registry, threads=2) as client, ThreadPoolExecutor(6) as threads:
         calls = [threads.submit(client.predict, "gate", x=X) for _ in range(6)]
         for _ in range(2):
-            assert gate.started.acquire(timeout=20)
+            assert gate.started.acquire(timeout=60)
         question = built("GetModelStatusRequest", {"model_spec": {"name": "gate"}})
         status = client.call(STATUS, question)
         runs = gate.runs
         gate.opened.set()
-        answers = [call.result(20).code for call in calls]
+        answers = [call.result(60).code for call in calls]
 
     assert (status.code, runs) == ("OK", 2)
     assert answers == ["OK"] * 6
@@ -163,10 +163,10 @@ def test_a_call_whose_deadline_has_passed_is_not_run(gate: Gate) -> None:
     registry = registry_of({("gate", 1): gate.model, ("m", 1): half_plus(1)})
     with grpc_server(registry, threads=1) as client:
         first = client.channel.unary_unary(PREDICT).future(predict_request("gate", x=X))
-        assert gate.started.acquire(timeout=20)
+        assert gate.started.acquire(timeout=60)
         late = client.predict("gate", 0.2, x=X)
         gate.opened.set()
-        first.result(20)
+        first.result(60)
         last = client.predict("m", x=X)
 
     assert late.code == "DEADLINE_EXCEEDED"
@@ -181,7 +181,7 @@ def test_a_cancelled_call_harms_no_other(gate: Gate) -> None:
             client.channel.unary_unary(PREDICT).future(predict_request("gate", x=X))
             for _ in range(3)
         ]
-        assert gate.started.acquire(timeout=20)
+        assert gate.started.acquire(timeout=60)
         for call in calls:
             call.cancel()
         gate.opened.set()
@@ -193,12 +193,12 @@ def test_running_calls_end_before_the_server_stops(gate: Gate) -> None:
     registry = registry_of({("gate", 1): gate.model})
     with grpc_server(registry) as client, ThreadPoolExecutor(1) as threads:
         call = client.channel.unary_unary(PREDICT).future(predict_request("gate", x=X))
-        assert gate.started.acquire(timeout=20)
+        assert gate.started.acquire(timeout=60)
         drained = threads.submit(client.drain)
         assert eventually(lambda: client.predict("gate", 1, x=X).code == "UNAVAILABLE")
         gate.opened.set()
-        is_drained = drained.result(20)
-        answer = call.result(20)
+        is_drained = drained.result(60)
+        answer = call.result(60)
 
     assert is_drained
     assert answer
@@ -260,7 +260,7 @@ def test_tls_with_and_without_client_certificate(
 )
 def test_garbage_on_the_port_harms_nobody(client: RawClient, garbage: bytes) -> None:
     host, _, port = client.target.rpartition(":")
-    with socket.create_connection((host, int(port)), 5) as connection:
+    with socket.create_connection((host, int(port)), 60) as connection:
         connection.sendall(garbage)
         assert client.predict("m", x=X).code == "OK"
 

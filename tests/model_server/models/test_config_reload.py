@@ -149,7 +149,7 @@ def test_an_unexpected_error_does_not_end_the_polling_of_the_file(
 
     with monkeypatch.context() as patch:
         patch.setattr(world.lifecycle, "configure", defect)
-        assert failed.wait(10)
+        assert failed.wait(60)
     followed.write_text(FILE.format(name="other", base=world.base))
 
     assert eventually(lambda: world.registry.is_available("other", 2))

@@ -46,7 +46,7 @@ class World:
         return {s.version: s.state.value for s in self.registry.servables(model)}
 
     def becomes(self, expected: dict[int, str], model: str = "m") -> bool:
-        return eventually(lambda: self.states(model) == expected, 5)
+        return eventually(lambda: self.states(model) == expected)
 
     def answering(self, model: str = "m") -> int:
         with self.registry.acquire(ModelRequest(model)) as handle:
@@ -445,7 +445,7 @@ def test_the_start_does_not_wait_for_a_model_without_versions(world: World) -> N
 
     world.serve(Latest(), "a", "nowhere")
 
-    assert ready(world).wait(5)
+    assert ready(world).wait(60)
 
 
 def test_with_no_version_at_all_the_start_waits_for_the_first(world: World) -> None:
@@ -456,13 +456,13 @@ def test_with_no_version_at_all_the_start_waits_for_the_first(world: World) -> N
     write_version(world.base("b"), 1)
     world.poll()
 
-    assert event.wait(5)
+    assert event.wait(60)
 
 
 def test_without_models_there_is_nothing_to_wait_for(world: World) -> None:
     world.lifecycle.configure([])
 
-    assert ready(world).wait(5)
+    assert ready(world).wait(60)
 
 
 def test_a_version_that_cannot_be_loaded_ends_the_start(world: World) -> None:
@@ -495,7 +495,7 @@ def test_the_start_does_not_wait_for_a_model_that_is_being_retried(tmp_path: Pat
     write_version(world.base("bad"), 1, fail="INTERNAL")
     world.serve(Latest(), "good", "bad")
 
-    assert ready(world).wait(5)
+    assert ready(world).wait(60)
 
     assert world.states("bad") == {1: "LOADING"}
     world.lifecycle.stop()

@@ -76,7 +76,7 @@ def test_a_version_in_use_is_not_drained() -> None:
         with pytest.raises(NotFound), models.acquire(ModelRequest("m")):
             pass
         models._release(servable)
-        assert drained.wait(5)
+        assert drained.wait(60)
         servable.users += 1
 
 

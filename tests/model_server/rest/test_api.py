@@ -117,7 +117,7 @@ def test_costly_bodies_are_read_one_by_one_and_run_together() -> None:
     all_run = threading.Barrier(3)
 
     def function(inputs: Tensors) -> Tensors:
-        all_run.wait(10)
+        all_run.wait(60)
         return {"y": inputs["x"][:1]}
 
     model = one(function, {"x": "float"}, {"y": "float"})

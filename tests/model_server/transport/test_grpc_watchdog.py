@@ -30,7 +30,7 @@ def test_the_oldest_message_is_ended_in_need_of_memory() -> None:
     watchdog.start()
 
     with watchdog.arriving(cancelled.set):
-        assert cancelled.wait(20)
+        assert cancelled.wait(60)
     watchdog.stop()
 
 
@@ -44,7 +44,7 @@ def test_an_answer_that_nobody_takes_is_ended() -> None:
 
     watchdog.start()
     watchdog.expect_end(ended.set, when_over, size=-(10**9))
-    assert ended.wait(20)
+    assert ended.wait(60)
     watchdog.expect_end(ended.set, when_over, size=0)
     over[-1]()
     watchdog.stop()

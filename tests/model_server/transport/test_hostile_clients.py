@@ -198,7 +198,7 @@ def test_connections_that_are_being_answered_do_not_give_way() -> None:
     def work(request: Request) -> Response:
         if request.method == "POST":
             started.release()
-            assert release.wait(20)
+            assert release.wait(60)
         return echo(request)
 
     replies: list[int] = []
@@ -223,12 +223,12 @@ def test_other_methods_are_answered_while_all_threads_run_models() -> None:
     def work(request: Request) -> Response:
         if request.method == "POST":
             started.set()
-            assert release.wait(20)
+            assert release.wait(60)
         return echo(request)
 
     with http_server(work, threads=1) as client:
         with in_threads(3, lambda _: _status(client.call("POST", "/p", b"x"))):
-            started.wait(10)
+            started.wait(60)
             assert client.call("GET", "/a").status == 200
             release.set()
 
@@ -290,7 +290,7 @@ def test_a_stop_under_load_resets_no_connection() -> None:
 
 def _asked(port: int, note: Callable[[], None]) -> str:
     """Ask over one connection until the server ends it; tell how that happened."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
         while True:
             try:
                 sock.sendall(POST + b"Content-Length: 1\r\n\r\nx")

@@ -187,7 +187,7 @@ def test_costly_requests_leave_threads_to_others() -> None:
 
 
 def _held(release: threading.Event) -> Response:
-    release.wait(10)
+    release.wait(60)
     return Response(200)
 
 
@@ -245,7 +245,7 @@ def test_draining_lets_running_requests_end_and_takes_no_new_ones() -> None:
 
     def work(_: Request) -> Response:
         started.set()
-        release.wait(10)
+        release.wait(60)
         return Response(200, b"done")
 
     server = HttpServer("127.0.0.1", 0, work, threads=2)
@@ -254,7 +254,7 @@ def test_draining_lets_running_requests_end_and_takes_no_new_ones() -> None:
 
     with in_threads(1, lambda _: replies.append(client.call("GET", "/a"))):
         try:
-            assert started.wait(10)
+            assert started.wait(60)
             assert server.drain(0.05) is False
         finally:
             release.set()
@@ -271,7 +271,7 @@ def test_a_small_request_goes_before_large_ones_that_wait() -> None:
 
     def work(request: Request) -> Response:
         started.set()
-        release.wait(10)
+        release.wait(60)
         order.append(request.target)
         return Response(200, b"")
 
@@ -289,13 +289,13 @@ def test_a_small_request_goes_before_large_ones_that_wait() -> None:
     threads = []
     try:
         threads.append(post("/running", b""))
-        assert started.wait(10)
+        assert started.wait(60)
         threads.append(post("/large", b"x" * (LARGE_BYTES + 1)))
         threads.append(post("/small", b"x"))
     finally:
         release.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         server.drain(10)
 
     assert order == ["/running", "/small", "/large"]

@@ -13,7 +13,7 @@ def test_waiting_jobs_run_by_rank_and_then_by_age() -> None:
     done: list[str] = []
 
     def work(job: str) -> None:
-        may_go.wait(10)
+        may_go.wait(60)
         done.append(job)
         if job == "last":
             is_over.set()
@@ -28,5 +28,5 @@ def test_waiting_jobs_run_by_rank_and_then_by_age() -> None:
         pool.stop()
         may_go.set()
 
-    assert is_over.wait(10)
+    assert is_over.wait(60)
     assert done == ["running", "first", "second", "third", "last"]

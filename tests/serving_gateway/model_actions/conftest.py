@@ -24,7 +24,7 @@ class Project:
         return main([*words, *files], "serving-gateway")
 
     def waiting(self, *words: str) -> int:
-        return self.call(*words, "--url", self.url, "--timeout", "10")
+        return self.call(*words, "--url", self.url, "--timeout", "60")
 
     @property
     def file(self) -> Path:

@@ -68,7 +68,7 @@ def test_a_file_that_is_not_used_ends_the_wait(
     other.write_text(project.file.read_text())
     project.file.write_text("[models")
 
-    words = ["promote", "toy", "2", "--label", "stable", "--url", project.url, "--timeout", "10"]
+    words = ["promote", "toy", "2", "--label", "stable", "--url", project.url, "--timeout", "60"]
     assert main([*words, "--models-file", str(other)], "serving-gateway") == 1
 
     assert "models.toml: not TOML" in capsys.readouterr().err
