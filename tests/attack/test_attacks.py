@@ -20,8 +20,6 @@ from tests.attack.usage import Usage, children, forget_peak, peak_mb, usage
 #: Answers that a good caller must have had while an attack goes on.
 _LEAST_ANSWERS = 2
 _WAIT_S = 60.0
-#: Time in which a server must have tidied up: the longest that it waits for a caller is 10 s.
-_SETTLE_S = 20.0
 
 
 def rows(*attacks: Attack) -> pytest.MarkDecorator:
@@ -90,4 +88,4 @@ def is_as(target: Target, before: Usage, margin: Usage) -> bool:
             for name in Usage.__dataclass_fields__
         )
 
-    return eventually(is_within, _SETTLE_S)
+    return eventually(is_within)

@@ -98,6 +98,11 @@ def under_all_loads(gateways: Sequence[Gateway], act: Callable[[], None]) -> lis
     return found[::-1]
 
 
+def has_failed(load: Load) -> bool:
+    """Tell whether a response was no success."""
+    return any(each.status != 200 for each in load.responses)
+
+
 def succeeds(load: Load, since: float) -> bool:
     """Tell whether the last responses are right and belong to requests sent since then."""
     last = load.responses[-_IN_A_ROW:]

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import pytest
 
 from tests.attack.usage import children
 from tests.resilience.form import FORM, long
-from tests.resilience.outcome import under_load
+from tests.resilience.outcome import has_failed, under_load
 from tests.resilience.results import record
 from tests.resilience.stand import PROTOCOLS, Stand, gateway_of
 from tests.waiting import eventually
@@ -21,11 +22,14 @@ from tests.waiting import eventually
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def pause(pid: int) -> None:
-    """Stop a process for longer than the deadline of a request."""
+def pause(pid: int, until: Callable[[], bool] = lambda: True) -> None:
+    """Stop a process for longer than the deadline of a request, and until a condition is true."""
     os.kill(pid, signal.SIGSTOP)
-    time.sleep(FORM.deadline_s + 0.3)
-    os.kill(pid, signal.SIGCONT)
+    try:
+        time.sleep(FORM.deadline_s + 0.3)
+        assert eventually(until)
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("protocol", [pytest.param("rest", marks=long), "grpc"])
@@ -63,8 +67,9 @@ def test_a_paused_worker_loses_no_request(calm: Stand, protocol: str) -> None:
 @pytest.mark.parametrize("protocol", ["rest", pytest.param("grpc", marks=long)])
 def test_a_paused_model_server_is_a_problem_in_time(calm: Stand, protocol: str) -> None:
     gateway = gateway_of(calm, protocol)
+    load, pid = gateway.load(), calm.serving.child.pid
 
-    found = under_load(gateway.load(), lambda: pause(calm.serving.child.pid))
+    found = under_load(load, lambda: pause(pid, lambda: has_failed(load)))
 
     fault = "SIGSTOP and SIGCONT to the model server"
     record("process", fault=fault, engine=calm.engine, protocol=protocol, **found.row())

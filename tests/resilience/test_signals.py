@@ -97,7 +97,7 @@ def test_the_service_is_back_after_a_signal(
     assert eventually(instance.sandbox.is_ready)
     assert eventually(lambda: len(instance.processes()) == processes)
     assert eventually(lambda: instance.supervisor_usage() == usage)
-    assert len(instance.temporary_files()) == files
+    assert eventually(lambda: len(instance.temporary_files()) == files)
 
 
 @pytest.mark.parametrize(
