@@ -53,4 +53,4 @@ def test_a_check_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:
 
     check.end()
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30  # half of what the check takes

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,8 @@ def test_a_busy_child_is_not_killed(tmp_path: Path) -> None:
         next_command=next_command,
         on_change=lambda *_: None,
         on_notice=lambda _, text: notices.append(text),
-        policy=DEFAULT_POLICY,
+        # Neighbours may keep the child from the processors for a while.
+        policy=replace(DEFAULT_POLICY, hang_timeout_s=2.0),
     )
     child = supervisor.children[0]
     while child.state is not State.READY:
