@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.child import Child, ChildSpec
 from orchestrator.processes import identity
+from tests.orchestrator.project_sandbox import ProjectSandbox
 from tests.waiting import eventually
 
 #: A line of shell that ignores TERM, as do the processes that it starts.
@@ -65,6 +66,13 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     for child in started:
         child.kill()
         ended(child)
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[ProjectSandbox]:
+    """A project with fake servers; nothing of it outlives the test."""
+    with ProjectSandbox(tmp_path).build().torn_down() as sandbox:
+        yield sandbox
 
 
 def ended(child: Child) -> int:

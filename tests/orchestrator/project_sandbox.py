@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,16 @@ class ProjectSandbox:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=120,
+            timeout=200,
         )
+
+    def failed_start(self, reason: str, timeout_s: int) -> subprocess.CompletedProcess[str]:
+        """Start servers that never become ready; longer if they were too slow to tell why."""
+        for each_s in (timeout_s, 4 * timeout_s, 16 * timeout_s):
+            failed = self.call("start", "--detach", "--start-timeout", str(each_s))
+            if reason in failed.stdout:
+                break
+        return failed
 
     def foreground(
         self, *words: str, cwd: str | Path = "/", stdin: int = subprocess.DEVNULL
@@ -147,12 +156,27 @@ class ProjectSandbox:
         """Wait until the instance is ready."""
         assert eventually(self.is_ready)
 
+    @contextmanager
+    def torn_down(self) -> Iterator[ProjectSandbox]:
+        """Leave nothing running at the end of the block, however that ends."""
+        try:
+            yield self
+        finally:
+            self.tear_down()
+
     def tear_down(self) -> None:
         """Stop whatever a test has left running, and wait until its processes are gone."""
         state = self.root / ".run" / "auto_cmd.json"
         if not state.exists():
             return
         document = json.loads(state.read_text())
-        records = [document, *document["children"].values()]
+        records = [document]
+        for child in document["children"].values():
+            records += [child, child["shim"]]
         self.call("stop")
-        assert eventually(lambda: not any(map(is_same_process, records)))
+        if eventually(lambda: not any(map(is_same_process, records))):
+            return
+        for record in filter(is_same_process, records):
+            with suppress(ProcessLookupError):
+                os.kill(record["pid"], signal.SIGKILL)
+        raise AssertionError("processes outlived the stop")

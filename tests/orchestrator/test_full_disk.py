@@ -22,9 +22,8 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.fixture
 def sandbox(tmp_path: Path, disk: SmallDisk) -> Iterator[ProjectSandbox]:
-    sandbox = ProjectSandbox(tmp_path).build()
-    yield sandbox
-    sandbox.tear_down()
+    with ProjectSandbox(tmp_path).build().torn_down() as sandbox:
+        yield sandbox
 
 
 def test_a_start_that_cannot_write_what_serving_reads_says_so(

@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,6 @@ from orchestrator.processes import parent
 from tests.orchestrator.conftest import gone
 from tests.orchestrator.project_sandbox import ProjectSandbox
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[ProjectSandbox]:
-    sandbox = ProjectSandbox(tmp_path).build()
-    yield sandbox
-    sandbox.tear_down()
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
@@ -41,8 +34,8 @@ def test_closed_streams_are_fine(sandbox: ProjectSandbox, closed: str, words: li
 def test_printed_commands_can_be_pasted(tmp_path: Path) -> None:
     (tmp_path / "a folder").mkdir()
     sandbox = ProjectSandbox(tmp_path / "a folder").build()
-    started = sandbox.call("start", "--detach").stdout
-    sandbox.tear_down()
+    with sandbox.torn_down():
+        started = sandbox.call("start", "--detach").stdout
 
     sample = next(line for line in started.splitlines() if "flask_sample_request" in line)
     words = shlex.split(sample)

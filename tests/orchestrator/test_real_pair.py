@@ -60,11 +60,10 @@ def project_of_quick_retries(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectSandbox]:
-    sandbox = sandbox_of_the_real_project(tmp_path_factory.mktemp("pair"))
-    started = sandbox.call("start", "--detach")
-    assert started.returncode == 0, started.stdout + sandbox.log("serving")
-    yield sandbox
-    sandbox.tear_down()
+    with sandbox_of_the_real_project(tmp_path_factory.mktemp("pair")).torn_down() as sandbox:
+        started = sandbox.call("start", "--detach")
+        assert started.returncode == 0, started.stdout + sandbox.log("serving")
+        yield sandbox
 
 
 def digits_load(sandbox: ProjectSandbox) -> Load:
@@ -98,12 +97,12 @@ def test_a_killed_serving_is_answered_with_503_until_it_is_back(sandbox: Project
     load = digits_load(sandbox)
 
     with load.running():
-        time.sleep(0.5)
+        assert eventually(lambda: load.responses)
         sandbox.kill("serving")
         assert eventually(lambda: not is_available(sandbox))
         assert eventually(lambda: is_available(sandbox), seconds=90)
         available = time.monotonic()
-        time.sleep(2)
+        is_served = eventually(lambda: is_answered(load, available))
 
     good = [response for response in load.responses if response.status == 200]
     bad = [response for response in load.responses if response.status != 200]
@@ -111,7 +110,13 @@ def test_a_killed_serving_is_answered_with_503_until_it_is_back(sandbox: Project
     assert {label(response.body) for response in good} == {"3"}
     assert {response.status for response in bad} <= {503, 504}
     assert {response.content_type for response in bad} == {"application/problem+json"}
-    assert any(available - 0.5 < response.at < available + 2 for response in good)
+    assert is_served
+
+
+def is_answered(load: Load, since: float) -> bool:
+    """Tell whether one of the last requests was sent since then and answered."""
+    last = load.responses[-100:]
+    return any(each.status == 200 and each.at - each.took_s > since for each in last)
 
 
 def test_a_killed_gateway_comes_back(sandbox: ProjectSandbox) -> None:
@@ -132,8 +137,8 @@ def test_nothing_outlives_a_killed_auto_cmd(sandbox: ProjectSandbox) -> None:
     os.kill(status["pid"], signal.SIGKILL)
 
     assert eventually(lambda: all(map(gone, pids)))
-    assert not port_problem("127.0.0.1", sandbox.port)
-    assert not port_problem("127.0.0.1", sandbox.serving_port)
+    for port in (sandbox.port, sandbox.serving_port):  # gunicorn's workers end after it
+        assert eventually(lambda p=port: not port_problem("127.0.0.1", p))  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("kind", ["native", "embedded"])
@@ -151,18 +156,18 @@ def test_a_broken_model_an_undescribed_one_and_a_label_that_moves(
     (tmp_path / "broken" / "1" / "saved_model.pb").write_bytes(b"junk")
     configure(tmp_path, version=1)
 
-    started = sandbox.call("start", "--detach")
+    with sandbox.torn_down():
+        started = sandbox.call("start", "--detach")
 
-    assert started.returncode == 0, started.stdout
-    assert "warning: model broken cannot be loaded: " in started.stdout
-    assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
-    assert set(sandbox.status()["unusable_models"]) == {"broken"}
-    assert eventually(lambda: labelled_version(sandbox) == 1)
-    configure(tmp_path, version=2)
-    assert sandbox.call("restart", "gateway").returncode == 0
-    assert eventually(lambda: labelled_version(sandbox) == 2)
-    assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
-    sandbox.tear_down()
+        assert started.returncode == 0, started.stdout
+        assert "warning: model broken cannot be loaded: " in started.stdout
+        assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
+        assert set(sandbox.status()["unusable_models"]) == {"broken"}
+        assert eventually(lambda: labelled_version(sandbox) == 1)
+        configure(tmp_path, version=2)
+        assert sandbox.call("restart", "gateway").returncode == 0
+        assert eventually(lambda: labelled_version(sandbox) == 2)
+        assert ask(f"http://127.0.0.1:{sandbox.port}/readyz?model=digits").status == 200
 
 
 def configure(folder: Path, version: int) -> None:
@@ -189,13 +194,14 @@ def test_three_rounds_with_a_native_server(tmp_path: Path) -> None:
     executable(program, f'#!/bin/sh\n[ "$1" = --version ] && exit\n{start}\n')
     sandbox.env["PATH"] = f"{program.parent}:/usr/bin:/bin"
 
-    for _ in range(3):
-        started = sandbox.call("start", "--detach")
-        assert started.returncode == 0, started.stdout
-        assert f"serving: native, {program}" in started.stdout
-        pids = [child["pid"] for child in sandbox.status()["children"].values()]
-        assert sandbox.call("stop").returncode == 0
+    with sandbox.torn_down():
+        for _ in range(3):
+            started = sandbox.call("start", "--detach")
+            assert started.returncode == 0, started.stdout
+            assert f"serving: native, {program}" in started.stdout
+            pids = [child["pid"] for child in sandbox.status()["children"].values()]
+            assert sandbox.call("stop").returncode == 0
 
-        assert all(map(gone, pids))
-        assert not port_problem("127.0.0.1", sandbox.port)
-        assert not port_problem("127.0.0.1", sandbox.serving_port)
+            assert all(map(gone, pids))
+            assert not port_problem("127.0.0.1", sandbox.port)
+            assert not port_problem("127.0.0.1", sandbox.serving_port)

@@ -99,12 +99,10 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     key = key_writer.create(keys, "web")
     sandbox.env |= secret_environment(keys)
     sandbox.options += ("--gateway-workers", "1")
-    try:
+    with sandbox.torn_down():
         started = sandbox.call("start", "--detach")
         assert started.returncode == 0, started.stdout + started.stderr
         yield Pair(sandbox, key, keys, [started.stdout, started.stderr])
-    finally:
-        sandbox.tear_down()
 
 
 def provoke_the_gateway(pair: Pair) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +12,9 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[ProjectSandbox]:
-    sandbox = ProjectSandbox(tmp_path).build()
+def sandbox(sandbox: ProjectSandbox) -> ProjectSandbox:
     sandbox.add_model("good")
-    yield sandbox
-    sandbox.tear_down()
+    return sandbox
 
 
 @pytest.mark.parametrize("gateway", ["undescribed", "secret"])
@@ -83,7 +79,7 @@ def test_a_start_in_which_no_model_can_be_used_fails(sandbox: ProjectSandbox) ->
     (sandbox.root / "models.toml").write_text('[models.m]\nbase_path = "my_model"\n')
     sandbox.behave(gateway="undescribed")
 
-    failed = sandbox.call("start", "--detach", "--start-timeout", "4")
+    failed = sandbox.failed_start(f"no model can be used: {REASON}", 4)
 
     assert failed.returncode == 1
     assert f"no model can be used: {REASON}" in failed.stdout

@@ -52,10 +52,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectSandbox
     for version in "12":
         shutil.copytree(DIGITS / "1", folder / "digits" / version)
     (folder / "models.toml").write_text(DIGITS_TABLE)
-    started = sandbox.call("start", "--detach")
-    assert started.returncode == 0, started.stdout + sandbox.log("serving")
-    yield sandbox
-    sandbox.tear_down()
+    with sandbox.torn_down():
+        started = sandbox.call("start", "--detach")
+        assert started.returncode == 0, started.stdout + sandbox.log("serving")
+        yield sandbox
 
 
 def models(sandbox: ProjectSandbox, *words: str) -> str:
@@ -86,16 +86,21 @@ def test_a_label_is_promoted_without_losing_a_request(
     load = Load(sandbox.port, "/models/digits/predict", body, "application/json")
     pids = [sandbox.pid("serving"), sandbox.pid("gateway")]
 
+    def versions() -> set[int | None]:
+        return {json.loads(response.body).get("version") for response in load.responses}
+
     with load.running():
+        assert eventually(lambda: versions() == {1})
         told = models(sandbox, "promote", "digits", "2", "--label", "stable")
+        assert eventually(lambda: 2 in versions())
 
     assert "digits: label stable: version 1 -> 2" in told
     assert load.errors == []
     assert {response.status for response in load.responses} == {200}
-    versions = [json.loads(response.body)["version"] for response in load.responses]
-    assert {1, 2} == set(versions)
+    assert versions() == {1, 2}
     assert "# kept" in (sandbox.root / "models.toml").read_text()
-    assert get(sandbox, "/models/digits")[1]["version_labels"] == {"stable": 2}
+    # The other worker of the gateway reads the file at a time of its own.
+    assert eventually(lambda: get(sandbox, "/models/digits")[1]["version_labels"] == {"stable": 2})
     assert [sandbox.pid("serving"), sandbox.pid("gateway")] == pids
 
 
@@ -139,6 +144,8 @@ def test_a_model_is_added_and_removed_and_a_broken_file_changes_nothing(
     file = sandbox.root / "models.toml"
 
     assert "the gateway has it" in models(sandbox, "add", "second", str(sandbox.root / "second"))
+    live = "model second: version 1 is live"
+    assert eventually(lambda: sandbox.log("gateway").count(live) == 2)  # in both workers
     assert get(sandbox, "/readyz?model=second")[0] == 200
     good = file.read_text()
     file.write_text(good + "typo = 1\n")

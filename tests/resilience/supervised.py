@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tests.resilience.form import FORM
 from tests.resilience.stand import load_of
 from tests.resilience.versions import Publisher
 
+_LOOKS, _LOOK_S = 5, 0.03
 #: The processes of an instance; the supervisor is auto_cmd.py.
 TARGETS = ("auto_cmd", "gateway", "gateway shim", "serving", "serving shim")
 
@@ -56,9 +58,15 @@ class Instance:
         return [{"pid": pid, "identity": identity(pid)} for pid in sorted(members)]
 
     def supervisor_usage(self) -> tuple[int, int]:
-        """Return the descriptors and threads of auto_cmd.py."""
-        pid = self.pids()["auto_cmd"]
-        return len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task"))
+        """Return the descriptors and threads of auto_cmd.py, but for liveness probes: these come
+        and go, so that the least of several looks counts."""
+        process = Path("/proc", str(self.pids()["auto_cmd"]))
+        descriptors, threads = [], []
+        for _ in range(_LOOKS):
+            descriptors.append(len(os.listdir(process / "fd")))
+            threads.append(len(os.listdir(process / "task")))
+            time.sleep(_LOOK_S)
+        return min(descriptors), min(threads)
 
     def temporary_files(self) -> list[str]:
         """Return the names of the temporary files."""
@@ -93,8 +101,6 @@ def running_instance(exports: Path, folder: Path) -> Iterator[Instance]:
         "GATEWAY_WORKERS": "1",
     }
     instance = Instance(sandbox, temp)
-    try:
+    with sandbox.torn_down():
         instance.start()
         yield instance
-    finally:
-        sandbox.tear_down()

@@ -37,8 +37,8 @@ def sandbox(tmp_path: Path) -> Iterator[ProjectSandbox]:
     (tmp_path / "scripts" / "demo_model.py").write_text(PREPARE)
     executable(tmp_path / "browser", f'#!/bin/sh\necho "$1" >> {tmp_path}/opened\n')
     sandbox.env |= {"BROWSER": f"{tmp_path}/browser %s", "HOME": str(tmp_path / "home")}
-    yield sandbox
-    sandbox.tear_down()
+    with sandbox.torn_down():
+        yield sandbox
 
 
 def argv(sandbox: ProjectSandbox, *words: str) -> list[str]:
