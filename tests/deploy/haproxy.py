@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
 from tests.running import ROOT, free_port, model_config
+from tests.waiting import eventually
 
 CONFIG = ROOT / "deploy" / "haproxy" / "haproxy.cfg"
-
-#: Connections of the load.
-THREADS = 4
 
 #: Lines that need root and the user of the package.
 _OF_THE_SYSTEM = re.compile(r"^    (user|group|chroot) .*\n", re.MULTILINE)
@@ -44,11 +39,11 @@ class Process:
             )
 
     def wait_until_ready(self) -> None:
-        end = time.monotonic() + 60
-        while status_of(self._ready) != 200:
-            assert self.process.poll() is None, self._log.read_text()[-2000:]
-            assert time.monotonic() < end, self._log.read_text()[-2000:]
-            time.sleep(0.1)
+        is_ready = eventually(
+            lambda: status_of(self._ready) == 200 or self.process.poll() is not None
+        )
+        assert is_ready, self._log.read_text()[-2000:]
+        assert self.process.poll() is None, self._log.read_text()[-2000:]
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
@@ -63,7 +58,7 @@ class Process:
 def status_of(url: str) -> int | None:
     """Return the status that a GET is answered with; None without an answer."""
     host, _, path = url.removeprefix("http://").partition("/")
-    connection = HTTPConnection(host, timeout=2)
+    connection = HTTPConnection(host, timeout=10)
     try:
         connection.request("GET", f"/{path}")
         return connection.getresponse().status
@@ -121,18 +116,14 @@ class HAProxy:
         }
 
     def wait_until(self, backend: str, server: str, status: str) -> None:
-        end = time.monotonic() + 30
-        while not self.servers(backend)[server][0].startswith(status):
-            assert time.monotonic() < end, self.servers(backend)
-            time.sleep(0.05)
+        has_it = eventually(lambda: self.servers(backend)[server][0].startswith(status))
+        assert has_it, self.servers(backend)
 
     def drain(self, backend: str, server: str) -> None:
         """Send the server no new requests, and wait for those that it has."""
         self.command(f"set server {backend}/{server} state drain")
-        end = time.monotonic() + 30
-        while self.servers(backend)[server][1]:
-            assert time.monotonic() < end, self.servers(backend)
-            time.sleep(0.05)
+        is_idle = eventually(lambda: not self.servers(backend)[server][1])
+        assert is_idle, self.servers(backend)
 
     def undrain(self, backend: str, server: str) -> None:
         self.command(f"set server {backend}/{server} state ready")
@@ -153,7 +144,7 @@ def written_config(folder: Path, addresses: Mapping[str, str]) -> Path:
 def fault(config: Path) -> str:
     """Return the warnings and errors of HAProxy for a configuration."""
     found = subprocess.run(
-        ["haproxy", "-c", "-f", str(config)], capture_output=True, text=True, timeout=20
+        ["haproxy", "-c", "-f", str(config)], capture_output=True, text=True, timeout=60
     )
     lines = [line for line in found.stderr.splitlines() if not line.startswith("[NOTICE]")]
     return "\n".join(lines)
@@ -164,61 +155,8 @@ def running(folder: Path, addresses: Mapping[str, str]) -> Iterator[HAProxy]:
     config = written_config(folder, addresses)
     with subprocess.Popen(["haproxy", "-db", "-f", str(config)]) as process:
         try:
-            end = time.monotonic() + 10
-            while not (folder / "admin.sock").exists():
-                assert time.monotonic() < end, "HAProxy has not opened its socket"
-                time.sleep(0.02)
+            assert eventually((folder / "admin.sock").exists), "HAProxy has not opened its socket"
             yield HAProxy(process, folder)
         finally:
             process.terminate()
             process.wait(60)
-
-
-class Load:
-    """Threads that send predictions one after another, each over one connection.
-
-    The status of a request whose connection breaks is 0.
-    """
-
-    def __init__(self, address: str, path: str, body: bytes, headers: Mapping[str, str]) -> None:
-        self._address, self._path, self._body, self._headers = address, path, body, headers
-        self._stop = threading.Event()
-        self.answers: list[tuple[int, bytes]] = []
-
-    def __enter__(self) -> Load:
-        self._threads = [threading.Thread(target=self._send) for _ in range(THREADS)]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _send(self) -> None:
-        connection = HTTPConnection(self._address, timeout=30)
-        while not self._stop.is_set():
-            try:
-                connection.request("POST", self._path, self._body, dict(self._headers))
-                response = connection.getresponse()
-                self.answers.append((response.status, response.read()))
-            except OSError as error:
-                self.answers.append((0, repr(error).encode()))
-                connection.close()
-        connection.close()
-
-    def wait_for(self, more: int) -> None:
-        """Wait for so many further answers."""
-        goal, end = len(self.answers) + more, time.monotonic() + 60
-        while len(self.answers) < goal:
-            assert time.monotonic() < end, f"{len(self.answers)} of {goal} answers"
-            time.sleep(0.05)
-
-    def failures(self) -> list[tuple[int, bytes]]:
-        return [(status, body) for status, body in self.answers if status != 200]
-
-    def best_labels(self) -> set[str]:
-        """Return the first label of each answer."""
-        bodies = [json.loads(body) for status, body in self.answers if status == 200]
-        return {body["predictions"][0]["label"] for body in bodies}

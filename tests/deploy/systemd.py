@@ -20,6 +20,7 @@ from typing import Any
 import gunicorn
 
 from tests.running import ROOT
+from tests.waiting import eventually
 
 SERVICE = "image-classification-gateway"
 #: Where the unit expects the project.
@@ -186,10 +187,13 @@ class Systemd:
 
     def _attempts_of(self, name: str) -> dict[str, bool]:
         """Return what a service has told; the journal has it a moment after the end."""
-        end = time.monotonic() + 10
-        while not (told := re.search(r"^\{.*\}$", self.journal(name), re.MULTILINE)):
-            assert time.monotonic() < end, self.journal(name)
-            time.sleep(0.1)
+        told: list[str] = []
+
+        def has_told() -> bool:
+            told[:] = re.findall(r"^\{.*\}$", self.journal(name), re.MULTILINE)
+            return bool(told)
+
+        assert eventually(has_told), self.journal(name)
         found: dict[str, bool] = json.loads(told[0])
         return found
 
@@ -223,11 +227,9 @@ def running(folder: Path) -> Iterator[Systemd]:
 def _booted(process: subprocess.Popen[bytes], log: Path) -> Systemd:
     """Wait until systemd is up."""
     systemd = Systemd(process)
-    end = time.monotonic() + 30
-    while not _is_up(systemd):
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < end, log.read_text()
-        time.sleep(0.1)
+    is_decided = eventually(lambda: process.poll() is not None or _is_up(systemd))
+    assert is_decided, log.read_text()
+    assert process.poll() is None, log.read_text()
     return systemd
 
 
@@ -276,14 +278,11 @@ def _own_cgroup() -> Iterator[Path]:
 
 def _remove(cgroup: Path) -> None:
     """Remove a cgroup whose processes have ended, with those below it."""
-    end = time.monotonic() + 10
-    while cgroup.exists():
-        for child in sorted(cgroup.rglob("*/"), reverse=True):
+
+    def is_removed() -> bool:
+        for folder in sorted((cgroup, *cgroup.rglob("*/")), reverse=True):
             with suppress(OSError):
-                child.rmdir()
-        try:
-            cgroup.rmdir()
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.1)
+                folder.rmdir()
+        return not cgroup.exists()
+
+    assert eventually(is_removed), cgroup

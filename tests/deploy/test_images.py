@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 
 from model_catalog.version import VERSION
 from tests.deploy.roots import ROOT, Image, Network, build, debian, download, network
+from tests.waiting import eventually
 
 ENGINES = [name for name in os.environ.get("CONTAINERS", "").split(",") if name]
 pytestmark = [
@@ -90,10 +90,11 @@ def ask(net: Network, url: str, *body: Path) -> str:
 def wait_until_healthy(net: Network, image: Image, log: Path) -> None:
     """Wait until the command of HEALTHCHECK succeeds, which runs as in a container."""
     check = net.command(image, image.stage.of("HEALTHCHECK")[0].command, {}, {})
-    end = time.monotonic() + _START_S
-    while subprocess.run(check, capture_output=True, check=False).returncode != 0:
-        assert time.monotonic() < end, log.read_text()[-3000:]
-        time.sleep(0.5)
+
+    def is_healthy() -> bool:
+        return subprocess.run(check, capture_output=True, check=False).returncode == 0
+
+    assert eventually(is_healthy, _START_S), log.read_text()[-3000:]
 
 
 def test_both_images_answer_as_an_unprivileged_user_on_a_read_only_root(
@@ -124,14 +125,14 @@ def test_both_images_answer_as_an_unprivileged_user_on_a_read_only_root(
 
 
 def _wait_until_ready(net: Network, log: Path) -> None:
-    end = time.monotonic() + _START_S
-    while True:
+    def is_ready() -> bool:
         try:
             ask(net, "http://127.0.0.1:5000/readyz")
-            return
         except subprocess.CalledProcessError:
-            assert time.monotonic() < end, log.read_text()[-3000:]
-            time.sleep(0.5)
+            return False
+        return True
+
+    assert eventually(is_ready, _START_S), log.read_text()[-3000:]
 
 
 def test_the_root_is_read_only_and_the_user_has_no_rights(

@@ -8,7 +8,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from tests.flask_server.conftest import flat
 from tests.flask_server.gunicorn_process import running_gateway
 from tests.flask_server.stub_serving import StubServing
 from tests.running import ROOT, free_port
+from tests.waiting import eventually
 
 CONFIG = ROOT / "deploy" / "nginx" / "image-classification-gateway.conf"
 #: An address of this machine that is not the one of nginx.
@@ -90,14 +90,14 @@ class Site:
         return ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
 
     def connect(self, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
-        plain = socket.create_connection(("127.0.0.1", self.tls), 20, (CLIENT, 0))
+        plain = socket.create_connection(("127.0.0.1", self.tls), 60, (CLIENT, 0))
         return (context or self.context()).wrap_socket(plain, server_hostname="127.0.0.1")
 
     def ask(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
     ) -> Answer:
         """Return the answer over HTTPS, and its body."""
-        connection = HTTPSConnection("127.0.0.1", self.tls, timeout=20)
+        connection = HTTPSConnection("127.0.0.1", self.tls, timeout=60)
         connection.sock = self.connect()
         connection.request(method, path, body, headers)
         response = connection.getresponse()
@@ -106,7 +106,7 @@ class Site:
         return response, content
 
     def ask_plain(self, method: str, path: str) -> HTTPResponse:
-        connection = HTTPConnection("127.0.0.1", self.plain, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.plain, timeout=60)
         connection.request(method, path, headers={"Host": "images.example.org"})
         response = connection.getresponse()
         response.read()
@@ -115,15 +115,16 @@ class Site:
 
     def lines(self, name: str, **wanted: object) -> list[dict[str, Any]]:
         """Return the lines of a log with these values; they are written after the answer."""
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
+        found: list[dict[str, Any]] = []
+
+        def is_written() -> bool:
             text = (self.folder / name).read_text()
-            lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-            found = [line for line in lines if wanted.items() <= line.items()]
-            if found:
-                return found
-            time.sleep(0.02)
-        raise AssertionError(text)
+            whole = [line for line in text.splitlines(True) if line[0] == "{" and line[-1] == "\n"]
+            found[:] = [line for line in map(json.loads, whole) if wanted.items() <= line.items()]
+            return bool(found)
+
+        assert eventually(is_written), (self.folder / name).read_text()
+        return found
 
 
 def addresses(tls: int, plain: int) -> dict[str, str]:
@@ -145,11 +146,8 @@ def running_nginx(
     changes = addresses(tls, plain) | {"127.0.0.1:5000": f"127.0.0.1:{behind}"}
     with subprocess.Popen(written(folder, changes | (replaced or {}))) as process:
         try:
-            end = time.monotonic() + 10
-            while not is_open(tls):
-                assert process.poll() is None, (folder / "error.log").read_text()
-                assert time.monotonic() < end
-                time.sleep(0.01)
+            assert eventually(lambda: is_open(tls) or process.poll() is not None)
+            assert process.poll() is None, (folder / "error.log").read_text()
             yield Site(folder, tls, plain)
         finally:
             process.terminate()

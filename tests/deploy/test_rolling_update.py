@@ -10,7 +10,6 @@ import http.client
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,60 +21,17 @@ from tests.deploy.test_kubernetes import container
 from tests.flask_server.conftest import draw
 from tests.flask_server.gunicorn_process import start
 from tests.flask_server.stub_serving import StubServing
+from tests.load import Load
 from tests.running import free_port
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 CLIENTS = 4
+#: Responses that show that each client goes on: to requests that begin after the wait for them.
+MORE = 5 * CLIENTS
 PICTURE = draw()
 #: Stands in for the 10 s of preStop: here no load balancer has to learn of the change.
 PAUSE_S = 0.3
-
-
-class Load:
-    """Clients that keep their connections; a new one leads to one of the endpoints."""
-
-    def __init__(self, endpoints: list[int]) -> None:
-        self.endpoints = endpoints
-        self.outcomes: list[str] = []
-        self._done = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        for thread in self._threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._done.set()
-            for thread in self._threads:
-                thread.join(60)
-
-    def goes_on(self) -> None:
-        """Wait until some requests that begin now are answered."""
-        wanted = len(self.outcomes) + 5 * CLIENTS
-        assert eventually(lambda: len(self.outcomes) >= wanted)
-
-    def _ask(self) -> None:
-        while not self._done.is_set():
-            connection = http.client.HTTPConnection("127.0.0.1", self.endpoints[-1], timeout=20)
-            try:
-                while not self._done.is_set() and self._request(connection):
-                    pass
-            except (OSError, http.client.HTTPException) as error:
-                self.outcomes.append(repr(error))
-            finally:
-                connection.close()
-
-    def _request(self, connection: http.client.HTTPConnection) -> bool:
-        """Send one picture; return whether the connection stays open."""
-        headers = {"Content-Type": "image/png"}
-        connection.request("POST", "/models/toy/predict", PICTURE, headers)
-        response = connection.getresponse()
-        response.read()
-        self.outcomes.append(str(response.status))
-        return not response.will_close
 
 
 def test_no_request_fails_while_a_gateway_is_replaced(
@@ -88,19 +44,19 @@ def test_no_request_fails_while_a_gateway_is_replaced(
     ):
         serving.delay_s = 0.02
         assert eventually(lambda: _passes("startupProbe", old_port))
-        load = Load([old_port])
+        load = Load(old_port, "/models/toy/predict", PICTURE, "image/png", clients=CLIENTS)
         with load.running():
-            load.goes_on()
+            load.wait_for(MORE)
             assert eventually(lambda: _passes("startupProbe", new_port))
-            load.endpoints = [new_port]
+            load.port = new_port
             time.sleep(PAUSE_S)
-            load.goes_on()
+            load.wait_for(MORE)
             old.send_signal(signal.SIGTERM)
             code = old.wait(60)
-            load.goes_on()
+            load.wait_for(MORE)
 
         assert code == 0
-        assert set(load.outcomes) == {"200"}
+        assert load.failures() == []
         assert _passes("readinessProbe", new_port)
         assert new.poll() is None
 

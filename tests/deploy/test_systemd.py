@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.deploy import systemd
 from tests.deploy.systemd import Systemd
 from tests.orchestrator.test_documents import UNIT, service
 from tests.running import ROOT
+from tests.waiting import eventually
 
 SYSUSERS = ROOT / "deploy" / "sysusers.d" / "image-classification-gateway.conf"
 MANUAL = ROOT / "docs" / "one_host.md"
@@ -118,11 +118,8 @@ def test_a_reload_and_a_killed_model_server_need_no_restart(booted: Systemd) -> 
     assert label(booted) == "3"
     killed = booted.run("pkill", "-n", "-KILL", "-f", "^/opt/.* -m model_server ")
     assert killed.returncode == 0
-    end = time.monotonic() + 60
-    while (found := label(booted)) != "3" and time.monotonic() < end:
-        time.sleep(0.2)
+    assert eventually(lambda: label(booted) == "3")
 
-    assert found == "3"
     assert "serving: READY -> WAITING" in booted.journal()
     assert booted.show("NRestarts") == "0"
 

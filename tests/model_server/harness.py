@@ -60,7 +60,7 @@ class Client:
         body: bytes | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=200)
         try:
             data = body.encode() if isinstance(body, str) else body
             connection.request(method, path, data, dict(headers or {}))

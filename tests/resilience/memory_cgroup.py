@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import eventually
+
 _ROOT = Path("/sys/fs/cgroup")
 _NAME = f"gateway-test-{os.getpid()}"
-#: Time in which the processes of a group must have ended.
-_END_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,10 @@ def _forbid_swap(folder: Path, limit: int) -> None:
 
 def _remove(folder: Path) -> None:
     """Remove the group once the kernel has taken note that its processes have ended."""
-    end = time.monotonic() + _END_S
-    while folder.exists():
-        try:
+
+    def is_removed() -> bool:
+        with suppress(OSError):
             folder.rmdir()
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
+        return not folder.exists()
+
+    assert eventually(is_removed), folder

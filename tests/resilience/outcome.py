@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.orchestrator.load import Load, Response
+from tests.load import Load, Response
 from tests.resilience.form import FORM
 from tests.resilience.stand import Gateway
 from tests.resilience.versions import is_of_one_version

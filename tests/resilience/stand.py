@@ -13,8 +13,8 @@ from PIL import Image
 
 from tests.attack.usage import children
 from tests.flask_server.gunicorn_process import running_gateway
+from tests.load import Load
 from tests.model_server.harness import SERVER, Process, server_process
-from tests.orchestrator.load import Load
 from tests.resilience.faulty_link import NO_FAULT, FaultyLink, faulty_link
 from tests.resilience.form import FORM
 from tests.resilience.versions import Publisher

@@ -14,7 +14,7 @@ from orchestrator.ports import port_problem
 from orchestrator.processes import command_line, identity
 from orchestrator.run_dir import is_same_process
 from tests.attack.usage import family
-from tests.orchestrator.load import Load
+from tests.load import Load
 from tests.orchestrator.project_sandbox import ROOT, ProjectSandbox
 from tests.resilience.form import FORM
 from tests.resilience.stand import load_of

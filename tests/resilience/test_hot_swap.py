@@ -10,7 +10,7 @@ from dataclasses import asdict
 import pytest
 
 from tests.attack.usage import Usage, usage
-from tests.orchestrator.load import Load
+from tests.load import Load
 from tests.resilience.form import FORM
 from tests.resilience.outcome import outcome
 from tests.resilience.results import record

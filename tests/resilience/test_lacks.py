@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.attack.usage import usage
-from tests.orchestrator.load import Load
+from tests.load import Load
 from tests.resilience.form import FORM, long
 from tests.resilience.outcome import Outcome, fault_of, under_load
 from tests.resilience.results import record

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.attack.usage import usage
-from tests.orchestrator.load import Load
+from tests.load import Load
 from tests.resilience.faulty_link import NO_FAULT, Ending, Fault
 from tests.resilience.form import FORM, long
 from tests.resilience.outcome import has_failed, under_load

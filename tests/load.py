@@ -5,9 +5,12 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
+
+from tests.waiting import eventually
 
 CLIENTS = 16
 #: Pause of a client after a request without a response, such as a refused connection.
@@ -36,12 +39,15 @@ class Load:
         content_type: str = "text/plain",
         *,
         clients: int = CLIENTS,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self.port = port
+        """May be set at any time; clients use it for their next connection."""
+
         self._clients = clients
-        self._port = port
         self._path = path
         self._body = body
-        self._headers = {"Content-Type": content_type}
+        self._headers = {"Content-Type": content_type, **headers}
         self._stop = threading.Event()
         self.responses: list[Response] = []
         self.errors: list[str] = []
@@ -60,8 +66,18 @@ class Load:
             for client in clients:
                 client.join()
 
+    def wait_for(self, more: int) -> None:
+        """Wait for so many further responses."""
+        goal = len(self.responses) + more
+        assert eventually(lambda: len(self.responses) >= goal), self.failures()
+
+    def failures(self) -> list[str]:
+        """Return the errors, and the responses that are no success."""
+        bad = [each for each in self.responses if each.status != 200]
+        return [*self.errors, *(f"{each.status} {each.body[:200]!r}" for each in bad)]
+
     def _client(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         while not self._stop.is_set():
             try:
                 self.responses.append(self._post(connection))
@@ -74,6 +90,7 @@ class Load:
 
     def _post(self, connection: http.client.HTTPConnection) -> Response:
         began = time.monotonic()
+        connection.port = self.port
         connection.request("POST", self._path, body=self._body, headers=self._headers)
         response = connection.getresponse()
         body = response.read()
