@@ -182,16 +182,20 @@ def test_the_command_of_the_manual_does_it(
 def test_a_version_that_is_too_slow_in_int8_is_refused_by_the_command(
     version: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = set(version.parent.iterdir())
-    words = [version, "--calibration", pictures, "--images", 16, "--min-speedup", 1e9]
-
-    code = quantize_model.main(list(map(str, words)))
+    refuse(version, pictures, min_speedup=1e9)
 
     told = capsys.readouterr()
-    assert code == 1
     assert "same first class as f32  100.0% of the 16 sure images, 100.0% of all" in told.out
     assert told.err.startswith("No version is written. int8 is ")
     assert "(--min-speedup)" in told.err
+
+
+def refuse(version: Path, pictures: Path, min_speedup: float) -> None:
+    """Run the command for a version that it has to refuse."""
+    before = set(version.parent.iterdir())
+    words = [version, "--calibration", pictures, "--images", 16, "--min-speedup", min_speedup]
+
+    assert quantize_model.main(list(map(str, words))) == 1
     assert set(version.parent.iterdir()) == before
 
 
@@ -221,18 +225,14 @@ def test_a_version_that_disagrees_in_int8_is_refused_by_the_command(
     monkeypatch.setattr(
         networks, "quantized_with_care", lambda *given: networks.quantized(*given[:3])
     )
-    before = set(version.parent.iterdir())
-    words = [version, "--calibration", pictures, "--images", 16, "--min-speedup", 0]
 
-    code = quantize_model.main(list(map(str, words)))
+    refuse(version, pictures, min_speedup=0)
 
     told = capsys.readouterr()
-    assert code == 1
     assert "same first class as f32  0.0% of the 16 sure images, 0.0% of all" in told.out
     assert told.err.startswith("No version is written. int8 and f32 have the same first class for")
     assert "(--min-agreement)" in told.err
     assert "(--min-speedup)" not in told.err
-    assert set(version.parent.iterdir()) == before
 
 
 @pytest.mark.usefixtures("damaged_plain_int8")
