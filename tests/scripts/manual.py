@@ -1,23 +1,19 @@
-"""The commands of the manual docs/models.md.
+"""The commands of the manual docs/models.md, for the tests that run them.
 
-A comment that begins with ``MARK`` says of the commands below it in its block that no test runs
-them, and why. ``test_manual`` fails for any other command that no test asks for here.
+``test_manual`` fails for a command that no test asks for here and that has no mark
+(``tests/docs/shell_blocks.py`` says what a mark is).
 """
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-MARK = "# Not run by the tests of this project: "
+from tests.docs import shell_blocks
 
-_MANUAL = Path(__file__).parents[2] / "docs" / "models.md"
+_PAGE = "docs/models.md"
 _EXPORT = "export_saved_model.py"
 _START = ".venv/bin/python scripts/"
-_BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -27,31 +23,21 @@ class Command:
     script: str
     words: tuple[str, ...]
 
-    reason: str
-    """Why no test runs it; empty for one that a test runs."""
+    mark: str
+    """Why no test runs it, or which other test does; empty for one that is asked for here."""
 
 
-def commands_in(text: str) -> Iterator[Command]:
-    """Yield the commands in the blocks of a manual; raise ValueError for one of another program."""
-    for kind, block in _BLOCK.findall(text):
-        reason = ""
-        for line in block.splitlines():
-            if line.startswith("#"):
-                reason = line.removeprefix(MARK) if line.startswith(MARK) else reason
-            elif kind == "sh" or line.startswith("$ "):
-                yield _command(line.removeprefix("$ "), reason)
-
-
-def _command(line: str, reason: str) -> Command:
-    if not line.startswith(_START):
-        raise ValueError(f"{line!r} is no command of a script, so no test can run it")
-    script, *words = shlex.split(line.removeprefix(_START))
-    return Command(script, tuple(words), reason)
+def script_command(found: shell_blocks.Command) -> Command:
+    """Return the script of a command and its arguments; raise ValueError for another program."""
+    if not found.text.startswith(_START):
+        raise ValueError(f"{found.text!r} is no command of a script, so no test can run it")
+    script, *words = shlex.split(found.text.removeprefix(_START))
+    return Command(script, tuple(words), found.mark)
 
 
 def all_commands() -> list[Command]:
     """Return all commands of the manual."""
-    return list(commands_in(_MANUAL.read_text(encoding="utf-8")))
+    return [script_command(each) for each in shell_blocks.all_commands() if each.page == _PAGE]
 
 
 def manual_commands(*files: str, script: str = _EXPORT) -> list[list[str]]:
@@ -64,5 +50,5 @@ def manual_commands(*files: str, script: str = _EXPORT) -> list[list[str]]:
 
 def chosen(files: tuple[str, ...], script: str) -> list[Command]:
     """Return the commands that ``manual_commands`` is asked for."""
-    commands = (each for each in all_commands() if each.script == script and not each.reason)
+    commands = (each for each in all_commands() if each.script == script and not each.mark)
     return [each for each in commands if not files or set(each.words) & set(files)]

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import shell_blocks
+from tests.docs.shell_blocks import NOT_RUN
 from tests.scripts import manual
-from tests.scripts.manual import MARK, Command, all_commands, commands_in
+from tests.scripts.manual import Command, all_commands, script_command
 
 TESTS = Path(__file__).parents[1]
 
@@ -29,33 +31,22 @@ def test_every_command_is_run_or_marked() -> None:
     sources = (path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py"))
     run = {command for source in sources for command in asked_for(source)}
 
-    assert [
-        command for command in all_commands() if command not in run and not command.reason
-    ] == []
+    assert [command for command in all_commands() if command not in run and not command.mark] == []
 
 
 def test_the_reason_is_told_for_the_commands_that_need_the_internet_only() -> None:
-    marked = [command for command in all_commands() if command.reason]
+    marked = [command for command in all_commands() if command.mark]
 
     assert [command.script for command in marked] == ["download_model.py", "export_saved_model.py"]
-    assert {command.reason for command in marked} == {"the weights come from the internet."}
+    assert {command.mark for command in marked} == {f"{NOT_RUN}the weights come from the internet."}
 
 
-def test_a_mark_holds_for_the_rest_of_its_block() -> None:
-    start = ".venv/bin/python scripts/"
-    text = (
-        f"```sh\n{start}a.py x\n# why\n{start}b.py\n{MARK}it is slow.\n{start}c.py\n```\n"
-        f"```console\n$ {start}d.py 'x y'\nits output\n```\n"
-    )
+def test_a_command_is_split_into_words() -> None:
+    found = shell_blocks.Command("page", ".venv/bin/python scripts/d.py 'x y' z", "why")
 
-    assert list(commands_in(text)) == [
-        Command("a.py", ("x",), ""),
-        Command("b.py", (), ""),
-        Command("c.py", (), "it is slow."),
-        Command("d.py", ("x y",), ""),
-    ]
+    assert script_command(found) == Command("d.py", ("x y", "z"), "why")
 
 
 def test_a_command_of_another_program_is_an_error() -> None:
     with pytest.raises(ValueError, match="'rm -r x' is no command of a script"):
-        list(commands_in("```sh\nrm -r x\n```\n"))
+        script_command(shell_blocks.Command("page", "rm -r x"))
