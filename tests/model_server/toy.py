@@ -83,6 +83,20 @@ def picky(inputs: Tensors) -> Tensors:
     return {"y": inputs["x"]}
 
 
+def failing(code: str) -> ToyModel:
+    """A model that raises the error of a code."""
+
+    def function(_: object) -> Tensors:
+        raise BY_CODE[code](f"the model says {code}")
+
+    return one(function, {"x": "float"}, {"y": "float"})
+
+
+def broken(_: object) -> Tensors:
+    """A function with a bug."""
+    raise ZeroDivisionError
+
+
 def _pause(work: str, seconds: float) -> None:
     """Work for so long, and tell in the log of the server that the work has begun."""
     if seconds:

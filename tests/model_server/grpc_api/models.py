@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from model_server.engines.protocol import Signature, TensorInfo, Tensors
 from model_server.errors import BY_CODE
 from serving_api.tensor_writer import tensor_bytes
-from tests.model_server.toy import ToyModel, half_plus, one, picky, signature
+from tests.model_server.toy import ToyModel, broken, failing, half_plus, one, picky, signature
 
 
 def pair(inputs: Tensors) -> Tensors:
@@ -53,17 +51,6 @@ def example_model() -> ToyModel:
         },
         {"serving_default": classes, "reg": lengths, "own": lengths},
     )
-
-
-def failing(code: str) -> ToyModel:
-    def function(_: object) -> Any:
-        raise BY_CODE[code](f"the model says {code}")
-
-    return one(function, {"x": "float"}, {"y": "float"})
-
-
-def broken(_: object) -> Any:
-    raise ZeroDivisionError
 
 
 def without_memory(_: object) -> Any:

@@ -21,24 +21,13 @@ from model_server.models.versions import Latest, ModelConfig, RequestLogging, Sp
 from model_server.rest.api import STATUS, Rest, RestOptions
 from model_server.transport.http_messages import Request
 from tests.model_server.harness import Client, http_server, in_threads
-from tests.model_server.toy import ToyModel, half_plus, one, picky, signature
+from tests.model_server.toy import ToyModel, broken, failing, half_plus, one, picky, signature
 
 OTHER = ToyModel({"other": signature({"x": "float"}, {"y": "float"})}, {"other": picky})
 NO_INPUTS = ToyModel(
     {"serving_default": signature({}, {"y": "float"})},
     {"serving_default": lambda _: {"y": np.zeros(1, dtype=np.float32)}},
 )
-
-
-def failing(code: str) -> ToyModel:
-    def function(_: object) -> Any:
-        raise BY_CODE[code](f"the model says {code}")
-
-    return one(function, {"x": "float"}, {"y": "float"})
-
-
-def broken(_: object) -> Any:
-    raise ZeroDivisionError
 
 
 def models() -> dict[tuple[str, int], ToyModel]:
