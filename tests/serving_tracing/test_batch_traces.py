@@ -70,7 +70,11 @@ def check_batch(recorder: Recorder, wait: str, call: str, shared: str) -> None:
         assert span.start_time <= span.end_time
 
 
-def test_a_call_of_the_gateway_has_links_to_its_requests(recorder: Recorder) -> None:
+def ask_together(*, is_failing: bool = False) -> list[int]:
+    """Make a call for one request, and one for all that wait meanwhile; return their sizes.
+
+    The latter may fail.
+    """
     batcher, first, calls = RequestBatcher(1), threading.Event(), list[int]()
 
     def call(images: Images, _: Deadline) -> list[Scores]:
@@ -79,32 +83,7 @@ def test_a_call_of_the_gateway_has_links_to_its_requests(recorder: Recorder) -> 
         assert span
         with span:
             first.wait(60)
-        return [np.zeros(1)] * len(images)
-
-    def predict(_: int) -> None:
-        picture = np.zeros((1, 1, 1), np.uint8)
-        in_request(lambda: batcher.predict(1, [picture], call, Deadline(60)))
-
-    with in_threads(1, predict):
-        assert eventually(lambda: calls == [1])
-        with in_threads(REQUESTS, predict):
-            assert eventually(lambda: len(batcher._queue) == REQUESTS)
-            first.set()
-
-    assert calls == [1, REQUESTS]
-    check_batch(recorder, "batch wait", "POST /v1/models/{model}:predict", "shared call")
-
-
-def test_a_batch_that_fails_gives_each_request_a_call_of_its_own(recorder: Recorder) -> None:
-    batcher, first, calls = RequestBatcher(1), threading.Event(), list[int]()
-
-    def call(images: Images, _: Deadline) -> list[Scores]:
-        calls.append(len(images))
-        span = spans.http_call("POST", "http://h", "/v1/models/m:predict")
-        assert span
-        with span:
-            first.wait(60)
-            if len(images) > 1:
+            if is_failing and len(images) > 1:
                 raise ServingError("no")
         return [np.zeros(1)] * len(images)
 
@@ -117,6 +96,16 @@ def test_a_batch_that_fails_gives_each_request_a_call_of_its_own(recorder: Recor
         with in_threads(REQUESTS, predict):
             assert eventually(lambda: len(batcher._queue) == REQUESTS)
             first.set()
+    return calls
+
+
+def test_a_call_of_the_gateway_has_links_to_its_requests(recorder: Recorder) -> None:
+    assert ask_together() == [1, REQUESTS]
+    check_batch(recorder, "batch wait", "POST /v1/models/{model}:predict", "shared call")
+
+
+def test_a_batch_that_fails_gives_each_request_a_call_of_its_own(recorder: Recorder) -> None:
+    calls = ask_together(is_failing=True)
 
     found = recorder.named("POST /v1/models/{model}:predict")
     assert sorted(calls) == [1] * (REQUESTS + 1) + [REQUESTS]

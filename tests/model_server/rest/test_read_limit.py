@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -11,7 +13,7 @@ from model_server.byte_budget import ByteBudget
 from model_server.codec import json_cost
 from model_server.errors import Unavailable
 from model_server.rest import read_limit
-from model_server.rest.read_limit import ReadLimit, is_costly
+from model_server.rest.read_limit import ReadLimit, Turns, is_costly
 from model_server.transport.http_messages import Request
 
 COSTLY = b'{"instances":[' + b"0," * 200_000 + b"0]}"
@@ -84,21 +86,27 @@ def test_a_document_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         pass
 
 
-@pytest.mark.parametrize("body", [COSTLY, CHEAP], ids=["costly", "large"])
-def test_one_document_is_read_at_a_time(body: bytes) -> None:
+def waits_for_reading(body: bytes, turn: Callable[[Turns], AbstractContextManager[object]]) -> bool:
+    """Tell whether the turn of a document begins only when another one has been read."""
     limit = ReadLimit(ByteBudget(TOTAL))
-    is_read = threading.Event()
+    has_begun = threading.Event()
 
-    def read() -> None:
-        with limit.reserved(body) as turns, turns.reading():
-            is_read.set()
+    def begin() -> None:
+        with limit.reserved(body) as turns, turn(turns):
+            has_begun.set()
 
     with limit.reserved(body) as turns, turns.reading():
-        other = threading.Thread(target=read)
+        other = threading.Thread(target=begin)
         other.start()
-        assert not is_read.wait(0.05)
-    assert is_read.wait(60)
+        is_early = has_begun.wait(0.05)
+    assert has_begun.wait(60)
     other.join(60)
+    return not is_early
+
+
+@pytest.mark.parametrize("body", [COSTLY, CHEAP], ids=["costly", "large"])
+def test_one_document_is_read_at_a_time(body: bytes) -> None:
+    assert waits_for_reading(body, lambda turns: turns.reading())
 
 
 def test_other_documents_do_not_wait_for_costly_ones() -> None:
@@ -130,16 +138,4 @@ def test_a_document_whose_turn_does_not_come_is_refused(monkeypatch: pytest.Monk
 
 
 def test_an_answer_is_written_in_the_turn_of_its_document() -> None:
-    limit = ReadLimit(ByteBudget(TOTAL))
-    is_written = threading.Event()
-
-    def write() -> None:
-        with limit.reserved(COSTLY) as turns, turns.writing():
-            is_written.set()
-
-    with limit.reserved(COSTLY) as turns, turns.reading():
-        other = threading.Thread(target=write)
-        other.start()
-        assert not is_written.wait(0.05)
-    assert is_written.wait(60)
-    other.join(60)
+    assert waits_for_reading(COSTLY, lambda turns: turns.writing())
