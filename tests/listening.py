@@ -1,4 +1,4 @@
-"""Run HTTP servers of the standard library in a thread beside a test."""
+"""Run HTTP servers in a thread beside a test."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
+
+from flask import Flask
+from werkzeug.serving import make_server
 
 
 @contextmanager
@@ -22,6 +25,13 @@ def listening(server: TCPServer) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def app_site(app: Flask) -> Iterator[str]:
+    """Serve an app, and yield the URL."""
+    with listening(make_server("127.0.0.1", 0, app, threaded=True)) as url:
+        yield url
 
 
 class _QuietHandler(SimpleHTTPRequestHandler):

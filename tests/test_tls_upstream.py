@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +21,7 @@ from flask_server.serving.upstream import Serving
 from flask_server.settings import Settings, SettingsError
 from model_server.transport.grpc_options import Credentials
 from tests.certificates import write_certificates
+from tests.listening import listening
 from tests.model_server.grpc_api.calls import grpc_server, registry_of
 from tests.model_server.grpc_api.models import models
 
@@ -84,14 +84,8 @@ def rest_address(folder: Path, *, verifies: bool) -> Iterator[str]:
     server.socket = context.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False
     )
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"https://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(server) as url:
+        yield url.replace("http:", "https:")
 
 
 ADDRESSES = {"grpc": grpc_address, "rest": rest_address}

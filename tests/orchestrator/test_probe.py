@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.probe import BackgroundProbe, any_status, ask, first, missing_200, status_200
 from orchestrator.problem import Problem
+from tests.listening import listening
 from tests.running import free_port
 from tests.waiting import eventually
 
@@ -42,10 +43,8 @@ def allowed(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Semaphore]:
 
 @pytest.fixture
 def url(allowed: threading.Semaphore) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
+        yield url
 
 
 def test_any_answer_is_given_back(url: str) -> None:

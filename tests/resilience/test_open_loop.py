@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.listening import listening
 from tests.resilience import traffic
 from tests.resilience.open_loop import (
     LOST,
@@ -76,14 +77,9 @@ class _Server(socketserver.ThreadingTCPServer):
 @contextmanager
 def server(first: int = 0) -> Iterator[_Server]:
     """A server that answers once the first requests are there."""
-    with _Server(first) as found:
-        thread = threading.Thread(target=found.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield found
-        finally:
-            found.shutdown()
-            thread.join()
+    found = _Server(first)
+    with listening(found):
+        yield found
 
 
 def run(made: Plan) -> Traffic:

@@ -7,17 +7,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
-from werkzeug.serving import make_server
 
+from tests.listening import app_site
 from tests.pip_download import Unreachable, require_download
 from tests.running import gateway, model_config, model_server
 
@@ -71,19 +67,6 @@ def run(line: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr.decode()[-2000:]
 
 
-@contextmanager
-def listening(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def test_both_ways_give_the_same_scores(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +76,7 @@ def test_both_ways_give_the_same_scores(
     with (
         model_server(model_config(models), tmp_path) as serving,
         gateway(serving, models, tmp_path) as client,
-        listening(client.application) as address,
+        app_site(client.application) as address,
     ):
         for block in blocks("python"):
             code = block.replace("http://127.0.0.1:9000", serving)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ import pytest
 
 from model_catalog.spec import ModelSpec
 from scripts.serving_sample_request import main, ranked
+from tests.listening import listening
 
 CAT = Path(__file__).parent.parent.parent / "test_images" / "cat.jpg"
 
@@ -51,17 +51,14 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serving(spec: ModelSpec) -> Iterator[Serving]:
-    with Serving(("127.0.0.1", 0), Handler) as server:
-        server.asked = []
-        server.answers = {
-            "describe": (200, {"predictions": [spec.to_json()]}),
-            "image": (200, {"predictions": [[0.1, 0.2, 0.6, 0.1]]}),
-        }
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    server = Serving(("127.0.0.1", 0), Handler)
+    server.asked = []
+    server.answers = {
+        "describe": (200, {"predictions": [spec.to_json()]}),
+        "image": (200, {"predictions": [[0.1, 0.2, 0.6, 0.1]]}),
+    }
+    with listening(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def run(serving: Serving, *more: str) -> int:

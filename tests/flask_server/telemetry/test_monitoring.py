@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -24,12 +23,12 @@ import yaml
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
-from werkzeug.serving import make_server
 
 from flask_server.access.key_file import ApiKey, format_keys, hash_of
 from model_server import metrics as model_server_metrics
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.stub_serving import Servable, StubServing
+from tests.listening import app_site
 from tests.running import free_port
 from tests.waiting import eventually
 
@@ -221,19 +220,6 @@ class Prometheus:
 
 
 @contextmanager
-def listening(app: Flask) -> Iterator[int]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -264,7 +250,7 @@ def test_a_real_prometheus_evaluates_all_of_it(
 ) -> None:
     app = app_with_traffic(make_app, serving, tmp_path)
     client = app.test_client()
-    with listening(app) as port, prometheus(tmp_path, f"127.0.0.1:{port}") as server:
+    with app_site(app) as url, prometheus(tmp_path, url.removeprefix("http://")) as server:
         assert eventually(server.answers)
         assert eventually(lambda: not server.unhealthy())
         assert eventually(lambda: server.active() == set())
