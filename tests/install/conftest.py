@@ -31,8 +31,7 @@ FILES = (
     "SECURITY.md",
     "compose.yaml",
 )
-FOLDERS = (
-    "docs",
+PACKAGES = (
     "flask_server",
     "model_catalog",
     "model_server",
@@ -41,6 +40,10 @@ FOLDERS = (
     "serving_api",
     "serving_gateway",
     "serving_tracing",
+)
+FOLDERS = (
+    "docs",
+    *PACKAGES,
     "deploy",
     # These two are copied in order to see that neither archive contains them.
     "benchmarks",

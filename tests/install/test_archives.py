@@ -8,18 +8,8 @@ import zipfile
 
 from packaging.requirements import Requirement
 
-from tests.install.conftest import ROOT, Built, requirements_of
+from tests.install.conftest import PACKAGES, ROOT, Built, requirements_of
 
-INSTALLED = (
-    "flask_server",
-    "model_catalog",
-    "model_server",
-    "orchestrator",
-    "scripts",
-    "serving_api",
-    "serving_gateway",
-    "serving_tracing",
-)
 #: Files of a folder that people make or that tools leave there.
 NOT_SHIPPED = {".pyc", ".keras", ".h5"}
 
@@ -34,7 +24,7 @@ def test_the_wheel_has_every_file_of_the_packages_and_no_other(built: Built) -> 
     with zipfile.ZipFile(built.wheel) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
-    files = {path for room in INSTALLED for path in (ROOT / room).rglob("*") if path.is_file()}
+    files = {path for room in PACKAGES for path in (ROOT / room).rglob("*") if path.is_file()}
     wanted = {str(path.relative_to(ROOT)) for path in files if path.suffix not in NOT_SHIPPED}
     assert names == wanted | {"auto_cmd.py"}
 
@@ -49,7 +39,7 @@ def test_the_sdist_has_what_the_wheel_is_built_from_and_no_tests(built: Built) -
 
 
 def test_every_package_says_that_it_is_typed() -> None:
-    assert [room for room in INSTALLED if not (ROOT / room / "py.typed").is_file()] == []
+    assert [room for room in PACKAGES if not (ROOT / room / "py.typed").is_file()] == []
 
 
 def test_a_plain_install_brings_the_gateway_and_openvino() -> None:
