@@ -29,6 +29,11 @@ SERVER = (sys.executable, "-m", "model_server")
 TOY_SERVER = (sys.executable, "-m", "tests.model_server.toy")
 
 
+#: Stands for the end of a connection.
+EOF = b"<EOF>"
+_SILENCE_S = 0.2
+
+
 @dataclass(frozen=True)
 class Reply:
     """What a server answered."""
@@ -81,25 +86,28 @@ class Client:
         versions = self.get(f"/v1/models/{model}").json["model_version_status"]
         return {int(entry["version"]): entry["state"] for entry in versions}
 
-    def raw(self, *pieces: bytes, silence_s: float = 0.2) -> bytes:
-        """Send bytes as they are; return what comes back, ``<EOF>`` appended if it ends."""
+    def raw(self, *pieces: bytes, until: Callable[[bytes], bool] = lambda received: False) -> bytes:
+        """Send bytes as they are; return what comes back, ``<EOF>`` appended if it ends.
+
+        Once a condition is true of what has come, nothing more is expected, and a silence is
+        awaited; without one, the end.
+        """
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             for piece in pieces:
                 connection.sendall(piece)
                 time.sleep(0.02)
-            connection.settimeout(silence_s)
-            return b"".join(_received(connection))
-
-
-def _received(connection: socket.socket) -> Iterator[bytes]:
-    try:
-        while data := connection.recv(65536):
-            yield data
-    except TimeoutError:
-        return
-    except ConnectionResetError:
-        pass
-    yield b"<EOF>"
+            received = b""
+            while not received.endswith(EOF):
+                is_whole = until(received)
+                connection.settimeout(_SILENCE_S if is_whole else 60)
+                try:
+                    received += connection.recv(65536) or EOF
+                except ConnectionResetError:
+                    received += EOF
+                except TimeoutError:
+                    assert is_whole, received
+                    break
+            return received
 
 
 @contextmanager

@@ -149,13 +149,14 @@ def test_a_full_queue_refuses(scheduler: BatchScheduler) -> None:
 
 def test_a_request_that_waited_too_long_fails(scheduler: BatchScheduler) -> None:
     gate = Gate()
-    model = batched(gate.model, scheduler, queue_timeout_s=0.05)
+    model = batched(gate.model, scheduler, queue_timeout_s=0.3)
     outcomes: dict[int, object] = {}
 
     with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
         assert eventually(lambda: len(gate.batches) == 1)
         with in_threads(1, lambda n: ask(model, outcomes, 10 + n, 1)):
-            time.sleep(0.2)
+            assert eventually(lambda: waiting(model) == 1)
+            time.sleep(0.35)
             gate.opened.set()
 
     assert outcomes[0] == [0]

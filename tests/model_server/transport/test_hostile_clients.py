@@ -133,7 +133,7 @@ def test_a_client_that_sends_too_much_receives_the_reason(request_bytes: bytes) 
 def test_a_client_that_waits_for_leave_for_too_much_is_refused() -> None:
     head = POST + b"Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n"
     with http_server(echo, limits=Limits(max_body_bytes=1000)) as client:
-        reply = client.raw(head)
+        reply = client.raw(head, until=lambda data: b"\r\n\r\n" in data)
 
     assert reply.startswith(b"HTTP/1.1 413 ")
 
@@ -240,7 +240,7 @@ def _status(reply: object) -> None:
 def test_requests_of_several_methods_in_one_piece_are_answered_in_order() -> None:
     piece = POST + b"Content-Length: 1\r\n\r\n1" + b"GET /a HTTP/1.1\r\n\r\n"
     with http_server(lambda request: Response(200, request.method.encode())) as client:
-        reply = client.raw(piece * 20)
+        reply = client.raw(piece * 20, until=lambda data: data.count(b"200 OK\r\n") == 40)
 
     answers = [line for line in reply.split(b"\r\n") if line.endswith((b"HTTP/1.1 200 OK",))]
     assert len(answers) == 40

@@ -69,7 +69,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
     ],
 )
 def test_requests_that_are_answered(client: Client, request_bytes: bytes, body: bytes) -> None:
-    reply = client.raw(request_bytes)
+    reply = client.raw(request_bytes, until=lambda data: bodies(data) == [body])
 
     assert bodies(reply) == [body]
     assert not reply.endswith(b"<EOF>")
@@ -116,8 +116,8 @@ def test_requests_that_end_the_connection(
 def test_a_client_that_waits_for_leave_gets_it(client: Client) -> None:
     head = POST + b"Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"
 
-    waiting = client.raw(head)
-    whole = client.raw(head, b"body")
+    waiting = client.raw(head, until=lambda data: data.endswith(b"\r\n\r\n"))
+    whole = client.raw(head, b"body", until=lambda data: data.endswith(b"body"))
 
     assert waiting == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert whole.startswith(waiting)
@@ -125,15 +125,17 @@ def test_a_client_that_waits_for_leave_gets_it(client: Client) -> None:
 
 
 def test_requests_in_one_piece_are_answered_in_order(client: Client) -> None:
-    reply = client.raw(b"".join(b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(3)))
+    request = b"".join(b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(3))
+    expected = [b"GET /0 ", b"GET /1 ", b"GET /2 "]
 
-    assert bodies(reply) == [b"GET /0 ", b"GET /1 ", b"GET /2 "]
+    assert bodies(client.raw(request, until=lambda data: bodies(data) == expected)) == expected
 
 
 def test_a_request_may_come_byte_by_byte(client: Client) -> None:
     request = POST + b"Content-Length: 2\r\n\r\nok"
 
-    reply = client.raw(*(bytes((byte,)) for byte in request))
+    pieces = (bytes((byte,)) for byte in request)
+    reply = client.raw(*pieces, until=lambda data: bodies(data) == [b"POST /p ok"])
 
     assert bodies(reply) == [b"POST /p ok"]
 
@@ -153,13 +155,15 @@ def test_a_client_that_leaves_in_the_middle_hurts_nobody(client: Client) -> None
 
 def test_no_more_requests_are_worked_on_than_there_are_threads() -> None:
     lock, now, most = threading.Lock(), 0, 0
+    meet = threading.Barrier(2, timeout=60)
 
     def work(_: Request) -> Response:
         nonlocal now, most
         with lock:
             now += 1
             most = max(most, now)
-        time.sleep(0.05)
+        meet.wait()
+        time.sleep(0.05)  # time for a third one, which must not come
         with lock:
             now -= 1
         return Response(200)
