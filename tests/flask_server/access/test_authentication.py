@@ -20,6 +20,7 @@ from flask_server.access.key_file import KeyFileError
 from flask_server.settings import Settings, SettingsError
 from tests.flask_server.conftest import MakeApp, b64, draw
 from tests.flask_server.stub_serving import StubServing
+from tests.waiting import eventually
 
 URL = "/models/toy/predict"
 ORIGIN = "http://localhost:4200"
@@ -201,17 +202,16 @@ def test_refused_picture_reaches_neither_decoder_nor_serving(
 def test_created_and_revoked_keys_count_without_a_restart(
     client: FlaskClient, file: Path, key: str
 ) -> None:
+    statuses = [ask(client, key).status_code]
     phone = key_writer.create(file, "phone")
     key_writer.revoke(file, "web")
 
-    statuses = [ask(client, key).status_code]
-    end = time.monotonic() + 5
-    while statuses[-1] == 200 and time.monotonic() < end:
-        time.sleep(0.02)
+    def is_revoked() -> bool:
         statuses.append(ask(client, key).status_code)
+        return statuses[-1] != 200
 
+    assert eventually(is_revoked)
     assert (statuses[0], statuses[-1]) == (200, 401)
-    assert set(statuses) == {200, 401}
     assert ask(client, phone).status_code == 200
 
 
@@ -233,8 +233,8 @@ def test_limit_is_inclusive_and_says_when_to_come_back(guarded: Guarded, key: st
 
 def test_caller_who_waits_as_told_is_let_in(guarded: Guarded, key: str) -> None:
     client = guarded(rate_limit="1 per second").test_client()
-    ask(client, key)
-    refused = ask(client, key)
+    answers = (ask(client, key) for _ in range(100))
+    refused = next(answer for answer in answers if answer.status_code != 200)
 
     time.sleep(int(refused.headers["Retry-After"]))
 
