@@ -312,11 +312,13 @@ def test_no_request_fails_while_a_new_version_takes_over(base: Path, log: Path) 
         server_process(TOY_SERVER, log, *model_flags(base)) as process,
         in_threads(2, lambda _: ask(process)),
     ):
+        began = eventually(lambda: replies)
         write_version(base, 2, plus=3)
         swapped = eventually(lambda: process.client.states("m") == {2: "AVAILABLE", 1: "END"})
+        went_on = eventually(lambda: replies[-1].json == {"predictions": [3.5]})
         done.set()
 
-    assert swapped
+    assert (began, swapped, went_on) == (True, True, True)
     assert {reply.status for reply in replies} == {200}
     assert {tuple(reply.json["predictions"]) for reply in replies} == {(2.5,), (3.5,)}
 
