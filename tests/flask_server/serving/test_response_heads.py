@@ -1,4 +1,4 @@
-"""A plain head is read as the standard library reads it, and any other head by the library."""
+"""A plain head is read as by the standard library, any other by it; all reads share one timeout."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from http.client import HTTPResponse
 
 import pytest
 
-from flask_server.serving.transport import plain_head
+from flask_server.serving.transport import _TimedReader, plain_head
 
 USUAL = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Sat, 28 Nov 2026 10:00:00 GMT\r\n"
@@ -68,3 +68,17 @@ def test_a_plain_head_is_read_as_by_the_standard_library(name: str) -> None:
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_any_other_head_is_left_to_the_standard_library(name: str) -> None:
     assert plain_head(UNUSUAL[name]) is None
+
+
+def test_each_read_leaves_less_time_for_the_next() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(60)
+        theirs.sendall(b"ab")
+        reader, limits = _TimedReader(ours), [60.0]
+        for _ in range(2):
+            reader.readinto(bytearray(1))
+            limits.append(ours.gettimeout() or 0.0)
+        reader.close()
+
+    assert limits[0] > limits[1] > limits[2] > 0
