@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.resilience.form import FORM
-from tests.resilience.stand import Stand, running_stand
+from tests.resilience.stand import NO_DEADLINE, Stand, running_stand
 from tests.resilience.supervised import Instance, running_instance
 from tests.resilience.versions import export_versions, swaps
 
@@ -43,6 +43,22 @@ def calm(stand: Stand) -> Iterator[Stand]:
     """The servers, restored after the test."""
     yield stand
     stand.restore()
+
+
+@pytest.fixture(scope="session")
+def patient_stand(
+    engine: str, exports: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stand]:
+    folder = tmp_path_factory.mktemp("patient")
+    with running_stand(engine, exports, folder, None, **NO_DEADLINE) as stand:
+        yield stand
+
+
+@pytest.fixture
+def patient(patient_stand: Stand) -> Iterator[Stand]:
+    """Servers for a test in which no request may fail, restored after it."""
+    yield patient_stand
+    patient_stand.restore()
 
 
 @pytest.fixture(scope="session")

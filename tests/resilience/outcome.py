@@ -20,7 +20,7 @@ PROBLEMS = (502, 503, 504)
 #: Responses in a row without a failure that show that the fault is over.
 _IN_A_ROW = 20
 #: Time beyond the deadline that a response may take, as neighbours may hold the processors.
-_SLACK_S = 5.0
+_SLACK_S = 20.0
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from tests.waiting import eventually
 
 PROTOCOLS = ("rest", "grpc")
 PATH = "/models/toy/predict"
+#: Environment of gateways whose deadline no request misses, also beside other load.
+NO_DEADLINE = {"GATEWAY_DEADLINE_S": "60"}
 
 
 def load_of(port: int, image: bytes = b"") -> Load:

@@ -19,7 +19,7 @@ import pytest
 from tests.resilience.form import FORM, long
 from tests.resilience.outcome import under_all_loads
 from tests.resilience.results import record
-from tests.resilience.stand import Gateway, Stand, running_stand
+from tests.resilience.stand import NO_DEADLINE, Gateway, Stand, running_stand
 from tests.waiting import eventually
 
 pytestmark = [long, pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -57,7 +57,7 @@ def servers(
     if compiler is None:
         pytest.skip("there is no C compiler")
     subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(SOURCE)], check=True)
-    environ = {"LD_PRELOAD": str(library), "CLOCK_OFFSET_FILE": str(offset.file)}
+    environ = {"LD_PRELOAD": str(library), "CLOCK_OFFSET_FILE": str(offset.file), **NO_DEADLINE}
     with running_stand("openvino", exports, folder, **environ) as stand:
         yield stand
 

@@ -73,23 +73,23 @@ def check(stand: Stand, fault: str, found: list[Outcome]) -> None:
     ],
 )
 def test_a_damaged_new_version_leaves_the_old_one_alone(
-    calm: Stand, number: int, damage: Callable[[Path], None]
+    patient: Stand, number: int, damage: Callable[[Path], None]
 ) -> None:
     """Each has a number of its own: the model server never tries a failed one again."""
-    draft = calm.publisher.base / ".draft"
-    shutil.copytree(calm.publisher.exports / "2", draft)
+    draft = patient.publisher.base / ".draft"
+    shutil.copytree(patient.publisher.exports / "2", draft)
     damage(draft)
 
     def act() -> None:
-        draft.rename(calm.publisher.base / str(number))
-        assert eventually(lambda: calm.serving.client.states("toy").get(number) == "END")
+        draft.rename(patient.publisher.base / str(number))
+        assert eventually(lambda: patient.serving.client.states("toy").get(number) == "END")
         time.sleep(FORM.fault_s)
 
-    found = under_all_loads(calm.gateways, act)
+    found = under_all_loads(patient.gateways, act)
 
-    check(calm, f"new version {damage.__name__.replace('_', ' ')}", found)
+    check(patient, f"new version {damage.__name__.replace('_', ' ')}", found)
     assert [each.problems for each in found] == [{}, {}]
-    assert calm.available == [1]
+    assert patient.available == [1]
 
 
 @pytest.mark.parametrize(
@@ -102,19 +102,19 @@ def test_a_damaged_new_version_leaves_the_old_one_alone(
     ],
 )
 def test_a_version_that_is_damaged_while_it_serves_goes_on(
-    calm: Stand, damage: Callable[[Path], None]
+    patient: Stand, damage: Callable[[Path], None]
 ) -> None:
-    shutil.copytree(calm.publisher.exports / "2", calm.publisher.base / "other")
+    shutil.copytree(patient.publisher.exports / "2", patient.publisher.base / "other")
 
     def act() -> None:
-        damage(calm.publisher.base / "1")
+        damage(patient.publisher.base / "1")
         time.sleep(FORM.fault_s)
 
-    found = under_all_loads(calm.gateways, act)
+    found = under_all_loads(patient.gateways, act)
 
-    check(calm, f"live version {damage.__name__.replace('_', ' ')}", found)
+    check(patient, f"live version {damage.__name__.replace('_', ' ')}", found)
     assert [each.problems for each in found] == [{}, {}]
-    replace_version_1(calm)
+    replace_version_1(patient)
 
 
 def replace_version_1(stand: Stand) -> None:
@@ -126,22 +126,22 @@ def replace_version_1(stand: Stand) -> None:
 
 
 @long
-def test_a_deleted_model_comes_back(calm: Stand) -> None:
+def test_a_deleted_model_comes_back(patient: Stand) -> None:
     def act() -> None:
-        calm.publisher.withdraw(1)
-        assert eventually(lambda: not calm.available)
+        patient.publisher.withdraw(1)
+        assert eventually(lambda: not patient.available)
         time.sleep(FORM.fault_s)
-        calm.publisher.publish(1)
-        assert eventually(lambda: calm.available == [1])
+        patient.publisher.publish(1)
+        assert eventually(lambda: patient.available == [1])
 
-    found = under_all_loads(calm.gateways, act)
+    found = under_all_loads(patient.gateways, act)
 
-    check(calm, "the only version deleted and put back", found)
+    check(patient, "the only version deleted and put back", found)
 
 
 @long
-def test_a_vanished_base_folder_changes_nothing(calm: Stand) -> None:
-    base = calm.publisher.base
+def test_a_vanished_base_folder_changes_nothing(patient: Stand) -> None:
+    base = patient.publisher.base
 
     def act() -> None:
         moved = base.rename(base.with_name("moved"))
@@ -150,7 +150,7 @@ def test_a_vanished_base_folder_changes_nothing(calm: Stand) -> None:
         finally:
             moved.rename(base)
 
-    found = under_all_loads(calm.gateways, act)
+    found = under_all_loads(patient.gateways, act)
 
-    check(calm, "base folder away", found)
+    check(patient, "base folder away", found)
     assert [each.problems for each in found] == [{}, {}]

@@ -15,7 +15,7 @@ from tests.attack.usage import children
 from tests.resilience.form import FORM
 from tests.resilience.outcome import under_all_loads
 from tests.resilience.results import record
-from tests.resilience.stand import Gateway, Stand, running_stand
+from tests.resilience.stand import NO_DEADLINE, Gateway, Stand, running_stand
 from tests.small_disk import small_disk
 from tests.waiting import eventually
 
@@ -27,7 +27,7 @@ def stand(engine: str, exports: Path, tmp_path: Path) -> Iterator[Stand]:
     """Servers that write to a disk of their own, which can be filled."""
     with (
         small_disk(tmp_path / "disk") as disk,
-        running_stand(engine, exports, tmp_path, disk) as stand,
+        running_stand(engine, exports, tmp_path, disk, **NO_DEADLINE) as stand,
     ):
         yield stand
 

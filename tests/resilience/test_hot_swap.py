@@ -54,8 +54,8 @@ def check_growth(stand: Stand, before: dict[str, Usage], after: dict[str, Usage]
         assert now.descriptors <= was.descriptors + _MARGIN, server
 
 
-def test_versions_are_swapped_without_losing_a_request(calm: Stand) -> None:
-    loads = [gateway.load() for gateway in calm.gateways]
+def test_versions_are_swapped_without_losing_a_request(patient: Stand) -> None:
+    loads = [gateway.load() for gateway in patient.gateways]
     moments: list[float] = []
 
     with ExitStack() as stack:
@@ -64,22 +64,22 @@ def test_versions_are_swapped_without_losing_a_request(calm: Stand) -> None:
         assert eventually(lambda: all(newest(load) == 1 for load in loads))
         for number, version in enumerate(swaps(FORM.swaps)):
             if number == FORM.warm_swaps:
-                before = usages(calm)
+                before = usages(patient)
             moments.append(time.monotonic())
-            calm.publisher.newest(version)
+            patient.publisher.newest(version)
             swapped = eventually(
                 lambda v=version: all(newest(load) == v for load in loads),  # type: ignore[misc]
             )
-            assert swapped, (version, calm.available, calm.serving.log.read_text()[-2000:])
-        after = usages(calm)
+            assert swapped, (version, patient.available, patient.serving.log.read_text()[-2000:])
+        after = usages(patient)
 
-    check_growth(calm, before, after)
-    for gateway, load in zip(calm.gateways, loads, strict=True):
+    check_growth(patient, before, after)
+    for gateway, load in zip(patient.gateways, loads, strict=True):
         found = outcome(load, time.monotonic())
         assert (found.problems, found.wrong, found.lost) == ({}, [], [])
         record(
             "swaps",
-            engine=calm.engine,
+            engine=patient.engine,
             protocol=gateway.protocol,
             swaps=len(moments),
             connections=FORM.clients,
