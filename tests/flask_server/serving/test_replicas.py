@@ -26,10 +26,10 @@ from model_catalog.model_entry import ModelEntry
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_serving_faults import (
     address_of_nobody,
+    answered_by,
     ask,
     asking,
     numbered,
-    texts,
 )
 from tests.flask_server.stub_grpc_serving import StubGrpcServing
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
@@ -93,13 +93,17 @@ def test_a_call_goes_to_the_address_with_the_fewest_in_flight(
     stubs, free = (serving, other), threading.Event()
     asked = connected(*stubs)
     body = pixels_body(asked)
+
+    def arrived() -> int:
+        return sum(len(stub.predicts) for stub in stubs)
+
     for stub in stubs:
         stub.before_predict = lambda: free.wait(60)
 
     with ThreadPoolExecutor(6) as pool:
         for sent in range(1, 7):
             pool.submit(asked.predict, "toy", 1, body, Deadline(60))
-            assert eventually(lambda n=sent: sum(len(s.predicts) for s in stubs) == n)
+            assert eventually(lambda n=sent: arrived() == n)  # type: ignore[misc]
             assert abs(len(serving.predicts) - len(other.predicts)) <= 1
         free.set()
 
@@ -293,7 +297,7 @@ def test_labels_belong_to_the_scores_during_a_rolling_update(
             for stub in stubs:
                 seen = len(answers)
                 stub.models["toy"] = {version: numbered(version)}
-                assert eventually(lambda v=version, n=seen: f'"version":{v}' in texts(answers[n:]))
+                assert eventually(answered_by(version, answers, seen))
 
     assert [answer.text for answer in answers if answer.status_code != 200] == []
     for body in [answer.get_json() for answer in answers]:

@@ -67,8 +67,11 @@ def queued_behind(
                 return [int(row[0]) for row in scores]
 
             future = pool.submit(run)
-            has_come = lambda: future.done() or is_inside(batcher, pictures)  # noqa: E731
-            assert eventually(lambda: engine.calls and has_come())
+
+            def has_come() -> bool:
+                return bool(engine.calls) and (future.done() or is_inside(batcher, pictures))
+
+            assert eventually(has_come)
             return future
 
         try:
