@@ -298,12 +298,12 @@ def test_labels_belong_to_the_scores_during_a_rolling_update(
                 seen = len(answers)
                 stub.models["toy"] = {version: numbered(version)}
                 assert eventually(answered_by(version, answers, seen))
+        assert eventually(lambda: all(stub.predicts for stub in stubs))
 
     assert [answer.text for answer in answers if answer.status_code != 200] == []
     for body in [answer.get_json() for answer in answers]:
         mine = body["predictions"][0]
         assert (mine["label"], mine["score"]) == (f"v{body['version']}", body["version"] / 1000)
-    assert all(stub.predicts for stub in stubs)
 
 
 def test_an_open_circuit_gets_one_call_at_a_time(serving: StubServing, other: StubServing) -> None:
