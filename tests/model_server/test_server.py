@@ -6,8 +6,8 @@ from pathlib import Path
 from model_server.flag_table import FLAGS
 from model_server.flags import parse
 from model_server.server import Server
-from tests.model_server.harness import eventually
 from tests.model_server.toy import ToyEngine, write_version
+from tests.waiting import eventually
 
 
 def batch_threads() -> set[threading.Thread]:

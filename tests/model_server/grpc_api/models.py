@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from model_server.engines.protocol import Signature, TensorInfo, Tensors
