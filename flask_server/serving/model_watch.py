@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from flask_server.deadline import Deadline
 from flask_server.errors import ModelNotReady, ServingFault, UnknownVersion
 from flask_server.serving.golden_replay import GoldenReplay, ReplayOptions
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.live_model_reader import read_live_model
+from flask_server.serving.model_state import ModelState
 from flask_server.serving.request_batching import RequestBatcher
 from flask_server.serving.traffic import Traffic, labels_of
 from flask_server.serving.upstream import (
     AVAILABLE,
-    AddressState,
     ServableGone,
     Serving,
     VersionStatus,
@@ -36,57 +36,6 @@ POLL_TIMEOUT_S = 5.0
 POLL_ATTEMPTS = 2
 #: Keys of the models file that can change without reading the versions again.
 _FREE_KEYS = ("versions", "version_labels", "split", "shadow")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelState:
-    """The result of the last poll of a model."""
-
-    versions: tuple[VersionStatus, ...] = ()
-    newest: LiveModel | None = None
-    """The newest usable version; after a failed poll the one from before."""
-
-    problem: ServingFault | None = None
-    """Why the last poll failed."""
-
-    labels: Mapping[str, int] = field(default_factory=dict)
-    """The versions that the version labels of the models file have at Serving."""
-
-    unusable: Mapping[int, ServingFault] = field(default_factory=dict)
-    """Why versions that Serving has available cannot be used, by their number."""
-
-    score_drift: float | None = None
-    """How far the newest version's scores of its golden pictures are from those of the exported
-    model; None if that was not measured."""
-
-    drift_warnings: tuple[str, ...] = ()
-
-    addresses: tuple[AddressState, ...] = ()
-    """What the poll found at each of several addresses; nothing for a single one."""
-
-    traffic: Traffic = field(default_factory=Traffic)
-    """The versions of ``split`` and ``shadow``; after a failed poll those from before."""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Sentences about newer versions that cannot be used instead of the newest usable one.
-
-        And about addresses that get no calls, a newest version that returns other scores than the
-        exported model, and labels of ``split`` and ``shadow`` without a usable version.
-        """
-        if self.newest is None:
-            return ()
-        return (
-            *(f"Address {n}: {text}" for n, text in _address_problems(self.addresses)),
-            *(f"Version {number} cannot be used: {why}" for number, why in self.unusable.items()),
-            *self.drift_warnings,
-            *self.traffic.warnings,
-        )
-
-    @property
-    def ready(self) -> bool:
-        """Whether a version is available and the last poll succeeded."""
-        return self.newest is not None and self.problem is None
 
 
 class ModelWatch:
@@ -281,6 +230,22 @@ class ModelWatch:
         addresses = self.serving.addresses(self.name)
         available = _by_preference(versions)
         self._keep_only(available)
+        live, unusable = self._newest_usable(available, deadline, allow_gone=allow_gone)
+        state = ModelState(
+            _explained(versions, unusable), live, unusable=unusable, addresses=addresses
+        )
+        if live is None:
+            return replace(state, problem=unusable[available[0]] if available else None)
+        return replace(
+            state,
+            score_drift=self._replay.drift(live.version),
+            drift_warnings=self._replay.warnings(live.version),
+        )
+
+    def _newest_usable(
+        self, available: Sequence[int], deadline: Deadline, *, allow_gone: bool
+    ) -> tuple[LiveModel | None, dict[int, ServingFault]]:
+        """Return the first version that can be used, and why those before it cannot."""
         unusable: dict[int, ServingFault] = {}
         for version in available:
             # A version that takes long to describe leaves time for the older ones.
@@ -296,21 +261,8 @@ class ModelWatch:
                     f"The model server of {self.name} does not find the version: {error}"
                 )
             else:
-                return ModelState(
-                    _explained(versions, unusable),
-                    live,
-                    unusable=unusable,
-                    score_drift=self._replay.drift(version),
-                    drift_warnings=self._replay.warnings(version),
-                    addresses=addresses,
-                )
-        problem = unusable[available[0]] if available else None
-        return ModelState(
-            _explained(versions, unusable),
-            problem=problem,
-            unusable=unusable,
-            addresses=addresses,
-        )
+                return live, unusable
+        return None, unusable
 
     def _unreachable(self, problem: ServingFault) -> ModelState:
         """Keep the last known version, since a busy Serving may still predict.
@@ -345,40 +297,11 @@ def _by_preference(versions: Iterable[VersionStatus]) -> list[int]:
     return [version for _, version in sorted(ranks, reverse=True)]
 
 
-def _address_problems(addresses: Iterable[AddressState]) -> Iterator[tuple[int, str]]:
-    """Yield the number of an address, from 1, and why it gets no calls for the model."""
-    for number, each in enumerate(addresses, start=1):
-        if each.problem is not None:
-            yield number, str(each.problem)
-        for version in each.other_versions:
-            yield number, f"Version {version} differs from that of the other addresses."
-
-
 def _log_change(name: str, before: ModelState | None, after: ModelState) -> None:
     """Log each change once."""
-    if before is None or _summary(before) != _summary(after):
-        troubles = (*_address_problems(after.addresses), *after.traffic.warnings)
-        is_fine = after.ready and not after.unusable and not troubles
-        level = logging.INFO if is_fine else logging.WARNING
-        log.log(level, "model %s: %s", name, _summary(after))
-
-
-def _summary(state: ModelState) -> str:
-    if state.problem is not None:
-        return f"{state.problem.code}: {state.problem.for_log}"
-    if state.newest is None:
-        return "no available version"
-    live = f"version {state.newest.version} is live"
-    addresses = (
-        f"{state.addresses[number - 1].address}: {text}"
-        for number, text in _address_problems(state.addresses)
-    )
-    reasons = (
-        f"Version {version} cannot be used: {error.for_log}"
-        for version, error in state.unusable.items()
-    )
-    texts = (*reasons, *state.traffic.warnings)
-    return ". ".join(filter(None, [live, " ".join(texts), " ".join(addresses)]))
+    if before is None or before.summary != after.summary:
+        level = logging.INFO if after.is_fine else logging.WARNING
+        log.log(level, "model %s: %s", name, after.summary)
 
 
 def _explained(

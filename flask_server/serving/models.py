@@ -13,7 +13,8 @@ from flask_server.deadline import Deadline
 from flask_server.errors import ServingFault, UnknownModel
 from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.live_model import LiveModel
-from flask_server.serving.model_watch import ModelState, ModelWatch
+from flask_server.serving.model_state import ModelState
+from flask_server.serving.model_watch import ModelWatch
 from flask_server.serving.traffic import Traffic
 from flask_server.serving.upstream import Serving, SingleServing
 from model_catalog.errors import shown

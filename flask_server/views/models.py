@@ -11,7 +11,7 @@ import orjson
 from flask import Blueprint, Response, current_app, jsonify
 
 from flask_server.errors import UnknownModel
-from flask_server.serving.model_watch import ModelState
+from flask_server.serving.model_state import ModelState
 from flask_server.serving.models import Models
 from flask_server.serving.traffic import Traffic
 from flask_server.serving.upstream import AddressState
