@@ -10,40 +10,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from flask_server.errors import (
-    KeysUnavailable,
-    ModelNotReady,
-    Overloaded,
-    ServingTimeout,
-    ServingUnavailable,
-    UnknownModel,
-    kinds,
-)
+from flask_server.errors import KeysUnavailable, ModelNotReady, Overloaded, kinds
 from flask_server.inference.shadow import ShadowResult
 from flask_server.serving.models import Models
 from flask_server.telemetry import metrics_directory, metrics_files
+from flask_server.telemetry.metric_families import (
+    API_KEY_REQUESTS,
+    IN_FLIGHT,
+    IN_FLIGHT_LIMIT,
+    PREDICTION_SECONDS,
+    PREDICTIONS,
+    PREFIX,
+    PROBLEMS,
+    REQUEST_SECONDS,
+    REQUESTS,
+    SHED,
+    STAGE_SECONDS,
+    UNHANDLED_REQUESTS,
+)
 from flask_server.telemetry.process_states import ProcessStates
 from flask_server.telemetry.request_log import OTHER_METHOD, UNMATCHED, Entry
+from flask_server.telemetry.serving_states import ServingStates
 from flask_server.telemetry.shadow_figures import figures
+from flask_server.telemetry.shadow_metrics import ShadowMetrics
 from flask_server.web.unhandled import Unhandled
 
-PREFIX = "gateway_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-
-#: Of differences between scores, which are mostly probabilities.
-SHIFT_BUCKETS = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 #: Maximum number of combinations of labels that are found without a search.
 _KEPT = 1024
@@ -56,9 +56,10 @@ NO_CODE = ""
 #: The id that stands for API keys without metrics of their own.
 OTHER_KEYS = "other"
 
-_UNREACHABLE = (ServingUnavailable, ServingTimeout)
 #: Codes of requests that no model was asked for.
 _REFUSALS = frozenset({Overloaded.code, KeysUnavailable.code, ModelNotReady.code})
+
+AnyMetric = TypeVar("AnyMetric", Counter, Histogram)
 
 
 class Metrics:
@@ -79,108 +80,33 @@ class Metrics:
         self._models = models
         self._listed_keys = listed_keys
         self.states: tuple[Collector, ...] = (
-            ModelStates(models),
-            AddressStates(models),
+            ServingStates(models),
             ProcessStates(PREFIX, metrics_directory.master(os.environ)),
         )
         """What each scrape reads anew in the worker that answers it."""
 
-        self.registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         """The metrics of this process, without the states of the models."""
-        requests = self._counter(
-            "requests",
-            "Requests answered, those without an error with an empty code; a request that is "
-            "refused before its head is read counts as (unmatched).",
-            *("route", "method", "status", "code"),
-        )
-        self._problems = self._counter(
-            "problems", "Requests answered with an error; every code begins at zero.", "code"
-        )
+        # In the order in which a scrape has them.
+        self._requests = _with_kept_labels(REQUESTS.counter(registry))
+        self._problems = PROBLEMS.counter(registry)
         for kind in kinds():
             # From zero, because Prometheus would not see the first error as a growth.
             self._problems.labels(kind.code)
-        self._shed = self._counter("shed", "Requests refused with overloaded.")
-        unhandled = self._counter(
-            "unhandled_requests",
-            "Requests that ended before their route was known: malformed, too_large (the head), "
-            "no_room, too_slow, aborted (by the client) or dropped (by the gateway).",
-            "reason",
-        )
+        self._shed = SHED.counter(registry)
+        unhandled = UNHANDLED_REQUESTS.counter(registry)
         self._unhandled = {reason: unhandled.labels(reason) for reason in Unhandled}
-        predictions = self._counter(
-            "predictions",
-            "Images by outcome, ok or an error code; a request that fails as a whole counts as one "
-            "image, with an empty version unless a split had chosen one.",
-            *("model", "version", "outcome"),
-        )
-        seconds = self._histogram(
-            "request_seconds",
-            "Seconds from the start of a request until its response is ready.",
-            REQUEST_BUCKETS,
-            "route",
-        )
-        prediction_seconds = self._histogram(
-            "prediction_seconds",
-            "Seconds of requests for predictions, without those refused with a status of 4xx or "
-            "with overloaded, keys_unavailable or model_not_ready.",
-            REQUEST_BUCKETS,
-            "model",
-        )
-        keys = self._counter(
-            "api_key_requests",
-            "Requests with a valid API key, by the id of the key: the first 100 in the key file "
-            "are counted by themselves, all others as other.",
-            *("api_key", "status"),
-        )
-        stages = self._histogram(
-            "stage_seconds",
-            "Seconds of a request in one stage: decode, preprocess, serving or postprocess.",
-            STAGE_BUCKETS,
-            "stage",
-        )
-        # The client's search for the values of labels is a third of the cost of counting.
-        self._requests = lru_cache(_KEPT)(requests.labels)
+        self._predictions = _with_kept_labels(PREDICTIONS.counter(registry))
+        self._seconds = _with_kept_labels(REQUEST_SECONDS.histogram(registry))
+        self._prediction_seconds = _with_kept_labels(PREDICTION_SECONDS.histogram(registry))
+        self._keys = _with_kept_labels(API_KEY_REQUESTS.counter(registry))
+        self._stages = _with_kept_labels(STAGE_SECONDS.histogram(registry))
         self._no_room = self._requests(
             UNMATCHED, OTHER_METHOD, str(Overloaded.status.value), Overloaded.code
         )
-        self._predictions = lru_cache(_KEPT)(predictions.labels)
-        self._seconds = lru_cache(_KEPT)(seconds.labels)
-        self._prediction_seconds = lru_cache(_KEPT)(prediction_seconds.labels)
-        self._keys = lru_cache(_KEPT)(keys.labels)
-        self._stages = lru_cache(_KEPT)(stages.labels)
-        pair = ("model", "version", "shadow_version")
-        self._copies = self._counter(
-            "shadow_requests",
-            "Requests chosen for a copy to a shadow label: compared, dropped (the queue was full, "
-            "the version was unloaded, or there was no memory to decode an image again) or failed.",
-            *("model", "version_label", "outcome"),
-        )
-        self._compared = self._counter(
-            "shadow_images",
-            "Images compared, by whether both versions have the same best class (yes or no).",
-            *(*pair, "same_class"),
-        )
-        self._shifts = self._histogram(
-            "shadow_score_shift",
-            "Absolute difference of the best class's score in the shadow version.",
-            SHIFT_BUCKETS,
-            *pair,
-        )
-        self._max_shifts = Gauge(
-            f"{PREFIX}shadow_score_shift_max",
-            "The largest difference of the best class's score since the start.",
-            pair,
-            multiprocess_mode="max",
-            registry=self.registry,
-        )
-        self._max_shift: dict[tuple[str, ...], float] = {}
-        self._in_flight = self._gauge(
-            "predictions_in_flight", "Prediction requests in flight, sum of all workers."
-        )
-        self._gauge(
-            "predictions_in_flight_limit",
-            "Maximum number of prediction requests in flight, sum of all workers.",
-        ).set(max_in_flight)
+        self._shadow = ShadowMetrics(registry)
+        self._in_flight = IN_FLIGHT.gauge(registry, "livesum")
+        IN_FLIGHT_LIMIT.gauge(registry, "livesum").set(max_in_flight)
 
     def write(self, entry: Entry) -> None:
         """Count one finished request."""
@@ -210,14 +136,7 @@ class Metrics:
 
     def count_shadow(self, result: ShadowResult) -> None:
         """Count the copy of one request; only one thread counts images."""
-        self._copies.labels(result.model, result.label, result.outcome).inc()
-        pair = (result.model, str(result.version), str(result.shadow_version))
-        for image in result.images:
-            self._compared.labels(*pair, "yes" if image.agrees else "no").inc()
-            self._shifts.labels(*pair).observe(image.shift)
-            if image.shift >= self._max_shift.get(pair, 0.0):
-                self._max_shift[pair] = image.shift
-                self._max_shifts.labels(*pair).set(image.shift)
+        self._shadow.count(result)
 
     def shadow_figures(self, model: str, versions: Mapping[str, int | None]) -> dict[str, Any]:
         """Return for each label the outcomes of its copies, and how its version differs."""
@@ -247,98 +166,6 @@ class Metrics:
         # The class registers itself with the registry that it gets.
         return MultiProcessCollector(CollectorRegistry())  # type: ignore[no-untyped-call]
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(PREFIX + name, text, labels, registry=self.registry)
-
-    def _histogram(
-        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
-    ) -> Histogram:
-        return Histogram(PREFIX + name, text, labels, buckets=buckets, registry=self.registry)
-
-    def _gauge(self, name: str, text: str) -> Gauge:
-        """Return a gauge whose value is the sum of the running processes."""
-        return Gauge(PREFIX + name, text, multiprocess_mode="livesum", registry=self.registry)
-
-
-class ModelStates(Collector):
-    """The state of each model at the last poll of the worker that is scraped."""
-
-    def __init__(self, models: Models) -> None:
-        self._models = models
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the gauges of all models."""
-        up = _per_model("serving_up", "Whether the model's Serving answered the last poll.")
-        ready = _per_model("model_ready", "Whether the model answers requests.")
-        version = _per_model("model_version", "The newest available version.")
-        labels = _gauge(
-            "traffic_label_usable",
-            "Whether a label of split or shadow has a version that can be used.",
-            *("model", "version_label"),
-        )
-        drift = _per_model(
-            "model_score_drift",
-            "Largest difference of the newest version's scores of its golden pictures from those "
-            "of the exported model, where it was measured.",
-        )
-        info = GaugeMetricFamily(
-            f"{PREFIX}model_info",
-            "Always 1; the task of the newest version, so that other metrics need no label for it.",
-            labels=["model", "task"],
-        )
-        for name in self._models.names:
-            try:
-                state = self._models.state(name)
-            except UnknownModel:  # it was removed meanwhile
-                continue
-            up.add_metric([name], not isinstance(state.problem, _UNREACHABLE))
-            ready.add_metric([name], state.ready)
-            if state.newest is not None:
-                version.add_metric([name], state.newest.version)
-                info.add_metric([name, state.newest.spec.task], 1)
-            if state.score_drift is not None:
-                drift.add_metric([name], state.score_drift)
-            for label in state.traffic.labels:
-                labels.add_metric([name, label], label in state.traffic.versions)
-        yield from (up, ready, version, drift, info, labels)
-
-
-class AddressStates(Collector):
-    """The state of each address of a model server in the worker that is scraped.
-
-    Addresses have their numbers in the list of the model, since anybody may read the metrics.
-    """
-
-    def __init__(self, models: Models) -> None:
-        self._models = models
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the gauges of all addresses."""
-        labels = ("model", "address")
-        circuit = _gauge(
-            "serving_circuit_open",
-            "Whether the circuit breaker of the address refuses calls, of whichever model.",
-            *labels,
-        )
-        calls = _gauge(
-            "serving_calls_in_flight",
-            "Calls to the address in flight, of all models that have it.",
-            *labels,
-        )
-        up = _gauge(
-            "serving_address_up",
-            "Whether one of several addresses answered the last poll.",
-            *labels,
-        )
-        for name in self._models.names:
-            with suppress(UnknownModel):  # it was removed meanwhile
-                for number, server in enumerate(self._models.servers(name), 1):
-                    circuit.add_metric([name, str(number)], server.breaker.open)
-                    calls.add_metric([name, str(number)], server.in_flight)
-                for number, each in enumerate(self._models.state(name).addresses, 1):
-                    up.add_metric([name, str(number)], each.problem is None)
-        yield from (circuit, calls, up)
-
 
 class Present(Collector):
     """The metrics of another collector without those of models and API keys that were removed."""
@@ -360,12 +187,12 @@ class Present(Collector):
         )
 
 
-def _per_model(name: str, text: str) -> GaugeMetricFamily:
-    return _gauge(name, text, "model")
+def _with_kept_labels(metric: AnyMetric) -> Callable[..., AnyMetric]:
+    """Return ``metric.labels`` with a cache.
 
-
-def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(PREFIX + name, text, labels=labels)
+    The client's search for the values of labels is a third of the cost of counting.
+    """
+    return lru_cache(_KEPT)(metric.labels)
 
 
 def _was_tried(entry: Entry) -> bool:
