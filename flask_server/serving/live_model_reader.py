@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import orjson
@@ -71,60 +71,107 @@ def read_live_model(
     entry: ModelEntry, version: int, serving: Serving, batcher: RequestBatcher, deadline: Deadline
 ) -> LiveModel:
     """Read signatures and spec of the version; raise ServingError if they do not fit."""
-    live = _without_notes(entry, version, serving, batcher, deadline)
+    metadata = serving.metadata(entry.name, version, deadline)
+    live = _Reader(entry, version, serving, metadata, deadline).live_model(batcher)
     return replace(live, notes=_notes(entry, version))
 
 
-def _without_notes(
-    entry: ModelEntry, version: int, serving: Serving, batcher: RequestBatcher, deadline: Deadline
-) -> LiveModel:
-    metadata = serving.metadata(entry.name, version, deadline)
-    signatures = metadata.signatures
-    if is_our_export(signatures):
-        rows = serving.describe(entry.name, version, signatures, deadline)
-        spec = spec_of_export(entry.name, rows)
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Makes the live model of a version whose signatures are known."""
+
+    entry: ModelEntry
+    version: int
+    serving: Serving
+    metadata: Metadata
+    deadline: Deadline
+
+    def live_model(self, batcher: RequestBatcher) -> LiveModel:
+        """Return the live model; only our exports are batched.
+
+        In a foreign graph, the scores of one image may depend on the others in its batch.
+        """
+        signatures = self.metadata.signatures
+        if is_our_export(signatures):
+            return self._export(batcher)
+        if self.entry.task not in SCORE_TASKS:
+            spec = spec_of_task(self.entry, signatures)
+            return self._of_spec(spec, task_output(self.entry, signatures))
+        top_k = top_k_outputs(signatures, self.entry)
+        return self._classifier() if top_k is None else self._top_k_model(top_k)
+
+    def _export(self, batcher: RequestBatcher) -> LiveModel:
+        name, signatures = self.entry.name, self.metadata.signatures
+        rows = self.serving.describe(name, self.version, signatures, self.deadline)
+        spec = spec_of_export(name, rows)
         if spec.task in SCORE_TASKS:
             check_export(signatures, spec.output.classes)
-        return _live_model(entry, version, serving, metadata, spec, batcher=batcher)
-    if entry.task not in SCORE_TASKS:
-        spec, output = spec_of_task(entry, signatures), task_output(entry, signatures)
-        return _live_model(entry, version, serving, metadata, spec, output=output)
-    top_k = top_k_outputs(signatures, entry)
-    if top_k is not None:
-        return _top_k_model(entry, version, serving, metadata, top_k, deadline)
-    output = foreign_scores_output(entry, signatures)
-    spec = spec_of_foreign(entry, signatures, fitting_labels(entry, output.classes))
-    # In a foreign graph, the scores of one image may depend on the others in its batch.
-    live = _live_model(entry, version, serving, metadata, spec, output=output)
-    if output.dtype in HALVES:
-        _black_rows(live, deadline)  # not every server can write such outputs
-    scores = _probed_scores(live, deadline) if output.classes is None else None
-    if scores is None:
-        return live
-    spec = spec_of_foreign(entry, signatures, fitting_labels(entry, scores, PROBED))
-    return _live_model(entry, version, serving, metadata, spec, output=output)
+        return self._of_spec(spec, batcher=batcher)
 
+    def _classifier(self) -> LiveModel:
+        """Return a classifier that is no export of ours."""
+        entry, signatures = self.entry, self.metadata.signatures
+        output = foreign_scores_output(entry, signatures)
+        spec = spec_of_foreign(entry, signatures, fitting_labels(entry, output.classes))
+        live = self._of_spec(spec, output)
+        if output.dtype in HALVES:
+            _black_rows(live, self.deadline)  # not every server can write such outputs
+        scores = _probed_scores(live, self.deadline) if output.classes is None else None
+        if scores is None:
+            return live
+        spec = spec_of_foreign(entry, signatures, fitting_labels(entry, scores, PROBED))
+        return self._of_spec(spec, output)
 
-def _top_k_model(
-    entry: ModelEntry,
-    version: int,
-    serving: Serving,
-    metadata: Metadata,
-    top_k: TopK,
-    deadline: Deadline,
-) -> LiveModel:
-    """Return a model that tells its classes itself; a black image tells how many, if need be."""
-    signatures = metadata.signatures
-    spec = spec_of_foreign(entry, signatures, entry.labels or (), top_k.count or 1)
-    tensors = {tensor.name: tensor for tensor in outputs_of(signatures, entry.signature)}
-    output = ScoresOutput(top_k.scores, None, tensors[top_k.scores].dtype)
-    live = _live_model(entry, version, serving, metadata, spec, output=output, top_k=top_k)
-    if top_k.count is not None and output.dtype not in HALVES:
-        return live
-    # Not every server can write halves, which this call shows as well.
-    count = len(_black_classes(live, top_k, deadline).classes)
-    spec = replace(spec, output=replace(spec.output, top_k=count))
-    return replace(live, spec=spec, spec_json=_json(spec.to_dict()))
+    def _top_k_model(self, top_k: TopK) -> LiveModel:
+        """Return a model that tells its classes; a black image tells how many, if need be."""
+        entry, signatures = self.entry, self.metadata.signatures
+        spec = spec_of_foreign(entry, signatures, entry.labels or (), top_k.count or 1)
+        tensors = {tensor.name: tensor for tensor in outputs_of(signatures, entry.signature)}
+        output = ScoresOutput(top_k.scores, None, tensors[top_k.scores].dtype)
+        live = self._of_spec(spec, output, top_k)
+        if top_k.count is not None and output.dtype not in HALVES:
+            return live
+        # Not every server can write halves, which this call shows as well.
+        count = len(_black_classes(live, top_k, self.deadline).classes)
+        spec = replace(spec, output=replace(spec.output, top_k=count))
+        return replace(live, spec=spec, spec_json=_json(spec.to_dict()))
+
+    def _of_spec(
+        self,
+        spec: ModelSpec,
+        output: ScoresOutput = _ONLY_OUTPUT,
+        top_k: TopK | None = None,
+        batcher: RequestBatcher | None = None,
+    ) -> LiveModel:
+        """Return the live model with this spec, without notes."""
+        signatures = self.metadata.signatures
+        ours = is_our_export(signatures)
+        call = USUAL_CALL if ours else ForeignCall.of(self.entry)
+        every_output = outputs_of(signatures, PIXELS if ours else call.signature)
+        outputs = _needed(every_output, spec, top_k)
+        classes = spec.output.classes if has_scores(spec, top_k) else None
+        others = outputs if classes is None else ()
+        format_ = CallFormat(signatures, spec.input, call, output.name, others)
+        return LiveModel(
+            name=self.entry.name,
+            version=self.version,
+            spec=spec,
+            codec=self.serving.codec(self.entry.name, self.version, format_),
+            tensor=image_input(signatures, call),
+            outputs_of_signature=outputs,
+            output=output.name,
+            one_by_one=not ours and takes_one_image(signatures, call),
+            divisor=output.divisor(spec.output.activation),
+            # Over REST, Serving sends all outputs, also those that the task does not need.
+            row_bytes=MAX_SCORES_BYTES
+            if spec.boxes is not None and not ours
+            else max_row_bytes(every_output, output.name, classes),
+            serving=self.serving,
+            top_k=top_k,
+            batcher=batcher,
+            engine=self.metadata.engine,
+            spec_json=_json(spec.to_dict()),
+        )
 
 
 def _black_classes(live: LiveModel, top_k: TopK, deadline: Deadline) -> ReturnedClasses:
@@ -133,51 +180,6 @@ def _black_classes(live: LiveModel, top_k: TopK, deadline: Deadline) -> Returned
     else:
         (outputs,) = live.outputs([_black_image(live)], deadline)
     return read_top_k(outputs, top_k)
-
-
-def _live_model(
-    entry: ModelEntry,
-    version: int,
-    serving: Serving,
-    metadata: Metadata,
-    spec: ModelSpec,
-    *,
-    output: ScoresOutput = _ONLY_OUTPUT,
-    top_k: TopK | None = None,
-    batcher: RequestBatcher | None = None,
-) -> LiveModel:
-    signatures = metadata.signatures
-    ours = is_our_export(signatures)
-    call = USUAL_CALL if ours else ForeignCall.of(entry)
-    every_output = outputs_of(signatures, PIXELS if ours else call.signature)
-    outputs = _needed(every_output, spec, top_k)
-    reads_scores = has_scores(spec, top_k)
-    return LiveModel(
-        name=entry.name,
-        version=version,
-        spec=spec,
-        codec=serving.codec(
-            entry.name,
-            version,
-            CallFormat(signatures, spec.input, call, output.name, () if reads_scores else outputs),
-        ),
-        tensor=image_input(signatures, call),
-        outputs_of_signature=outputs,
-        output=output.name,
-        one_by_one=not ours and takes_one_image(signatures, call),
-        divisor=output.divisor(spec.output.activation),
-        # Over REST, Serving sends all outputs, also those that the task does not need.
-        row_bytes=MAX_SCORES_BYTES
-        if spec.boxes is not None and not ours
-        else max_row_bytes(
-            every_output, output.name, spec.output.classes if reads_scores else None
-        ),
-        serving=serving,
-        top_k=top_k,
-        batcher=batcher,
-        engine=metadata.engine,
-        spec_json=_json(spec.to_dict()),
-    )
 
 
 def _notes(entry: ModelEntry, version: int) -> tuple[str, ...]:
