@@ -15,6 +15,7 @@ from flask_server.errors import CorruptImage, ImageTooLarge, UnsupportedImage
 from flask_server.imaging.files import tiff_samples
 from flask_server.imaging.files.structure import FileStructure
 from flask_server.imaging.files.tiff_samples import Samples
+from flask_server.imaging.geometry import Size
 
 #: Maximum number of strips or tiles; an image of 65,000 rows may have each row in its own strip.
 MAX_STRIPS: Final = 100_000
@@ -64,6 +65,8 @@ _COMPRESSIONS: Final = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000, 5000
 #: compress bytes, whatever they mean.
 _PREDICTED: Final = {5, 8, 32946, 34925, 50000}
 _BYTEWISE: Final = _PREDICTED | {1, 32773}
+#: Orientations that turn or mirror the image.
+_TURNED: Final = range(2, 9)
 #: Bytes of memory in which samples are converted.
 _BAND_BYTES: Final = 32 * tiff_samples.BAND_SAMPLES
 
@@ -231,47 +234,62 @@ def read(data: bytes) -> FileStructure:
 
 
 def _structure(tags: _Directory) -> FileStructure:
-    width, height = tags.value(_WIDTH), tags.value(_HEIGHT)
-    if not width or not height or not tags.entries.keys() & {_STRIP_OFFSETS, _TILE_OFFSETS}:
+    size = tags.value(_WIDTH), tags.value(_HEIGHT)
+    if not all(size) or not tags.entries.keys() & {_STRIP_OFFSETS, _TILE_OFFSETS}:
         raise CorruptImage("The TIFF image is damaged: it has no size or no pixels.")
     bits, samples = max(tags.values(_BITS, (1,))), tags.value(_SAMPLES, 1)
     photometric = tags.value(_PHOTOMETRIC)
     _check_variant(tags, bits, samples, photometric)
-    stored = bits * max(samples, _COLOURS.get(photometric, 1)) / 8
-    tags.check_strips(int(stored * width * height))
-    is_grey = samples == 1 and photometric in {_WHITE_IS_0, _BLACK_IS_0}
-    held = _loaded_bytes(bits, samples, photometric)
-    orientation = tags.value(_ORIENTATION, 1)
-    turned = orientation in range(2, 9)
-    tile_pixels = tags.value(_TILE_WIDTH) * tags.value(_TILE_HEIGHT)
+    tags.check_strips(int(_stored_bytes(bits, samples, photometric) * size[0] * size[1]))
     form = _samples(tags, bits, samples, photometric)
-    if form is not None:
-        _describe_bytes(tags, form, width)
-        data = tags.file()
-        return FileStructure(
-            data=data,
-            size=(width, height),
-            loaded_bytes=4,
-            # The decoded strip may be the whole image, too.
-            peak_bytes=form.pixel_bytes + max(form.pixel_bytes, 4),
-            transparent=form.mode in {"LA", "La"},
-            fixed_bytes=tile_pixels * form.pixel_bytes + _BAND_BYTES,
-            orientation=orientation if turned else 1,
-            draw=partial(tiff_samples.draw, data, (width, height), form),
-        )
+    if form is None:
+        return _read_by_pillow(tags, size, bits, samples, photometric)
+    return _read_as_bytes(tags, size, form)
+
+
+def _read_as_bytes(tags: _Directory, size: Size, form: Samples) -> FileStructure:
+    """Return the structure of samples that Pillow cannot read."""
+    orientation, tile_pixels = tags.value(_ORIENTATION, 1), _tile_pixels(tags)
+    _describe_bytes(tags, form, size[0])
+    data = tags.file()
+    return FileStructure(
+        data=data,
+        size=size,
+        loaded_bytes=4,
+        # The decoded strip may be the whole image, too.
+        peak_bytes=form.pixel_bytes + max(form.pixel_bytes, 4),
+        transparent=form.mode in {"LA", "La"},
+        fixed_bytes=tile_pixels * form.pixel_bytes + _BAND_BYTES,
+        orientation=orientation if orientation in _TURNED else 1,
+        draw=partial(tiff_samples.draw, data, size, form),
+    )
+
+
+def _read_by_pillow(
+    tags: _Directory, size: Size, bits: int, samples: int, photometric: int
+) -> FileStructure:
+    stored = _stored_bytes(bits, samples, photometric)
+    held = _loaded_bytes(bits, samples, photometric)
+    turned = tags.value(_ORIENTATION, 1) in _TURNED
+    is_grey = samples == 1 and photometric in {_WHITE_IS_0, _BLACK_IS_0}
     return FileStructure(
         data=tags.file(),
-        size=(width, height),
+        size=size,
         loaded_bytes=held,
         # The decoded strip may be the whole image, and Pillow turns the image itself.
         peak_bytes=max(held + stored, 2 * held if turned else 0),
         is_rgb=photometric == _RGB,
         transparent=samples in {2, 4} or bool(tags.values(_EXTRA_SAMPLES)),
-        fixed_bytes=int(tile_pixels * stored),
+        fixed_bytes=int(_tile_pixels(tags) * stored),
         grey_bits=bits if is_grey and bits in {12, 16} else 8,
         inverted=photometric == _WHITE_IS_0 and bits == 16,
         variant=_in_words(tags, bits, samples, photometric),
     )
+
+
+def _tile_pixels(tags: _Directory) -> int:
+    """Return the number of pixels of a tile; 0 for an image in strips."""
+    return tags.value(_TILE_WIDTH) * tags.value(_TILE_HEIGHT)
 
 
 def _samples(tags: _Directory, bits: int, samples: int, photometric: int) -> Samples | None:
@@ -325,6 +343,11 @@ def _in_words(tags: _Directory, bits: int, samples: int, photometric: int) -> st
     predicted = f", predictor {predictor}" if predictor != 1 else ""
     channels = f"{samples} channel{'s' if samples != 1 else ''}"
     return f"{what}{bits} bits in {channels}, photometric interpretation {photometric}{predicted}"
+
+
+def _stored_bytes(bits: int, samples: int, photometric: int) -> float:
+    """Return the bytes per pixel that the file has without compression."""
+    return bits * max(samples, _COLOURS.get(photometric, 1)) / 8
 
 
 def _loaded_bytes(bits: int, samples: int, photometric: int) -> int:
