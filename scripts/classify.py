@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,44 +89,61 @@ def classify(options: argparse.Namespace, outcome: Outcome) -> None:
     from scripts.classification import outputs
     from scripts.classification.journal import journal_of
     from scripts.classification.rows import in_order
-    from scripts.gateway.client import Choice, GatewayClient, most_classes
+    from scripts.gateway.client import GatewayClient
     from scripts.gateway.pictures import find_pictures, shown_path
 
     files = {shown_path(path): path for path in find_pictures(options.places)}
-    for path in filter(None, (options.out, options.sheet)):
-        if not path.parent.is_dir():
-            raise ScriptError(f"{path.parent} is not a folder; make it first.")
+    _require_folders(options)
     earlier = outputs.read(options.out)
     client = GatewayClient(options.url, options.api_key, connections=options.parallel)
-    model = client.required_model(options.model or client.default_model())
-    choice = Choice(
-        model=model["name"],
-        version=options.version,
-        label=options.label,
-        top_k=min(options.top_k, most_classes(model)),
-    )
+    choice = _choice(options, client)
     with journal_of(options.out) as journal:
         rows = {row.file: row for row in (*earlier, *journal.rows())}
         require_same_run(options.out, choice, rows.values(), given=options.top_k)
-        done = {} if options.again else {n for n in files if n in rows and not rows[n].error}
-        outcome.kept = len(done)
+        done = {row.file for row in rows.values() if not (options.again or row.error)}
         todo = {name: path for name, path in files.items() if name not in done}
+        outcome.kept = len(files) - len(todo)
         try:
             for row in progress(ask_all(client, choice, todo, options.parallel), len(todo)):
                 journal.add(row)
                 rows[row.file] = row
         except BaseException:
-            print(
-                f"{sum(name in rows for name in files)} of {len(files)} pictures are in "
-                f"{options.out}; the same command goes on there",
-                file=sys.stderr,
-            )
+            _say_how_far(options.out, files, rows)
             raise
         finally:
             client.close()
             outcome.rows = in_order(rows, list(files))
             outputs.write(options.out, outcome.rows, options.top_k)
     _finish(options, outcome, list(files))
+
+
+def _require_folders(options: argparse.Namespace) -> None:
+    """Raise ScriptError if the folder of an output is missing."""
+    for path in filter(None, (options.out, options.sheet)):
+        if not path.parent.is_dir():
+            raise ScriptError(f"{path.parent} is not a folder; make it first.")
+
+
+def _choice(options: argparse.Namespace, client: GatewayClient) -> Choice:
+    """Ask the gateway for the model, and return what each picture is asked with."""
+    from scripts.gateway.client import Choice, most_classes
+
+    model = client.required_model(options.model or client.default_model())
+    return Choice(
+        model=model["name"],
+        version=options.version,
+        label=options.label,
+        top_k=min(options.top_k, most_classes(model)),
+    )
+
+
+def _say_how_far(out: Path, files: Collection[str], rows: Collection[str]) -> None:
+    """Say how many of the pictures have a row when a run is interrupted."""
+    print(
+        f"{sum(name in rows for name in files)} of {len(files)} pictures are in "
+        f"{out}; the same command goes on there",
+        file=sys.stderr,
+    )
 
 
 def require_same_run(out: Path, choice: Choice, rows: Iterable[Row], *, given: int) -> None:

@@ -8,7 +8,7 @@ the four outputs of ``detector_graph``. The detector itself is asked one picture
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -118,20 +118,7 @@ def _signatures(
     view = spec.images
     shape = [view.height, view.width, view.channels]
     in_levels = dataclasses.replace(view, scale="none")
-    rows = {
-        BOXES: tf.TensorSpec([most, 4], tf.float32),
-        SCORES: tf.TensorSpec([most], tf.float32),
-        CLASSES: tf.TensorSpec([most], tf.float32),
-        COUNT: tf.TensorSpec([], tf.float32),
-    }
-
-    def one(levels: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = detector.function(**{detector.name: to_input(levels, detector.tensor, view)})
-        return standard(outputs, boxes, view, spec.output.classes, most)
-
-    def found(levels: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs: dict[str, tf.Tensor] = tf.map_fn(one, levels, fn_output_signature=rows)
-        return outputs
+    found = _finder(detector, boxes, spec, most)
 
     def serving_default(input_image: tf.Tensor) -> dict[str, tf.Tensor]:
         return found(input_image)
@@ -157,3 +144,28 @@ def _signatures(
         function.__name__: tf.function(function, input_signature=[tensor], autograph=False)
         for function, tensor in inputs.items()
     }
+
+
+def _finder(
+    detector: Detector, boxes: BoxesSpec, spec: ModelSpec, most: int
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Return the function from the levels of any number of pictures to the four outputs."""
+    import tensorflow as tf
+
+    view, classes = spec.images, spec.output.classes
+    rows = {
+        BOXES: tf.TensorSpec([most, 4], tf.float32),
+        SCORES: tf.TensorSpec([most], tf.float32),
+        CLASSES: tf.TensorSpec([most], tf.float32),
+        COUNT: tf.TensorSpec([], tf.float32),
+    }
+
+    def one(levels: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = detector.function(**{detector.name: to_input(levels, detector.tensor, view)})
+        return standard(outputs, boxes, view, classes, most)
+
+    def found(levels: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs: dict[str, tf.Tensor] = tf.map_fn(one, levels, fn_output_signature=rows)
+        return outputs
+
+    return found

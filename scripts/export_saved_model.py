@@ -154,6 +154,16 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog, description="Export a Keras model as the next served version."
     )
+    _add_places(parser)
+    _add_preparation(parser)
+    _add_outputs(parser)
+    _add_trust(parser)
+    _add_pictures(parser)
+    return parser
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    """Add the model file, and how its version is published."""
     add = parser.add_argument
     files = (
         "a .keras or .h5 file of any version of Keras, a .tflite or frozen .pb file, or an export "
@@ -179,6 +189,11 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         action="store_true",
         help="allow a version with other labels or another input than the one before",
     )
+
+
+def _add_preparation(parser: argparse.ArgumentParser) -> None:
+    """Add what the model file does not say of labels and input."""
+    add = parser.add_argument
     add(
         "--labels",
         metavar="FILE|FOLDER|imagenet",
@@ -202,6 +217,11 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         choices=SCALES,
         help="scaling of pixels: tf [-1, 1], unit [0, 1], none [0, 255], …",
     )
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add the last layer and number format, and how the model is described to callers."""
+    add = parser.add_argument
     add(
         "--activation",
         choices=ACTIVATIONS,
@@ -220,6 +240,11 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         action="store_true",
         help="mark the weights as random: every answer carries a warning",
     )
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add which code may be run."""
+    add = parser.add_argument
     add(
         "--custom",
         type=Path,
@@ -232,6 +257,11 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         help="run the code in the model file (Lambda layers) and in --custom; such code can do "
         "whatever you can do on this machine",
     )
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
+    """Add the pictures that tell the scale."""
+    add = parser.add_argument
     add(
         "--images",
         type=Path,
@@ -244,7 +274,6 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="a folder of pictures for each class, to find out the scale",
     )
-    return parser
 
 
 def picture_size(text: str) -> tuple[int, int]:

@@ -35,8 +35,17 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog, description="Quantise an export to int8 and publish it as the next version."
     )
+    parser.add_argument(
+        "version", type=Path, metavar="VERSION_FOLDER", help="such as my_image_classifier/1"
+    )
+    _add_pictures(parser)
+    _add_limits(parser)
+    return parser
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
+    """Add the pictures of the calibration and of the comparison with f32."""
     add = parser.add_argument
-    add("version", type=Path, metavar="VERSION_FOLDER", help="such as my_image_classifier/1")
     add(
         "--calibration",
         type=Path,
@@ -59,6 +68,11 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         "pictures, parts of them are added (%(default)s)",
     )
     add("--seed", type=int, default=0, help="seed of the choice of parts (%(default)s)")
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add what int8 must reach to be published."""
+    add = parser.add_argument
     add(
         "--min-agreement",
         type=_fraction,
@@ -72,7 +86,6 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         default=1.15,
         help="how many times as fast as the fastest other precision int8 must be (%(default)s)",
     )
-    return parser
 
 
 def _count(text: str) -> int:
