@@ -41,7 +41,7 @@ ifneq ($(STALE),)
 .PHONY: .venv/bin/python
 endif
 
-.PHONY: help run stop doctor status logs tensorflow clean test fast attack fuzz resilience soak containers haproxy monitoring systemd ray check docs commands bench audit licences release smoke
+.PHONY: help run stop doctor status logs tensorflow clean test fast attack fuzz resilience soak containers haproxy monitoring systemd ray check figures docs commands bench audit licences release smoke
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -129,6 +129,9 @@ check: .venv/dev.stamp ## lint, format, security rules of bandit and types
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m bandit -q -c pyproject.toml -r $(CHECKED)
 	@$(BIN)/python -m mypy
+
+figures: .venv/bin/python ## measure the lengths, docstrings and imports of the project's Python files (fails when a target is missed)
+	@$(BIN)/python -m release.code_figures
 
 docs: .venv/docs.stamp ## build the documentation in build/docs
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs

@@ -17,13 +17,13 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
-from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 from model_catalog.extras import required_packages
+from release.python_source import circles, import_graph, imports, module_name
 
 ROOT = Path(__file__).parent.parent
 ROOMS = (
@@ -164,22 +164,11 @@ MODEL_PART = "orchestrator.models"
 def _modules() -> Iterator[tuple[str, Path]]:
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
-            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
+            yield module_name(path.relative_to(ROOT)), path
     yield "auto_cmd", ROOT / "auto_cmd.py"
 
 
 MODULES = list(_modules())
-
-
-def imports(tree: ast.AST) -> Iterator[str]:
-    """Every imported module by its whole name; of ``from a import b`` both ``a`` and ``a.b``."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, "relative imports hide the package that is imported"
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def parsed(path: Path) -> ast.Module:
@@ -276,10 +265,9 @@ def test_every_module_of_a_program_has_its_level() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    names = {module for module, _ in MODULES}
-    graph = {m: (imports_of(p) & names) - {m} for m, p in MODULES}
+    graph = import_graph({module: imports_of(path) for module, path in MODULES})
 
-    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+    assert circles(graph) == []
 
 
 def test_an_import_that_points_up_is_told_with_both_files_and_the_rule() -> None:

@@ -18,9 +18,10 @@ from packaging.utils import canonicalize_name
 
 from model_server.flag_table import FLAGS
 from model_server.flags import parse
+from release.python_source import imports
 from tests.deploy.dockerfile import ignore_rules, ignored, read
 from tests.install.conftest import closure
-from tests.test_layers import imports, parsed
+from tests.test_layers import parsed
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "deploy").glob("Dockerfile.*"))
