@@ -71,17 +71,16 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     version = parser.add_mutually_exclusive_group()
     version.add_argument("--version", type=int, help="number of the version (the newest one)")
     version.add_argument("--label", help="version label, such as stable")
-    add("--top-k", type=_count, default=5, help="classes per picture (%(default)s)")
-    add("--parallel", type=_count, default=4, help="requests at the same time (%(default)s)")
+    add("--top-k", type=command_line.count, default=5, help="classes per picture (%(default)s)")
+    add(
+        "--parallel",
+        type=command_line.count,
+        default=4,
+        help="requests at the same time (%(default)s)",
+    )
     add("--again", action="store_true", help="classify pictures that are in --out already, too")
     add_gateway_options(parser)
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not allowed; allowed is 1 or more")
-    return int(text)
 
 
 def classify(options: argparse.Namespace, outcome: Outcome) -> None:

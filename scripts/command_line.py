@@ -1,7 +1,11 @@
-"""Give all scripts the same exit codes, and one line on stderr instead of a traceback."""
+"""Give all scripts the same exit codes, and one line on stderr instead of a traceback.
+
+And read the values of options that several scripts have.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 
@@ -31,6 +35,13 @@ def sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return printable(f"{error.filename}: {error.strerror}")
     return printable(" ".join(str(error).split()))
+
+
+def count(text: str) -> int:
+    """Parse a whole number of 1 or more; for argparse."""
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not allowed; allowed is 1 or more")
+    return int(text)
 
 
 def _extras_with(module: str | None) -> tuple[str, ...]:

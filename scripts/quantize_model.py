@@ -62,7 +62,7 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--images",
-        type=_count,
+        type=command_line.count,
         default=300,
         help="images for calibration, and as many for the comparison; where there are fewer "
         "pictures, parts of them are added (%(default)s)",
@@ -86,12 +86,6 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         default=1.15,
         help="how many times as fast as the fastest other precision int8 must be (%(default)s)",
     )
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not allowed; allowed is 1 or more")
-    return int(text)
 
 
 def _fraction(text: str) -> float:
