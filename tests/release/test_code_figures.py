@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from release.code_figures import TARGETS, by_room, table, verdicts
-from release.python_source import source_of
+from release.code_figures import TARGETS, by_room, has_targets, table, tracked, verdicts
+from release.commands import ROOT
+from release.python_source import read, source_of
 from release.source_figures import Figures, measure
 
 
@@ -54,3 +55,10 @@ def test_figures_on_a_bound_meet_the_target() -> None:
     assert not least.is_met(figures(m="1\n"))
     assert most.is_met(figures(m=f"1{lines}\n"))
     assert not most.is_met(figures(m=f"1{lines}\n\n"))
+
+
+def test_the_project_keeps_its_targets() -> None:
+    found = measure(read(ROOT, filter(has_targets, tracked())))
+
+    missed = [target.text for target in TARGETS if not target.is_met(found)]
+    assert missed == [], "\n".join(verdicts(found))
