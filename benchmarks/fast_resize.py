@@ -19,7 +19,7 @@ from benchmarks.fixtures import Fixture
 from benchmarks.gateway_cost import bare_ms
 from benchmarks.in_process import Classify, Floats, openvino
 from benchmarks.table import MODELS, grid
-from flask_server.imaging.decoding import decode
+from flask_server.imaging.decoding import read_header
 from flask_server.imaging.preprocessing import Pixels, scale, to_pixels
 from flask_server.imaging.resizing import Resize, by_pillow, resizer
 from flask_server.settings import FastResize
@@ -53,7 +53,9 @@ def resized_both_ways(model: str) -> ResizedPictures:
     """Resize a model's pictures with Pillow and with the fast resizer, and time resized."""
     fixture = fixtures.load(model)
     spec = InputSpec(height=fixture.side, width=fixture.side)
-    pictures = [decode(data, max_pixels=sys.maxsize).image for data in fixture.pictures]
+    pictures = [
+        read_header(data, max_pixels=sys.maxsize).decode().image for data in fixture.pictures
+    ]
     ways = (by_pillow, resizer(FastResize.ON))
     times = [[_resize_ms(pictures, spec, way) for way in ways] for _ in range(REPEATS)]
     pillow_ms, fast_ms = (statistics.median(column) for column in zip(*times, strict=True))

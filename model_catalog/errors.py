@@ -19,7 +19,6 @@ class SpecError(CatalogError):
     """A field of a model spec is invalid."""
 
     def __init__(self, field: str, received: object, allowed: str) -> None:
-        self.field = field
         super().__init__(f"{field}: {shown(received)} is not allowed; allowed is {allowed}.")
 
 

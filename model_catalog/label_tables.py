@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from model_catalog.errors import LabelsError
 from model_catalog.spec import Label
@@ -52,6 +52,11 @@ def parse_csv(text: str) -> tuple[Label, ...]:
     )
 
 
+def numbered(labels: Iterable[str]) -> tuple[Label, ...]:
+    """Return the labels with their numbers as class ids."""
+    return tuple((str(number), label) for number, label in enumerate(labels))
+
+
 def _of_columns(rows: list[list[str]], label: int, index: int | None) -> tuple[Label, ...]:
     wanted = max(label, index or 0) + 1
     short = next((number for number, row in enumerate(rows, 1) if len(row) < wanted), None)
@@ -59,7 +64,7 @@ def _of_columns(rows: list[list[str]], label: int, index: int | None) -> tuple[L
         raise LabelsError(f"Row {short} of the table has fewer than {wanted} columns.")
     labels = [row[label].strip() for row in rows]
     if index is None:
-        return tuple((str(number), text) for number, text in enumerate(labels))
+        return numbered(labels)
     return in_order([row[index].strip() for row in rows], labels)
 
 

@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from model_catalog.errors import LabelsError, SpecError
-from model_catalog.label_tables import is_pbtxt, parse_csv, parse_pbtxt
+from model_catalog.label_tables import is_pbtxt, numbered, parse_csv, parse_pbtxt
 from model_catalog.spec import Label, label_pairs
 
 IMAGENET = "imagenet"
@@ -52,7 +52,7 @@ def imagenet_labels() -> tuple[Label, ...]:
 
 def numbered_labels(classes: int) -> tuple[Label, ...]:
     """Return labels for a model without label file: each index is both id and label."""
-    return tuple((str(index), str(index)) for index in range(classes))
+    return numbered(map(str, range(classes)))
 
 
 def score_counts(labels: Sequence[Label]) -> tuple[int, ...]:
@@ -104,11 +104,7 @@ def _class_folders(path: Path) -> tuple[Label, ...]:
         raise LabelsError(f"The folder {path} cannot be read: {error.strerror}.") from error
     if not names:
         raise LabelsError(f"The folder {path} has no folders in it, one for each class.")
-    return _numbered(names)
-
-
-def _numbered(labels: Sequence[str]) -> tuple[Label, ...]:
-    return tuple((str(index), label) for index, label in enumerate(labels))
+    return numbered(names)
 
 
 def parse_labels(text: str) -> tuple[Label, ...]:
@@ -143,7 +139,7 @@ def _parse_json(text: str) -> tuple[Label, ...]:
     if isinstance(document, dict):
         document = _listed(document)
     if document and isinstance(document, list) and all(isinstance(x, str) for x in document):
-        return _numbered(document)
+        return numbered(document)
     try:
         return label_pairs(document)
     except SpecError as error:

@@ -23,7 +23,7 @@ from model_catalog.signatures import Tensor, read_signature
 from model_catalog.spec import SPEC_FILE, ModelSpec
 
 #: The scaling of an input that the models file describes without one; most detectors have none.
-DEFAULT_SCALE = "tf"
+_DEFAULT_SCALE = "tf"
 
 
 def served_versions(entry: ModelEntry) -> dict[int, Path]:
@@ -113,7 +113,7 @@ def _scale_of(version: Path, entry: ModelEntry) -> tuple[str, str]:
         spec = ModelSpec.from_json(spec_file.read_bytes())
         again = f"{export_command()} --model FILE --base-path {shlex.quote(str(version.parent))}"
         return (spec.input.scale if spec.input else "none"), f"{again} --scale none"
-    default = "none" if entry.task == "detection" else DEFAULT_SCALE
+    default = "none" if entry.task == "detection" else _DEFAULT_SCALE
     scale = "none" if entry.input is None else str(entry.input.get("scale", default))
     return scale, f'input = {{ scale = "none" }} under [models.{entry.name}] in models.toml'
 

@@ -23,14 +23,14 @@ from serving_api import protobuf_wire as wire
 from serving_api import tensor_reader
 from serving_api.dtypes import ENUM_NAMES
 from serving_api.messages import Message, message
-from serving_api.tensor_map import entry_parts, read_entry
-from serving_api.tensor_writer import tensor_bytes
+from serving_api.tensor_map import entry_pieces, read_entry
+from serving_api.tensor_writer import Piece, tensor_bytes
 
 _PREDICTION: Final = "/tensorflow.serving.PredictionService/"
 _MODEL: Final = "/tensorflow.serving.ModelService/"
 _STATES: Final = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 _CODES: Final = ("OK", *BY_CODE)
-_DTYPES: Final = dict(enumerate(ENUM_NAMES, start=1))
+_DTYPES: Final = dict(enumerate(ENUM_NAMES))
 _OUTPUTS: Final = number("PredictResponse", "outputs")
 
 
@@ -78,10 +78,11 @@ class Client:
     ) -> dict[str, NDArray[Any]]:
         """Run a signature; return the named outputs, or all. The arrays are read-only."""
         spec = _spec(model, version, label, signature)
-        parts = [wire.length_delimited(number("PredictRequest", "model_spec"), spec)]
+        place = number("PredictRequest", "model_spec")
+        parts: list[Piece] = [wire.length_delimited(place, spec)]
         for name, value in inputs.items():
             tensor = tensor_bytes(_array(value), as_content=True)
-            parts += entry_parts(number("PredictRequest", "inputs"), name, tensor)
+            parts += entry_pieces(number("PredictRequest", "inputs"), name, [tensor])
         for name in outputs:
             place = number("PredictRequest", "output_filter")
             parts.append(wire.length_delimited(place, name.encode()))

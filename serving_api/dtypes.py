@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Short names, used in error messages, to names of the enum values, used in model metadata.
+#: In the order of their numbers, from 0 on.
 ENUM_NAMES: Final = {
+    "INVALID": "DT_INVALID",
     "float": "DT_FLOAT",
     "double": "DT_DOUBLE",
     "int32": "DT_INT32",
@@ -35,7 +37,6 @@ ENUM_NAMES: Final = {
     "variant": "DT_VARIANT",
     "uint32": "DT_UINT32",
     "uint64": "DT_UINT64",
-    "INVALID": "DT_INVALID",
 }
 SHORT_NAMES: Final = {enum: short for short, enum in ENUM_NAMES.items()}
 

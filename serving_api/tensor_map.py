@@ -28,19 +28,12 @@ def read_entry(data: memoryview) -> tuple[str, TensorFields]:
     return name, tensor_reader.parse(tensor)
 
 
-def entry_parts(field: int, name: str, tensor: bytes) -> list[bytes]:
-    """Return the pieces of a field that holds one entry; joined later, so once."""
-    return [_entry_head(field, name, len(tensor)), tensor]
-
-
 def entry_pieces(field: int, name: str, tensor: Sequence[Piece]) -> list[Piece]:
-    """Return the pieces of a field that holds one entry, whose tensor comes in pieces too."""
+    """Return the pieces of a field that holds one entry.
+
+    Callers join them, so that the tensor is copied once.
+    """
     size = sum(memoryview(piece).nbytes for piece in tensor)
-    return [_entry_head(field, name, size), *tensor]
-
-
-def _entry_head(field: int, name: str, size: int) -> bytes:
-    """Return the bytes before a tensor of this size."""
     key = wire.length_delimited(_KEY, name.encode())
     value = wire.head(_VALUE, size)
-    return wire.head(field, len(key) + len(value) + size) + key + value
+    return [wire.head(field, len(key) + len(value) + size) + key + value, *tensor]

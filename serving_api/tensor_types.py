@@ -61,7 +61,7 @@ _PLAIN: Final = {
     },
 }
 _BFLOAT16: Final = 14
-_NUMBERS: Final = {short: dtype for dtype, short in enumerate(ENUM_NAMES, start=1)}
+_NUMBERS: Final = {short: dtype for dtype, short in enumerate(ENUM_NAMES)}
 
 
 @cache
@@ -82,4 +82,4 @@ def dtype_number(array: NDArray[Any]) -> int:
 
 def dtype_of(short: str) -> int:
     """Return the DataType number for a short name; 0 if there is none."""
-    return _NUMBERS.get(short, 0) if short != "INVALID" else 0
+    return _NUMBERS.get(short, 0)

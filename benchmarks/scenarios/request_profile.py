@@ -23,7 +23,7 @@ from benchmarks.processes import free_port, running
 from benchmarks.system_under_test import FORMS
 from benchmarks.zero_serving import canned_responses
 from flask_server.deadline import Deadline
-from flask_server.imaging import decoding
+from flask_server.imaging.decoding import DecodedImage, read_header
 from flask_server.imaging.preprocessing import min_decoded_size, to_pixels
 from flask_server.inference.ranking import DEFAULT_OPTIONS, rank, resolve
 from flask_server.serving.client import RestServing
@@ -86,9 +86,11 @@ def _gateway_steps(fixture: Fixture) -> dict[str, Step]:
     spec, data = _spec(fixture.side), fixture.pictures[0]
     body = FORMS["image"].body(data, fixture).encode()
     text = json.loads(body)["image"]
-    decode = partial(
-        decoding.decode, data, max_pixels=10**8, min_size=partial(min_decoded_size, spec.images)
-    )
+    min_size = partial(min_decoded_size, spec.images)
+
+    def decode() -> DecodedImage:
+        return read_header(data, max_pixels=10**8, min_size=min_size).decode()
+
     picture = decode().image
     pixels = to_pixels(picture, spec.images)
     reply = row_body({"scores": _scores(spec)})

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from flask_server.drawing import caption
-from flask_server.drawing.annotate import display_image
+from flask_server.drawing.annotate import display_image, format_score
 from flask_server.drawing.caption import MUTED, TRACK, WARNING, Color, Painter, Row
 from flask_server.imaging.geometry import Box
 from flask_server.imaging.label_maps import UNSEEN, ClassMap, LabelMap
@@ -90,8 +90,7 @@ def _legend(
     rows = [Row(left=(title,), ink=MUTED)]
     rows += [Row(left=(notice,), ink=WARNING, wrapped=True) for notice in notices]
     for number, label, share in shares[:MAX_LISTED]:
-        text = f"{share:.1%}".replace("%", " %")
-        rows.append(Row(left=(label,), right=text, background=_swatch(number)))
+        rows.append(Row(left=(label,), right=format_score(share), background=_swatch(number)))
     if len(shares) > MAX_LISTED:
         rows.append(Row(left=(f"and {len(shares) - MAX_LISTED} more",), ink=MUTED))
     return rows

@@ -25,7 +25,7 @@ from flask_server.imaging.geometry import FloatBox, Size
 from flask_server.imaging.orientation import SIDEWAYS, turned_box
 from flask_server.imaging.own_lack import is_own_lack
 
-# ``decode`` checks ``max_pixels``; Pillow's own limit would raise an error of another kind.
+# ``read_header`` checks ``max_pixels``; Pillow's own limit would raise an error of another kind.
 Image.MAX_IMAGE_PIXELS = None
 libtiff.silence()
 # A damaged EXIF block must not fill the log: it does not matter if the image is readable.
@@ -204,11 +204,6 @@ class EncodedImage:
                     f"The {self.format} image has {self._structure.variant}, which is not read."
                 ) from error
             raise
-
-
-def decode(data: bytes, *, max_pixels: int, min_size: MinSize | None = None) -> DecodedImage:
-    """Return the first image in ``data``, or raise an ImageError."""
-    return read_header(data, max_pixels=max_pixels, min_size=min_size).decode()
 
 
 def read_header(data: bytes, *, max_pixels: int, min_size: MinSize | None = None) -> EncodedImage:

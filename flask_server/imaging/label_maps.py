@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_server.imaging.geometry import Size, crop_box, fitted_size
+from flask_server.imaging.geometry import Size, exact_seen_box
 from model_catalog.spec import InputSpec
 
 #: The value of pixels outside the part of the image that the model sees.
@@ -67,25 +67,11 @@ def place(cells: ClassMap, size: Size, spec: InputSpec | None) -> LabelMap:
 
     Without a spec the model saw the whole image.
     """
-    left, top, right, bottom = _box_of_input(size, spec) if spec else (0, 0, *size)
+    left, top, right, bottom = exact_seen_box(size, spec) if spec else (0, 0, *size)
     height, width = cells.shape
     columns = _cells_of(size[0], left, right, width)
     rows = _cells_of(size[1], top, bottom, height)
     return LabelMap(cells, size, columns, rows)
-
-
-def _box_of_input(size: Size, spec: InputSpec) -> tuple[float, float, float, float]:
-    """Return the box of the whole model's input in pixels of the image, perhaps larger than it."""
-    width, height = size
-    if spec.fit == "stretch":
-        return 0, 0, width, height
-    if spec.fit == "crop":
-        return crop_box(size, spec)
-    fitted_width, fitted_height = fitted_size(size, spec)
-    across, down = width / fitted_width, height / fitted_height
-    left = -((spec.width - fitted_width) // 2) * across
-    top = -((spec.height - fitted_height) // 2) * down
-    return left, top, left + spec.width * across, top + spec.height * down
 
 
 def _cells_of(pixels: int, start: float, end: float, cells: int) -> NDArray[np.intp]:

@@ -7,18 +7,16 @@ compare it with the routes and validate real responses with it.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from flask_server.access.authentication import is_open
 from flask_server.errors import InvalidApiKey, Scope
 from flask_server.openapi import problems as problems
 from flask_server.openapi import requests as requests
 from flask_server.openapi.operations import operations
+from flask_server.openapi.schema_parts import Schema
 from flask_server.openapi.schemas import SCHEMAS
 from flask_server.settings import Settings
 from model_catalog.version import VERSION
-
-Schema = dict[str, Any]
 
 _DESCRIPTION = """\
 Classifies images. Every error is an RFC 9457 problem document whose `code` never changes once

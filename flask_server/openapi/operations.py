@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from flask_server.errors import InvalidTensor, ModelNotReady, PageNotFound, Scope, UnknownModel
 from flask_server.openapi import problems as problems
 from flask_server.openapi import requests as requests
 from flask_server.openapi.answer_schemas import ANSWERS
-from flask_server.openapi.schema_parts import ref
+from flask_server.openapi.schema_parts import Schema, ref
 from flask_server.settings import Settings
 from flask_server.web.negotiation import JPEG, NPY, PNG
-
-Schema = dict[str, Any]
 
 #: Headers that a response of a model may have.
 OF_MODEL = ("X-Model-Warning", "X-Model-Version", "X-Model-Version-Label")

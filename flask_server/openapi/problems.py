@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from http import HTTPStatus
-from typing import Any
 
 from flask_server.errors import GatewayError, Scope, kinds
+from flask_server.openapi.schema_parts import Schema
 from flask_server.web.problem_documents import HEADERS, PROBLEM_JSON
-
-Schema = dict[str, Any]
 
 #: Every error that has a code, by its code.
 BY_CODE: dict[str, type[GatewayError]] = {kind.code: kind for kind in kinds()}

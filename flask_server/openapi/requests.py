@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from flask_server.inference.explain import MAX_GRID, MIN_GRID
-from flask_server.openapi.schema_parts import listing, ref
+from flask_server.openapi.schema_parts import Schema, listing, ref
 from flask_server.settings import Settings
-from flask_server.web.negotiation import NPY
+from flask_server.web.forms import MULTIPART, URL_ENCODED
+from flask_server.web.negotiation import JSON, NPY
 
-Schema = dict[str, Any]
-
-JSON = "application/json"
-FORM = "application/x-www-form-urlencoded"
-MULTIPART = "multipart/form-data"
 RAW = ("image/*", "application/octet-stream")
 
 #: A PNG file of 8 x 8 pixels that shows the digit seven.
@@ -193,7 +188,7 @@ def schemas(settings: Settings) -> dict[str, Schema]:
 def original_body() -> Schema:
     """Return the form of the original route."""
     media = {"schema": ref("OriginalForm"), "example": {"b64": EXAMPLE_IMAGE}}
-    return {"required": True, "content": {FORM: media, MULTIPART: media}}
+    return {"required": True, "content": {URL_ENCODED: media, MULTIPART: media}}
 
 
 def inference_body() -> Schema:
@@ -221,7 +216,7 @@ def _body(settings: Settings, json: Schema, examples: Schema, name: str, images:
     forms = {
         JSON: {"schema": json, "examples": examples},
         MULTIPART: {"schema": ref(f"{name}Files")},
-        FORM: {"schema": ref(f"{name}Form"), "example": example},
+        URL_ENCODED: {"schema": ref(f"{name}Form"), "example": example},
     }
     return {
         "required": True,

@@ -12,7 +12,8 @@ from http import HTTPStatus
 from gunicorn.http import errors
 
 from flask_server.errors import Overloaded
-from flask_server.web.problem_documents import PROBLEM_JSON, document
+from flask_server.web.body_limits import CODING_UNSUPPORTED
+from flask_server.web.problem_documents import PROBLEM_JSON, RETRY_AFTER_S, document
 from flask_server.web.unhandled import Unhandled
 
 #: Maximum bytes of the request line and of each header; the line may list labels to choose from.
@@ -33,7 +34,7 @@ _DETAIL = {
         f"The headers are too large; at most {MOST_HEADERS} of {LONGEST_LINE} bytes each are "
         "allowed."
     ),
-    HTTPStatus.NOT_IMPLEMENTED: "The transfer coding is not supported; allowed is chunked.",
+    HTTPStatus.NOT_IMPLEMENTED: CODING_UNSUPPORTED,
     HTTPStatus.EXPECTATION_FAILED: "The Expect header is not supported; allowed is 100-continue.",
 }
 
@@ -71,7 +72,7 @@ def _page(
         f"Content-Type: {PROBLEM_JSON}",
         f"Content-Length: {len(body)}",
         f"X-Request-ID: {request_id}",
-        *(["Retry-After: 1"] if status is HTTPStatus.SERVICE_UNAVAILABLE else []),
+        *([f"Retry-After: {RETRY_AFTER_S}"] if status is HTTPStatus.SERVICE_UNAVAILABLE else []),
         *([f"Access-Control-Allow-Origin: {allowed_origin}"] if allowed_origin else []),
     ]
     return "\r\n".join([*head, "", ""]).encode("ascii") + body

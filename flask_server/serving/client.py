@@ -39,10 +39,14 @@ from flask_server.serving.transport import (
     whole_body,
 )
 from flask_server.serving.upstream import (
+    CONNECTION_BROKE,
     MAX_BYTES,
     MAX_ERROR_BYTES,
     MAX_PREDICT_BYTES,
+    NOT_REACHED,
+    TIMED_OUT,
     TLS_FAILED,
+    TOO_MANY_BYTES,
     BrokenConnection,
     CallFormat,
     Codec,
@@ -60,20 +64,16 @@ from serving_tracing import spans
 
 #: The errors of urllib3, ours, and our text. First match wins: subclasses stand above their bases.
 _ERRORS: tuple[tuple[type[Exception], type[ServingFault], str], ...] = (
-    (NewConnectionError, NoConnection, "The model server of {model} cannot be reached."),
+    (NewConnectionError, NoConnection, NOT_REACHED),
     (
         ConnectTimeoutError,
         NoConnection,
         "The model server of {model} accepted no connection in time.",
     ),
     (SSLError, ServingUnavailable, TLS_FAILED),
-    (ReadTimeoutError, ServingTimeout, "The model server of {model} did not answer in time."),
-    (ProtocolError, BrokenConnection, "The connection to the model server of {model} broke."),
-    (
-        ResponseTooLarge,
-        ServingError,
-        "The model server of {model} sent more bytes than the call allows.",
-    ),
+    (ReadTimeoutError, ServingTimeout, TIMED_OUT),
+    (ProtocolError, BrokenConnection, CONNECTION_BROKE),
+    (ResponseTooLarge, ServingError, TOO_MANY_BYTES),
     (HTTPError, ServingError, "The model server of {model} sent an invalid HTTP response."),
 )
 #: A header of the embedded model server.

@@ -24,7 +24,6 @@ from flask_server.imaging.preprocessing import Pixels, scale
 from flask_server.serving.outputs import outputs_of_columns, read_outputs
 from flask_server.serving.scores import rows_of_columns, rows_of_output
 from flask_server.serving.signatures import (
-    DEFAULT,
     DESCRIBE,
     FLOATS,
     STRING,
@@ -40,7 +39,7 @@ from flask_server.serving.signatures import (
     takes_one_image,
 )
 from flask_server.serving.upstream import CallFormat, Codec, Encoder, FileEncoder, TensorEncoder
-from model_catalog.model_entry import ConstantInput
+from model_catalog.model_entry import SERVING_DEFAULT, ConstantInput
 from model_catalog.spec import InputSpec
 
 _Value = TypeVar("_Value")
@@ -121,7 +120,8 @@ def _body_encoder(
     if needs_columns(signatures, call):
         tensor, constants = image_input(signatures, call), constant_inputs(signatures, call)
         return lambda values: _columns(tensor, [*map(encode, values)], constants, call)
-    start = b"{" if call.signature == DEFAULT else b'{"signature_name":%b,' % _json(call.signature)
+    is_default = call.signature == SERVING_DEFAULT
+    start = b"{" if is_default else b'{"signature_name":%b,' % _json(call.signature)
     return lambda values: b'%b"instances":[%b]}' % (start, b",".join(map(encode, values)))
 
 
@@ -139,7 +139,7 @@ def _image_encoder(
     tensor: TensorInfo, spec: InputSpec, call: ForeignCall
 ) -> Callable[[Pixels], bytes]:
     """Return the function from an image to the JSON of its value."""
-    if tensor.dtype == "DT_STRING":
+    if tensor.dtype == STRING:
         return _base64_value if call.sends_base64 else _file_value
     arrange = arrangement(tensor.shape, spec)
     if tensor.dtype in INTEGERS:
@@ -154,7 +154,7 @@ def foreign_input(signatures: Signatures, spec: InputSpec, call: ForeignCall) ->
     """
     tensor = image_input(signatures, call)
     _check_shape(tensor, spec)
-    supported = ("DT_STRING", *INTEGERS, *FLOATS)
+    supported = (STRING, *INTEGERS, *FLOATS)
     if tensor.dtype not in supported:
         raise ServingError(
             f"The model's input {tensor} is {shorten(tensor.dtype)}; supported are"
@@ -185,7 +185,7 @@ def constant_value(tensor: TensorInfo, value: ConstantInput, count: int) -> obje
 
 def _check_shape(tensor: TensorInfo, spec: InputSpec) -> None:
     """Raise ServingError if images of this spec do not have the shape that the input declares."""
-    if tensor.is_scalar and tensor.dtype != "DT_STRING":
+    if tensor.is_scalar and tensor.dtype != STRING:
         raise ServingError(f"The model's input {tensor} takes a single number and no image.")
     if not tensor.shape:
         return
@@ -195,13 +195,13 @@ def _check_shape(tensor: TensorInfo, spec: InputSpec) -> None:
             f"The model's input {tensor} takes exactly {batch} images at a time; needed is any"
             " number (-1), or 1."
         )
-    sent = () if tensor.dtype == "DT_STRING" else _sent_shape(tensor.shape, spec)
+    sent = () if tensor.dtype == STRING else _sent_shape(tensor.shape, spec)
     fits = len(sent) == len(declared) and all(
         size in (-1, length) for size, length in zip(declared, sent, strict=True)
     )
     if not fits:
         size = f"{spec.color} images of {spec.height} x {spec.width} pixels"
-        images = "image files" if tensor.dtype == "DT_STRING" else size
+        images = "image files" if tensor.dtype == STRING else size
         raise ServingError(
             f"The model's input {tensor} cannot take {images}, which are sent in the shape"
             f" {[-1, *sent]}."

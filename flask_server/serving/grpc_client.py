@@ -41,10 +41,14 @@ from flask_server.serving.signatures import Signatures
 from flask_server.serving.tls import SYSTEM_TLS, TlsFiles, trusted_certificates
 from flask_server.serving.transport import CONNECT_S
 from flask_server.serving.upstream import (
+    CONNECTION_BROKE,
     MAX_BYTES,
     MAX_ERROR_BYTES,
     MAX_PREDICT_BYTES,
+    NOT_REACHED,
+    TIMED_OUT,
     TLS_FAILED,
+    TOO_MANY_BYTES,
     BrokenConnection,
     CallFormat,
     Codec,
@@ -109,25 +113,10 @@ _BROKEN: Final = (
 _SAID: Final = "The model server of {model} answered {code}: {text}"
 #: Code and text of an error, our class, and our text. First match wins; an empty one fits all.
 _ERRORS: Final[tuple[tuple[str, str, type[ServingFault], str], ...]] = (
-    (
-        "DEADLINE_EXCEEDED",
-        "",
-        ServingTimeout,
-        "The model server of {model} did not answer in time.",
-    ),
+    ("DEADLINE_EXCEEDED", "", ServingTimeout, TIMED_OUT),
     ("UNAVAILABLE", _TLS, ServingUnavailable, TLS_FAILED),
-    (
-        "UNAVAILABLE",
-        _UNREACHABLE,
-        NoConnection,
-        "The model server of {model} cannot be reached.",
-    ),
-    (
-        "UNAVAILABLE",
-        _BROKEN,
-        BrokenConnection,
-        "The connection to the model server of {model} broke.",
-    ),
+    ("UNAVAILABLE", _UNREACHABLE, NoConnection, NOT_REACHED),
+    ("UNAVAILABLE", _BROKEN, BrokenConnection, CONNECTION_BROKE),
     (
         "CANCELLED",
         "",
@@ -138,7 +127,7 @@ _ERRORS: Final[tuple[tuple[str, str, type[ServingFault], str], ...]] = (
         "RESOURCE_EXHAUSTED",
         "CLIENT: Received message larger than max|Decompressed message larger than max",
         ServingError,
-        "The model server of {model} sent more bytes than the call allows.",
+        TOO_MANY_BYTES,
     ),
     ("RESOURCE_EXHAUSTED", "message larger than max|metadata size exceeds", ServingError, _SAID),
     ("RESOURCE_EXHAUSTED", "", Overloaded, _SAID),
@@ -285,10 +274,7 @@ class GrpcServing(SingleServing):
                 send = channel.grpc.unary_unary(method).with_call
                 response, call = self._sent(send, method, request, deadline)
         if len(response) > max_bytes:
-            raise ServingError(
-                f"The model server of {model} sent more bytes than the call allows.",
-                address=self.root,
-            )
+            raise ServingError(TOO_MANY_BYTES.format(model=model), address=self.root)
         return response, dict(call.trailing_metadata() or ())
 
     def _sent(

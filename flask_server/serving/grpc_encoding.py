@@ -61,11 +61,8 @@ _SPEC: Final = number("PredictRequest", "model_spec")
 _INPUTS: Final = number("PredictRequest", "inputs")
 _FILTER: Final = number("PredictRequest", "output_filter")
 _OUTPUTS: Final = number("PredictResponse", "outputs")
-#: TensorFlow's ``DT_`` names in the order of their numbers, which begin with 1.
-_DTYPE_NAMES: Final = (
-    "DT_INVALID",
-    *(name for name in ENUM_NAMES.values() if name != "DT_INVALID"),
-)
+#: TensorFlow's ``DT_`` names in the order of their numbers.
+_DTYPE_NAMES: Final = tuple(ENUM_NAMES.values())
 
 
 def model_spec(
@@ -194,7 +191,7 @@ def _constant(tensor: TensorInfo, value: ConstantInput, count: int) -> bytes:
 
 
 def _array(value: object, dtype_name: str) -> NDArray[Any]:
-    if dtype_name == "DT_STRING":
+    if dtype_name == STRING:
         texts = np.array(value, dtype=object)
         texts.reshape(-1)[:] = [text.encode() for text in texts.reshape(-1)]
         return texts

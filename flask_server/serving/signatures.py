@@ -13,14 +13,12 @@ from types import MappingProxyType
 from typing import Any
 
 from flask_server.errors import ServingError
-from model_catalog.model_entry import ConstantInput, ModelEntry
+from model_catalog.model_entry import SERVING_DEFAULT, ConstantInput, ModelEntry
 from model_catalog.spec import CHANNELS
 
 #: Signatures by name, as Serving's metadata call returns them.
 Signatures = Mapping[str, Any]
 
-#: Name of the signature that Serving uses unless a request names one.
-DEFAULT = "serving_default"
 #: Name of the signature of our exports that takes raw pixels.
 PIXELS = "pixels"
 #: Name of the signature of our exports that returns their spec.
@@ -52,7 +50,7 @@ _COLORS = {count: color for color, count in CHANNELS.items()}
 class ForeignCall:
     """How a SavedModel without a spec is called, as far as the models file says it."""
 
-    signature: str = DEFAULT
+    signature: str = SERVING_DEFAULT
 
     output: str | None = None
     """Name of the output with the scores."""
@@ -234,7 +232,7 @@ def _declared_scores(tensor: TensorInfo, *, has_rows: bool) -> int | None:
     return tensor.shape[1] if tensor.shape[1] > 0 else None
 
 
-def outputs_of(signatures: Signatures, name: str = DEFAULT) -> list[TensorInfo]:
+def outputs_of(signatures: Signatures, name: str = SERVING_DEFAULT) -> list[TensorInfo]:
     """Return the outputs of a signature."""
     return _tensors(signatures, "outputs", name)
 
@@ -254,7 +252,7 @@ def _output_bytes(tensor: TensorInfo) -> int:
     sizes = tensor.shape[1:]
     if not tensor.shape or any(size < 0 for size in sizes):
         return _OPEN_BYTES
-    return math.prod(sizes) * (_TEXT_BYTES if tensor.dtype == "DT_STRING" else _NUMBER_BYTES)
+    return math.prod(sizes) * (_TEXT_BYTES if tensor.dtype == STRING else _NUMBER_BYTES)
 
 
 def declared_input(
@@ -291,7 +289,7 @@ def is_channels_first(shape: tuple[int, ...]) -> bool:
     return len(shape) == 4 and shape[1] in _COLORS and shape[3] not in _COLORS
 
 
-def _tensors(signatures: Signatures, side: str, name: str = DEFAULT) -> list[TensorInfo]:
+def _tensors(signatures: Signatures, side: str, name: str = SERVING_DEFAULT) -> list[TensorInfo]:
     if name not in signatures:
         raise ServingError(f"The model has the signatures {_listed(signatures)}; {name} is needed.")
     try:

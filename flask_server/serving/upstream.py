@@ -36,7 +36,12 @@ MAX_ERROR_BYTES = 64 * 1024
 #: Maximum bytes of the response to a predict call that does not say how many it expects.
 MAX_PREDICT_BYTES = 16 * 1024 * 1024
 
-#: The text of the error for a server whose certificate is not trusted, or that refuses ours.
+#: Texts of errors that the clients of both protocols raise.
+NOT_REACHED = "The model server of {model} cannot be reached."
+TIMED_OUT = "The model server of {model} did not answer in time."
+CONNECTION_BROKE = "The connection to the model server of {model} broke."
+TOO_MANY_BYTES = "The model server of {model} sent more bytes than the call allows."
+#: The same for a server whose certificate is not trusted, or that refuses ours.
 TLS_FAILED = "The TLS connection to the model server of {model} failed."
 
 _ENGINE = re.compile(r"([a-z0-9_]{1,32})(?:; precision=([a-z0-9]{1,16}))?", re.ASCII)

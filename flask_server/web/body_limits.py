@@ -15,6 +15,8 @@ from werkzeug.wsgi import get_input_stream
 from flask_server.errors import BodyTooLarge
 
 _INPUT = "wsgi.input"
+#: The text of the error for any transfer coding but chunked.
+CODING_UNSUPPORTED = "The transfer coding is not supported; allowed is chunked."
 _BROKEN = "The body is incomplete or malformed."
 
 
@@ -58,7 +60,7 @@ def bound_body(limit: int) -> None:
     environ[_INPUT] = BoundedStream(get_input_stream(environ), limit)
     environ["wsgi.input_terminated"] = True
     if not _transfer_codings() <= {"chunked", "identity"}:
-        raise exceptions.NotImplemented("The transfer coding is not supported; allowed is chunked.")
+        raise exceptions.NotImplemented(CODING_UNSUPPORTED)
     length = request.content_length
     if length is not None and length > limit:
         raise _too_large(str(length), limit)

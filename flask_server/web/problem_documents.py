@@ -9,7 +9,6 @@ from flask import Flask, Response, current_app, json
 from werkzeug.exceptions import HTTPException
 
 from flask_server.errors import (
-    BodyTooLarge,
     FrameworkError,
     GatewayError,
     InvalidApiKey,
@@ -32,10 +31,7 @@ HEADERS = {
 }
 
 #: Error codes of the statuses that Flask itself raises; any other status is a bad_request.
-_FRAMEWORK_CODES = {kind.status: kind.code for kind in kinds(FrameworkError)} | {
-    # Werkzeug's own bounds: more than 1000 parts in one form.
-    BodyTooLarge.status: BodyTooLarge.code
-}
+_FRAMEWORK_CODES = {kind.status: kind.code for kind in kinds(FrameworkError)}
 
 #: How to authenticate (RFC 6750); ``X-API-Key`` does the same and has no registered scheme.
 _CHALLENGE = 'Bearer realm="image gateway"'

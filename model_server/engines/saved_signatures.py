@@ -18,8 +18,8 @@ from serving_api.messages import message
 FILE: Final = "saved_model.pb"
 _SERVE: Final = "serve"
 
-#: TensorFlow numbers its types in this order, from 1 on.
-_SHORT_NAMES: Final = dict(enumerate(ENUM_NAMES, start=1))
+#: TensorFlow numbers its types in this order.
+_SHORT_NAMES: Final = dict(enumerate(ENUM_NAMES))
 
 
 def read_signatures(path: Path) -> dict[str, Signature]:

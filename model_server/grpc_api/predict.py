@@ -13,9 +13,9 @@ from model_server.errors import FailedPrecondition, Internal, InvalidArgument
 from serving_api import protobuf_wire as wire
 from serving_api import tensor_reader
 from serving_api.messages import Message
-from serving_api.tensor_map import entry_parts
+from serving_api.tensor_map import entry_pieces
 from serving_api.tensor_reader import Reserve, TensorFields
-from serving_api.tensor_writer import tensor_bytes
+from serving_api.tensor_writer import Piece, tensor_bytes
 
 _OUTPUTS: Final = number("PredictResponse", "outputs")
 _SPEC: Final = number("PredictResponse", "model_spec")
@@ -111,10 +111,10 @@ def answer(
     outputs: Tensors, infos: Mapping[str, TensorInfo], spec: Message, *, as_content: bool
 ) -> bytes:
     """Return a PredictResponse; ``as_content`` writes values into ``tensor_content``."""
-    parts: list[bytes] = []
+    parts: list[Piece] = []
     for alias, info in infos.items():
         tensor = tensor_bytes(outputs[alias], as_content=as_content, declared=info.dtype)
-        parts += entry_parts(_OUTPUTS, alias, tensor)
+        parts += entry_pieces(_OUTPUTS, alias, [tensor])
     return b"".join([*parts, wire.length_delimited(_SPEC, spec.SerializeToString())])
 
 

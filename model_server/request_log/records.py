@@ -16,8 +16,8 @@ from model_server.inference.results import fill_classes, fill_values
 from model_server.models.registry import ModelRequest
 from serving_api import protobuf_wire as wire
 from serving_api.messages import Message, message
-from serving_api.tensor_map import entry_parts
-from serving_api.tensor_writer import tensor_bytes
+from serving_api.tensor_map import entry_pieces
+from serving_api.tensor_writer import Piece, tensor_bytes
 
 
 class LogKind(StrEnum):
@@ -189,13 +189,13 @@ def with_utf8_labels(kind: LogKind, response: bytes) -> bytes:
 
 def _tensors(
     name: str, field: str, tensors: Tensors, infos: Mapping[str, TensorInfo]
-) -> list[bytes]:
+) -> list[Piece]:
     place = number(name, field)
     return [
         part
         for alias, info in infos.items()
         if alias in tensors
-        for part in entry_parts(place, alias, _tensor(tensors[alias], info))
+        for part in entry_pieces(place, alias, [_tensor(tensors[alias], info)])
     ]
 
 

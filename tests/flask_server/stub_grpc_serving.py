@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from serving_api import tensor_reader
 from serving_api.dtypes import SHORT_NAMES
 from serving_api.messages import message
-from serving_api.tensor_map import entry_parts
+from serving_api.tensor_map import entry_pieces
 from serving_api.tensor_types import dtype_of
 from serving_api.tensor_writer import tensor_bytes
 from tests.flask_server.stub_serving import Servable, StubServing, tensor
@@ -239,7 +239,7 @@ def predict_response(outputs: dict[str, NDArray[Any]]) -> bytes:
     return b"".join(
         part
         for name, array in outputs.items()
-        for part in entry_parts(1, name, tensor_bytes(array))
+        for part in entry_pieces(1, name, [tensor_bytes(array)])
     )
 
 

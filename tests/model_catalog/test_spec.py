@@ -92,7 +92,6 @@ def test_bad_field_is_named_with_what_is_allowed(
     with pytest.raises(SpecError) as caught:
         ModelSpec.from_dict(document(**changes))
 
-    assert caught.value.field == field
     assert str(caught.value).startswith(f"{field}: ")
     assert allowed in str(caught.value)
 

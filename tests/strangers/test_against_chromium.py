@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
-from flask_server.imaging.decoding import decode
 from tests.browser.visits import launch
+from tests.decoding import decode
 from tests.strangers.variants import MAKERS, Levels, Variant
 
 #: Draws each file onto a white canvas of its own size, and returns the size and the levels.

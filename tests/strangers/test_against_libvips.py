@@ -14,8 +14,8 @@ import tifffile
 from PIL import Image
 
 from flask_server.errors import UnsupportedImage
-from flask_server.imaging.decoding import decode
 from flask_server.imaging.formats import FORMATS
+from tests.decoding import decode
 from tests.strangers import files
 from tests.strangers.files import saved
 from tests.strangers.variants import MAKERS

@@ -7,9 +7,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from flask_server.imaging.decoding import DecodedImage, decode
+from flask_server.imaging.decoding import DecodedImage
 from flask_server.imaging.preprocessing import min_decoded_size
 from model_catalog.spec import InputSpec
+from tests.decoding import decode
 from tests.strangers.kinds import KINDS, Kind
 
 MAX_PIXELS = 100_000_000

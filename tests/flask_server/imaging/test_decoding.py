@@ -15,9 +15,9 @@ from flask_server.errors import (
     ImageTooLarge,
     UnsupportedImage,
 )
-from flask_server.imaging.decoding import decode
 from flask_server.imaging.files.jpeg import MAX_SCANS
 from flask_server.imaging.formats import FORMATS, sniff
+from tests.decoding import decode
 from tests.flask_server.conftest import draw, saved
 
 ALL = 10**9

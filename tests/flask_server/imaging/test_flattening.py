@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flask_server.imaging.decoding import decode
 from flask_server.imaging.preprocessing import to_pixels
 from model_catalog.spec import InputSpec
+from tests.decoding import decode
 from tests.flask_server.conftest import flat, saved
 from tests.flask_server.imaging.test_decoding import ALL, pixels
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flask_server.imaging.decoding import decode
 from flask_server.imaging.preprocessing import scale, to_pixels
 from model_catalog.spec import INTERPOLATIONS, InputSpec
+from tests.decoding import decode
 from tests.flask_server.conftest import draw
 
 pytestmark = pytest.mark.tensorflow

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from flask_server.errors import ImageError
-from flask_server.imaging.decoding import decode
+from tests.decoding import decode
 from tests.flask_server.conftest import draw, saved
 
 

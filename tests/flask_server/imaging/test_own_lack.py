@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from flask_server.errors import CorruptImage
-from flask_server.imaging.decoding import decode
 from flask_server.imaging.own_lack import is_own_lack
+from tests.decoding import decode
 from tests.flask_server.conftest import flat
 
 PICTURE = flat("red")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flask_server.imaging.decoding import decode
 from flask_server.imaging.preprocessing import Original, min_decoded_size, scale, to_pixels
 from model_catalog.spec import SCALES, InputSpec
+from tests.decoding import decode
 from tests.flask_server.conftest import draw, flat, saved
 
 PHOTO = Path(__file__).parents[3] / "test_images" / "cat.jpg"

@@ -4,10 +4,10 @@ from functools import partial
 
 from PIL import Image
 
-from flask_server.imaging.decoding import decode
 from flask_server.imaging.preprocessing import min_decoded_size
 from flask_server.imaging.reports import Report, report_of
 from model_catalog.spec import InputSpec
+from tests.decoding import decode
 from tests.flask_server.conftest import draw
 
 
