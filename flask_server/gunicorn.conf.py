@@ -66,7 +66,7 @@ class logger_class(glogging.Logger):  # type: ignore[misc]  # gunicorn has no ty
     def setup(self, cfg: Any) -> None:  # noqa: ANN401 (gunicorn has no types)
         """Apply gunicorn's ``--log-level`` to the gateway too."""
         super().setup(cfg)
-        logging.getLogger(logs.ROOM).setLevel(self.loglevel)
+        logging.getLogger(logs.LOGGER_NAME).setLevel(self.loglevel)
 
 
 def on_starting(server: Any) -> None:  # noqa: ANN401 (gunicorn has no types)

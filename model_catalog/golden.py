@@ -38,7 +38,7 @@ _UNUSABLE: Final = (LookupError, TypeError, ValueError, RecursionError, Overflow
 
 @dataclass(frozen=True, slots=True)
 class GoldenPicture:
-    """One probe picture."""
+    """One golden picture."""
 
     name: str
 
@@ -51,7 +51,7 @@ class GoldenPicture:
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """All probe pictures of a version."""
+    """The golden pictures of a version."""
 
     pictures: tuple[GoldenPicture, ...]
 

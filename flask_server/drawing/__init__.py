@@ -1,1 +1,1 @@
-"""Images for people: predictions below an image, heatmaps over it."""
+"""Images for people: predictions below an image, heat maps over it."""

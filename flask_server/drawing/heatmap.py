@@ -1,4 +1,4 @@
-"""Draw the heatmap of an explanation over its image.
+"""Draw the heat map of an explanation over its image.
 
 The image becomes greyer and darker, so that only the heat has strong colours. The part that the
 model's input does not show is darker still. Explanation and image in, image out.
@@ -116,7 +116,7 @@ def _legend(explanation: Explanation) -> Sequence[Row]:
 
 def _scale(maximum: float) -> Sequence[Row]:
     if maximum < MIN_HEAT:
-        return [Row(left=("no single area decides the score",))]
+        return [Row(left=("no single cell decides the score",))]
     loss = format_score(maximum).replace("%", "points")
     ends = Row(left=("score lost when hidden: none",), right=loss, ink=MUTED)
     return [ends, Row(background=caption.ramp(color_of))]

@@ -23,7 +23,7 @@ from flask_server.imaging.flattening import BAND_BYTES, BAND_PIXELS, flatten, is
 from flask_server.imaging.formats import FORMATS, sniff
 from flask_server.imaging.geometry import FloatBox, Size
 from flask_server.imaging.orientation import SIDEWAYS, turned_box
-from flask_server.imaging.own_lack import is_own_lack
+from flask_server.imaging.resource_errors import is_resource_error
 
 # ``read_header`` checks ``max_pixels``; Pillow's own limit would raise an error of another kind.
 Image.MAX_IMAGE_PIXELS = None
@@ -199,7 +199,7 @@ class EncodedImage:
         try:
             return Image.open(file, formats=(self.format,))
         except _DAMAGE_ERRORS as error:
-            if self._structure.variant and not is_own_lack(error):
+            if self._structure.variant and not is_resource_error(error):
                 raise UnsupportedImage(
                     f"The {self.format} image has {self._structure.variant}, which is not read."
                 ) from error
@@ -230,7 +230,7 @@ def _damage(name: str, error: Exception) -> Exception:
 
     That stands for threads and file descriptors, too.
     """
-    if is_own_lack(error):
+    if is_resource_error(error):
         return MemoryError("an image could not be decoded")
     return CorruptImage(f"The {name} image is damaged.")
 

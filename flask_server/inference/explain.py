@@ -1,4 +1,4 @@
-"""The use case: how much each area of an image contributes to the score of a class (occlusion).
+"""The use case: how much each cell of an image contributes to the score of a class (occlusion).
 
 The cells of a grid are occluded one after the other; the heat of a cell is how far the score falls.
 This needs only predict calls, so it works for any classifier behind any Serving.
@@ -72,7 +72,7 @@ class ExplainRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """How much each area of the image contributes to the score of one class."""
+    """How much each cell of the image contributes to the score of one class."""
 
     model: str
     version: int

@@ -12,7 +12,7 @@ from flask_server.errors import ImageTooLarge, Overloaded, ServingTimeout
 from flask_server.imaging.geometry import Size
 from flask_server.memory_budget import MemoryBudget
 
-#: Seconds between two looks at whether there is room.
+#: Seconds between two checks whether there is room.
 _PAUSE_S: Final = 0.01
 
 

@@ -33,7 +33,7 @@ from flask_server.memory_budget import MemoryBudget
 from flask_server.serving.live_model import SCORES, LiveModel
 from flask_server.serving.outputs import Outputs
 from flask_server.serving.scores import Scores
-from flask_server.serving.traffic import Traffic, has_scores
+from flask_server.serving.traffic import Traffic, is_comparable
 from flask_server.serving.upstream import ServableGone, SingleServing
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
@@ -47,7 +47,7 @@ MAX_QUEUED_BYTES = 16 * 1024 * 1024
 #: Bytes for decoding an image again, for a version with another input size.
 DECODE_BYTES = 64 * 1024 * 1024
 
-#: Seconds between two looks at whether there is spare capacity.
+#: Seconds between two checks whether there is spare capacity.
 _PAUSE_S = 0.02
 #: Seconds to wait for the thread to end; the call that it is in may take longer.
 _CLOSE_S = 2.0
@@ -304,7 +304,7 @@ def compare(
 
 def _comparable(live: LiveModel, shadow: LiveModel) -> bool:
     """Tell whether both have scores; a version is not compared with itself."""
-    return live.version != shadow.version and has_scores(live) and has_scores(shadow)
+    return live.version != shadow.version and is_comparable(live) and is_comparable(shadow)
 
 
 def _chance(percent: float) -> bool:

@@ -80,9 +80,9 @@ def _explain(settings: Settings, model: str) -> Schema:
     parameters = requests.queries(requests.EXPLAIN_PARAMETERS)
     heat = _json("The heat map.", ref("Heat"), *OF_MODEL)
     return _operation(
-        *("explain", "predictions", "Show which regions of an image the prediction depends on"),
-        "Each region of the image is hidden in turn; the heat of a region is the loss of the "
-        "class's score. The response is a heat map drawn on the image or, with `Accept: "
+        *("explain", "predictions", "Show which cells of an image the prediction depends on"),
+        "Each cell of a grid over the image is hidden in turn; the heat of a cell is the loss of "
+        "the class's score. The response is a heat map drawn on the image or, with `Accept: "
         "application/json`, the numbers.",
         parameters=[requests.model_name(model), *parameters],
         body=requests.picture_body(settings),

@@ -28,7 +28,7 @@ from flask_server.web.services import Services, services_of
 from flask_server.web.unhandled import Unhandled
 
 #: Seconds between two searches for connections that are overdue.
-LOOK_S: Final = 0.5
+SWEEP_S: Final = 0.5
 #: Maximum seconds for which the main thread serves connections before it accepts others.
 TURN_S: Final = 0.02
 #: Seconds that a connection stays open after its last response: without a read, and in total.
@@ -64,7 +64,7 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._main_waits = threading.Event()
         """Whether the main thread has nothing to do."""
 
-        self._looks_at = 0.0
+        self._sweeps_at = 0.0
         """When connections that are overdue are looked for again."""
 
         super().init_process()
@@ -115,9 +115,9 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
     def murder_keepalived(self, force: bool = False) -> None:
         """Close idle connections and those with a request that arrives too slowly, or all."""
         now = time.monotonic()
-        if now < self._looks_at and not force:
+        if now < self._sweeps_at and not force:
             return
-        self._looks_at = now + LOOK_S
+        self._sweeps_at = now + SWEEP_S
         super().murder_keepalived(force)
         late = [conn for conn in self._waiting if force or _is_late(conn, now)]
         ending = [*self._sending, *self._parting]

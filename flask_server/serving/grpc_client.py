@@ -234,8 +234,10 @@ class GrpcServing(SingleServing):
             model_spec=spec, metadata_field=["signature_def"]
         )
         method = f"{_PREDICTION}GetModelMetadata"
-        data, told = self._call_told(model, method, request.SerializeToString(), deadline)
-        engine = engine_info(str(told.get(_ENGINE_KEY, "")))
+        data, metadata = self._call_with_metadata(
+            model, method, request.SerializeToString(), deadline
+        )
+        engine = engine_info(str(metadata.get(_ENGINE_KEY, "")))
         return self._parsed(model, "GetModelMetadataResponse", data), engine
 
     def _parsed(self, model: str, name: str, data: bytes) -> Message:
@@ -257,9 +259,9 @@ class GrpcServing(SingleServing):
         deadline: Deadline,
         max_bytes: int = MAX_BYTES,
     ) -> bytes:
-        return self._call_told(model, method, request, deadline, max_bytes)[0]
+        return self._call_with_metadata(model, method, request, deadline, max_bytes)[0]
 
-    def _call_told(
+    def _call_with_metadata(
         self,
         model: str,
         method: str,

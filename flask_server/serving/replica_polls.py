@@ -15,8 +15,8 @@ from flask_server.serving.replica_set import Description, Replica, ReplicaSet
 from flask_server.serving.signatures import is_our_export
 from flask_server.serving.upstream import ServableGone, SingleServing
 
-#: Seconds to wait for all servers that answered before, once it is time to ask them.
-PATIENCE_S = 1.0
+#: Seconds that a poll waits for every server that answered the one before.
+POLL_WAIT_S = 1.0
 
 Result = TypeVar("Result")
 
@@ -54,11 +54,11 @@ def read_description(
 
 
 def wait_for_one(
-    futures: Sequence[Future[Result]], patient: Sequence[Future[Result]], deadline: Deadline
+    futures: Sequence[Future[Result]], expected: Sequence[Future[Result]], deadline: Deadline
 ) -> None:
-    """Wait for the patient ones for a moment, and then until one of all has succeeded."""
+    """Wait up to ``POLL_WAIT_S`` for the expected ones, and then until one of all has succeeded."""
     with suppress(ServingTimeout):
-        wait(patient, min(PATIENCE_S, deadline.left()))
+        wait(expected, min(POLL_WAIT_S, deadline.left()))
         while not any(map(succeeded, futures)):
             running = [each for each in futures if not each.done()]
             if not running:

@@ -82,8 +82,8 @@ class ReplicatedServing(Serving):
         """
         before = self._replicas_of(model)
         polls = [self._poll(i, model, before, deadline) for i in range(len(self._servers))]
-        patient = [p for p, each in zip(polls, before.replicas, strict=True) if not each.problem]
-        wait_for_one(polls, patient, deadline)
+        expected = [p for p, each in zip(polls, before.replicas, strict=True) if not each.problem]
+        wait_for_one(polls, expected, deadline)
         with self._lock:
             before = self._models.get(model, before)
             replicas = [

@@ -69,14 +69,14 @@ class Traffic:
                     f"Label {label} of shadow has no usable version ({problem}); nothing is copied"
                     " to it."
                 )
-            elif label in self.shadow and not has_scores(self.versions[label]):
+            elif label in self.shadow and not is_comparable(self.versions[label]):
                 yield (
                     f"Label {label} of shadow names a version without a score for each class;"
                     " nothing is copied to it."
                 )
 
 
-def has_scores(live: LiveModel) -> bool:
+def is_comparable(live: LiveModel) -> bool:
     """Tell whether the version has scores of all classes, which can be compared with another's."""
     return live.reads_scores and live.spec.output.activation != "raw"
 

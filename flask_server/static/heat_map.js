@@ -89,7 +89,7 @@ export class HeatMap {
 export function sentence(heat) {
   const { label, score } = heat;
   const most = maximumOf(heat);
-  if (most < MIN_HEAT) return `No single area decides the score of ${readable(label)}.`;
+  if (most < MIN_HEAT) return `No single cell decides the score of ${readable(label)}.`;
   const write = formatOf([score, Math.max(0, score - most)]);
   const fall = `from ${write(score)} to ${write(Math.max(0, score - most))}`;
   return `Bright areas speak for ${readable(label)}. With the brightest one hidden, its score falls ${fall}.`;

@@ -16,7 +16,7 @@ from typing import Any
 
 from flask_server.web import request_context
 
-ROOM = "flask_server"
+LOGGER_NAME = "flask_server"
 
 #: Fields of access lines that the message already contains.
 _IN_THE_MESSAGE = {"method", "route", "status"}
@@ -109,9 +109,9 @@ def configure(log_format: str) -> None:
     if not logging.getLogger().handlers:
         logging.config.dictConfig(config(log_format))
         logging.captureWarnings(True)
-    room = logging.getLogger(ROOM)
-    if room.level == logging.NOTSET:
-        room.setLevel(logging.INFO)
+    logger = logging.getLogger(LOGGER_NAME)
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
 
 
 def _time(record: logging.LogRecord) -> str:

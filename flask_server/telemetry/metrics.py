@@ -81,7 +81,7 @@ class Metrics:
         self._listed_keys = listed_keys
         self.states: tuple[Collector, ...] = (
             ServingStates(models),
-            ProcessStates(PREFIX, metrics_directory.master(os.environ)),
+            ProcessStates(PREFIX, metrics_directory.parent_pid(os.environ)),
         )
         """What each scrape reads anew in the worker that answers it."""
 

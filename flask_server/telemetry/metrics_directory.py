@@ -1,9 +1,9 @@
 """Make and remove the directory in which the worker processes share their metrics.
 
-prometheus_client reads the path from the environment when it is imported, so gunicorn's master
-makes the directory first. Every master has a new one, because the numbers of another run would be
-added up with its own; a reload keeps it. It is removed when the master ends; the directory of a
-master that was killed is removed when the next one starts.
+prometheus_client reads the path from the environment when it is imported, so gunicorn's
+parent process makes the directory first. Every parent process has a new one, because the numbers of
+another run would be added up with its own; a reload keeps it. It is removed when the parent process
+ends; the directory of one that was killed is removed when the next one starts.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ log = logging.getLogger(__name__)
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _PREFIX = "gateway-metrics-"
-#: A file that is locked as long as the master or one of its workers runs.
+#: A file that is locked as long as the parent process or one of its workers runs.
 _LOCK = "lock"
 
 
 def make(environ: MutableMapping[str, str]) -> Path:
     """Return the directory of this process; the first call makes it and writes its path into
     ``environ``."""
-    master = os.getpid()
-    prefix = f"{_PREFIX}{master}-"
+    pid = os.getpid()
+    prefix = f"{_PREFIX}{pid}-"
     before = Path(environ.get(VARIABLE, ""))
     if before.name.startswith(prefix) and before.is_dir():
         return before
     _sweep()
     directory = _locked(prefix)
     environ[VARIABLE] = str(directory)
-    atexit.register(_remove, directory, master)
+    atexit.register(_remove, directory, pid)
     return directory
 
 
@@ -55,8 +55,11 @@ def shared(environ: MutableMapping[str, str]) -> bool:
     return bool(environ.get(VARIABLE))
 
 
-def master(environ: Mapping[str, str]) -> int | None:
-    """Return the PID of gunicorn's master, None where the processes do not share their metrics."""
+def parent_pid(environ: Mapping[str, str]) -> int | None:
+    """Return the PID of gunicorn's parent process.
+
+    None where the processes do not share their metrics.
+    """
     name = Path(environ.get(VARIABLE, "")).name
     pid = name.removeprefix(_PREFIX).partition("-")[0]
     return int(pid) if name.startswith(_PREFIX) and pid.isdigit() else None

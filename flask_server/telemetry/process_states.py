@@ -1,7 +1,7 @@
 """The processes of the gateway and its build, for Prometheus.
 
-A scrape is answered by one worker, so it reads the figures of gunicorn's master and of all workers
-from ``/proc``. Where that is missing, the metrics have no values.
+A scrape is answered by one worker, so it reads the figures of gunicorn's parent process and of
+all workers from ``/proc``. Where that is missing, the metrics have no values.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class _Process:
 class ProcessStates(Collector):
     """Memory, CPU time, files and threads of the processes of the gateway, and its version."""
 
-    def __init__(self, prefix: str, master: int | None) -> None:
-        """``master`` is the PID of gunicorn's master, None where the processes do not share their
-        metrics: the figures are then those of this process."""
+    def __init__(self, prefix: str, parent: int | None) -> None:
+        """``parent`` is the PID of gunicorn's parent process, None where the processes do not
+        share their metrics: the figures are then those of this process."""
         self._prefix = prefix
-        self._master = master
+        self._parent = parent
         self._labels = [VERSION, platform.python_version()]
 
     def collect(self) -> Iterator[Metric]:
@@ -55,11 +55,13 @@ class ProcessStates(Collector):
         found = self._processes()
         yield build
         yield self._gauge(
-            "processes", "Processes: gunicorn's master and its workers.", of=len(found) or None
+            "processes",
+            "Processes: gunicorn's parent process and its workers.",
+            of=len(found) or None,
         )
         yield from self._sums(list(found.values()))
         yield from self._files(list(found.values()))
-        first = found.get(self._master or os.getpid())
+        first = found.get(self._parent or os.getpid())
         yield self._gauge(
             "process_start_time_seconds",
             "Start of the gateway, in Unix time.",
@@ -100,7 +102,7 @@ class ProcessStates(Collector):
 
     def _processes(self) -> dict[int, _Process]:
         """Return the processes that run by their PIDs."""
-        pids = {os.getpid()} if self._master is None else {self._master, *_children(self._master)}
+        pids = {os.getpid()} if self._parent is None else {self._parent, *_children(self._parent)}
         found = {}
         for pid in pids:
             with suppress(OSError):  # it has ended, or there is no /proc

@@ -39,7 +39,7 @@ class Entry:
 
     status: int
     code: str | None
-    """The code of a problem answer."""
+    """The code of a problem document."""
 
     seconds: float
     """Seconds from the first hook of the request until its response was ready to be sent."""

@@ -9,7 +9,7 @@ from serving_tracing.conventions import Attributes
 
 #: The id of the request, as in the log and in its header.
 REQUEST_ID = "gateway.request_id"
-#: The code of a problem answer.
+#: The code of a problem document.
 ERROR_CODE = "gateway.error_code"
 #: The public id of the API key.
 API_KEY = "gateway.api_key_id"

@@ -1,4 +1,4 @@
-"""The route that shows how much each region of an image contributes to the score of a class."""
+"""The route that shows how much each cell of an image contributes to the score of a class."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def heat(name: str) -> Response:
         target_class=text(submission.parameters, "class"),
         grid=whole_number(submission.parameters, "grid", least=explain.MIN_GRID),
     )
-    with _place():
+    with _slot():
         context = request_context.current()
         with request_context.traced():
             explanation = explain.explain(gateway(), explain_request, deadline(), context.stopwatch)
@@ -56,14 +56,14 @@ def heat(name: str) -> Response:
 
 
 @contextmanager
-def _place() -> Iterator[None]:
-    places = services_of(current_app).explanations
-    if not places.enter():
-        raise Overloaded(f"{places.limit} explanations are running already; try again soon.")
+def _slot() -> Iterator[None]:
+    slots = services_of(current_app).explanations
+    if not slots.enter():
+        raise Overloaded(f"{slots.limit} explanations are running already; try again soon.")
     try:
         yield
     finally:
-        places.leave()
+        slots.leave()
 
 
 def _form(submission: Submission) -> str:

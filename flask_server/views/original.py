@@ -22,10 +22,10 @@ def predict() -> Response:
     """Return the five best classes of the image in the form field ``b64`` as triples."""
     upload = form_base64(request)
     default = gateway().models.default
-    result = ask(PredictRequest(model=default, uploads=[upload], check=check_ranks))
-    best = only(result).predictions[:DEFAULT_TOP_K]
+    response = ask(PredictRequest(model=default, uploads=[upload], check=check_ranks))
+    best = only(response).predictions[:DEFAULT_TOP_K]
     triples = [[p.class_id, p.label, p.score] for p in best]
-    return with_warnings(jsonify(triples), result.warnings)
+    return with_warnings(jsonify(triples), response.warnings)
 
 
 @bp.post("/inference")
@@ -33,8 +33,8 @@ def predict() -> Response:
 def inference() -> Response:
     """Return the default model's result for the form field ``file``, an image or ``.npy`` file."""
     upload = form_file(request)
-    answer = ask(PredictRequest(model=gateway().models.default, uploads=[upload]))
-    return with_warnings(jsonify(result=result_of(answer)), answer.warnings)
+    response = ask(PredictRequest(model=gateway().models.default, uploads=[upload]))
+    return with_warnings(jsonify(result=result_of(response)), response.warnings)
 
 
 @bp.route("/hello/", methods=["GET", "POST"])

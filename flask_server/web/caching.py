@@ -14,7 +14,7 @@ from flask_server.web import request_context
 
 
 def add_headers(response: Response) -> Response:
-    """Give an answer its ``Cache-Control``, and a revalidated one its ETag."""
+    """Add ``Cache-Control`` to a response, and an ETag to one that is revalidated."""
     if not _keepable(response):
         response.headers["Cache-Control"] = "no-store"
         return response

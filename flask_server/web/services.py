@@ -71,22 +71,22 @@ def deadline() -> Deadline:
     return context.deadline
 
 
-def ask(question: PredictRequest) -> PredictResponse:
+def ask(predict_request: PredictRequest) -> PredictResponse:
     """Answer the images or the tensor, and write version and error codes into the request context.
 
     The deadline starts here, because the body has arrived.
     """
     context = request_context.current()
     with request_context.traced():
-        answer = gateway().predict(of_caller(question), deadline(), context.stopwatch)
-    context.version = answer.version
+        response = gateway().predict(of_caller(predict_request), deadline(), context.stopwatch)
+    context.version = response.version
     context.image_codes = [
-        result.code if isinstance(result, GatewayError) else None for result in answer.results
+        result.code if isinstance(result, GatewayError) else None for result in response.results
     ]
-    return answer
+    return response
 
 
-def of_caller(question: PredictRequest) -> PredictRequest:
+def of_caller(predict_request: PredictRequest) -> PredictRequest:
     """Return the request of this caller, for a split of its model.
 
     Once a split has chosen a version, it is written into the request context: errors of that
@@ -98,7 +98,7 @@ def of_caller(question: PredictRequest) -> PredictRequest:
         context.split_label = live.split_label
         context.version = None if live.split_label is None else live.version
 
-    return replace(question, affinity=_affinity(), on_version=note_choice)
+    return replace(predict_request, affinity=_affinity(), on_version=note_choice)
 
 
 def _affinity() -> str | None:
@@ -111,17 +111,17 @@ def _affinity() -> str | None:
     return f"key {caller.id}" if caller else None
 
 
-def every(answer: PredictResponse) -> list[ImageResult]:
+def every(response: PredictResponse) -> list[ImageResult]:
     """Return all results, or raise the first error among them."""
-    for result in answer.results:
+    for result in response.results:
         if isinstance(result, GatewayError):
             raise result
-    return [result for result in answer.results if isinstance(result, ImageResult)]
+    return [result for result in response.results if isinstance(result, ImageResult)]
 
 
-def only(answer: PredictResponse) -> ImageResult:
+def only(response: PredictResponse) -> ImageResult:
     """Return the result of a request with one image, or raise its error."""
-    (result,) = answer.results
+    (result,) = response.results
     if isinstance(result, GatewayError):
         raise result
     return result

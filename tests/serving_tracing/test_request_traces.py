@@ -274,15 +274,15 @@ def test_log_lines_of_a_request_have_the_id_of_its_trace(
 ) -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    room = logging.getLogger(logs.ROOM)
-    room.addHandler(handler)
+    logger = logging.getLogger(logs.LOGGER_NAME)
+    logger.addHandler(handler)
     client = ready(make_app().test_client())
     try:
         for formatter in (logs.JsonFormatter(), logs.TextFormatter()):
             handler.setFormatter(formatter)
             client.post("/models/toy/predict", data=draw(), headers={"traceparent": PARENT})
     finally:
-        room.removeHandler(handler)
+        logger.removeHandler(handler)
 
     as_json, as_text = stream.getvalue().splitlines()[-2:]
     assert json.loads(as_json)["trace_id"] == PARENT[3:35]

@@ -292,7 +292,7 @@ def test_requests_that_the_worker_gives_up_are_counted_once_they_have_begun(
     app = make_app()
     with connected_worker(1, 0) as (worker, connection, _), selectors.DefaultSelector() as poller:
         worker.wsgi, worker.poller, worker.keepalived_conns = app, poller, deque()
-        worker._looks_at = connection.timeout = 0.0
+        worker._sweeps_at = connection.timeout = 0.0
         connection.arrival = Arrival(1000, 0.0)
         connection.arrival.feed(sent, time.monotonic() - 100)
         worker._waiting[connection] = None

@@ -48,7 +48,7 @@ def other(serving: StubServing) -> Iterator[StubServing]:
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for all addresses, also where a busy machine delays one of them."""
-    monkeypatch.setattr("flask_server.serving.replica_polls.PATIENCE_S", 60.0)
+    monkeypatch.setattr("flask_server.serving.replica_polls.POLL_WAIT_S", 60.0)
 
 
 @pytest.fixture
@@ -344,7 +344,7 @@ def test_an_address_that_hangs_does_not_delay_the_polls(
     serving: StubServing, other: StubServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, free = connected(serving, other), threading.Event()
-    monkeypatch.setattr("flask_server.serving.replica_polls.PATIENCE_S", 0.1)
+    monkeypatch.setattr("flask_server.serving.replica_polls.POLL_WAIT_S", 0.1)
     status = asked.servers[1].status
 
     def status_that_hangs(model: str, _: Deadline) -> list[VersionStatus]:

@@ -39,15 +39,15 @@ def lines(formatter: logging.Formatter, level: int = logging.INFO) -> Iterator[i
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
-    room = logging.getLogger(logs.ROOM)
-    before = room.level
-    room.addHandler(handler)
-    room.setLevel(level)
+    logger = logging.getLogger(logs.LOGGER_NAME)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
     try:
         yield stream
     finally:
-        room.setLevel(before)
-        room.removeHandler(handler)
+        logger.setLevel(before)
+        logger.removeHandler(handler)
 
 
 def access_lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -99,7 +99,7 @@ def test_defect_is_one_line_with_its_traceback(app: Flask) -> None:
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
 def test_nobody_forges_a_line(formatter: logging.Formatter) -> None:
     with lines(formatter) as stream:
-        logging.getLogger(logs.ROOM).info("%s", FORGED, extra={"fields": {"client": FORGED}})
+        logging.getLogger(logs.LOGGER_NAME).info("%s", FORGED, extra={"fields": {"client": FORGED}})
 
     assert len(stream.getvalue().splitlines()) == 1
     assert "\x1b" not in stream.getvalue()
@@ -110,7 +110,7 @@ def test_traceback_in_text_is_indented_below_its_line() -> None:
         try:
             raise RuntimeError(FORGED)
         except RuntimeError:
-            logging.getLogger(logs.ROOM).exception("it broke")
+            logging.getLogger(logs.LOGGER_NAME).exception("it broke")
 
     first, *rest = stream.getvalue().splitlines()
     assert first.endswith("ERROR   flask_server: it broke")

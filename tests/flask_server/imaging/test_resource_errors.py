@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from flask_server.errors import CorruptImage
-from flask_server.imaging.own_lack import is_own_lack
+from flask_server.imaging.resource_errors import is_resource_error
 from tests.decoding import decode
 from tests.flask_server.conftest import flat
 
 PICTURE = flat("red")
-LACKS = [
+RESOURCE_ERRORS = [
     MemoryError(),
     RuntimeError("can't start new thread"),
     RuntimeError("Failed to decode image: Out of memory"),
@@ -31,16 +31,16 @@ DAMAGE = [
 ]
 
 
-@pytest.mark.parametrize("error", LACKS, ids=repr)
-def test_lacks_of_our_own(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert is_own_lack(error)
+@pytest.mark.parametrize("error", RESOURCE_ERRORS, ids=repr)
+def test_errors_of_resources(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_resource_error(error)
     with pytest.raises(MemoryError):
         decode_with(error, monkeypatch)
 
 
 @pytest.mark.parametrize("error", DAMAGE, ids=repr)
 def test_damage(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not is_own_lack(error)
+    assert not is_resource_error(error)
     with pytest.raises(CorruptImage):
         decode_with(error, monkeypatch)
 

@@ -6,7 +6,7 @@ import errno
 import re
 from typing import Final
 
-_LACKS: Final = frozenset(
+_ERROR_NUMBERS: Final = frozenset(
     {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
 )
 #: Texts of Python, Pillow and the libraries below it, which raise general exceptions. A limit that
@@ -18,7 +18,7 @@ _TEXT: Final = re.compile(
 )
 
 
-def is_own_lack(error: BaseException) -> bool:
+def is_resource_error(error: BaseException) -> bool:
     """Tell whether an exception while decoding says that this process has too little of something.
 
     Another image would have failed as well, and the same one may be read later.
@@ -26,5 +26,5 @@ def is_own_lack(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in _LACKS
+        return error.errno in _ERROR_NUMBERS
     return isinstance(error, OSError | RuntimeError) and bool(_TEXT.search(str(error)))
