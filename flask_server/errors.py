@@ -17,7 +17,7 @@
     - NotAcceptable
     - InvalidTensor
     - UnsupportedTask
-  + AccessRefused       the API key is missing, invalid or over its limit
+  + AccessRefused       the API key is missing, invalid, over its limit, or cannot be checked
     - MissingApiKey
     - InvalidApiKey
     - RateLimited
@@ -41,8 +41,8 @@ the operations that may return it. The docstring says when the error happens. Pr
 OpenAPI document and the table of docs/reference/errors.md read these classes, so a new error is one
 new class.
 
-A ``code`` never changes once it is released; the sentences may change. The only knowledge of HTTP
-in this file are the status numbers.
+A ``code`` never changes once it is released; the sentences may change. This file knows nothing of
+HTTP but the status numbers.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""Formats that all programs share: model spec, label files, models file. Standard library only."""
+"""Formats that all programs share: model spec, label files, models file.
+
+Standard library only, apart from ``places``, which needs platformdirs.
+"""

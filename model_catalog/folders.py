@@ -37,7 +37,8 @@ _SPATIAL = 2
 _DESCRIBE = "describe"
 #: TensorFlow writes a signature of this name that initialises tables.
 _INIT = "__saved_model_init_op"
-#: Files that the export script takes, by suffix.
+#: Files that the export script takes, by suffix; ``.pb`` is left out, since a SavedModel has such
+#: files too.
 _MODEL_FILES = {
     ".keras": "Keras file",
     ".h5": "Keras file",

@@ -1,7 +1,7 @@
 """Read labels from CSV tables, and from the label maps of TensorFlow (pbtxt).
 
-The standard library and the errors of ``labels`` are all that is needed. A file that has labels in
-a form that cannot be told for sure is refused, and the message says what is allowed.
+Only the standard library is used. A file whose form of labels is ambiguous is refused, and the
+message says what is allowed.
 """
 
 from __future__ import annotations

@@ -40,7 +40,9 @@ class Tensor:
     """A number of TensorFlow's enum DataType."""
 
     shape: tuple[int | None, ...]
-    """None where a size is unknown; empty where the number of dimensions is."""
+    """None where a size is unknown.
+
+    Empty for a scalar, and where the number of dimensions is unknown."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,9 @@ class TaskOptions:
     ranking: RankingOptions = DEFAULT_OPTIONS
 
     output: str | None = None
-    """The output to return, of a model that returns tensors; None means all."""
+    """The output to return, of a model that returns tensors.
+
+    None means the output that the models file names, else all."""
 
     normalize: bool = False
     """Whether an embedding is divided by its length."""

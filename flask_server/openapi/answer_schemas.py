@@ -37,7 +37,8 @@ _REPORT = record(
         "size": _SIZE,
         "orientation": {
             "type": "integer",
-            "description": "The EXIF orientation that was corrected.",
+            "description": "The EXIF orientation that was corrected; for a model that takes image "
+            "files, the one that the model has to correct.",
         },
         "alpha_flattened": {
             "type": "boolean",

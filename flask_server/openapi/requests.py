@@ -24,7 +24,7 @@ PARAMETERS: dict[str, Schema] = {
         "type": "integer",
         "minimum": 1,
         "description": "Maximum number of predictions, at most the number of classes; by default "
-        "5, or all classes if the model has fewer.",
+        "all of `labels` if they are given, else 5, or all classes if the model has fewer.",
         "examples": [3],
     },
     "threshold": {

@@ -42,10 +42,10 @@ class ModelState:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences about newer versions that cannot be used instead of the newest usable one.
+        """Sentences about newer versions that cannot be used, and addresses that get no calls.
 
-        And about addresses that get no calls, a newest version that returns other scores than the
-        exported model, and labels of ``split`` and ``shadow`` without a usable version.
+        Also about scores that differ from the exported model's, and labels of ``split`` and
+        ``shadow`` without a usable version.
         """
         if self.newest is None:
             return ()

@@ -14,7 +14,7 @@ from flask_server.serving.signatures import TensorInfo
 #: The outputs of a signature for one image, by name. Strings are an array of dtype object.
 Outputs = Mapping[str, NDArray[np.generic]]
 
-#: numpy's dtypes by TensorFlow's names. JSON has no more than float64 for the small floats.
+#: numpy's dtypes by TensorFlow's names; bfloat16, which numpy lacks, becomes float32.
 DTYPES = {
     "DT_FLOAT": np.float32,
     "DT_DOUBLE": np.float64,

@@ -110,7 +110,10 @@ class ReplicaSet:
         return AddressState(address, replica.problem, usable, tuple(differing))
 
     def statuses(self) -> list[VersionStatus]:
-        """Return the state of each version, newest first; raise ServingFault if all are silent."""
+        """Return the state of each version, newest first.
+
+        Raises the ServingFault of an address if none answered the last poll.
+        """
         answered = [i for i, replica in enumerate(self.replicas) if replica.problem is None]
         if not answered:
             raise next(each.problem for each in self.replicas if each.problem)

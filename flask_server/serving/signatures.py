@@ -93,7 +93,7 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class ScoresOutput:
-    """The output of the default signature that has the scores."""
+    """The output with the scores of the signature that takes images."""
 
     name: str | None
     """None if it is the only output: the rows of Serving's response are then the scores."""

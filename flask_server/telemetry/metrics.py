@@ -1,9 +1,9 @@
 """Count requests, errors and predictions for Prometheus.
 
-Every label has a bounded set of values: routes by their rule, models by the models file, codes by
-the error classes, the ids of API keys by the beginning of their file. Each worker process writes
-its own files, and a scrape of any worker adds all of them up. The state of the models is not added
-up: it comes from the worker that is scraped.
+Every label but those of versions has a bounded set of values: routes by their rule, models by the
+models file, codes by the error classes, the ids of API keys by the beginning of their file. Each
+worker process writes its own files, and a scrape of any worker adds all of them up. The state of
+the models is not added up: it comes from the worker that is scraped.
 """
 
 from __future__ import annotations
