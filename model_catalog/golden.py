@@ -1,9 +1,9 @@
 """The golden pictures of an export: test pictures, and the scores that its source model gave them.
 
 The folder ``assets.extra/golden/`` of a version holds ``scores.json`` and the pictures as PNG files
-of the input's size. Whoever serves the version repeats the pictures and compares. Only the standard
-library is used, so PNG files are written and read here in their simplest form: 8 bits per value,
-not interlaced, lines without a filter.
+of the input's size. A server of the version computes their scores again and compares them. Only the
+standard library is used, so PNG files are written and read here in their simplest form: 8 bits per
+value, not interlaced, lines without a filter.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ TOLERANCE_16_BIT: Final = 0.2
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES: Final = {1: 0, 3: 2}
 _UNFILTERED: Final = 0
-#: What reading a file of another content raises: OverflowError for an integer beyond all floats.
+#: Exceptions that reading a file of another content raises; OverflowError for an integer beyond all
+#: floats.
 _UNUSABLE: Final = (LookupError, TypeError, ValueError, RecursionError, OverflowError, OSError)
 
 

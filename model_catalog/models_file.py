@@ -65,7 +65,8 @@ def parse_models_file(text: str, path: Path) -> ModelsFile:
     """Parse the text of a models file; relative paths are relative to the folder of ``path``."""
     try:
         document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # endless digits and nesting besides syntax
+    # Also raised for integers of too many digits and for deep nesting.
+    except (ValueError, RecursionError) as error:
         raise ModelsFileError(f"{path}: not TOML: {error}") from error
     for key in document:
         if key != "models":

@@ -134,9 +134,9 @@ class _Stop(Exception):
 
 
 def pixel_operations(graph: bytes, signature: str, name: str) -> PixelOperations | None:
-    """Return what is done to an input of a signature; None if there is none, DamagedGraph if torn.
+    """Return the operations on an input of a signature; None if it has no such input.
 
-    ``graph`` is the content of ``saved_model.pb``.
+    ``graph`` is the content of ``saved_model.pb``. Raises DamagedGraph for damaged bytes.
     """
     for meta_graph in messages(memoryview(graph), number("SavedModel", "meta_graphs")):
         tensor = _input_tensor(meta_graph, signature, name)

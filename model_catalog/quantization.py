@@ -77,7 +77,7 @@ class QuantizationReport:
     """Speed by precision, in batches of 8; bf16 only where the processor has it."""
 
     speedup: float
-    """Speed of int8 by that of the fastest other precision, measured in turn."""
+    """Speed of int8 divided by that of the fastest other precision, measured alternately."""
 
     size: Mapping[str, int]
     """Bytes of the weights: ``f32`` of the SavedModel, ``int8`` of the IR."""

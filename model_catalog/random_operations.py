@@ -92,9 +92,9 @@ class _Graph:
 
 
 def random_operations(graph: bytes, signature: str) -> list[str]:
-    """Return the random operations that a signature's outputs need, sorted; DamagedGraph if torn.
+    """Return the random operations that a signature's outputs need, sorted.
 
-    ``graph`` is the content of ``saved_model.pb``.
+    ``graph`` is the content of ``saved_model.pb``. Raises DamagedGraph for damaged bytes.
     """
     if not _CANDIDATE.search(graph):
         return []

@@ -54,14 +54,14 @@ def grpc_call(target: str, path: str) -> AbstractContextManager[ClientCall] | No
 
 
 def waiting() -> Waiting | None:
-    """Return the begin of a wait for a batch; None where there is no current trace."""
+    """Return the start of a wait for a batch; None where there is no current trace."""
     return None if _tracing is None else _tracing.waiting()
 
 
 def batch(requests: Iterable[Batched], *, wait: str, shared: str) -> AbstractContextManager[object]:
     """Return a context in which a batch of requests is computed.
 
-    Each request gets a span ``wait`` from its begin until now. A span made in the context belongs
+    Each request gets a span ``wait`` from its start until now. A span made in the context belongs
     to the trace of the first request and has links to all requests; each of the others gets a span
     ``shared`` with a link to it.
     """

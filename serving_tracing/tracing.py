@@ -122,7 +122,7 @@ class Tracing:
             yield ClientCall(span, headers)
 
     def waiting(self) -> Waiting | None:
-        """Return the begin of a wait for a batch, if there is a current trace."""
+        """Return the start of a wait for a batch, if there is a current trace."""
         if not _is_traced():
             return None
         return Waiting(trace.set_span_in_context(trace.get_current_span()), time.time_ns())

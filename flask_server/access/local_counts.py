@@ -1,4 +1,4 @@
-"""Count requests in this process, by a clock that nobody sets.
+"""Count requests in this process, by a clock that is never set.
 
 The storage of ``limits`` measures windows by the time of day. When that is set back by an hour, a
 caller who has reached a limit would be refused for an hour longer.
@@ -84,7 +84,7 @@ class LocalCounts(Storage):
         return window if window and self._clock() < window.ends_at else None
 
     def _remove_expired(self) -> None:
-        """Forget windows that have ended; a new window begins rarely enough to look at all."""
+        """Remove windows that have ended; all are examined, since a new window begins rarely."""
         now = self._clock()
         for key in [key for key, window in self._windows.items() if window.ends_at <= now]:
             del self._windows[key]

@@ -31,7 +31,7 @@ libtiff.silence()
 # A damaged EXIF block must not fill the log: it does not matter if the image is readable.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-#: What Pillow's parsers raise for damaged files, found by fuzzing.
+#: Exceptions that Pillow's parsers raise for damaged files, found by fuzzing.
 _DAMAGE_ERRORS = (
     OSError,
     SyntaxError,

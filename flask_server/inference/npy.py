@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from flask_server.errors import InvalidTensor
 from model_catalog.errors import shown
 
-# Headers of Python 2 are read too; the warning about them is for who wrote the file.
+# Headers of Python 2 are read too; the warning is for the author of the file.
 warnings.filterwarnings("ignore", "Reading `.npy` or `.npz` file required", UserWarning)
 
 #: The first bytes of every ``.npy`` file.
@@ -30,7 +30,7 @@ MAX_DIMENSIONS = 16
 
 _NO_NUMBERS = "The tensor is not made of numbers; allowed are nested lists of them."
 _MAGIC_BYTES = 8
-#: What numpy and Python's parser of literals raise for senseless headers, found by fuzzing.
+#: Exceptions of numpy and Python's parser of literals for invalid headers, found by fuzzing.
 _HEADER_ERRORS = (
     ValueError,
     TypeError,

@@ -114,7 +114,7 @@ Outcome = Ranking | RawOutputs | Embedding | Segmentation | Detections
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The image that an outcome is told about."""
+    """The upright size and the orientation of the image that an outcome belongs to."""
 
     size: Size
     """Width and height of the upright image."""

@@ -53,7 +53,7 @@ from flask_server.stopwatch import Stopwatch
 #: version may differ, so each attempt starts from the upload.
 ATTEMPTS = 3
 
-#: Bytes of memory for each value of a tensor: its text, as a number of JSON.
+#: Bytes of memory for each value of a tensor, which the REST API takes as JSON text.
 VALUE_BYTES = 32
 
 Answered = TypeVar("Answered")

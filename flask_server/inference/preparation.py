@@ -119,10 +119,11 @@ class ImagePreparation:
         width: int = 0,
         later_bytes: LaterBytes | None = None,
     ) -> Iterator[DecodedImage]:
-        """Hold the memory of an image that is resized to this width, 0 for less, and decode it.
+        """Decode an image and hold its memory.
 
-        ``later_bytes`` is what a use of the image takes once the decoder has given its memory
-        back; the larger of the two is held until the context is left.
+        ``width`` is the width to which it is resized, 0 if it is not, or if ``later_bytes`` counts
+        that. ``later_bytes`` is the memory that a use of the image takes once the decoder has given
+        its own back; the larger of the two is held until the context is left.
         Raises an ImageError, or Overloaded if there is no memory for it before the deadline.
         """
         header = read_header(file, max_pixels=self._max_pixels, min_size=min_size)

@@ -1,8 +1,8 @@
 """Copy a share of the requests to another version, and compare its scores with the answer.
 
-Callers get nothing of it: copies wait in a bounded queue until the worker has spare capacity, and
+Callers notice nothing: copies wait in a bounded queue until the worker has spare capacity, and
 those that do not fit are dropped and counted. Copies have connections and a circuit breaker of
-their own, so that a version that fails does not take the model server away from requests.
+their own, so that failures of a version do not open the circuit that requests use.
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ class Arrival:
         """Take the bytes that have arrived next."""
         if not self.buffer:
             self._began, self._deadline = now, now + ARRIVAL_S
-        # Bytes that came fast buy no time for later ones: a body that stops is given up soon.
+        # Bytes that arrive fast do not extend the deadline beyond ``ARRIVAL_S`` from now, so a body
+        # that stops is given up soon.
         later = self._deadline + len(data) / MIN_BYTES_PER_S
         self._deadline = min(later, now + ARRIVAL_S)
         self.buffer += data

@@ -269,7 +269,7 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         conn.close()
 
     def _make_room(self, conn: Connection, count: int) -> bool:
-        """Reserve bytes for a request; requests that arrive slowly give way."""
+        """Reserve bytes for a request; if too few are left, refuse requests that arrive slowly."""
         fits = partial(self._memory.reserve, conn, count)
         return fits() or self._refuse_slow(conn, fits)
 

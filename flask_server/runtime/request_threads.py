@@ -17,8 +17,8 @@ QUEUED_PER_THREAD: Final = 2
 MAX_REFUSED_BY_THREADS: Final = 2
 HEALTH_THREADS: Final = 2
 #: Threads for requests without a body. These wait for Serving only until the first poll of a model
-#: is over, and the interpreter runs one thread at a time, so more threads would only keep the main
-#: thread from its turn.
+#: is over, and the interpreter runs one thread at a time, so more threads would only delay the main
+#: thread.
 GET_THREADS: Final = 2
 
 _HEALTH: Final = (b"GET /healthz", b"GET /readyz", b"HEAD /healthz", b"HEAD /readyz")

@@ -167,7 +167,7 @@ def _request_encoder(
     named = _with_signature(target, call.signature)
     tensor, constants = image_input(signatures, call), constant_inputs(signatures, call)
     for constant in constants:
-        _constant(constant, call.constants[constant.name], 1)  # its faults are told at once
+        _constant(constant, call.constants[constant.name], 1)  # so that its errors are raised first
 
     def encode(values: Sequence[_Value]) -> bytes:
         tensors = {tensor.name: write(values)}

@@ -64,7 +64,7 @@ class _QueuedRequest:
     error: Exception | None = None
 
     waiting: Waiting | None = field(default_factory=spans.waiting)
-    """The begin of the wait in the trace of the request, if it is traced."""
+    """The start of the wait in the trace of the request, if it is traced."""
 
 
 class RequestBatcher:

@@ -55,7 +55,7 @@ def spec_of_export(name: str, rows: object) -> ModelSpec:
 def foreign_scores_output(entry: ModelEntry, signatures: Signatures) -> ScoresOutput:
     """Return the output with the scores of a classifier that is no export of ours."""
     call = ForeignCall.of(entry)
-    image_input(signatures, call)  # its faults are told first
+    image_input(signatures, call)  # so that its errors are raised first
     return scores_output(signatures, score_counts(entry.labels) if entry.labels else (), call)
 
 

@@ -147,7 +147,7 @@ def _multipart(body: bytes, delimiter: bytes) -> Iterator[Field]:
 
 
 def _delimiter_lines(body: bytes, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
-    """Yield the begin and end of each delimiter line, and whether it is the last one.
+    """Yield the start and end of each delimiter line, and whether it is the last one.
 
     The line end before a delimiter belongs to it.
     """

@@ -87,7 +87,7 @@ def ask(predict_request: PredictRequest) -> PredictResponse:
 
 
 def of_caller(predict_request: PredictRequest) -> PredictRequest:
-    """Return the request of this caller, for a split of its model.
+    """Return the request with what its caller's requests have in common, by which a split chooses.
 
     Once a split has chosen a version, it is written into the request context: errors of that
     version are counted as its own.
