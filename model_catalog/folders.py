@@ -34,7 +34,8 @@ _KINDS = {
 }
 _CHANNELS = {1, 3, 4}
 _SPATIAL = 2
-_DESCRIBE = "describe"
+#: Name of the signature of exports that returns their spec.
+DESCRIBE = "describe"
 #: TensorFlow writes a signature of this name that initialises tables.
 _INIT = "__saved_model_init_op"
 #: Files that the export script takes, by suffix; ``.pb`` is left out, since a SavedModel has such
@@ -202,7 +203,7 @@ def _signature_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
     try:
         graph = (path / _GRAPH).read_bytes()
         signatures = output_sizes(graph)
-        is_foreign = not (path / SPEC_FILE).exists() and _DESCRIBE not in signatures
+        is_foreign = not (path / SPEC_FILE).exists() and DESCRIBE not in signatures
         wanted = entry.signature if is_foreign else SERVING_DEFAULT
         signature = read_signature(graph, wanted)
     except DamagedGraph as error:

@@ -46,8 +46,8 @@ class ModelEntry:
     """Root URL of another Serving that serves this model, or ``grpc://host:8500`` for its gRPC port
     (docs/gateway.md#grpc), with TLS ``https://`` or ``grpcs://host:8500``
     (docs/gateway.md#tls-to-the-model-server); a list for several addresses
-    (docs/serving.md#several-addresses), which this field separates by commas. auto_cmd then does
-    not serve the model. None: the gateway's ``GATEWAY_SERVING_URL``."""
+    (docs/serving.md#several-addresses). auto_cmd then does not serve the model. None: the gateway's
+    ``GATEWAY_SERVING_URL``."""
 
     versions: str | tuple[int, ...] = "latest"
     """Versions to serve: ``"latest"``, ``"all"`` or a list of numbers."""
@@ -111,3 +111,12 @@ class ModelEntry:
     """Where the boxes of a detector without a spec of its own are
     (docs/detection.md#savedmodels-as-they-are); keys that are not given are taken from its
     outputs."""
+
+    @property
+    def assumes_scale(self) -> bool:
+        """Whether images become floats by the default of ``input.scale``, as nothing states one.
+
+        Detectors have defaults of their own.
+        """
+        has_input = self.input is not None or self.task == "segmentation"
+        return has_input and self.task != "detection" and "scale" not in (self.input or {})

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_catalog.errors import CatalogError
-from model_catalog.folders import FLOATS, Fault, version_folders
+from model_catalog.folders import DESCRIBE, FLOATS, Fault, version_folders
 from model_catalog.graph_files import graph_file_of
 from model_catalog.installation import export_command
 from model_catalog.model_entry import ModelEntry
 from model_catalog.pixel_operations import pixel_operations
 from model_catalog.random_operations import random_operations
 from model_catalog.scaling_layers import scaling_layers
-from model_catalog.signatures import Tensor, read_signature
-from model_catalog.spec import SPEC_FILE, ModelSpec
+from model_catalog.signatures import Tensor, output_sizes, read_signature
+from model_catalog.spec import SCALES, SPEC_FILE, ModelSpec
 
 #: The scaling of an input that the models file describes without one; most detectors have none.
 _DEFAULT_SCALE = "tf"
@@ -64,11 +64,15 @@ def random_text(version: Path, signature: str) -> str | None:
 
 
 def scaling_faults(entry: ModelEntry) -> Iterator[Fault]:
-    """Yield a note for each served version that scales pixels that were scaled already."""
+    """Yield a note for each served version whose scaling of pixels is doubtful.
+
+    It scales pixels that were scaled already, or nothing states the scale of its input.
+    """
     for path in served_versions(entry).values():
         try:
             scale, fix = _scale_of(path, entry)
             found = None if scale == "none" else _own_scaling(path, entry)
+            is_assumed = found is None and _assumes_scale(path, entry)
         except (OSError, CatalogError):
             continue
         if found is not None:
@@ -78,6 +82,24 @@ def scaling_faults(entry: ModelEntry) -> Iterator[Fault]:
                 fix,
                 is_error=False,
             )
+        elif is_assumed:
+            yield Fault(
+                f"version {path.name} takes floats, and models.toml states no scale for them, so"
+                f" pixels are scaled with {_DEFAULT_SCALE}; with another scale than that of the"
+                " training its scores are wrong",
+                f"scale in input under [models.{entry.name}] in models.toml, one of"
+                f" {', '.join(SCALES)}",
+                is_error=False,
+            )
+
+
+def _assumes_scale(version: Path, entry: ModelEntry) -> bool:
+    """Tell whether nothing states the scale of a version that takes floats."""
+    if not entry.assumes_scale or (version / SPEC_FILE).exists():
+        return False
+    graph = (version / "saved_model.pb").read_bytes()
+    image = _image_input(graph, entry)
+    return image is not None and image.dtype in FLOATS and DESCRIBE not in output_sizes(graph)
 
 
 def _own_scaling(version: Path, entry: ModelEntry) -> str | None:

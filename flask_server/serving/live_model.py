@@ -88,6 +88,9 @@ class LiveModel:
     notes: tuple[str, ...] = ()
     """Sentences about the version for those who run it; not part of every response."""
 
+    assumes_scale: bool = False
+    """Whether images become floats by a default scale, as nothing states one."""
+
     split_label: str | None = None
     """The version label by which ``Traffic`` has the version; None for a version that was not
     chosen by a label of ``split`` or ``shadow``."""

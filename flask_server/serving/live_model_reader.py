@@ -20,6 +20,7 @@ from flask_server.serving.live_model import MAX_SCORES_BYTES, LiveModel, has_sco
 from flask_server.serving.request_batching import RequestBatcher
 from flask_server.serving.scores import count_scores
 from flask_server.serving.signatures import (
+    FLOATS,
     HALVES,
     PIXELS,
     USUAL_CALL,
@@ -152,12 +153,13 @@ class _Reader:
         classes = spec.output.classes if has_scores(spec, top_k) else None
         others = outputs if classes is None else ()
         format_ = CallFormat(signatures, spec.input, call, output.name, others)
+        tensor = image_input(signatures, call)
         return LiveModel(
             name=self.entry.name,
             version=self.version,
             spec=spec,
             codec=self.serving.codec(self.entry.name, self.version, format_),
-            tensor=image_input(signatures, call),
+            tensor=tensor,
             outputs_of_signature=outputs,
             output=output.name,
             one_by_one=not ours and takes_one_image(signatures, call),
@@ -171,6 +173,7 @@ class _Reader:
             batcher=batcher,
             engine=self.metadata.engine,
             spec_json=_json(spec.to_dict()),
+            assumes_scale=not ours and self.entry.assumes_scale and tensor.dtype in FLOATS,
         )
 
 

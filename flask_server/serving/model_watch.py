@@ -55,6 +55,7 @@ class ModelWatch:
         self._replay = GoldenReplay(entry.base_path, replay_options)
         self._state: ModelState | None = None
         self._live_models: dict[int, LiveModel] = {}
+        self._has_logged_scale = False
         self._polling = threading.Lock()
 
     def accept(self, entry: ModelEntry) -> bool:
@@ -278,8 +279,20 @@ class ModelWatch:
         if live is None:
             live = read_live_model(self._entry, version, self.serving, self._batcher, deadline)
             self._live_models[version] = live
+            self._log_assumed_scale(live)
         self._replay.require(live, deadline)
         return live
+
+    def _log_assumed_scale(self, live: LiveModel) -> None:
+        """Log once that nothing states the scale of the model."""
+        if live.assumes_scale and not self._has_logged_scale:
+            self._has_logged_scale = True
+            log.warning(
+                "model %s: its input takes floats, and the models file states no scale for them, so"
+                " pixels are scaled with %s; state the scale of the training as input.scale",
+                self.name,
+                live.spec.images.scale,
+            )
 
     def _keep_only(self, available: Collection[int]) -> None:
         """Forget unloaded versions: their numbers may come back with another model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,44 @@ def test_scaling_is_known_by_the_numbers_in_the_graph(
 
     assert [found in fault.text for fault in faults if found] == [True] * (found is not None)
     assert len(faults) == (found is not None)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "table", "is_told"),
+    [
+        (1, {"input": {"fit": "pad"}}, True),
+        (1, {"input": {"fit": "pad"}, "task": "embedding"}, True),
+        (1, {"task": "segmentation"}, True),
+        (1, {"input": {"scale": "tf"}}, False),
+        (1, {"input": {"fit": "pad"}, "task": "detection"}, False),
+        (1, {"task": "embedding"}, False),
+        (4, {"input": {"fit": "pad"}}, False),
+    ],
+)
+def test_floats_whose_scale_nothing_states_are_named(
+    tmp_path: Path, dtype: int, table: dict[str, Any], is_told: bool
+) -> None:
+    nodes = [node("x", "Placeholder"), node("call", "Conv2D", "x", "w")]
+    (tmp_path / "1").mkdir()
+    graph = saved_model({}, nodes, image="x:0", dtype=dtype)
+    (tmp_path / "1" / "saved_model.pb").write_bytes(graph)
+
+    faults = list(scaling_faults(ModelEntry(name="m", base_path=tmp_path, **table)))
+
+    told = "models.toml states no scale for them, so pixels are scaled with tf"
+    assert [told in fault.text for fault in faults] == [True] * is_told
+    assert not any(fault.is_error for fault in faults)
+
+
+def test_exports_state_their_scale(tmp_path: Path) -> None:
+    spec_file = tmp_path / "1" / SPEC_FILE
+    spec_file.parent.mkdir(parents=True)
+    spec_file.write_text(make_spec().to_json())
+    (tmp_path / "1" / "saved_model.pb").write_bytes(saved_model({}, [], image="x:0"))
+
+    assert (
+        list(scaling_faults(ModelEntry(name="m", base_path=tmp_path, input={"fit": "pad"}))) == []
+    )
 
 
 def test_detectors_have_no_scale_by_default(tmp_path: Path) -> None:

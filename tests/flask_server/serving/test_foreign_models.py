@@ -332,6 +332,32 @@ def test_cheapest_encoding_that_the_signature_allows(
     assert response.json["predictions"][0] == {"class_id": "0", "label": "0", "score": brightest}
 
 
+@pytest.mark.parametrize(
+    ("dtype", "fields", "is_logged"),
+    [("DT_FLOAT", "", True), ("DT_UINT8", "", False), ("DT_FLOAT", ', scale = "tf"', False)],
+)
+def test_floats_whose_scale_nothing_states_are_logged_once(
+    make_app: MakeApp,
+    serving: StubServing,
+    caplog: pytest.LogCaptureFixture,
+    dtype: str,
+    fields: str,
+    is_logged: bool,
+) -> None:
+    versions = {number: Servable(None, dtype=dtype) for number in (1, 2)}
+    serving.models["foreign"] = versions
+    app = make_app(MODELS.replace('scale = "unit"', f'fit = "pad"{fields}'))
+
+    for number in versions:
+        url = f"/models/foreign/predict?version={number}"
+        assert app.test_client().post(url, data=WHITE).status_code == 200
+
+    logged = [text for text in caplog.messages if "states no scale" in text]
+    assert len(logged) == is_logged
+    assert all(text.startswith("model foreign: its input takes floats") for text in logged)
+    assert all("pixels are scaled with tf" in text for text in logged)
+
+
 def test_a_version_with_random_operations_is_told_to_those_who_ask_for_the_model(
     make_app: MakeApp, serving: StubServing, tmp_path: Path
 ) -> None:
