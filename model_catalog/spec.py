@@ -129,7 +129,8 @@ class ModelSpec:
     """What the model computes, one of ``TASKS``."""
 
     boxes: BoxesSpec | None = None
-    """Where the boxes of a detector are; None for other tasks, and for those of ``BoxesSpec()``."""
+    """Where the boxes of a detector are; None for other tasks, and where all keys have their
+    defaults."""
 
     trained: bool = True
     """False for random weights; every prediction then contains a warning."""
