@@ -28,7 +28,9 @@ def routes() -> str:
 
 def _section(title: str, operation: Schema) -> Iterator[str]:
     yield f"### `{title}`"
-    yield f"{operation['summary']}. {_text(operation)}"
+    first, *further = operation["description"].split("\n\n")
+    yield f"{operation['summary']}. {one_line(first)}"
+    yield from map(one_line, further)
     if parameters := operation.get("parameters"):
         yield table("parameter", "in", "what", rows=map(_parameter_row, parameters))
     if body := operation.get("requestBody"):

@@ -60,15 +60,16 @@ def _predict(settings: Settings, model: str) -> Schema:
             "Classify one image or several",
         ),
         "One image is answered with its predictions; with `Accept: image/png` or `image/jpeg` the "
-        "response is the image with the predictions drawn below. Several images (`images`, or "
+        "response is the image with the predictions drawn below.\n\n"
+        "Several images (`images`, or "
         "several files) are always answered with 200 and a result or an error for each, in their "
-        "order. Parameters may be in the body or in the query; an unknown one is an error. A "
-        "tensor takes the place of an image; with a batch dimension it has several results. Models "
-        "of the task detection answer objects with their boxes, drawn as frames in a picture; "
-        "tensor answer their outputs, embedding a vector, segmentation the areas of "
-        "the classes; with `Accept: application/x-npy` the numbers are a `.npy` file. The label "
-        "map of a segmentation is an `image/png` with a palette; an `image/jpeg` shows it over the "
-        "image.",
+        "order.\n\n"
+        "Parameters may be in the body or in the query; an unknown one is an error. A tensor takes "
+        "the place of an image; with a batch dimension it has several results.\n\n"
+        "Models of the task detection answer objects with their boxes, drawn as frames in a "
+        "picture; tensor answer their outputs, embedding a vector, segmentation the areas of the "
+        "classes; with `Accept: application/x-npy` the numbers are a `.npy` file. The label map of "
+        "a segmentation is an `image/png` with a palette; an `image/jpeg` shows it over the image.",
         parameters=[requests.model_name(model), *requests.queries(requests.PREDICT_PARAMETERS)],
         body=requests.pictures_body(settings),
         answers={"200": _or_file(answer, PNG, JPEG, NPY)},

@@ -65,8 +65,17 @@ PREDICT_PARAMETERS: dict[str, Schema] = PARAMETERS | {
     },
 }
 
+_NO_EFFECT = "Checked as in predictions, without effect on a heat map."
+
 #: Parameters of explanations.
 EXPLAIN_PARAMETERS: dict[str, Schema] = PARAMETERS | {
+    "top_k": PARAMETERS["top_k"] | {"description": _NO_EFFECT},
+    "threshold": PARAMETERS["threshold"] | {"description": _NO_EFFECT},
+    "labels": PARAMETERS["labels"]
+    | {
+        "description": "Class ids or labels of which the one with the highest score is explained, "
+        "as a list or separated by commas; `class` takes precedence."
+    },
     "class": {
         "type": "string",
         "minLength": 1,
@@ -212,7 +221,7 @@ _EXPLAINED: Schema = {
 
 
 def _body(settings: Settings, json: Schema, examples: Schema, name: str, images: str) -> Schema:
-    example = {"image": EXAMPLE_IMAGE, "top_k": 1}
+    example = next(iter(examples.values()))["value"]
     forms = {
         JSON: {"schema": json, "examples": examples},
         MULTIPART: {"schema": ref(f"{name}Files")},

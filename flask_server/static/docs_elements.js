@@ -4,6 +4,10 @@ import { el } from "./dom.js";
 
 /** Turn text with `code` and lines that begin with "- " into a paragraph and a list. */
 export function prose(text = "", lead = null) {
+  return text.split("\n\n").flatMap((part, index) => paragraph(part, index === 0 ? lead : null));
+}
+
+function paragraph(text, lead) {
   const lines = text.split("\n");
   const items = lines.filter((line) => line.startsWith("- "));
   const words = lines.filter((line) => !line.startsWith("- ")).join(" ");

@@ -158,6 +158,14 @@ def test_a_full_worker_may_refuse_every_operation(document: Schema) -> None:
         assert "overloaded" in problems._codes(operation["responses"]["503"]), path
 
 
+def test_parameters_without_effect_on_a_heat_map_say_so(document: Schema) -> None:
+    described = document["paths"]["/models/{name}/explain"]["post"]["parameters"]
+    texts = {p["name"]: p["schema"].get("description") for p in described}
+
+    assert texts["top_k"] == texts["threshold"]
+    assert "without effect" in texts["top_k"]
+
+
 @pytest.mark.parametrize(
     ("path", "known", "described"),
     [
