@@ -19,12 +19,17 @@ KINDS = ("native", "embedded", "docker", "none")
 GENUINE = {"native", "docker"}
 CONFIG = "models.config"
 BATCHING_CONFIG = "batching.config"
+MONITORING_CONFIG = "monitoring.config"
 OPENVINO_CACHE = "openvino"
 BATCHING = """\
 max_batch_size {{ value: 32 }}
 batch_timeout_micros {{ value: 5000 }}
 max_enqueued_batches {{ value: 100 }}
 num_batch_threads {{ value: {threads} }}
+"""
+#: The path is TensorFlow Serving's default; without such a file it answers no metrics.
+MONITORING = """\
+prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }
 """
 _LISTENS_EVERYWHERE = (
     "it listens on all addresses of this machine, so keep its ports behind a firewall"
@@ -45,7 +50,7 @@ class ServingOptions:
     timeout_s: float
     threads: int
     folder: Path
-    """Folder of models.config and, with ``batching``, of batching.config."""
+    """Folder of models.config, monitoring.config and, with ``batching``, of batching.config."""
 
     python: str
     """Python interpreter of the embedded server."""
@@ -142,6 +147,7 @@ def _flags(
         "--allow_version_labels_for_unavailable_models=true",
         "--file_system_poll_wait_seconds=1",
         f"--rest_api_timeout_in_ms={options.timeout_s * 1000:.0f}",
+        f"--monitoring_config_file={folder / MONITORING_CONFIG}",
         # 5 s, not the default minute: tensorflow_model_server loads nothing else meanwhile.
         "--load_retry_interval_micros=5000000",
         f"--tensorflow_intra_op_parallelism={options.threads}",

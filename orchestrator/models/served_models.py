@@ -21,6 +21,8 @@ from orchestrator.resolved_options import ResolvedOptions
 from orchestrator.serving_command import (
     BATCHING,
     BATCHING_CONFIG,
+    MONITORING,
+    MONITORING_CONFIG,
     ServingCommand,
     ServingOptions,
     serving_command,
@@ -70,6 +72,7 @@ class ServedModels:
         if self._options.arguments.batching:
             text = BATCHING.format(threads=self._options.threads)
             self._options.run_dir.write_text(BATCHING_CONFIG, text)
+        self._options.run_dir.write_text(MONITORING_CONFIG, MONITORING)
         try:
             self.take_up()
         finally:

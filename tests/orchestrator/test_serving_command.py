@@ -26,6 +26,7 @@ FLAGS = [
     "--allow_version_labels_for_unavailable_models=true",
     "--file_system_poll_wait_seconds=1",
     "--rest_api_timeout_in_ms=10000",
+    "--monitoring_config_file=/project/.run/monitoring.config",
     "--load_retry_interval_micros=5000000",
     "--tensorflow_intra_op_parallelism=4",
     "--tensorflow_inter_op_parallelism=4",
@@ -95,7 +96,7 @@ def test_docker_command() -> None:
         *["--volume", "/project/.run:/config:ro", "--volume", "/project/my model:/models/m:ro"],
         "tensorflow/serving:latest",
         *["--rest_api_port=8501", "--port=8500", "--model_config_file=/config/models.config"],
-        *FLAGS[3:],
+        *(flag.replace("/project/.run", "/config") for flag in FLAGS[3:]),
     ]
     assert command.cleanup == ["/usr/bin/docker", "rm", "--force", "auto_cmd-serving-9000"]
 

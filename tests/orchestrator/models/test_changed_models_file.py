@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from model_catalog.models_file import load_models_file
+from model_server.protos import read_message
 from orchestrator.models import model_health
 from orchestrator.models.config_file import GATEWAY_POLLS_S
 from orchestrator.models.served_models import ServedModels
@@ -32,7 +33,7 @@ class Setup:
         self.write(M)
         parser = argparse.ArgumentParser()
         add_start_options(parser)
-        words = ["--serving", "embedded", "--deadline", "3"]
+        words = ["--serving", "embedded", "--deadline", "3", "--batching"]
         words += ["--serving-port", str(serving.server.server_port)]
         run_dir = RunDir(folder / ".run")
         options = resolve(parser.parse_args(words), run_dir, folder)
@@ -58,6 +59,24 @@ def setup(tmp_path: Path) -> Iterator[Setup]:
     with StubServing().running() as serving:
         serving.models = {"m": {1: Servable()}}
         yield Setup(tmp_path, serving)
+
+
+def test_every_config_file_of_the_command_line_is_written(setup: Setup) -> None:
+    named = [word for word in setup.served.command().argv if "_file=" in word]
+
+    assert {Path(word.partition("=")[2]).name for word in named} == {
+        "models.config",
+        "monitoring.config",
+        "batching.config",
+    }
+    assert all(Path(word.partition("=")[2]).exists() for word in named)
+
+
+def test_serving_answers_metrics_at_the_path_of_tensorflow_serving(setup: Setup) -> None:
+    message = read_message(setup.folder / ".run" / "monitoring.config", "MonitoringConfig")
+
+    assert message.prometheus_config.enable
+    assert message.prometheus_config.path == "/monitoring/prometheus/metrics"
 
 
 def test_a_model_is_added(setup: Setup) -> None:
