@@ -38,10 +38,13 @@ def explained(error: CatalogError, models_file: Path, root: Path) -> str:
     """
     if not isinstance(error.__cause__, FileNotFoundError):
         return str(error)
-    try_it = "" if is_checkout(root) else ", or try serving-gateway demo, which brings a model"
+    write, try_it = "as docs/models_file.md says", ""
+    if not is_checkout(root):  # an installed package has no docs/
+        write = "with serving-gateway models add NAME FOLDER"
+        try_it = ", or try serving-gateway demo, which brings a model"
     return (
-        f"The models file {models_file} cannot be read, as it does not exist: write one as "
-        f"docs/models_file.md says, name another with --models-file{try_it}."
+        f"The models file {models_file} cannot be read, as it does not exist: write one {write}, "
+        f"name another with --models-file{try_it}."
     )
 
 

@@ -26,7 +26,6 @@ from orchestrator.models.faults import model_faults
 from orchestrator.models.model_health import unusable_models
 from orchestrator.resolved_options import ResolvedOptions
 
-MEND_IT = "docs/models_file.md says what a model needs; a changed models file is used at once"
 CORRECT_IT = "correct the setting or file that the message names"
 
 
@@ -47,8 +46,16 @@ def examine(options: ResolvedOptions) -> list[Finding]:
         found = [_finding(fault) for fault in model_faults(options.kind, entry)]
         findings += found or [Finding(f"model {entry.name}: {entry.base_path}")]
     for name, reason in unusable_models(options.run_dir.running() or {}).items():
-        findings.append(Finding(f"model {name} is not ready: {reason}", Level.WRONG, MEND_IT))
+        text = f"model {name} is not ready: {reason}"
+        findings.append(Finding(text, Level.WRONG, _correct_model(options.root)))
     return findings
+
+
+def _correct_model(root: Path) -> str:
+    """Return what to do about a model; an installed package has no docs/."""
+    manual = "docs/models_file.md says what a model needs"
+    first = manual if is_checkout(root) else "correct its table in the models file"
+    return f"{first}; a changed models file is used at once"
 
 
 def _examine_python(options: ResolvedOptions) -> Iterator[Finding]:

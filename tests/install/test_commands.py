@@ -71,7 +71,11 @@ def test_each_command_has_its_help(plain: Environment) -> None:
     ("words", "code", "text"),
     [
         (["demonstrate"], 2, "serving-gateway has no command 'demonstrate'; allowed are demo, "),
-        (["start"], 2, "models.toml cannot be read, as it does not exist: write one"),
+        (
+            ["start"],
+            2,
+            "as it does not exist: write one with serving-gateway models add",
+        ),
         (["start", "--bogus"], 2, "unrecognized arguments: --bogus"),
         (["models"], 2, "or try serving-gateway demo"),
         (["models", "--bogus"], 2, "unrecognized arguments: --bogus"),
