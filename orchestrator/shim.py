@@ -96,7 +96,7 @@ class Shim:
     def _stop(self) -> None:
         if self._kill_at is None:
             self._kill_at = time.monotonic() + self._grace_s
-            # Not to the group: gunicorn's master lets its workers finish their requests.
+            # Not to the group: gunicorn's parent process lets its workers finish their requests.
             self._child.send_signal(signal.SIGTERM)
             self._child.send_signal(signal.SIGCONT)  # a stopped child would not end
 
