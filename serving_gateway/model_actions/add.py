@@ -18,7 +18,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", help="name of the model in paths")
     add("base_path", type=Path, help="folder with one numbered folder per version")
-    add("--versions", type=_versions, help="latest (the default), all, or numbers such as 1,2")
+    add(
+        "--versions",
+        type=_versions,
+        help="served versions: latest (the default), all, or numbers such as 1,2",
+    )
     add(
         "--label",
         type=_label,
