@@ -42,6 +42,9 @@ from tests.flask_server.stub_serving import StubServing
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+# The gateway draws random numbers in the threads of its polls, while an example is made.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
 
 

@@ -319,7 +319,7 @@ def test_a_request_without_time_does_not_block_the_next(size: int) -> None:
 
 
 def together(make_app: MakeApp, serving: StubServing, count: int) -> list[int]:
-    """Ask from some threads while the first two calls are held; the sizes of Serving's calls."""
+    """Return the sorted sizes of Serving's calls; the first two are held while threads ask."""
     app = make_app()
     app.test_client().get("/models")
     release = threading.Event()
@@ -331,7 +331,7 @@ def together(make_app: MakeApp, serving: StubServing, count: int) -> list[int]:
         assert eventually(lambda: len(live.batcher._queue) == count - 2)
         release.set()
         assert {future.result().status_code for future in futures} == {200}
-    return [len(call["instances"]) for call in serving.predicts]
+    return sorted(len(call["instances"]) for call in serving.predicts)
 
 
 def test_requests_of_one_worker_share_calls(make_app: MakeApp, serving: StubServing) -> None:
