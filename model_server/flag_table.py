@@ -43,7 +43,9 @@ FLAGS: Final = (
         wide=True,
     ),
     Flag(
-        "shutdown_grace_seconds", 10.0, "Maximum wait for running requests on SIGTERM. (Extension.)"
+        "shutdown_grace_seconds",
+        10.0,
+        "Maximum wait for running requests on SIGTERM or SIGINT. (Extension.)",
     ),
     Flag("model_name", "default", "Name of the model at model_base_path."),
     Flag("model_base_path", "", "Folder whose numbered subfolders are the versions."),

@@ -1,4 +1,4 @@
-"""Build the server from its flags (models, lifecycle, REST, HTTP), start it and stop it."""
+"""Build the server from its flags (models, lifecycle, REST, gRPC), start it and stop it."""
 
 from __future__ import annotations
 

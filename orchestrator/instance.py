@@ -53,7 +53,7 @@ class Plan:
     """Further entries of the state file, which ``status --json`` prints; they may change."""
 
     housekeep: Callable[[], Iterable[str]] = tuple
-    """Called every few seconds while the children run; returns messages for the user. After a
+    """Called about once a second while the children run; returns messages for the user. After a
     message, the state file is written again."""
 
     policy: RestartPolicy = DEFAULT_POLICY
@@ -218,7 +218,8 @@ def _record(child: ChildState) -> dict[str, Any]:
 
 def helpless(failures: int) -> str:
     """Return the sentence about a child that fails again and again."""
-    return f"{failures} failures in a row; it is started again for ever, after up to 30 s each time"
+    delay = f"up to {DEFAULT_POLICY.max_delay_s:g} s"
+    return f"{failures} failures in a row; it is started again for ever, after {delay} each time"
 
 
 def await_leftovers(run_dir: RunDir, console: Console) -> None:

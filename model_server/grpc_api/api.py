@@ -37,7 +37,8 @@ MODEL_SERVICE: Final = "tensorflow.serving.ModelService"
 #: in REST's header ``Model-Engine``.
 ENGINE_KEY: Final = "model-engine"
 
-#: A reload that waits answers this part of the client's deadline before it, at most some seconds.
+#: Part of the client's deadline that is left when a reload that waits answers, at most
+#: ``_MAX_MARGIN_S``.
 _MARGIN: Final = 0.1
 _MAX_MARGIN_S: Final = 1.0
 

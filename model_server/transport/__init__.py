@@ -1,1 +1,1 @@
-"""Serve HTTP on sockets: connections, request heads, responses. Knows no models."""
+"""Serve HTTP, ASGI and gRPC: connections, requests, responses. Knows no models."""

@@ -36,7 +36,7 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Result = TypeVar("Result")
 
-#: About one connection, which belongs to the server in front (RFC 9110, 7.6.1).
+#: Headers of one connection, which the server in front sets (RFC 9110, 7.6.1).
 _OF_CONNECTIONS: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
 
 
@@ -65,7 +65,7 @@ class AsgiApp:
         self._short = ThreadPoolExecutor(SHORT_THREADS, "asgi")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; of the other kinds of connections, end those that ask for it."""
+        """Answer an HTTP request, follow the server's start and stop, or close a websocket."""
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "websocket":

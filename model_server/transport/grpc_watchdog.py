@@ -1,7 +1,8 @@
 """End gRPC calls whose message arrives, or whose answer is read, too slowly.
 
 gRPC keeps a message in its own memory until it is complete, and a thread waits for it. A message
-that has been arriving for some seconds gives way when threads or memory are short.
+that arrives slowly is cancelled when threads are short (after SLOW_S) or memory is short (after
+SLOW_IN_NEED_S).
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class RequestThreads:
         for pool in (self._runs, self._costly, self._short):
             pool.stop()
 
-    # Everything below runs in several threads.
+    # Everything below may run in several threads.
 
     def _pool(self, arrival: Arrival) -> WorkerPool[Job]:
         request = arrival.content

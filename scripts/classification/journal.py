@@ -13,7 +13,7 @@ from scripts.errors import ScriptError
 
 
 class Journal:
-    """Rows that are on disk as soon as they are added; one run at a time."""
+    """Rows that the operating system gets as soon as they are added; one run at a time."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file

@@ -66,7 +66,7 @@ def wait_until(
             return clock() - started
         failure = _failure(described, wanted.version) or _file_problem(client)
         if failure:
-            raise ScriptError(f"The gateway waits in vain for {wanted}: {failure}")
+            raise ScriptError(f"The wait for {wanted} has ended: {failure}")
         if clock() - started > limit_s:
             raise ScriptError(
                 f"After {limit_s:g} s, the gateway has {wanted.state(described)}; {wanted} was "
