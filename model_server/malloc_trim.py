@@ -19,7 +19,7 @@ from model_server.cpus import CPUS
 _EVERY_S: Final = 1.0
 #: After fewer freed bytes than this, there is nothing worth returning.
 _LEAST: Final = 1 << 20
-#: Up to this many bytes freed since the last look, the server counts as quiet. It is more than
+#: Up to this many bytes freed since the last check, the server counts as quiet. It is more than
 #: none, as health checks and small requests never end.
 _QUIET: Final = 1 << 16
 #: After this many freed bytes, or this time, memory is returned although the server is busy.
@@ -50,7 +50,7 @@ def keep_trimmed(released: Callable[[], int]) -> None:
     if trim is None:
         return
 
-    gc.freeze()  # what has been loaded is not looked at again, so that collecting is cheap
+    gc.freeze()  # loaded objects are not scanned again, so that collecting is cheap
 
     def work() -> None:
         before = trimmed = released()
@@ -67,11 +67,11 @@ def keep_trimmed(released: Callable[[], int]) -> None:
     threading.Thread(target=work, name="malloc_trim", daemon=True).start()
 
 
-def is_due(since_trim: int, since_look: int, seconds: float) -> bool:
+def is_due(since_trim: int, since_check: int, seconds: float) -> bool:
     """Tell whether the heaps should be trimmed now. Pure.
 
-    ``since_trim`` and ``since_look`` are the bytes that have been freed since the last trim and
-    since the last look, ``seconds`` the time since the last trim.
+    ``since_trim`` and ``since_check`` are the bytes that have been freed since the last trim and
+    since the last check, ``seconds`` the time since the last trim.
     """
-    is_quiet = since_look <= _QUIET
+    is_quiet = since_check <= _QUIET
     return since_trim >= _BUSY or (since_trim >= _LEAST and (is_quiet or seconds >= _BUSY_S))

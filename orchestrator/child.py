@@ -21,7 +21,7 @@ from orchestrator.shim import CLEANUP_S, LEFTOVERS_S, end_group
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
-#: Added to the grace time of a child: a shim that takes longer is stopped or hung itself.
+#: Added to the grace time of a child; a shim that takes longer is stopped or hangs, and is killed.
 _SHIM_EXTRA_S = 5.0
 _GONE_S = 5.0
 

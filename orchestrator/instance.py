@@ -90,7 +90,7 @@ class Instance:
 
     def run(self) -> int:
         """Run until every child has ended; return the exit code."""
-        await_leftovers(self._run_dir, self._console)
+        report_and_end_leftovers(self._run_dir, self._console)
         check_ports(self._plan)
         for line in self._plan.notes:
             self._console.print(line)
@@ -111,10 +111,10 @@ class Instance:
     def _on_change(self, child: ChildState, before: State) -> None:
         note = f" ({child.note})" if child.note else ""
         self._console.log(f"{child.spec.name}: {before.value} -> {child.state.value}{note}")
-        gives_no_hope = child.state is State.WAITING and child.failures == self._max_restarts
-        if gives_no_hope:
-            self._console.log(f"{child.spec.name}: {helpless(child.failures)}")
-        if gives_no_hope or child.state is State.FAILED:
+        fails_repeatedly = child.state is State.WAITING and child.failures == self._max_restarts
+        if fails_repeatedly:
+            self._console.log(f"{child.spec.name}: {repeated_failures(child.failures)}")
+        if fails_repeatedly or child.state is State.FAILED:
             self._show_log(child)
         self._write_state()
         self._prompt()
@@ -216,13 +216,13 @@ def _record(child: ChildState) -> dict[str, Any]:
     }
 
 
-def helpless(failures: int) -> str:
+def repeated_failures(failures: int) -> str:
     """Return the sentence about a child that fails again and again."""
     delay = f"up to {DEFAULT_POLICY.max_delay_s:g} s"
     return f"{failures} failures in a row; it is started again for ever, after {delay} each time"
 
 
-def await_leftovers(run_dir: RunDir, console: Console) -> None:
+def report_and_end_leftovers(run_dir: RunDir, console: Console) -> None:
     """End the children of an earlier run that was killed."""
     notice = run_dir.stale_notice()
     if notice:

@@ -21,7 +21,7 @@ class RestartPolicy:
     busy_share: float = 0.01
     """Share of one CPU that a child must use to count as making progress.
 
-    It is above the need of a server that only wakes up to look for work.
+    It is above the need of a server that only wakes up to check for work.
     """
 
     probe_every_s: float = 1.0

@@ -20,7 +20,7 @@ from orchestrator.errors import (
     RestartRefused,
     UsageError,
 )
-from orchestrator.instance import Instance, Plan, helpless
+from orchestrator.instance import Instance, Plan, repeated_failures
 from orchestrator.leftovers import end_leftovers, named
 from orchestrator.lifecycle import State
 from orchestrator.logs import Tail
@@ -225,7 +225,7 @@ def _describe(state: dict[str, Any], console: Console) -> None:
             f"  restarts: {restarts}  log: {child['log']}"
         )
         if child["failures"] and child["state"] != State.READY.value:
-            console.print(f"    {helpless(child['failures'])}: {child['last_failure']}")
+            console.print(f"    {repeated_failures(child['failures'])}: {child['last_failure']}")
         if child["busy"]:
             console.print("    does not answer now, but uses CPU time, so it is not ended")
         if child["unready"]:

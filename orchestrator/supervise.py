@@ -51,7 +51,7 @@ class Supervisor:
         """Take the children in the order of their start.
 
         ``next_command`` waits at most the given seconds for a command; ``on_change`` gets a child
-        and its previous state; ``on_step`` gets all children after each look at them;
+        and its previous state; ``on_step`` gets all children whenever they have been checked;
         ``on_notice`` gets a child and a message about it that is no change of state.
         """
         self._policy = policy
@@ -73,7 +73,7 @@ class Supervisor:
         return EXIT_CHILD_FAILED if failed else EXIT_STOPPED
 
     def step(self) -> None:
-        """Look at every child once, then wait at most one tick for a command and handle it."""
+        """Check every child once, then wait at most one tick for a command and handle it."""
         for child in self.children:
             event = self._next_event(child)
             if event is not None:
@@ -309,7 +309,7 @@ class Supervisor:
 
 
 def _makes_progress(mark_s: float | None, used_s: float | None, wanted_s: float) -> bool:
-    """Tell whether enough CPU time was used since the mark; a first look counts as progress.
+    """Tell whether enough CPU time was used since the mark; a first measurement counts as progress.
 
     Less than at the mark means that processes of the child have been replaced.
     """

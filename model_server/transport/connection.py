@@ -21,7 +21,7 @@ MIN_BYTES_PER_S: Final = 10_000
 #: How long a closing connection is read, so that the client receives the response before a reset.
 CLOSING_S: Final = 5.0
 #: A thread waits this long for one connection before the event loop watches it instead.
-PATIENCE_S: Final = 0.01
+_SOCKET_TIMEOUT_S: Final = 0.01
 #: A thread sends a response for this long before the event loop sends the rest.
 SEND_S: Final = 0.1
 _SEND_BYTES: Final = 1 << 20
@@ -43,7 +43,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket, max_body_bytes: int, budget: ByteBudget) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(PATIENCE_S)
+        sock.settimeout(_SOCKET_TIMEOUT_S)
         self.sock = sock
         self.reader = RequestReader(max_body_bytes)
         self.pending: Arrival | None = None

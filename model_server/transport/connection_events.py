@@ -22,9 +22,9 @@ from model_server.transport.requests_in_progress import RequestsInProgress
 from model_server.transport.watched_connections import WatchedConnections
 from model_server.transport.worker_pool import NoThread
 
-#: Seconds between two searches for connections that are overdue.
+#: Seconds between two checks for overdue connections.
 TICK_S: Final = 0.5
-#: A request that has been arriving for longer gives way when memory is short.
+#: A request that has been arriving for longer is refused when memory is short.
 _SLOW_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
@@ -47,8 +47,8 @@ class ConnectionEvents:
         self._progress = progress
         self._max_body_bytes = max_body_bytes
         self._budget = budget
-        self._looks_at = 0.0
-        """When connections that are overdue are looked for again."""
+        self._checks_at = 0.0
+        """Time of the next check for overdue connections."""
 
     def guarded(self, work: Callable[[Connection], None], connection: Connection) -> None:
         """Serve a connection; an unexpected error ends only this one."""
@@ -150,9 +150,9 @@ class ConnectionEvents:
     def drop_overdue(self) -> None:
         """Refuse requests that arrive too slowly, and close other connections that are overdue."""
         now = monotonic()
-        if now < self._looks_at:
+        if now < self._checks_at:
             return
-        self._looks_at = now + TICK_S
+        self._checks_at = now + TICK_S
         for connection in list(self._connections.overdue(now)):
             if connection.state is State.ARRIVING:
                 self._refuse(connection, too_slow())

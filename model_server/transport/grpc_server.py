@@ -2,8 +2,8 @@
 
 Messages are bytes on both sides. Each method belongs to a pool of threads: model runs, short
 answers that never wait for a run, and calls that wait long. In gRPC's Python server, a message that
-arrives slowly holds a thread. So there are more threads than runs, and slow messages give way
-(``grpc_watchdog``).
+arrives slowly holds a thread. So there are more threads than runs, and slow messages are
+cancelled (``grpc_watchdog``).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _TICK_S: Final = 0.1
 _IDLE_S: Final = 1.0
-#: A message that has been arriving for longer gives way when threads are short.
+#: A message that has been arriving for longer is cancelled when threads are short.
 SLOW_S: Final = 5.0
 #: The same when memory is short.
 SLOW_IN_NEED_S: Final = 0.5
@@ -85,20 +85,20 @@ class Watchdog:
             for call in [call for call in list(self._answered) if call.ends_at < now]:
                 self._answered.pop(call, None)
                 call.cancel()
-            slow = self._to_give_way(now)
+            slow = self._calls_to_cancel(now)
             if slow:
                 logger.warning("%d gRPC messages that arrive slowly are given up.", len(slow))
             for call in slow:
                 call.cancel()
 
-    def _to_give_way(self, now: float) -> list[_Call]:
+    def _calls_to_cancel(self, now: float) -> list[_Call]:
         arriving = list(self._arriving)  # the oldest first
         ages = [now - call.since for call in arriving]
         if not ages or ages[0] <= SLOW_IN_NEED_S:
             self._resident_before = resident_bytes() - self._budget.used
             return []
         held = resident_bytes() - self._resident_before - self._budget.used
-        count = give_way(
+        count = to_cancel(
             ages,
             is_short_of_threads=len(arriving) >= self._threads,
             is_short_of_memory=held > self._budget.total,
@@ -106,8 +106,8 @@ class Watchdog:
         return arriving[:count]
 
 
-def give_way(ages: Sequence[float], *, is_short_of_threads: bool, is_short_of_memory: bool) -> int:
-    """Return how many messages give way, by the seconds that each has been arriving. Pure.
+def to_cancel(ages: Sequence[float], *, is_short_of_threads: bool, is_short_of_memory: bool) -> int:
+    """Return how many messages are cancelled, by the seconds that each has been arriving. Pure.
 
     The oldest ones come first.
     """

@@ -26,7 +26,7 @@ from model_server.transport.requests_in_progress import RequestsInProgress
 from model_server.transport.watched_connections import WatchedConnections
 
 #: While it stops, the server still answers what idle connections send within this time.
-_FAREWELL_S: Final = 0.3
+_LAST_REQUESTS_S: Final = 0.3
 
 
 class HttpServer:
@@ -73,7 +73,7 @@ class HttpServer:
             admit=self._events.admit,
         )
         self._changed = threading.Condition()
-        self._farewell_until = 0.0
+        self._last_requests_until = 0.0
         self._is_drained = False
 
     @property
@@ -88,11 +88,11 @@ class HttpServer:
         """
         with self._changed:
             if not self._threads.is_draining:
-                self._farewell_until = monotonic() + min(_FAREWELL_S, grace_s)
+                self._last_requests_until = monotonic() + min(_LAST_REQUESTS_S, grace_s)
                 self._threads.is_draining = True
         self._wake()
         with self._changed:
-            return self._changed.wait_for(lambda: self._is_drained, grace_s + _FAREWELL_S)
+            return self._changed.wait_for(lambda: self._is_drained, grace_s + _LAST_REQUESTS_S)
 
     def serve_forever(self) -> None:
         """Accept and read connections until the server is drained."""
@@ -130,7 +130,7 @@ class HttpServer:
             events.guarded(events.take_back, returned.popleft())
         events.drop_overdue()
         if self._threads.is_draining:
-            self._say_farewell()
+            self._end_idle()
 
     def _wake(self) -> None:
         """Let the event loop go on; called by all threads."""
@@ -145,12 +145,12 @@ class HttpServer:
             self._wake_out.recv(4096)
         self._is_woken = False
 
-    def _say_farewell(self) -> None:
-        """Stop listening, close what is idle, and notice when nothing is left to do."""
+    def _end_idle(self) -> None:
+        """Stop listening, close idle connections, and tell when no request is left."""
         self._listener.close()
-        if monotonic() >= self._farewell_until:
+        if monotonic() >= self._last_requests_until:
             self._connections.half_close_unanswered()
-        is_over = monotonic() >= self._farewell_until + _FAREWELL_S
+        is_over = monotonic() >= self._last_requests_until + _LAST_REQUESTS_S
         with self._changed:
             if not self._progress.count and (is_over or not self._connections.open):
                 self._is_drained = True

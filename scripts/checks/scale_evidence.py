@@ -97,7 +97,7 @@ def settle(
 ) -> tuple[ModelSpec, list[str], list[str]]:
     """Return the spec with its evidence, the assumptions, and one text per warning.
 
-    A scale that is only a guess gives way to the evidence; any other that the evidence
+    A scale that is only a guess is replaced by that of the evidence; any other that the evidence
     contradicts is kept and warned of. ``given`` is the scale that the user gave.
     """
     found = keras_models.scale_of(model)

@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 @pytest.mark.parametrize(
-    ("since_trim", "since_look", "seconds", "due"),
+    ("since_trim", "since_check", "seconds", "due"),
     [
         pytest.param(0, 0, 60, False, id="nothing freed"),
         pytest.param(MIB - 1, 0, 60, False, id="too little"),
@@ -28,9 +28,9 @@ MIB = 1 << 20
     ],
 )
 def test_when_the_heaps_are_trimmed(
-    since_trim: int, since_look: int, seconds: float, due: bool
+    since_trim: int, since_check: int, seconds: float, due: bool
 ) -> None:
-    assert is_due(since_trim, since_look, seconds) is due
+    assert is_due(since_trim, since_check, seconds) is due
 
 
 def resident(pid: int) -> int:

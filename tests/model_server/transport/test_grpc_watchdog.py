@@ -7,22 +7,22 @@ from collections.abc import Callable
 import pytest
 
 from model_server.byte_budget import ByteBudget
-from model_server.transport.grpc_watchdog import Watchdog, give_way, resident_bytes
+from model_server.transport.grpc_watchdog import Watchdog, resident_bytes, to_cancel
 from tests.waiting import eventually
 
 
-def test_nothing_gives_way_while_there_are_threads_and_memory() -> None:
-    assert give_way([9.0, 8.0, 0.2], is_short_of_threads=False, is_short_of_memory=False) == 0
+def test_nothing_is_cancelled_while_there_are_threads_and_memory() -> None:
+    assert to_cancel([9.0, 8.0, 0.2], is_short_of_threads=False, is_short_of_memory=False) == 0
 
 
-def test_slow_messages_give_way_when_threads_are_short() -> None:
-    assert give_way([9.0, 6.0, 4.0], is_short_of_threads=True, is_short_of_memory=False) == 2
+def test_slow_messages_are_cancelled_when_threads_are_short() -> None:
+    assert to_cancel([9.0, 6.0, 4.0], is_short_of_threads=True, is_short_of_memory=False) == 2
 
 
-def test_the_older_half_gives_way_when_memory_is_short() -> None:
-    assert give_way([9.0, 3.0, 2.0, 1.0], is_short_of_threads=False, is_short_of_memory=True) == 2
-    assert give_way([1.0, 0.1], is_short_of_threads=False, is_short_of_memory=True) == 1
-    assert give_way([0.1], is_short_of_threads=True, is_short_of_memory=True) == 0
+def test_the_older_half_is_cancelled_when_memory_is_short() -> None:
+    assert to_cancel([9.0, 3.0, 2.0, 1.0], is_short_of_threads=False, is_short_of_memory=True) == 2
+    assert to_cancel([1.0, 0.1], is_short_of_threads=False, is_short_of_memory=True) == 1
+    assert to_cancel([0.1], is_short_of_threads=True, is_short_of_memory=True) == 0
 
 
 def test_the_oldest_message_is_ended_in_need_of_memory() -> None:

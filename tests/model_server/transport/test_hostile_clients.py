@@ -157,7 +157,7 @@ def test_the_bodies_of_all_connections_are_bounded_together() -> None:
     assert accepted.status == 200
 
 
-def test_when_memory_is_short_the_slowest_request_gives_way(
+def test_when_memory_is_short_the_slowest_request_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connection_events, "_SLOW_S", 0.0)
@@ -184,7 +184,7 @@ def test_nothing_stays_counted_after_a_client_has_left() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"GET /hea"])
-def test_the_oldest_waiting_connections_give_way_to_new_ones(data: bytes) -> None:
+def test_the_oldest_waiting_connections_are_closed_for_new_ones(data: bytes) -> None:
     with http_server(echo, limits=Limits(connections=8)) as client:
         with sockets(client, 40, data) as opened:
             is_answered(client)
@@ -192,7 +192,7 @@ def test_the_oldest_waiting_connections_give_way_to_new_ones(data: bytes) -> Non
                 assert received(opened[0]) == b""
 
 
-def test_connections_that_are_being_answered_do_not_give_way() -> None:
+def test_connections_that_are_being_answered_are_not_closed() -> None:
     release, started = threading.Event(), threading.Semaphore(0)
 
     def work(request: Request) -> Response:
