@@ -101,6 +101,11 @@ class Metrics:
             histogram.counts[bucket] += 1
             histogram.total += number
 
+    def count_examples(self, model: str, count: int) -> None:
+        """Count the examples of one request for a model."""
+        self.observe("request_example_counts", count, model)
+        self.count("request_example_count_total", model, by=count)
+
     def first_value(self, name: str) -> int:
         """Return the counter of a full name with its first label values; 0 if there is none.
 

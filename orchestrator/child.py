@@ -17,7 +17,7 @@ from pathlib import Path
 
 from orchestrator.problem import Problem
 from orchestrator.processes import children, group_cpu_s, group_is_running
-from orchestrator.shim import CLEANUP_S, LEFTOVERS_S, end_group
+from orchestrator.shim import CLEANUP_S, LEFTOVERS_S, end_group, exit_code
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
@@ -107,7 +107,7 @@ class Child:
         if code < 0 and not self._group_has_ended():
             return None
         self._close_control()
-        return 128 - code if code < 0 else code
+        return exit_code(code)
 
     def _end_late_shim(self) -> None:
         """Kill a shim that has not ended its child in time, such as a stopped one."""

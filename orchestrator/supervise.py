@@ -24,10 +24,10 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle import Event, State, advance
 from orchestrator.problem import Problem
 from orchestrator.restart_policy import DEFAULT_POLICY, RestartPolicy
+from orchestrator.shim import CANNOT_START
 
 EXIT_STOPPED = 0
 EXIT_CHILD_FAILED = 1
-CANNOT_START = 127
 _SIGNAL_BASE = 128
 _MAX_SIGNAL = 64
 

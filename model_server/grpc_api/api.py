@@ -159,7 +159,7 @@ class GrpcApi:
                 inputs = predict.tensors(request.inputs, signature, self._reserve(call))
                 chosen = predict.chosen_outputs(signature, request.output_filter)
             spans.annotate_model(spec.name, handle.version)
-            self._count_examples(spec.name, _rows(inputs))
+            self._metrics.count_examples(spec.name, _rows(inputs))
             with self._metrics.timed("runtime_latency", spec.name, "Predict", "TF1"):
                 outputs = handle.model.run(name, inputs, call.timeout_s)
             answered = message("ModelSpec")()
@@ -203,7 +203,7 @@ class GrpcApi:
             signature = classify_regress.find_signature(handle.model, spec.signature_name)
             method.check(signature, strict=strict)
             examples = example_methods.serialized_examples(request.input)
-            self._count_examples(spec.name, len(examples))
+            self._metrics.count_examples(spec.name, len(examples))
             with self._metrics.timed("runtime_latency", spec.name, api, "TF1"):
                 outputs = classify_regress.run_examples(
                     handle.model, spec.signature_name, examples, call.timeout_s
@@ -285,10 +285,6 @@ class GrpcApi:
             self._metrics.count("request_count", model, error.code)
             raise
         self._metrics.count("request_count", model, "OK")
-
-    def _count_examples(self, model: str, count: int) -> None:
-        self._metrics.observe("request_example_counts", count, model)
-        self._metrics.count("request_example_count_total", model, by=count)
 
 
 def _rows(inputs: Tensors) -> int:

@@ -224,7 +224,7 @@ class Rest:
     def _run(self, route: Route, handle: Handle, signature: str, inputs: Tensors) -> Tensors:
         model = route.servable.model
         first = next(iter(inputs.values()))
-        self._count_examples(model, len(first) if first.ndim else 1)
+        self._metrics.count_examples(model, len(first) if first.ndim else 1)
         with self._metrics.timed("runtime_latency", model, "Predict", "TF1"):
             return handle.model.run(signature, inputs)
 
@@ -237,7 +237,7 @@ class Rest:
             examples = document.read(serialized_examples)
         with self._registry.acquire(route.servable) as handle:
             spans.annotate_model(route.servable.model, handle.version)
-            self._count_examples(route.servable.model, len(examples))
+            self._metrics.count_examples(route.servable.model, len(examples))
             strict, api = self._options.strict_methods, route.verb.capitalize()
             with self._metrics.timed("runtime_latency", route.servable.model, api, "TF1"):
                 results = method.run(handle.model, name, examples, strict=strict)
@@ -247,10 +247,6 @@ class Rest:
         call = ExamplesCall(answered, route.servable, name, examples, results)
         self._request_log.offer(route.servable.model, call)
         return body
-
-    def _count_examples(self, model: str, count: int) -> None:
-        self._metrics.observe("request_example_counts", count, model)
-        self._metrics.count("request_example_count_total", model, by=count)
 
 
 def _signature(handle: Handle, name: str) -> Signature:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from scripts.checks.candidates import Candidate, candidates
 from scripts.checks.picture_files import levels_of, pictures_in
 from scripts.errors import ScriptError
+from scripts.softmax import softmax
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,8 +127,7 @@ def _probabilities(rows: Numbers, spec: ModelSpec) -> Numbers:
     import numpy as np
 
     if spec.output.activation == "none":
-        powers = np.exp(rows - rows.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        return softmax(rows)
     if spec.output.activation == "raw":
         raise ScriptError("--check needs scores of classes; the model returns other values (raw).")
     return np.asarray(rows / np.maximum(rows.sum(axis=1, keepdims=True), _LEAST))

@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from model_catalog.quantization import INT8, Comparison
+from scripts.softmax import softmax
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,12 +44,7 @@ def compare(f32: Scores, int8: Scores, activation: str) -> Comparison:
 
 def probabilities(rows: Scores, activation: str) -> Scores:
     """Return the scores; those that are logits after a softmax."""
-    import numpy as np
-
-    if activation != "none":
-        return rows
-    powers = np.exp(rows - rows.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    return softmax(rows) if activation == "none" else rows
 
 
 def is_sure(rows: Scores) -> Flags:
