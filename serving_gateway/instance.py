@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,6 @@ from model_catalog.places import find_places
 from orchestrator.errors import UsageError
 from orchestrator.models.entries import explained
 from orchestrator.run_dir import RunDir
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One action on models."""
-
-    help: str
-    add_options: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from model_catalog.model_entry import ModelEntry
 from model_catalog.serving_addresses import is_grpc_address, serving_addresses
 from orchestrator.models.model_health import ServedVersions, served_versions, unusable_models
 from scripts.errors import ScriptError
-from serving_gateway.instance import Action, instance_of
+from serving_gateway.instance import instance_of
+from serving_gateway.model_actions.action import Action
 from serving_gateway.model_actions.add import ADD
 from serving_gateway.model_actions.compare import COMPARE
 from serving_gateway.model_actions.promote import PROMOTE, ROLLBACK

@@ -9,7 +9,8 @@ from pathlib import Path
 from model_catalog.folders import faults
 from model_catalog.spec import ACTIVATIONS, SCALES
 from scripts.errors import ScriptError
-from serving_gateway.instance import Action, instance_of
+from serving_gateway.instance import instance_of
+from serving_gateway.model_actions.action import Action
 from serving_gateway.model_actions.gateway import wait_for_gateway, wait_options
 from serving_gateway.model_actions.output import say
 

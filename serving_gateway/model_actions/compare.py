@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UsageError
 from scripts.errors import ScriptError
-from serving_gateway.instance import Action, instance_of
+from serving_gateway.instance import instance_of
+from serving_gateway.model_actions.action import Action
 from serving_gateway.model_actions.gateway import gateway_client, gateway_options
 from serving_gateway.model_actions.output import say
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from model_catalog.folders import version_folders
 from model_catalog.model_entry import ModelEntry
 from scripts.errors import ScriptError
-from serving_gateway.instance import Action, Instance, instance_of
+from serving_gateway.instance import Instance, instance_of
+from serving_gateway.model_actions.action import Action
 from serving_gateway.model_actions.gateway import wait_for_gateway, wait_options
 from serving_gateway.model_actions.output import say
 

@@ -10,7 +10,8 @@ from model_catalog.model_entry import ModelEntry
 from orchestrator.errors import UsageError
 from orchestrator.models.model_health import served_versions
 from scripts.errors import ScriptError
-from serving_gateway.instance import Action, Instance, instance_of
+from serving_gateway.instance import Instance, instance_of
+from serving_gateway.model_actions.action import Action
 from serving_gateway.model_actions.output import say
 
 _KEPT = 1
