@@ -365,7 +365,7 @@ def draw(models: Sequence[Model], folder: Path) -> None:
 
 def main() -> None:
     """Write the plot and the tables."""
-    models = read_models(json.loads((MEASURED).read_text()))
+    models = read_models(json.loads(MEASURED.read_text()))
     rates = {model.name: capacity(model.costs, Layout()) for model in models}
     draw(models, RESULTS)
     small = models[0]
