@@ -1,7 +1,7 @@
 """Start, watch, restart and stop TensorFlow Serving and the gateway (manual: docs/auto_cmd.md).
 
 The package ``orchestrator`` runs processes, and its package ``orchestrator.models`` knows what is
-served. This module puts both together for the folder of the code that it lies in.
+served. This module joins the two, for the checkout or the installation that contains it.
 """
 
 from __future__ import annotations

@@ -136,6 +136,8 @@ def _version_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
 
 
 def _unreadable(path: Path) -> Path | None:
+    if not os.access(path, os.R_OK | os.X_OK):
+        return path  # a walk would pass over it
     for folder, _, files in os.walk(path):
         for each in (Path(folder), *(Path(folder, name) for name in files)):
             wanted = os.R_OK | os.X_OK if each.is_dir() else os.R_OK

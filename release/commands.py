@@ -33,7 +33,10 @@ def output(
     argv: Sequence[str | Path], cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> str:
     """Return what a program prints, or raise ReleaseError with the end of its messages."""
-    done = run(argv, cwd, env)
+    try:
+        done = run(argv, cwd, env)
+    except OSError as error:
+        raise ReleaseError(f"{argv[0]} cannot be started: {error.strerror}") from error
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip()[-2000:]
         raise ReleaseError(f"{' '.join(map(str, argv))} failed:\n{said}")

@@ -1,7 +1,4 @@
-"""Give all scripts the same exit codes, and one line on stderr instead of a traceback.
-
-And read the values of options that several scripts have.
-"""
+"""Give all scripts the same exit codes, messages of one line, and shared types of options."""
 
 from __future__ import annotations
 

@@ -67,7 +67,8 @@ def _serve(options: Options) -> int:
 def serve_until_signal(deploy: Callable[[], None], delete: Callable[[], None]) -> None:
     """Deploy the application, wait for SIGTERM or SIGINT, and delete it.
 
-    A signal during the deployment, which takes minutes while models load, ends it.
+    A signal during the deployment, which takes minutes while models load, ends it. A deployment
+    that fails deletes nothing: an application of the same name may be serving.
     """
     # Ray's own waits end with KeyboardInterrupt, and with no other exception of a handler.
     _on_signals(signal.default_int_handler)
@@ -76,8 +77,6 @@ def serve_until_signal(deploy: Callable[[], None], delete: Callable[[], None]) -
         while True:
             time.sleep(_PAUSE_S)
     except KeyboardInterrupt:
-        return
-    finally:
         _on_signals(signal.SIG_IGN)
         delete()
 

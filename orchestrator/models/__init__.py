@@ -1,0 +1,1 @@
+"""What the supervisor knows of the models that are served."""

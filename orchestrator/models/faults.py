@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from model_catalog.folders import Fault, faults
 from model_catalog.model_entry import ModelEntry
@@ -16,9 +17,9 @@ from orchestrator.serving_command import GENUINE
 
 
 def model_faults(kind: str, entry: ModelEntry) -> Iterator[Fault]:
-    """Return the faults of a model in its folders and on this kind of Serving."""
-    yield from _readable(entry, faults(entry))
-    yield from version_faults(kind, entry)
+    """Return the faults of a model in its folders and on this kind of Serving, each once."""
+    found = chain(_readable(entry, faults(entry)), version_faults(kind, entry))
+    yield from dict.fromkeys(found)
 
 
 def version_faults(kind: str, entry: ModelEntry) -> Iterator[Fault]:

@@ -69,11 +69,11 @@ class ServedModels:
     def prepare_serving(self) -> None:
         """Read the models file again and write the files for a Serving that starts."""
         self._config.hold()
-        if self._options.arguments.batching:
-            text = BATCHING.format(threads=self._options.threads)
-            self._options.run_dir.write_text(BATCHING_CONFIG, text)
-        self._options.run_dir.write_text(MONITORING_CONFIG, MONITORING)
         try:
+            if self._options.arguments.batching:
+                text = BATCHING.format(threads=self._options.threads)
+                self._options.run_dir.write_text(BATCHING_CONFIG, text)
+            self._options.run_dir.write_text(MONITORING_CONFIG, MONITORING)
             self.take_up()
         finally:
             self._config.forget_loaded()

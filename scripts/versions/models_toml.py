@@ -27,11 +27,12 @@ def entry_of(models: ModelsFile, name: str) -> ModelEntry:
 
 
 def add_model(path: Path, name: str, values: Mapping[str, Any]) -> ModelEntry:
-    """Append a model to the file, which is made if need be; return its entry.
+    """Append a model to the file, which is made with its folder if need be; return its entry.
 
     Raises ScriptError if the file has a model of this name, and ModelsFileError for values that are
     not allowed; the file then stays as it was.
     """
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         if before.strip() and name in {e.name for e in parse_models_file(before, path).entries}:

@@ -10,6 +10,12 @@ import pytest
 from orchestrator.errors import RunDirUnusable
 from orchestrator.processes import identity
 from orchestrator.run_dir import RunDir
+from orchestrator.serving_command import (
+    BATCHING_CONFIG,
+    CONFIG,
+    MONITORING_CONFIG,
+    OPENVINO_CACHE,
+)
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
@@ -142,6 +148,22 @@ def test_a_folder_that_others_use_too_keeps_its_mode(tmp_path: Path) -> None:
     assert mode(run_dir.path) == 0o755
     assert mode(run_dir.path / "auto_cmd.lock") == 0o600
     assert mode(run_dir.logs) == 0o700
+    run_dir.release()
+
+
+def test_a_folder_that_only_an_instance_uses_becomes_private(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run").chmod(0o755)
+    (tmp_path / "run" / OPENVINO_CACHE).mkdir()
+    for name in (CONFIG, BATCHING_CONFIG, MONITORING_CONFIG):
+        (tmp_path / "run" / name).touch()
+        (tmp_path / "run" / name).chmod(0o644)
+    run_dir = RunDir(tmp_path / "run")
+
+    assert run_dir.acquire()
+
+    assert mode(run_dir.path) == 0o700
+    assert {mode(path) for path in run_dir.path.glob("*.config")} == {0o600}
     run_dir.release()
 
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from release.code_figures import TARGETS, by_room, has_targets, table, tracked, verdicts
-from release.commands import ROOT
+from release.commands import ROOT, ReleaseError
 from release.python_source import read, source_of
 from release.source_figures import Figures, measure
 
@@ -58,7 +60,11 @@ def test_figures_on_a_bound_meet_the_target() -> None:
 
 
 def test_the_project_keeps_its_targets() -> None:
-    found = measure(read(ROOT, filter(has_targets, tracked())))
+    try:
+        paths = tracked()
+    except ReleaseError as error:
+        pytest.skip(f"the files of the commit are not known: {error}")
+    found = measure(read(ROOT, filter(has_targets, paths)))
 
     missed = [target.text for target in TARGETS if not target.is_met(found)]
     assert missed == [], "\n".join(verdicts(found))

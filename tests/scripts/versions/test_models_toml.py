@@ -63,6 +63,14 @@ def test_the_first_model_makes_the_file(tmp_path: Path, text: str | None) -> Non
     assert [entry.name for entry in load_models_file(path).entries] == ["a"]
 
 
+def test_the_first_model_makes_the_folder_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "not" / "there" / "models.toml"
+
+    add_model(path, "a", {"base_path": "a"})
+
+    assert [entry.name for entry in load_models_file(path).entries] == ["a"]
+
+
 @pytest.mark.parametrize(
     ("name", "values", "error"),
     [
