@@ -147,7 +147,8 @@ class _Directory:
         """Raise CorruptImage for more strips than rows, and for one that ends beyond the file.
 
         Strips may be the same part of the file, which is decoded again for each of them: all
-        together are at most twice as long as the file and the decoded image.
+        together are at most twice as long as the file and the decoded image. Each table of lengths
+        counts as a whole: libtiff takes lengths without offsets, and tiles' tables for strips.
         """
         for tag in (_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES):
             if self.entries.get(tag, (_LONG,))[0] not in _INTEGERS:
@@ -160,7 +161,7 @@ class _Directory:
             strips = [*zip(self.values(offsets), self.values(counts), strict=False)]
             if any(at + length > len(self._data) for at, length in strips):
                 raise CorruptImage("The TIFF image is damaged: its pixels end too early.")
-            if sum(length for _, length in strips) > 2 * (len(self._data) + decoded_bytes):
+            if sum(self.values(counts)) > 2 * (len(self._data) + decoded_bytes):
                 raise CorruptImage("The TIFF image is damaged: its parts overlap.")
 
     def replace(self, tag: int, value: int) -> None:

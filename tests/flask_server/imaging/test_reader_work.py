@@ -230,6 +230,30 @@ def strip_tables(length: int, strips: int, tail: bytes = b"") -> bytes:
     return tiff_file([*tables, rows], values + tail)
 
 
+#: Tags of offsets and of lengths, each with its number of strips.
+StripTables = dict[int, int]
+#: Tables of 1,000 strips whose lengths have no offsets of their own: in libtiff the tables of
+#: tiles are those of strips, and an offset that is missing is 0.
+STRANGE_TABLES: list[StripTables] = [
+    {273: 1, 279: 1000},
+    {273: 1000, 325: 1000},
+    {273: 1000, 279: 1, 325: 1000},
+    {273: 1, 279: 1000, 324: 1000},
+]
+
+
+def tables_of_strips(counts: StripTables, length: int) -> bytes:
+    """A TIFF with these tables, whose strips are all at the beginning of the file."""
+    at = len(tiff_file([bytes(12)] * (1 + len(counts))))
+    entries, values = [], b""
+    for tag, count in counts.items():
+        value = length if tag in {279, 325} else 0
+        # A single value stands in the entry itself.
+        entries.append(entry(tag, 4, count, value if count == 1 else at + len(values)))
+        values += struct.pack("<L", value) * count if count > 1 else b""
+    return tiff_file([*entries, entry(278, 3, 1, 1)], values)
+
+
 def strips(count: int) -> bytes:
     return strip_tables(8, count, bytes(8))
 
@@ -327,6 +351,13 @@ def test_strips_of_a_tiff_may_be_the_same_but_not_decoded_at_length_again_and_ag
     assert tiff.read(strip_tables(8, 1000, bytes(8))).size == (8, 1000)
     with pytest.raises(CorruptImage, match="its parts overlap"):
         tiff.read(strip_tables(1000, 1000, bytes(1000)))
+
+
+@pytest.mark.parametrize("tables", STRANGE_TABLES)
+def test_strips_of_a_tiff_that_overlap_are_refused_in_any_tables(tables: StripTables) -> None:
+    assert tiff.read(tables_of_strips(tables, 8)).size == (8, 1000)
+    with pytest.raises(CorruptImage, match="its parts overlap"):
+        tiff.read(tables_of_strips(tables, 1000))
 
 
 @pytest.mark.parametrize("tag", [273, 279])
