@@ -1,7 +1,8 @@
-"""Reserve the memory of images before they are decoded, occluded or drawn."""
+"""Reserve the memory of images before they are decoded, occluded, drawn or sent."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,3 +49,37 @@ def held(
         yield
     finally:
         memory.release(count)
+
+
+class FileMemory:
+    """The bytes of the budget that the files made for one request hold until it is over.
+
+    Safe to use from several threads, also from one that ends after the request.
+    """
+
+    def __init__(self, memory: MemoryBudget) -> None:
+        self._memory = memory
+        self._held = 0
+        self._is_open = True
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """Hold more bytes; raise Overloaded at once if there is no room.
+
+        Two requests that hold files do not wait for each other here.
+        """
+        with self._lock:
+            if self._is_open and self._memory.reserve(count):
+                self._held += count
+                return
+        raise Overloaded(
+            "There is no memory for the PNG files that the model gets in place of the images; send"
+            " fewer images in a request, or try again."
+        )
+
+    def close(self) -> None:
+        """Give all bytes back."""
+        with self._lock:
+            self._is_open = False
+            self._memory.release(self._held)
+            self._held = 0

@@ -7,7 +7,7 @@ has its own result or error, and the deadline covers the whole request.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -26,7 +26,7 @@ from flask_server.errors import (
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.imaging.reports import Report
 from flask_server.inference.decode_limit import DecodeLimit
-from flask_server.inference.image_memory import held
+from flask_server.inference.image_memory import FileMemory, held
 from flask_server.inference.image_pool import ImagePool
 from flask_server.inference.model_inputs import Prepared, outputs_of, prepared_image
 from flask_server.inference.npy import Tensor
@@ -188,8 +188,9 @@ class Gateway:
             prepared: list[Prepared | GatewayError]
             tensor = self._rows_of_only(request, live, deadline, held_memory)
             if tensor is None:
+                files = held_memory.enter_context(closing(FileMemory(self.memory)))
                 prepare = partial(
-                    self._prepared_or_error, live=live, deadline=deadline, watch=watch
+                    self._prepared_or_error, live=live, files=files, deadline=deadline, watch=watch
                 )
                 prepared = [*self._image_pool.map(prepare, request.uploads)]
             else:
@@ -233,14 +234,25 @@ class Gateway:
         return rows_of(upload, live.tensor, self.settings.max_images)
 
     def _prepared_or_error(
-        self, upload: Upload, live: LiveModel, deadline: Deadline, watch: Stopwatch
+        self,
+        upload: Upload,
+        live: LiveModel,
+        files: FileMemory,
+        deadline: Deadline,
+        watch: Stopwatch,
     ) -> PreparedImage | PreparedFile | GatewayError:
-        """Return the error of one image as its result; raise at the deadline or without memory."""
+        """Return the error of one image as its result; raise at the deadline or without memory.
+
+        A file that was made here is held in ``files``; an upload is counted with its request.
+        """
         deadline.left()
         if isinstance(upload, GatewayError):
             return upload
         try:
-            return prepared_image(self.preparation, live, upload, deadline, watch)
+            prepared = prepared_image(self.preparation, live, upload, deadline, watch)
+            if isinstance(prepared, PreparedFile) and prepared.data is not upload:
+                files.add(len(prepared.data))
+            return prepared
         except Overloaded:
             raise
         except GatewayError as error:

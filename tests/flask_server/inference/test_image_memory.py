@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,7 @@ from flask_server.deadline import Deadline
 from flask_server.errors import ImageTooLarge, Overloaded
 from flask_server.imaging.decoding import read_header
 from flask_server.imaging.formats import FORMATS
-from flask_server.inference.image_memory import reserved
+from flask_server.inference.image_memory import FileMemory, reserved
 from flask_server.inference.preparation import ImagePreparation
 from flask_server.memory_budget import MemoryBudget
 from flask_server.settings import Settings
@@ -35,6 +36,13 @@ from tests.running import ROOT
 from tests.waiting import eventually
 
 URL = "/models/toy/predict"
+#: A model that takes image files.
+FILES_MODEL = """
+[models.toy]
+base_path = "toy"
+labels = ["dark", "middle", "light"]
+input = { scale = "none" }
+"""
 MB = 1024 * 1024
 SIZE = (2, 3)
 
@@ -154,6 +162,55 @@ def test_a_png_file_for_a_model_counts_though_decoding_takes_less() -> None:
     prepared = preparation.prepare_file(read_by_models, Deadline(1), Stopwatch())
 
     assert prepared.data is read_by_models
+
+
+def test_the_files_of_a_request_are_held_until_it_is_over() -> None:
+    memory = MemoryBudget(1000)
+    with closing(FileMemory(memory)) as files:
+        files.add(600)
+        files.add(300)
+        with pytest.raises(Overloaded, match="no memory for the PNG files"):
+            files.add(101)
+        assert memory.held == 900
+    assert memory.held == 0
+
+
+def test_a_file_that_is_made_after_its_request_holds_nothing() -> None:
+    memory = MemoryBudget(1000)
+    files = FileMemory(memory)
+    files.close()
+
+    with pytest.raises(Overloaded):
+        files.add(1)
+    assert memory.held == 0
+
+
+def noise() -> Image.Image:
+    """An image of 3 MB as a file and 12 MB while the file is made."""
+    pixels = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
+def test_png_files_count_while_a_model_reads_them(serving: StubServing, make_app: MakeApp) -> None:
+    most = [0]
+
+    def score(_: np.ndarray[Any, Any]) -> list[float]:
+        most[0] = max(most[0], services_of(app).gateway.memory.held)
+        return [0.0, 0.25, 1.0]
+
+    serving.models["toy"] = {1: Servable(None, score, "DT_STRING", (-1,))}
+    app = make_app(FILES_MODEL, max_memory=40 * MB, max_body_bytes=5 * MB)
+    client = app.test_client()
+    made, as_it_is = (b64(saved(noise(), kind)) for kind in ("TIFF", "PNG"))
+
+    def status(*images: str) -> int:
+        return client.post(URL, json={"images": images}).status_code
+
+    assert status(as_it_is) == 200
+    assert most[0] < 3_000_000
+    assert status(made) == 200
+    assert most[0] > 3_000_000
+    assert services_of(app).gateway.memory.held == 0
 
 
 def test_large_images_take_turns_and_the_memory_returns(make_app: MakeApp) -> None:
