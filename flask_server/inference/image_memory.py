@@ -42,8 +42,8 @@ def held(
             time.sleep(min(_PAUSE_S, deadline.left()))
         except ServingTimeout as error:
             raise Overloaded(
-                "Other images took the memory for decoding for the whole deadline of"
-                f" {deadline.seconds:g} s; try again."
+                "Other images took the memory for decoding until the deadline of"
+                f" {deadline.seconds:g} s passed; try again."
             ) from error
     try:
         yield

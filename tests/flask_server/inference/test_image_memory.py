@@ -77,7 +77,7 @@ def test_a_wait_ends_at_the_deadline() -> None:
     assert memory.reserve(600)
 
     with (
-        pytest.raises(Overloaded, match="whole deadline of 0.05 s"),
+        pytest.raises(Overloaded, match="until the deadline of 0.05 s passed"),
         reserved(memory, 600, SIZE, Deadline(0.05)),
     ):
         pass

@@ -90,7 +90,7 @@ def test_drawing_has_the_deadline_with_which_the_request_began(make_app: MakeApp
 
         assert began is not None
         assert deadline() is not began
-        with pytest.raises(Overloaded, match="whole deadline of 0 s"), upright(draw()):
+        with pytest.raises(Overloaded, match="until the deadline of 0 s passed"), upright(draw()):
             pass
 
 
