@@ -143,8 +143,7 @@ class EncodedImage:
         structure, divisor = self._structure, self._divisor
         width, height = structure.size
         pixels = -(-width // divisor) * -(-height // divisor)
-        held, opaque = structure.loaded_bytes, structure.transparent and structure.loaded_bytes > 1
-        flat = RGB_BYTES if opaque or structure.frame else held
+        held, flat, opaque = structure.loaded_bytes, self._flat_bytes, self._becomes_opaque
         stages = (
             structure.peak_bytes,
             held + flat if structure.transparent or structure.grey_bits > 8 else held,
@@ -156,6 +155,23 @@ class EncodedImage:
         fixed = structure.fixed_bytes + len(structure.data) + band + _ROW_BYTES * height
         fixed += _OVERHEAD_BYTES
         return int(max(stages) * pixels) + fixed
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Upper bound of the memory that the decoded image takes, if it is not shrunk."""
+        width, height = self._structure.size
+        return int(self._flat_bytes * width * height)
+
+    @property
+    def _becomes_opaque(self) -> bool:
+        """Whether an image in RGB may be made, in which transparency is composed with white."""
+        return self._structure.transparent and self._structure.loaded_bytes > 1
+
+    @property
+    def _flat_bytes(self) -> float:
+        """Bytes of memory per pixel of the image with 8 bits per channel and no transparency."""
+        in_rgb = self._becomes_opaque or self._structure.frame is not None
+        return RGB_BYTES if in_rgb else self._structure.loaded_bytes
 
     def decode(self) -> DecodedImage:
         """Return the decoded image, or raise an ImageError."""

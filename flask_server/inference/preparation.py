@@ -10,9 +10,14 @@ from functools import partial
 
 from flask_server.deadline import Deadline
 from flask_server.errors import GatewayError, InvalidTensor
-from flask_server.imaging.decoding import RGB_BYTES, DecodedImage, MinSize, read_header
+from flask_server.imaging.decoding import (
+    RGB_BYTES,
+    DecodedImage,
+    EncodedImage,
+    MinSize,
+    read_header,
+)
 from flask_server.imaging.formats import sniff
-from flask_server.imaging.geometry import Size
 from flask_server.imaging.preprocessing import Original, Pixels, min_decoded_size, to_pixels
 from flask_server.imaging.reports import Report, report_of, report_of_file
 from flask_server.imaging.resizing import resizer
@@ -29,11 +34,11 @@ Upload = bytes | Tensor | GatewayError
 #: The formats that TensorFlow decodes, by Pillow's names.
 FILE_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
 
-#: Bytes of memory per pixel of an image that becomes a PNG file: decoded, in RGB, and its file.
-PNG_BYTES = 12
+#: Bytes of memory per pixel of a PNG file that is made of a decoded image: in RGB, and the file.
+PNG_BYTES = 8
 
-#: Returns for an upright size the bytes of memory that a use of the image takes.
-LaterBytes = Callable[[Size], int]
+#: Returns the bytes of memory that a use of the image takes once it is decoded.
+LaterBytes = Callable[[EncodedImage], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,10 @@ class PreparedFile:
     """The EXIF orientation of the file, which the model does not apply; 1 for an upright one."""
 
 
-def png_bytes(size: Size) -> int:
-    """Upper bound of the memory that making a PNG file of a decoded image of this size takes."""
-    return PNG_BYTES * size[0] * size[1]
+def png_bytes(image: EncodedImage) -> int:
+    """Upper bound of the memory that decoded pixels and a PNG file made of them take."""
+    width, height = image.upright_size
+    return image.decoded_bytes + PNG_BYTES * width * height
 
 
 class ImagePreparation:
@@ -130,6 +136,8 @@ class ImagePreparation:
         size = header.upright_size
         # Resizing makes an image of the new width and the old height first.
         needed = header.peak_bytes + RGB_BYTES * width * size[1]
-        needed = max(needed, later_bytes(size) if later_bytes else 0)
+        needed = max(needed, later_bytes(header) if later_bytes else 0)
         with reserved(self._memory, needed, size, deadline):
-            yield header.decode()
+            decoded = header.decode()
+            del header  # with it goes its copy of the file
+            yield decoded

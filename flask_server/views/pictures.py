@@ -36,7 +36,7 @@ def upright(upload: Upload) -> Iterator[Image.Image]:
                 upload,
                 deadline(),
                 min_size=annotate.display_size,
-                later_bytes=annotate.drawing_bytes,
+                later_bytes=lambda header: annotate.drawing_bytes(header.upright_size),
             )
             picture = annotate.display_image(stack.enter_context(decoding).image)
         with request_context.current().stopwatch.stage("postprocess"):

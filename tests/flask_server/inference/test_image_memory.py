@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,16 @@ def test_a_png_file_for_a_model_counts_though_decoding_takes_less() -> None:
     assert prepared.data is read_by_models
 
 
+@pytest.mark.parametrize("mode", ["1", "L"])
+def test_the_png_file_of_a_grey_image_takes_less(mode: str) -> None:
+    preparation = ImagePreparation(Settings(), MemoryBudget(40 * MB))
+    grey = saved(Image.new(mode, (2000, 2000)), "TIFF", compression="tiff_deflate")
+
+    prepared = preparation.prepare_file(grey, Deadline(60), Stopwatch())
+
+    assert Image.open(io.BytesIO(prepared.data)).size == (2000, 2000)
+
+
 def test_the_files_of_a_request_are_held_until_it_is_over() -> None:
     memory = MemoryBudget(1000)
     with closing(FileMemory(memory)) as files:
@@ -294,14 +305,21 @@ class Counted(MemoryBudget):
         self.most = max(self.most, count)
         return super().reserve(count)
 
-small, data = (open(name, "rb").read() for name in sys.argv[1:])
+as_file = sys.argv[1]
+small, data = (open(name, "rb").read() for name in sys.argv[2:])
 memory = Counted(10**10)
-prepare = ImagePreparation(Settings(fast_jpeg=False), memory).prepare
-prepare(small, InputSpec(height=64, width=64), Deadline(60), Stopwatch())
+preparation = ImagePreparation(Settings(fast_jpeg=False), memory)
+
+def prepare(data):
+    if as_file == "file":
+        return preparation.prepare_file(data, Deadline(60), Stopwatch())
+    return preparation.prepare(data, InputSpec(height=64, width=64), Deadline(60), Stopwatch())
+
+prepare(small)
 memory.most = 0
 open("/proc/self/clear_refs", "w").write("5")
 before = status("VmRSS")
-prepare(data, InputSpec(height=64, width=64), Deadline(60), Stopwatch())
+prepared = prepare(data)
 print(status("VmHWM") - before, memory.most)
 """
 
@@ -351,6 +369,30 @@ def costly(kind: str, size: tuple[int, int]) -> bytes:
     return saved(Image.new(mode, size), file_format, **options)
 
 
+def measured(use: str, folder: Path, files: list[bytes]) -> tuple[int, int]:
+    """Return the bytes of memory that the second file takes, and those that are reserved."""
+    names = [folder / "small", folder / "large"]
+    for name, file in zip(names, files, strict=True):
+        name.write_bytes(file)
+    command = [sys.executable, "-c", MEASURE, use, *map(str, names)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    taken, held = map(int, done.stdout.split())
+    return taken, held
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("channels", [1, 3])
+def test_making_a_png_file_takes_no_more_memory_than_is_reserved(
+    channels: int, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2000, 3000, channels), np.uint8)
+    images = [Image.fromarray(pixels[:side, :side].squeeze()) for side in (16, 3000)]
+
+    taken, held = measured("file", tmp_path, [saved(image, "TIFF") for image in images])
+
+    assert taken <= held <= 4 * taken
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("kind", [*COSTLY, *DEEP])
 def test_decoding_takes_no_more_memory_than_is_reserved(
@@ -359,13 +401,9 @@ def test_decoding_takes_no_more_memory_than_is_reserved(
     if kind in COSTLY and COSTLY[kind][1] not in FORMATS:
         pytest.skip("the format is not installed")
     folder = tmp_path_factory.mktemp("images")
-    names = [folder / "small", folder / "large"]
-    for name, size in zip(names, [(16, 16), (3000, 2000)], strict=True):
-        name.write_bytes(costly(kind, size))
+    sizes = (16, 16), (3000, 2000)
 
-    command = [sys.executable, "-c", MEASURE, *map(str, names)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    taken, held = map(int, done.stdout.split())
+    taken, held = measured("pixels", folder, [costly(kind, size) for size in sizes])
 
     assert taken <= held <= 4 * max(taken, 10 * MB)
 
