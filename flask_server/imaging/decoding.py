@@ -244,7 +244,7 @@ def read_header(data: bytes, *, max_pixels: int, min_size: MinSize | None = None
 def _damage(name: str, error: Exception) -> Exception:
     """Return what to raise for an exception of a parser; MemoryError if the image is not at fault.
 
-    That stands for threads and file descriptors, too.
+    MemoryError also stands for a lack of threads or file descriptors.
     """
     if is_resource_error(error):
         return MemoryError("an image could not be decoded")

@@ -1,4 +1,4 @@
-"""A lack of our own is never told as a damaged image."""
+"""A lack of resources is never reported as a damaged image."""
 
 from __future__ import annotations
 
