@@ -26,6 +26,8 @@ MAX_BOXES: Final = 20_000
 MAX_PARTS: Final = 20_000
 #: Coded frames may be larger than the image up to a multiple of this, the largest coding unit.
 CODING_UNIT: Final = 64
+#: Bytes of memory per pixel of a decoded image.
+LOADED_BYTES: Final = 4
 
 #: Boxes on the way to those that matter, and the bytes before their own boxes begin.
 _CONTAINERS: Final = {
@@ -97,7 +99,7 @@ def read(data: bytes) -> FileStructure:
     return FileStructure(
         data=data,
         size=largest,
-        loaded_bytes=4,
+        loaded_bytes=LOADED_BYTES,
         peak_bytes=peak,
         is_rgb=True,
         transparent=True,
@@ -120,7 +122,8 @@ def _allocated(data: bytes, boxes: _Boxes, declared: list[Size]) -> int:
     Raises CorruptImage for coded data that are larger than each declared size.
     """
     rooms, allocated = _Rooms(declared), 0
-    for coded, most in _coded_sizes(data, boxes):
+    reads = _Reads(data, LOADED_BYTES * max(map(_pixels, declared)))
+    for coded, most in _coded_sizes(data, boxes, reads):
         if not rooms.have(coded):
             width, height = max(declared, key=_pixels)
             raise CorruptImage(
@@ -151,7 +154,7 @@ def _padded(side: int) -> int:
     return -(-side // CODING_UNIT) * CODING_UNIT
 
 
-def _coded_sizes(data: bytes, boxes: _Boxes) -> Iterator[tuple[Size, Size]]:
+def _coded_sizes(data: bytes, boxes: _Boxes, reads: _Reads) -> Iterator[tuple[Size, Size]]:
     """Yield sizes that coded data declare, each with the largest size of a frame."""
     configurations = boxes.found[b"hvcC"]
     lengths = {hevc.length_bytes(configuration) for configuration in configurations}
@@ -160,7 +163,7 @@ def _coded_sizes(data: bytes, boxes: _Boxes) -> Iterator[tuple[Size, Size]]:
     av1_units, hevc_units = av1.unit_limit(), hevc.unit_limit()
     for configuration in configurations:
         yield from ((size, size) for size in hevc.configured_sizes(configuration, hevc_units))
-    for is_av1, stream in _streams(data, boxes):
+    for is_av1, stream in _streams(data, boxes, reads):
         if is_av1:
             yield from av1.frame_sizes(stream, av1_units)
         else:
@@ -169,10 +172,31 @@ def _coded_sizes(data: bytes, boxes: _Boxes) -> Iterator[tuple[Size, Size]]:
 
 
 class _Reads:
-    """Reads coded data; those of all images are at most twice as long as the file."""
+    """Reads coded data; those of all images are at most twice as long as the file.
 
-    def __init__(self, data: bytes) -> None:
+    An encoder may store the data of equal tiles once; they are copied once. A decoder reads them
+    for each tile: with these, all are at most twice as long as the file and the decoded image.
+    """
+
+    def __init__(self, data: bytes, decoded_bytes: int) -> None:
         self._left = 2 * len(data)
+        self._decoder_left = 2 * (len(data) + decoded_bytes)
+        self._shared: dict[tuple[int, _Extent], bytes] = {}
+
+    def item(self, method: int, source: bytes, extents: Sequence[_Extent]) -> bytes:
+        """Return the data of an item; raise CorruptImage for more than is allowed.
+
+        Data in several parts are not shared: a decoder joins them again for each item.
+        """
+        if len(extents) != 1:
+            return self.joined(source, extents)
+        key = method, extents[0]
+        if key not in self._shared:
+            self._shared[key] = self.joined(source, extents)
+        self._decoder_left -= len(self._shared[key])
+        if self._decoder_left < 0:
+            raise _overlap()
+        return self._shared[key]
 
     def joined(self, source: bytes, extents: Sequence[_Extent]) -> bytes:
         """Return the parts of the source one after the other; raise CorruptImage beyond that."""
@@ -182,13 +206,17 @@ class _Reads:
         ]
         self._left -= sum(map(len, parts))
         if self._left < 0:
-            raise CorruptImage("The image is damaged: its parts overlap.")
+            raise _overlap()
         return b"".join(parts)
 
 
-def _streams(data: bytes, boxes: _Boxes) -> Iterator[tuple[bool, bytes]]:
+def _overlap() -> CorruptImage:
+    return CorruptImage("The image is damaged: its parts overlap.")
+
+
+def _streams(data: bytes, boxes: _Boxes, reads: _Reads) -> Iterator[tuple[bool, bytes]]:
     """Yield the coded data of each image, and of the first frame of each sequence."""
-    parts, reads = Limit(MAX_PARTS, "items and parts of items"), _Reads(data)
+    parts = Limit(MAX_PARTS, "items and parts of items")
     kinds = dict(item for content in boxes.found[b"iinf"] for item in _item_types(content, parts))
     stored = b"".join(boxes.found[b"idat"][:1])
     for content in boxes.found[b"iloc"]:
@@ -198,7 +226,7 @@ def _streams(data: bytes, boxes: _Boxes) -> Iterator[tuple[bool, bytes]]:
             if method not in {_IN_FILE, _IN_BOX}:
                 raise UnsupportedImage("The image is stored within another item; this is not read.")
             source = data if method == _IN_FILE else stored
-            yield kinds[item] == b"av01", reads.joined(source, extents)
+            yield kinds[item] == b"av01", reads.item(method, source, extents)
     for track in boxes.tracks.values():
         yield b"av1C" in track, reads.joined(data, _first_frame(track))
 

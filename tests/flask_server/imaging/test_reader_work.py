@@ -100,16 +100,24 @@ def sizes(count: int) -> bytes:
     return file + stream
 
 
-def same_streams(count: int, units: int = 200) -> bytes:
-    """Pictures of HEVC whose data are the same empty units, of a byte each."""
+#: A unit of HEVC with its length in one byte.
+LONG_UNIT = b"\xff" + bytes(255)
+
+
+def same_streams(count: int, units: int = 200, unit: bytes = b"\0", parts: int = 1) -> bytes:
+    """Pictures of HEVC whose data, in one or two parts, are the same units; by default empty."""
+    length = len(unit) * units
     declared = size_box(64, 64) + box(b"hvcC", bytes(22))
     start = 0
     for _ in range(2):  # the table of places has the same size with any places
-        part = location(1, struct.pack(">LL", start, units))
+        extents = [(start, length)]
+        if parts == 2:
+            extents = [(start, 1), (start + 1, length - 1)]
+        part = location(parts, b"".join(struct.pack(">LL", *extent) for extent in extents))
         table = locations(0x4400, *[part] * count)
         file = iso_file(table, kind=b"hvc1", declared=declared)
         start = len(file)
-    return file + bytes(units)
+    return file + unit * units
 
 
 def parameter_sets(count: int) -> bytes:
@@ -324,9 +332,23 @@ def test_more_parts_than_any_encoder_writes_are_refused(
         read(data)
 
 
-def test_parts_of_a_picture_that_overlap_are_refused() -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        parts_to_the_end(2_000),
+        tracks(100),
+        same_streams(50, parts=2),
+        same_streams(20, 40, LONG_UNIT),
+    ],
+    ids=["parts", "tracks", "tiles in two parts", "tiles of long units"],
+)
+def test_parts_of_a_picture_that_overlap_are_refused(data: bytes) -> None:
     with pytest.raises(CorruptImage, match="its parts overlap"):
-        iso_media.read(parts_to_the_end(2_000))
+        iso_media.read(data)
+
+
+def test_equal_tiles_of_a_picture_may_have_the_same_data() -> None:
+    assert iso_media.read(same_streams(50)).size == (64, 64)
 
 
 def test_a_sequence_with_two_tables_of_its_frames_is_refused() -> None:
