@@ -17,8 +17,63 @@ from flask_server.memory_budget import MemoryBudget
 _PAUSE_S: Final = 0.01
 
 
+class FileMemory:
+    """The budget of a request for whose images files are made; these hold bytes until it is over.
+
+    Safe to use from several threads, also from one that ends after the request.
+    """
+
+    def __init__(self, memory: MemoryBudget) -> None:
+        self.total = memory.total
+        self._memory = memory
+        self._held = 0
+        self._is_open = True
+        self._lock = threading.Lock()
+
+    def reserve(self, count: int) -> bool:
+        """Reserve bytes for an image, as ``MemoryBudget`` does.
+
+        Raises Overloaded if the files of the request leave too little for it: waiting is in vain.
+        """
+        if self._held + count > self.total:
+            raise _too_many_files()
+        return self._memory.reserve(count)
+
+    def release(self, count: int) -> None:
+        """Give reserved bytes back."""
+        self._memory.release(count)
+
+    def add(self, count: int) -> None:
+        """Hold bytes for a file; raise Overloaded at once if there is no room.
+
+        Two requests that hold files do not wait for each other here.
+        """
+        with self._lock:
+            if not self._is_open or not self._memory.reserve(count):
+                raise _too_many_files()
+            self._held += count
+
+    def close(self) -> None:
+        """Give the bytes of all files back."""
+        with self._lock:
+            self._is_open = False
+            self._memory.release(self._held)
+            self._held = 0
+
+
+def _too_many_files() -> Overloaded:
+    return Overloaded(
+        "There is no memory for the PNG files that the model gets in place of the images; send"
+        " fewer images in a request, or try again."
+    )
+
+
+#: The budget of the process, or what a request uses of it.
+Memory = MemoryBudget | FileMemory
+
+
 @contextmanager
-def reserved(memory: MemoryBudget, count: int, size: Size, deadline: Deadline) -> Iterator[None]:
+def reserved(memory: Memory, count: int, size: Size, deadline: Deadline) -> Iterator[None]:
     """Hold bytes of the budget for an image of this size.
 
     Waits for other images to be given back, and holds no bytes meanwhile. Raises Overloaded if
@@ -31,7 +86,7 @@ def reserved(memory: MemoryBudget, count: int, size: Size, deadline: Deadline) -
 
 @contextmanager
 def held(
-    memory: MemoryBudget, count: int, deadline: Deadline, words: str, purpose: str = ""
+    memory: Memory, count: int, deadline: Deadline, words: str, purpose: str = ""
 ) -> Iterator[None]:
     """Hold bytes of the budget; ``words`` begin the sentence of the refusal if they never fit."""
     if count > memory.total:
@@ -49,37 +104,3 @@ def held(
         yield
     finally:
         memory.release(count)
-
-
-class FileMemory:
-    """The bytes of the budget that the files made for one request hold until it is over.
-
-    Safe to use from several threads, also from one that ends after the request.
-    """
-
-    def __init__(self, memory: MemoryBudget) -> None:
-        self._memory = memory
-        self._held = 0
-        self._is_open = True
-        self._lock = threading.Lock()
-
-    def add(self, count: int) -> None:
-        """Hold more bytes; raise Overloaded at once if there is no room.
-
-        Two requests that hold files do not wait for each other here.
-        """
-        with self._lock:
-            if self._is_open and self._memory.reserve(count):
-                self._held += count
-                return
-        raise Overloaded(
-            "There is no memory for the PNG files that the model gets in place of the images; send"
-            " fewer images in a request, or try again."
-        )
-
-    def close(self) -> None:
-        """Give all bytes back."""
-        with self._lock:
-            self._is_open = False
-            self._memory.release(self._held)
-            self._held = 0

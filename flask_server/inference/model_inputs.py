@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from flask_server.deadline import Deadline
 from flask_server.errors import UnsupportedTask
+from flask_server.inference.image_memory import FileMemory
 from flask_server.inference.preparation import (
     ImagePreparation,
     PreparedFile,
@@ -42,10 +43,14 @@ def prepared_image(
     upload: Upload,
     deadline: Deadline,
     watch: Stopwatch,
+    files: FileMemory | None = None,
 ) -> PreparedImage | PreparedFile:
-    """Return the image as the model takes it, or raise the GatewayError of the upload."""
+    """Return the image as the model takes it, or raise the GatewayError of the upload.
+
+    ``files`` holds the memory of a file that is made of the image.
+    """
     if live.takes_files:
-        return preparation.prepare_file(upload, deadline, watch)
+        return preparation.prepare_file(upload, deadline, watch, files)
     return preparation.prepare(upload, image_spec(live), deadline, watch)
 
 

@@ -241,18 +241,12 @@ class Gateway:
         deadline: Deadline,
         watch: Stopwatch,
     ) -> PreparedImage | PreparedFile | GatewayError:
-        """Return the error of one image as its result; raise at the deadline or without memory.
-
-        A file that was made here is held in ``files``; an upload is counted with its request.
-        """
+        """Return the error of one image as its result; raise at the deadline or without memory."""
         deadline.left()
         if isinstance(upload, GatewayError):
             return upload
         try:
-            prepared = prepared_image(self.preparation, live, upload, deadline, watch)
-            if isinstance(prepared, PreparedFile) and prepared.data is not upload:
-                files.add(len(prepared.data))
-            return prepared
+            return prepared_image(self.preparation, live, upload, deadline, watch, files)
         except Overloaded:
             raise
         except GatewayError as error:

@@ -21,7 +21,7 @@ from flask_server.imaging.formats import sniff
 from flask_server.imaging.preprocessing import Original, Pixels, min_decoded_size, to_pixels
 from flask_server.imaging.reports import Report, report_of, report_of_file
 from flask_server.imaging.resizing import resizer
-from flask_server.inference.image_memory import reserved
+from flask_server.inference.image_memory import FileMemory, reserved
 from flask_server.inference.npy import Tensor
 from flask_server.memory_budget import MemoryBudget
 from flask_server.settings import Settings
@@ -96,24 +96,36 @@ class ImagePreparation:
                 pixels = to_pixels(decoded.image, spec, self._resize, original)
                 return PreparedImage(pixels, report_of(decoded, spec))
 
-    def prepare_file(self, upload: Upload, deadline: Deadline, watch: Stopwatch) -> PreparedFile:
+    def prepare_file(
+        self,
+        upload: Upload,
+        deadline: Deadline,
+        watch: Stopwatch,
+        files: FileMemory | None = None,
+    ) -> PreparedFile:
         """Return the file as it is, or as PNG if TensorFlow does not read its format.
 
         The file is decoded here as well, so that a damaged one is the error of its upload.
+        ``files`` is the budget for decoding, and holds the memory of the PNG file.
         """
         if isinstance(upload, GatewayError):
             raise upload
         if isinstance(upload, Tensor):
             raise InvalidTensor("The model takes image files, and no tensors.")
         later_bytes = None if sniff(upload) in FILE_FORMATS else png_bytes
-        decoding = self.decoded(upload, deadline, min_size=None, later_bytes=later_bytes)
+        decoding = self.decoded(
+            upload, deadline, min_size=None, later_bytes=later_bytes, memory=files
+        )
         with watch.stage("decode"), decoding as decoded:
             report = report_of_file(decoded)
             if decoded.format in FILE_FORMATS:
                 return PreparedFile(upload, report, decoded.orientation)
             file = io.BytesIO()
             decoded.image.convert("RGB").save(file, "PNG", compress_level=1)
-            return PreparedFile(file.getvalue(), report, 1)
+        data = file.getvalue()
+        if files is not None:
+            files.add(len(data))
+        return PreparedFile(data, report, 1)
 
     @contextmanager
     def decoded(
@@ -124,12 +136,14 @@ class ImagePreparation:
         min_size: MinSize | None,
         width: int = 0,
         later_bytes: LaterBytes | None = None,
+        memory: FileMemory | None = None,
     ) -> Iterator[DecodedImage]:
         """Decode an image and hold its memory.
 
         ``width`` is the width to which it is resized, 0 if it is not, or if ``later_bytes`` counts
         that. ``later_bytes`` is the memory that a use of the image takes once the decoder has given
-        its own back; the larger of the two is held until the context is left.
+        its own back; the larger of the two is held until the context is left. ``memory`` is the
+        budget, by default that of the process.
         Raises an ImageError, or Overloaded if there is no memory for it before the deadline.
         """
         header = read_header(file, max_pixels=self._max_pixels, min_size=min_size)
@@ -137,7 +151,7 @@ class ImagePreparation:
         # Resizing makes an image of the new width and the old height first.
         needed = header.peak_bytes + RGB_BYTES * width * size[1]
         needed = max(needed, later_bytes(header) if later_bytes else 0)
-        with reserved(self._memory, needed, size, deadline):
+        with reserved(memory or self._memory, needed, size, deadline):
             decoded = header.decode()
             del header  # with it goes its copy of the file
             yield decoded

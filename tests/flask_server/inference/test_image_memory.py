@@ -25,6 +25,7 @@ from flask_server.errors import ImageTooLarge, Overloaded
 from flask_server.imaging.decoding import read_header
 from flask_server.imaging.formats import FORMATS
 from flask_server.inference.image_memory import FileMemory, reserved
+from flask_server.inference.predict import PredictRequest
 from flask_server.inference.preparation import ImagePreparation
 from flask_server.memory_budget import MemoryBudget
 from flask_server.settings import Settings
@@ -186,6 +187,20 @@ def test_the_files_of_a_request_are_held_until_it_is_over() -> None:
     assert memory.held == 0
 
 
+def test_an_image_does_not_wait_for_the_files_of_its_request() -> None:
+    memory = MemoryBudget(1000)
+    with closing(FileMemory(memory)) as files:
+        files.add(600)
+        with reserved(files, 400, SIZE, Deadline(60)):
+            assert memory.held == 1000
+        with (
+            pytest.raises(Overloaded, match="send fewer images"),
+            reserved(files, 401, SIZE, Deadline(60)),
+        ):
+            pass
+        assert memory.held == 600
+
+
 def test_a_file_that_is_made_after_its_request_holds_nothing() -> None:
     memory = MemoryBudget(1000)
     files = FileMemory(memory)
@@ -222,6 +237,20 @@ def test_png_files_count_while_a_model_reads_them(serving: StubServing, make_app
     assert status(made) == 200
     assert most[0] > 3_000_000
     assert services_of(app).gateway.memory.held == 0
+
+
+def test_more_png_files_than_the_memory_holds_are_refused(
+    serving: StubServing, make_app: MakeApp
+) -> None:
+    serving.models["toy"] = {1: Servable(None, dtype="DT_STRING", shape=(-1,))}
+    app = make_app(FILES_MODEL, max_memory=25 * MB, max_body_bytes=MB)
+    gateway = services_of(app).gateway
+    request = PredictRequest(model="toy", uploads=[saved(noise(), "TIFF")] * 6)
+
+    with pytest.raises(Overloaded, match="send fewer images"):
+        gateway.predict(request, Deadline(60), Stopwatch())
+
+    assert eventually(lambda: gateway.memory.held == 0)
 
 
 def test_large_images_take_turns_and_the_memory_returns(make_app: MakeApp) -> None:
