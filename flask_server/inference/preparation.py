@@ -120,8 +120,10 @@ class ImagePreparation:
             report = report_of_file(decoded)
             if decoded.format in FILE_FORMATS:
                 return PreparedFile(upload, report, decoded.orientation)
+            pixels = decoded.image.convert("RGB")
+            del decoded  # a decoder may hold as much memory as its image
             file = io.BytesIO()
-            decoded.image.convert("RGB").save(file, "PNG", compress_level=1)
+            pixels.save(file, "PNG", compress_level=1)
         data = file.getvalue()
         if files is not None:
             files.add(len(data))
@@ -152,6 +154,6 @@ class ImagePreparation:
         needed = header.peak_bytes + RGB_BYTES * width * size[1]
         needed = max(needed, later_bytes(header) if later_bytes else 0)
         with reserved(memory or self._memory, needed, size, deadline):
-            decoded = header.decode()
-            del header  # with it goes its copy of the file
-            yield decoded
+            decoded = [header.decode()]
+            del header
+            yield decoded.pop()  # no reference stays here, so that a caller can drop the image
