@@ -50,6 +50,7 @@ class ModelWatch:
     ) -> None:
         self.name = entry.name
         self.serving = serving
+        self.folder = entry.base_path
         self._entry = entry
         self._batcher = RequestBatcher(max_inflight_calls)
         self._replay = GoldenReplay(entry.base_path, replay_options)

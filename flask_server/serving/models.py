@@ -52,13 +52,12 @@ class Models:
         """Replace the models; those whose description stays the same keep their state."""
         with self._changing:
             before = self._watches
-            self._watches = {entry.name: self._watch_for(entry) for entry in entries}
-            self._not_ready_yet = (self._not_ready_yet | self._watches.keys() - before.keys()) & (
-                self._watches.keys()
+            after = {entry.name: self._watch_for(entry) for entry in entries}
+            _forget(before, after)
+            self._watches = after
+            self._not_ready_yet = (self._not_ready_yet | after.keys() - before.keys()) & (
+                after.keys()
             )
-            # Requests in progress may still need models that are removed now.
-            for serving in self._servings():
-                serving.keep_only(before.keys() | self._watches.keys())
             self._poll_new_servings()
 
     def _watch_for(self, entry: ModelEntry) -> ModelWatch:
@@ -191,3 +190,19 @@ class Models:
                 except Exception:  # an internal error must not end the polling of all models
                     log.exception("model %s: polling its versions failed", name)
             self._stop.wait(interval_s)
+
+
+def _forget(before: Mapping[str, ModelWatch], after: Mapping[str, ModelWatch]) -> None:
+    """Let each Serving forget the models that are added, get another folder, or are long removed.
+
+    An added model may have been there earlier, with other labels under the same version. One that
+    is removed now is kept until the next change, since requests in progress may need it.
+    """
+    for serving in {watch.serving for watch in after.values()}:
+        serving.keep_only(
+            {
+                name
+                for name, watch in before.items()
+                if watch.serving is serving and after.get(name, watch).folder == watch.folder
+            }
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from tests.flask_server.views.test_model_views import URL, code
 from tests.waiting import eventually
 
 PROTOCOLS = ("rest", "grpc")
+TOY, NEW = (ModelEntry(name=name, base_path=Path(name)) for name in ("toy", "new"))
 
 
 @pytest.fixture
@@ -412,21 +414,52 @@ def test_models_share_the_connections_and_circuit_of_an_address() -> None:
     assert connections.serving_at("http://a:1").servers == both.servers[:1]
 
 
-def test_a_removed_model_is_forgotten_once_its_requests_are_over(
+def test_a_removed_model_is_forgotten_with_the_next_change(
     serving: StubServing, other: StubServing
 ) -> None:
-    servers = ReplicatedServing([connect(stub.url, 1) for stub in (serving, other)])
-    toy, new = (ModelEntry(name=name, base_path=Path(name)) for name in ("toy", "new"))
-    models = Models((toy,), lambda _: servers, 1, ReplayOptions(max_drift=1.0, spread_polls=1))
-    newest = models.poll("toy", Deadline(5)).newest
-    assert newest is not None
+    servers, models = polled(serving, other)
+    assert labels(models) == ["dark", "middle", "light"]
 
-    models.configure([new])
-    assert servers.server_of("toy", newest.version) in servers.servers
+    models.configure([NEW])
+    assert servers.server_of("toy", 1) in servers.servers
 
-    models.configure([new])
+    models.configure([NEW])
     with pytest.raises(ServableGone):
-        servers.server_of("toy", newest.version)
+        servers.server_of("toy", 1)
+    models.stop()
+
+
+def polled(*stubs: StubServing) -> tuple[ReplicatedServing, Models]:
+    """Return the client of the stubs, and the models with toy only, which nothing polls."""
+    servers = ReplicatedServing([connect(stub.url, 1) for stub in stubs])
+    options = ReplayOptions(max_drift=1.0, spread_polls=1)
+    return servers, Models((TOY,), lambda _: servers, 1, options)
+
+
+def labels(models: Models) -> list[str]:
+    """Poll toy, and return the labels of its newest version."""
+    newest = models.poll("toy", Deadline(60)).newest
+    assert newest is not None
+    return [label for _, label in newest.spec.labels]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [[[NEW], [TOY, NEW]], [[replace(TOY, base_path=Path("moved"))]]],
+    ids=["removed and added", "another folder"],
+)
+def test_a_model_that_is_added_again_or_moved_is_read_anew(
+    serving: StubServing, other: StubServing, changes: list[list[ModelEntry]]
+) -> None:
+    _, models = polled(serving, other)
+    assert labels(models) == ["dark", "middle", "light"]
+
+    for stub in (serving, other):
+        stub.models["toy"] = {1: Servable(make_spec(labels=("x", "y", "z")))}
+    for entries in changes:
+        models.configure(entries)
+
+    assert labels(models) == ["x", "y", "z"]
     models.stop()
 
 
