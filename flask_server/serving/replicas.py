@@ -241,7 +241,9 @@ class ReplicatedServing(Serving):
         if isinstance(error, NoConnection) and self._servers[index].breaker.open:
             return  # the circuit refuses calls already, and closes without a poll
         with self._lock:
-            found = self._models[model]
+            found = self._models.get(model)
+            if found is None:  # it was forgotten during the call
+                return
             replica = found.replicas[index]
             noted = (
                 replica.without(version)

@@ -463,6 +463,24 @@ def test_a_model_that_is_added_again_or_moved_is_read_anew(
     models.stop()
 
 
+def test_a_call_to_a_model_that_is_forgotten_meanwhile_finds_no_version(
+    serving: StubServing, other: StubServing
+) -> None:
+    asked = connected(serving, other)
+    body = pixels_body(asked)
+
+    def forget() -> None:
+        asked.keep_only([])
+        for stub in (serving, other):
+            stub.models.clear()
+
+    for stub in (serving, other):
+        stub.before_predict = forget
+
+    with pytest.raises(ServableGone):
+        asked.predict("toy", 1, body, Deadline(60))
+
+
 def test_pictures_are_classified_by_all_addresses(
     client: FlaskClient, serving: StubServing, other: StubServing
 ) -> None:
