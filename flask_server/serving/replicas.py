@@ -66,9 +66,10 @@ class ReplicatedServing(Serving):
         return tuple(found.address_state(i, server.root) for i, server in enumerate(self._servers))
 
     def keep_only(self, models: Collection[str]) -> None:
-        """Forget the versions and descriptions of all other models."""
+        """Forget the versions and descriptions of all other models, and their unfinished polls."""
         with self._lock:
             self._models = {name: each for name, each in self._models.items() if name in models}
+            self._polls = {key: each for key, each in self._polls.items() if key[1] in models}
 
     def close(self) -> None:
         """Close the connections to all servers."""
@@ -179,7 +180,8 @@ class ReplicatedServing(Serving):
                 address=self._servers[index].root,
             )
             return replace(before, problem=before.problem or late)
-        self._polls.pop((index, model), None)
+        if self._polls.get((index, model)) is poll:  # not a later one, if the model was forgotten
+            del self._polls[index, model]
         try:
             found = poll.result()
         except ServingFault as problem:

@@ -463,6 +463,29 @@ def test_a_model_that_is_added_again_or_moved_is_read_anew(
     models.stop()
 
 
+def test_a_poll_from_before_a_model_was_forgotten_tells_nothing(
+    serving: StubServing, other: StubServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, free = connected(serving, other), threading.Event()
+    status = asked.servers[1].status
+
+    def old_status(model: str, deadline: Deadline) -> list[VersionStatus]:
+        found = status(model, deadline)
+        free.wait(60)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr("flask_server.serving.replica_polls.POLL_WAIT_S", 0.1)
+        patch.setattr(asked.servers[1], "status", old_status)
+        assert [each.addresses for each in asked.status("toy", Deadline(60))] == [1]
+
+    asked.keep_only([])
+    other.models["toy"] = {2: numbered(2)}
+    free.set()
+
+    assert [each.version for each in asked.status("toy", Deadline(60))] == [2, 1]
+
+
 def test_a_call_to_a_model_that_is_forgotten_meanwhile_finds_no_version(
     serving: StubServing, other: StubServing
 ) -> None:
