@@ -49,6 +49,7 @@ class ReplicatedServing(Serving):
 
     def __init__(self, servers: Sequence[SingleServing]) -> None:
         self._servers = tuple(servers)
+        self._unknown = ReplicaSet(tuple(Replica() for _ in self._servers))
         self._lock = threading.Lock()
         self._models: dict[str, ReplicaSet] = {}
         self._polls: dict[tuple[int, str], Future[Replica]] = {}
@@ -86,7 +87,8 @@ class ReplicatedServing(Serving):
         expected = [p for p, each in zip(polls, before.replicas, strict=True) if not each.problem]
         wait_for_one(polls, expected, deadline)
         with self._lock:
-            before = self._models.get(model, before)
+            # A model that was forgotten meanwhile does not get its references back.
+            before = self._models.get(model, self._unknown)
             replicas = [
                 self._outcome(i, model, poll, before.replicas[i]) for i, poll in enumerate(polls)
             ]
@@ -157,9 +159,8 @@ class ReplicatedServing(Serving):
         return first
 
     def _replicas_of(self, model: str) -> ReplicaSet:
-        empty = ReplicaSet(tuple(Replica() for _ in self._servers))
         with self._lock:
-            return self._models.get(model, empty)
+            return self._models.get(model, self._unknown)
 
     def _poll(
         self, index: int, model: str, before: ReplicaSet, deadline: Deadline
@@ -207,7 +208,7 @@ class ReplicatedServing(Serving):
         if not read:
             raise first_error(reads.values()) or deadline.passed()
         with self._lock:
-            before = self._models.get(model, found)
+            before = self._models.get(model, self._unknown)
             replicas = [
                 replace(each, descriptions={**each.descriptions, version: read[i]})
                 if i in read

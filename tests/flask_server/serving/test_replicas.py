@@ -486,6 +486,25 @@ def test_a_poll_from_before_a_model_was_forgotten_tells_nothing(
     assert [each.version for each in asked.status("toy", Deadline(60))] == [2, 1]
 
 
+def test_a_model_that_is_forgotten_during_a_poll_is_read_anew(
+    serving: StubServing, other: StubServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = connected(serving, other)
+    status = asked.servers[0].status
+
+    def forgetting(model: str, deadline: Deadline) -> list[VersionStatus]:
+        asked.keep_only([])
+        return status(model, deadline)
+
+    monkeypatch.setattr(asked.servers[0], "status", forgetting)
+    asked.status("toy", Deadline(60))
+
+    with pytest.raises(ServableGone):
+        asked.server_of("toy", 1)
+    asked.metadata("toy", 1, Deadline(60))
+    assert asked.server_of("toy", 1) in asked.servers
+
+
 def test_a_call_to_a_model_that_is_forgotten_meanwhile_finds_no_version(
     serving: StubServing, other: StubServing
 ) -> None:
