@@ -98,7 +98,9 @@ def test_an_explanation_has_one_deadline(make_app: MakeApp) -> None:
     app = make_app(deadline_s=20)
     contexts = noting(app)
 
-    app.test_client().post("/models/toy/explain", json={"image": b64(draw()), "grid": 2})
+    # A picture would be drawn, which begins a deadline if there is none.
+    body = {"image": b64(draw()), "grid": 2, "format": "json"}
+    app.test_client().post("/models/toy/explain", json=body)
 
     assert contexts[0].deadline is not None
     assert contexts[0].deadline.seconds == 20
