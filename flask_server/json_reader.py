@@ -17,6 +17,8 @@ MAX_DEPTH = 32
 
 #: Every value but the first one of a document has one of these bytes before it.
 _MARKS = b",[{"
+#: Bytes from a mark on, among which the others are counted.
+_PIECE_BYTES = 1_024
 
 
 class TooManyValues(ValueError):
@@ -60,15 +62,17 @@ def read_bounded_json(body: bytes) -> Any:  # noqa: ANN401 (JSON)
 def _has_more_values(body: bytes, most: int) -> bool:
     """Return whether a text has more than ``most`` marks.
 
-    ``find`` passes over long base64 about 25 times as fast as ``count``.
+    ``find`` passes over long base64 about 25 times as fast as ``count``, which takes less time
+    where marks follow each other closely, as in a tensor of numbers.
     """
     for mark in _MARKS:
-        at = body.find(mark)
-        while at >= 0:
-            most -= 1
+        start = body.find(mark)
+        while start >= 0:
+            end = start + _PIECE_BYTES
+            most -= body.count(mark, start, end)
             if most < 0:
                 return True
-            at = body.find(mark, at + 1)
+            start = body.find(mark, end)
     return False
 
 

@@ -68,6 +68,20 @@ def test_as_many_values_as_allowed_are_read() -> None:
     assert len(read_bounded_json(b"[" + b"0," * (MAX_VALUES - 1) + b"0]")) == MAX_VALUES
 
 
+@pytest.mark.parametrize("length", [1, 500, 1_021, 1_022, 1_023, 2_045, 5_000])
+def test_values_are_counted_in_texts_of_every_length(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = b'"' + b"A" * length + b'"'
+    body = b'{"images": [' + b",".join([value] * 50) + b"]}"
+
+    monkeypatch.setattr("flask_server.json_reader.MAX_VALUES", 51)
+    assert len(read_bounded_json(body)["images"]) == 50
+    monkeypatch.setattr("flask_server.json_reader.MAX_VALUES", 50)
+    with pytest.raises(TooManyValues):
+        read_bounded_json(body)
+
+
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 900, 1_000, 1_024, 1_025, 30_000])
 @pytest.mark.parametrize(("start", "end"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]")])
 def test_deep_documents_are_refused(depth: int, start: bytes, end: bytes) -> None:
