@@ -30,7 +30,12 @@ class FilePoll:
 
     def poll(self) -> None:
         """Read the file if it has changed, hand its models over, and log each change once."""
-        self._models.start_missing()
+        try:
+            self._read()
+        finally:  # last, as it fails while no thread can be started
+            self._models.start_missing()
+
+    def _read(self) -> None:
         before = self._watch.models
         if not self._watch.poll():
             return

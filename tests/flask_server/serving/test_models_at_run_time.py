@@ -10,9 +10,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from flask_server.serving.connect import connect
+from flask_server.serving.file_poll import FilePoll
 from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.models import Models
 from model_catalog.model_entry import ModelEntry
+from model_catalog.models_file import load_models_file
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 from tests.resource_limits import needs_prlimit, no_thread_left
@@ -240,9 +242,7 @@ def test_a_grpc_address_without_the_package_for_it_changes_nothing(
 
 @needs_prlimit
 def test_a_server_is_polled_once_a_thread_can_be_started(serving: StubServing) -> None:
-    server = connect(serving.url, 1)
-    entry = ModelEntry(name="toy", base_path=Path("toy"))
-    models = Models((entry,), lambda _: server, 1, ReplayOptions(max_drift=1.0, spread_polls=1))
+    models = unpolled(serving)
     before = set(threading.enumerate())
 
     with no_thread_left(), pytest.raises(RuntimeError, match="new thread"):
@@ -250,4 +250,31 @@ def test_a_server_is_polled_once_a_thread_can_be_started(serving: StubServing) -
     models.start_missing()
 
     assert [one.name for one in set(threading.enumerate()) - before].count("model-poll") == 1
+    models.stop()
+
+
+def unpolled(serving: StubServing) -> Models:
+    """Return the models of a file that has toy only."""
+    server = connect(serving.url, 1)
+    entry = ModelEntry(name="toy", base_path=Path("toy"))
+    return Models((entry,), lambda _: server, 1, ReplayOptions(max_drift=1.0, spread_polls=1))
+
+
+@needs_prlimit
+def test_a_changed_file_is_read_while_no_thread_can_be_started(
+    serving: StubServing, tmp_path: Path
+) -> None:
+    configure(tmp_path, TOY)
+    models = unpolled(serving)
+    poll = FilePoll(load_models_file(tmp_path / "models.toml"), models)
+    configure(tmp_path, NEW)
+
+    with no_thread_left():
+        with pytest.raises(RuntimeError, match="new thread"):
+            models.start(60)
+        for _ in range(2):  # the first poll only notes the time of the file
+            with pytest.raises(RuntimeError, match="new thread"):
+                poll.poll()
+
+    assert models.names == ("new",)
     models.stop()
