@@ -1,6 +1,7 @@
 """The states of models and of the addresses of their servers, read anew for each scrape.
 
-They are those of the worker that is scraped, at its last poll.
+They are those of the worker that is scraped: the findings of its last poll, its present circuits
+and its present calls in flight.
 """
 
 from __future__ import annotations
