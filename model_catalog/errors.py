@@ -31,18 +31,18 @@ class ModelsFileError(CatalogError):
 
 
 def value_error(
-    path: Path, key: str, received: object, allowed: str, *, may_be_address: bool = False
+    path: Path, key: str, received: object, allowed: str, *, hidden: bool = False
 ) -> ModelsFileError:
     """Return the error about a value of the models file.
 
-    ``may_be_address`` hides the value from clients, as it may be the address of a model server.
+    ``hidden`` keeps the value from clients: it may be the address of a model server, or a path.
     """
 
     def text(value: str) -> str:
         return f"{path}: {key}: {value} is not allowed; allowed is {allowed}."
 
-    hidden = text("the value") if may_be_address else None
-    return ModelsFileError(text(shown(received)), for_clients=hidden)
+    for_clients = text("the value") if hidden else None
+    return ModelsFileError(text(shown(received)), for_clients=for_clients)
 
 
 def shown(value: object, limit: int = 60) -> str:

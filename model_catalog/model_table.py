@@ -55,11 +55,11 @@ class _Table:
         if not _NAME.fullmatch(self.name):
             raise self.bad("", self.name, "a name of letters, digits, '.', '_' and '-'")
         if not isinstance(self.values, dict):
-            raise self.bad("", self.values, "a table", may_be_address=True)
+            raise self.bad("", self.values, "a table", hidden=True)
         for key in self.values:
             if key not in known:
                 allowed = f"one of the keys {', '.join(known)}"
-                raise self.bad(key, self.values[key], allowed, may_be_address=True)
+                raise self.bad(key, self.values[key], allowed, hidden=True)
         return ModelEntry(
             name=self.name,
             base_path=self.base_path(),
@@ -82,25 +82,26 @@ class _Table:
         )
 
     def bad(
-        self, key: str, received: object, allowed: str, *, may_be_address: bool = False
+        self, key: str, received: object, allowed: str, *, hidden: bool = False
     ) -> ModelsFileError:
         place = f"models.{self.name}.{key}" if key else f"models.{self.name}"
-        return value_error(self.path, place, received, allowed, may_be_address=may_be_address)
+        return value_error(self.path, place, received, allowed, hidden=hidden)
 
     def base_path(self) -> Path:
         value = self.values.get("base_path")
         if not isinstance(value, str) or not value:
-            raise self.bad("base_path", value, "the path of a folder")
+            raise self.bad("base_path", value, "the path of a folder", hidden=True)
         return self.path_of("base_path", value)
 
     def path_of(self, key: str, value: str) -> Path:
         """Return a path that is relative to the folder of the models file."""
         if "\0" in value:
-            raise self.bad(key, value, "a path without null characters")
+            raise self.bad(key, value, "a path without null characters", hidden=True)
         try:
             path = Path(value).expanduser()
         except RuntimeError as error:
-            raise self.bad(key, value, "a path whose ~ is the home of a known user") from error
+            allowed = "a path whose ~ is the home of a known user"
+            raise self.bad(key, value, allowed, hidden=True) from error
         return self.path.parent / path
 
     def serving_url(self) -> str | None:
@@ -113,7 +114,7 @@ class _Table:
         texts = value if isinstance(value, list) else [value]
         url = ",".join(map(str, texts))
         if not all(isinstance(text, str) for text in texts) or not is_serving_url(url):
-            raise self.bad("serving_url", value, SERVING_URLS, may_be_address=True)
+            raise self.bad("serving_url", value, SERVING_URLS, hidden=True)
         return ",".join(serving_addresses(url))
 
     def versions(self) -> str | tuple[int, ...]:
@@ -176,7 +177,8 @@ class _Table:
         if value is None:
             return None
         if not isinstance(value, str) or not value:
-            raise self.bad("labels", value, f'the path of a label file, or "{IMAGENET}"')
+            allowed = f'the path of a label file, or "{IMAGENET}"'
+            raise self.bad("labels", value, allowed, hidden=True)
         if value == IMAGENET:
             return imagenet_labels()
         path = self.path_of("labels", value)
@@ -211,12 +213,13 @@ class _Table:
         if value is None:
             return None
         if not isinstance(value, dict) or value.keys() != {"rate", "prefix"}:
-            raise self.bad("logging", value, "a table with the keys rate and prefix")
+            raise self.bad("logging", value, "a table with the keys rate and prefix", hidden=True)
         rate, prefix = value["rate"], value["prefix"]
         if not _is_number(rate) or not 0 < rate <= 1:
             raise self.bad("logging.rate", rate, "a number above 0, at most 1")
         if not isinstance(prefix, str) or not prefix:
-            raise self.bad("logging.prefix", prefix, "the path with which file names start")
+            allowed = "the path with which file names start"
+            raise self.bad("logging.prefix", prefix, allowed, hidden=True)
         folder = "/" if prefix.endswith("/") else ""
         return LoggingEntry(float(rate), f"{self.path_of('logging.prefix', prefix)}{folder}")
 

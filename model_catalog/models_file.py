@@ -70,13 +70,11 @@ def parse_models_file(text: str, path: Path) -> ModelsFile:
         raise ModelsFileError(f"{path}: not TOML: {error}") from error
     for key in document:
         if key != "models":
-            raise value_error(
-                path, key, document[key], "only the table models", may_be_address=True
-            )
+            raise value_error(path, key, document[key], "only the table models", hidden=True)
     tables = document.get("models")
     if not isinstance(tables, dict) or not tables:
         allowed = "one table [models.<name>] per model, at least one"
-        raise value_error(path, "models", tables, allowed, may_be_address=True)
+        raise value_error(path, "models", tables, allowed, hidden=True)
     entries = tuple(read_table(path, name, table) for name, table in tables.items())
     _distinct(path, [entry.name for entry in entries])
     return ModelsFile(path, entries)

@@ -68,6 +68,26 @@ def test_a_server_that_does_not_log_requests_is_refused() -> None:
         ).refuse_logging()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'base_path = ["/srv/secret"]',
+        'base_path = "/srv/secret\\u0000"',
+        'base_path = "~no-such-user/secret"',
+        'base_path = "m"\nlabels = ["/srv/secret"]',
+        'base_path = "m"\nlabels = "~no-such-user/secret"',
+        'base_path = "m"\nlogging = "/srv/secret"',
+        'base_path = "m"\nlogging = { rate = 1, prefix = ["/srv/secret"] }',
+    ],
+)
+def test_clients_are_not_told_a_path_that_is_refused(line: str) -> None:
+    with pytest.raises(ModelsFileError, match="secret") as caught:
+        parse_models_file(f"[models.toy]\n{line}\n", PATH)
+
+    assert "secret" not in caught.value.for_clients
+    assert "the value is not allowed" in caught.value.for_clients
+
+
 def test_clients_are_not_told_where_label_files_and_models_are(tmp_path: Path) -> None:
     path = tmp_path / "models.toml"
     outside = tmp_path.parent / "outside"
