@@ -190,7 +190,7 @@ def test_bodies_that_never_end_leave_memory_for_decoding(gateway: str) -> None:
 
 def unhandled(gateway: str, reason: str) -> float:
     """The number of requests that ended for this reason before the app handled them."""
-    with urllib.request.urlopen(f"{gateway}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{gateway}/metrics", timeout=60) as answer:
         return value(samples(answer.read().decode()), "unhandled_requests_total", reason=reason)
 
 

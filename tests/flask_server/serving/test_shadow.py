@@ -219,10 +219,10 @@ class Worker:
     def offered(self) -> tuple[LiveModel, list[bytes], list[Prepared], list[Outputs]]:
         """What a request offers to the shadow, without the request."""
         models = self.gateway.models
-        live, image = models.labelled("toy", "stable", Deadline(5)), draw()
+        live, image = models.labelled("toy", "stable", Deadline(60)), draw()
         preparation, watch = self.gateway.preparation, Stopwatch()
-        prepared = prepared_image(preparation, live, image, Deadline(5), watch)
-        return live, [image], [prepared], outputs_of(live, [prepared], Deadline(5))
+        prepared = prepared_image(preparation, live, image, Deadline(60), watch)
+        return live, [image], [prepared], outputs_of(live, [prepared], Deadline(60))
 
     def outcomes(self) -> list[str]:
         return sorted(result.outcome for result in self.results)

@@ -112,7 +112,7 @@ def test_requests_that_no_app_sees_are_counted_in_every_worker(gunicorn: Gunicor
     address = ("127.0.0.1", int(gunicorn.url.rpartition(":")[2]))
 
     for _ in range(8):
-        with socket.create_connection(address, 10) as connection:
+        with socket.create_connection(address, 60) as connection:
             connection.sendall(b"no request line\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
 
