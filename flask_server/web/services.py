@@ -74,7 +74,7 @@ def deadline() -> Deadline:
 def ask(predict_request: PredictRequest) -> PredictResponse:
     """Answer the images or the tensor, and write version and error codes into the request context.
 
-    The deadline starts here, because the body has arrived.
+    The deadline starts here at the latest.
     """
     context = request_context.current()
     with request_context.traced():
