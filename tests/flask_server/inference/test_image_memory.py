@@ -42,7 +42,6 @@ URL = "/models/toy/predict"
 FILES_MODEL = """
 [models.toy]
 base_path = "toy"
-labels = ["dark", "middle", "light"]
 input = { scale = "none" }
 """
 MB = 1024 * 1024
