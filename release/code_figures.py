@@ -1,7 +1,7 @@
 """``make figures``: measure the Python files of the project, and compare them with targets.
 
-Only files that git tracks are read. Modules without code, such as most ``__init__.py``, are left
-out. The exit code is 1 if a target is missed.
+A room is a folder of the top level. Only files that git tracks are read. Modules without code,
+such as most ``__init__.py``, are left out. The exit code is 1 if a target is missed.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from typing import Final
 from flask_server.runtime.arrival import Arrival
 from flask_server.web.admission import InFlight
 
-#: Maximum number of waiting requests per thread; those without a body count by themselves.
+#: Maximum number of waiting requests per thread. Requests without a body, which have a pool of
+#: their own, count there.
 QUEUED_PER_THREAD: Final = 2
 #: Maximum number of requests above the limit of those in flight that still go to threads, which
 #: refuse them with all headers and a line in the access log. The main thread refuses further ones
@@ -60,7 +61,7 @@ class RequestThreads:
         return self.queued[pool] <= self._few.get(pool, self._count)
 
     def is_full(self, pool: Executor, predictions: InFlight) -> bool:
-        """Tell whether the main thread refuses a further request to the threads of a pool."""
+        """Tell whether a pool is full, so that the main thread refuses a further request itself."""
         queued = self.queued[pool]
         if pool is self.main:
             over_limit = queued >= predictions.limit + MAX_REFUSED_BY_THREADS

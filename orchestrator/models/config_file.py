@@ -1,6 +1,6 @@
 """Write Serving's model config file, which the servers read again when it changes.
 
-Some changes of the models file reach Serving in several steps; the file holds the present one.
+Some changes of the models file reach Serving in several steps; the file holds the present step.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ServingConfigFile:
         self.write()
 
     def forget_loaded(self) -> None:
-        """Neither keep removed models nor hold back moved ones, as nothing is loaded now."""
+        """Forget which models were removed or got another folder; Serving starts without models."""
         self._removed = {}
         self._moved = set()
 

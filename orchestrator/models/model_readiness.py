@@ -1,4 +1,4 @@
-"""Tell whether the models can be used yet, for the readiness of both children."""
+"""Tell whether the models can be used yet; only then do Serving and the gateway count as ready."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ModelReadiness:
         self._clock = clock
         self._unusable_since: dict[str, float] = {}
         self.is_announced = False
-        """Whether the start is over; from then on, unusable models keep no child from readiness."""
+        """Whether the start is over; later, processes are ready in spite of unusable models."""
         self.broken: dict[str, str] = {}
         """Serving's error message for each model that it could not load."""
         self.unusable: dict[str, str] = {}
