@@ -33,7 +33,8 @@ class FileMemory:
     def reserve(self, count: int) -> bool:
         """Reserve bytes for an image, as ``MemoryBudget`` does.
 
-        Raises Overloaded if the files of the request leave too little for it: waiting is in vain.
+        Raises Overloaded at once if the files of the request leave too little for it: they are held
+        until it is over.
         """
         if self._held + count > self.total:
             raise _too_many_files()
