@@ -21,7 +21,8 @@ _NAMESPACES = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--pi
 _ALONE = (*_NAMESPACES, "--kill-child", "--mount-proc")
 #: Switches the loopback interface on, and becomes the shell.
 _START = """
-import fcntl, os, socket, struct
+import fcntl, os, signal, socket, struct
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a parent in the background ignores it
 UP, SET_FLAGS = 0x1 | 0x40, 0x8914
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
     fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sh", b"lo", UP))
