@@ -34,6 +34,7 @@ def overload(rows: list[Row]) -> str:
     plot_overload(rows, file)
     parts = [
         measured("make resilience"),
+        f"Processors of the servers: {rows[-1]['processors']}.\n",
         table(OVERLOAD_COLUMNS, map(overload_row, rows)),
         f"![right responses per second and latencies under overload](images/{file.name})\n",
         targets(rows),

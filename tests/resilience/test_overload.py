@@ -19,6 +19,7 @@ from tests.flask_server.gunicorn_process import running_gateway
 from tests.model_server.harness import SERVER, server_process
 from tests.resilience.form import FORM
 from tests.resilience.open_loop import FAILURES, LOST, REFUSALS, WRONG, Plan, Question, Step
+from tests.resilience.processors import Processors, divided, started_on
 from tests.resilience.results import record
 from tests.resilience.traffic import Traffic, capacity, sent
 from tests.running import ROOT, answers
@@ -45,6 +46,8 @@ class Servers:
 
     model_server: int
 
+    processors: Processors
+
 
 @pytest.fixture(scope="module")
 def servers(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
@@ -59,14 +62,17 @@ def servers(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         Question((ROOT / "test_images" / name).read_bytes(), f'"label":"{label}"')
         for name, label in ANSWERS.items()
     )
+    processors = divided()
     with (
+        started_on(processors.servers),
         server_process(SERVER, folder / "model_server.log", *flags) as serving,
         running_gateway(folder, f"http://127.0.0.1:{serving.port}", **settings) as url,
     ):
         assert eventually(lambda: answers(f"{url}/readyz"))
         port, path = int(url.rpartition(":")[2]), "/models/toy/predict?top_k=1"
         plan = Plan(port, path, "image/jpeg", questions, ())
-        yield Servers(plan, int((folder / "pid").read_text()), serving.child.pid)
+        pid = int((folder / "pid").read_text())
+        yield Servers(plan, pid, serving.child.pid, processors)
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,12 @@ class Overload:
         return float((bad.due + bad.took_s).max() - end) if len(bad) else 0.0
 
 
+def capacity_of(servers: Servers) -> float:
+    """Return the right responses per second to clients that wait for each response."""
+    with started_on(servers.processors.clients):
+        return capacity(servers.plan, CLIENTS, FORM.capacity_s)
+
+
 def overload(servers: Servers, most: float, times: float) -> Overload:
     """Send more requests than can be answered, then fewer; ``most`` is the capacity."""
     pids = (servers.gateway, servers.model_server)
@@ -126,21 +138,23 @@ def overload(servers: Servers, most: float, times: float) -> Overload:
         forget_peak(pid)
     before = sum(usage(pid).resident_mb for pid in pids)
     steps = (Step(times * most, FORM.overload_s), Step(most / 2, FORM.calm_s))
-    traffic = sent(replace(servers.plan, steps=steps))
+    with started_on(servers.processors.clients):
+        traffic = sent(replace(servers.plan, steps=steps))
     return Overload(times, most, traffic, sum(map(peak_mb, pids)) - before)
 
 
 def test_what_is_too_much_is_refused_and_the_rest_is_answered(servers: Servers) -> None:
     assert eventually(lambda: len(children(servers.gateway)) == DEFAULTS.workers)
     workers = children(servers.gateway)
-    before = capacity(servers.plan, CLIENTS, FORM.capacity_s)
+    before = capacity_of(servers)
 
     for times in FORM.overloads:
         found = overload(servers, before, times)
-        after = capacity(servers.plan, CLIENTS, FORM.capacity_s)
+        after = capacity_of(servers)
         found = replace(found, capacity=(before + after) / 2)
         before = after
-        record("overload", **found.figures(), lagged=found.traffic.lagged)
+        processors = len(servers.processors.servers)
+        record("overload", **found.figures(), processors=processors, lagged=found.traffic.lagged)
         assert found.traffic.bad == ()
         assert len(found.traffic.of(200)) > 0
         if times >= 2:
