@@ -101,7 +101,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         explanations=InFlight(explain.AT_ONCE),
         open_paths=authentication.open_paths(app),
         metrics_text=metrics.text if metrics else None,
-        count_unhandled=metrics.count_unhandled if metrics else lambda _: None,
+        count_unhandled=metrics.count_unhandled if metrics else lambda _reason, _count: None,
         shadow_figures=metrics.shadow_figures if metrics else None,
     )
     install(app, services)

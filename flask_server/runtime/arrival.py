@@ -40,6 +40,7 @@ class Arrival:
     def __init__(self, limit: int, now: float) -> None:
         self.buffer = bytearray()
         self.complete = False
+        self._head_is_new = False
         self._expects_continue = False
         self._limit = limit
         self._began = now
@@ -68,6 +69,12 @@ class Arrival:
         """Whether a part of the request has arrived."""
         return bool(self.buffer)
 
+    @property
+    def head(self) -> bytes:
+        """The lines of the head; nothing before all of them have arrived."""
+        end = self.buffer.find(_HEAD_END)
+        return bytes(self.buffer[: end + len(b"\r\n")]) if end >= 0 else b""
+
     def overdue(self, now: float) -> bool:
         """Tell whether the request arrives too slowly."""
         return now > self._deadline
@@ -88,6 +95,11 @@ class Arrival:
         while not self.complete and self._step(self):
             pass
 
+    def take_head(self) -> bool:
+        """Tell, once, that the head has arrived."""
+        is_new, self._head_is_new = self._head_is_new, False
+        return is_new
+
     def take_expectation(self) -> bool:
         """Tell, once, whether the caller sends its body only after ``100 Continue``."""
         expects, self._expects_continue = self._expects_continue, False
@@ -100,7 +112,7 @@ class Arrival:
             line_is_long = self._at > MAX_LINE_BYTES and b"\r\n" not in self.buffer[:MAX_LINE_BYTES]
             self.complete = line_is_long or self._at > MAX_HEAD_BYTES
             return False
-        self._at = end + len(_HEAD_END)
+        self._at, self._head_is_new = end + len(_HEAD_END), True
         head = bytes(self.buffer[: end + len(b"\r\n")])
         lengths, chunked = _ANY_LENGTH.findall(head), _TRANSFER_CODING.search(head)
         length = _LENGTH.search(head)

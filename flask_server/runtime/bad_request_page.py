@@ -1,4 +1,4 @@
-"""Build problem+json responses without Flask, for invalid HTTP and for an overloaded worker.
+"""Build problem+json responses without Flask, for requests that are not valid HTTP.
 
 gunicorn's own error page and log line quote the request, which may contain an API key or an image.
 No I/O: an error of gunicorn's parser in, the bytes of a response out.
@@ -11,7 +11,6 @@ from http import HTTPStatus
 
 from gunicorn.http import errors
 
-from flask_server.errors import Overloaded
 from flask_server.web.body_limits import CODING_UNSUPPORTED
 from flask_server.web.problem_documents import PROBLEM_JSON, RETRY_AFTER_S, document
 from flask_server.web.unhandled import Unhandled
@@ -43,7 +42,7 @@ def response(error: Exception, request_id: str, allowed_origin: str | None) -> b
     """Return the bytes of the response, which announces that the connection is closed."""
     status = _status(error)
     usual = f"The request is not valid HTTP ({type(error).__name__})."
-    return _page(status, "bad_request", _DETAIL.get(status, usual), request_id, allowed_origin)
+    return page(status, "bad_request", _DETAIL.get(status, usual), request_id, allowed_origin)
 
 
 def reason(error: Exception) -> Unhandled:
@@ -51,20 +50,10 @@ def reason(error: Exception) -> Unhandled:
     return Unhandled.TOO_LARGE if _status(error) in _TOO_LARGE else Unhandled.MALFORMED
 
 
-def overloaded(request_id: str, allowed_origin: str | None) -> bytes:
-    """Return the response to a request for which the worker has no room."""
-    detail = "The gateway has no room for the request at the moment; try again soon."
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    return _page(status, Overloaded.code, detail, request_id, allowed_origin)
-
-
-def _status(error: Exception) -> HTTPStatus:
-    return next((s for cls, s in _STATUS if isinstance(error, cls)), HTTPStatus.BAD_REQUEST)
-
-
-def _page(
+def page(
     status: HTTPStatus, code: str, detail: str, request_id: str, allowed_origin: str | None
 ) -> bytes:
+    """Return the bytes of a response with a problem document, after which the connection closes."""
     body = json.dumps(document(status, code, detail, request_id)).encode("ascii")
     head = [
         f"HTTP/1.1 {status.value} {status.phrase}",
@@ -73,6 +62,18 @@ def _page(
         f"Content-Length: {len(body)}",
         f"X-Request-ID: {request_id}",
         *([f"Retry-After: {RETRY_AFTER_S}"] if status is HTTPStatus.SERVICE_UNAVAILABLE else []),
-        *([f"Access-Control-Allow-Origin: {allowed_origin}"] if allowed_origin else []),
+        *(_for_origin(allowed_origin) if allowed_origin else []),
     ]
     return "\r\n".join([*head, "", ""]).encode("ascii") + body
+
+
+def _status(error: Exception) -> HTTPStatus:
+    return next((s for cls, s in _STATUS if isinstance(error, cls)), HTTPStatus.BAD_REQUEST)
+
+
+def _for_origin(allowed: str) -> list[str]:
+    return [
+        f"Access-Control-Allow-Origin: {allowed}",
+        "Access-Control-Expose-Headers: Retry-After, X-Request-ID",
+        *(["Vary: Origin"] if allowed != "*" else []),
+    ]

@@ -26,6 +26,9 @@ class ArrivedSocket(socket.socket):
     _at = 0
     unsent: bytes = b""
 
+    def setblocking(self, _flag: bool) -> None:
+        """Leave the mode as it is: no method of this class waits in either mode."""
+
     def load(self, arrived: bytearray) -> None:
         """Give the bytes of the next request to the parser."""
         self._arrived, self._at = arrived, 0
@@ -81,6 +84,9 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(cfg, ArrivedSocket(fileno=sock.detach()), client, server)
         self.data_ready = True  # gunicorn would wait for data in the thread
         self.arrival: Arrival | None = None
+        self.is_watched = False
+        """Whether the poller watches the socket."""
+
         self.pool: futures.Executor | None = None
         """The threads that have the request."""
 

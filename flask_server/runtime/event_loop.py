@@ -12,7 +12,6 @@ import selectors
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property, partial
@@ -20,10 +19,11 @@ from typing import Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from flask_server.runtime import bad_request_page
+from flask_server.runtime import refusal
 from flask_server.runtime.arrival import MIN_BYTES_PER_S, Arrival
 from flask_server.runtime.connection import ArrivedSocket, Connection
 from flask_server.runtime.connection_memory import ConnectionMemory
+from flask_server.runtime.refusal import NO_MEMORY
 from flask_server.web.services import Services, services_of
 from flask_server.web.unhandled import Unhandled
 
@@ -67,6 +67,9 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._sweeps_at = 0.0
         """When connections that are overdue are looked for again."""
 
+        self._refused: list[str] = []
+        """IDs of the requests that were refused and have not been counted and logged yet."""
+
         super().init_process()
 
     @cached_property
@@ -76,6 +79,10 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
     @cached_property
     def _memory(self) -> ConnectionMemory:
         return ConnectionMemory(self._services.gateway.memory)
+
+    def _refusal(self, arrival: Arrival) -> str | None:
+        """Return why a request whose head has arrived is refused, in a sentence, or None."""
+        raise NotImplementedError
 
     def _answer(self, conn: Connection, arrival: Arrival) -> None:
         """Answer a request that has arrived whole; ``_send_rest`` or ``_go_on`` follow."""
@@ -118,6 +125,7 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         if now < self._sweeps_at and not force:
             return
         self._sweeps_at = now + SWEEP_S
+        self._note_refusals()
         super().murder_keepalived(force)
         late = [conn for conn in self._waiting if force or _is_late(conn, now)]
         ending = [*self._sending, *self._parting]
@@ -131,12 +139,9 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         for conn in self._waiting:
             conn.timeout = min(conn.timeout, deadline)
 
-    def _count(self, reason: Unhandled) -> None:
-        """Count a request that ends before the app handles it; runs in any thread."""
-        self._services.count_unhandled(reason)
-
-    def _any_origin(self) -> str | None:
-        return "*" if "*" in self._services.gateway.settings.cors_origins else None
+    def _count(self, reason: Unhandled, count: int = 1) -> None:
+        """Count requests that end before the app handles them; runs in any thread."""
+        self._services.count_unhandled(reason, count)
 
     def _drop_oldest(self) -> None:
         """Close the oldest connection with its last response, else the one that waited longest."""
@@ -156,11 +161,12 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         if not self.alive:
             conn.timeout = min(conn.timeout, time.monotonic() + LINGER_S)
         self._waiting[conn] = None
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
         if self._make_room_for_client(conn, len(conn.arrival.buffer)):
             self._read(conn)
         else:
-            self._refuse(conn)
+            self._refuse(conn, NO_MEMORY)
+        if conn in self._waiting:  # the request has not arrived whole
+            self._watch(conn, selectors.EVENT_READ, self._read)
 
     def _read(self, conn: Connection, _sock: object = None) -> None:
         """Read the bytes of a request that have arrived; answer a whole request."""
@@ -174,13 +180,18 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
                 self._close(conn, Unhandled.ABORTED)
                 return
             if not self._make_room_for_client(conn, len(data)):
-                self._refuse(conn)
+                self._refuse(conn, NO_MEMORY)
                 return
             arrival.feed(data, time.monotonic())
-            if arrival.take_expectation():
-                conn.sock.send_now(_CONTINUE)
-        if arrival.complete:
+        # The body, which may be large, is not waited for if the request is refused anyway.
+        is_due = arrival.take_head() or arrival.complete
+        detail = self._refusal(arrival) if is_due else None
+        if detail is not None:
+            self._refuse(conn, detail)
+        elif arrival.complete:
             self._answer(conn, arrival)
+        elif arrival.take_expectation():
+            conn.sock.send_now(_CONTINUE)
 
     def _go_on(self, conn: Connection) -> None:
         """Wait for the next request after a response, or end the connection."""
@@ -196,7 +207,7 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         conn.timeout, conn.ends_at = now + STALL_S, now + STALL_S + size / MIN_BYTES_PER_S
         self._sending[conn] = None
         try:
-            self.poller.register(conn.sock, selectors.EVENT_WRITE, partial(self._send, conn))
+            self._watch(conn, selectors.EVENT_WRITE, self._send)
         except (OSError, ValueError):  # gunicorn has closed it after a defect
             self._close(conn, Unhandled.DROPPED)
             return
@@ -216,14 +227,23 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
             self._memory.release(conn)
             self._go_on(conn)
 
-    def _refuse(self, conn: Connection) -> None:
-        """Answer that the worker has no room for the request; no thread is needed."""
+    def _refuse(self, conn: Connection, detail: str) -> None:
+        """Answer that the worker has no room for the request, and why; no thread is needed."""
         self._leave_poller(conn)
-        self._count(Unhandled.NO_ROOM)
-        request_id = uuid.uuid4().hex
-        conn.sock.send_now(bad_request_page.overloaded(request_id, self._any_origin()))
-        self.log.warning("refused a request: the worker has no room for it (%s)", request_id)
+        head = conn.arrival.head if conn.arrival else b""
+        request_id = refusal.request_id(head)
+        origins = self._services.gateway.settings.cors_origins
+        conn.sock.send_now(refusal.response(head, request_id, detail, origins))
+        self._refused.append(request_id)
         self._part(conn)
+
+    def _note_refusals(self) -> None:
+        """Count the refused requests, and log them in one line: under overload there are many."""
+        if self._refused:
+            ids, self._refused = self._refused, []
+            self._count(Unhandled.NO_ROOM, len(ids))
+            text = "requests refused, as the worker had no room for them: %d (%s)"
+            self.log.warning(text, len(ids), ", ".join(ids))
 
     def _part(self, conn: Connection) -> None:
         """Close a connection after its last response, once the client has read it.
@@ -238,11 +258,9 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         conn.timeout, conn.ends_at = now + LINGER_S, now + MAX_LINGER_S
         self._parting[conn] = None
         try:
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._discard, conn))
+            self._watch(conn, selectors.EVENT_READ, self._discard)
         except (OSError, ValueError):  # gunicorn has closed it after a defect
             self._close(conn)
-            return
-        self._discard(conn)
 
     def _discard(self, conn: Connection, _sock: object = None) -> None:
         """Discard the bytes that a client sends after its last response."""
@@ -252,12 +270,21 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         elif data:
             conn.timeout = min(time.monotonic() + LINGER_S, conn.ends_at)
 
+    def _watch(
+        self, conn: Connection, events: int, call: Callable[[Connection, object], None]
+    ) -> None:
+        """Let the poller call a method when the socket of a connection is ready."""
+        self.poller.register(conn.sock, events, partial(call, conn))
+        conn.is_watched = True
+
     def _leave_poller(self, conn: Connection) -> None:
         self._waiting.pop(conn, None)
         self._sending.pop(conn, None)
         self._parting.pop(conn, None)
-        with suppress(OSError, KeyError, ValueError):
-            self.poller.unregister(conn.sock)
+        if conn.is_watched:
+            conn.is_watched = False
+            with suppress(OSError, KeyError, ValueError):
+                self.poller.unregister(conn.sock)
 
     def _close(self, conn: Connection, reason: Unhandled | None = None) -> None:
         """Close a connection; count the request that is arriving on it, if one can be."""
@@ -282,7 +309,7 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         """Refuse requests that arrive slowly until there is room; return whether there is."""
         slow = [other for other in self._waiting if other is not conn and _is_slow(other)]
         for other in slow:
-            self._refuse(other)
+            self._refuse(other, NO_MEMORY)
             if fits():
                 return True
         return False

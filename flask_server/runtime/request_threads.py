@@ -7,15 +7,12 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final
 
 from flask_server.runtime.arrival import Arrival
+from flask_server.runtime.refusal import NO_THREAD
 from flask_server.web.admission import InFlight
 
 #: Maximum number of waiting requests per thread. Requests without a body, which have a pool of
 #: their own, count there.
 QUEUED_PER_THREAD: Final = 2
-#: Maximum number of requests above the limit of those in flight that still go to threads, which
-#: refuse them with all headers and a line in the access log. The main thread refuses further ones
-#: at a fraction of the CPU time.
-MAX_REFUSED_BY_THREADS: Final = 2
 HEALTH_THREADS: Final = 2
 #: Threads for requests without a body. These wait for Serving only until the first poll of a model
 #: is over, and the interpreter runs one thread at a time, so more threads would only delay the main
@@ -60,14 +57,18 @@ class RequestThreads:
         """Tell whether each request of a pool has a thread."""
         return self.queued[pool] <= self._few.get(pool, self._count)
 
-    def is_full(self, pool: Executor, predictions: InFlight) -> bool:
-        """Tell whether a pool is full, so that the main thread refuses a further request itself."""
+    def refusal(self, arrival: Arrival, predictions: InFlight) -> str | None:
+        """Return why the main thread refuses a request, in a sentence for the client, or None.
+
+        A thread would refuse a prediction beyond the limit, too, at a multiple of the CPU time.
+        """
+        pool = self.pool_for(arrival)
+        if pool is self.health:
+            return None
         queued = self.queued[pool]
-        if pool is self.main:
-            over_limit = queued >= predictions.limit + MAX_REFUSED_BY_THREADS
-            if over_limit and predictions.count >= predictions.limit:
-                return True
-        return queued >= self._count * (1 + QUEUED_PER_THREAD)
+        if pool is self.main and min(queued, predictions.count) >= predictions.limit:
+            return predictions.refusal
+        return NO_THREAD if queued >= self._count * (1 + QUEUED_PER_THREAD) else None
 
 
 def started(pool: ThreadPoolExecutor) -> ThreadPoolExecutor:

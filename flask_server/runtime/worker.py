@@ -26,6 +26,7 @@ from flask_server.runtime import bad_request_page
 from flask_server.runtime.arrival import Arrival
 from flask_server.runtime.connection import Connection
 from flask_server.runtime.event_loop import EventLoopWorker
+from flask_server.runtime.refusal import NO_MEMORY
 from flask_server.runtime.request_threads import RequestThreads, started
 from flask_server.settings import BODY_COPIES
 
@@ -72,8 +73,10 @@ class GatewayWorker(EventLoopWorker):
         request_id = uuid.uuid4().hex
         # Only the class is logged: the message quotes the request, which may have a key or image.
         self.log.warning("refused an invalid HTTP request: %s (%s)", type(exc).__name__, request_id)
+        is_open = "*" in self._services.gateway.settings.cors_origins
+        answer = bad_request_page.response(exc, request_id, "*" if is_open else None)
         with suppress(OSError):
-            client.sendall(bad_request_page.response(exc, request_id, self._any_origin()))
+            client.sendall(answer)
 
     def _may_stay(self, conn: Connection) -> bool:
         """Tell whether the thread of a connection may wait for its next request.
@@ -98,15 +101,15 @@ class GatewayWorker(EventLoopWorker):
             arrival.feed(conn.sock.receive_now() or b"", time.monotonic())
         return arrival
 
+    def _refusal(self, arrival: Arrival) -> str | None:
+        return self._threads.refusal(arrival, self._services.predictions)
+
     def _answer(self, conn: Connection, arrival: Arrival) -> None:
-        """Give a request to a thread, or refuse it."""
+        """Give a request to a thread; refuse it if there is no memory for copies of its body."""
         threads, copies = self._threads, (BODY_COPIES - 1) * len(arrival.buffer)
         conn.pool = pool = threads.pool_for(arrival)
-        is_limited = pool is not threads.health
-        if is_limited and (
-            threads.is_full(pool, self._services.predictions) or not self._make_room(conn, copies)
-        ):
-            self._refuse(conn)
+        if pool is not threads.health and not self._make_room(conn, copies):
+            self._refuse(conn, NO_MEMORY)
             return
         self._leave_poller(conn)
         self._memory.end_share(conn)

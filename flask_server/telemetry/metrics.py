@@ -126,13 +126,13 @@ class Metrics:
         for labels in _outcomes(entry):
             self._predictions(*labels).inc()
 
-    def count_unhandled(self, reason: Unhandled) -> None:
-        """Count a request that ended before its route was known."""
-        self._unhandled[reason].inc()
+    def count_unhandled(self, reason: Unhandled, count: int) -> None:
+        """Count so many requests that ended before their route was known."""
+        self._unhandled[reason].inc(count)
         if reason is Unhandled.NO_ROOM:  # answered with overloaded
-            self._no_room.inc()
-            self._problems.labels(Overloaded.code).inc()
-            self._shed.inc()
+            self._no_room.inc(count)
+            self._problems.labels(Overloaded.code).inc(count)
+            self._shed.inc(count)
 
     def count_shadow(self, result: ShadowResult) -> None:
         """Count the copy of one request; only one thread counts images."""

@@ -25,6 +25,11 @@ class InFlight:
     def __init__(self, limit: int, observe: Callable[[int], None] = _ignore) -> None:
         """``observe`` is called with 1 for each request that begins and -1 for each that ends."""
         self.limit = limit
+        self.refusal = (
+            f"The limit of {limit} prediction requests in flight is reached; try again soon."
+        )
+        """The sentence for a client whose request is over the limit."""
+
         self.count = 0
         self._observe = observe
         self._lock = threading.Lock()
@@ -51,10 +56,7 @@ def admit(in_flight: InFlight) -> None:
     if request.method == "OPTIONS" or not context.route.limited:
         return
     if not in_flight.enter():
-        raise Overloaded(
-            f"The limit of {in_flight.limit} prediction requests in flight is reached;"
-            " try again soon."
-        )
+        raise Overloaded(in_flight.refusal)
     context.admitted = True
 
 

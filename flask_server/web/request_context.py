@@ -93,15 +93,19 @@ class RequestContext:
 
 def begin() -> None:
     """Make the context of a new request; the first hook."""
-    given = request.headers.get("X-Request-ID", "")
     route = traits_of_request()
     span = request_span.start(route)
     g.request_context = RequestContext(
-        request_id=given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex,
+        request_id=request_id_of(request.headers.get("X-Request-ID", "")),
         stopwatch=Stopwatch(span.child if span else None),
         route=route,
         span=span,
     )
+
+
+def request_id_of(given: str) -> str:
+    """Return the request ID that a caller has given if it is well-formed, else a new one."""
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def current() -> RequestContext:

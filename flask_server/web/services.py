@@ -37,8 +37,8 @@ class Services:
     metrics_text: Callable[[], bytes] | None
     """Gives all metrics in Prometheus's text format; None where metrics are turned off."""
 
-    count_unhandled: Callable[[Unhandled], None]
-    """Counts a request that ends before it reaches the app."""
+    count_unhandled: Callable[[Unhandled, int], None]
+    """Counts so many requests that end before they reach the app."""
 
     shadow_figures: Callable[[str, Mapping[str, int | None]], dict[str, Any]] | None
     """Gives for a model, and its shadow labels with their versions, what became of the copies of

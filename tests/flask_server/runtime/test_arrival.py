@@ -63,6 +63,20 @@ def test_pieces_of_any_size_make_the_same_request(
     assert arriving.buffer == request_bytes
 
 
+def test_the_head_has_arrived_once() -> None:
+    head = HEAD + b"Content-Length: 5\r\n\r\n"
+    arriving = arrival()
+    arriving.feed(head[:-1], now=0.0)
+    assert not arriving.take_head()
+    assert arriving.head == b""
+
+    arriving.feed(head[-1:] + b"abc", now=0.0)
+
+    assert [arriving.take_head(), arriving.take_head()] == [True, False]
+    assert arriving.head == head[:-2]
+    assert not arriving.complete
+
+
 def test_the_next_request_stays_behind_the_first() -> None:
     arriving = arrival()
 

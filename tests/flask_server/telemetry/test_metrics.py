@@ -145,7 +145,7 @@ def test_refusals_of_the_worker_are_counted_from_zero(make_app: MakeApp) -> None
     unread = {"route": "(unmatched)", "method": "OTHER", "status": "503", "code": "overloaded"}
     before = scrape(app.test_client())
 
-    services_of(app).count_unhandled(Unhandled.NO_ROOM)
+    services_of(app).count_unhandled(Unhandled.NO_ROOM, 1)
     after = scrape(app.test_client())
 
     assert value(after, "unhandled_requests_total", reason="no_room") == 1
@@ -158,7 +158,7 @@ def test_refusals_of_the_worker_are_counted_from_zero(make_app: MakeApp) -> None
 def test_each_reason_for_unhandled_requests_begins_at_zero(make_app: MakeApp) -> None:
     app = make_app()
 
-    services_of(app).count_unhandled(Unhandled.TOO_SLOW)
+    services_of(app).count_unhandled(Unhandled.TOO_SLOW, 1)
     found = scrape(app.test_client())
 
     counts = {
