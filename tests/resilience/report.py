@@ -106,6 +106,7 @@ def report(rows: list[Row]) -> str:
     ]
     for name, title in (
         ("link", "Connections to the model server"),
+        ("packets", "Packets between gateway and model server"),
         ("folder", "Version folders"),
         ("process", "Processes"),
         ("supervised", "Processes of a supervised instance"),
@@ -123,7 +124,17 @@ def report(rows: list[Row]) -> str:
 #: The generated parts of the page, each with its tables and the function that makes it.
 PARTS: dict[str, tuple[tuple[str, ...], Callable[[list[Row]], str]]] = {
     "results": (
-        ("swaps", "growth", "link", "folder", "process", "supervised", "resource", "end"),
+        (
+            "swaps",
+            "growth",
+            "link",
+            "packets",
+            "folder",
+            "process",
+            "supervised",
+            "resource",
+            "end",
+        ),
         report,
     ),
     "overload": (("overload",), load_report.overload),

@@ -144,6 +144,7 @@ def _serving_flags(engine: str, base: Path, disk: Path) -> list[str]:
     )
     return [
         f"--model_config_file={config}",
+        *("--rest_api_host=0.0.0.0", "--grpc_host=0.0.0.0"),  # lossy_network
         f"--engine={engine}",
         f"--openvino_cache_dir={disk}/compiled",
         "--request_log_max_file_bytes=100000",
@@ -157,17 +158,27 @@ def _serving_flags(engine: str, base: Path, disk: Path) -> list[str]:
 def _gateway(
     protocol: str, serving: Process, disk: Path, environ: Mapping[str, str]
 ) -> Iterator[Gateway]:
-    own = disk / protocol
+    with (
+        faulty_link(serving.grpc_port if protocol == "grpc" else serving.port) as link,
+        gateway_to(protocol, "127.0.0.1", link.port, disk, **environ) as (url, pid),
+    ):
+        yield Gateway(protocol, url, pid, link)
+
+
+@contextmanager
+def gateway_to(
+    protocol: str, host: str, port: int, folder: Path, **environ: str
+) -> Iterator[tuple[str, int]]:
+    """Run a gateway of one worker to a model server; yield its URL and its PID."""
+    own = folder / protocol
     own.mkdir()
-    is_grpc = protocol == "grpc"
-    with faulty_link(serving.grpc_port if is_grpc else serving.port) as link:
-        scheme = "grpc" if is_grpc else "http"
-        settings = {
-            "GATEWAY_DEADLINE_S": str(FORM.deadline_s),
-            "GATEWAY_POLL_INTERVAL_S": str(FORM.poll_s),
-            "GUNICORN_CMD_ARGS": f"--pid {own / 'pid'}",
-            "TMPDIR": str(own),
-            **environ,
-        }
-        with running_gateway(own, f"{scheme}://127.0.0.1:{link.port}", **settings) as url:
-            yield Gateway(protocol, url, int((own / "pid").read_text()), link)
+    settings = {
+        "GATEWAY_DEADLINE_S": str(FORM.deadline_s),
+        "GATEWAY_POLL_INTERVAL_S": str(FORM.poll_s),
+        "GUNICORN_CMD_ARGS": f"--pid {own / 'pid'}",
+        "TMPDIR": str(own),
+        **environ,
+    }
+    scheme = "grpc" if protocol == "grpc" else "http"
+    with running_gateway(own, f"{scheme}://{host}:{port}", **settings) as url:
+        yield url, int((own / "pid").read_text())
