@@ -152,7 +152,7 @@ licences: .venv/release.stamp ## ask the package index for the licences of all p
 release: .venv/release.stamp ## write wheel, sdist, SBOM, licences and SHA256SUMS of the last commit into dist
 	@$(BIN)/python -m release
 
-smoke: .venv/release.stamp ## install the wheel of dist as gateway and model server alone, and in full, and classify a picture with each
+smoke: .venv/release.stamp ## install the wheel of dist as gateway and model server alone, and in full, and classify an image with each
 	@$(BIN)/python -m release.smoke $(ARGS)
 
 .venv/bin/python:

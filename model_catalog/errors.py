@@ -52,4 +52,4 @@ def shown(value: object, limit: int = 60) -> str:
 
 
 class GoldenError(CatalogError):
-    """The golden pictures of a version cannot be used."""
+    """The golden images of a version cannot be used."""

@@ -1,6 +1,6 @@
-"""The golden pictures of an export: test pictures, and the scores that its source model gave them.
+"""The golden images of an export: test images, and the scores that its source model gave them.
 
-The folder ``assets.extra/golden/`` of a version holds ``scores.json`` and the pictures as PNG files
+The folder ``assets.extra/golden/`` of a version holds ``scores.json`` and the images as PNG files
 of the input's size. A server of the version computes their scores again and compares them. Only the
 standard library is used, so PNG files are written and read here in their simplest form: 8 bits per
 value, not interlaced, lines without a filter.
@@ -39,7 +39,7 @@ _UNUSABLE: Final = (LookupError, TypeError, ValueError, RecursionError, Overflow
 
 @dataclass(frozen=True, slots=True)
 class GoldenPicture:
-    """One golden picture."""
+    """One golden image."""
 
     name: str
 
@@ -52,7 +52,7 @@ class GoldenPicture:
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """The golden pictures of a version."""
+    """The golden images of a version."""
 
     pictures: tuple[GoldenPicture, ...]
 
@@ -60,7 +60,7 @@ class Golden:
     """Largest drift of an engine that computes in the number format of the export."""
 
     def drift(self, scores: Sequence[Sequence[float]]) -> float:
-        """Return the largest drift of a picture; ``scores`` has one row per picture."""
+        """Return the largest drift of an image; ``scores`` has one row per image."""
         rows = zip(self.pictures, scores, strict=True)
         return max((drift(picture.scores, row) for picture, row in rows), default=0.0)
 
@@ -78,7 +78,7 @@ def drift(expected: Sequence[float], received: Sequence[float]) -> float:
 
 
 def write_golden(version: Path, spec: InputSpec, golden: Golden) -> None:
-    """Write the pictures and scores into a version folder."""
+    """Write the images and scores into a version folder."""
     folder = version / FOLDER
     folder.mkdir(parents=True)
     for picture in golden.pictures:
@@ -96,7 +96,7 @@ def write_golden(version: Path, spec: InputSpec, golden: Golden) -> None:
 
 
 def read_golden(version: Path, spec: InputSpec) -> Golden | None:
-    """Return the golden pictures of a version folder; None where it has none.
+    """Return the golden images of a version folder; None where it has none.
 
     Raises GoldenError for files that cannot be used.
     """
@@ -114,7 +114,7 @@ def read_golden(version: Path, spec: InputSpec) -> Golden | None:
         pictures = tuple(_picture(folder, entry, spec) for entry in document["pictures"])
         return Golden(pictures, float(document["tolerance"]))
     except _UNUSABLE as error:
-        raise GoldenError(f"The golden pictures in {folder} cannot be used: {error}.") from error
+        raise GoldenError(f"The golden images in {folder} cannot be used: {error}.") from error
 
 
 def _picture(folder: Path, entry: Any, spec: InputSpec) -> GoldenPicture:  # noqa: ANN401 - JSON
@@ -142,23 +142,23 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def from_png(data: bytes, height: int, width: int, channels: int) -> bytes:
-    """Return the pixels of what ``to_png`` wrote; raise ValueError for any other picture."""
+    """Return the pixels of what ``to_png`` wrote; raise ValueError for any other image."""
     wanted = struct.pack(">IIBBBBB", width, height, 8, _COLOR_TYPES[channels], 0, 0, 0)
     chunks = list(_chunks(data))
     headers = [content for kind, content in chunks if kind == b"IHDR"]
     if headers != [wanted]:
-        raise ValueError(f"the picture is no plain PNG of {height} x {width} x {channels} bytes")
+        raise ValueError(f"the image is no plain PNG of {height} x {width} x {channels} bytes")
     length = width * channels + 1
     lines = _unpacked((content for kind, content in chunks if kind == b"IDAT"), height * length)
     starts = range(0, height * length, length)
     if any(lines[start] != _UNFILTERED for start in starts):
-        raise ValueError("the lines of the picture are filtered, so another program wrote it")
+        raise ValueError("the lines of the image are filtered, so another program wrote it")
     return b"".join(lines[start + 1 : start + length] for start in starts)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     if not data.startswith(_SIGNATURE):
-        raise ValueError("the picture is no PNG file")
+        raise ValueError("the image is no PNG file")
     at = len(_SIGNATURE)
     while at + 12 <= len(data):
         (size,) = struct.unpack_from(">I", data, at)
@@ -172,7 +172,7 @@ def _unpacked(parts: Iterable[bytes], size: int) -> bytes:
     try:
         unpacked = decompressor.decompress(b"".join(parts), size + 1)
     except zlib.error as error:
-        raise ValueError(f"the picture is damaged: {error}") from error
+        raise ValueError(f"the image is damaged: {error}") from error
     if len(unpacked) != size:
-        raise ValueError("the picture is damaged: it has too few or too many bytes")
+        raise ValueError("the image is damaged: it has too few or too many bytes")
     return unpacked

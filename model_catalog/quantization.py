@@ -60,13 +60,13 @@ class QuantizationReport:
     """What quantising did to a model, and how fast it is on the machine that quantised it."""
 
     calibration_pictures: int
-    """Picture files that the calibration images come from."""
+    """Image files that the calibration images come from."""
 
     calibration_images: int
-    """Images of the calibration, views of pictures included."""
+    """Images of the calibration, views of the files included."""
 
     comparison_pictures: int
-    """Picture files that the compared images come from."""
+    """Image files that the compared images come from."""
 
     comparison: Comparison
 
@@ -140,7 +140,7 @@ def read_report(version: Path) -> QuantizationReport | None:
 
 
 def allowed_drift(version: Path, golden: Golden, precision: str | None) -> float:
-    """Return how far the scores of golden pictures may be from those of the exported model.
+    """Return how far the scores of golden images may be from those of the exported model.
 
     Computing in 16 or 8 bits changes scores: in 8 bits by what the version's report says. Raises
     QuantizationError for a report that cannot be used.

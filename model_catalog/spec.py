@@ -72,7 +72,7 @@ class InputSpec:
         _one_of("input.fit", self.fit, FITS)
         _one_of("input.scale", self.scale, SCALES)
         if self.color == "grayscale" and self.scale in {"caffe", "torch"}:
-            raise SpecError("input.scale", self.scale, "tf, unit or none for grayscale pictures")
+            raise SpecError("input.scale", self.scale, "tf, unit or none for grayscale images")
 
     @property
     def channels(self) -> int:

@@ -1,6 +1,6 @@
-"""Find versions that load but answer wrongly, and those that the chosen server cannot load.
+"""Find versions that load but return wrong scores, and those that the chosen server cannot load.
 
-Wrong answers come from random operations and from pixels that are scaled twice.
+Wrong scores come from random operations and from pixels that are scaled twice.
 
 Folders are only read. A version that cannot be read has no finding here; ``folders`` names it.
 """

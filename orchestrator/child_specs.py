@@ -16,7 +16,7 @@ _EXTRA_GRACE_S = 10
 #: A busy server may answer late; the timeout equals ``RestartPolicy.hang_timeout_s``.
 _PROBE_TIMEOUT_S = 30
 
-#: Any answer will do; a server without this model answers 404.
+#: Any response will do; a server without this model answers 404.
 STATUS_PATH = "/v1/models/-"
 
 
@@ -33,7 +33,7 @@ class ModelFiles(Protocol):
 def serving_child(
     options: ResolvedOptions, command: ServingCommand, models: ModelFiles, ready: Probe
 ) -> ChildSpec:
-    """Describe Serving; it counts as alive while the status of a model gets any answer."""
+    """Describe Serving; it counts as alive while requests for a model's status get any response."""
     alive_url = options.serving_url + STATUS_PATH
     return ChildSpec(
         name="serving",

@@ -53,7 +53,7 @@ class Event(Enum):
     STARTED = "its process was started"
     BECAME_READY = "its readiness probe found no problem"
     START_TIMEOUT = "it was not ready in time"
-    HUNG = "it gave no good answer and used no CPU time for too long"
+    HUNG = "it sent no good response and used no CPU time for too long"
     EXITED = "its process ended and will be started again, unless the child is being stopped"
     GAVE_UP = "its process ended in the start of the instance, which fails"
     RELOAD = "a reload was asked for"

@@ -1,4 +1,4 @@
-"""Send GET requests to the children and judge the answers; proxies are never used."""
+"""Send GET requests to the children and judge the responses; proxies are never used."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Answer:
 
 
 def ask(url: str, timeout_s: float = _TIMEOUT_S) -> Answer:
-    """Send a GET request; network errors are part of the answer and never raised."""
+    """Send a GET request; network errors are part of the result and never raised."""
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout_s)
     try:
@@ -58,8 +58,8 @@ def first(problems: Iterable[Problem | None]) -> Problem | None:
 class BackgroundProbe:
     """A probe that asks in a thread, so that a slow or hung server does not hold up the caller.
 
-    Each call returns the answer that has arrived since the last one and starts the next request. A
-    good answer is reported once, so that an old one is never taken for a new one.
+    Each call judges the response that has arrived since the last one and starts the next request. A
+    good response is reported once, so that an old one is never taken for a new one.
     """
 
     def __init__(self, url: str, *, accept: Callable[[int | None], bool], timeout_s: float) -> None:
@@ -71,12 +71,12 @@ class BackgroundProbe:
         self._answer = Answer(None, error="not asked yet")
 
     def __call__(self) -> Problem | None:
-        """Return None when an accepted answer has arrived since the last call."""
+        """Return None when an accepted response has arrived since the last call."""
         if self._thread is not None and self._thread.is_alive():
             waited_s = time.monotonic() - self._asked_at
             return Problem(f"{self._url} has not answered for {waited_s:.0f} s")
         answer = self._answer
-        self._answer = Answer(None, error="no answer yet")
+        self._answer = Answer(None, error="no response yet")
         self._asked_at = time.monotonic()
         self._thread = threading.Thread(target=self._ask, daemon=True)
         self._thread.start()

@@ -16,7 +16,7 @@ class RestartPolicy:
     """Time between two probes of a child that is not ready yet."""
 
     hang_timeout_s: float = 30.0
-    """Time without a good answer and without progress after which a child counts as hung."""
+    """Time without a good response and without progress after which a child counts as hung."""
 
     busy_share: float = 0.01
     """Share of one CPU that a child must use to count as making progress.

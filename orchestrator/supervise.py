@@ -214,7 +214,9 @@ class Supervisor:
         if child.state is State.READY:
             if not self._is_hung(child, now):
                 return None
-            return self._failure(child, Event.HUNG, f"no answer for {self._silent_s(child):.0f} s")
+            return self._failure(
+                child, Event.HUNG, f"no response for {self._silent_s(child):.0f} s"
+            )
         waited_s = now - child.since
         if waited_s <= self._policy.start_timeout_s:
             return None
@@ -242,7 +244,7 @@ class Supervisor:
         silent_s = self._silent_s(child)
         if silent_s > limit_s and child.state is State.READY and not child.is_busy:
             child.is_busy = True
-            text = f"no answer for {silent_s:.0f} s; it uses CPU time, so it is not ended"
+            text = f"no response for {silent_s:.0f} s; it uses CPU time, so it is not ended"
             self._on_notice(child, f"{text}: {child.problem}")
         return False
 

@@ -1,4 +1,4 @@
-"""``make smoke``: install the wheel of ``dist`` into new environments and classify a picture.
+"""``make smoke``: install the wheel of ``dist`` into new environments and classify an image.
 
 For each Python there are two passes. The split one has the gateway alone in one environment and the
 model server with OpenVINO alone in another; they talk over HTTP. The full one has all of it, with

@@ -122,7 +122,7 @@ def add_to_models_file(version: Path, project: Path) -> str:
 
 
 def how_to_try(version: Path, project: Path) -> str:
-    """Return the command that asks the gateway about a picture."""
+    """Return the command that asks the gateway about an image."""
     entries = _entries(project)
     serving = _serving(version, entries)
     name = serving[0].name if serving else _model_name(version, entries)

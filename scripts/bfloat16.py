@@ -49,7 +49,7 @@ def in_bfloat16(model: keras.Model, spec: InputSpec) -> keras.Model:
         raise ScriptError(f"The model cannot compute in bfloat16: {reason}") from error
     if not np.isfinite(scores).all():
         raise ScriptError(
-            "The model cannot compute in bfloat16: a black picture gets scores that are not finite."
+            "The model cannot compute in bfloat16: a black image gets scores that are not finite."
         )
     return copy
 

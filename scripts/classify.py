@@ -1,4 +1,4 @@
-"""Classify all pictures of folders through the gateway, into a CSV, JSON Lines or Parquet file.
+"""Classify all images of folders through the gateway, into a CSV, JSON Lines or Parquet file.
 
     python scripts/classify.py photos --out results.csv --sheet sheet.html
 
@@ -42,12 +42,12 @@ class Outcome:
 
     @property
     def failed(self) -> int:
-        """Number of pictures that could not be classified."""
+        """Number of images that could not be classified."""
         return sum(bool(row.error) for row in self.rows)
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Classify the pictures that the command line names; return the exit code."""
+    """Classify the images that the command line names; return the exit code."""
     options = parser(prog).parse_args(argv)
     outcome = Outcome()
     code = command_line.run(lambda: classify(options, outcome))
@@ -58,33 +58,33 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Return the command line."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Classify all pictures of folders through the gateway. The same command goes "
+        description="Classify all images of folders through the gateway. The same command goes "
         "on where an interrupted run stopped.",
-        epilog="exit codes: 0 all classified, 1 failed, 2 wrong usage, 3 some pictures could not "
+        epilog="exit codes: 0 all classified, 1 failed, 2 wrong usage, 3 some images could not "
         "be classified, 130 interrupted",
     )
     add = parser.add_argument
-    add("places", nargs="+", type=Path, metavar="FOLDER", help="folders of pictures, or pictures")
+    add("places", nargs="+", type=Path, metavar="FOLDER", help="folders of images, or image files")
     add("--out", type=Path, required=True, help="results: a .csv, .jsonl or .parquet file")
-    add("--sheet", type=Path, help="also write an HTML page with a preview of each picture")
+    add("--sheet", type=Path, help="also write an HTML page with a preview of each image")
     add("--model", help="name of the model (the gateway's default model)")
     version = parser.add_mutually_exclusive_group()
     version.add_argument("--version", type=int, help="number of the version (the newest one)")
     version.add_argument("--label", help="version label, such as stable")
-    add("--top-k", type=command_line.count, default=5, help="classes per picture (%(default)s)")
+    add("--top-k", type=command_line.count, default=5, help="classes per image (%(default)s)")
     add(
         "--parallel",
         type=command_line.count,
         default=4,
         help="requests at the same time (%(default)s)",
     )
-    add("--again", action="store_true", help="classify pictures that are in --out already, too")
+    add("--again", action="store_true", help="classify images that are in --out already, too")
     add_gateway_options(parser)
     return parser
 
 
 def classify(options: argparse.Namespace, outcome: Outcome) -> None:
-    """Classify the pictures, write the results, and say how many there are."""
+    """Classify the images, write the results, and say how many there are."""
     from scripts.classification import outputs
     from scripts.classification.journal import journal_of
     from scripts.classification.rows import in_order
@@ -124,7 +124,7 @@ def _require_folders(options: argparse.Namespace) -> None:
 
 
 def _choice(options: argparse.Namespace, client: GatewayClient) -> Choice:
-    """Ask the gateway for the model, and return what each picture is asked with."""
+    """Ask the gateway for the model, and return what each image is asked with."""
     from scripts.gateway.client import Choice, most_classes
 
     model = client.required_model(options.model or client.default_model())
@@ -137,9 +137,9 @@ def _choice(options: argparse.Namespace, client: GatewayClient) -> Choice:
 
 
 def _say_how_far(out: Path, files: Collection[str], rows: Collection[str]) -> None:
-    """Say how many of the pictures have a row when a run is interrupted."""
+    """Say how many of the images have a row when a run is interrupted."""
     print(
-        f"{sum(name in rows for name in files)} of {len(files)} pictures are in "
+        f"{sum(name in rows for name in files)} of {len(files)} images are in "
         f"{out}; the same command goes on there",
         file=sys.stderr,
     )
@@ -155,7 +155,7 @@ def require_same_run(out: Path, choice: Choice, rows: Iterable[Row], *, given: i
             )
         if len(row.predictions) > given:
             raise ScriptError(
-                f"{out} has {len(row.predictions)} classes per picture; name another file with "
+                f"{out} has {len(row.predictions)} classes per image; name another file with "
                 f"--out, or --top-k {len(row.predictions)}."
             )
 
@@ -163,7 +163,7 @@ def require_same_run(out: Path, choice: Choice, rows: Iterable[Row], *, given: i
 def ask_all(
     client: GatewayClient, choice: Choice, files: dict[str, Path], parallel: int
 ) -> Iterator[Row]:
-    """Yield the row of each picture as soon as it is there."""
+    """Yield the row of each image as soon as it is there."""
     from scripts.classification.bounded_map import bounded_map
 
     return bounded_map(partial(_ask, client, choice), files.items(), parallel)
@@ -188,7 +188,7 @@ def progress(rows: Iterator[Row], total: int) -> Iterable[Row]:
     """Show a progress bar on a terminal while the rows are read."""
     from tqdm import tqdm
 
-    return tqdm(rows, total=total, unit="picture", disable=None, file=sys.stderr)
+    return tqdm(rows, total=total, unit="image", disable=None, file=sys.stderr)
 
 
 def _finish(options: argparse.Namespace, outcome: Outcome, files: Sequence[str]) -> None:
@@ -200,12 +200,12 @@ def _finish(options: argparse.Namespace, outcome: Outcome, files: Sequence[str])
     versions = sorted({row.version for row in outcome.rows if row.version is not None})
     kept = f", {outcome.kept} of them by an earlier run" if outcome.kept else ""
     failed = f"; {outcome.failed} could not be classified" if outcome.failed else ""
-    print(f"{options.out}: {len(outcome.rows)} pictures{kept}{failed}")
+    print(f"{options.out}: {len(outcome.rows)} images{kept}{failed}")
     if len(versions) > 1:
         named = ", ".join(map(str, versions))
         print(f"note: the results are of the versions {named}; --again asks one for all")
     if options.sheet:
-        title = f"{len(outcome.rows)} pictures in {options.out.name}"
+        title = f"{len(outcome.rows)} images in {options.out.name}"
         atomic_file.write_text(options.sheet, contact_sheet(title, outcome.rows))
         print(f"{options.sheet}: the contact sheet")
 

@@ -110,7 +110,7 @@ def _combined(table: tf.Tensor, spec: BoxesSpec, classes: int) -> Candidates:
         table = tf.transpose(table)
     elif shape[1] != columns:
         raise ScriptError(
-            f"The output has the shape {shape} per picture; with --layout {spec.layout} and "
+            f"The output has the shape {shape} per image; with --layout {spec.layout} and "
             f"{classes} labels, one side must be {columns}."
         )
     table = tf.cast(table, tf.float32)

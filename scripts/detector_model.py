@@ -1,8 +1,8 @@
-"""Write a detector's SavedModel again, with signatures that take any number of pictures.
+"""Write a detector's SavedModel again, with signatures that take any number of images.
 
 Four signatures, as in exports of classifiers: ``serving_default`` (levels of pixels), ``pixels``
-(raw bytes), ``image`` (picture files) and ``describe`` (the model spec). The first three return
-the four outputs of ``detector_graph``. The detector itself is asked one picture at a time.
+(raw bytes), ``image`` (image files) and ``describe`` (the model spec). The first three return
+the four outputs of ``detector_graph``. The detector itself is asked one image at a time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SERVING_DEFAULT = "serving_default"
 
 
 class Detector(NamedTuple):
-    """A loaded SavedModel, and the signature of it that finds objects in one picture."""
+    """A loaded SavedModel, and the signature of it that finds objects in one image."""
 
     loaded: Any
     function: Any
@@ -43,7 +43,7 @@ class Detector(NamedTuple):
 
 
 def load_detector(folder: Path, signature: str = SERVING_DEFAULT) -> Detector:
-    """Load the SavedModel; raise ScriptError for one whose signature takes no single picture."""
+    """Load the SavedModel; raise ScriptError for one whose signature takes no single image."""
     import tensorflow as tf
 
     try:
@@ -74,7 +74,7 @@ def _check(name: str, tensor: tf.TensorSpec) -> None:
     if tensor.shape.rank != rank or tensor.shape[0] not in (None, 1):
         raise ScriptError(
             f"The input {name} is {tensor.dtype.name} of shape {tensor.shape}; needed is one "
-            "picture, [1, height, width, channels], or the file of one, a string of shape [1]."
+            "image, [1, height, width, channels], or the file of one, a string of shape [1]."
         )
 
 
@@ -94,7 +94,7 @@ def write_detector(
     """Write the SavedModel, the spec file and warm-up requests into a folder.
 
     ``boxes`` describes the outputs of the detector, ``spec`` those of the new SavedModel, which
-    has at most ``most`` boxes per picture.
+    has at most ``most`` boxes per image.
     """
     import tensorflow as tf
 
@@ -149,7 +149,7 @@ def _signatures(
 def _finder(
     detector: Detector, boxes: BoxesSpec, spec: ModelSpec, most: int
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """Return the function from the levels of any number of pictures to the four outputs."""
+    """Return the function from the levels of any number of images to the four outputs."""
     import tensorflow as tf
 
     view, classes = spec.images, spec.output.classes

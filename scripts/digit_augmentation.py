@@ -1,4 +1,4 @@
-"""Augment pictures of digits: other pens, positions, slants, light and noise.
+"""Augment images of digits: other pens, positions, slants, light and noise.
 
 The originals are light on dark, centred and upright. Users draw with thick and thin pens, dark on
 white, off centre and at a slant, and photograph the result; the variants imitate that.
@@ -16,7 +16,7 @@ from scripts.digit_pictures import SIDE, Pictures
 
 
 def augmented(picture: Pictures, digit: int, random: np.random.Generator) -> Pictures:
-    """Return a random variant of the picture: another slant, pen, paper and light."""
+    """Return a random variant of the image: another slant, pen, paper and light."""
     if digit == 7 and random.random() < 0.4:
         picture = without_bar(picture)
     ink = _redrawn(_moved(picture, random), random)
@@ -46,7 +46,7 @@ def without_bar(seven: Pictures) -> Pictures:
 
 
 def _moved(picture: Pictures, random: np.random.Generator) -> NDArray[np.float64]:
-    """Shrink, shift, turn and slant the picture; pixels outside the original are dark."""
+    """Shrink, shift, turn and slant the image; pixels outside the original are dark."""
     turn, slant = math.radians(random.normal(0.0, 7.0)), random.normal(0.0, 0.12)
     height = random.uniform(0.5, 1.05)
     width = height * random.uniform(0.6, 1.15)

@@ -1,4 +1,4 @@
-"""Build a small network in the style of InceptionV3 for 32x32 grey pictures of digits.
+"""Build a small network in the style of InceptionV3 for 32x32 grey images of digits.
 
 A stem, three blocks of parallel convolutions with several window sizes, global average pooling
 and softmax: about 100,000 weights.
@@ -16,7 +16,7 @@ _BLOCKS = ((16, 24, 24, 16), (24, 32, 32, 24), (32, 48, 48, 32))
 
 
 def digit_network(side: int) -> keras.Model:
-    """Return the untrained network for ``side`` x ``side`` pictures with values from 0 to 1."""
+    """Return the untrained network for ``side`` x ``side`` images with values from 0 to 1."""
     from keras import Input, Model, layers
 
     pixels = Input((side, side, 1), name="pixels")

@@ -1,4 +1,4 @@
-"""Split scikit-learn's handwritten digits into training pictures and held-out pictures.
+"""Split scikit-learn's handwritten digits into training images and held-out images.
 
 The originals are 8x8 grey levels, light on dark; they are scaled up to ``SIDE`` x ``SIDE``.
 """
@@ -21,7 +21,7 @@ Digits = NDArray[np.int64]
 
 
 class Split(NamedTuple):
-    """Pictures, 8 bit and 32x32, with their classes."""
+    """Images, 8 bit and 32x32, with their classes."""
 
     pictures: Pictures
     digits: Digits
@@ -50,6 +50,6 @@ def _splits() -> tuple[Split, Split]:
 
 
 def _upscaled(levels: NDArray[np.float64]) -> Pictures:
-    """Stretch an 8x8 picture with levels from 0 to 16."""
+    """Stretch an 8x8 image with levels from 0 to 16."""
     small = Image.fromarray(np.round(levels * 255 / 16).astype(np.uint8))
     return np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BILINEAR))

@@ -1,9 +1,9 @@
-"""Find out how the pictures of a model have to be scaled.
+"""Find out how the images of a model have to be scaled.
 
     python scripts/doctor_model.py flowers.keras --images photos --check photos_by_class
 
-compares the statistics of the model's first batch normalisation with those of pictures, and with
-``--check`` how well its scores fit labelled pictures, for each scale and order of channels.
+compares the statistics of the model's first batch normalisation with those of images, and with
+``--check`` how well its scores fit labelled images, for each scale and order of channels.
 
     python scripts/doctor_model.py flowers/1 --scale unit
 
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line; those of its options that the export has too mean the same there."""
     parser = argparse.ArgumentParser(
         prog="doctor_model.py",
-        description="Find out how the pictures of a model have to be scaled.",
+        description="Find out how the images of a model have to be scaled.",
         epilog="The options of export_saved_model.py that describe the model are allowed as well, "
         "such as --size, --labels and --activation; of a SavedModel, --scale and --signature.",
         allow_abbrev=False,
@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="a .keras or .h5 file, or the folder of a SavedModel",
     )
-    add("--images", type=Path, metavar="FOLDER", help="pictures like those of the training")
+    add("--images", type=Path, metavar="FOLDER", help="images like those of the training")
     add("--check", type=Path, metavar="FOLDER", help="a folder with one folder per class")
     return parser
 
@@ -123,7 +123,7 @@ def report(evidence: Evidence) -> Iterator[str]:
 def _of_statistics(statistics: Statistics, pictures: int) -> Iterator[str]:
     yield (
         f"Divergence at the first batch normalisation ({statistics.layer}) with {pictures} "
-        "pictures; the smallest fits best:"
+        "images; the smallest fits best:"
     )
     for divergence in statistics.divergences:
         yield f"  {divergence.value:10.3g}  {divergence.candidate}"
@@ -134,8 +134,8 @@ def _of_statistics(statistics: Statistics, pictures: int) -> Iterator[str]:
         )
     if not statistics.is_similar:
         yield (
-            "No candidate fits well: the pictures are unlike those of the training. --images "
-            "FOLDER names pictures like those."
+            "No candidate fits well: the images are unlike those of the training. --images "
+            "FOLDER names images like those."
         )
     yield f"Possible: --scale {' or '.join(statistics.scales)}{_order(statistics)}"
 
@@ -151,14 +151,12 @@ def _order(statistics: Statistics) -> str:
 
 
 def _of_check(check: Check) -> Iterator[str]:
-    yield (
-        f"Negative log-likelihood of {check.pictures} labelled pictures; the smallest fits best:"
-    )
+    yield f"Negative log-likelihood of {check.pictures} labelled images; the smallest fits best:"
     for fit in check.fits:
         mark = "  (tie)" if fit.is_tie and fit is not check.fits[0] else ""
         yield f"  {fit.loss:10.3g}  {fit.accuracy:4.0%} right  {fit.candidate}{mark}"
     yield f"Possible: --scale {' or '.join(check.scales)}"
-    yield "--fit and --interpolation change scores too little to be decided by a few pictures."
+    yield "--fit and --interpolation change scores too little to be decided by a few images."
 
 
 if __name__ == "__main__":

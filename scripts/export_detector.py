@@ -37,7 +37,7 @@ from scripts.version_folders import new_version
 if TYPE_CHECKING:
     from scripts.detector_model import Detector
 
-#: Boxes per picture; those of a hundred take 5 kB.
+#: Boxes per image; those of a hundred take 5 kB.
 MOST = 100
 
 #: Options that describe the outputs, with the fields of BoxesSpec.
@@ -90,7 +90,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     add("--count-output", metavar="NAME", help="output with the number of boxes")
     add("--nms-iou", type=float, metavar="SHARE", help="suppress boxes that overlap by more")
     add("--threshold", type=float, default=0.5, help="minimum score unless a request says another")
-    add("--max-detections", type=int, default=MOST, help="boxes per picture; by default 100")
+    add("--max-detections", type=int, default=MOST, help="boxes per image; by default 100")
     add("--name", help="display name of the model; by default that of the base path")
     add("--source", help="origin of the weights; by default the name of the model's folder")
     add("--add", action="store_true", help="write the lines that serve it into models.toml")
@@ -154,7 +154,7 @@ def _size(options: argparse.Namespace, detector: Detector) -> tuple[int, int]:
     if given is None and height is not None and width is not None:
         given = height, width
     if given is None:
-        raise ScriptError("The model takes pictures of any size; choose one with --size HxW.")
+        raise ScriptError("The model takes images of any size; choose one with --size HxW.")
     if height not in (None, given[0]) or width not in (None, given[1]):
         raise ScriptError(f"--size is not allowed; the model takes {height}x{width}.")
     return given

@@ -131,7 +131,7 @@ def _export_graph_file(
 def _as_in_sample_code(
     options: SpecOptions, export: teachable_machine.Export, base_path: Path
 ) -> SpecOptions:
-    """Return the options, completed by Teachable Machine's preparation of pictures."""
+    """Return the options, completed by Teachable Machine's preparation of images."""
     found = teachable_machine.PREPARATION | {"labels": str(export.labels)}
     missing = {key: value for key, value in found.items() if getattr(options, key) is None}
     shown = missing | ({"labels": export.labels.name} if "labels" in missing else {})
@@ -205,12 +205,12 @@ def _add_preparation(parser: argparse.ArgumentParser) -> None:
     add(
         "--interpolation",
         choices=INTERPOLATIONS,
-        help="filter that resizes pictures; by default bilinear",
+        help="filter that resizes images; by default bilinear",
     )
     add(
         "--fit",
         choices=FITS,
-        help="how pictures of another aspect ratio are fitted; by default stretch",
+        help="how images of another aspect ratio are fitted; by default stretch",
     )
     add(
         "--scale",
@@ -238,7 +238,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     add(
         "--untrained",
         action="store_true",
-        help="mark the weights as random: every answer carries a warning",
+        help="mark the weights as random: every response has a warning",
     )
 
 
@@ -260,19 +260,19 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_pictures(parser: argparse.ArgumentParser) -> None:
-    """Add the pictures that tell the scale."""
+    """Add the images that tell the scale."""
     add = parser.add_argument
     add(
         "--images",
         type=Path,
         metavar="FOLDER",
-        help="pictures like those of the training, to find out the scale",
+        help="images like those of the training, to find out the scale",
     )
     add(
         "--check",
         type=Path,
         metavar="FOLDER",
-        help="a folder of pictures for each class, to find out the scale",
+        help="a folder of images for each class, to find out the scale",
     )
 
 

@@ -1,7 +1,7 @@
 """Load a Keras classifier and read its properties: size, colour, classes, activation, scaling.
 
 Nothing here writes files or knows command-line options. A property that the model does not state
-has an ``assumption``, which callers print: wrong preprocessing gives wrong answers without any
+has an ``assumption``, which callers print: wrong preprocessing gives wrong scores without any
 error.
 """
 
@@ -62,7 +62,7 @@ class LoadOptions:
     """How a model file is loaded; None means that the file tells."""
 
     size: tuple[int, int] | None = None
-    """Height and width of the pictures; needed where the model takes flattened ones."""
+    """Height and width of the images; needed where the model takes flattened ones."""
 
     output: str | None = None
     """Name of the output with the scores."""
@@ -79,7 +79,7 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A classifier of pictures that was read from a file."""
+    """A classifier of images that was read from a file."""
 
     model: keras.Model
 
@@ -91,7 +91,7 @@ class Loaded:
 
 
 def load_file(path: Path, options: LoadOptions) -> Loaded:
-    """Load a picture classifier and keep what the file says, or raise ScriptError.
+    """Load an image classifier and keep what the file says, or raise ScriptError.
 
     The path is that of a ``.keras`` or ``.h5`` file, whose content counts and not its name, or of
     Teachable Machine's SavedModel.
@@ -106,7 +106,7 @@ def load_file(path: Path, options: LoadOptions) -> Loaded:
 
 
 def as_classifier(model: keras.Model, options: LoadOptions) -> tuple[keras.Model, tuple[str, ...]]:
-    """Return the model such that it turns one picture into one list of scores, or ScriptError."""
+    """Return the model such that it turns one image into one list of scores, or ScriptError."""
     scale = options.scale or ("none" if own_scaling(model) is not None else None)
     wishes = pictures.Wishes(size=options.size, output=options.output, scale=scale)
     classifier = pictures.classifier_of(model, wishes)
@@ -129,7 +129,7 @@ def color_of(model: keras.Model) -> ModelProperty:
 
 
 def classes_of(model: keras.Model) -> int:
-    """Return how many scores one picture gets."""
+    """Return how many scores one image gets."""
     return int(model.outputs[0].shape[1])
 
 

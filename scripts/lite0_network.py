@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def lite0(tensors: Mapping[str, NDArray[Any]]) -> keras.Model:
-    """Return the network for 224x224 RGB pictures with values from -1 to 1."""
+    """Return the network for 224x224 RGB images with values from -1 to 1."""
     model = _untrained()
     for name in layer_names():
         model.get_layer(name).set_weights([source.of(tensors) for source in sources(name)])

@@ -1,4 +1,4 @@
-"""Turn pictures into model input inside the TensorFlow graph.
+"""Turn images into model input inside the TensorFlow graph.
 
 Only standard ops are used, so that any TensorFlow Serving can run them. The arithmetic follows
 Pillow and Keras's ``load_img``. A JPEG file decodes to the same levels as in Pillow, except that
@@ -55,7 +55,7 @@ def from_files(image_bytes: tf.Tensor, spec: InputSpec) -> tf.Tensor:
 
 
 def _decoded(data: tf.Tensor, spec: InputSpec) -> tf.Tensor:
-    """Return the picture as float levels, as stored; transparent parts of a PNG become white."""
+    """Return the image as float levels, as stored; transparent parts of a PNG become white."""
     import tensorflow as tf
 
     is_png = tf.equal(tf.strings.substr(data, 0, 4), b"\x89PNG")
@@ -120,7 +120,7 @@ def _central_part(whole: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 
 
 def _inside(whole: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Return the largest [height, width] of the picture's aspect ratio within the target."""
+    """Return the largest [height, width] of the image's aspect ratio within the target."""
     import tensorflow as tf
 
     size, space = tf.cast(whole, tf.float64), tf.cast(target, tf.float64)
@@ -130,7 +130,7 @@ def _inside(whole: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 
 
 def _centred(image: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Pad the picture with black on all sides to the target size."""
+    """Pad the image with black on all sides to the target size."""
     import tensorflow as tf
 
     space = target - tf.shape(image)[:2]

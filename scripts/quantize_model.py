@@ -3,8 +3,8 @@
     python scripts/quantize_model.py my_image_classifier/1 --calibration photos --holdout others
 
 The next version has the same SavedModel, with the int8 form for OpenVINO and a report beside it.
-It is published only if int8 agrees with f32 on pictures that were not used for calibration, and if
-it is faster here. The same seed and pictures give the same bytes of the int8 form.
+It is published only if int8 agrees with f32 on images that were not used for calibration, and if
+it is faster here. The same seed and images give the same bytes of the int8 form.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 
 def _add_pictures(parser: argparse.ArgumentParser) -> None:
-    """Add the pictures of the calibration and of the comparison with f32."""
+    """Add the images of the calibration and of the comparison with f32."""
     add = parser.add_argument
     add(
         "--calibration",
         type=Path,
         metavar="FOLDER",
-        help="pictures like those that the model will see, some hundreds; by default photographs "
+        help="images like those that the model will see, some hundreds; by default photographs "
         "that come with the project",
     )
     add(
         "--holdout",
         type=Path,
         metavar="FOLDER",
-        help="other such pictures, for the comparison with f32; by default a quarter of those for "
+        help="other such images, for the comparison with f32; by default a quarter of those for "
         "calibration",
     )
     add(
         "--images",
         type=command_line.count,
         default=300,
-        help="images for calibration, and as many for the comparison; where there are fewer "
-        "pictures, parts of them are added (%(default)s)",
+        help="images for calibration, and as many for the comparison; where a folder has fewer, "
+        "parts of its images are added (%(default)s)",
     )
     add("--seed", type=int, default=0, help="seed of the choice of parts (%(default)s)")
 
@@ -139,11 +139,11 @@ def _run(options: argparse.Namespace) -> None:
 def table(report: QuantizationReport) -> Iterator[str]:
     """Yield the lines that show a report."""
     found = report.comparison
-    images = f"{report.calibration_images} images of {_files(report.calibration_pictures)}"
+    images = f"{report.calibration_images} images from {_files(report.calibration_pictures)}"
     speeds = ", ".join(f"{name} {rate:g}" for name, rate in report.images_per_second.items())
     rows = {
         "calibration": images,
-        "comparison": f"{found.images} images of {_files(report.comparison_pictures)}",
+        "comparison": f"{found.images} images from {_files(report.comparison_pictures)}",
         "same first class as f32": f"{found.agreement:.1%} of the {found.sure} sure images"
         f", {found.agreement_of_all:.1%} of all",
         "change of a score": f"at most {found.largest_change:.3f}, mean {found.mean_change:.6f}",
@@ -156,7 +156,7 @@ def table(report: QuantizationReport) -> Iterator[str]:
 
 
 def _files(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count} pictures"
+    return "1 file" if count == 1 else f"{count} files"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 def problem(url: str, *, timeout_s: float) -> str | None:
     """Return why the file cannot be downloaded, or None when it can."""
-    outcomes: list[str | None] = [f"no answer within {timeout_s:g} seconds"]
+    outcomes: list[str | None] = [f"no response within {timeout_s:g} seconds"]
     request = threading.Thread(target=_request, args=(url, timeout_s, outcomes), daemon=True)
     request.start()
     request.join(timeout_s)

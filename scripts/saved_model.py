@@ -1,6 +1,6 @@
 """Write a Keras classifier as a SavedModel that contains its own model spec.
 
-Four signatures: ``serving_default`` (floats), ``pixels`` (raw bytes), ``image`` (picture files) and
+Four signatures: ``serving_default`` (floats), ``pixels`` (raw bytes), ``image`` (image files) and
 ``describe`` (the model spec). Their input and output names do not depend on the names of Keras
 layers. Nothing here knows about versions or command lines.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def write_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> None:
-    """Write the SavedModel, the spec file, warm-up requests and golden pictures into a folder."""
+    """Write the SavedModel, the spec file, warm-up requests and golden images into a folder."""
     import tensorflow as tf
 
     module = tf.Module()
@@ -48,7 +48,7 @@ def write_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> None
 def signatures(
     model: keras.Model, spec: ModelSpec
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-    """Return the four signatures by name, each for any number of pictures."""
+    """Return the four signatures by name, each for any number of images."""
     import tensorflow as tf
 
     floats = tf.TensorSpec(

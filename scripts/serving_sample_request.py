@@ -1,4 +1,4 @@
-"""Classify a picture by a direct request to TensorFlow Serving, without the gateway.
+"""Classify an image by a direct request to TensorFlow Serving, without the gateway.
 
     python scripts/serving_sample_request.py -i test_images/digit_3.png --model digits
 
@@ -31,12 +31,12 @@ from scripts.reachability import is_loopback
 
 _TIMEOUT_S = 30.0
 
-#: Part of the embedded server's error text when its engine, OpenVINO, cannot decode picture files.
+#: Part of the embedded server's error text when its engine, OpenVINO, cannot decode image files.
 NEEDS_TENSORFLOW = "--engine tensorflow"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Classify the picture and print JSON; exit codes 0 done, 1 failed, 2 wrong usage."""
+    """Classify the image and print JSON; exit codes 0 done, 1 failed, 2 wrong usage."""
     options = parser().parse_args(argv)
     return command_line.run(
         lambda: classify(options.image, options.model, options.url, options.top)
@@ -46,13 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     parser = argparse.ArgumentParser(
-        description="Classify a picture by a direct request to TensorFlow Serving."
+        description="Classify an image by a direct request to TensorFlow Serving."
     )
     add = parser.add_argument
     add("-i", "--image", type=Path, required=True, help="a JPEG, PNG, BMP or GIF file")
     add("--model", default="ImageClassifier", help="the model's name in models.toml")
     add("--url", default="http://127.0.0.1:9000", help="root of the model server")
-    add("--top", type=_count, default=5, help="number of classes in the answer")
+    add("--top", type=_count, default=5, help="number of classes in the output")
     return parser
 
 
@@ -72,7 +72,7 @@ def classify(image: Path, model: str, url: str, top: int) -> None:
     scores = scores_of(data, address, version, spec.images)
     answer = {"model": model, "version": version, "predictions": ranked(scores, spec, top)}
     if not spec.trained:
-        answer["warnings"] = ["The model's weights are random: its answers mean nothing."]
+        answer["warnings"] = ["The model's weights are random: its scores mean nothing."]
     print(json.dumps(answer, indent=2, ensure_ascii=False))
 
 
@@ -91,7 +91,7 @@ def _bytes(data: bytes) -> dict[str, str]:
 
 
 def _pixels(data: bytes, view: InputSpec) -> bytes:
-    """Return the picture in the model's size and colour, stretched, as raw bytes."""
+    """Return the image in the model's size and colour, stretched, as raw bytes."""
     from PIL import Image
 
     method = Image.Resampling[view.interpolation.upper()]

@@ -51,10 +51,10 @@ class SpecOptions:
     untrained: bool = False
 
     images: Path | None = None
-    """A folder of pictures like those of the training."""
+    """A folder of images like those of the training."""
 
     check: Path | None = None
-    """A folder with one folder of pictures per class."""
+    """A folder with one folder of images per class."""
 
 
 def spec_of(
@@ -126,7 +126,7 @@ def _size(model: keras.Model, given: tuple[int, int] | None) -> tuple[int, int]:
     height, width = keras_models.size_of(model)
     if given is None:
         if height is None or width is None:
-            raise ScriptError("The model takes pictures of any size; choose one with --size HxW.")
+            raise ScriptError("The model takes images of any size; choose one with --size HxW.")
         return height, width
     if height not in {None, given[0]} or width not in {None, given[1]}:
         text = "x".join(map(str, given))

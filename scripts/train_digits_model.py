@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Train the digits model and export it.")
     add = parser.add_argument
     add("--base-path", type=Path, default=BASE_PATH, help="folder of the numbered versions")
-    add("--variants", type=int, default=120, help="augmented variants of each training picture")
+    add("--variants", type=int, default=120, help="augmented variants of each training image")
     add("--seed", type=int, default=1, help="seed of the weights and the augmentation")
     return parser
 
@@ -70,7 +70,7 @@ def train(base_path: Path, variants: int, seed: int) -> None:
 
 
 def trained(examples: Split, *, variants: int, seed: int) -> keras.Model:
-    """Return the network after one epoch over ``variants`` augmented variants of each picture."""
+    """Return the network after one epoch over ``variants`` augmented variants of each image."""
     import keras
     import tensorflow as tf
 
@@ -95,7 +95,7 @@ def _augmented_in_random_order(
 
 
 def report(model: keras.Model, held_out: Split) -> None:
-    """Print the accuracy on the pictures and on their negatives."""
+    """Print the accuracy on the images and on their negatives."""
     for kind, pictures in (
         ("light on dark", held_out.pictures),
         ("dark on light", 255 - held_out.pictures),
@@ -107,7 +107,7 @@ def report(model: keras.Model, held_out: Split) -> None:
 
 
 def scaled(pictures: Pictures) -> NDArray[np.float32]:
-    """Return the pictures as network input: one channel, values from 0 to 1."""
+    """Return the images as network input: one channel, values from 0 to 1."""
     return pictures[..., np.newaxis].astype(np.float32) / np.float32(255)
 
 

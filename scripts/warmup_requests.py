@@ -26,7 +26,7 @@ WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 def write_warmup(
     folder: Path, spec: ModelSpec, only: Sequence[str] = ("serving_default", "pixels")
 ) -> None:
-    """Write one request with a black picture for each of these signatures."""
+    """Write one request with a black image for each of these signatures."""
     import tensorflow as tf
 
     shape = (1, spec.images.height, spec.images.width, spec.images.channels)

@@ -153,6 +153,6 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         "export a detector's SavedModel as the next version of a model", _export_detector
     ),
     "quantize": Subcommand("make the int8 form of an export, and check it", _quantize),
-    "classify": Subcommand("classify all pictures of folders into a table", _classify),
+    "classify": Subcommand("classify all images of folders into a table", _classify),
     "keys": Subcommand("create, list and revoke API keys", _keys),
 }

@@ -51,7 +51,7 @@ class Readiness:
 
 
 class StatusRequests:
-    """Requests for the states of several models' versions; none follows one without an answer.
+    """Requests for the states of several models' versions; none follows one without a response.
 
     So a Serving that hangs costs the caller the time limit of one request only.
     """

@@ -67,14 +67,14 @@ def ready_lines(options: ResolvedOptions, served: ServedModels, description: str
     if is_checkout(options.root):
         yield from _sample_requests(options, served.names, has_keys=has_keys)
     else:
-        yield f"  curl {header}-F image=@PICTURE.jpg {url}/models/{served.names[0]}/predict"
+        yield f"  curl {header}-F image=@IMAGE.jpg {url}/models/{served.names[0]}/predict"
     yield f"  curl {header}{url}/models"
 
 
 def _sample_requests(
     options: ResolvedOptions, names: Sequence[str], *, has_keys: bool
 ) -> Iterator[str]:
-    """Return commands that send the pictures of the checkout."""
+    """Return commands that send the test images of the checkout."""
     root = options.root
     here = Path() if Path.cwd() == root else root
     python = Path(options.python)

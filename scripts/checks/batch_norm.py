@@ -1,4 +1,4 @@
-"""Find out by its first batch normalisation how the pictures of a model were scaled in training.
+"""Find out by its first batch normalisation how the images of a model were scaled in training.
 
 The layer keeps the mean and variance that its input had in training. Photographs that are scaled
 in the same way have similar statistics there; another scale changes both by far. The difference is
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     Scorer = Callable[[tf.Tensor], tf.Tensor]
     Numbers = NDArray[np.float64]
 
-#: Up to this divergence, the statistics of the pictures are like those of the training pictures.
+#: Up to this divergence, the statistics of the images are like those of the training images.
 _SIMILAR: Final = 0.5
-#: Candidates within this factor of the best are not told apart; the second one is for pictures that
+#: Candidates within this factor of the best are not told apart; the second one is for images that
 #: are unlike those of the training.
 _FACTOR, _FACTOR_UNLIKE = 3.0, 20.0
 #: Candidates within this difference of the best are not told apart.
@@ -61,7 +61,7 @@ class Statistics:
 
     @property
     def is_similar(self) -> bool:
-        """Whether the pictures are like those of the training under the best candidate."""
+        """Whether the images are like those of the training under the best candidate."""
         return self.divergences[0].value <= _SIMILAR
 
     @property
@@ -92,7 +92,7 @@ class Statistics:
 def statistics_of(
     model: keras.Model, scores: Scorer, levels: tf.Tensor, spec: InputSpec
 ) -> Statistics:
-    """Compare all candidates for pictures, or raise NoStatistics.
+    """Compare all candidates for images, or raise NoStatistics.
 
     ``scores`` runs the model on its input; ``levels`` are floats of 0 to 255 of the input's size.
     """

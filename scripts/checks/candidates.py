@@ -1,4 +1,4 @@
-"""The ways in which pictures may have been scaled for a model: a scale and an order of channels."""
+"""The ways in which images may have been scaled for a model: a scale and an order of channels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to scale pictures."""
+    """One way to scale images."""
 
     scale: str
 
@@ -30,7 +30,7 @@ class Candidate:
 
 
 def candidates(spec: InputSpec) -> tuple[Candidate, ...]:
-    """Return all candidates for pictures of the spec's colour mode."""
+    """Return all candidates for images of the spec's colour mode."""
     if spec.color != "rgb":
         # SCALES of three channels have no meaning for one.
         return tuple(Candidate(scale) for scale in SCALES if scale not in {"caffe", "torch"})

@@ -1,7 +1,7 @@
-"""Find out with labelled pictures how a model's pictures are scaled: a folder for each class.
+"""Find out with labelled images how a model's images are scaled: a folder for each class.
 
-For each candidate, the model classifies all pictures; the one whose scores fit the labels best has
-the smallest negative log-likelihood. Differences that the pictures do not settle are ties.
+For each candidate, the model classifies all images; the one whose scores fit the labels best has
+the smallest negative log-likelihood. Differences that the images do not settle are ties.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     Scorer = Callable[[tf.Tensor], tf.Tensor]
     Numbers = NDArray[np.float64]
 
-#: Pictures that are read of one class.
+#: Maximum number of images that are read of one class.
 PICTURES_PER_CLASS: Final = 32
 _BATCH: Final = 16
-#: Smallest probability that counts, so that one picture does not decide alone.
+#: Smallest probability that counts, so that one image does not decide alone.
 _LEAST: Final = 1e-6
 #: A difference is settled if it is this many times its standard error.
 _STANDARD_ERRORS: Final = 2.0
@@ -48,7 +48,7 @@ class Fit:
     accuracy: float
 
     is_tie: bool
-    """Whether the pictures do not tell the candidate from the best one."""
+    """Whether the images do not tell the candidate from the best one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Check:
 
 
 def check_folders(folder: Path, scores: Scorer, spec: ModelSpec) -> Check:
-    """Compare all candidates with the labelled pictures, or raise ScriptError."""
+    """Compare all candidates with the labelled images, or raise ScriptError."""
     import numpy as np
 
     files = labelled_files(folder, spec.labels)
@@ -85,7 +85,7 @@ def check_folders(folder: Path, scores: Scorer, spec: ModelSpec) -> Check:
 
 
 def is_tie(differences: Numbers) -> bool:
-    """Tell whether the mean of differences per picture is not settled: it could be chance."""
+    """Tell whether the mean of differences per image is not settled: it could be chance."""
     if len(differences) < 2 or not differences.any():
         return True
     error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
@@ -93,13 +93,13 @@ def is_tie(differences: Numbers) -> bool:
 
 
 def labelled_files(folder: Path, labels: tuple[Label, ...]) -> list[tuple[int, list[Path]]]:
-    """Return the index of the score and the pictures of each folder, or raise ScriptError.
+    """Return the index of the score and the images of each folder, or raise ScriptError.
 
     A folder is named after a label or a class id. Where no folder is, and there is one for each
     score, they are taken in alphabetical order, as Keras numbers the folders of a data set.
     """
     if not folder.is_dir():
-        raise ScriptError(f"{folder} is not a folder; needed is one folder of pictures per class.")
+        raise ScriptError(f"{folder} is not a folder; needed is one folder of images per class.")
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
     by_name = {name: index for index, pair in enumerate(labels) for name in pair}
     unknown = [path.name for path in folders if path.name not in by_name]

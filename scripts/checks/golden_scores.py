@@ -1,4 +1,4 @@
-"""Compute the scores that the source model gives the probe pictures."""
+"""Compute the scores that the source model gives the probe images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def golden_of(scores: Scorer, spec: InputSpec, tolerance: float = TOLERANCE) -> Golden:
-    """Return the probe pictures with the scores of a function from model input to scores.
+    """Return the probe images with the scores of a function from model input to scores.
 
     Raises ScriptError for scores that are not finite.
     """
@@ -33,7 +33,7 @@ def golden_of(scores: Scorer, spec: InputSpec, tolerance: float = TOLERANCE) -> 
     rows = np.asarray(scores(picture_graph.from_raw_pixels(levels, spec)))
     if not np.isfinite(rows).all():
         raise ScriptError(
-            "The model's scores of a test picture are not all finite numbers, so nothing can be "
+            "The model's scores of a test image are not all finite numbers, so nothing can be "
             "served; check its weights."
         )
     # The shortest text of a float32 has half as many digits as that of the same float64.

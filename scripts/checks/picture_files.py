@@ -1,4 +1,4 @@
-"""Read folders of pictures as the gateway would prepare them, but not scaled yet."""
+"""Read folders of images as the gateway would prepare them, but not scaled yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PHOTOGRAPHS: Final = Path(__file__).resolve().parent.parent.parent / "test_images"
 _PHOTOGRAPHS: Final = ("cat.jpg", "clock.png", "coffee.jpg", "rocket.jpg")
 _SUFFIXES: Final = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
-#: More pictures take longer and hardly change the statistics.
+#: More images take longer and hardly change the statistics.
 MAX_PICTURES: Final = 64
 
 
@@ -28,22 +28,22 @@ def photographs() -> list[Path]:
 
 
 def pictures_in(folder: Path, most: int = MAX_PICTURES) -> list[Path]:
-    """Return up to ``most`` pictures in the folder and those below it, evenly chosen.
+    """Return up to ``most`` images in the folder and those below it, evenly chosen.
 
     Raises ScriptError if there is none.
     """
     if not folder.is_dir():
-        raise ScriptError(f"{folder} is not a folder; needed is a folder of pictures.")
+        raise ScriptError(f"{folder} is not a folder; needed is a folder of images.")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     if not files:
         read = ", ".join(sorted(_SUFFIXES))
-        raise ScriptError(f"{folder} has no pictures; read are {read}.")
+        raise ScriptError(f"{folder} has no images; read are {read}.")
     count = min(len(files), most)
     return [files[index * len(files) // count] for index in range(count)]
 
 
 def levels_of(files: list[Path], spec: InputSpec) -> tf.Tensor:
-    """Return the levels of 0 to 255 of the pictures, [N, height, width, channels] floats."""
+    """Return the levels of 0 to 255 of the images, [N, height, width, channels] floats."""
     import tensorflow as tf
 
     unscaled = replace(spec, scale="none")
@@ -56,4 +56,4 @@ def _levels(file: Path, spec: InputSpec) -> tf.Tensor:
     try:
         return picture_graph.from_files(tf.constant([file.read_bytes()]), spec)
     except tf.errors.OpError as error:
-        raise ScriptError(f"{file} is not a picture that can be read; remove it.") from error
+        raise ScriptError(f"{file} is not an image that can be read; remove it.") from error

@@ -1,6 +1,6 @@
-"""Draw the probe pictures of an export: the same pixels for the same input size, on every machine.
+"""Draw the probe images of an export: the same pixels for the same input size, on every machine.
 
-Only whole numbers are used, so that no library's rounding changes a pixel. The pictures are made
+Only whole numbers are used, so that no library's rounding changes a pixel. The images are made
 of areas of one colour: their PNG files stay small.
 """
 
@@ -18,12 +18,12 @@ _SEED: Final = 20_260
 
 
 def probe_pictures(spec: InputSpec) -> dict[str, bytes]:
-    """Return height x width x channels bytes by the name of the picture."""
+    """Return height x width x channels bytes by the name of the image."""
     return {name: _drawn(spec, level) for name, level in _LEVELS.items()}
 
 
 def _drawn(spec: InputSpec, level: Callable[[int, int, int], int]) -> bytes:
-    """Draw a picture from the levels of its places, which are counted from 0 to 1023."""
+    """Draw an image from the levels of its places, which are counted from 0 to 1023."""
     rows = [1023 * y // max(spec.height - 1, 1) for y in range(spec.height)]
     columns = [1023 * x // max(spec.width - 1, 1) for x in range(spec.width)]
     channels = range(spec.channels)
@@ -31,7 +31,7 @@ def _drawn(spec: InputSpec, level: Callable[[int, int, int], int]) -> bytes:
 
 
 def _table(seed: int) -> list[list[list[int]]]:
-    numbers = random.Random(seed)  # noqa: S311 - the same pictures each time
+    numbers = random.Random(seed)  # noqa: S311 - the same images each time
     side = range(_CELLS + 1)
     # Not randrange, whose results Python may change: random() never changes for a seed.
     return [[[int(numbers.random() * 256) for _ in range(3)] for _ in side] for _ in side]

@@ -24,7 +24,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the statistics and the labelled pictures say of the scale."""
+    """What the statistics and the labelled images say of the scale."""
 
     statistics: Statistics | None
     no_statistics: str
@@ -53,14 +53,14 @@ class Evidence:
         losses: dict[str, float] = {}
         for fit in self.check.fits:
             losses.setdefault(fit.candidate.scale, fit.loss)
-        return [f"loss of {self.check.pictures} labelled pictures: {_listed(losses)}"]
+        return [f"loss of {self.check.pictures} labelled images: {_listed(losses)}"]
 
     def _of_statistics(self) -> list[str]:
         if self.statistics is None:
             return []
         kind = "frozen batch normalisation" if self.statistics.is_frozen else "batch normalisation"
         values = _listed(self.statistics.of_scales())
-        return [f"divergence at the first {kind} with {self.pictures} pictures: {values}"]
+        return [f"divergence at the first {kind} with {self.pictures} images: {values}"]
 
 
 def _listed(values: dict[str, float]) -> str:
@@ -70,9 +70,9 @@ def _listed(values: dict[str, float]) -> str:
 def evidence_of(
     model: keras.Model, spec: ModelSpec, images: Path | None, check: Path | None
 ) -> Evidence:
-    """Examine the model with photographs, and with labelled pictures if ``check`` names some.
+    """Examine the model with photographs, and with labelled images if ``check`` names some.
 
-    ``images`` is a folder of pictures like those of the training; None takes the photographs of
+    ``images`` is a folder of images like those of the training; None takes the photographs of
     the project. Raises ScriptError for folders that cannot be used.
     """
     scores = scorer(model, spec.output)
@@ -134,6 +134,6 @@ def _swapped(evidence: Evidence) -> list[str]:
     if not statistics.is_swapped:
         return []
     return [
-        "the statistics of its first batch normalisation fit pictures with red and blue swapped, "
+        "the statistics of its first batch normalisation fit images with red and blue swapped, "
         "which no --scale but caffe does; add a layer that swaps them to the model"
     ]

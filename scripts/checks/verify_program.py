@@ -2,7 +2,7 @@
 
     python scripts/checks/verify_program.py FOLDER WEIGHT_BYTES
 
-loads the SavedModel as TensorFlow Serving does, runs each signature on the golden pictures, and
+loads the SavedModel as TensorFlow Serving does, runs each signature on the golden images, and
 prints one line of JSON: the problems, and how far OpenVINO differs where it is installed.
 """
 
@@ -41,7 +41,7 @@ _EXTRA_SHARE: Final = 0.1
 def report(folder: Path, weight_bytes: int) -> dict[str, Any]:
     """Return ``problems``, a list of sentences, and ``openvino``, its drift if that is too large.
 
-    Raises OSError or CatalogError if the spec or the golden pictures cannot be read.
+    Raises OSError or CatalogError if the spec or the golden images cannot be read.
     """
     return {"problems": problems(folder, weight_bytes), "openvino": _openvino_drift(folder)}
 
@@ -128,7 +128,7 @@ def _inputs(folder: Path, spec: InputSpec, golden: Golden) -> dict[str, object]:
 
 
 def _model_input(spec: InputSpec, golden: Golden) -> Floats:
-    """Return the pictures as floats, scaled by numpy and not by the graph that is checked."""
+    """Return the images as floats, scaled by numpy and not by the graph that is checked."""
     import numpy as np
 
     scaling = SCALINGS[spec.scale]

@@ -1,1 +1,1 @@
-"""Classify the pictures of folders into a table of results."""
+"""Classify the images of folders into a table of results."""

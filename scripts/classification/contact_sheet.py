@@ -1,4 +1,4 @@
-"""An HTML page with a preview of each picture, grouped by its best class."""
+"""An HTML page with a preview of each image, grouped by its best class."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def contact_sheet(title: str, rows: Sequence[Row], show: Preview = preview) -> I
 def _body(rows: Sequence[Row], show: Preview) -> Iterator[str]:
     ordered = sorted(rows, key=_place)
     groups = [(name, list(group)) for name, group in groupby(ordered, key=_group)]
-    yield from html_page.table(("class", "pictures"), [(name, len(g)) for name, g in groups])
+    yield from html_page.table(("class", "images"), [(name, len(g)) for name, g in groups])
     if len(rows) > MAX_PREVIEWS:
-        yield f"<p>Previews of {MAX_PREVIEWS} of {len(rows)} pictures, the others by name.</p>\n"
+        yield f"<p>Previews of {MAX_PREVIEWS} of {len(rows)} images, the others by name.</p>\n"
     shown = 0
     for name, group in groups:
         yield f'<h2>{escape(name)} ({len(group)})</h2>\n<div class="grid">\n'

@@ -1,4 +1,4 @@
-"""One row per picture file: the best classes, or the error."""
+"""One row per image file: the best classes, or the error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scripts.gateway.pictures import shown_text
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """One class of an answer."""
+    """One class of a response."""
 
     class_id: str
     label: str
@@ -21,7 +21,7 @@ class Class:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """The result of one picture."""
+    """The result of one image."""
 
     file: str
     model: str
@@ -39,7 +39,7 @@ class Row:
 
 
 def row_of_answer(file: str, answer: Mapping[str, Any]) -> Row:
-    """Return the row of a picture that the gateway has classified."""
+    """Return the row of an image that the gateway has classified."""
     return Row(
         file=file,
         model=str(answer["model"]),
@@ -49,7 +49,7 @@ def row_of_answer(file: str, answer: Mapping[str, Any]) -> Row:
 
 
 def classes_of(answer: Mapping[str, Any]) -> tuple[Class, ...]:
-    """Return the classes in an answer of the gateway, best first."""
+    """Return the classes in a response of the gateway, best first."""
     found = answer["predictions"]
     return tuple(
         Class(shown_text(str(p["class_id"])), shown_text(str(p["label"])), float(p["score"]))
@@ -58,7 +58,7 @@ def classes_of(answer: Mapping[str, Any]) -> tuple[Class, ...]:
 
 
 def row_of_error(file: str, model: str, code: str, detail: str) -> Row:
-    """Return the row of a picture that could not be read or classified."""
+    """Return the row of an image that could not be read or classified."""
     return Row(file=file, model=model, error=shown_text(code), detail=shown_text(detail))
 
 

@@ -1,1 +1,1 @@
-"""Ask a running gateway about many picture files, and show the pictures in HTML."""
+"""Ask a running gateway about many image files, and show the images in HTML."""

@@ -1,4 +1,4 @@
-"""A client of the gateway's HTTP API for programs that send many pictures."""
+"""A client of the gateway's HTTP API for programs that send many images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scripts.reachability import is_loopback
 _TIMEOUT_S = 60.0
 #: Statuses that another attempt may cure: a limit, a restart, a version that changes.
 _RETRIED = {429, 502, 503, 504}
-#: Statuses that the next picture would get too.
+#: Statuses that the next image would get too.
 _FATAL = {401, 403, 404}
 _ATTEMPTS = 6
 _MAX_PAUSE_S = 60.0
@@ -27,7 +27,7 @@ _RECONNECT_S = 0.5
 
 
 class Refused(Exception):
-    """The gateway refused one picture; ``code`` is that of its problem document."""
+    """The gateway refused one image; ``code`` is that of its problem document."""
 
     def __init__(self, code: str, detail: str) -> None:
         self.code = code
@@ -56,7 +56,7 @@ class Choice:
 
 
 def most_classes(described: Mapping[str, Any]) -> int:
-    """Return how many classes a model, as ``/models`` describes it, can answer."""
+    """Return how many classes a model, as ``/models`` describes it, can return."""
     output = described["output"]
     return int(output.get("top_k", output["classes"]))
 
@@ -116,10 +116,10 @@ class GatewayClient:
         raise GatewayFailed(f"The gateway at {self.url} refuses the request: {refused.detail}")
 
     def predict(self, picture: bytes, choice: Choice) -> Mapping[str, Any]:
-        """Return the gateway's answer for one picture file.
+        """Return the gateway's response for one image file.
 
-        Raises Refused for a picture that cannot be classified, and GatewayFailed where the other
-        pictures could not be classified either.
+        Raises Refused for an image that cannot be classified, and GatewayFailed where the other
+        images could not be classified either.
         """
         path = f"/models/{quote(choice.model, safe='')}/predict"
         for attempt in range(1, _ATTEMPTS + 1):
@@ -175,7 +175,8 @@ def _document(response: requests.Response) -> Mapping[str, Any]:
 
 def _refusal(response: requests.Response, document: Mapping[str, Any]) -> Refused:
     code = str(document.get("code", f"http_{response.status_code}"))
-    return Refused(code, str(document.get("detail", f"The answer is {response.status_code}.")))
+    detail = document.get("detail", f"The response has the status {response.status_code}.")
+    return Refused(code, str(detail))
 
 
 def _pause_s(response: requests.Response, attempt: int) -> float:

@@ -36,7 +36,7 @@ def page(title: str, body: Iterable[str]) -> Iterator[str]:
 
 
 def figure(preview: str | None, file: str, lines: Sequence[str]) -> str:
-    """Return a picture with captions; without a preview, a field that says so."""
+    """Return an image with captions; without a preview, a field that says so."""
     picture = (
         f'<img src="{preview}" alt="{escape(file)}" loading="lazy">'
         if preview

@@ -1,4 +1,4 @@
-"""Find picture files in folders, and make small previews of them."""
+"""Find image files in folders, and make small previews of them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ PREVIEW = 160
 
 
 def find_pictures(places: Iterable[Path]) -> list[Path]:
-    """Return the picture files in the folders and below, each once, in the order of their names.
+    """Return the image files in the folders and below, each once, in the order of their names.
 
     A file that is named itself is taken whatever its suffix. Raises ScriptError if a place is
-    missing or there is no picture.
+    missing or there is no image.
     """
     places = list(places)
     found = list(dict.fromkeys(path for place in places for path in _pictures(place)))
     if not found:
         named = ", ".join(map(str, places))
-        raise ScriptError(f"{named}: no picture found; names that end in {_suffixes()} are read.")
+        raise ScriptError(f"{named}: no image found; names that end in {_suffixes()} are read.")
     return found
 
 
@@ -65,7 +65,7 @@ def shown_text(text: str) -> str:
 
 
 def preview(picture_file: Path | io.BytesIO, side: int = PREVIEW) -> str | None:
-    """Return a small JPEG of the picture as a data URL, or None if it cannot be read here."""
+    """Return a small JPEG of the image as a data URL, or None if it cannot be read here."""
     from PIL import Image, ImageOps
 
     file = io.BytesIO()

@@ -1,1 +1,1 @@
-"""Model files: from a path to a Keras model that turns one picture into one list of scores."""
+"""Model files: from a path to a Keras model that turns one image into one list of scores."""

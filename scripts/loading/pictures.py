@@ -1,6 +1,6 @@
-"""Give every classifier the same shape: any number of pictures in, one list of scores each out.
+"""Give every classifier the same shape: any number of images in, one list of scores each out.
 
-Models take pictures in other orders of the axes, flattened, for a fixed number of pictures, or with
+Models take images in other orders of the axes, flattened, for a fixed number of images, or with
 an alpha channel, and return their scores beside other things. A model that differs is wrapped in
 one that does not; the weights are shared.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _OPAQUE = {"none": 255.0, "unit": 1.0, "tf": 1.0}
 
 _ALLOWED = (
-    "allowed are pictures, (None, height, width, channels) with 1, 3 or 4 channels, also channels "
+    "allowed are images, (None, height, width, channels) with 1, 3 or 4 channels, also channels "
     "first or without channels, or (None, pixels) with --size HxW"
 )
 
@@ -38,7 +38,7 @@ class Wishes:
     """What the user says about the shapes, and what was chosen where nothing was said."""
 
     size: tuple[int, int] | None = None
-    """Height and width; needed for flattened pictures."""
+    """Height and width; needed for flattened images."""
 
     output: str | None = None
     """Name of the output with the scores."""
@@ -87,7 +87,7 @@ def _functional(model: keras.Model) -> keras.Model:
     if shape is None or len(shape) < 2:
         raise ScriptError(
             "The model was never built, so its input shape is unknown; call it once on a batch of "
-            "pictures and save it again."
+            "images and save it again."
         )
     api = graph.keras_of(model)
     picture = api.Input(shape[1:])
@@ -95,7 +95,7 @@ def _functional(model: keras.Model) -> keras.Model:
         return api.Model(picture, model(picture), name=model.name)
     except Exception as error:  # whatever the user's code raises
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        text = f"The model cannot be called on pictures of the shape {shape[1:]}: {reason}"
+        text = f"The model cannot be called on images of the shape {shape[1:]}: {reason}"
         raise ScriptError(text) from error
 
 
@@ -156,13 +156,13 @@ def _only_input(model: keras.Model, output: keras.KerasTensor) -> keras.KerasTen
         return found[0]
     listed = ", ".join(f"{graph.producer(i)[0].name} {tuple(i.shape)}" for i in model.inputs)
     raise ScriptError(
-        f"The scores depend on {len(found)} inputs, {listed}; allowed is one, the picture. Save a "
+        f"The scores depend on {len(found)} inputs, {listed}; allowed is one, the image. Save a "
         "model in which the others are constants."
     )
 
 
 def _picture(shape: Shape, wishes: Wishes) -> tuple[Shape | None, list[Step]]:
-    """Return the shape of a picture and the steps to the model's own; None if they are the same."""
+    """Return the shape of an image and the steps to the model's own; None if they are the same."""
     batch, *sides = shape
     if batch is not None:
         wishes.notes.append(f"the batch size {batch} of the model is dropped")
@@ -175,7 +175,7 @@ def _picture(shape: Shape, wishes: Wishes) -> tuple[Shape | None, list[Step]]:
 
 
 def _axes(sides: list[int | None], wishes: Wishes) -> tuple[Shape, list[Step]] | None:
-    """Return the picture for an input of three axes."""
+    """Return the image for an input of three axes."""
     is_first = sides[0] in {1, 3} and sides[1:] == [None, None]
     if sides[2] in {1, 3, None} and not is_first:
         return tuple(sides), []
@@ -203,7 +203,7 @@ def _flat(sides: list[int | None], wishes: Wishes) -> tuple[Shape, list[Step]] |
         text = "x".join(map(str, wishes.size))
         raise ScriptError(
             f"--size {text} is not allowed; the model takes {values} values, as many as pixels of "
-            "a grey picture or three times as many."
+            "a grey image or three times as many."
         )
     return (*wishes.size, values // pixels), [lambda api: api.layers.Reshape((values,))]
 
@@ -216,7 +216,7 @@ _LAYOUTS: dict[int, Callable[[list[int | None], Wishes], tuple[Shape, list[Step]
 
 
 def _opaque(wishes: Wishes) -> Step:
-    """Return the step that adds an alpha channel; the picture before is on white already."""
+    """Return the step that adds an alpha channel; the image before is on white already."""
     if wishes.scale not in _OPAQUE:
         raise ScriptError(
             "The model takes 4 channels, so the scaling of the alpha channel must be known; give "
@@ -243,7 +243,7 @@ def _is_row(shape: Shape) -> bool:
 
 
 def _row(shape: Shape) -> list[Step]:
-    """Return the steps from the model's output to one list of scores per picture."""
+    """Return the steps from the model's output to one list of scores per image."""
     if not _is_row(shape):
         raise ScriptError(f"The model's output has the shape {shape}; allowed is (None, classes).")
     if len(shape) == 2 and shape[0] is None:

@@ -1,7 +1,7 @@
 """Read what Teachable Machine exports: a folder or zip archive with a model and ``labels.txt``.
 
 Its export for Keras has the model as ``keras_model.h5``, that for TensorFlow as the SavedModel
-``model.savedmodel``. Pictures are prepared as in the sample code that it shows beside the export.
+``model.savedmodel``. Images are prepared as in the sample code that it shows beside the export.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _H5, _SAVED_MODEL, _LABELS = "keras_model.h5", "model.savedmodel", "labels.txt"
 
-#: How the sample code prepares a picture: ``ImageOps.fit`` with LANCZOS, then x / 127.5 - 1.
+#: How the sample code prepares an image: ``ImageOps.fit`` with LANCZOS, then x / 127.5 - 1.
 PREPARATION = {"interpolation": "lanczos", "fit": "crop", "scale": "tf"}
 
 

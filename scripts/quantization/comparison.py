@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float32]
     Flags = NDArray[np.bool_]
 
-#: Smallest difference of the first two scores of a sure answer.
+#: Smallest difference of the first two scores of an image whose class is sure.
 SURE: Final = 0.05
 #: Many short turns, so that the load of the machine hardly changes within a round.
 _ROUNDS: Final = 45

@@ -35,13 +35,13 @@ class QuantizeOptions:
     """What the command line says."""
 
     calibration: Path = views.SHIPPED
-    """Folder of pictures like those that the model will see."""
+    """Folder of images like those that the model will see."""
 
     holdout: Path | None = None
-    """Folder of other such pictures; None keeps some of the calibration's for the comparison."""
+    """Folder of other such images; None keeps some of the calibration's for the comparison."""
 
     images: int = 300
-    """Images of the calibration, and of the comparison; views fill up what pictures lack."""
+    """Images of the calibration, and of the comparison; views of the files fill them up."""
 
     seed: int = 0
     min_agreement: float = 0.99
@@ -181,7 +181,7 @@ class _Job:
         if not comparison.sure:
             raise ScriptError(
                 "f32 is not sure of the class of any image of the comparison; name a folder of"
-                " pictures of the model's classes with --holdout."
+                " images of the model's classes with --holdout."
             )
         per_second, speedup = self._speeds(int8)
         options = self._options
@@ -237,7 +237,7 @@ class _Job:
         return max(_LEAST_TOLERANCE, _MARGIN * max(changes))
 
     def _golden_drift(self, network: Any) -> float:  # noqa: ANN401 - a CompiledModel
-        """Return the drift of the golden pictures; 0 where the version has none."""
+        """Return the drift of the golden images; 0 where the version has none."""
         import numpy as np
 
         if self._golden is None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
     Scores = NDArray[np.float32]
-    #: Returns one number per image: 1 where its answer counts as right, else 0.
+    #: Returns one number per image: 1 where its class counts as right, else 0.
     Judge = Callable[[Scores, Sequence[int]], NDArray[np.float64]]
 
 BATCH: Final = 8

@@ -1,6 +1,6 @@
-"""Make the images for calibration and comparison: pictures of a folder, and views of them.
+"""Make the images for calibration and comparison: image files of a folder, and views of them.
 
-A view is a part of a picture, mirrored or not. The same seed gives the same views.
+A view is a part of an image, mirrored or not. The same seed gives the same views.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 #: Photographs that come with the project; the README beside them has their sources and licences.
 SHIPPED: Final = Path(__file__).resolve().parent.parent / "data" / "calibration"
-#: Without a folder for the comparison, one picture of so many is kept for it.
+#: Without a folder for the comparison, one image file of so many is kept for it.
 _HELD_OUT: Final = 4
-#: Smallest side of a view, as a fraction of the picture's side.
+#: Smallest side of a view, as a fraction of the image's side.
 _SMALLEST: Final = 0.6
 
 
 def split(calibration: Path, holdout: Path | None, most: int) -> tuple[list[Path], list[Path]]:
-    """Return up to ``most`` picture files for calibration, and those for the comparison.
+    """Return up to ``most`` image files for calibration, and those for the comparison.
 
-    Without a folder for the comparison, it gets a part of the pictures for calibration. Raises
+    Without a folder for the comparison, it gets a part of the files for calibration. Raises
     ScriptError if there are too few.
     """
     if holdout is not None:
@@ -42,13 +42,13 @@ def split(calibration: Path, holdout: Path | None, most: int) -> tuple[list[Path
     held_out = files[1::_HELD_OUT]
     if not held_out:
         raise ScriptError(
-            f"{calibration} has only one picture; add more, or name a folder with --holdout."
+            f"{calibration} has only one image; add more, or name a folder with --holdout."
         )
     return [file for file in files if file not in held_out], held_out
 
 
 def contents(files: Sequence[Path], count: int, seed: int) -> Iterator[tuple[Path, bytes]]:
-    """Yield ``count`` pictures and their files: first all whole files, then views of them in turn.
+    """Yield ``count`` images and their files: first all whole files, then views of them in turn.
 
     Raises ScriptError for a file that cannot be read.
     """
@@ -62,7 +62,7 @@ def contents(files: Sequence[Path], count: int, seed: int) -> Iterator[tuple[Pat
 
 
 def _view(file: Path, numbers: Sequence[float]) -> bytes:
-    """Return a part of the picture as a BMP file, by four numbers from 0 to 1."""
+    """Return a part of the image as a BMP file, by four numbers from 0 to 1."""
     from PIL import Image, ImageOps
 
     side, x, y, mirrored = numbers
@@ -70,7 +70,7 @@ def _view(file: Path, numbers: Sequence[float]) -> bytes:
         with Image.open(file) as opened:
             picture = opened.convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ScriptError(f"{file} is not a picture that can be read; remove it.") from error
+        raise ScriptError(f"{file} is not an image that can be read; remove it.") from error
     part = _SMALLEST + (1 - _SMALLEST) * side
     width, height = max(1, round(picture.width * part)), max(1, round(picture.height * part))
     left, top = round((picture.width - width) * x), round((picture.height - height) * y)
@@ -81,9 +81,9 @@ def _view(file: Path, numbers: Sequence[float]) -> bytes:
 
 
 def levels_of(pictures: Iterable[tuple[Path, bytes]], spec: InputSpec) -> NDArray[np.uint8]:
-    """Return the pictures in the export's size, [N, height, width, channels] of 0 to 255.
+    """Return the images in the export's size, [N, height, width, channels] of 0 to 255.
 
-    Raises ScriptError for a picture that cannot be read.
+    Raises ScriptError for an image that cannot be read.
     """
     import numpy as np
     import tensorflow as tf
@@ -98,7 +98,7 @@ def levels_of(pictures: Iterable[tuple[Path, bytes]], spec: InputSpec) -> NDArra
         try:
             levels.append(np.rint(prepare(tf.constant([data]))[0]).astype(np.uint8))
         except tf.errors.OpError as error:
-            raise ScriptError(f"{name} is not a picture that can be read; remove it.") from error
+            raise ScriptError(f"{name} is not an image that can be read; remove it.") from error
     return np.stack(levels)
 
 

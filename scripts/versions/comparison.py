@@ -1,4 +1,4 @@
-"""Ask two versions of a model about the same pictures, and sum up where they differ."""
+"""Ask two versions of a model about the same images, and sum up where they differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOP_K = 10
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer of one version about one picture."""
+    """The response of one version for one image."""
 
     classes: tuple[Class, ...]
     """The best classes, best first."""
@@ -33,14 +33,14 @@ class Answer:
         return self.classes[0]
 
     def score_of(self, class_id: str) -> float:
-        """Return the score of a class; for one that is not told, the lowest score that is."""
+        """Return the score of a class; for one that is not in the response, the lowest that is."""
         scores = {found.class_id: found.score for found in self.classes}
         return scores.get(class_id, self.classes[-1].score)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Both answers about one picture, or the reason why one is missing."""
+    """Both responses for one image, or the reason why one is missing."""
 
     sample: Sample
     before: Answer | None = None
@@ -49,7 +49,7 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """Where the picture comes from."""
+        """Where the image comes from."""
         return self.sample.name
 
     @property
@@ -65,9 +65,9 @@ class Pair:
         return theirs.score_of(ours.best.class_id) - ours.best.score
 
     def answers(self) -> tuple[Answer, Answer]:
-        """Return both answers of a picture without an error."""
+        """Return both responses for an image without an error."""
         if self.before is None or self.after is None:
-            raise ValueError(f"{self.name} has no answers: {self.error}")
+            raise ValueError(f"{self.name} has no responses: {self.error}")
         return self.before, self.after
 
 
@@ -81,7 +81,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All pictures of a comparison."""
+    """All images of a comparison."""
 
     model: str
     names: tuple[str, str]
@@ -91,23 +91,23 @@ class Comparison:
 
     @property
     def answered(self) -> list[Pair]:
-        """The pictures that both versions have classified."""
+        """The images that both versions have classified."""
         return [pair for pair in self.pairs if not pair.error]
 
     @property
     def changed(self) -> list[Pair]:
-        """The pictures with another best class, the surest answers of the first version first."""
+        """The images with another best class, the highest scores of the first version first."""
         found = [pair for pair in self.answered if not pair.agrees]
         return sorted(found, key=lambda pair: -pair.answers()[0].best.score)
 
     @property
     def agreement(self) -> float:
-        """Share of the pictures with the same best class."""
+        """Share of the images with the same best class."""
         return 1 - len(self.changed) / len(self.answered)
 
     @property
     def shifts(self) -> list[float]:
-        """The absolute score shift of each picture."""
+        """The absolute score shift of each image."""
         return [abs(pair.shift) for pair in self.answered]
 
     @property
@@ -134,7 +134,7 @@ class Comparison:
         }
 
     def moves(self) -> list[tuple[str, str, int]]:
-        """Return from which class to which pictures have changed, the most frequent first."""
+        """Return from which class to which images have changed, the most frequent first."""
         pairs = (pair.answers() for pair in self.changed)
         counted = Counter((before.best.label, after.best.label) for before, after in pairs)
         return [(old, new, count) for (old, new), count in counted.most_common()]
@@ -174,10 +174,10 @@ def compare(
     samples: Iterable[Sample],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Pair]:
-    """Yield both answers for each picture.
+    """Yield both responses for each image.
 
     The versions are asked one after the other and take turns in being first, so that neither has a
-    warmer cache. The first picture is asked about once more before, which is not measured.
+    warmer cache. The first image is asked about once more before, which is not measured.
     """
     for number, sample in enumerate(samples):
         if number == 0:

@@ -1,4 +1,4 @@
-"""Read the pictures and tensors in the request logs of the embedded model server.
+"""Read the images and tensors in the request logs of the embedded model server.
 
 Only Predict requests have any. A request may have several rows; each is a sample of its own. The
 files are searched once, one after the other; the content of a sample is read when it is needed,
@@ -56,7 +56,7 @@ class LoggedSample:
         return f"{shown_path(self.path)}, request {self.number}, row {self.row + 1}"
 
     def read(self) -> bytes:
-        """Return a picture file, or a ``.npy`` file for numbers; raise OSError."""
+        """Return an image file, or a ``.npy`` file for numbers; raise OSError."""
         with self.path.open("rb") as file:
             file.seek(self.start)
             data = record_data(file.read(self.size))
@@ -148,7 +148,7 @@ def _npy(values: NDArray[Any]) -> bytes:
 
 
 def _png(pixels: bytes, view: Mapping[str, Any]) -> bytes:
-    """Return raw pixels as a picture; the model has another size where their number differs."""
+    """Return raw pixels as an image; the model has another size where their number differs."""
     height, width, channels = view["height"], view["width"], CHANNELS[view["color"]]
     if len(pixels) != height * width * channels:
         raise OSError(
@@ -159,7 +159,7 @@ def _png(pixels: bytes, view: Mapping[str, Any]) -> bytes:
 
 
 def _picture(value: bytes) -> bytes:
-    """Return a picture file, which may have been sent as base64 text."""
+    """Return an image file, which may have been sent as base64 text."""
     try:
         return base64.b64decode(value, b"-_", validate=True)
     except binascii.Error:

@@ -1,4 +1,4 @@
-"""Write a comparison as an HTML page, with the pictures whose best class has changed."""
+"""Write a comparison as an HTML page, with the images whose best class has changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Preview = Callable[[Sample], str | None]
 
 
 def preview_of(sample: Sample) -> str | None:
-    """Return a small JPEG of the picture as a data URL, or None if there is none."""
+    """Return a small JPEG of the image as a data URL, or None if there is none."""
     try:
         return preview(io.BytesIO(sample.read()))
     except OSError:
@@ -36,9 +36,9 @@ def _body(comparison: Comparison, show: Preview) -> Iterator[str]:
     changed = comparison.changed
     yield f"<h2>Other best class ({len(changed)})</h2>\n"
     if changed:
-        yield from html_page.table(("from", "to", "pictures"), comparison.moves())
+        yield from html_page.table(("from", "to", "images"), comparison.moves())
     if len(changed) > MAX_PREVIEWS:
-        yield f"<p>The first {MAX_PREVIEWS} of {len(changed)} pictures are shown.</p>\n"
+        yield f"<p>The first {MAX_PREVIEWS} of {len(changed)} images are shown.</p>\n"
     yield from _grid(changed[:MAX_PREVIEWS], comparison.names, show)
     same = [pair for pair in comparison.answered if pair.agrees and pair.shift]
     shifted = sorted(same, key=lambda pair: -abs(pair.shift))[:_SHIFTED]
@@ -48,12 +48,12 @@ def _body(comparison: Comparison, show: Preview) -> Iterator[str]:
     failed = [(pair.name, pair.error) for pair in comparison.pairs if pair.error]
     if failed:
         yield f"<h2>Could not be classified ({len(failed)})</h2>\n"
-        yield from html_page.table(("picture", "reason"), failed)
+        yield from html_page.table(("image", "reason"), failed)
 
 
 def _figures(comparison: Comparison) -> Iterator[tuple[object, ...]]:
     figures = comparison.summary()
-    yield "pictures that both have classified", len(comparison.answered), ""
+    yield "images that both have classified", len(comparison.answered), ""
     yield "same best class (top-1 agreement)", f"{figures['top1_agreement']:.2%}", ""
     yield "mean score shift", f"{figures['mean_score_shift']:.4f}", ""
     yield "largest score shift", f"{figures['largest_score_shift']:.4f}", ""

@@ -1,4 +1,4 @@
-"""What two versions are asked about: picture files, or pictures and tensors of logged requests."""
+"""What two versions are asked about: image files, or images and tensors of logged requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scripts.gateway.pictures import shown_path
 
 
 class Sample(Protocol):
-    """One picture or tensor."""
+    """One image or tensor."""
 
     @property
     def name(self) -> str:
@@ -22,7 +22,7 @@ class Sample(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """A picture file."""
+    """An image file."""
 
     path: Path
 

@@ -11,7 +11,7 @@ from scripts.errors import ScriptError
 from scripts.gateway.client import GatewayClient, Refused
 
 _PAUSE_S = 0.2
-#: Answers in a row that must agree: each worker of the gateway polls by itself.
+#: Responses in a row that must agree: each worker of the gateway polls by itself.
 _AGREEING = 5
 
 

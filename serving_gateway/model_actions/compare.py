@@ -1,4 +1,4 @@
-"""``serving-gateway models compare``: ask two versions about the same pictures."""
+"""``serving-gateway models compare``: ask two versions about the same images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", help="name of the model")
     add("versions", nargs=2, metavar="VERSION", help="two versions, each by its number or label")
-    add("--images", type=Path, nargs="+", default=[], metavar="FOLDER", help="pictures")
+    add("--images", type=Path, nargs="+", default=[], metavar="FOLDER", help="images")
     add(
         "--requests",
         nargs="+",
@@ -52,7 +52,7 @@ def _compare(options: argparse.Namespace) -> int:
     from scripts.versions.report import report
 
     if not (options.images or options.requests):
-        raise UsageError("compare needs pictures: --images FOLDER or --requests FILE_OR_PREFIX.")
+        raise UsageError("compare needs images: --images FOLDER or --requests FILE_OR_PREFIX.")
     client = gateway_client(options, instance_of(options))
     if client is None:
         raise ScriptError("Nothing is running; start the servers first, or name one with --url.")
@@ -67,7 +67,7 @@ def _compare(options: argparse.Namespace) -> int:
         client.close()
     comparison = Comparison(options.name, (first, second), pairs)
     if not comparison.answered:
-        raise ScriptError(f"No picture could be classified: {pairs[0].name}: {pairs[0].error}")
+        raise ScriptError(f"No image could be classified: {pairs[0].name}: {pairs[0].error}")
     figures = comparison.summary()
     atomic_file.write_text(out, report(comparison))
     if options.json:
@@ -93,14 +93,14 @@ def _samples(options: argparse.Namespace, described: Mapping[str, Any]) -> list[
 def _progress(pairs: Iterable[Any], total: int) -> Iterable[Any]:
     from tqdm import tqdm
 
-    return tqdm(pairs, total=total, unit="picture", disable=None, file=sys.stderr)
+    return tqdm(pairs, total=total, unit="image", disable=None, file=sys.stderr)
 
 
 def _say_comparison(figures: Mapping[str, Any], out: Path) -> None:
     answered = figures["pictures"] - figures["errors"]
     failed = f", {figures['errors']} could not be classified" if figures["errors"] else ""
     median = " and ".join(f"{ms:.1f} ms" for ms in figures["median_ms"])
-    say(f"{answered} pictures compared{failed}")
+    say(f"{answered} images compared{failed}")
     say(f"same best class: {figures['top1_agreement']:.2%} ({figures['changed']} changed)")
     say(
         f"score shift: mean {figures['mean_score_shift']:.4f}, "
@@ -111,7 +111,7 @@ def _say_comparison(figures: Mapping[str, Any], out: Path) -> None:
 
 
 COMPARE = Action(
-    "ask two versions about the same pictures and write an HTML report of the differences",
+    "ask two versions about the same images and write an HTML report of the differences",
     _compare_options,
     _compare,
 )

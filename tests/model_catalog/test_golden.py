@@ -92,7 +92,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path, change: dict[str, o
     file = tmp_path / FOLDER / SCORES_FILE
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
 
-    with pytest.raises(GoldenError, match=f"The golden pictures in {tmp_path / FOLDER} cannot"):
+    with pytest.raises(GoldenError, match=f"The golden images in {tmp_path / FOLDER} cannot"):
         read_golden(tmp_path, SPEC)
 
 

@@ -251,7 +251,7 @@ def test_a_busy_child_is_never_killed_however_long_it_is_silent() -> None:
     simulation.up.add("gateway")
     simulation.run(until=510)
     assert [notice.split(" for ")[0].split(" after ")[0] for notice in simulation.notices] == [
-        "gateway no answer",
+        "gateway no response",
         "gateway answers again",
     ]
     assert simulation.finish() == 0

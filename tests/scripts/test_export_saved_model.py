@@ -294,7 +294,7 @@ def test_a_refused_model_is_one_line_for_the_process_too(tmp_path: Path) -> None
 
     assert done.returncode == 1
     assert done.stderr == (
-        "The model's input has the shape (None, 7); allowed are pictures, (None, height, width, "
+        "The model's input has the shape (None, 7); allowed are images, (None, height, width, "
         "channels) with 1, 3 or 4 channels, also channels first or without channels, or (None, "
         "pixels) with --size HxW.\n"
     )

@@ -104,12 +104,12 @@ def test_a_folder_without_pictures_and_a_missing_one_are_named(folder: Path) -> 
         labelled_files(folder / "none", LABELS)
     for file in (folder / "dark").iterdir():
         file.unlink()
-    with pytest.raises(ScriptError, match="has no pictures; read are"):
+    with pytest.raises(ScriptError, match="has no images; read are"):
         labelled_files(folder, LABELS)
 
 
 def test_a_file_that_is_no_picture_is_named(folder: Path) -> None:
     (folder / "dark" / "0.png").write_bytes(b"\x89PNG broken")
 
-    with pytest.raises(ScriptError, match="0.png is not a picture that can be read"):
+    with pytest.raises(ScriptError, match="0.png is not an image that can be read"):
         check_folders(folder, by_brightness(), spec_of())

@@ -47,7 +47,7 @@ def test_the_evidence_takes_the_place_of_a_guess(
     said = capsys.readouterr().out
     assert spec.images.scale == "unit"
     assert spec.scale_evidence.startswith(
-        "divergence at the first batch normalisation with 4 pictures: unit "
+        "divergence at the first batch normalisation with 4 images: unit "
     )
     assert f"assumed: --scale unit ({spec.scale_evidence})" in said
     assert "--scale tf" not in said
@@ -71,7 +71,7 @@ def test_swapped_channels_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFi
 
     exported(tmp_path / "bgr.keras", tmp_path / "bgr")
 
-    assert "fit pictures with red and blue swapped" in capsys.readouterr().out
+    assert "fit images with red and blue swapped" in capsys.readouterr().out
 
 
 def test_a_frozen_backbone_decides_nothing(
@@ -85,7 +85,7 @@ def test_a_frozen_backbone_decides_nothing(
 
     assert spec.images.scale == "tf"
     assert "a guess" in spec.scale_evidence
-    assert "first frozen batch normalisation with 4 pictures: unit" in spec.scale_evidence
+    assert "first frozen batch normalisation with 4 images: unit" in spec.scale_evidence
     assert doctor_model.main([str(tmp_path / "frozen.keras")]) == 0
     assert "It shows the scale of the backbone" in capsys.readouterr().out
 
@@ -106,7 +106,7 @@ def test_labelled_pictures_decide(
     spec = exported(file, tmp_path / "brightness", *options)
 
     assert spec.images.scale == "unit"
-    assert spec.scale_evidence.startswith("loss of 12 labelled pictures: unit 0.0")
+    assert spec.scale_evidence.startswith("loss of 12 labelled images: unit 0.0")
     capsys.readouterr()
     assert doctor_model.main([str(file), *options]) == 0
     said = capsys.readouterr().out
@@ -149,7 +149,7 @@ def test_the_doctor_shows_all_candidates(
 
     said = capsys.readouterr().out
     assert said.startswith("sequential")
-    assert "Divergence at the first batch normalisation (norm) with 4 pictures" in said
+    assert "Divergence at the first batch normalisation (norm) with 4 images" in said
     assert said.count("with red and blue swapped\n") == 5
     assert "Possible: --scale unit" in said
 
@@ -160,8 +160,8 @@ def test_pictures_unlike_those_of_the_training_are_told(
     assert doctor_model.main([str(unit_file), "--images", str(folder / "dark")]) == 0
 
     said = capsys.readouterr().out
-    assert "with 4 pictures" in said
-    assert "No candidate fits well: the pictures are unlike those of the training." in said
+    assert "with 4 images" in said
+    assert "No candidate fits well: the images are unlike those of the training." in said
 
 
 def test_a_folder_that_is_missing_is_named(
@@ -172,6 +172,4 @@ def test_a_folder_that_is_missing_is_named(
 
     assert doctor_model.main([str(file), "--images", str(tmp_path / "none")]) == 1
 
-    assert capsys.readouterr().err.endswith(
-        "none is not a folder; needed is a folder of pictures.\n"
-    )
+    assert capsys.readouterr().err.endswith("none is not a folder; needed is a folder of images.\n")

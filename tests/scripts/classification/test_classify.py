@@ -62,7 +62,7 @@ def test_each_picture_below_the_folders_has_a_row(
     assert run(url, out, photos, photos / "white.png") == 0
 
     assert results(out) == {"white.png": "light", "black.PNG": "dark"}
-    assert capsys.readouterr().out == f"{out}: 2 pictures\n"
+    assert capsys.readouterr().out == f"{out}: 2 images\n"
     assert len(outputs.read(out)[0].predictions) == 3  # the model has no more classes
 
 
@@ -96,7 +96,7 @@ def test_the_same_command_goes_on_where_a_run_stopped(
     assert run(url, out, photos) == 0
 
     assert len(serving.predicts) == 1
-    assert "2 pictures, 1 of them by an earlier run" in capsys.readouterr().out
+    assert "2 images, 1 of them by an earlier run" in capsys.readouterr().out
     assert run(url, out, photos, "--again") == 0
     assert sum(len(body["instances"]) for body in serving.predicts) == 3
 
@@ -182,7 +182,7 @@ def test_a_place_without_pictures_is_told(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(url, tmp_path / "r.csv", tmp_path) == 1
-    assert "no picture found; names that end in" in capsys.readouterr().err
+    assert "no image found; names that end in" in capsys.readouterr().err
     assert run(url, tmp_path / "r.csv", tmp_path / "absent") == 1
     assert "neither a folder nor a file" in capsys.readouterr().err
 
@@ -251,4 +251,4 @@ def test_help_names_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         classify.main(["--help"])
 
-    assert "3 some pictures could not" in " ".join(capsys.readouterr().out.split())
+    assert "3 some images could not" in " ".join(capsys.readouterr().out.split())

@@ -281,7 +281,7 @@ REFUSED = {
     "output of both inputs": (
         with_other_input,
         LoadOptions(output="dense"),
-        "depend on 2 inputs, .*allowed is one, the picture",
+        "depend on 2 inputs, .*allowed is one, the image",
     ),
 }
 

@@ -41,7 +41,7 @@ def test_one_picture_is_too_few(folder: Path) -> None:
     for file in folder.glob("[1-7].png"):
         file.unlink()
 
-    with pytest.raises(ScriptError, match="has only one picture"):
+    with pytest.raises(ScriptError, match="has only one image"):
         split(folder, None, 300)
 
 
@@ -68,9 +68,9 @@ def test_a_damaged_picture_is_named(tensorflow: None, tmp_path: Path) -> None:
     file.write_bytes(b"no picture")
 
     for count in (1, 2):  # the whole picture, and a view of it
-        with pytest.raises(ScriptError, match=r"a\.jpg is not a picture"):
+        with pytest.raises(ScriptError, match=r"a\.jpg is not an image"):
             levels_of(contents([file] * count, 1, 0), SPEC)
-    with pytest.raises(ScriptError, match=r"a\.jpg is not a picture"):
+    with pytest.raises(ScriptError, match=r"a\.jpg is not an image"):
         list(contents([file], 2, 0))
 
 
