@@ -1,7 +1,7 @@
 """Cost of the gateway in relation to the bare work: python -m benchmarks.gateway_cost
 
 Measures the CPU time per request of one gateway worker in front of a stub of TensorFlow Serving,
-and compares it with Pillow's CPU time for the same picture. Also prints start-up time and memory.
+and compares it with Pillow's CPU time for the same image. Also prints start-up time and memory.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def jpeg(width: int, height: int, quality: int) -> bytes:
 
 
 def decode_and_resize(picture: bytes) -> None:
-    """Do the bare work for a small picture: decode, resize."""
+    """Do the bare work for a small image: decode, resize."""
     with Image.open(io.BytesIO(picture)) as image:
         image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR).tobytes()
 
 
 def reduced_decode_and_resize(picture: bytes) -> None:
-    """Do the bare work for a large picture: reduced decoding, resize."""
+    """Do the bare work for a large image: reduced decoding, resize."""
     with Image.open(io.BytesIO(picture)) as image:
         image.draft("RGB", (2 * SIDE, 2 * SIDE))
         image.resize((SIDE, SIDE), Image.Resampling.BILINEAR).tobytes()
@@ -54,7 +54,7 @@ def reduced_decode_and_resize(picture: bytes) -> None:
 def bare_ms(work: Callable[[], object], count: int) -> float:
     """Return the CPU milliseconds of one run of the work."""
     # After a large block has been freed, glibc keeps freed memory, as in a process that has run for
-    # a while; before that, it requests the memory of every picture from the system again.
+    # a while; before that, it requests the memory of every image from the system again.
     bytearray(16 << 20)
     start = time.process_time()
     for _ in range(count):
@@ -104,7 +104,7 @@ def request_ms(port: int, worker: int, body: bytes, count: int, wanted: bytes = 
 
 
 def predict_body(picture: bytes, **parameters: object) -> bytes:
-    """Return the JSON body of a predict request for a picture."""
+    """Return the JSON body of a predict request for an image."""
     return json.dumps({"image": base64.b64encode(picture).decode()} | parameters).encode()
 
 
@@ -128,7 +128,7 @@ def main() -> int:
             ("500x375 JPEG", small, lambda: decode_and_resize(small), 300, 2.5),
             ("12 MP JPEG", large, lambda: reduced_decode_and_resize(large), 40, 1.4),
         ]
-        print("| picture | bytes | gateway, CPU ms | bare work, CPU ms | ratio | at most |")
+        print("| image | bytes | gateway, CPU ms | bare work, CPU ms | ratio | at most |")
         print("|---|---|---|---|---|---|")
         for name, picture, bare, count, most in rows:
             mine, plain = paired_medians_ms(port, worker, picture, bare, count)

@@ -178,14 +178,14 @@ def _against(simulation: float, measurement: float) -> str:
 
 
 def cost_table(models: Sequence[Model], rates: dict[str, float]) -> str:
-    """Return what 1,000 pictures per second take."""
+    """Return what 1,000 images per second take."""
     names = [NAMES[model.name] for model in models]
     per_machine = [rates[model.name] * TARGET for model in models]
     machines = [1000 / rate for rate in per_machine]
     rows = [
-        ("CPU ms of a picture, gateway", [f"{_gateway_ms(m.costs):.2f}" for m in models]),
-        ("CPU ms of a picture, model server", [f"{_server_ms(m.costs):.2f}" for m in models]),
-        ("pictures/s of two cores at most", [f"{rates[m.name]:.0f}" for m in models]),
+        ("CPU ms of an image, gateway", [f"{_gateway_ms(m.costs):.2f}" for m in models]),
+        ("CPU ms of an image, model server", [f"{_server_ms(m.costs):.2f}" for m in models]),
+        ("images/s of two cores at most", [f"{rates[m.name]:.0f}" for m in models]),
         (f"cores at {TARGET:.0%} of that", [f"{2 * count:.0f}" for count in machines]),
         (
             "GB of memory, both servers on every two cores",
@@ -196,11 +196,11 @@ def cost_table(models: Sequence[Model], rates: dict[str, float]) -> str:
         ("dollars an hour, cores", [f"{2 * count * CORE_HOUR:.2f}" for count in machines]),
         ("dollars an hour, managed load balancer", [f"{_balancer(m):.2f}" for m in models]),
         (
-            "dollars per million pictures, cores",
+            "dollars per million images, cores",
             [f"{2 * count * CORE_HOUR / 3.6:.3f}" for count in machines],
         ),
     ]
-    lines = [f"| for 1,000 pictures/s | {' | '.join(names)} |", "|---|" + "---:|" * len(models)]
+    lines = [f"| for 1,000 images/s | {' | '.join(names)} |", "|---|" + "---:|" * len(models)]
     return "\n".join([*lines, *(f"| {label} | {' | '.join(cells)} |" for label, cells in rows)])
 
 
@@ -229,16 +229,16 @@ def gpu_table(models: Sequence[Model]) -> str:
     remaining = [_gateway_ms(model.costs) / TARGET for model in models]
     saved = [_server_ms(model.costs) / TARGET / 1000 * CORE_HOUR for model in models]
     cells = " | ".join(f"{cores:.1f}" for cores in remaining)
-    rows.append(f"| cores of gateways that remain, for 1,000 pictures/s | {cells} |")
+    rows.append(f"| cores of gateways that remain, for 1,000 images/s | {cells} |")
     for price in (0.5, 1.0, 3.0):
         needed = " | ".join(f"{price / each:,.0f}" for each in saved)
-        rows.append(f"| pictures/s from which a GPU of ${price:.2f} an hour pays | {needed} |")
+        rows.append(f"| images/s from which a GPU of ${price:.2f} an hour pays | {needed} |")
     return "\n".join(rows)
 
 
 def load_table(models: Sequence[Model], rates: dict[str, float]) -> str:
     """Return latencies of one machine by its load, with requests at random times."""
-    rows = ["| model | load | pictures/s | p50 ms | p99 ms |", "|---|---:|---:|---:|---:|"]
+    rows = ["| model | load | images/s | p50 ms | p99 ms |", "|---|---:|---:|---:|---:|"]
     for model in models:
         for load in (0.3, 0.5, 0.7, 0.8, 0.9):
             per_s = load * rates[model.name]
@@ -259,7 +259,7 @@ BALANCERS: Final[dict[str, Balancer]] = {
 
 def balancer_table(model: Model, rate: float) -> str:
     """Return the p99 of clusters at the target load, by how requests find their machine."""
-    rows = [f"| machines | pictures/s | {' | '.join(BALANCERS)} |", "|---:|---:|---:|---:|---:|"]
+    rows = [f"| machines | images/s | {' | '.join(BALANCERS)} |", "|---:|---:|---:|---:|---:|"]
     for machines in (1, 10, 100, 1000):
         per_s = TARGET * rate * machines
         traffic = Traffic(per_s=per_s, seconds=max(8000, 120 * machines) / per_s)
@@ -290,7 +290,7 @@ def cores_table(models: Sequence[Model]) -> str:
 
 def limits_table(model: Model, rate: float) -> str:
     """Return from where on one instance of something is not enough."""
-    rows = ["| one instance of | is enough up to pictures/s | basis |", "|---|---:|---|"]
+    rows = ["| one instance of | is enough up to images/s | basis |", "|---|---:|---|"]
     rows += [f"| {x.name} | {x.per_s:,.0f} | {x.basis} |" for x in limits(model, rate)]
     return "\n".join(rows)
 
@@ -301,7 +301,7 @@ def growth_table(model: Model, rate: float) -> str:
     An instance is too busy above the target share of its limit.
     """
     rows = [
-        "| pictures/s | machines of two cores | Gbit/s from clients | log, TB a day |"
+        "| images/s | machines of two cores | Gbit/s from clients | log, TB a day |"
         " dollars an hour: cores | managed balancer | single instances that are too busy |",
         "|---:|---:|---:|---:|---:|---:|---|",
     ]

@@ -120,8 +120,8 @@ class Settings:
     """Seconds between two polls of the model versions that Serving has."""
 
     max_score_drift: float | None = None
-    """Largest difference between the scores that a version returns for its golden pictures and
-    those of the exported model (docs/gateway.md#golden-pictures). A version with a larger one is
+    """Largest difference between the scores that a version returns for its golden images and
+    those of the exported model (docs/gateway.md#golden-images). A version with a larger one is
     not used. Without a value no version is refused."""
 
     fast_jpeg: bool = True

@@ -2,7 +2,7 @@
 import createClient from "openapi-fetch";
 import type { paths } from "./gateway";
 
-/** The media types of the responses: without them, a response may be a picture. */
+/** The media types of the responses: without them, a response may be an image. */
 type Json = "application/json" | "application/problem+json";
 
 const gateway = createClient<paths, Json>({ baseUrl: "http://127.0.0.1:5000" });

@@ -31,7 +31,7 @@ def test_what_differs_between_two_runs_is_the_same(shown: str, printed: str) -> 
         ("a", "a\nb"),
         ("a\nb", "a"),
         ("score: 0.123", "score: 0.2"),
-        ("14 pictures", "15 pictures"),
+        ("14 images", "15 images"),
         ("a\n…\nd", "a\nb\nc"),
         ('{"a": 1}', '{"a": 2}'),
         ('{"a": 1}', '{"a": 1, "b": 2}'),

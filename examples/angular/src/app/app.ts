@@ -23,7 +23,7 @@ export class App {
   protected readonly lines = signal<string[]>([]);
   protected readonly warnings = signal<string[]>([]);
   protected readonly trouble = signal("");
-  /** Requests the answer as a file: a label map as PNG, or numbers for numpy. */
+  /** Requests the response as a file: a label map as PNG, or numbers for numpy. */
   protected readonly file = signal<Observable<Blob> | undefined>(undefined);
   protected readonly fileUrl = signal("");
 
@@ -44,7 +44,7 @@ export class App {
     else this.#begin("The file cannot be read; choose it again.");
   }
 
-  /** Sends the picture; the response to an earlier request is ignored. */
+  /** Sends the image; the response to an earlier request is ignored. */
   protected ask(): void {
     this.#begin();
     if (this.#numbers && !this.model()) {
@@ -85,7 +85,7 @@ export class App {
     const target = { url: this.url().replace(/\/$/, ""), apiKey: this.apiKey() };
     const base64 = this.picture().replace(/^.*,/, "");
     const input = this.#numbers ?? { image: base64 };
-    // The compatible route takes pictures only, so that its model is not asked for its task.
+    // The compatible route takes images only, so that its model is not asked for its task.
     return this.model() || this.#numbers
       ? this.#ofAnyTask(target, this.model(), input)
       : this.#gateway.classifyByForm(target, base64).pipe(map(textOf.classes));

@@ -14,7 +14,7 @@ export interface Classification {
   warnings: string[];
 }
 
-/** Whole pixels of the upright picture; xmax and ymax are just outside. */
+/** Whole pixels of the upright image; xmax and ymax are just outside. */
 export interface Box {
   xmin: number;
   ymin: number;
@@ -26,7 +26,7 @@ export interface Detection extends Prediction {
   box: Box;
 }
 
-/** Objects in a picture of this width and height, best first. */
+/** Objects in an image of this width and height, best first. */
 export interface Detections {
   detections: Detection[];
   size: [width: number, height: number];
@@ -64,7 +64,7 @@ export interface Outputs {
 /** Nested lists of numbers in the shape of the model's input. */
 export type Tensor = number[] | Tensor[];
 
-/** A picture in base64, numbers, or a file: a picture, or a `.npy` file of numpy. */
+/** An image in base64, numbers, or a file: an image, or a `.npy` file of numpy. */
 export type Input = { image: string } | { tensor: Tensor } | Blob;
 
 /** Address of a gateway, and the API key; the key is empty where the gateway requires none. */
@@ -85,7 +85,7 @@ export interface Problem {
 type Triple = [classId: string, label: string, score: number];
 type Parameters = Record<string, string | number | boolean>;
 
-/** What the answers of all tasks have. */
+/** What the responses of all tasks have. */
 interface Answer {
   model: string;
   version: number;
@@ -105,7 +105,7 @@ type Segmented = Answer &
 
 const NPY = "application/x-npy";
 
-/** Posts pictures and numbers to an image gateway. */
+/** Posts images and numbers to an image gateway. */
 @Injectable({ providedIn: "root" })
 export class Gateway {
   readonly #http = inject(HttpClient);

@@ -2,15 +2,15 @@ import { Observable } from "rxjs";
 
 import { Classification, Detections, Embedding, Outputs, Segmentation } from "./gateway";
 
-/** The answer of a model of any task as lines of text. */
+/** The response of a model of any task as lines of text. */
 export interface Result {
   lines: string[];
   warnings: string[];
-  /** Requests the same answer as a file. */
+  /** Requests the same response as a file. */
   file?: Observable<Blob>;
 }
 
-/** Adds the request for a file to the text of an answer. */
+/** Adds the request for a file to the text of a response. */
 export function withFile<T>(text: (answer: T) => Result, file: Observable<Blob>) {
   return (answer: T): Result => ({ ...text(answer), file });
 }
