@@ -116,7 +116,7 @@ FLAGS: Final = (
     Flag("grpc_max_threads", 4 * CPUS, "Maximum number of gRPC model runs at once."),
     Flag("ssl_config_file", "", "SSLConfig file in text format, for gRPC."),
     Flag("enable_grpc_healthcheck_service", False, "Answers gRPC health checks."),
-    Flag("enable_serialization_as_tensor_content", False, "For answers over gRPC."),
+    Flag("enable_serialization_as_tensor_content", False, "For responses over gRPC."),
     _ignored("use_alts_credentials", False, "ALTS is not supported."),
     _ignored("enable_profiler", True, "There is no profiler."),
     _ignored("remove_unused_fields_from_bundle_metagraph", True, "The fields are kept."),

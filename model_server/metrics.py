@@ -61,7 +61,7 @@ METRICS: Final[dict[str, Metric]] = {
 #: the characters of each name.
 _MAX_LABEL_SETS: Final = 10_000
 _MAX_LABEL: Final = 256
-#: Longer names are made up by callers; hashing all of a message would cost more than its answer.
+#: Longer names are made up by callers; hashing a whole message would cost more than its response.
 _MAX_HASHED: Final = 64 * 1024
 _HASH_DIGITS: Final = 12
 

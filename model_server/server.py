@@ -106,7 +106,7 @@ class Server:
     ) -> bytes:
         """Answer a gRPC call that another server has read, or raise a ModelServerError.
 
-        ``tell`` gets the trailing metadata of the answer; ``metadata`` is what the client sent.
+        ``tell`` gets the trailing metadata of the response; ``metadata`` is what the client sent.
         """
         if self._grpc is None:
             raise Unimplemented("There is no gRPC API, only REST: grpcio is not installed.")

@@ -78,7 +78,7 @@ _VERSIONS: Final = ("", "/versions/{version}", "/labels/{label}")
 
 def rest_routes() -> str:
     """Return the paths that the router accepts for each kind of request."""
-    return table("method", "path", "request", "answer", rows=_route_rows())
+    return table("method", "path", "request", "response", rows=_route_rows())
 
 
 def _route_rows() -> Iterator[tuple[str, ...]]:
@@ -239,7 +239,7 @@ def _grpc_limit_rows() -> Iterable[tuple[str, ...]]:
             full,
         ),
         (
-            "messages, tensors and answers in memory, together with REST",
+            "messages, tensors and responses in memory, together with REST",
             total,
             "UNAVAILABLE",
         ),
@@ -256,7 +256,7 @@ def _grpc_limit_rows() -> Iterable[tuple[str, ...]]:
             f" {grpc_watchdog.SLOW_IN_NEED_S:g} seconds is given up (Linux only)",
         ),
         (
-            "the time in which an answer is read",
+            "the time in which a response is read",
             _transfer(grpc_watchdog.ANSWER_S, grpc_watchdog.ANSWER_BYTES_PER_S),
             "the call is cancelled",
         ),

@@ -1,6 +1,6 @@
 """Compare the scores of a loaded export with those that its source model gave.
 
-The export's folder holds a few golden pictures with their scores (``model_catalog/golden.py``).
+The export's folder holds a few golden images with their scores (``model_catalog/golden.py``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def require_golden_scores(model: LoadedModel, path: Path) -> None:
     """Raise FailedPrecondition if the model's scores are too far from the golden ones.
 
     More drift is allowed where the engine computes with numbers of 16 or 8 bits. A version without
-    golden pictures, or whose runs take too long, is not checked. Raises a
+    golden images, or whose runs take too long, is not checked. Raises a
     ModelServerError if a run fails.
     """
     spec = read_spec(path)
@@ -45,7 +45,7 @@ def require_golden_scores(model: LoadedModel, path: Path) -> None:
         return
     if drift > allowed:
         raise FailedPrecondition(
-            f"Its scores of the golden pictures differ by up to {drift:.2g} from those of the"
+            f"Its scores of the golden images differ by up to {drift:.2g} from those of the"
             f" exported model; allowed is {allowed:g}."
         )
 
@@ -59,7 +59,7 @@ def _golden(path: Path, spec: ModelSpec) -> Golden | None:
 
 
 def _scores(model: LoadedModel, pixels: bytes) -> list[float]:
-    """Run one picture at a time: engines keep the memory of their largest run."""
+    """Run one image at a time: engines keep the memory of their largest run."""
     outputs = model.run(_PIXELS, {_PIXELS: np.array([pixels], dtype=object)})
     scores: list[float] = outputs["scores"][0].tolist()
     return scores

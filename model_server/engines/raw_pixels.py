@@ -23,7 +23,7 @@ def check_pixels(strings: NDArray[Any], spec: InputSpec) -> None:
     """Raise InvalidArgument unless each string has height x width x channels bytes."""
     if strings.ndim != 1:
         raise InvalidArgument(
-            f"pixels has the shape {list(strings.shape)}; allowed is [-1], one string per picture."
+            f"pixels has the shape {list(strings.shape)}; allowed is [-1], one string per image."
         )
     allowed = spec.height * spec.width * spec.channels
     for index, data in enumerate(strings):

@@ -63,7 +63,7 @@ class GrpcApiOptions:
     """Whether methods accept only signatures with their own method name."""
 
     as_content: bool = False
-    """Whether answers have their values in ``tensor_content``."""
+    """Whether responses have their values in ``tensor_content``."""
 
     max_tensor_bytes: int = 256 << 20
     """Most bytes that the tensors of one request take beyond its message."""
@@ -294,7 +294,7 @@ def _rows(inputs: Tensors) -> int:
 
 
 def _answer_by(timeout_s: float) -> float:
-    """Return the time limit of an answer that has to arrive before the client gives up."""
+    """Return the time limit of a response that has to arrive before the client gives up."""
     return timeout_s - min(_MAX_MARGIN_S, timeout_s * _MARGIN) if timeout_s < inf else inf
 
 

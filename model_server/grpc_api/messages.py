@@ -43,7 +43,7 @@ def version_of(spec: Message) -> int | None:
 
 
 def set_spec(spec: Message, name: str, version: int, signature: str = "") -> None:
-    """Fill the ModelSpec of an answer; a version is always present there."""
+    """Fill the ModelSpec of a response; a version is always present there."""
     spec.name = name
     spec.version.value = version
     spec.version.SetInParent()

@@ -1,4 +1,4 @@
-"""Write the answers of GetModelMetadata and GetModelStatus. Pure."""
+"""Write the responses of GetModelMetadata and GetModelStatus. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answer Predict calls: the order of checks, the inputs, the run and the answer."""
+"""Answer Predict calls: the order of checks, the inputs, the run and the response."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _tensor(inputs: Inputs, alias: str, signature: Signature, reserve: Reserve) 
 
 
 def chosen_outputs(signature: Signature, output_filter: Sequence[str]) -> Mapping[str, TensorInfo]:
-    """Return the outputs of an answer: those of the filter, or all."""
+    """Return the outputs of a response: those of the filter, or all."""
     chosen: dict[str, TensorInfo] = {}
     for alias in output_filter:
         if alias not in signature.outputs:

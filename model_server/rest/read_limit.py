@@ -1,6 +1,6 @@
 """Let few costly JSON documents be in memory at the same time, and one of them be worked on.
 
-Reading a document and writing the answer to it hold the interpreter. Several threads that do so
+Reading a document and writing the response to it hold the interpreter. Several threads that do so
 would not be faster than one, and each would let other requests wait. So large documents that are
 not costly have a turn of their own. Small ones take less than a millisecond and do not wait.
 """
@@ -73,7 +73,7 @@ class ReadLimit:
 
 
 class Turns:
-    """When a body may be read, and its answer be written: at once, or one body at a time."""
+    """When a body may be read, and its response be written: at once, or one body at a time."""
 
     def __init__(self, lock: threading.Lock | None, end: float) -> None:
         self._lock = lock

@@ -9,7 +9,7 @@ from serving_tracing import conventions, spans
 
 
 def respond(request: Request, answer: Callable[[Request], Response]) -> Response:
-    """Return the answer to a request, in a span of its own.
+    """Return the response to a request, in a span of its own.
 
     GET requests, which poll states, have one only as a part of a trace that their client began.
     """

@@ -25,19 +25,19 @@ class Call:
     """The time that is left of the client's deadline; infinity without one."""
 
     is_active: Callable[[], bool]
-    """Whether the client still waits for the answer."""
+    """Whether the client still waits for the response."""
 
     reserve: Callable[[int], None]
     """Counts memory that the call takes until it is over, or raises Unavailable."""
 
     tell: Callable[[str, str], None]
-    """Sends a key and an ASCII value as trailing metadata of the answer."""
+    """Sends a key and an ASCII value as trailing metadata of the response."""
 
     metadata: Callable[[], Iterable[tuple[str, str | bytes]]] = tuple
     """Returns the names and values that the client sent beside the message."""
 
 
-#: Returns the answer, or raises a ModelServerError.
+#: Returns the response, or raises a ModelServerError.
 Handler = Callable[[Call], bytes]
 
 
@@ -47,7 +47,7 @@ class Stream:
 
     message: bytes
     send: Callable[[bytes], None]
-    """Sends an answer."""
+    """Sends a response."""
 
     end: Callable[[], None]
     """Ends the call."""
@@ -61,7 +61,7 @@ Watcher = Callable[[Stream], None]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method with one answer, or with a stream of answers if it has a watcher."""
+    """A method with one response, or with a stream of responses if it has a watcher."""
 
     handler: Handler | None = None
     pool: Pool = Pool.RUN

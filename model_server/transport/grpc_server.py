@@ -1,4 +1,4 @@
-"""Listen for gRPC calls and send the answers of handlers. The only module that imports grpc.
+"""Listen for gRPC calls and send the responses of handlers. The only module that imports grpc.
 
 Messages are bytes on both sides. Each method belongs to a pool of threads: model runs, short
 answers that never wait for a run, and calls that wait long. In gRPC's Python server, a message that

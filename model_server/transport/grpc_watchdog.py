@@ -1,4 +1,4 @@
-"""End gRPC calls whose message arrives, or whose answer is read, too slowly.
+"""End gRPC calls whose message arrives, or whose response is read, too slowly.
 
 gRPC keeps a message in its own memory until it is complete, and a thread waits for it. A message
 that arrives slowly is cancelled when threads are short (after SLOW_S) or memory is short (after
@@ -26,7 +26,7 @@ _IDLE_S: Final = 1.0
 SLOW_S: Final = 5.0
 #: The same when memory is short.
 SLOW_IN_NEED_S: Final = 0.5
-#: The time to read an answer, as over REST.
+#: The time to read a response, as over REST.
 ANSWER_S: Final = 20.0
 ANSWER_BYTES_PER_S: Final = 10_000
 _STATM: Final = Path("/proc/self/statm")
@@ -42,7 +42,7 @@ class _Call:
 
 
 class Watchdog:
-    """Watches messages that arrive and answers that are sent, in a thread."""
+    """Watches messages that arrive and responses that are sent, in a thread."""
 
     def __init__(self, threads: int, budget: ByteBudget) -> None:
         self._threads = threads
@@ -73,7 +73,7 @@ class Watchdog:
     def expect_end(
         self, cancel: Cancel, when_over: Callable[[Callable[[], None]], bool], size: int
     ) -> None:
-        """Watch a call whose answer has this many bytes until ``when_over`` calls back."""
+        """Watch a call whose response has this many bytes until ``when_over`` calls back."""
         call = _Call(cancel, monotonic() + ANSWER_S + size / ANSWER_BYTES_PER_S)
         self._answered[call] = None
         if not when_over(lambda: self._answered.pop(call, None)):

@@ -30,7 +30,7 @@ class Held:
             self._size += size
 
     def replace(self, size: int) -> None:
-        """Count other bytes instead: the answer, once the message is no longer needed."""
+        """Count other bytes instead: the response, once the message is no longer needed."""
         with self._lock:
             if not self._is_over:
                 self._budget.add(size - self._size)

@@ -85,7 +85,7 @@ def test_other_scores_are_refused(
         require_golden_scores(Model(lambda light: light + change, engine), version)
 
     assert refusal.value.message == (
-        f"Its scores of the golden pictures differ by up to {said} from those of the exported "
+        f"Its scores of the golden images differ by up to {said} from those of the exported "
         f"model; allowed is {allowed}."
     )
 
@@ -110,4 +110,4 @@ def test_damaged_golden_pictures_and_slow_runs_are_told(
     assert [record.getMessage().split(": ")[0] for record in caplog.records] == [
         f"The scores of {version} are not checked"
     ] * 2
-    assert "the picture is no PNG file" in caplog.text
+    assert "the image is no PNG file" in caplog.text
