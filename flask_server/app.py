@@ -143,7 +143,7 @@ def _register_hooks(
     app.after_request(request_log.note_outcome)
     # Before the response is sent, because a client that still sends a body would not read it.
     app.after_request(body_draining.drain_body)
-    # After all that writes headers, because an unchanged answer becomes a 304.
+    # After all that writes headers, because an unchanged response becomes a 304.
     app.after_request(caching.add_headers)
     # After CORS, whose headers stay as they are.
     app.after_request(security_headers.add_headers)
@@ -184,7 +184,7 @@ def _allow_origins(app: Flask, origins: Sequence[str]) -> None:
 def _allow_any_origin(response: Response) -> Response:
     """Add the headers of Flask-CORS for any origin, with less work.
 
-    The answers to preflights, which have further headers, are left to Flask-CORS.
+    The responses to preflights, which have further headers, are left to Flask-CORS.
     """
     is_simple = request.method != "OPTIONS" and _PRIVATE_NETWORK not in request.headers
     if is_simple and _ALLOWED_ORIGIN not in response.headers:

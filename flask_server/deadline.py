@@ -29,4 +29,4 @@ class Deadline:
 
     def passed(self) -> ServingTimeout:
         """Return the error to raise once the deadline has passed."""
-        return ServingTimeout(f"The deadline of {self.seconds:g} s passed without an answer.")
+        return ServingTimeout(f"The deadline of {self.seconds:g} s passed without a response.")

@@ -53,7 +53,7 @@ from typing import ClassVar
 
 
 class Scope(Enum):
-    """Which operations of the API may answer an error, for the OpenAPI document."""
+    """Which operations of the API may return an error, for the OpenAPI document."""
 
     ANY = auto()
     """Every operation."""
@@ -182,7 +182,7 @@ class UnsupportedMediaType(BadRequest):
 
 
 class NotAcceptable(BadRequest):
-    """The `Accept` header allows no media type that the route can answer."""
+    """The `Accept` header allows no media type that the route can return."""
 
     code = "not_acceptable"
     status = HTTPStatus.NOT_ACCEPTABLE

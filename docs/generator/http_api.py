@@ -35,7 +35,7 @@ def _section(title: str, operation: Schema) -> Iterator[str]:
         yield table("parameter", "in", "what", rows=map(_parameter_row, parameters))
     if body := operation.get("requestBody"):
         yield f"Body: {_media(body['content'])}. {_text(body)}".rstrip()
-    yield table("status", "answer", rows=_answer_rows(operation["responses"]))
+    yield table("status", "response", rows=_response_rows(operation["responses"]))
 
 
 def _parameter_row(parameter: Schema) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def _parameter_row(parameter: Schema) -> tuple[str, ...]:
     return f"`{parameter['name']}`", parameter["in"], one_line(text)
 
 
-def _answer_rows(responses: dict[str, Schema]) -> Iterator[tuple[str, ...]]:
+def _response_rows(responses: dict[str, Schema]) -> Iterator[tuple[str, ...]]:
     for status, response in responses.items():
         codes = response.get(CODES)
         if codes:

@@ -1,6 +1,6 @@
 """Hold every API key to its limit, counted in this process or, for several processes, in Redis.
 
-The headers of an answer say what is left, as ``quota_headers`` writes them.
+The headers of a response say what is left, as ``quota_headers`` writes them.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _refuse(limiter: Limiter) -> Response:
 
 
 def _add_headers(response: Response, limiter: Limiter, settings: Settings) -> Response:
-    """Add what is left of the quotas to the answer of a request that was counted.
+    """Add what is left of the quotas to the response to a request that was counted.
 
     A refusal names the quotas up to the one that is used up, since the others were not counted.
     Nothing of the response is read, so hooks that change it may run before or after this one.

@@ -1,6 +1,6 @@
 """Draw detections over an image: a frame around each object, and its label beside the frame.
 
-Frames and labels can be read on any picture: each frame is a coloured line between two dark ones,
+Frames and labels can be read on any image: each frame is a coloured line between two dark ones,
 and each label stands on a plain ground of its class's colour. Labels do not cover each other where
 there is room. Small frames are drawn last, so that large ones do not hide them.
 """
@@ -152,7 +152,7 @@ class _Drawing:
         self.draw.text((place[0] + pad + 1, middle), text.text, INK, text.font, "lm")
 
     def _text(self, one: Detection) -> DrawableText:
-        """Return the label, shortened where the picture is narrow, and its score."""
+        """Return the label, shortened where the image is narrow, and its score."""
         score = annotate.format_score(one.score)
         room = self.size[0] - self.font_size
         whole = drawable_text(self.font_size, f"{one.label} {score}", f"{one.class_id} {score}")

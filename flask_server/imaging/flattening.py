@@ -53,7 +53,7 @@ def flatten(image: Image.Image, structure: FileStructure) -> Image.Image:
 def _check_fractions(image: Image.Image) -> None:
     """Refuse fractions that are not levels of 0 to 255, or hardly: no format defines their range.
 
-    Those of a picture from 0 to 1 would all become black, and those of one up to 65535 white.
+    Those of an image from 0 to 1 would all become black, and those of one up to 65535 white.
     """
     if image.mode != "F":
         return

@@ -1,6 +1,6 @@
 """Silence libtiff, which writes each fault of a file to the standard error stream.
 
-The gateway's log is JSON lines on the same stream, and a damaged image has its own answer. The
+The gateway's log is JSON lines on the same stream, and a damaged image has its own error. The
 other decoders write nothing.
 """
 

@@ -133,7 +133,7 @@ def reader_for(live: LiveModel, options: TaskOptions) -> Reader:
     make = READERS.get(live.spec.task)
     if make is None:
         raise UnsupportedTask(
-            f"Model {live.name} has the task {live.spec.task}, which the gateway cannot answer."
+            f"Model {live.name} has the task {live.spec.task}, which the gateway does not support."
         )
     return make(live, options)
 

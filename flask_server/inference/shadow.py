@@ -1,4 +1,4 @@
-"""Copy a share of the requests to another version, and compare its scores with the answer.
+"""Copy a share of the requests to another version, and compare the scores of both versions.
 
 Callers notice nothing: copies wait in a bounded queue until the worker has spare capacity, and
 those that do not fit are dropped and counted. Copies have connections and a circuit breaker of
@@ -63,7 +63,7 @@ OUTCOMES = (COMPARED, DROPPED, FAILED)
 
 @dataclass(frozen=True, slots=True)
 class ImageComparison:
-    """How the answers of two versions for one image differ."""
+    """How the scores of two versions for one image differ."""
 
     agrees: bool
     """Whether both have the same best class."""

@@ -1,4 +1,4 @@
-"""Describe what the API answers for images and tensors."""
+"""Describe the responses for images and tensors."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ _BOXES = record(
 )
 _ERROR = record("The error of one image.", {"error": ref("Problem")})
 
-#: The answers for one image or tensor, and for each of several.
+#: The schemas of the responses for one image or tensor, and of the results for each of several.
 ANSWERS = ("Answer", "DetectionAnswer", "OutputsAnswer", "EmbeddingAnswer", "SegmentationAnswer")
 RESULTS = (
     "Result",

@@ -75,7 +75,7 @@ _HEADERS: dict[str, Schema] = {
     },
 }
 
-#: The headers of answers to counted requests; ``access.quota_headers`` writes them.
+#: The headers of responses to counted requests; ``access.quota_headers`` writes them.
 _QUOTA_HEADERS = ("RateLimit", "RateLimit-Policy")
 
 

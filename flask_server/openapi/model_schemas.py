@@ -85,7 +85,7 @@ _SHARES: Schema = {
     "additionalProperties": {"type": "number", "minimum": 0},
 }
 _COMPARISON = record(
-    "How the answers of the shadow version differ from those of another version.",
+    "How the scores of the shadow version differ from those of another version.",
     {
         "version": {"type": "integer", "minimum": 0},
         "images": {"type": "integer", "minimum": 1},
@@ -145,7 +145,7 @@ _LIVE_MODEL = {
     "precision": maybe(text("Number format of the computation; null if it is not known.")),
     "score_drift": maybe({"type": "number", "minimum": 0})
     | {
-        "description": "How far the scores of its golden pictures are from those of the exported "
+        "description": "How far the scores of its golden images are from those of the exported "
         "model; null if that was not measured."
     },
     "warnings": WARNINGS,

@@ -66,8 +66,9 @@ def _predict(settings: Settings, model: str) -> Schema:
         "order.\n\n"
         "Parameters may be in the body or in the query; an unknown one is an error. A tensor takes "
         "the place of an image; with a batch dimension it has several results.\n\n"
-        "Models of the task detection answer objects with their boxes, drawn as frames in a "
-        "picture; tensor answer their outputs, embedding a vector, segmentation the areas of the "
+        "The response depends on the task of the model. A model of the task detection returns "
+        "objects with their boxes, or the image with a frame around each object. A model of the "
+        "task tensor returns its outputs, embedding a vector, and segmentation the areas of the "
         "classes; with `Accept: application/x-npy` the numbers are a `.npy` file. The label map of "
         "a segmentation is an `image/png` with a palette; an `image/jpeg` shows it over the image.",
         parameters=[requests.model_name(model), *requests.queries(requests.PREDICT_PARAMETERS)],

@@ -1,6 +1,6 @@
-"""Replay the golden pictures of an export, to see whether Serving returns the exported scores.
+"""Replay the golden images of an export, to see whether Serving returns the exported scores.
 
-The pictures and scores are read from the version's folder, so a gateway that cannot reach the
+The images and scores are read from the version's folder, so a gateway that cannot reach the
 folder does not replay them.
 """
 
@@ -77,7 +77,7 @@ class GoldenReplay:
         drift = self.drift(live.version)
         if drift is not None and drift > allowed:
             raise ServingError(
-                f"The scores of its golden pictures differ by up to {drift:.2g} from those of the"
+                f"The scores of its golden images differ by up to {drift:.2g} from those of the"
                 f" exported model; allowed is {allowed:g} (GATEWAY_MAX_SCORE_DRIFT)."
             )
 
@@ -93,7 +93,7 @@ class GoldenReplay:
             self._measure(live, Deadline(REPLAY_TIMEOUT_S))
         except (ServingFault, ServableGone) as error:
             self._polls_left = POLLS_AFTER_FAILURE
-            log.info("model %s: its golden pictures were not replayed: %s", live.name, error)
+            log.info("model %s: its golden images were not replayed: %s", live.name, error)
 
     def _measure(self, live: LiveModel, deadline: Deadline) -> None:
         golden = self._golden(live)
@@ -108,7 +108,7 @@ class GoldenReplay:
         if drift > self._allowed_drift(live, golden):
             self._warnings[live.version] = (
                 f"Version {live.version} returns other scores than the exported model: those of"
-                f" its golden pictures differ by up to {drift:.2g}."
+                f" its golden images differ by up to {drift:.2g}."
             )
             log.warning("model %s: %s", live.name, self._warnings[live.version])
         self._drifts[live.version] = drift

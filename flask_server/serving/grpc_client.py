@@ -72,7 +72,7 @@ MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 #: Seconds from the failure of a call until grpcio has seen that its connection is closed.
 _RECONNECT_S: Final = 0.05
 
-#: Seconds that a call must have waited without any answer on its channel before a timeout gives up
+#: Seconds that a call must have waited without a response on its channel before a timeout gives up
 #: the channel too: the connection may be dead although neither side has closed it.
 _SILENCE_S: Final = 0.5
 
@@ -269,7 +269,7 @@ class GrpcServing(SingleServing):
         deadline: Deadline,
         max_bytes: int = MAX_BYTES,
     ) -> tuple[bytes, dict[str, str | bytes]]:
-        """Return the answer and its trailing metadata."""
+        """Return the response and its trailing metadata."""
         with self._translated_errors(model):
             channel = self._channel(max_bytes)
             with self._without_silence(channel):

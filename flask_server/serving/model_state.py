@@ -29,7 +29,7 @@ class ModelState:
     """Why versions that Serving has available cannot be used, by their number."""
 
     score_drift: float | None = None
-    """How far the newest version's scores of its golden pictures are from those of the exported
+    """How far the newest version's scores of its golden images are from those of the exported
     model; None if that was not measured."""
 
     drift_warnings: tuple[str, ...] = ()

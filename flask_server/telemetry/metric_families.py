@@ -139,7 +139,7 @@ MODEL_READY = Family("model_ready", "Whether the model answers requests.", ("mod
 MODEL_VERSION = Family("model_version", "The newest available version.", ("model",))
 SCORE_DRIFT = Family(
     "model_score_drift",
-    "Largest difference of the newest version's scores of its golden pictures from those "
+    "Largest difference of the newest version's scores of its golden images from those "
     "of the exported model, where it was measured.",
     ("model",),
 )

@@ -50,7 +50,7 @@ def predict(name: str) -> Response:
 
 
 def _check_accept(submission: Submission) -> None:
-    """Raise NotAcceptable if no model could answer in a media type that the caller accepts."""
+    """Raise NotAcceptable if no model could respond in a media type that the caller accepts."""
     if submission.several:
         reason = "Predictions for several images are sent as JSON only."
         agreed(accepted(request), (JSON,), reason)

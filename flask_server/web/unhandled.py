@@ -24,4 +24,4 @@ class Unhandled(StrEnum):
     """The client has closed the connection before the request has arrived whole."""
 
     DROPPED = "dropped"
-    """The worker has closed the connection without an answer: to accept another one, or to end."""
+    """The worker has closed the connection without a response: to accept another one, or to end."""

@@ -71,7 +71,7 @@ def test_other_scores_are_a_warning_of_the_model_and_not_of_its_answers(
 
     assert document["score_drift"] == pytest.approx(0.5)
     assert document["warnings"] == [
-        "Version 1 returns other scores than the exported model: those of its golden pictures "
+        "Version 1 returns other scores than the exported model: those of its golden images "
         "differ by up to 0.5."
     ]
     assert "warnings" not in ask(client).get_json()
@@ -132,7 +132,7 @@ def test_a_version_with_more_drift_than_the_setting_allows_is_refused(
     assert document["score_drift"] == pytest.approx(0.01)
     errors = {v["version"]: v["error"] for v in document["versions"]}
     assert errors[2] == (
-        "The scores of its golden pictures differ by up to 0.03 from those of the exported model; "
+        "The scores of its golden images differ by up to 0.03 from those of the exported model; "
         "allowed is 0.02 (GATEWAY_MAX_SCORE_DRIFT)."
     )
     assert code(client.post(f"{URL}?version=2", data=flat("white"))) == (502, "serving_error")
