@@ -17,7 +17,7 @@ export class AnswerPanel {
 
   /**
    * `actions` (ask, cancel, explain) are called with the panel when a button is clicked; `layer` draws
-   * frames over the picture.
+   * frames over the image.
    */
   constructor(template, file, actions, layer) {
     this.file = file;

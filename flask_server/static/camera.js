@@ -1,4 +1,4 @@
-/** The device's camera: a dialog that takes a photo, and frames of the running picture. */
+/** The device's camera: a dialog that takes a photo, and frames of the live image. */
 
 const JPEG_QUALITY = 0.95;
 

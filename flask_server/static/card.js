@@ -1,4 +1,4 @@
-/** A card of the page: one picture, the answer of one or two models, and a menu of further actions. */
+/** A card of the page: one image, the answer of one or two models, and a menu of further actions. */
 
 import { AnswerPanel } from "./answer_panel.js";
 import { BoxLayer } from "./box_layer.js";
@@ -7,7 +7,7 @@ import { HeatMap } from "./heat_map.js";
 import { wireMenu } from "./menu.js";
 import { snippets } from "./snippets.js";
 
-/** Pictures narrower than this are shown pixel by pixel. */
+/** Images narrower than this are shown pixel by pixel. */
 const TINY = 100;
 
 const template = (id) => document.getElementById(id);
@@ -53,7 +53,7 @@ export class Card {
     return this.#heat.toggle(`${this.panels.indexOf(panel)} ${classId}`, load);
   }
 
-  /** Return whether the browser cannot show the picture. */
+  /** Return whether the browser cannot show the image. */
   get unseen() {
     return this.#find("figure").classList.contains("unseen");
   }

@@ -12,7 +12,7 @@ import { InvalidAnswer } from "./http.js";
 /** @typedef {{class_id: string, label: string, score: number}} Scored */
 /** @typedef {Scored & {box: Types.Box}} FoundObject */
 /** @typedef {{class_id: string, label: string, pixels: number, share: number}} ClassArea */
-/** @typedef {[number, number]} Size width and height of the picture that was sent */
+/** @typedef {[number, number]} Size width and height of the image that was sent */
 /** @typedef {Body & {predictions: Scored[], detections?: FoundObject[], size?: Size}} PredictAnswer */
 /** @typedef {Body & {detections: FoundObject[], size: Size}} DetectionAnswer */
 /** @typedef {Body & {areas: ClassArea[], size: Size}} SegmentationAnswer */

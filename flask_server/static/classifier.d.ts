@@ -11,7 +11,7 @@ export type Picture = Blob | string;
 /** Nested lists of numbers in the shape of the model's input. */
 export type Tensor = number[] | Tensor[];
 
-/** A picture, or numbers: as lists, or as a `Blob` with a `.npy` file of numpy. */
+/** An image, or numbers: as lists, or as a `Blob` with a `.npy` file of numpy. */
 export type Input = Picture | Tensor;
 
 export interface AskOptions {
@@ -60,7 +60,7 @@ export interface Prediction {
   score: number;
 }
 
-/** Whole pixels of the upright picture that was sent; xmax and ymax are just outside. */
+/** Whole pixels of the upright image that was sent; xmax and ymax are just outside. */
 export interface Box {
   xmin: number;
   ymin: number;
@@ -68,16 +68,16 @@ export interface Box {
   ymax: number;
 }
 
-/** An object in the picture. */
+/** An object in the image. */
 export interface Detection extends Prediction {
   box: Box;
 }
 
-/** What the answers of every task have. */
+/** What the responses of every task have. */
 export interface Facts {
   model: string;
   version: number;
-  /** Restrictions of the answer, such as that the model is untrained. */
+  /** Restrictions of the response, such as that the model is untrained. */
   warnings: string[];
   requestId: string | null;
   /** Milliseconds per stage (decode, preprocess, serving, postprocess) and in total. */
@@ -93,15 +93,15 @@ export interface Answer extends Facts {
   predictions: Prediction[];
   /** Objects, best first; only a detector has them. */
   detections?: Detection[];
-  /** Width and height of the picture whose pixels the boxes count; a huge photo is sent as a smaller copy. */
+  /** Width and height of the image whose pixels the boxes count; a huge photo is sent as a smaller copy. */
   size?: [number, number];
 }
 
-/** The answer of a detector. */
+/** The response of a detector. */
 export interface Detections extends Facts {
   /** Best first. */
   detections: Detection[];
-  /** Width and height of the picture whose pixels the boxes count; a huge photo is sent as a smaller copy. */
+  /** Width and height of the image whose pixels the boxes count; a huge photo is sent as a smaller copy. */
   size: [number, number];
 }
 
@@ -110,26 +110,26 @@ export interface ClassArea {
   classId: string;
   label: string;
   pixels: number;
-  /** Share of the part of the picture that the model sees. */
+  /** Share of the part of the image that the model sees. */
   share: number;
 }
 
-/** The answer of a model that finds the class of each pixel. */
+/** The response of a model that finds the class of each pixel. */
 export interface Segmentation extends Facts {
   /** The largest first. */
   areas: ClassArea[];
-  /** Width and height of the picture whose pixels are counted; a huge photo is sent as a smaller copy. */
+  /** Width and height of the image whose pixels are counted; a huge photo is sent as a smaller copy. */
   size: [number, number];
 }
 
-/** The answer of a model that turns a picture into a vector. */
+/** The response of a model that turns an image into a vector. */
 export interface Embedding extends Facts {
   embedding: number[];
   dimensions: number;
   normalized: boolean;
 }
 
-/** The answer of a model of the task `tensor`. */
+/** The response of a model of the task `tensor`. */
 export interface Outputs extends Facts {
   /** Numbers, or nested lists of numbers or strings, by the name of the output; NaN and infinity are null. */
   outputs: Record<string, unknown>;
@@ -154,7 +154,7 @@ export interface Model {
   /** Both are null where the model server does not tell. */
   engine?: string | null;
   precision?: string | null;
-  /** Difference of the golden pictures' scores from the exported model; null if not measured. */
+  /** Largest difference of the golden images' scores from those of the exported model; null if not measured. */
   score_drift?: number | null;
   /** How a detector's boxes are chosen. */
   boxes?: { threshold: number; nms_iou: number | null };
@@ -162,7 +162,7 @@ export interface Model {
   error?: { code: string; detail: string };
 }
 
-/** The answer of `GET /models/<name>`. */
+/** The response of `GET /models/<name>`. */
 export interface DescribedModel extends Model {
   /** Null until a version is ready. */
   spec: {
@@ -181,9 +181,9 @@ export interface Heat {
   score: number;
   /** Rows from top to bottom: the decrease of the score when this cell is hidden. */
   grid: number[][];
-  /** Region that the grid covers, [left, top, right, bottom] in pixels of the upright picture that was sent. */
+  /** Region that the grid covers, [left, top, right, bottom] in pixels of the upright image that was sent. */
   box: [number, number, number, number];
-  /** Width and height of that picture; a huge photo is sent as a smaller copy. */
+  /** Width and height of that image; a huge photo is sent as a smaller copy. */
   size: [number, number];
 }
 
@@ -235,16 +235,16 @@ export class Classifier {
   labelMap(picture: Picture, options?: AskOptions): Promise<Blob>;
   /** Returns the vector of a model of the task `embedding`. */
   embed(input: Input, options?: EmbedOptions): Promise<Embedding>;
-  /** Returns the outputs of a model of the task `tensor`, for one picture or one tensor. */
+  /** Returns the outputs of a model of the task `tensor`, for one image or one tensor. */
   run(input: Input, options?: OutputOptions): Promise<Outputs>;
   /**
    * Returns one output, the vector or the label map as a `.npy` file. A tensor with one dimension more in
    * front has several rows, and its file one dimension more as well.
    */
   npy(input: Input, options?: EmbedOptions): Promise<Blob>;
-  /** Returns the picture with a heat map of the areas that support the class, as PNG. */
+  /** Returns the image with a heat map of the areas that support the class, as PNG. */
   explain(picture: Picture, options?: ExplainOptions): Promise<Blob>;
-  /** Returns the heat map of the class as numbers, to be drawn over a copy of the picture. */
+  /** Returns the heat map of the class as numbers, to be drawn over a copy of the image. */
   heat(picture: Picture, options?: ExplainOptions): Promise<Heat>;
   /** Returns one model with its labels. */
   model(name: string, options?: { signal?: AbortSignal }): Promise<DescribedModel>;
@@ -254,7 +254,7 @@ export class Classifier {
   predictUrl(model: string, options?: { version?: number; topK?: number }): string;
 }
 
-/** Classifies the picture or the numbers with the gateway that serves this file, or with the one named by `url`. */
+/** Classifies the image or the numbers with the gateway that serves this file, or with the one named by `url`. */
 export function classify(
   input: Input,
   options?: ClassifyOptions & GatewayOptions,

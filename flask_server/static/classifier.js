@@ -193,7 +193,7 @@ export class Classifier {
   }
 
   /**
-   * Return the body of an answer, and what answers of every task have.
+   * Return the body of a response, and what responses of every task have.
    *
    * @template {import("./checks.js").Body} T
    * @param {Types.Input} input
@@ -220,7 +220,7 @@ export class Classifier {
   }
 
   /**
-   * Return the answer as a file of this media type.
+   * Return the response as a file of this media type.
    *
    * @param {string} action
    * @param {Types.Input} input

@@ -16,8 +16,8 @@ export function answers({ responses }, kind) {
     Object.entries(content).map(([type, { schema }]) => el("p", {}, el("code", {}, type), " ", kind(schema))),
   ]);
   return [
-    el("h4", {}, "Answers"),
-    table("Answers", ["status", "meaning", "body"], rows),
+    el("h4", {}, "Responses"),
+    table("Responses", ["status", "meaning", "body"], rows),
     el("p", { class: "codes" }, "Errors: ", errors.map(codesOf)),
   ];
 }

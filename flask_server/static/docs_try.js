@@ -47,7 +47,7 @@ function bodyFields({ operationId, requestBody: body }) {
   const area = el("textarea", { id: `${operationId}-body`, name: "body", rows: "6", spellcheck: "false", "data-type": type }, text);
   const fields = [el("p", {}, el("label", { for: area.id }, `body (${type})`), area)];
   if (FILE_TYPE in body.content) {
-    fields.push(fileField(operationId, "or a picture file, instead of the body", { accept: FILE_TYPE }));
+    fields.push(fileField(operationId, "or an image file, instead of the body", { accept: FILE_TYPE }));
   }
   return fields;
 }
@@ -76,7 +76,7 @@ async function outcome(route, source, form) {
 }
 
 async function shown(said) {
-  if (said.type.startsWith("image/")) return el("img", { src: URL.createObjectURL(said), alt: "Picture in the response" });
+  if (said.type.startsWith("image/")) return el("img", { src: URL.createObjectURL(said), alt: "Image in the response" });
   const text = await said.text();
   return said.type.includes("json") ? json(JSON.parse(text)) : block(text);
 }

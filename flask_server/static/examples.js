@@ -1,4 +1,4 @@
-/** Example pictures to click: photographs, or digits for models that read grey pictures. */
+/** Example images to click: photographs, or digits for models that read grey images. */
 
 /** Call `add` with the file of each example that is clicked. */
 export function offerExamples(group, add) {

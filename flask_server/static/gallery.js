@@ -1,4 +1,4 @@
-/** The cards of the page: one request for each picture and model, a limited number at a time. */
+/** The cards of the page: one request for each image and model, a limited number at a time. */
 
 import { readable } from "./bars.js";
 import { Card } from "./card.js";
@@ -28,7 +28,7 @@ export class Gallery {
     find("clear").addEventListener("click", () => [...this.#cards].forEach((card) => this.#remove(card)));
   }
 
-  /** Add pictures and ask for their labels; the newest card comes first. */
+  /** Add images and ask for their labels; the newest card comes first. */
   add(files) {
     const fresh = files.map((file) => this.#card(file));
     find("cards").prepend(...fresh.map((card) => card.element));
@@ -69,7 +69,7 @@ export class Gallery {
   async #send(card, panel, index) {
     const { classifier, loaded, targets, thresholdOf, say } = this.#page;
     const { signal } = panel;
-    await loaded; // a picture may be added before the models are loaded
+    await loaded; // an image may be added before the models are loaded
     const options = targets()[index] ?? targets()[0];
     try {
       const answer = await this.#limit.run(() => classifier.classify(card.file, { ...options, signal }));

@@ -20,7 +20,7 @@ export function maximumOf({ grid }) {
   return Math.max(...grid.flat());
 }
 
-/** Return RGBA bytes, row by row, of a heat map over the whole picture. */
+/** Return RGBA bytes, row by row, of a heat map over the whole image. */
 export function heatPixels({ grid, box, size }, width, height) {
   const pixels = new Uint8ClampedArray(4 * width * height);
   const most = Math.max(maximumOf({ grid }), MIN_HEAT);

@@ -1,4 +1,4 @@
-/** Show heat maps over a card's picture, with a legend below it and a slider for their opacity. */
+/** Show heat maps over a card's image, with a legend below it and a slider for their opacity. */
 
 import { formatOf, readable } from "./bars.js";
 import { heatPixels, maximumOf, MIN_HEAT } from "./heat_colors.js";
@@ -32,7 +32,7 @@ export class HeatMap {
   /**
    * Show the heat map of this key, or hide it; `load(signal)` resolves to it, or to null on failure.
    *
-   * Numbers are drawn over the picture. Where the browser cannot show the picture, the gateway has drawn
+   * Numbers are drawn over the image. Where the browser cannot show the image, the gateway has drawn
    * both, as a blob.
    */
   async toggle(key, load) {

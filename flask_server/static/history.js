@@ -1,4 +1,4 @@
-/** The pictures that this browser has asked about before: a strip of thumbnails that can be asked again. */
+/** The images that this browser has asked about before: a strip of thumbnails that can be asked again. */
 
 import { el } from "./dom.js";
 import { PictureStore } from "./picture_store.js";
@@ -21,7 +21,7 @@ export class History {
     this.#begin();
   }
 
-  /** Remember the picture of a card and its best label. */
+  /** Remember the image of a card and its best label. */
   async keep(card, line) {
     if (!this.box.checked) return;
     if (this.#ids.has(card)) return this.#store.rename(await this.#ids.get(card), line);
@@ -29,7 +29,7 @@ export class History {
     await this.#ids.get(card);
   }
 
-  /** Show a picture here when its card is gone. */
+  /** Show an image here when its card is gone. */
   async release(card) {
     await this.#ids.get(card);
     this.#ids.delete(card);
@@ -59,7 +59,7 @@ export class History {
     this.section.hidden = entries.length === 0;
   }
 
-  /** Make the missing addresses of pictures, and give back those that are shown no longer. */
+  /** Make the missing addresses of images, and give back those that are shown no longer. */
   #renewUrls(entries) {
     const shown = new Map(entries.map(({ id, picture }) => [id, this.#urls.get(id) ?? URL.createObjectURL(picture)]));
     for (const [id, url] of this.#urls) if (!shown.has(id)) URL.revokeObjectURL(url);

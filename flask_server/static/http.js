@@ -1,7 +1,7 @@
 /**
  * Send one request and turn every failure into a ClassifierError.
  *
- * Knows nothing about pictures. An aborted request rejects with the reason of its AbortSignal.
+ * Knows nothing about images. An aborted request rejects with the reason of its AbortSignal.
  */
 
 /** @import { Failure } from "./classifier.d.ts" */

@@ -1,4 +1,4 @@
-/** Accept pictures that are dropped, pasted, chosen or photographed, and pass them on. */
+/** Accept images that are dropped, pasted, chosen or photographed, and pass them on. */
 
 import { hasCameraAccess, photograph } from "./camera.js";
 import { showText } from "./dom.js";
@@ -29,7 +29,7 @@ function chooseBy(button, field, give) {
   });
 }
 
-/** Use the camera app on phones, which takes better pictures, and a dialog elsewhere. */
+/** Use the camera app on phones, which takes better photos, and a dialog elsewhere. */
 function listenToCamera(give) {
   if (matchMedia("(pointer: coarse)").matches || !hasCameraAccess()) {
     chooseBy("photograph", "capture", give);
@@ -70,7 +70,7 @@ function listenToPastes(give) {
   });
 }
 
-/** Say what to do with the address of a picture; an empty string for other text. */
+/** Say what to do with the address of an image; an empty string for other text. */
 function adviceFor(text) {
   const isAddress = /^\s*https?:\/\/\S+\s*$/i.test(text);
   return isAddress ? "The page does not fetch addresses. Save the picture, then drop the file here." : "";

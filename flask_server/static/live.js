@@ -1,4 +1,4 @@
-/** Ask about what the camera sees, picture after picture, with one request in flight. */
+/** Ask about what the camera sees, image after image, with one request in flight. */
 
 import { showBars } from "./bars.js";
 import { BoxLayer } from "./box_layer.js";
@@ -6,7 +6,7 @@ import { frameOf, openCamera, photoOf, stopCamera } from "./camera.js";
 import { errorText, showText } from "./dom.js";
 import { framesOf } from "./objects.js";
 
-/** Longer side of the pictures that are sent, also to detectors, the least time between two, and labels shown. */
+/** Longer side of the images that are sent, also to detectors, the least time between two, and labels shown. */
 const [SIDE, DETECTOR_SIDE, LEAST_MS, TOP_K] = [320, 640, 100, 3];
 
 /** The rate is that of the last seconds. */
@@ -21,7 +21,7 @@ export class LiveCamera {
 
   /**
    * `classify(file, options)` asks the chosen model, `detectsFrom()` is the least score of its objects, undefined
-   * unless it is a detector; `keep(file)` makes a card of the current picture.
+   * unless it is a detector; `keep(file)` makes a card of the current image.
    */
   constructor(section, { button, classify, detectsFrom, keep, say }) {
     Object.assign(this, { section, button, classify, detectsFrom, keep, say });
@@ -117,7 +117,7 @@ export class LiveCamera {
   }
 }
 
-/** Return the rate of answers at these times, in milliseconds. */
+/** Return the rate of responses that arrived at these times, in milliseconds. */
 function rateText(times) {
   if (times.length < 2) return "Measuring the rate…";
   const rate = (1000 * (times.length - 1)) / (times.at(-1) - times[0]);

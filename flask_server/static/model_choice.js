@@ -29,7 +29,7 @@ export class ModelChoice {
     form.addEventListener("submit", (event) => event.preventDefault());
   }
 
-  /** Return the options of the next request of each picture: one, or two to compare. */
+  /** Return the options of the next request of each image: one, or two to compare. */
   targets() {
     const chosen = { model: this.model.value || undefined, version: versionOf(this.version.value) };
     const others = this.compare.value === NOTHING ? [] : [JSON.parse(this.compare.value)];

@@ -16,7 +16,7 @@ export class ObjectList {
   #size = [1, 1];
   #off = new Set();
 
-  /** `section` has the slider and the list, `layer` draws the frames over the picture. */
+  /** `section` has the slider and the list, `layer` draws the frames over the image. */
   constructor(section, layer) {
     Object.assign(this, { section, layer, slider: section.querySelector("input") });
     this.slider.addEventListener("input", () => this.#update());

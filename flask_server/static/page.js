@@ -51,7 +51,7 @@ function failed(error) {
   else if (error.isAboutModels) loadModels();
 }
 
-/** Return the first answer to a picture, for callers that show it themselves. */
+/** Return the response of the first chosen model for an image, for callers that show it themselves. */
 function classify(picture, options) {
   return classifier.classify(picture, { ...choice.targets()[0], ...options });
 }

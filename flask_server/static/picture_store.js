@@ -1,5 +1,5 @@
 /**
- * Keep small copies of this browser's pictures with their best label, in IndexedDB.
+ * Keep small copies of this browser's images with their best label, in IndexedDB.
  *
  * The number of entries and their bytes are limited; the oldest ones go. Where the browser refuses
  * storage, the entries are kept in memory until the page is closed.
@@ -31,12 +31,12 @@ export class PictureStore {
     return this.entries();
   }
 
-  /** Return the entries, newest first: id, name, line (the best label) and picture (a file). */
+  /** Return the entries, newest first: `id`, `name`, `line` (the best label) and `picture` (a file). */
   entries() {
     return this.#entries.toReversed();
   }
 
-  /** Keep a copy of the picture; return its id, or null for pictures that the browser cannot read. */
+  /** Keep a copy of the image; return its id, or null for images that the browser cannot read. */
   async add(file, line) {
     const picture = await smallCopy(file);
     if (!picture) return null;
@@ -104,7 +104,7 @@ function settled(request) {
   });
 }
 
-/** Return the picture with at most `SIDE` pixels per side, or null if the browser cannot decode it. */
+/** Return the image with at most `SIDE` pixels per side, or null if the browser cannot decode it. */
 async function smallCopy(file) {
   if (file.size <= SMALL_BYTES) return file;
   const bitmap = await createImageBitmap(file).catch(() => null);

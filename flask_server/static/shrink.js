@@ -13,7 +13,7 @@ const JPEG_QUALITY = 0.95;
 const PROBE = [1, 2, 200, 255];
 
 /**
- * Return the picture upright and not below twice the input size, or the blob as it is.
+ * Return the image upright and not below twice the input size, or the blob as it is.
  *
  * @param {Blob} blob
  * @param {{width: number, height: number}} input
