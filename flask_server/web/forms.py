@@ -62,9 +62,9 @@ def read_form(content_type: str, body: bytes) -> list[Field]:
     malformed multipart form.
     """
     kind, options = parse_options_header(content_type)
-    if kind == URL_ENCODED:
+    if kind.lower() == URL_ENCODED:
         return _url_encoded(body)
-    if kind == MULTIPART:
+    if kind.lower() == MULTIPART:
         return list(_multipart(body, _delimiter(options.get("boundary", ""))))
     return []
 

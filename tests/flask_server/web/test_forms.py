@@ -65,6 +65,19 @@ def test_multipart_fields(end: bytes) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "kind", ["Multipart/Form-Data; Boundary=B", "MULTIPART/FORM-DATA;boundary=B"]
+)
+def test_the_type_of_a_multipart_form_is_written_in_any_case(kind: str) -> None:
+    assert read_form(kind, part('name="a"') + b"--B--") == [Field("a", b"x")]
+
+
+def test_the_type_of_a_url_encoded_form_is_written_in_any_case() -> None:
+    kind = "Application/X-WWW-Form-URLencoded; charset=UTF-8"
+
+    assert read_form(kind, b"a=1") == [Field("a", b"1")]
+
+
 def test_texts_are_the_fields_without_a_file_name() -> None:
     fields = [Field("a", b"1"), Field("a", b"\xff"), Field("b", b"2", has_filename=True)]
 
