@@ -28,6 +28,9 @@ MAX_PART_HEADERS = 256 * 1024
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _AFTER_BOUNDARY = re.compile(rb"(--)?[ \t]*(?:\r\n|\n|\r|\Z)")
+#: A boundary without quotes. Some clients leave them out where ``/``, ``=`` or a space, at which a
+#: parser of headers ends the value, requires them.
+_BARE_BOUNDARY = re.compile(r';\s*boundary\s*=\s*([^\s",;][^,;]*)', re.IGNORECASE)
 _CHARSETS = ("ascii", "us-ascii", "utf-8", "iso-8859-1")
 
 _PERCENT = ord("%")
@@ -65,7 +68,9 @@ def read_form(content_type: str, body: bytes) -> list[Field]:
     if kind.lower() == URL_ENCODED:
         return _url_encoded(body)
     if kind.lower() == MULTIPART:
-        return list(_multipart(body, _delimiter(options.get("boundary", ""))))
+        bare = _BARE_BOUNDARY.search(content_type)
+        boundary = bare[1].rstrip() if bare else options.get("boundary", "")
+        return list(_multipart(body, _delimiter(boundary)))
     return []
 
 

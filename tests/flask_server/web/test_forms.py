@@ -78,6 +78,24 @@ def test_the_type_of_a_url_encoded_form_is_written_in_any_case() -> None:
     assert read_form(kind, b"a=1") == [Field("a", b"1")]
 
 
+@pytest.mark.parametrize(
+    ("written", "boundary"),
+    [
+        pytest.param('"a/b; c"', "a/b; c", id="quoted"),
+        pytest.param("-XrQHxml/dc2.9O", "-XrQHxml/dc2.9O", id="React Native"),
+        pytest.param("===1656457491496===", "===1656457491496===", id="equals signs"),
+        pytest.param("Log -16631 ", "Log -16631", id="space"),
+        pytest.param("uuid:1?2", "uuid:1?2", id="colon and question mark"),
+        pytest.param("a/b ; charset=utf-8", "a/b", id="another parameter"),
+        pytest.param("a/b, multipart/form-data; boundary=a/b", "a/b", id="two headers"),
+    ],
+)
+def test_a_boundary_needs_no_quotes(written: str, boundary: str) -> None:
+    body = (part('name="a"') + b"--B--").replace(b"B", boundary.encode())
+
+    assert read_form(f"multipart/form-data; boundary={written}", body) == [Field("a", b"x")]
+
+
 def test_texts_are_the_fields_without_a_file_name() -> None:
     fields = [Field("a", b"1"), Field("a", b"\xff"), Field("b", b"2", has_filename=True)]
 
