@@ -27,6 +27,8 @@ MAX_PART_HEADERS = 256 * 1024
 
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+#: The end of a line of a header that goes on in the next line.
+_FOLD = re.compile(rb"(?:\r\n|\n|\r)[ \t]+")
 _AFTER_BOUNDARY = re.compile(rb"(--)?[ \t]*(?:\r\n|\n|\r|\Z)")
 #: A boundary without quotes. Some clients leave them out where ``/``, ``=`` or a space, at which a
 #: parser of headers ends the value, requires them.
@@ -178,7 +180,7 @@ def _part(body: bytes, start: int, end: int) -> Field:
         raise BodyTooLarge(f"A part of the form has more than {MAX_PART_HEADER} bytes of header.")
     if blank is None:
         raise _malformed("a part has no header with a blank line after it")
-    headers = dict(_headers(body[start : blank.start()]))
+    headers = dict(_headers(_FOLD.sub(b" ", body[start : blank.start()])))
     _, disposition = parse_options_header(headers.get("content-disposition"))
     if "name" not in disposition:
         raise _malformed("a part has no name in its Content-Disposition")

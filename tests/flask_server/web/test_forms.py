@@ -96,6 +96,15 @@ def test_a_boundary_needs_no_quotes(written: str, boundary: str) -> None:
     assert read_form(f"multipart/form-data; boundary={written}", body) == [Field("a", b"x")]
 
 
+@pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r"])
+def test_a_header_may_go_on_in_the_next_line(end: bytes) -> None:
+    head = '\n name="a";\n\tfilename="b.png"\nContent-Type: image/png;\n name="b.png"'
+
+    (field,) = read_form(MULTIPART, part(head, end=end) + b"--B--")
+
+    assert field == Field("a", b"x", has_filename=True, media_type="image/png")
+
+
 def test_texts_are_the_fields_without_a_file_name() -> None:
     fields = [Field("a", b"1"), Field("a", b"\xff"), Field("b", b"2", has_filename=True)]
 
