@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+import pybase64
 from flask import Request
 from werkzeug.datastructures import MultiDict
 from werkzeug.http import parse_options_header
@@ -35,6 +37,7 @@ _AFTER_BOUNDARY = re.compile(rb"(--)?[ \t]*(?:\r\n|\n|\r|\Z)")
 _BARE_BOUNDARY = re.compile(r';\s*boundary\s*=\s*([^\s",;][^,;]*)', re.IGNORECASE)
 _CHARSETS = ("ascii", "us-ascii", "utf-8", "iso-8859-1")
 
+_WHITE_SPACE = b" \t\r\n"
 _PERCENT = ord("%")
 #: The value of a hexadecimal digit by its byte, 16 for all other bytes.
 _HEX = np.full(256, 16, np.uint8)
@@ -140,8 +143,8 @@ def _multipart(body: bytes, delimiter: bytes) -> Iterator[Field]:
     start, headers = None, 0
     for begin, end, is_last in _delimiter_lines(body, delimiter):
         if start is not None:
-            field = _part(body, start, begin)
-            headers += begin - start - len(field.data)
+            field, header_bytes = _part(body, start, begin)
+            headers += header_bytes
             if headers > MAX_PART_HEADERS:
                 raise BodyTooLarge(f"The form has more than {MAX_PART_HEADERS} bytes of headers.")
             yield field
@@ -172,8 +175,8 @@ def _line_end_before(body: bytes, at: int) -> bytes:
     return next((end for end in ends if body.endswith(end, 0, at)), b"")
 
 
-def _part(body: bytes, start: int, end: int) -> Field:
-    """Return the field of the part that begins with its header lines at ``start``."""
+def _part(body: bytes, start: int, end: int) -> tuple[Field, int]:
+    """Return the field of the part that begins at ``start``, and the bytes of its header lines."""
     # An empty part may share the second line end of its blank line with the delimiter.
     blank = _BLANK_LINE.search(body, start, min(end + 2, start + MAX_PART_HEADER))
     if blank is None and end - start > MAX_PART_HEADER:
@@ -186,13 +189,26 @@ def _part(body: bytes, start: int, end: int) -> Field:
         raise _malformed("a part has no name in its Content-Disposition")
     media_type, options = parse_options_header(headers.get("content-type"))
     charset = options.get("charset", "").lower()
-    return Field(
+    field = Field(
         name=disposition["name"],
-        data=body[blank.end() : end],
+        data=_transferred(body[blank.end() : end], headers.get("content-transfer-encoding", "")),
         has_filename="filename" in disposition,
         media_type=media_type.lower(),
         charset=charset if charset in _CHARSETS else "utf-8",
     )
+    return field, blank.end() - start
+
+
+def _transferred(data: bytes, coding: str) -> bytes:
+    """Return the content of a part without base64, which RFC 7578 (section 4.7) deprecates.
+
+    Content that is no base64 stays as it is.
+    """
+    if coding.lower() != "base64":
+        return data
+    with suppress(ValueError):
+        return pybase64.b64decode(data.translate(None, _WHITE_SPACE), validate=True)
+    return data
 
 
 def _headers(block: bytes) -> Iterator[tuple[str, str]]:

@@ -105,6 +105,33 @@ def test_a_header_may_go_on_in_the_next_line(end: bytes) -> None:
     assert field == Field("a", b"x", has_filename=True, media_type="image/png")
 
 
+@pytest.mark.parametrize(
+    ("coding", "content", "data"),
+    [
+        pytest.param("base64", b"AP9hYg==", b"\0\xffab", id="one line"),
+        pytest.param("Base64", b"AP9h\r\nYg==\r\n", b"\0\xffab", id="lines"),
+        pytest.param("base64", b"\0\xffab", b"\0\xffab", id="bytes that are no base64"),
+        pytest.param("binary", b"AP9hYg==", b"AP9hYg==", id="another encoding"),
+    ],
+)
+def test_the_transfer_encoding_of_a_part_is_undone(
+    coding: str, content: bytes, data: bytes
+) -> None:
+    head = f'name="a"; filename="b"\nContent-Transfer-Encoding: {coding}'
+
+    (field,) = read_form(MULTIPART, part(head, content) + b"--B--")
+
+    assert field.data == data
+
+
+def test_base64_does_not_count_as_header() -> None:
+    head = 'name="a"\nContent-Transfer-Encoding: base64'
+
+    (field,) = read_form(MULTIPART, part(head, b"QUJD" * 300_000) + b"--B--")
+
+    assert field.data == b"ABC" * 300_000
+
+
 def test_texts_are_the_fields_without_a_file_name() -> None:
     fields = [Field("a", b"1"), Field("a", b"\xff"), Field("b", b"2", has_filename=True)]
 

@@ -52,6 +52,17 @@ def test_a_part_needs_no_file_name(head: str, picture: bytes) -> None:
     assert submission.parameters == {"top_k": "2"}
 
 
+@pytest.mark.parametrize("picture", PICTURES)
+def test_a_part_may_be_sent_in_base64(picture: bytes) -> None:
+    head = 'name="image"; filename="a.png"\r\nContent-Transfer-Encoding: base64'
+    body = part(head, b64(picture).encode()) + part('name="top_k"', b"2") + b"--B--"
+
+    submission = submitted(body, "Multipart/Form-Data; boundary=B")
+
+    assert submission.uploads == [picture]
+    assert submission.parameters == {"top_k": "2"}
+
+
 def test_bytes_that_are_no_text_are_a_file_too() -> None:
     body = part('name="image"', b"\x00\xff\xfe") + b"--B--"
 
