@@ -1,7 +1,7 @@
 """Decode base64 text leniently, where the meaning is unambiguous.
 
-Accepted are the standard and the URL-safe alphabet, with or without padding, line breaks and the
-head of a data URL. Every failure is MissingImage or InvalidBase64.
+Accepted are the standard and the URL-safe alphabet, with or without padding, line breaks, the head
+of a data URL and URL-encoding (``%2B``). Every failure is MissingImage or InvalidBase64.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import pybase64
 
 from flask_server.errors import InvalidBase64, MissingImage
+from flask_server.web.forms import percent_decoded
 
 _LINE_ENDS = b"\t\r\n\f\v"
 _WHITE_SPACE = b" " + _LINE_ENDS
@@ -24,6 +25,8 @@ def decode_base64(text: str, *, from_form: bool = False) -> bytes:
 
     In a form field (``from_form``) a space is read as ``+``, which clients forget to URL-encode.
     """
+    if "%" in text:  # no character of base64
+        text = percent_decoded(text.encode("utf-8", "replace")).decode("utf-8", "replace")
     body = _without_head(text)
     try:
         # Fast path for what most clients send: standard alphabet, padded, one line.

@@ -99,9 +99,13 @@ def _url_encoded(body: bytes) -> list[Field]:
 
 
 def _unquoted(data: bytes) -> bytes:
+    """Return URL-encoded bytes of a form decoded; ``+`` is a space there."""
+    return percent_decoded(data.replace(b"+", b" "))
+
+
+def percent_decoded(data: bytes) -> bytes:
     """Return URL-encoded bytes decoded; the standard library makes an object of every escape."""
-    data = data.replace(b"+", b" ")
-    return b"".join(_percent_decoded(piece) for piece in _pieces(data)) if b"%" in data else data
+    return b"".join(map(_piece_decoded, _pieces(data))) if b"%" in data else data
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
@@ -115,7 +119,7 @@ def _pieces(data: bytes) -> Iterator[bytes]:
         start = end
 
 
-def _percent_decoded(piece: bytes) -> bytes:
+def _piece_decoded(piece: bytes) -> bytes:
     levels = np.frombuffer(piece, np.uint8)
     at = np.flatnonzero(levels[:-2] == _PERCENT)
     high, low = _HEX[levels[at + 1]], _HEX[levels[at + 2]]

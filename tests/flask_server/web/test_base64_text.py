@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 from contextlib import suppress
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,11 @@ URL_SAFE = base64.urlsafe_b64encode(DATA).decode()
         pytest.param(f"DATA:image/svg+xml;charset=utf-8;BASE64,{STANDARD}", id="data URL, shouted"),
         pytest.param(f"data:image/png; base64 ,{STANDARD}", id="data URL with blanks"),
         pytest.param(f"data:;base64,{URL_SAFE}", id="data URL without type"),
+        pytest.param(
+            f"data:image/png;base64,{quote(STANDARD, safe='')}", id="escapes after a head"
+        ),
+        pytest.param(quote(f"data:image/png;base64,{STANDARD}", safe=""), id="escaped data URL"),
+        pytest.param(quote(STANDARD, safe="").replace("%2B", "%2b"), id="escaped base64"),
     ],
 )
 @pytest.mark.parametrize("from_form", [False, True])
@@ -60,6 +66,8 @@ def test_blank_elsewhere_is_white_space() -> None:
         pytest.param("data:image/png;base64,", MissingImage, "empty", id="empty data URL"),
         pytest.param("====", MissingImage, "empty", id="padding only"),
         pytest.param("a*bc", InvalidBase64, r"'\*'", id="foreign character"),
+        pytest.param("ab%c", InvalidBase64, "'%'", id="no escape"),
+        pytest.param("ab%ff", InvalidBase64, "'\ufffd'", id="an escape that is not ASCII"),
         pytest.param("äbcd", InvalidBase64, "'ä'", id="not ASCII"),
         pytest.param("AAAAA", InvalidBase64, "5 base64 characters", id="one too many"),
         pytest.param("AA==AA==", InvalidBase64, "after its padding", id="two texts in one"),
