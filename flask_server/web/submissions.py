@@ -45,6 +45,8 @@ from model_catalog.errors import shown
 #: The bytes of ASCII text.
 _ASCII = bytes([*b"\t\r\n", *range(0x20, 0x7F)])
 _RAW = ("application/octet-stream", "")
+#: White space and the byte order mark of UTF-8.
+_BEFORE_JSON = b" \t\r\n\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +91,24 @@ def _from_body(request: Request, body: bytes, max_images: int) -> Submission:
     kind = request.mimetype
     if is_npy(body) or kind == NPY:
         return Submission([_tensor_of(body)], False, {})
-    if kind in _RAW or kind.startswith("image/") or sniff(body) is not None:
-        return Submission([_or_missing(body)], False, {})
-    if kind == "application/json" or kind.endswith("+json"):
+    is_image = sniff(body) is not None
+    if not is_image and _is_json(kind, body):
         return _from_json(body, max_images)
+    if is_image or kind in _RAW or kind.startswith("image/"):
+        return Submission([_or_missing(body)], False, {})
     if kind in {MULTIPART, URL_ENCODED}:
         return _from_form(read_form(request.content_type or "", body), max_images)
     raise UnsupportedMediaType(
         f"Bodies of type {kind} are not read; allowed are application/json, {MULTIPART}, "
         f"{URL_ENCODED}, image/*, {NPY} and application/octet-stream."
     )
+
+
+def _is_json(kind: str, body: bytes) -> bool:
+    """Return whether the body is JSON; without a Content-Type, its first character tells."""
+    if not kind:
+        return body[:64].lstrip(_BEFORE_JSON).startswith(b"{")
+    return kind == "application/json" or kind.endswith("+json")
 
 
 def _from_json(body: bytes, max_images: int) -> Submission:

@@ -103,6 +103,16 @@ def test_a_body_that_begins_like_an_image_is_one(kind: str, picture: bytes) -> N
     assert submitted(large, kind, "top_k=2").uploads == [large]
 
 
+@pytest.mark.parametrize("before", ["", "\r\n  ", "\ufeff"])
+def test_json_needs_no_content_type(before: str) -> None:
+    body = before + json.dumps({"image": b64(PICTURES[0]), "top_k": 2})
+
+    submission = submitted(body.encode(), "")
+
+    assert submission.uploads == PICTURES[:1]
+    assert submission.parameters == {"top_k": 2}
+
+
 @pytest.mark.parametrize("count", [1, 80, 2400])
 def test_the_hint_for_a_file_under_a_form_type_does_not_depend_on_its_size(count: int) -> None:
     with pytest.raises(MissingImage, match="no field 'image'. A body that is no form needs"):
