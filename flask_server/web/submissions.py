@@ -45,6 +45,13 @@ from model_catalog.errors import shown
 #: The bytes of ASCII text.
 _ASCII = bytes([*b"\t\r\n", *range(0x20, 0x7F)])
 _RAW = ("application/octet-stream", "")
+#: The names of JSON's types.
+_JSON_TYPES: dict[type, str] = {
+    dict: "an object",
+    list: "an array",
+    bool: "a boolean",
+    **dict.fromkeys((int, float), "a number"),
+}
 #: White space and the byte order mark of UTF-8.
 _BEFORE_JSON = b" \t\r\n\xef\xbb\xbf"
 
@@ -222,8 +229,8 @@ def _attempt(value: object, *, from_form: bool) -> Upload:
     if value is None or value == "":
         return MissingImage("The image is missing or empty; allowed is a base64 string.")
     if not isinstance(value, str):
-        kind = type(value).__name__
-        return InvalidParameter(f"An image has the type {kind}; allowed is a base64 string.")
+        kind = _JSON_TYPES[type(value)]
+        return InvalidParameter(f"An image is {kind}; allowed is a base64 string.")
     try:
         return decode_base64(value, from_form=from_form)
     except BadRequest as error:

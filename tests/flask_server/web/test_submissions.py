@@ -12,7 +12,13 @@ import pytest
 from flask import Request
 from werkzeug.test import EnvironBuilder
 
-from flask_server.errors import BodyTooLarge, InvalidBase64, InvalidJson, MissingImage
+from flask_server.errors import (
+    BodyTooLarge,
+    InvalidBase64,
+    InvalidJson,
+    InvalidParameter,
+    MissingImage,
+)
 from flask_server.web.parameters import PARAMETERS
 from flask_server.web.submissions import Submission, read_submission
 from tests.flask_server.conftest import b64, draw
@@ -111,6 +117,23 @@ def test_json_needs_no_content_type(before: str) -> None:
 
     assert submission.uploads == PICTURES[:1]
     assert submission.parameters == {"top_k": 2}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"b64": "QUJD"}, "an object"),
+        ([137, 80], "an array"),
+        (True, "a boolean"),
+        (1, "a number"),
+        (1.5, "a number"),
+    ],
+)
+def test_the_type_of_an_image_that_is_no_string_is_told(value: Any, words: str) -> None:
+    (upload,) = submitted(json.dumps({"image": value}).encode(), "application/json").uploads
+
+    assert isinstance(upload, InvalidParameter)
+    assert str(upload) == f"An image is {words}; allowed is a base64 string."
 
 
 @pytest.mark.parametrize("count", [1, 80, 2400])
