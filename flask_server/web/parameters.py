@@ -31,6 +31,8 @@ PREDICT_PARAMETERS = (*PARAMETERS, "output", "normalize")
 #: Most items of a list in one text.
 MAX_TEXTS = 100_000
 
+#: The largest float below which every whole number has one of its own.
+_EXACT = 2.0**53
 _REPEATABLE = {IMAGE, "labels"}
 _LIST_NAME = re.compile(r"(\w+)\[\d{0,4}\]")
 _LABEL = re.compile(r"\w[\w-]{0,127}")
@@ -87,6 +89,8 @@ def whole_number(parameters: Mapping[str, Any], name: str, least: int) -> int | 
         return None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
+        value = int(value)  # JSON Schema calls 3.0 an integer; some JSON libraries write it so
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidParameter(f"{name} is {shown(value)}; allowed is a whole number from {least}.")
     return value

@@ -23,6 +23,20 @@ def test_flag_refuses_everything_else(given: object) -> None:
         parameters.flag({"report": given}, "report")
 
 
+@pytest.mark.parametrize("given", [3, 3.0, "3"])
+def test_a_whole_number_is_one_in_every_spelling(given: object) -> None:
+    number = parameters.whole_number({"top_k": given}, "top_k", least=1)
+
+    assert isinstance(number, int)
+    assert number == 3
+
+
+@pytest.mark.parametrize("given", [0, 0.0, -1.0, 1.5, 1e30, float("inf"), True, "3.0", "", [3]])
+def test_what_is_no_whole_number_is_refused(given: object) -> None:
+    with pytest.raises(InvalidParameter, match="top_k is .*; allowed is a whole number from 1"):
+        parameters.whole_number({"top_k": given}, "top_k", least=1)
+
+
 def test_only_labels_and_images_may_be_repeated() -> None:
     given = MultiDict([("labels", "a"), ("labels", "b"), ("image", "x"), ("top_k", "1")])
 
