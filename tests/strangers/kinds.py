@@ -86,6 +86,16 @@ def bitmap(bits: int, values: np.ndarray, masks: tuple[int, ...], compression: i
     return files.bmp(size, bits, compression, body, palette=palette)
 
 
+def alpha_bitmap(bits: int, masks: tuple[int, ...], used: bool) -> bytes:
+    """Eight by eight, all red; if alpha is used, the left half is opaque and the right is not."""
+    values = np.full((8, 8), masks[0], np.uint32)
+    if used:
+        values[:, :4] |= masks[3]
+    palette = b"".join(mask.to_bytes(4, "little") for mask in masks)
+    body = values.astype(f"<u{bits // 8}").tobytes()
+    return files.bmp((8, 8), bits, 3, body, palette=palette, header=56)
+
+
 def runs(size: tuple[int, int], body: bytes) -> bytes:
     palette = b"".join(bytes((i, i, i, 0)) for i in range(256))
     return files.bmp(size, 8, 1, body, palette=palette)
@@ -164,6 +174,12 @@ BIGTIFFS: list[tuple[int, dict[str, Any]]] = [
     (16, {"compression": "zlib"}),
 ]
 INFLATING = zlib.compress(bytes(1_200_000))
+ALPHA_MASKS = [
+    (16, (0x7C00, 0x3E0, 0x1F, 0x8000)),
+    (32, (0xFF0000, 0xFF00, 0xFF, 0xFF000000)),
+    (32, (0xFF, 0xFF00, 0xFF0000, 0xFF000000)),
+    (32, (0xFF000000, 0xFF0000, 0xFF00, 0xFF)),
+]
 SQUARE = np.array([[0xF00F] * 4 + [0x0F0F] * 4] * 8)
 
 KINDS = [
@@ -322,6 +338,18 @@ KINDS = [
         "bit fields of ten bits each",
         lambda: bitmap(32, filled(1023 << 20, "u4"), (1023 << 20, 1023 << 10, 1023)),
         {(1, 1): (255, 0, 0)},
+    ),
+    *(
+        Kind(
+            f"{bits} bits with an alpha channel {words}",
+            partial(alpha_bitmap, bits, masks, used),
+            {(1, 1): (255, 0, 0), (6, 1): right},
+        )
+        for bits, masks in ALPHA_MASKS
+        for used, words, right in [
+            (False, "of zeros only", (255, 0, 0)),
+            (True, "that is zero in the right half", WHITE),
+        ]
     ),
     Kind(
         "compressed as JPEG",

@@ -214,12 +214,19 @@ def bmps() -> Iterator[Variant]:
     for (depth, masks), down in product(layouts, (False, True)):
         name = f"BMP-fields-{depth}-{masks[0]:x}-{masks[3]:x}-{down}"
         yield Variant(name, _bmp((7, 5), depth, masks=masks, down=down), 1)
+    for depth, masks in layouts:
+        if len(masks) == 4 and masks[3]:
+            data = _bmp((7, 5), depth, masks=masks, down=False, alpha=False)
+            yield Variant(f"BMP-unfilled-alpha-{depth}-{masks[0]:x}", data, 1)
     for depth in (4, 8):
         yield Variant(f"BMP-runs-{depth}", _runs(depth))
 
 
-def _bmp(size: Size, depth: int, *, masks: tuple[int, ...] = (), down: bool) -> bytes:
+def _bmp(
+    size: Size, depth: int, *, masks: tuple[int, ...] = (), down: bool, alpha: bool = True
+) -> bytes:
     wide: NDArray[Any] = ramp(size, 4).astype(np.uint64)
+    wide[..., 3] *= alpha
     samples: NDArray[Any]
     if depth == 24:
         samples, bits = wide[..., 2::-1], 8

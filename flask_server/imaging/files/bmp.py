@@ -2,7 +2,8 @@
 
 Pillow fills the short rows of a run-length-coded image pixel by pixel in Python, which takes 20 s
 for a file of 41 kB; here the time is bounded by the length of the file. Of the layouts of bit
-fields Pillow reads the usual ones only.
+fields Pillow reads the usual ones only, and it makes an image transparent whose alpha channel is
+not used.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _BAND_PIXELS: Final = 1 << 18
 _RAW, _RLE8, _RLE4, _BITFIELDS = 0, 1, 2, 3
 _DEPTHS: Final = {_RAW: (1, 4, 8, 16, 24, 32), _RLE8: (8,), _RLE4: (4,), _BITFIELDS: (16, 24, 32)}
 _HEADERS: Final = {12, 40, 52, 56, 64, 108, 124}
-#: Layouts of bit fields that Pillow reads: red, green, blue and alpha.
+#: Layouts of bit fields without alpha that Pillow reads: red, green, blue and alpha.
 _LAYOUTS: Final = {
     16: {(0xF800, 0x7E0, 0x1F, 0), (0x7C00, 0x3E0, 0x1F, 0)},
     24: {(0xFF0000, 0xFF00, 0xFF, 0)},
@@ -36,10 +37,6 @@ _LAYOUTS: Final = {
         (0xFF0000, 0xFF00, 0xFF, 0),
         (0xFF000000, 0xFF0000, 0xFF00, 0),
         (0xFF000000, 0xFF00, 0xFF, 0),
-        (0xFF000000, 0xFF0000, 0xFF00, 0xFF),
-        (0xFF, 0xFF00, 0xFF0000, 0xFF000000),
-        (0xFF0000, 0xFF00, 0xFF, 0xFF000000),
-        (0xFF000000, 0xFF00, 0xFF, 0xFF0000),
         (0, 0, 0, 0),
     },
 }
@@ -96,11 +93,14 @@ def _masks(data: bytes, header: int) -> tuple[int, ...]:
 
 
 def _bit_fields(data: bytes, size: Size, depth: int, masks: tuple[int, ...]) -> Image.Image:
-    """Decode pixels of 16 or 32 bits in any layout; the rows go down if the height is negative."""
+    """Decode pixels of 16 or 32 bits in any layout; the rows go down if the height is negative.
+
+    Some programs write an alpha channel of zeros only, which then says nothing.
+    """
     width, height = size[0], abs(size[1])
-    (start,) = struct.unpack_from("<L", data, 10)
     if depth == 24:
         raise UnsupportedImage("The BMP image has bit fields of 24 bits, which are not read.")
+    (start,) = struct.unpack_from("<L", data, 10)
     stride = -(-width * depth // 32) * 4
     if len(data) - start < stride * height:
         raise CorruptImage("The BMP image is damaged: its pixels end too early.")
@@ -116,7 +116,8 @@ def _bit_fields(data: bytes, size: Size, depth: int, masks: tuple[int, ...]) -> 
             image.paste(Image.fromarray(part), (0, top))
         else:
             image.paste(Image.fromarray(part[::-1].copy()), (0, height - top - count))
-    return image
+    is_unfilled = masks[3] and image.getchannel("A").getextrema() == (0, 0)
+    return image.convert("RGB") if is_unfilled else image
 
 
 def _channel(values: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint8]:
@@ -124,6 +125,8 @@ def _channel(values: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint8
     if not mask:
         return np.zeros(values.shape, np.uint8)
     shift = (mask & -mask).bit_length() - 1
+    if mask >> shift == 255:
+        return (values >> shift).astype(np.uint8)  # the lowest byte
     fields = (values.astype(np.uint32) & mask) >> shift
     levels: NDArray[np.uint8] = np.rint(fields * (255.0 / (mask >> shift))).astype(np.uint8)
     return levels
