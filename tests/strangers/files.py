@@ -99,6 +99,14 @@ def bmp(
     return head + struct.pack("<LllHHLLllLL", *fields) + palette + body
 
 
+def black_and_white_bmp(bits: int) -> bytes:
+    """Eight by one, white on the left and black on the right, with two colours in the palette."""
+    digits = "".join(f"{level:0{bits}b}" for level in [1] * 4 + [0] * 4)
+    body = int(digits, 2).to_bytes(bits, "big")
+    data = bmp((8, 1), bits, 0, body.ljust(4, b"\0"), palette=bytes(4) + b"\xff\xff\xff\0")
+    return data[:46] + struct.pack("<L", 2) + data[50:]
+
+
 def tiff(entries: Sequence[tuple[int, int, int, int]], body: bytes = b"") -> bytes:
     """A little-endian TIFF: entries of tag, type, count and value; the body begins at byte 8."""
     table = b"".join(struct.pack("<HHLL", *entry) for entry in sorted(entries))

@@ -351,6 +351,14 @@ KINDS = [
             (True, "that is zero in the right half", WHITE),
         ]
     ),
+    *(
+        Kind(
+            f"palette of black and white for {bits} bits",
+            partial(files.black_and_white_bmp, bits),
+            {(0, 0): WHITE, (3, 0): WHITE, (4, 0): BLACK, (7, 0): BLACK},
+        )
+        for bits in (1, 4, 8)
+    ),
     Kind(
         "compressed as JPEG",
         lambda: files.bmp((8, 8), 24, 4, jpeg(), palette=b""),

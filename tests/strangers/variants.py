@@ -218,6 +218,8 @@ def bmps() -> Iterator[Variant]:
         if len(masks) == 4 and masks[3]:
             data = _bmp((7, 5), depth, masks=masks, down=False, alpha=False)
             yield Variant(f"BMP-unfilled-alpha-{depth}-{masks[0]:x}", data, 1)
+    for depth in (1, 4, 8):
+        yield Variant(f"BMP-black-and-white-{depth}", files.black_and_white_bmp(depth))
     for depth in (4, 8):
         yield Variant(f"BMP-runs-{depth}", _runs(depth))
 

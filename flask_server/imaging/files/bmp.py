@@ -75,7 +75,7 @@ def _read(data: bytes) -> FileStructure:
             draw = partial(_bit_fields, data, (width, height), depth, masks)
     held = 1 if depth <= 8 else 4
     return FileStructure(
-        data=data,
+        data=_with_third_colour(data, header, depth),
         size=size,
         loaded_bytes=held,
         peak_bytes=2.5 if held == 1 and draw else held,
@@ -83,6 +83,16 @@ def _read(data: bytes) -> FileStructure:
         transparent=compression == _BITFIELDS,
         draw=draw,
     )
+
+
+def _with_third_colour(data: bytes, header: int, depth: int) -> bytes:
+    """Return the file with three colours in place of two.
+
+    Pillow takes the pixels of a palette of black and white for bits, also where each has 4 or 8.
+    """
+    if depth not in {4, 8} or header == 12 or data[46:50] != b"\2\0\0\0":
+        return data
+    return data[:46] + b"\3" + data[47:]
 
 
 def _masks(data: bytes, header: int) -> tuple[int, ...]:
