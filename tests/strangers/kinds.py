@@ -96,6 +96,10 @@ def alpha_bitmap(bits: int, masks: tuple[int, ...], used: bool) -> bytes:
     return files.bmp((8, 8), bits, 3, body, palette=palette, header=56)
 
 
+def starting_at(offset: int, bmp: bytes) -> bytes:
+    return bmp[:10] + struct.pack("<L", offset) + bmp[14:]
+
+
 def runs(size: tuple[int, int], body: bytes) -> bytes:
     palette = b"".join(bytes((i, i, i, 0)) for i in range(256))
     return files.bmp(size, 8, 1, body, palette=palette)
@@ -358,6 +362,19 @@ KINDS = [
             {(0, 0): WHITE, (3, 0): WHITE, (4, 0): BLACK, (7, 0): BLACK},
         )
         for bits in (1, 4, 8)
+    ),
+    *(
+        Kind(
+            f"run lengths of which the file says that they begin at {start}",
+            partial(starting_at, start, runs((8, 4), b"\4\x64\0\0" * 4 + b"\0\1")),
+            {(1, 1): grey(100), (6, 1): BLACK},
+        )
+        for start in (0, 54)
+    ),
+    Kind(
+        "bit fields of which the file says that they begin at 0",
+        lambda: starting_at(0, bitmap(16, SQUARE & 0xFFF, (0xF00, 0xF0, 0xF))),
+        {(1, 7): (0, 0, 255), (6, 7): (255, 0, 255)},
     ),
     Kind(
         "compressed as JPEG",

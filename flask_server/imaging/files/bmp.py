@@ -72,7 +72,7 @@ def _read(data: bytes) -> FileStructure:
     elif compression == _BITFIELDS:
         masks = _masks(data, header)
         if masks not in _LAYOUTS[depth]:
-            draw = partial(_bit_fields, data, (width, height), depth, masks)
+            draw = partial(_bit_fields, data, (width, height), header, depth, masks)
     held = 1 if depth <= 8 else 4
     return FileStructure(
         data=_with_third_colour(data, header, depth),
@@ -102,7 +102,15 @@ def _masks(data: bytes, header: int) -> tuple[int, ...]:
     return red, green, blue, alpha
 
 
-def _bit_fields(data: bytes, size: Size, depth: int, masks: tuple[int, ...]) -> Image.Image:
+def _pixel_start(data: bytes, header: int, between: int) -> int:
+    """Return where the pixels begin: ``between`` bytes behind the header if the file names none."""
+    (start,) = struct.unpack_from("<L", data, 10)
+    return start if start > 14 + header else 14 + header + between
+
+
+def _bit_fields(
+    data: bytes, size: Size, header: int, depth: int, masks: tuple[int, ...]
+) -> Image.Image:
     """Decode pixels of 16 or 32 bits in any layout; the rows go down if the height is negative.
 
     Some programs write an alpha channel of zeros only, which then says nothing.
@@ -110,7 +118,7 @@ def _bit_fields(data: bytes, size: Size, depth: int, masks: tuple[int, ...]) -> 
     width, height = size[0], abs(size[1])
     if depth == 24:
         raise UnsupportedImage("The BMP image has bit fields of 24 bits, which are not read.")
-    (start,) = struct.unpack_from("<L", data, 10)
+    start = _pixel_start(data, header, 12 if header == 40 else 0)
     stride = -(-width * depth // 32) * 4
     if len(data) - start < stride * height:
         raise CorruptImage("The BMP image is damaged: its pixels end too early.")
@@ -143,9 +151,9 @@ def _channel(values: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint8
 
 
 def _run_lengths(data: bytes, size: Size, header: int, depth: int) -> Image.Image:
-    (start,) = struct.unpack_from("<L", data, 10)
     (colours,) = struct.unpack_from("<L", data, 46)
     palette = data[14 + header : 14 + header + 4 * min(colours or 1 << depth, 256)]
+    start = _pixel_start(data, header, len(palette))
     if len(data) - start > MAX_RUN_LENGTH_BYTES:
         raise ImageTooLarge(
             f"The BMP image has {len(data) - start} bytes of run-length-coded pixels; at most"
