@@ -237,7 +237,7 @@ def read_header(data: bytes, *, max_pixels: int, min_size: MinSize | None = None
         structure = _STRUCTURES[found](data)
     except _DAMAGE_ERRORS as error:
         raise _damage(found, error) from error
-    _check_size(structure.size, max_pixels)
+    _check_size(found, structure.size, max_pixels)
     return EncodedImage(found, structure, min_size)
 
 
@@ -251,8 +251,10 @@ def _damage(name: str, error: Exception) -> Exception:
     return CorruptImage(f"The {name} image is damaged.")
 
 
-def _check_size(size: Size, max_pixels: int) -> None:
+def _check_size(name: str, size: Size, max_pixels: int) -> None:
     width, height = size
+    if not width or not height:
+        raise CorruptImage(f"The {name} image is damaged: its size is {width}x{height}.")
     if width * height > max_pixels:
         raise ImageTooLarge(
             f"{width}x{height} are {width * height} pixels; at most {max_pixels} are allowed."

@@ -137,6 +137,10 @@ def _check_frame(header: _Header) -> tuple[int, int]:
         raise UnsupportedImage(
             f"The JPEG image is coded by process SOF{header.process - 0xC0}, which is not read."
         )
+    if header.frame[3:5] == b"\0\0":
+        raise UnsupportedImage(
+            "The JPEG image has its height behind its first scan (marker DNL), which is not read."
+        )
     components = header.frame[7]
     if components not in {1, 3, 4}:
         raise UnsupportedImage(f"The JPEG image has {components} channels; 1, 3 or 4 are read.")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import random
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -17,6 +17,8 @@ from flask_server.errors import (
 )
 from flask_server.imaging.files.jpeg import MAX_SCANS
 from flask_server.imaging.formats import FORMATS, sniff
+from flask_server.imaging.preprocessing import min_decoded_size
+from model_catalog.spec import InputSpec
 from tests.decoding import decode
 from tests.flask_server.conftest import draw, saved
 
@@ -125,6 +127,30 @@ def with_scans(count: int) -> bytes:
     start = data.rindex(b"\xff\xda")
     before = data[:start].count(b"\xff\xda")
     return data[:start] + data[start:-2] * (count - before) + data[-2:]
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
+@pytest.mark.parametrize(
+    ("width", "height", "error", "words"),
+    [
+        pytest.param(64, 0, UnsupportedImage, "height behind its first scan", id="no height"),
+        pytest.param(0, 64, CorruptImage, "its size is 0x64", id="no width"),
+    ],
+)
+def test_a_jpeg_without_a_size_is_refused(
+    fit: str, width: int, height: int, error: type[ImageError], words: str
+) -> None:
+    data = draw("JPEG", (64, 64))
+    at = data.index(b"\xff\xc0") + 5
+    sides = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    spec = InputSpec(height=4, width=4, fit=fit)
+
+    with pytest.raises(error, match=words):
+        decode(
+            data[:at] + sides + data[at + 4 :],
+            max_pixels=ALL,
+            min_size=partial(min_decoded_size, spec),
+        )
 
 
 def test_a_jpeg_has_a_bounded_number_of_scans() -> None:
