@@ -233,6 +233,12 @@ KINDS = [
         refusal=UnsupportedImage,
         words="process SOF5",
     ),
+    Kind(
+        "JPEG-LS",
+        lambda: jpeg().replace(b"\xff\xc0\0\x11", b"\xff\xf7\0\x11"),
+        refusal=UnsupportedImage,
+        words="process SOF55",
+    ),
     Kind("turned JPEG", turned_jpeg_with_huge_exif, {(8, 4): RED, (8, 44): BLUE}, 4),
     *(
         Kind(f"{name} JPEG with arithmetic coding", partial(files.arithmetic_jpeg, name), THIRDS, 4)

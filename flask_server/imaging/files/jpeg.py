@@ -25,11 +25,13 @@ MAX_TABLE_BYTES: Final = 1 << 18
 
 _SOI, _EOI, _SOS, _DHT, _DAC, _DQT, _DRI = 0xD8, 0xD9, 0xDA, 0xC4, 0xCC, 0xDB, 0xDD
 _JFIF, _APP1, _ADOBE = 0xE0, 0xE1, 0xEE
-_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, _DAC}
+_JPEG_LS: Final = 0xF7
+_FRAMES: Final = frozenset([*range(0xC0, 0xD0), _JPEG_LS]) - {_DHT, 0xC8, _DAC}
 _LOSSLESS: Final = {0xC3, 0xC7, 0xCB, 0xCF}
 _PROGRESSIVE: Final = {0xC2, 0xC6, 0xCA, 0xCE}
-#: Processes that libjpeg does not read: those of the hierarchical mode, and arithmetic lossless.
-_UNREAD: Final = {0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
+#: Processes that libjpeg does not read: those of the hierarchical mode, arithmetic lossless, and
+#: JPEG-LS.
+_UNREAD: Final = {0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF, _JPEG_LS}
 #: Markers without a length.
 _ALONE: Final = {0x00, 0x01, _SOI, *range(0xD0, 0xD8)}
 _TABLES: Final = {_DHT, _DAC, _DQT, _DRI}
