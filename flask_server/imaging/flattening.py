@@ -40,7 +40,7 @@ def flatten(image: Image.Image, structure: FileStructure) -> Image.Image:
         return image.convert("RGB")
     if structure.transparent_rgb is not None:
         return _without_rgb(image, png.low_bytes(structure.data), structure.transparent_rgb)
-    if structure.transparent_grey is not None and structure.grey_bits < 8:
+    if structure.transparent_grey is not None:
         levels = structure.transparent_grey * 255 // ((1 << structure.grey_bits) - 1)
         image.info["transparency"] = levels
     if not image.has_transparency_data:

@@ -67,6 +67,13 @@ def png_with(kind: bytes, content: bytes, times: int = 1) -> bytes:
     return data[:33] + chunk(kind, content) * times + data[33:]
 
 
+def half_png(colour: int, transparency: bytes) -> bytes:
+    """Sixteen by four of 8 bits, the left half of value 1 and the right of 9, or of its colour."""
+    row = b"\0" + (b"\1" * 8 + b"\x09" * 8 if colour != 2 else b"\1\1\1" * 8 + b"\x09\x09\x09" * 8)
+    palette = [chunk(b"PLTE", bytes(27) + bytes(RED))] if colour == 3 else []
+    return files.png((16, 4), 8, colour, row * 4, *palette, chunk(b"tRNS", transparency))
+
+
 def broken_text_png() -> bytes:
     data = bytearray(png_with(b"tEXt", b"Comment\0hello"))
     data[33 + 8] ^= 1  # the check sum no longer fits
@@ -298,6 +305,33 @@ KINDS = [
             {(2, 2): BLACK, (12, 2): WHITE},
         )
         for depth in (1, 2, 4, 8, 16)
+    ),
+    *(
+        Kind(
+            f"grey of {depth} bits, transparent value with higher bits",
+            partial(grey_png, depth, 0, 1, 0x10000 - (1 << depth)),
+            {(2, 2): WHITE, (12, 2): grey(255 // ((1 << depth) - 1))},
+        )
+        for depth in (1, 2, 4, 8)
+    ),
+    *(
+        Kind(
+            f"transparency of {len(content)} bytes for colour type {colour}, which is invalid",
+            partial(half_png, colour, content),
+            {(2, 2): left, (12, 2): right},
+        )
+        for colour, content, left, right in [
+            (0, b"\1", grey(1), grey(9)),
+            (0, b"\0\1\0", grey(1), grey(9)),
+            (2, b"\0\1\0\1", grey(1), grey(9)),
+            (3, bytes(256), BLACK, RED),
+            (3, b"", BLACK, RED),
+        ]
+    ),
+    Kind(
+        "transparency of the palette's length",
+        partial(half_png, 3, bytes(10)),
+        {(2, 2): WHITE, (12, 2): WHITE},
     ),
     Kind(
         "colours of 16 bits, transparent to the last bit only",

@@ -38,7 +38,9 @@ class _Chunks:
     header: bytes = b""
     parts: list[bytes] = field(default_factory=list)
     pixels: tuple[int, int] | None = None
-    has_palette: bool = False
+    colours: int = 0
+    """Colours of the palette."""
+
     transparency: bytes | None = None
     exif: bytes = b""
     raw_exif: bytes | None = None
@@ -50,9 +52,9 @@ class _Chunks:
             self.header = content
             self.parts.append(chunk)
         elif kind == b"PLTE" and self.pixels is None:
-            self.has_palette = True
+            self.colours = len(content) // 3
             self.parts.append(chunk)
-        elif kind == b"tRNS" and self.pixels is None and self.transparency is None:
+        elif kind == b"tRNS" and self.pixels is None and self._is_transparency(content):
             self.transparency = content
             self.parts.append(chunk)
         elif kind == b"eXIf":
@@ -62,6 +64,15 @@ class _Chunks:
         elif self.raw_exif is None and _is_raw_profile(kind, content):
             self.raw_exif = _raw_profile(kind, content[len(_RAW_EXIF) :])
 
+    def _is_transparency(self, content: bytes) -> bool:
+        """Return whether the first transparency has a valid length; libpng ignores all others."""
+        colour = self.header[9] if len(self.header) > 9 else -1
+        if self.transparency is not None:
+            return False
+        if colour == _PALETTE:
+            return 0 < len(content) <= self.colours
+        return len(content) == {_GREY: 2, _RGB: 6}.get(colour)
+
 
 def read(data: bytes) -> FileStructure:
     """Return the structure of a PNG file, or raise an ImageError."""
@@ -69,12 +80,12 @@ def read(data: bytes) -> FileStructure:
     if len(chunks.header) < 13 or chunks.pixels is None:
         raise CorruptImage("The PNG image is damaged: it has no header or no pixels.")
     width, height, depth, colour = struct.unpack_from(">LLBB", chunks.header)
-    if colour == _PALETTE and not chunks.has_palette:
+    if colour == _PALETTE and not chunks.colours:
         raise CorruptImage("The PNG image is damaged: its palette is missing.")
     first, end = chunks.pixels
     transparency = chunks.transparency or b""
-    is_grey = colour == _GREY and len(transparency) >= 2
-    is_deep = colour == _RGB and depth == 16 and len(transparency) >= 6
+    is_grey = colour == _GREY and bool(transparency)
+    is_deep = colour == _RGB and depth == 16 and bool(transparency)
     held = _loaded_bytes(colour, depth)
     return FileStructure(
         data=b"".join(
@@ -86,7 +97,7 @@ def read(data: bytes) -> FileStructure:
         is_rgb=colour == _RGB,
         transparent=colour in {4, 6} or chunks.transparency is not None,
         orientation=orientation(chunks.exif or chunks.raw_exif or b"", chunks.xmp),
-        transparent_grey=int.from_bytes(transparency[:2], "big") if is_grey else None,
+        transparent_grey=_grey(transparency, depth) if is_grey else None,
         transparent_rgb=struct.unpack_from(">HHH", transparency) if is_deep else None,
         grey_bits=depth if is_grey or depth == 16 else 8,
     )
@@ -115,6 +126,11 @@ def _loaded_bytes(colour: int, depth: int) -> int:
     if colour == _GREY and depth == 16:
         return 2
     return 1 if colour in {_GREY, _PALETTE} else 4
+
+
+def _grey(transparency: bytes, depth: int) -> int:
+    """Return the transparent value; bits that grey of this depth does not have are ignored."""
+    return int.from_bytes(transparency[:2], "big") & ((1 << depth) - 1)
 
 
 def low_bytes(data: bytes) -> Image.Image:
