@@ -124,6 +124,12 @@ def planar_tiff(bits: int, **options: object) -> bytes:
     return tifffile_of(wide, photometric="rgb", planarconfig="separate", **options)
 
 
+def planes_tiff(photometric: str, extra: list[int], **options: Any) -> bytes:
+    planes = np.full((3 + len(extra), 8, 8), 100, np.uint8)
+    options |= {"planarconfig": "separate", "extrasamples": extra or None}
+    return tifffile_of(planes, photometric=photometric, **options)
+
+
 def palette_tiff(scale: int) -> bytes:
     colours = np.zeros((3, 256), np.uint16)
     colours[:, 1] = (234, 0, 0)
@@ -453,6 +459,22 @@ KINDS = [
     Kind("planes of 8 bits", partial(planar_tiff, 8), THIRDS),
     Kind("compressed planes of 16 bits", partial(planar_tiff, 16, compression="zlib"), THIRDS),
     Kind("planes of 16 bits", partial(planar_tiff, 16), refusal=UnsupportedImage, words="16 bits"),
+    *(
+        Kind(
+            f"{words}, {options}",
+            partial(planes_tiff, photometric, extra, **options),
+            refusal=UnsupportedImage,
+            words=said,
+        )
+        for words, photometric, extra, options, said in [
+            ("premultiplied planes", "rgb", [1], {}, "premultiplied transparency in separate"),
+            ("five planes", "rgb", [2, 0], {}, "5 channels in separate planes"),
+            ("five planes", "rgb", [2, 0], {"compression": "zlib"}, "5 channels in separate"),
+            ("planes of L*a*b*", "cielab", [], {}, "planes of photometric interpretation 8"),
+            ("planes of L*a*b*", "cielab", [], {"compression": "zlib"}, "interpretation 8"),
+            ("planes of YCbCr", "ycbcr", [], {}, "photometric interpretation 6"),
+        ]
+    ),
     Kind("colour map of 16 bits", partial(palette_tiff, 257), {(4, 4): RED}),
     Kind("colour map of 8 bits", partial(palette_tiff, 1), {(4, 4): RED}),
     Kind("16 bits, 0 is black", lambda: tiff_of(filled(0xC000, "<u2"), 16, 1), {(1, 1): grey(192)}),

@@ -363,6 +363,7 @@ def _check_variant(tags: _Directory, bits: int, samples: int, photometric: int) 
     compression, formats = tags.value(_COMPRESSION, 1), set(tags.values(_FORMAT, (1,)))
     separate = samples > 1 and tags.value(_PLANAR, 1) == _SEPARATE
     subsampled = tags.values(_SUBSAMPLING, (2, 2)) != (1, 1)
+    extra = tags.values(_EXTRA_SAMPLES)
     refusals = (
         (compression not in _COMPRESSIONS, f"is compressed by method {compression}"),
         (samples > _MAX_SAMPLES, f"has {samples} channels"),
@@ -375,6 +376,15 @@ def _check_variant(tags: _Directory, bits: int, samples: int, photometric: int) 
         (formats == {_FRACTIONS} and photometric == _WHITE_IS_0, "has fractions with white as 0"),
         (separate and bits > 8 and compression == 1, f"has planes of {bits} bits, uncompressed"),
         (separate and samples == 2, "has grey and transparency in separate planes"),
+        (separate and samples > 4 and any(extra), f"has {samples} channels in separate planes"),
+        (
+            separate and compression == 1 and 1 in extra,
+            "has premultiplied transparency in separate planes, uncompressed",
+        ),
+        (
+            separate and (photometric == _LAB or (photometric == _YCBCR and compression == 1)),
+            f"has separate planes of photometric interpretation {photometric}",
+        ),
         (photometric == _CMYK and tags.value(_INK_SET, 1) != 1, "has other inks than CMYK"),
         (photometric == _YCBCR and compression == 1 and subsampled, "has subsampled colours"),
     )
