@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from flask_server.errors import CorruptImage, ImageTooLarge, UnsupportedImage
+from flask_server.imaging import libtiff
 from flask_server.imaging.files import tiff_samples
 from flask_server.imaging.files.structure import FileStructure
 from flask_server.imaging.files.tiff_samples import Samples
@@ -58,9 +59,11 @@ _SHORT, _LONG, _SEPARATE, _FRACTIONS = 3, 4, 2, 3
 _MAX_SAMPLES: Final = 6
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = (0, 1, 2, 3, 5, 6, 8)
 _COLOURS: Final = {_RGB: 3, _CMYK: 4, _YCBCR: 3, _LAB: 3}
-#: Compressions that Pillow's libtiff reads: none, CCITT, LZW, JPEG, Deflate, PackBits, LZMA,
-#: Zstandard, WebP.
-_COMPRESSIONS: Final = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000, 50001}
+#: Compressions that Pillow reads: none, CCITT, LZW, JPEG, Deflate, PackBits, LZMA, Zstandard, WebP.
+#: A libtiff may be built without some of them.
+_COMPRESSIONS: Final = libtiff.decodable(
+    (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000, 50001)
+)
 #: Those of LZW, Deflate, LZMA and Zstandard, whose samples may be differences, and all that
 #: compress bytes, whatever they mean.
 _PREDICTED: Final = {5, 8, 32946, 34925, 50000}

@@ -5,9 +5,11 @@ import random
 import pytest
 from PIL import Image
 
-from flask_server.errors import ImageError
+from flask_server.errors import ImageError, UnsupportedImage
+from flask_server.imaging.libtiff import decodable
 from tests.decoding import decode
 from tests.flask_server.conftest import draw, saved
+from tests.strangers.files import grey_tiff
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
@@ -32,3 +34,15 @@ def test_damaged_tiffs_write_nothing_to_standard_error(capfd: pytest.CaptureFixt
 
     assert refused > 20
     assert capfd.readouterr().err == ""
+
+
+def test_libtiff_names_the_compressions_that_it_decodes() -> None:
+    assert decodable((1, 5, 8, 34712)) == {1, 5, 8}
+
+
+def test_a_compression_without_which_libtiff_was_built_is_refused_by_its_number() -> None:
+    missing = {50000, 50001} - decodable((50000, 50001))
+
+    for method in missing:
+        with pytest.raises(UnsupportedImage, match=f"is compressed by method {method}"):
+            decode(grey_tiff((259, 3, 1, method)), max_pixels=100)
