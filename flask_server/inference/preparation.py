@@ -17,6 +17,7 @@ from flask_server.imaging.decoding import (
     MinSize,
     read_header,
 )
+from flask_server.imaging.files import jpeg
 from flask_server.imaging.formats import sniff
 from flask_server.imaging.preprocessing import Original, Pixels, min_decoded_size, to_pixels
 from flask_server.imaging.reports import Report, report_of, report_of_file
@@ -30,9 +31,6 @@ from model_catalog.spec import InputSpec
 
 #: An uploaded image file or tensor, or the error that was found while it was read from the request.
 Upload = bytes | Tensor | GatewayError
-
-#: The formats that TensorFlow decodes, by Pillow's names.
-FILE_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
 
 #: Bytes of memory per pixel of a PNG file that is made of a decoded image: in RGB, and the file.
 PNG_BYTES = 8
@@ -64,6 +62,16 @@ def png_bytes(image: EncodedImage) -> int:
     """Upper bound of the memory that decoded pixels and a PNG file made of them take."""
     width, height = image.upright_size
     return image.decoded_bytes + PNG_BYTES * width * height
+
+
+def _is_read_by_tensorflow(file: bytes) -> bool:
+    """Return whether every usual decoder of TensorFlow reads the file; raise CorruptImage.
+
+    ``decode_jpeg`` and ``decode_png`` read no BMP and no animated GIF, and no decoder reads the
+    palette of a BMP, a GIF's canvas or a lossless JPEG.
+    """
+    found = sniff(file)
+    return found == "PNG" or (found == "JPEG" and not jpeg.is_lossless(file))
 
 
 class ImagePreparation:
@@ -103,7 +111,7 @@ class ImagePreparation:
         watch: Stopwatch,
         files: FileMemory | None = None,
     ) -> PreparedFile:
-        """Return the file as it is, or as PNG if TensorFlow does not read its format.
+        """Return a JPEG or PNG as it is, and any other file as PNG.
 
         The file is decoded here as well, so that a damaged one is the error of its upload.
         ``files`` is the budget for decoding, and holds the memory of the PNG file.
@@ -112,13 +120,14 @@ class ImagePreparation:
             raise upload
         if isinstance(upload, Tensor):
             raise InvalidTensor("The model takes image files, and no tensors.")
-        later_bytes = None if sniff(upload) in FILE_FORMATS else png_bytes
+        is_readable = _is_read_by_tensorflow(upload)
+        later_bytes = None if is_readable else png_bytes
         decoding = self.decoded(
             upload, deadline, min_size=None, later_bytes=later_bytes, memory=files
         )
         with watch.stage("decode"), decoding as decoded:
             report = report_of_file(decoded)
-            if decoded.format in FILE_FORMATS:
+            if is_readable:
                 return PreparedFile(upload, report, decoded.orientation)
             pixels = decoded.image.convert("RGB")
             del decoded  # a decoder may hold as much memory as its image

@@ -110,6 +110,12 @@ def read(data: bytes) -> FileStructure:
     )
 
 
+def is_lossless(data: bytes) -> bool:
+    """Return whether a JPEG is coded without loss; raise CorruptImage if it has no scan."""
+    header, _ = _header(data)
+    return header.process in _LOSSLESS
+
+
 def _header(data: bytes) -> tuple[_Header, int]:
     """Return what stands before the first scan, and where that begins."""
     header, at = _Header(), 2

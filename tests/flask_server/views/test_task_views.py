@@ -20,6 +20,7 @@ from tests.flask_server.conftest import MakeApp, b64, draw, flat, saved
 from tests.flask_server.openapi.test_openapi import check_answer
 from tests.flask_server.stub_serving import Servable, StubServing, tensor
 from tests.flask_server.views.test_model_views import code
+from tests.strangers.files import lossless_jpeg
 
 URL = "/models/toy/predict"
 NPY = "application/x-npy"
@@ -451,16 +452,34 @@ def test_model_that_decodes_files_gets_them_untouched(
     assert (report["orientation"], report["size"], report["resized_to"]) == (6, [4, 8], None)
 
 
-def test_file_that_tensorflow_does_not_decode_becomes_png(
-    files: FlaskClient, serving: StubServing
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [("WEBP", "RGB", {"lossless": True}), ("GIF", "RGB", {}), ("BMP", "RGB", {}), ("BMP", "P", {})],
+)
+def test_file_that_tensorflow_may_not_decode_becomes_png(
+    files: FlaskClient, serving: StubServing, kind: str, mode: str, options: dict[str, Any]
 ) -> None:
-    response = files.post(URL, data=draw("WEBP", lossless=True), content_type="image/webp")
+    data = saved(Image.open(io.BytesIO(draw())).convert(mode), kind, **options)
+
+    response = files.post(URL, data=data, content_type="application/octet-stream")
 
     assert response.status_code == 200
     (file,) = sent(serving)
     image = Image.open(io.BytesIO(file))
     assert image.format == "PNG"
-    assert image.tobytes() == Image.open(io.BytesIO(draw("WEBP", lossless=True))).tobytes()
+    assert image.tobytes() == Image.open(io.BytesIO(data)).convert("RGB").tobytes()
+
+
+def test_lossless_jpeg_becomes_png(files: FlaskClient, serving: StubServing) -> None:
+    data = lossless_jpeg(Image.open(io.BytesIO(draw())))
+
+    response = files.post(URL, data=data, content_type="image/jpeg")
+
+    assert response.status_code == 200
+    (file,) = sent(serving)
+    image = Image.open(io.BytesIO(file))
+    assert image.format == "PNG"
+    assert image.tobytes() == Image.open(io.BytesIO(data)).convert("RGB").tobytes()
 
 
 def test_damaged_file_is_not_sent(files: FlaskClient, serving: StubServing) -> None:
