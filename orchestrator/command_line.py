@@ -41,7 +41,7 @@ class Program:
     summary: str
 
     name: str
-    """The name of the command in its help."""
+    """The name of the command in its help and messages."""
 
     version: str
 
@@ -108,11 +108,19 @@ def _run(program: Program, options: argparse.Namespace, words: Sequence[str]) ->
             return subcommands.stop(run_dir, console)
         case "restart":
             return subcommands.restart(
-                run_dir, options.child, console, unusable_models=program.unusable_models
+                run_dir,
+                options.child,
+                console,
+                command=program.name,
+                unusable_models=program.unusable_models,
             )
         case "status":
             return subcommands.status(
-                run_dir, console, as_json=options.json, unusable_models=program.unusable_models
+                run_dir,
+                console,
+                as_json=options.json,
+                command=program.name,
+                unusable_models=program.unusable_models,
             )
         case "logs":
             names = [options.child] if options.child else list(program.children)

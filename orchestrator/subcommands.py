@@ -103,9 +103,13 @@ def restart(
     name: str | None,
     console: Console,
     *,
+    command: str,
     unusable_models: UnusableModels = lambda _: {},
 ) -> int:
-    """Restart one child, or all one after the other; wait until each is ready again."""
+    """Restart one child, or all one after the other; wait until each is ready again.
+
+    ``command`` is what messages tell the user to run.
+    """
     state = run_dir.running()
     if state is None:
         raise NotRunning("nothing is running, so there is nothing to restart.")
@@ -115,13 +119,13 @@ def restart(
             raise UsageError(f"{child} is not one of the running children; allowed is {known}.")
         _restart(run_dir, child)
         console.print(f"{child} was restarted and is ready")
-    _warn(unusable_models(run_dir.running() or state), console)
+    _warn(unusable_models(run_dir.running() or state), command, console)
     return 0
 
 
-def _warn(models: Mapping[str, str], console: Console) -> None:
+def _warn(models: Mapping[str, str], command: str, console: Console) -> None:
     for name, reason in models.items():
-        console.print(f"warning: model {name} is not ready: {reason} (try: auto_cmd.py doctor)")
+        console.print(f"warning: model {name} is not ready: {reason} (try: {command} doctor)")
 
 
 def _restart(run_dir: RunDir, name: str) -> None:
@@ -167,9 +171,13 @@ def status(
     console: Console,
     *,
     as_json: bool,
+    command: str,
     unusable_models: UnusableModels = lambda _: {},
 ) -> int:
-    """Print what runs; return 0 if all is ready, 1 if not, 3 if nothing runs."""
+    """Print what runs; return 0 if all is ready, 1 if not, 3 if nothing runs.
+
+    ``command`` is what messages tell the user to run.
+    """
     state = run_dir.running()
     left = run_dir.leftovers() if state is None else {}
     models = unusable_models(state) if state else {}
@@ -183,11 +191,11 @@ def status(
         console.print(run_dir.stale_notice() or "nothing is running")
     else:
         _describe(state, console)
-        _warn(models, console)
+        _warn(models, command, console)
         if problem := state.get("models_file_problem"):
             console.print(f"warning: the changed models file is not used: {problem}")
     if left and not as_json:
-        console.print(f"  still running: {named(left)}; auto_cmd.py stop ends it")
+        console.print(f"  still running: {named(left)}; {command} stop ends it")
     if state is None:
         return NOT_READY if left else NOTHING_RUNS
     return READY if state["ready"] else NOT_READY
