@@ -29,6 +29,8 @@ INTERRUPTED = 130
 _LOG_LINES = 50
 #: What the servers write, such as logs and metrics, is for their user alone.
 _UMASK = 0o077
+#: Commands about the running instance, whose state they read.
+_ABOUT_RUNNING = {"stop", "restart", "status"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +105,8 @@ def _open_standard_streams() -> None:
 def _run(program: Program, options: argparse.Namespace, words: Sequence[str]) -> int:
     run_dir = RunDir(options.run_dir.absolute())
     console = Console()
+    if options.command in _ABOUT_RUNNING:
+        run_dir.require_readable()
     match options.command:
         case "stop":
             return subcommands.stop(run_dir, console)

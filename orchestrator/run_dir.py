@@ -110,6 +110,19 @@ class RunDir:
                 f"{self.path} cannot be used for state and logs: {error}"
             ) from error
 
+    def require_readable(self) -> None:
+        """Raise RunDirUnusable if this user may not read which instance runs here."""
+        try:
+            os.close(_open(self._lock_file, os.O_RDONLY))
+        except PermissionError as error:
+            raise RunDirUnusable(
+                f"{self.path} may not be read by this user, so it is not known what runs; run the "
+                "command as the user who started the servers, or choose another folder with "
+                "--run-dir."
+            ) from error
+        except OSError:  # nothing was ever started here
+            return
+
     def _make_private(self) -> None:
         """Take away the rights of others, which an earlier version or a umask may have given."""
         # A folder that others use too, such as /tmp, keeps its mode.

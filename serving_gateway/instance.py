@@ -50,7 +50,9 @@ class Instance:
 def instance_of(options: argparse.Namespace) -> Instance:
     """Return what ``--run-dir`` and ``--models-file`` mean."""
     places = find_places(auto_cmd.ROOT)
-    running = RunDir((options.run_dir or places.run).absolute()).running()
+    run_dir = RunDir((options.run_dir or places.run).absolute())
+    run_dir.require_readable()
+    running = run_dir.running()
     told = (running or {}).get("models_file", places.models_file)
     path = Path(options.models_file or told)
     if options.models_file and str(path.absolute()) != str(told):

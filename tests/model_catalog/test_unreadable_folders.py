@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,21 +15,7 @@ from model_catalog.labels import read_labels
 from model_catalog.model_entry import ModelEntry
 from model_catalog.models_file import ModelsFile
 from model_catalog.models_file_watch import require_folders_here
-
-NOBODY = 65534
-
-
-@contextmanager
-def restricted() -> Iterator[None]:
-    """Be a user whom modes of files restrict, which they do not for root."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
+from tests.other_user import restricted
 
 
 @pytest.fixture

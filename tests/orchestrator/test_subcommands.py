@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import auto_cmd
 from orchestrator.command_line import run
 from orchestrator.processes import identity
 from orchestrator.run_dir import RunDir
+from tests.other_user import restricted
 
 OWN = {"pid": os.getpid(), "identity": identity(os.getpid())}
 #: The command of an installed package, with a model that cannot be used.
@@ -53,3 +55,23 @@ def test_leftovers_name_the_command_that_the_user_runs(
     assert call(RunDir(run_dir.path), "status") == 1
 
     assert f"gateway (PID {os.getpid()}); serving-gateway stop ends it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["status", "stop", "restart"])
+def test_a_run_folder_that_may_not_be_read_is_not_one_where_nothing_runs(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # the folders of pytest are closed for others
+        os.chmod(folder, 0o755)
+        run_dir = RunDir(Path(folder) / "run")
+        run_dir.prepare()
+        run_dir.path.chmod(0)
+        try:
+            with restricted():
+                assert call(run_dir, word) == 1
+        finally:
+            run_dir.path.chmod(0o700)
+
+    said = capsys.readouterr()
+    assert f"{run_dir.path} may not be read by this user" in said.err
+    assert "nothing is running" not in said.out

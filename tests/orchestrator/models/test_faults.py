@@ -3,26 +3,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from model_catalog.model_entry import ModelEntry
 from orchestrator.models.faults import model_faults, version_faults
-
-NOBODY = 65534
-
-
-@contextmanager
-def restricted() -> Iterator[None]:
-    """Be a user whom modes of files restrict, which they do not for root."""
-    user = os.geteuid()
-    os.seteuid(user or NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
+from tests.other_user import restricted
 
 
 @pytest.fixture
