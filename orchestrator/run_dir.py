@@ -81,6 +81,12 @@ class RunDir:
                 return lock
         except (BlockingIOError, FileNotFoundError):
             pass
+        except OSError as error:  # some network file systems have no locks
+            os.close(lock)
+            raise RunDirUnusable(
+                f"{self._lock_file} cannot be locked ({error.strerror}); choose a folder on a "
+                "local disk with --run-dir."
+            ) from error
         os.close(lock)
         return None
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -131,6 +133,18 @@ def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
 
     with pytest.raises(RunDirUnusable, match="cannot be used for state and logs"):
         RunDir(tmp_path / "file" / "run").acquire()
+
+
+def test_a_file_system_without_locks_is_reported(
+    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)  # as Lustre without the option flock does
+
+    with pytest.raises(RunDirUnusable, match="cannot be locked .*choose a folder on a local disk"):
+        run_dir.acquire()
 
 
 def mode(path: Path) -> int:
