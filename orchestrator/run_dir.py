@@ -27,8 +27,12 @@ from orchestrator.processes import command_line, identity, lock_holders, owner
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
-#: Names, without what follows the first dot, of what an instance puts into its folder.
-_OWN_NAMES = {"auto_cmd", "logs", "models", "batching", "monitoring", "openvino"}
+#: Names, without what follows the first dot, of what an instance and ``make run`` put into its
+#: folder.
+_OWN_NAMES = {
+    *("auto_cmd", "logs", "models", "batching", "monitoring", "openvino"),
+    "weights_attempt",
+}
 #: Bytes reserved in the lock file; a state has less than a tenth of it.
 _RESERVED = 32 * 1024
 #: Time for the holder of the lock to write who it is.

@@ -18,6 +18,7 @@ from orchestrator.serving_command import (
     MONITORING_CONFIG,
     OPENVINO_CACHE,
 )
+from scripts.prepare_models import Paths
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
@@ -169,6 +170,7 @@ def test_a_folder_that_only_an_instance_uses_becomes_private(tmp_path: Path) -> 
     (tmp_path / "run").mkdir()
     (tmp_path / "run").chmod(0o755)
     (tmp_path / "run" / OPENVINO_CACHE).mkdir()
+    (tmp_path / "run" / Paths().attempt_file.name).touch()  # of make run, before the first start
     for name in (CONFIG, BATCHING_CONFIG, MONITORING_CONFIG):
         (tmp_path / "run" / name).touch()
         (tmp_path / "run" / name).chmod(0o644)
