@@ -8,6 +8,7 @@ because a child failed is a failure.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -89,7 +90,8 @@ def run(program: Program, argv: Sequence[str]) -> int:
 def _open_standard_streams() -> None:
     """Let closed standard streams, as some init scripts leave them, lead to nowhere.
 
-    Otherwise a file that is opened later would become the standard output of the children.
+    Otherwise a file that is opened later would become the standard output of the children. What the
+    encoding of standard output lacks, such as a letter in a path, is written as an escape.
     """
     for number in range(3):
         try:
@@ -100,6 +102,8 @@ def _open_standard_streams() -> None:
         sys.stdout = open(1, "w", closefd=False)
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(program: Program, options: argparse.Namespace, words: Sequence[str]) -> int:

@@ -75,7 +75,7 @@ class LogStream:
 
     def write(self, text: str) -> None:
         """Append the text."""
-        self._log.write(text.encode())
+        self._log.write(text.encode(errors="backslashreplace"))
 
     def flush(self) -> None:
         """Do nothing: every write reaches the file at once."""

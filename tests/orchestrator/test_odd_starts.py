@@ -43,6 +43,19 @@ def test_printed_commands_can_be_pasted(tmp_path: Path) -> None:
     assert words[3] == f"{tmp_path}/a folder/test_images/cat.jpg"
 
 
+def test_lines_that_the_terminal_cannot_encode_are_written_with_escapes(tmp_path: Path) -> None:
+    (tmp_path / "caf\u00e9").mkdir()
+    sandbox = ProjectSandbox(tmp_path / "caf\u00e9").build()
+    sandbox.env["PYTHONIOENCODING"] = "ascii"
+    with sandbox.torn_down():
+        started = sandbox.call("start", "--detach").stdout
+        logged = sandbox.call("logs", "auto_cmd")
+
+    assert "caf\\xe9/test_images/cat.jpg" in started
+    assert "caf\\xe9/test_images/cat.jpg" in logged.stdout
+    assert logged.stderr == ""
+
+
 def test_another_port_while_running_is_an_error(sandbox: ProjectSandbox) -> None:
     sandbox.call("start", "--detach")
     asked, port = ProjectSandbox(sandbox.root), sandbox.port
