@@ -126,7 +126,11 @@ class Instance:
 
     def _show_log(self, child: ChildState) -> None:
         log = child.spec.log
-        lines = last_lines(log, _LAST_LINES, self._log_starts.get(child.spec.name))
+        try:
+            lines = last_lines(log, _LAST_LINES, self._log_starts.get(child.spec.name))
+        except OSError as error:  # such as a log that another user has rotated
+            self._console.print(f"{log} cannot be read: {error.strerror}")
+            return
         self._console.print(f"the last lines of {log}:" if lines else f"nothing was added to {log}")
         for line in lines:
             self._console.print(f"  {line}")

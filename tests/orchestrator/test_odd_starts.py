@@ -187,6 +187,17 @@ def test_a_full_disk_hides_nothing_from_the_commands(sandbox: ProjectSandbox) ->
     assert not gone(sandbox.pid("serving"))
 
 
+def test_a_log_that_cannot_be_read_is_named(sandbox: ProjectSandbox) -> None:
+    (sandbox.root / ".run/logs/gateway.log").mkdir(parents=True)
+    sandbox.behave(gateway="exit")
+
+    failed = sandbox.call("start")
+
+    assert failed.returncode == 1
+    assert "gateway.log cannot be read: Is a directory" in failed.stdout
+    assert failed.stderr == ""
+
+
 def test_ready_lines_are_never_missing(sandbox: ProjectSandbox) -> None:
     for _ in range(3):
         assert "ready: " in sandbox.call("start", "--detach").stdout
