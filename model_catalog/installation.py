@@ -29,14 +29,15 @@ def install_command(*extras: str) -> str:
         return f"{shlex.quote(sys.executable)} -m pip install '{PACKAGE}{wanted}'"
     own = Path(sys.prefix) == CODE / ".venv"
     python = ".venv/bin/python" if own else shlex.quote(sys.executable)
-    elsewhere = "" if _is_current(CODE) else f"cd {shlex.quote(str(CODE))} && "
+    elsewhere = "" if is_current(CODE) else f"cd {shlex.quote(str(CODE))} && "
     return f"{elsewhere}{python} -m pip install -c constraints.txt -e '.{wanted}'"
 
 
-def _is_current(folder: Path) -> bool:
+def is_current(folder: Path) -> bool:
+    """Tell whether a folder is the current one; False where the current one was removed."""
     try:
         return os.path.samefile(folder, os.curdir)
-    except OSError:  # the current folder was removed
+    except OSError:
         return False
 
 

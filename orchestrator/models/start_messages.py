@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from model_catalog.folders import version_folders
-from model_catalog.installation import is_checkout, supervisor_command
+from model_catalog.installation import is_checkout, is_current, supervisor_command
 from model_catalog.model_entry import ModelEntry
 from orchestrator.models.entries import configured_versions
 from orchestrator.models.faults import version_faults
@@ -76,7 +76,7 @@ def _sample_requests(
 ) -> Iterator[str]:
     """Return commands that send the test images of the checkout."""
     root = options.root
-    here = Path() if Path.cwd() == root else root
+    here = Path() if is_current(root) else root
     python = Path(options.python)
     words = [
         here / python.relative_to(root) if python.is_relative_to(root) else python,
