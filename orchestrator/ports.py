@@ -36,8 +36,8 @@ def port_problem(host: str, port: int) -> PortProblem | None:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+    except (OSError, UnicodeError) as error:  # UnicodeError for a name with an empty part: a..b
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             return _taken(port)
         return PortProblem(f"cannot be used: {error}")
     # macOS allows binding one address while another process listens on all addresses.
@@ -57,7 +57,7 @@ def conflict(one: tuple[str, int], other: tuple[str, int]) -> bool:
 def _resolved(host: str) -> str:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError:  # ``port_problem`` reports it
+    except (OSError, UnicodeError):  # ``port_problem`` reports it
         return host
     return str(found[0][4][0])
 

@@ -39,7 +39,7 @@ def test_a_connection_is_not_an_owner() -> None:
         assert listeners(caller.getsockname()[1]) == set()
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "127..0.1"])
 def test_a_host_that_is_not_ours_is_a_problem(host: str) -> None:
     assert "cannot be used" in str(port_problem(host, free_port()))
 
@@ -52,6 +52,7 @@ def test_a_host_that_is_not_ours_is_a_problem(host: str) -> None:
         (("0.0.0.0", 5000), ("127.0.0.1", 5000), True),
         (("127.0.0.1", 5000), ("::", 5000), True),
         (("127.0.0.1", 5000), ("127.0.0.2", 5000), False),
+        (("127.0.0.1", 5000), ("127..0.1", 5000), False),
     ],
 )
 def test_which_addresses_conflict(
