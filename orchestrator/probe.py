@@ -77,14 +77,22 @@ class BackgroundProbe:
             return Problem(f"{self._url} has not answered for {waited_s:.0f} s")
         answer = self._answer
         self._answer = Answer(None, error="no response yet")
-        self._asked_at = time.monotonic()
-        self._thread = threading.Thread(target=self._ask, daemon=True)
-        self._thread.start()
+        self._start()
         if self._accept(answer.status):
             return None
         if answer.status is None:
             return Problem(f"{self._url} does not answer: {answer.error}")
         return Problem(f"{self._url} answers {answer.status}")
+
+    def _start(self) -> None:
+        """Start the next request; where no thread can be started, wait briefly for its response."""
+        self._asked_at = time.monotonic()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # the limit of processes is reached
+            self._thread = None
+            self._answer = ask(self._url)
 
     def _ask(self) -> None:
         self._answer = ask(self._url, self._timeout_s)

@@ -116,6 +116,19 @@ def test_a_good_answer_is_reported_once(url: str, allowed: threading.Semaphore) 
     assert probe() is not None
 
 
+def test_a_background_probe_goes_on_where_no_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    probe = BackgroundProbe("http://127.0.0.1:1/", accept=status_200, timeout_s=60)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    assert "not asked yet" in str(probe())
+    assert "Connection refused" in str(probe())
+
+
 @pytest.mark.parametrize(("status", "well"), [(200, True), (204, False), (503, False)])
 def test_what_a_probe_accepts(url: str, status: int, well: bool) -> None:
     strict = BackgroundProbe(f"{url}/{status}", accept=status_200, timeout_s=60)
