@@ -10,7 +10,7 @@ import sys
 
 OLDEST = (3, 11)
 WINDOWS = (
-    "auto_cmd.py needs Linux or macOS (process groups, signals and file locks of Unix): "
+    "This program needs Linux or macOS (process groups, signals and file locks of Unix): "
     "on Windows run it inside WSL 2, or start both servers by hand as docs/auto_cmd.md shows."
 )
 
@@ -18,8 +18,12 @@ WINDOWS = (
 def hand_over(argv: list[str]) -> None:
     """Replace this process by the project's Python, or print why not and exit with code 2."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    own = os.path.join(root, ".venv", "bin", "python")
-    reason = refusal(sys.platform, sys.version_info[:2], has_own=os.path.exists(own))
+    environment = os.path.join(root, ".venv")
+    own = os.path.join(environment, "bin", "python")
+    # Otherwise a .venv of an old Python would hand over to itself for ever.
+    is_other = os.path.realpath(sys.prefix) != os.path.realpath(environment)
+    has_own = is_other and os.path.exists(own)
+    reason = refusal(sys.platform, sys.version_info[:2], has_own=has_own)
     if reason:
         sys.stderr.write(reason + "\n")
         raise SystemExit(2)
@@ -33,4 +37,4 @@ def refusal(platform: str, version: tuple[int, ...], *, has_own: bool) -> str | 
     if version >= OLDEST or has_own:
         return None
     received = ".".join(map(str, version))
-    return f"auto_cmd.py needs Python 3.11 or newer, this is {received}: run it with a newer one."
+    return f"This program needs Python 3.11 or newer, this is {received}: run it with a newer one."

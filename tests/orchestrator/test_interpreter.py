@@ -55,6 +55,21 @@ def test_the_projects_python_takes_over() -> None:
     assert done.stdout == "['start', '--port', '5001']\n"
 
 
+def test_an_old_python_in_the_projects_environment_does_not_take_over_from_itself() -> None:
+    script = (
+        "import sys; from orchestrator.interpreter import hand_over; "
+        f"sys.version_info = (3, 9, 2); sys.prefix = {str(ROOT / '.venv')!r}; "
+        "hand_over(['-c', 'print(\"handed over\")'])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "needs Python 3.11 or newer, this is 3.9" in done.stderr
+
+
 def test_without_a_python_of_its_own_it_exits_with_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
