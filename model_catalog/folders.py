@@ -17,7 +17,7 @@ from model_catalog.errors import CatalogError
 from model_catalog.graph_files import GraphFileError, graph_file_of, read_graph_file
 from model_catalog.installation import export_command
 from model_catalog.labels import score_counts
-from model_catalog.model_entry import SERVING_DEFAULT, ModelEntry
+from model_catalog.model_entry import BIGGEST_VERSION, SERVING_DEFAULT, ModelEntry
 from model_catalog.signatures import DamagedGraph, Signature, Tensor, output_sizes, read_signature
 from model_catalog.spec import SCORE_TASKS, SPEC_FILE, ModelSpec
 from model_catalog.top_k import TOP_K_TASKS, Kind, Output, TopK, find_top_k
@@ -62,8 +62,13 @@ class Fault:
 
 def version_folders(base: Path) -> dict[int, Path]:
     """Return the entries that a server takes for versions, whose names are numbers, by number."""
-    found = (path for path in base.iterdir() if path.name.isascii() and path.name.isdecimal())
+    found = (path for path in base.iterdir() if is_version(path.name))
     return {int(path.name): path for path in sorted(found)}
+
+
+def is_version(name: str) -> bool:
+    """Tell whether a server takes a folder of this name for a version; numbers have 63 bits."""
+    return name.isascii() and name.isdecimal() and int(name) <= BIGGEST_VERSION
 
 
 def faults(entry: ModelEntry) -> Iterator[Fault]:
@@ -99,7 +104,7 @@ def _no_folder(base: Path) -> Fault:
 
 
 def _no_version(base: Path) -> Fault:
-    if (base / _GRAPH).exists() and base.name.isascii() and base.name.isdecimal():
+    if (base / _GRAPH).exists() and is_version(base.name):
         return Fault(
             f"{base} is a version of a model, but base_path must be the folder around it",
             f'base_path = "{base.parent}" in models.toml',
@@ -117,7 +122,9 @@ def _no_version(base: Path) -> Fault:
             )
         if (path / _GRAPH).exists():
             fix = f"mv {_q(path)} {_q(base / '1')}"
-            return Fault(f"{path} is a SavedModel, but its name is no version number", fix)
+            allowed = f"0 to {BIGGEST_VERSION}"
+            text = f"{path} is a SavedModel, but its name is no version number, {allowed}"
+            return Fault(text, fix)
     return Fault(f"{base} has no numbered version folder", f"{_EXPORT} FILE --base-path {_q(base)}")
 
 

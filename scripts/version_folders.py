@@ -6,7 +6,6 @@ is never written to, and two concurrent publishers get two numbers.
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 import uuid
@@ -14,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: Names that TensorFlow Serving takes for versions; plain files count too.
-_VERSION = re.compile(r"[0-9]+")
+from model_catalog.folders import version_folders
+
 #: Prefix of folders that are not published yet; no server takes them for versions.
 _DRAFT = ".draft-"
 #: A draft that has not changed for a day belongs to a process that was killed.
@@ -71,10 +70,11 @@ def _remove_abandoned_drafts(base_path: Path) -> None:
 
 
 def versions(base_path: Path) -> list[int]:
-    """Return the version numbers in a base path, ascending; none where the folder is missing."""
-    if not base_path.is_dir():
-        return []
-    return sorted({int(path.name) for path in base_path.iterdir() if _VERSION.fullmatch(path.name)})
+    """Return the version numbers in a base path, ascending; none where the folder is missing.
+
+    Plain files count too, as they do for a server.
+    """
+    return sorted(version_folders(base_path)) if base_path.is_dir() else []
 
 
 def newest_version(base_path: Path) -> int:

@@ -15,6 +15,8 @@ from model_catalog.signatures import DamagedGraph, output_sizes
 from model_catalog.spec import SPEC_FILE, InputSpec, ModelSpec, OutputSpec
 
 ROOT = Path(__file__).parents[2]
+#: A version that is named after a time with microseconds, a number of more than 63 bits.
+MICROSECONDS = "20261129084512345678"
 
 
 def field(number: int, payload: bytes | int) -> bytes:
@@ -130,7 +132,7 @@ def test_the_committed_digits_model_has_no_fault() -> None:
 
 
 def test_only_numbers_are_versions(tmp_path: Path) -> None:
-    for name in ("1", "002", "20260101", "v3", "4.draft", "٣", "5a"):
+    for name in ("1", "002", "20260101", "v3", "4.draft", "٣", "5a", MICROSECONDS, str(2**63)):
         (tmp_path / name).mkdir()
 
     assert sorted(version_folders(tmp_path)) == [1, 2, 20260101]
@@ -258,7 +260,7 @@ def test_the_fix_for_wrong_nesting_works(tmp_path: Path, inner: str) -> None:
     assert found(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["v1", "my model"])
+@pytest.mark.parametrize("name", ["v1", "my model", MICROSECONDS])
 def test_the_fix_for_a_name_without_number_works(tmp_path: Path, name: str) -> None:
     saved_model(tmp_path / name)
 
