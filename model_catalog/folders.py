@@ -23,6 +23,8 @@ from model_catalog.spec import SCORE_TASKS, SPEC_FILE, ModelSpec
 from model_catalog.top_k import TOP_K_TASKS, Kind, Output, TopK, find_top_k
 
 _GRAPH = "saved_model.pb"
+#: The same as text, as TensorFlow 1 can write it; servers load it, and nothing here reads it.
+_TEXT_GRAPH = "saved_model.pbtxt"
 _INDEX = Path("variables", "variables.index")
 #: Numbers of TensorFlow's enum DataType.
 FLOATS = {1, 2, 14, 19}
@@ -135,6 +137,8 @@ def _version_faults(path: Path, entry: ModelEntry) -> Iterator[Fault]:
         yield _unreadable_fault(path, unreadable)
     elif graph_file_of(path) is not None:
         yield from _graph_file_faults(path, entry)
+    elif (path / _TEXT_GRAPH).is_file() and not (path / _GRAPH).exists():
+        yield from _incomplete(path)
     elif not (path / _GRAPH).exists():
         yield _no_graph(path)
     else:

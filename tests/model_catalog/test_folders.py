@@ -123,6 +123,12 @@ def test_a_folder_with_a_graph_file_has_no_fault(tmp_path: Path) -> None:
     assert found(tmp_path) == []
 
 
+def test_a_graph_as_text_is_left_to_the_server(tmp_path: Path) -> None:
+    put(tmp_path / "1" / "saved_model.pbtxt", "saved_model_schema_version: 1")
+
+    assert found(tmp_path) == []
+
+
 def test_the_committed_digits_model_has_no_fault() -> None:
     base = ROOT / "my_digit_classifier"
     if not version_folders(base):
