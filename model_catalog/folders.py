@@ -34,6 +34,8 @@ _KINDS = {
     **dict.fromkeys(FLOATS, Kind.FLOAT),
     **dict.fromkeys((3, 4, 5, 6, 9, 17, 22, 23), Kind.INTEGER),
 }
+#: Types of tensors that the gateway does not send, by their numbers.
+_UNSENT = {5: "int16", 6: "int8", 10: "bool", 14: "bfloat16", 17: "uint16", 19: "float16"}
 _CHANNELS = {1, 3, 4}
 _SPATIAL = 2
 #: Name of the signature of exports that returns their spec.
@@ -256,13 +258,25 @@ def _foreign_faults(path: Path, entry: ModelEntry, signature: Signature) -> Iter
         return
     if entry.task not in SCORE_TASKS:  # the gateway tells what the outputs of other tasks lack
         return
-    if _top_k(entry, signature) is not None:
+    unusable = _unusable_input(images[0])
+    if unusable is not None:
+        yield _unusable(path, unusable, _EXPORT_AGAIN)
+    elif _top_k(entry, signature) is not None:
         yield from _description_faults(path, entry, images[0], knows_classes=True)
     elif entry.classes is not None:
         fix = 'classes = "NAME" in models.toml, the output with strings or integers'
         yield _unusable(path, f"has no output {entry.classes} with a class per score", fix)
     else:
         yield from _scores_faults(path, entry, images[0], signature)
+
+
+def _unusable_input(image: Tensor) -> str | None:
+    """Return what keeps images from being sent to an input; None if they can be."""
+    if image.dtype in _UNSENT:
+        return f"takes {_UNSENT[image.dtype]} values, which the gateway does not send"
+    if image.shape[:1] not in {(), (None,), (1,)}:
+        return f"takes exactly {image.shape[0]} images at a time, by its first dimension"
+    return None
 
 
 def _top_k(entry: ModelEntry, signature: Signature) -> TopK | None:

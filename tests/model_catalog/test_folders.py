@@ -359,6 +359,18 @@ def test_what_the_models_file_says_of_the_call_counts(tmp_path: Path) -> None:
             id="two out",
         ),
         pytest.param(foreign_graph(IMAGE, {"a": (10, 2)}), {"input": SCALE}, "outputs", id="bool"),
+        pytest.param(
+            foreign_graph(IMAGE, SCORES, dtype=19), {"input": SCALE}, "float16", id="half images"
+        ),
+        pytest.param(
+            foreign_graph({"x": (8, 28, 28, 3)}, SCORES), {"input": SCALE}, "exactly 8", id="batch"
+        ),
+        pytest.param(
+            foreign_graph({"x": (28, 28, 3)}, SCORES),
+            {"input": SCALE | {"height": 28, "width": 28}},
+            "exactly 28",
+            id="no batch dimension",
+        ),
     ],
 )
 def test_a_model_that_the_gateway_cannot_use_is_wrong(
@@ -380,6 +392,7 @@ def test_a_model_that_the_gateway_cannot_use_is_wrong(
         foreign_graph({"x": (-1, 3, 28, 28)}, SCORES),
         foreign_graph({"x": (-1, 28, 28)}, SCORES),
         foreign_graph({"x": (-1,)}, SCORES, dtype=7),
+        foreign_graph({"x": (1, 28, 28, 3)}, SCORES, dtype=4),
         foreign_graph(IMAGE, SCORES | {"features": (1, 64), "count": (3, 2)}),
     ],
 )
