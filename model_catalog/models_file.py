@@ -56,9 +56,14 @@ def load_models_file(path: Path) -> ModelsFile:
     """Read a models file, or raise ModelsFileError."""
     path = path.absolute()
     try:
-        return parse_models_file(path.read_text(encoding="utf-8"), path)
+        return parse_models_file(read_text(path), path)
     except (OSError, UnicodeDecodeError) as error:
         raise ModelsFileError(f"The models file {path} cannot be read: {error}") from error
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a models file, without the byte order mark that some editors write."""
+    return path.read_text(encoding="utf-8-sig")
 
 
 def parse_models_file(text: str, path: Path) -> ModelsFile:

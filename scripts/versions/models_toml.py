@@ -12,7 +12,7 @@ from typing import Any
 import tomlkit
 
 from model_catalog.model_entry import ModelEntry
-from model_catalog.models_file import ModelsFile, load_models_file, parse_models_file
+from model_catalog.models_file import ModelsFile, load_models_file, parse_models_file, read_text
 from scripts import atomic_file
 from scripts.errors import ScriptError
 
@@ -34,7 +34,7 @@ def add_model(path: Path, name: str, values: Mapping[str, Any]) -> ModelEntry:
     """
     path.absolute().parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        before = read_text(path) if path.exists() else ""
         if before.strip() and name in {e.name for e in parse_models_file(before, path).entries}:
             raise ScriptError(f"{path} has a model {name} already; choose another name.")
         gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
@@ -70,7 +70,7 @@ def set_versions(path: Path, name: str, decide: Callable[[ModelEntry], Mapping[s
     with locked(path):
         models = load_models_file(path)
         values = decide(entry_of(models, name))
-        before = path.read_text(encoding="utf-8")
+        before = read_text(path)
         document: Any = tomlkit.parse(before)
         table = document["models"][name]
         for key, value in values.items():

@@ -42,6 +42,13 @@ def test_unusable_file_says_why(text: str, said: str) -> None:
         parse_models_file(text, PATH)
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    """Editors on Windows write one."""
+    (tmp_path / "models.toml").write_text('[models.m]\nbase_path = "m"\n', encoding="utf-8-sig")
+
+    assert load_models_file(tmp_path / "models.toml").default.name == "m"
+
+
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelsFileError, match="nothing.toml cannot be read"):
         load_models_file(tmp_path / "nothing.toml")

@@ -102,6 +102,15 @@ def test_versions_and_labels_are_set_in_place(file: Path) -> None:
     assert (entry.versions, entry.version_labels) == ((1, 2, 3), {"stable": 2, "next": 3})
 
 
+def test_a_file_with_a_byte_order_mark_is_changed_too(file: Path) -> None:
+    file.write_text(FILE, encoding="utf-8-sig")
+
+    add_model(file, "new", {"base_path": "n"})
+    assert set_versions(file, "a", lambda _: {"versions": [2]})
+
+    assert [entry.name for entry in load_models_file(file).entries] == ["a", "b.c", "new"]
+
+
 def test_what_is_the_same_is_not_written(file: Path) -> None:
     before = file.stat().st_mtime_ns
 
