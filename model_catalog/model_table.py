@@ -102,7 +102,11 @@ class _Table:
         except RuntimeError as error:
             allowed = "a path whose ~ is the home of a known user"
             raise self.bad(key, value, allowed, hidden=True) from error
-        return self.path.parent / path
+        path = self.path.parent / path
+        if not _is_utf8(path):
+            allowed = "a path of UTF-8 text, also in the folders above the models file"
+            raise self.bad(key, value, allowed, hidden=True)
+        return path
 
     def serving_url(self) -> str | None:
         value = self.values.get("serving_url")
@@ -269,6 +273,15 @@ class _Table:
         except CatalogError as error:
             raise ModelsFileError(f"{self.path}: models.{self.name}.{error}") from error
         return dict(value)
+
+
+def _is_utf8(path: Path) -> bool:
+    """Tell whether Serving's configuration, which is UTF-8 text, can name the path."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_constant(value: object) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,14 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "models.toml").write_text('[models.m]\nbase_path = "m"\n', encoding="utf-8-sig")
 
     assert load_models_file(tmp_path / "models.toml").default.name == "m"
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused() -> None:
+    """Archives of old systems unpack to such names."""
+    path = Path(os.fsdecode(b"/etc/caf\xe9/models.toml"))
+
+    with pytest.raises(ModelsFileError, match="base_path: 'm' is not allowed; .*UTF-8 text"):
+        parse_models_file('[models.m]\nbase_path = "m"\n', path)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
