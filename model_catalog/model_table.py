@@ -135,7 +135,8 @@ class _Table:
             _LABEL.fullmatch(label) and _is_version(number) for label, number in value.items()
         ):
             return dict(value)
-        raise self.bad("version_labels", value, "a table from labels to version numbers")
+        allowed = "a table from labels to version numbers; labels have letters, digits and '_'"
+        raise self.bad("version_labels", value, allowed)
 
     def split(self) -> dict[str, float]:
         weights = self.numbers_of_labels("split", MAX_WEIGHT)

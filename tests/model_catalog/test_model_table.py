@@ -120,6 +120,7 @@ def test_imagenet_labels_by_name() -> None:
         ("versions = [-1]", "models.m.versions", "version numbers"),
         ("versions = [true]", "models.m.versions", "version numbers"),
         ('version_labels = { "a b" = 1 }', "models.m.version_labels", "from labels to version"),
+        ("version_labels = { v-1 = 1 }", "models.m.version_labels", "letters, digits and '_'"),
         ('version_labels = { stable = "1" }', "models.m.version_labels", "from labels to version"),
         ('serving_url = "other:8501"', "models.m.serving_url", "http://host:8501"),
         (
