@@ -23,8 +23,8 @@ IMAGENET = "imagenet"
 #: The first of the 1,001 classes of ImageNet models from TensorFlow's own collections.
 BACKGROUND: Label = ("background", "background")
 
-#: A line of Teachable Machine.
-_NUMBERED = re.compile(r"(\d+)\s+(\S.*)")
+#: A line of Teachable Machine, or one like ``0: cat``; not ``0:30`` or ``1,5 l``.
+_NUMBERED = re.compile(r"(\d+)(?:\s+|[:,]\s*(?=\D))(\S.*)")
 
 _ALLOWED = (
     "allowed are text with one label per line, JSON, CSV, a label map (pbtxt), or a folder with "
@@ -119,7 +119,7 @@ def parse_labels(text: str) -> tuple[Label, ...]:
     labels = tuple(_parse_line(index, line.rstrip("\r")) for index, line in enumerate(lines))
     numbered = [_NUMBERED.fullmatch(label) for _, label in labels]
     if all(match and match[1] == str(index) for index, match in enumerate(numbered)):
-        # As Teachable Machine writes them: 0 cat, 1 dog.
+        # As Teachable Machine writes them, 0 cat, 1 dog, or 0: cat, 1: dog.
         return tuple((match[1], match[2]) for match in numbered if match)
     return labels
 
@@ -148,7 +148,7 @@ def _parse_json(text: str) -> tuple[Label, ...]:
 
 def _listed(document: dict[str, object]) -> object:
     """Return the labels, or the pairs of id and label, of a JSON object in their order."""
-    for key in ("labels", "names", "class_names"):
+    for key in ("labels", "names", "class_names", "classes"):
         if isinstance(document.get(key), list):
             return document[key]
     if document and all(type(value) is int for value in document.values()):

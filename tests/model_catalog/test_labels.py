@@ -70,6 +70,11 @@ def test_other_labels_fit_as_many_scores(count: int) -> None:
         pytest.param(
             "0 cat\n1 hot dog\n", (("0", "cat"), ("1", "hot dog")), id="Teachable Machine"
         ),
+        pytest.param("0: cat\n1: hot dog", (("0", "cat"), ("1", "hot dog")), id="colons"),
+        pytest.param("0:cat\n1:dog", (("0", "cat"), ("1", "dog")), id="colons without blanks"),
+        pytest.param("0,cat\n1,hot, dog", (("0", "cat"), ("1", "hot, dog")), id="commas"),
+        pytest.param("0:30\n1:00", (("0", "0:30"), ("1", "1:00")), id="labels of times"),
+        pytest.param("0,5 l\n1,5 l", (("0", "0,5 l"), ("1", "1,5 l")), id="labels of amounts"),
         pytest.param(
             "1 cent\n2 cents", (("0", "1 cent"), ("1", "2 cents")), id="labels of numbers"
         ),
@@ -77,6 +82,7 @@ def test_other_labels_fit_as_many_scores(count: int) -> None:
         pytest.param('{"1":"rose","0":"daisy"}', (("0", "daisy"), ("1", "rose")), id="by number"),
         pytest.param('["cat","dog"]', (("0", "cat"), ("1", "dog")), id="list of labels"),
         pytest.param('{"labels":["cat"],"x":1}', (("0", "cat"),), id="list in an object"),
+        pytest.param('{"classes":["cat"]}', (("0", "cat"),), id="classes in an object"),
         pytest.param(
             "item {\n id: 2\n name: 'n2' display_name: 'dog' }\nitem { name: \"ca\\\"t\" id: 1 }",
             (("1", 'ca"t'), ("2", "dog")),
