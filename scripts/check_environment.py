@@ -38,7 +38,8 @@ def reason(environment: Path) -> str:
     if not os.access(str(python), os.X_OK):
         return "its Python, {}, is gone".format(settings.get("home", "of another folder"))
     made_in = _made_in(settings)
-    if made_in and os.path.abspath(made_in) != os.path.abspath(str(environment)):
+    # Not abspath: the environment, or a folder above it, may be a symbolic link.
+    if made_in and os.path.realpath(made_in) != os.path.realpath(str(environment)):
         return f"it was made for {made_in}; its programs do not run from another folder"
     return _other_version(environment, settings)
 

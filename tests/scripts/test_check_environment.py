@@ -51,6 +51,27 @@ def test_a_moved_or_copied_environment_names_its_old_folder(
     )
 
 
+@pytest.mark.parametrize("link", ["link/.venv", "linked"])
+def test_an_environment_behind_a_symbolic_link_was_not_moved(
+    environment: Path, tmp_path: Path, link: str
+) -> None:
+    (tmp_path / "link").symlink_to(environment.parent)
+    (tmp_path / "linked").symlink_to(environment)
+
+    assert reason(tmp_path / link) == ""
+
+
+def test_an_environment_that_was_made_by_way_of_a_link_was_not_moved(
+    environment: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(environment.parent)
+    settings = environment / "pyvenv.cfg"
+    noted = settings.read_text(encoding="utf-8").replace("my project", "link")
+    settings.write_text(noted, encoding="utf-8")
+
+    assert reason(environment) == ""
+
+
 def test_an_environment_without_its_python_or_settings_is_incomplete(environment: Path) -> None:
     (environment / "bin" / "python").unlink()
     without_python = reason(environment)
