@@ -54,6 +54,12 @@ FLAGS: Final = (
     Flag("file_system_poll_wait_seconds", 1, "Seconds between version polls; 0: once, < 0: never."),
     Flag("max_num_load_retries", 5, "Number of retries after a failed load."),
     Flag("load_retry_interval_micros", 60_000_000, "Time between two load attempts.", wide=True),
+    Flag(
+        "allow_unavailable_models",
+        False,
+        "Starts without models that have no version, or that fail while another one does not."
+        " (Extension.)",
+    ),
     Flag("num_load_threads", 0, "Maximum number of versions loading at once; 0: 4 x CPUs."),
     _ignored("num_unload_threads", 0, "Each unload runs in a thread of its own."),
     Flag(

@@ -244,4 +244,5 @@ def _lifecycle_options(flags: Flags) -> LifecycleOptions:
         max_retries=flags["max_num_load_retries"],
         retry_s=flags["load_retry_interval_micros"] / 1e6,
         load_threads=flags["num_load_threads"] or 4 * CPUS,
+        allow_unavailable=flags["allow_unavailable_models"],
     )

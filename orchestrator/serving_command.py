@@ -105,6 +105,8 @@ def serving_command(
         argv.append(f"--openvino_cache_dir={options.folder / OPENVINO_CACHE}")
         # Only the gateway calls it, whatever TENSORFLOW_MODEL_SERVER_HOST says.
         argv += ["--rest_api_host=127.0.0.1", "--grpc_host=127.0.0.1"]
+        # Neither a broken model nor the lack of any version keeps it from answering.
+        argv.append("--allow_unavailable_models=true")
         reason = "" if program else f", as no {NATIVE} is on PATH"
         return ServingCommand(
             f"embedded{reason}", [*argv, f"--shutdown_grace_seconds={options.timeout_s:g}"]

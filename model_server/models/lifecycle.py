@@ -45,6 +45,10 @@ class LifecycleOptions:
     load_threads: int = 8
     """Maximum number of versions that load at the same time."""
 
+    allow_unavailable: bool = False
+    """Whether the start goes on without models that have no version, and without those whose
+    versions have all failed unless those of every model have."""
+
 
 @dataclass
 class _ConfiguredModel:
@@ -130,11 +134,12 @@ class Lifecycle:
     def wait_until_ready(self) -> None:
         """Wait until the models are available; raise Unknown if all versions of one have failed.
 
-        Once one model is available, models without a version folder and models whose load is
-        being retried are not waited for.
+        Once one model is available, models without a version folder and models whose load is being
+        retried are not waited for. With ``allow_unavailable``, Unknown is raised only if all
+        versions of every model have failed, and without any version folder nothing is waited for.
         """
         self._registry.wait_for(self._is_startup_over)
-        failed = [s for configured in self._models.values() for s in self._failures(configured)]
+        failed = self._fatal_failures()
         if failed:
             details = "".join(f"{{{s} due to error: {s.error}}}, " for s in failed)
             raise Unknown(f"{len(failed)} servable(s) did not become available: {{{details}}}")
@@ -142,9 +147,11 @@ class Lifecycle:
     def _is_startup_over(self) -> bool:
         if not self._models:
             return True
-        present = [configured for configured in self._models.values() if configured.aspired]
-        if any(self._failures(configured) for configured in present):
+        if self._fatal_failures():
             return True
+        present = self._present()
+        if not present:
+            return self._options.allow_unavailable
         available = [configured for configured in present if self._has(configured, State.AVAILABLE)]
         waiting = [
             configured
@@ -152,6 +159,17 @@ class Lifecycle:
             if configured not in available and not self._has_failed_attempts(configured)
         ]
         return bool(available) and not waiting
+
+    def _fatal_failures(self) -> list[Servable]:
+        """Return the failed versions that end the start."""
+        failures = [self._failures(configured) for configured in self._present()]
+        if self._options.allow_unavailable and not all(failures):
+            return []
+        return [servable for failed in failures for servable in failed]
+
+    def _present(self) -> list[_ConfiguredModel]:
+        """Return the models that have a version to serve."""
+        return [configured for configured in self._models.values() if configured.aspired]
 
     def _versions(self, configured: _ConfiguredModel) -> list[Servable]:
         servables = self._registry.servables(configured.config.name)

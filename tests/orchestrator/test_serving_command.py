@@ -72,7 +72,8 @@ def test_embedded_command() -> None:
     start = ["/project/.venv/bin/python", "-m", "model_server"]
     cache = "--openvino_cache_dir=/project/.run/openvino"
     hosts = ["--rest_api_host=127.0.0.1", "--grpc_host=127.0.0.1"]
-    assert command.argv == [*start, *FLAGS, cache, *hosts, "--shutdown_grace_seconds=10"]
+    ending = ["--allow_unavailable_models=true", "--shutdown_grace_seconds=10"]
+    assert command.argv == [*start, *FLAGS, cache, *hosts, *ending]
     assert command.description == f"embedded, as no {NATIVE} is on PATH"
     assert command.warnings == ()
 

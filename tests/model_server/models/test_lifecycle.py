@@ -459,6 +459,15 @@ def test_with_no_version_at_all_the_start_waits_for_the_first(world: World) -> N
     assert event.wait(60)
 
 
+def test_where_models_may_be_unavailable_the_start_waits_for_no_first_version(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, LifecycleOptions(allow_unavailable=True))
+    world.serve(Latest(), "a", "b")
+
+    assert ready(world).wait(60)
+
+
 def test_without_models_there_is_nothing_to_wait_for(world: World) -> None:
     world.lifecycle.configure([])
 
@@ -477,6 +486,27 @@ def test_a_version_that_cannot_be_loaded_ends_the_start(world: World) -> None:
         "1 servable(s) did not become available:"
         " {{{name: b version: 4} due to error: DATA_LOSS: it was told to}, }"
     )
+
+
+def test_a_failed_model_may_be_left_behind_while_another_one_loads(tmp_path: Path) -> None:
+    world = World(tmp_path, LifecycleOptions(max_retries=0, allow_unavailable=True))
+    write_version(world.base("bad"), 1, fail="DATA_LOSS")
+    write_version(world.base("slow"), 1, load_s=0.3)
+    world.serve(Latest(), "bad", "slow")
+
+    world.lifecycle.wait_until_ready()
+
+    assert (world.states("bad"), world.states("slow")) == ({1: "END"}, {1: "AVAILABLE"})
+
+
+def test_a_start_in_which_every_model_fails_ends_also_where_models_may_fail(tmp_path: Path) -> None:
+    world = World(tmp_path, LifecycleOptions(max_retries=0, allow_unavailable=True))
+    for model in ("a", "b"):
+        write_version(world.base(model), 1, fail="DATA_LOSS")
+    world.serve(Latest(), "a", "b")
+
+    with pytest.raises(Unknown, match=r"2 servable\(s\) did not become available"):
+        world.lifecycle.wait_until_ready()
 
 
 def test_one_good_version_is_enough_for_the_start(world: World) -> None:
