@@ -44,7 +44,10 @@ _SCALING_LAYERS = {"Rescaling", "Normalization"}
 #: Kinds of operations that a model contains when preprocess_input was called while it was built.
 _ARITHMETIC = {"TrueDivide", "Divide", "Multiply", "Subtract", "Add", "GetItem"}
 #: Kinds of operations in front of the first that changes pixels; augmentation comes beside these.
-_KEEPING = {"InputLayer", "Cast", "Reshape", "Permute", "Transpose", "Pad", "Identity"}
+_KEEPING = {
+    *("InputLayer", "Cast", "Reshape", "Permute", "Transpose", "Pad", "Identity"),
+    *("Resizing", "Resize", "UpSampling2D", "CenterCrop", "Cropping2D", "ZeroPadding2D"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ _KINDS = {
     "reshape": "Reshape",
     "squeeze": "Squeeze",
     "pad": "Pad",
+    "resize": "Resize",
     "transpose": "Transpose",
 }
 

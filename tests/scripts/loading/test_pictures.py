@@ -242,6 +242,28 @@ def test_a_wrapped_model_is_exported_under_names_that_tensorflow_allows(tmp_path
     assert spec.name == "my_model"
 
 
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [
+        ("Resizing", (12, 12)),
+        ("UpSampling2D", (2, 2)),
+        ("CenterCrop", (4, 4)),
+        ("ZeroPadding2D", (1, 1)),
+    ],
+)
+def test_the_models_own_scaling_is_found_behind_a_change_of_size(
+    kind: str, size: tuple[int, int]
+) -> None:
+    import keras
+
+    picture = keras.Input((8, 6, 3))
+    layer = getattr(keras.layers, kind)
+    resized = layer(*size) if kind in {"Resizing", "CenterCrop"} else layer(size)
+    scaled = keras.applications.mobilenet_v2.preprocess_input(resized(picture))
+
+    assert keras_models.own_scaling(keras.Model(picture, scaled)) == "TrueDivide"
+
+
 def test_the_models_own_scaling_is_found_behind_a_change_of_shape() -> None:
     import keras
 
