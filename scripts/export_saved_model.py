@@ -333,7 +333,10 @@ def _export_file(
     model = in_bfloat16(loaded.model, spec.images) if dtype == "bfloat16" else loaded.model
     try:
         version = export(model, base_path, spec)
-    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+    except (
+        *(ValueError, TypeError, AttributeError, NotImplementedError),
+        AssertionError,  # of a variable or table that belongs to no layer
+    ) as error:
         reason = textwrap.shorten(str(error), 200, placeholder=" …")
         raise ScriptError(f"TensorFlow cannot export the model: {reason}") from error
     print(f"exported {spec.name} to {version}")

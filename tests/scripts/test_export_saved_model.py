@@ -163,6 +163,33 @@ def test_the_commands_of_the_manual_work(
     assert versions(tmp_path / "net") == [1]
 
 
+def test_a_variable_that_belongs_to_no_layer_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+
+    custom, file = tmp_path / "times.py", tmp_path / "times.keras"
+    custom.write_text(
+        "import keras, tensorflow as tf\n"
+        "FACTOR = tf.Variable(2.0)\n"
+        "class Times(keras.layers.Layer):\n"
+        "    def call(self, x): return x * FACTOR\n",
+        encoding="utf-8",
+    )
+    times = custom_objects(custom, FileConfig(config={}))["Times"]
+    keras.Sequential([classifier(), times()]).save(file)
+
+    code = main(
+        ["--model", str(file), "--base-path", str(tmp_path / "m")]
+        + ["--custom", str(custom), "--trust"]
+    )
+
+    said = capsys.readouterr().err
+    assert code == 1
+    assert said.startswith("TensorFlow cannot export the model: ")
+    assert said.count("\n") == 1
+
+
 def test_another_model_replaces_a_version_only_if_told_to(
     model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
