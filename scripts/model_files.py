@@ -31,6 +31,8 @@ _OTHERS = {
     b"\x80": f"is a pickle, such as a PyTorch model; {ALLOWED}",
 }
 _HEAD = 64
+_WEIGHTS = "model.weights.h5"
+_ZIP_COMMAND = "in their folder: zip -r ../model.keras ."
 
 
 def suffix_of(path: Path) -> str:
@@ -55,8 +57,8 @@ def _hint_of_folder(path: Path) -> str:
             " with a SavedModel, which needs no export: name the folder above it in models.toml, "
             "with input and labels"
         )
-    if (path / "config.json").exists() and (path / "model.weights.h5").exists():
-        return " with the unpacked files of a .keras archive: zip them again"
+    if (path / "config.json").exists() and (path / _WEIGHTS).exists():
+        return f" with the unpacked files of a .keras archive: zip them again, {_ZIP_COMMAND}"
     return ""
 
 
@@ -70,9 +72,20 @@ def _require_keras_archive(path: Path) -> None:
         ) from error
     if "config.json" in names:
         return
+    if _are_in_folder(names):
+        raise ScriptError(
+            f"{path} has the files of a .keras archive in a folder; unpack it and zip them without "
+            f"the folder, {_ZIP_COMMAND}."
+        )
     models = [name for name in names if name.endswith((".keras", ".h5", ".hdf5"))]
     inside = f" with {', '.join(models[:3])} inside; unpack it" if models else ""
     raise ScriptError(f"{path} is a zip archive, but not of Keras{inside}; {ALLOWED}.")
+
+
+def _are_in_folder(names: list[str]) -> bool:
+    """Tell whether the files of a .keras archive lie in a folder of the archive."""
+    folders = [name.removesuffix("config.json") for name in names if name.endswith("/config.json")]
+    return any(folder + _WEIGHTS in names for folder in folders)
 
 
 def _description(head: bytes) -> str:

@@ -85,6 +85,14 @@ def test_an_archive_says_which_models_are_inside(tmp_path: Path) -> None:
         suffix_of(other)
 
 
+def test_an_archive_that_was_unpacked_and_zipped_with_its_folder_says_so(tmp_path: Path) -> None:
+    """A browser may unpack a download, and a file manager zips the folder."""
+    again = archive(tmp_path / "m.keras", "m/config.json", "m/metadata.json", "m/model.weights.h5")
+
+    with pytest.raises(ScriptError, match=r"in a folder; .* zip -r ../model.keras \."):
+        suffix_of(again)
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
