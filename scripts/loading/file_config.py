@@ -76,7 +76,9 @@ def _of_archive(path: Path) -> FileConfig:
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
         raise _damaged(path, ".keras") from error
     return FileConfig(
-        config=config,
+        # Keras leaves the loss, metrics and optimizer of the training alone, as load_model is
+        # called with compile=False; classes of other packages are frequent among them.
+        config={key: value for key, value in config.items() if key != "compile_config"},
         keras_version=_text(metadata.get("keras_version")),
         training=_dict(config.get("compile_config")),
     )

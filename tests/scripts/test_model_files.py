@@ -171,6 +171,21 @@ def test_what_keras_3_cannot_read_of_keras_2_has_a_way_out(
     assert len(text.replace(str(tmp_path), "")) < 420
 
 
+@keras3
+def test_the_loss_and_metrics_of_the_training_need_no_trust(tmp_path: Path) -> None:
+    import keras
+
+    class OwnLoss(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return keras.ops.mean(y_true - y_pred, axis=-1)
+
+    model = classifier()
+    model.compile(loss=OwnLoss())
+    model.save(tmp_path / "m.keras")
+
+    assert_same(load(tmp_path / "m.keras"), model)
+
+
 def convolution(kind: str) -> Any:
     import keras
 

@@ -177,3 +177,14 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
 
     with pytest.raises(ScriptError, match="is damaged, perhaps cut short; copy it again"):
         file_config.read(tmp_path / name)
+
+
+def test_what_only_the_training_needs_counts_for_nothing(tmp_path: Path) -> None:
+    metric = {"class_name": "F1Score", "module": "tensorflow_addons.metrics", "config": {}}
+    loss = {"class_name": "__lambda__", "config": {}}
+    file = archive(
+        tmp_path / "m.keras",
+        config=layer("Sequential") | {"compile_config": {"loss": loss, "metrics": [metric]}},
+    )
+
+    require_trust(file, file_config.read(file))
