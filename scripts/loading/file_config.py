@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +74,12 @@ def _of_archive(path: Path) -> FileConfig:
             config = _json(archive.read("config.json"))
             has_metadata = "metadata.json" in archive.namelist()
             metadata = _json(archive.read("metadata.json")) if has_metadata else {}
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError) as error:
         raise _damaged(path, ".keras") from error
+    except RuntimeError as error:  # it has a password, or Python lacks the compression method
+        raise ScriptError(
+            f"Keras cannot load {path}: its zip archive cannot be unpacked ({error})."
+        ) from error
     return FileConfig(
         # Keras leaves the loss, metrics and optimizer of the training alone, as load_model is
         # called with compile=False; classes of other packages are frequent among them.
@@ -95,6 +100,11 @@ def _of_hdf5(path: Path) -> FileConfig:
         config = _json(attributes["model_config"])
         training = _json(attributes.get("training_config", b"{}"))
     except (OSError, ValueError) as error:
+        if "unable to lock file" in str(error):
+            raise ScriptError(
+                f"Keras cannot load {path}: the file cannot be locked, as another program writes "
+                "it or its file system has no locks; export a copy of it on a local disk."
+            ) from error
         raise _damaged(path, "HDF5") from error
     version = _text(attributes.get("keras_version"))
     return FileConfig(config=config, keras_version=version, training=training)

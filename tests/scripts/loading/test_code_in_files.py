@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import zipfile
 from pathlib import Path
@@ -177,6 +178,41 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
 
     with pytest.raises(ScriptError, match="is damaged, perhaps cut short; copy it again"):
         file_config.read(tmp_path / name)
+
+
+def test_a_damaged_member_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "m.keras"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("config.json", json.dumps({"class_name": "Sequential"}))
+    content = bytearray(file.read_bytes())
+    content[30 + len("config.json")] = 0xFF  # a block of a type that deflate does not have
+    file.write_bytes(content)
+
+    with pytest.raises(ScriptError, match="the .keras file is damaged"):
+        file_config.read(file)
+
+
+def test_an_archive_with_a_password_is_named(tmp_path: Path) -> None:
+    file = archive(tmp_path / "m.keras", config={})
+    content = bytearray(file.read_bytes())
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(signature) + flags] |= 1
+    file.write_bytes(content)
+
+    with pytest.raises(ScriptError, match="cannot be unpacked .*password required"):
+        file_config.read(file)
+
+
+def test_a_file_that_another_program_writes_is_not_called_damaged(tmp_path: Path) -> None:
+    import h5py
+
+    file = tmp_path / "m.h5"
+    h5py.File(file, "w").close()
+    with file.open("rb") as training:
+        fcntl.flock(training, fcntl.LOCK_EX)
+
+        with pytest.raises(ScriptError, match="cannot be locked, as another program writes it"):
+            file_config.read(file)
 
 
 def test_what_only_the_training_needs_counts_for_nothing(tmp_path: Path) -> None:
