@@ -36,6 +36,8 @@ Result = TypeVar("Result")
 
 #: Longest part of Keras's own message that is shown.
 _REASON = 100
+#: What stands before the cause in Keras's messages about a configuration, which they repeat.
+_CAUSE = "Exception encountered: "
 #: Beginnings of Keras's messages about a class or function that it does not know.
 _UNKNOWN = re.compile(
     r"(?:Could not locate|Unknown) (?:class|function|object|layer|initializer|\w+ function)"
@@ -134,10 +136,18 @@ def _failure(path: Path, about: FileConfig, error: Exception) -> ScriptError:
             f"{path} uses {unknown[1]}, which is not part of Keras; hand in the file that defines "
             "it with --custom FILE.py --trust, which runs that file."
         )
-    return _unreadable(path, about, textwrap.shorten(text, _REASON, placeholder=" …"))
+    cause = text.rpartition(_CAUSE)[2]
+    return _unreadable(path, about, textwrap.shorten(cause, _REASON, placeholder=" …"))
 
 
 def _unreadable(path: Path, about: FileConfig, reason: str) -> ScriptError:
+    installed = str(_keras().__version__)
+    if about.major_version == 3 and _release(about.keras_version) > _release(installed):
+        return ScriptError(
+            f"Keras cannot load {path}: Keras {about.keras_version} wrote it, and the installed "
+            f"Keras {installed} does not understand it ({reason}). Install Keras "
+            f"{about.keras_version}, or save the model with Keras {installed}."
+        )
     if about.major_version == 3 or tf_keras_process.is_active():
         return ScriptError(f"Keras cannot load {path}: {reason}")
     wrote = f"Keras {about.keras_version}" if about.keras_version else "an old version of Keras"
@@ -147,3 +157,8 @@ def _unreadable(path: Path, about: FileConfig, reason: str) -> ScriptError:
         f"Keras cannot load {path}: {wrote} wrote it, and Keras 3 does not understand it "
         f"({reason}). Install tf_keras, which does: {install_command(tf_keras_process.EXTRA)}"
     )
+
+
+def _release(text: str | None) -> tuple[int, ...]:
+    """Return the first two numbers of a version, which change with what Keras can read."""
+    return tuple(map(int, re.findall(r"\d+", text or "")[:2]))

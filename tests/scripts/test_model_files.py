@@ -172,6 +172,30 @@ def test_what_keras_3_cannot_read_of_keras_2_has_a_way_out(
 
 
 @keras3
+def test_a_file_of_a_newer_keras_names_both_versions_and_the_cause(tmp_path: Path) -> None:
+    import keras
+
+    classifier().save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    config = json.loads(members["config.json"])
+    config["config"]["layers"][-1]["config"]["sharding"] = None
+    members["config.json"] = json.dumps(config).encode()
+    members["metadata.json"] = b'{"keras_version": "3.999.0"}'
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+
+    with pytest.raises(ScriptError) as refused:
+        load(tmp_path / "m.keras")
+
+    text = str(refused.value)
+    assert f"Keras 3.999.0 wrote it, and the installed Keras {keras.__version__} does not" in text
+    assert "sharding" in text
+    assert text.endswith(f"or save the model with Keras {keras.__version__}.")
+
+
+@keras3
 def test_the_loss_and_metrics_of_the_training_need_no_trust(tmp_path: Path) -> None:
     import keras
 
