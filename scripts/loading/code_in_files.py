@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -81,10 +82,13 @@ def custom_objects(module: Path | None, about: FileConfig) -> dict[str, Any]:
 
 
 def _public(module: Path) -> dict[str, Any]:
-    spec = importlib.util.spec_from_file_location(module.stem, module)
+    # A name of its own, since the file may be named as a package, such as keras.py.
+    spec = importlib.util.spec_from_file_location(f"custom_{module.stem}", module)
     if spec is None or spec.loader is None or not module.is_file():
         raise ScriptError(f"--custom {module} is not allowed; allowed is a Python file, FILE.py.")
     loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded  # dataclasses look themselves up in it
+    sys.path.append(str(module.absolute().parent))  # for the files that it imports, as if run
     try:
         spec.loader.exec_module(loaded)
     except Exception as error:  # whatever the user's code raises

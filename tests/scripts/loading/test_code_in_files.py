@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,24 @@ def test_the_users_module_is_run_and_its_names_are_known(tmp_path: Path) -> None
     assert set(objects) == {"Twice", "Custom>Twice"}
     assert objects["Twice"] is objects["Custom>Twice"]
     assert custom_objects(None, about) == {}
+
+
+def test_the_users_module_may_import_files_beside_it_and_define_dataclasses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "nets_sizes.py").write_text("SIDE = 3\n", encoding="utf-8")
+    (tmp_path / "nets.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from nets_sizes import SIDE\n"
+        "@dataclass\n"
+        "class Twice:\n"
+        "    side: int = SIDE\n",
+        encoding="utf-8",
+    )
+
+    assert custom_objects(tmp_path / "nets.py", model())["Twice"]().side == 3
 
 
 @pytest.mark.parametrize(
