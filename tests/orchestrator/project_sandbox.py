@@ -32,6 +32,12 @@ def executable(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
+def behave(folder: Path, **roles: str) -> None:
+    """Set the behaviour of the fake servers of a folder, which may read the file at any time."""
+    (folder / "behaviour.draft").write_text(json.dumps(roles))
+    (folder / "behaviour.draft").replace(folder / "behaviour.json")
+
+
 @dataclass
 class ProjectSandbox:
     """A folder in which a test runs auto_cmd.py, with ports and an environment of its own."""
@@ -74,8 +80,7 @@ class ProjectSandbox:
 
     def behave(self, **roles: str) -> None:
         """Set the behaviour of the fake servers, by role."""
-        (self.root / "behaviour.draft").write_text(json.dumps(roles))
-        (self.root / "behaviour.draft").replace(self.root / "behaviour.json")
+        behave(self.root, **roles)
 
     def argv(self, *words: str) -> list[str]:
         """Return a command line; ``start`` and ``doctor`` get the ports and options."""

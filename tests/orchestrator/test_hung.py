@@ -19,7 +19,7 @@ from orchestrator.probe import BackgroundProbe, missing_200, status_200
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
 from tests.orchestrator.conftest import gone, spec_of
-from tests.orchestrator.project_sandbox import FAKE_SERVER
+from tests.orchestrator.project_sandbox import FAKE_SERVER, behave
 from tests.running import free_port
 
 DEFAULT_POLICY = RestartPolicy(
@@ -28,7 +28,7 @@ DEFAULT_POLICY = RestartPolicy(
 
 
 def hang_by_itself(child: ChildState, folder: Path) -> None:
-    (folder / "behaviour.json").write_text('{"serving": "hang"}')
+    behave(folder, serving="hang")
 
 
 def be_stopped(child: ChildState, folder: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_busy_child_is_not_killed(tmp_path: Path) -> None:
     child = supervisor.children[0]
     while child.state is not State.READY:
         supervisor.step()
-    (tmp_path / "behaviour.json").write_text('{"serving": "busy"}')
+    behave(tmp_path, serving="busy")
 
     while "not ended" not in str(notices):
         supervisor.step()
@@ -70,7 +70,7 @@ def test_a_busy_child_is_not_killed(tmp_path: Path) -> None:
         supervisor.step()
 
     assert (child.state, child.starts) == (State.READY, 1)
-    (tmp_path / "behaviour.json").unlink()
+    behave(tmp_path)
     while "answers again" not in notices[-1]:
         supervisor.step()
     supervisor.stopping = True
@@ -110,7 +110,7 @@ def test_a_hung_child_is_killed_and_started_again(
     first = child.pid
     hang(child, tmp_path)
     turn_until(State.WAITING, 1)
-    (tmp_path / "behaviour.json").unlink(missing_ok=True)
+    behave(tmp_path)
     turn_until(State.READY, 2)
     commands.append(Command(Action.STOP))
 
