@@ -14,6 +14,7 @@ from orchestrator.child import ChildSpec
 from orchestrator.command_queue import Action, Command
 from orchestrator.lifecycle import State
 from orchestrator.probe import BackgroundProbe, any_status, ask, missing_200
+from orchestrator.processes import children
 from orchestrator.restart_policy import RestartPolicy
 from orchestrator.supervise import Supervisor
 from tests.load import Load
@@ -102,10 +103,10 @@ def test_a_rolling_restart_loses_no_request(tmp_path: Path) -> None:
     with load.running():
         assert eventually(workers)
         for roll in range(ROLLS):
-            before = workers()
             supervised.send(Action.RESTART)
             supervised.until_ready(roll + 2)
-            assert eventually(lambda known=before: workers() - known)  # type: ignore[misc]
+            new = {b"%d" % pid for pid in children(supervised.gateway.pid)}
+            assert eventually(lambda asked=new: workers() & asked)  # type: ignore[misc]
 
     assert supervised.stop() == 0
     assert supervised.gateway.starts == 1
