@@ -49,7 +49,7 @@ def spec_of(script: str, folder: Path, **fields: Any) -> ChildSpec:
         "log": folder / "child.log",
         "ready": nothing_missing,
         "alive": nothing_missing,
-        "grace_s": 5.0,
+        "grace_s": 60.0,
     }
     return ChildSpec(**values | fields)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -423,7 +424,8 @@ def test_a_child_that_is_never_ready_ends_the_start(sandbox: ProjectSandbox) -> 
     failed = sandbox.call("start", "--detach", "--start-timeout", "1")
 
     assert failed.returncode == 1
-    assert "not ready after 1 s" in failed.stdout
+    # On a busy machine, the supervisor looks some seconds later.
+    assert re.search(r"not ready after [1-9]\d* s", failed.stdout)
     assert_nothing_left(sandbox)
 
 

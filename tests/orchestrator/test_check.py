@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from orchestrator.check import Check, CheckResult
-from tests.orchestrator.conftest import spec_of
+from tests.orchestrator.conftest import gone, spec_of
+from tests.waiting import eventually
 
 
 def said(folder: Path, script: str, timeout_s: float = 30) -> str | None:
@@ -48,9 +48,9 @@ def test_a_check_that_hangs_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_check_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:
-    check = Check(spec_of("", tmp_path, check=["/bin/sleep", "60"]))
-    started = time.monotonic()
+    check = Check(spec_of("", tmp_path, check=["/bin/sh", "-c", "echo $$ >pid; exec sleep 3600"]))
+    assert eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
 
-    check.end()
+    check.end()  # else the test would last longer than it may
 
-    assert time.monotonic() - started < 30  # half of what the check takes
+    assert gone(int((tmp_path / "pid").read_text()))

@@ -52,7 +52,7 @@ def test_a_child_ends_by_term(launch: Launch) -> None:
     assert ended(child) == 128 + signal.SIGTERM
 
 
-@pytest.mark.parametrize("grace_s", [5, 999_999_999])
+@pytest.mark.parametrize("grace_s", [60, 999_999_999])
 def test_a_child_that_drains_keeps_its_exit_code(
     launch: Launch, tmp_path: Path, grace_s: float
 ) -> None:
@@ -224,7 +224,7 @@ def test_no_child_outlives_a_supervisor_killed_before_it_knew_the_pid(tmp_path: 
         pid = grandchild(tmp_path / "pid")
         assert shim.stdin is not None
         shim.stdin.close()
-        code = shim.wait(10)
+        code = shim.wait(60)
         is_gone = gone(pid)
         end_group(pid, signal.SIGKILL)
 

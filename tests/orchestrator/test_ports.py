@@ -24,8 +24,9 @@ def test_a_taken_port_is_named_with_its_owner(listening: str, wanted: str) -> No
 
 
 def test_a_port_is_free_again_once_its_owner_is_gone() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()  # which nobody else takes meanwhile
+    with socket.create_server(("127.0.0.1", port)):
+        assert port_problem("127.0.0.1", port)
 
     assert port_problem("127.0.0.1", port) is None
     assert listeners(port) == set()
