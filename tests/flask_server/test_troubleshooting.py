@@ -22,6 +22,7 @@ from flask_server.web.services import services_of
 from tests.flask_server.conftest import MakeApp, b64, draw
 from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 from tests.running import free_port
+from tests.waiting import eventually
 
 PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 URL = "/models/digits/predict"
@@ -49,7 +50,7 @@ SETTINGS = {"body_too_large": {"max_body_bytes": 10}, "image_too_large": {"max_p
 #: Answers of Serving, by the code that they become.
 ANSWERS: dict[str, dict[str, Any]] = {
     "serving_error": {"answer": (500, {"error": "no"})},
-    "serving_timeout": {"delay_s": 1.0},
+    "serving_timeout": {"delay_s": 60.0},
 }
 
 
@@ -118,8 +119,10 @@ def test_the_message_is_that_of_the_gateway(make_app: MakeApp, code: str) -> Non
 def test_the_message_about_an_answer_of_serving_is_that_of_the_gateway(
     make_app: MakeApp, serving: StubServing, code: str
 ) -> None:
-    client = make_app(MODELS, deadline_s=0.3).test_client()
-    assert client.post(URL, json=IMAGE).status_code == 200
+    deadline_s = 0.3 if code == "serving_timeout" else 60.0
+    client = make_app(MODELS, deadline_s=deadline_s).test_client()
+    # Beside other load, some requests miss the short deadline.
+    assert eventually(lambda: client.post(URL, json=IMAGE).status_code == 200)
     for name, value in ANSWERS[code].items():
         setattr(serving, name, value)
 

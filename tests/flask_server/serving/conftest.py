@@ -22,3 +22,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def serving(request: pytest.FixtureRequest) -> Iterator[StubServing]:
     with STUBS[getattr(request, "param", "rest")]().running() as stub:
         yield stub
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for all addresses of a model, also where a busy machine delays one of them."""
+    monkeypatch.setattr("flask_server.serving.replica_polls.POLL_WAIT_S", 60.0)

@@ -109,7 +109,7 @@ CHUNKED = head("Transfer-Encoding: chunked")
 @pytest.mark.parametrize(
     "script",
     [
-        pytest.param(lambda _: time.sleep(3), id="nothing"),
+        pytest.param(lambda _: time.sleep(30), id="nothing"),
         pytest.param(dripped(b"HTTP/1.1 200 " + b"O" * 200), id="status line"),
         pytest.param(dripped(head(*MANY)), id="headers"),
         pytest.param(for_ever(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01), id="interim responses"),

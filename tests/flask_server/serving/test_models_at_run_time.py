@@ -134,10 +134,12 @@ def test_a_broken_file_changes_nothing_and_is_told_until_it_is_corrected(
     assert models(client)["models_file_problem"].startswith(reason)
     assert str(tmp_path) not in models(client)["models_file_problem"]
     assert status(client, "toy") == 200
-    assert caplog.text.count("The changed models file is not used") == 1
+    # The line is written a moment after the problem can be seen.
+    assert eventually(lambda: "The changed models file is not used" in caplog.text)
 
     configure(tmp_path, TOY)
     assert eventually(lambda: "models_file_problem" not in models(client))
+    assert caplog.text.count("The changed models file is not used") == 1
 
 
 def test_a_new_model_counts_for_readyz_once_it_has_been_ready(
@@ -223,7 +225,7 @@ def test_only_the_log_tells_a_wrong_address(
     problem = models(client)["models_file_problem"]
     assert problem.startswith(f"models.toml: models.toy.{line.partition(' ')[0]}: the value is not")
     assert ".inner" not in problem
-    assert "tf-1.inner" in caplog.text
+    assert eventually(lambda: "tf-1.inner" in caplog.text)
 
 
 def test_a_grpc_address_without_the_package_for_it_changes_nothing(

@@ -76,12 +76,15 @@ def test_callers_cannot_make_new_labels(client: FlaskClient) -> None:
 
 
 def test_stages_are_those_of_the_stopwatch(client: FlaskClient) -> None:
+    began = time.monotonic()
     client.post(URL, json={"images": [b64(draw()), b64(draw())]})
+    took_s = time.monotonic() - began
 
     found = scrape(client)
     for stage in ("decode", "preprocess", "serving", "postprocess"):
         assert value(found, "stage_seconds_count", stage=stage) == 1
-        assert 0 < value(found, "stage_seconds_sum", stage=stage) < 5
+        # Two images may be decoded at the same time, and the times of both are added.
+        assert 0 < value(found, "stage_seconds_sum", stage=stage) < 2 * took_s
 
 
 def test_each_picture_has_its_outcome(client: FlaskClient) -> None:
@@ -178,16 +181,18 @@ def test_the_manual_explains_each_reason_for_unhandled_requests() -> None:
 def test_each_model_has_the_latency_of_its_answers_and_failures(
     client: FlaskClient, serving: StubServing
 ) -> None:
+    began = time.monotonic()
     client.post(URL, json={"image": b64(draw())})
     client.post(URL, json={"image": "!"})
     client.get("/models/toy")
     serving.answer = (500, {"error": "no"})
     client.post(URL, json={"image": b64(draw())})
+    took_s = time.monotonic() - began
 
     found = scrape(client)
 
     assert value(found, "prediction_seconds_count", model="toy") == 2
-    assert 0 < value(found, "prediction_seconds_sum", model="toy") < 10
+    assert 0 < value(found, "prediction_seconds_sum", model="toy") < took_s
 
 
 def test_requests_of_each_key_are_counted_by_its_id(make_app: MakeApp, tmp_path: Path) -> None:
