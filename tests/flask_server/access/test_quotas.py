@@ -83,8 +83,7 @@ def _redis_timeout(redis_timeout_s: float, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(shared_counts, "REDIS_TIMEOUT_S", redis_timeout_s)
 
 
-#: For tests in which Redis hangs.
-with_usual_timeout = pytest.mark.parametrize("redis_timeout_s", [shared_counts.REDIS_TIMEOUT_S])
+USUAL_TIMEOUT_S = shared_counts.REDIS_TIMEOUT_S
 
 
 @pytest.fixture
@@ -159,7 +158,7 @@ def test_redis_that_goes_away_takes_nothing_down(
     statuses = [ask(client, key) for _ in range(5)]
 
     assert statuses == [200, 200, 200, 200, 429]
-    (warning,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    (warning,) = warnings(caplog)
     assert "Redis does not answer" in warning.message
 
 
@@ -173,10 +172,20 @@ def test_many_callers_make_one_warning(
         statuses = list(pool.map(lambda _: ask(app.test_client(), key), range(32)))
 
     assert sorted(set(statuses)) == [200, 429]
-    assert [r.levelno for r in caplog.records if r.levelno >= logging.WARNING] == [logging.WARNING]
+    assert [each.levelno for each in warnings(caplog)] == [logging.WARNING]
 
 
-def test_redis_that_comes_back_counts_again(client: FlaskClient, key: str, redis: Redis) -> None:
+def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return the warnings about Redis; the polls of an earlier test may log some of their own."""
+    ours = [record for record in caplog.records if record.name == shared_counts.__name__]
+    return [record for record in ours if record.levelno >= logging.WARNING]
+
+
+def test_redis_that_comes_back_counts_again(
+    make_app: MakeApp, tmp_path: Path, key: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_counts, "PROBE_S", 0.1)
+    client = make_app(api_keys_file=tmp_path / "keys.json", limits_url=redis.url).test_client()
     redis.stop()
     while ask(client, key) == 200:
         pass
@@ -187,13 +196,23 @@ def test_redis_that_comes_back_counts_again(client: FlaskClient, key: str, redis
     assert [ask(client, key) for _ in range(5)] == [200, 200, 200, 200, 429]
 
 
-@with_usual_timeout
 def test_one_request_waits_for_a_redis_that_hangs(
-    make_app: MakeApp, tmp_path: Path, key: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    make_app: MakeApp,
+    tmp_path: Path,
+    key: str,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(shared_counts, "PROBE_S", 60.0)
-    client = make_app(api_keys_file=tmp_path / "keys.json", limits_url=redis.url).test_client()
-    ask(client, key)
+    # Redis has to have answered before it hangs, for which a busy machine may need more time.
+    for timeout_s in (USUAL_TIMEOUT_S, 10 * USUAL_TIMEOUT_S, 100 * USUAL_TIMEOUT_S):
+        caplog.clear()
+        monkeypatch.setattr(shared_counts, "REDIS_TIMEOUT_S", timeout_s)
+        client = make_app(api_keys_file=tmp_path / "keys.json", limits_url=redis.url).test_client()
+        ask(client, key)
+        if not warnings(caplog):
+            break
     asked: list[str] = []
 
     def incr(storage: RedisStorage, counted: str, *arguments: Any) -> int:
@@ -218,7 +237,7 @@ def test_gateway_starts_without_redis(
     assert ask(app.test_client(), key) == 200
 
 
-@with_usual_timeout
+@pytest.mark.parametrize("redis_timeout_s", [USUAL_TIMEOUT_S])
 def test_redis_that_hangs_fails_no_concurrent_caller(
     client: FlaskClient, app: Flask, redis: Redis, key: str
 ) -> None:
