@@ -18,6 +18,12 @@ from flask_server.runtime.connection import ArrivedSocket
 from flask_server.runtime.event_loop import EventLoopWorker
 
 
+@pytest.fixture(autouse=True)
+def _long_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no turn end because a neighbour has held the processor."""
+    monkeypatch.setattr(event_loop, "TURN_S", 60.0)
+
+
 @contextmanager
 def dispatching(count: int) -> Iterator[tuple[EventLoopWorker, list[str]]]:
     """A worker with so many connections, a listener after them, and the order of its callbacks."""

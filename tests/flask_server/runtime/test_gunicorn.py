@@ -99,12 +99,11 @@ def test_chunked_picture_is_read(gateway: str) -> None:
     ("path", "status"), [("/models/toy/predict", 400), ("/healthz", 405), ("/nowhere", 404)]
 )
 def test_malformed_chunks_are_the_callers_mistake(gateway: str, path: str, status: int) -> None:
-    with socket.create_connection(("127.0.0.1", int(gateway.rpartition(":")[2]))) as caller:
+    with socket.create_connection(("127.0.0.1", int(gateway.rpartition(":")[2])), 60) as caller:
         caller.sendall(
             f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
             "Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n".encode()
         )
-        caller.settimeout(10)
         answer = b"".join(iter(lambda: caller.recv(65536), b""))
 
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import selectors
 import socket
@@ -37,6 +38,8 @@ from tests.waiting import eventually
 
 #: More than the threads of the worker, and than it lets wait for one.
 MANY = 120
+#: Descriptors of the gateway that are not those of callers, such as connections to Serving.
+OTHERS = 10
 PREDICT = b"POST /models/toy/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 
 
@@ -55,10 +58,24 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @contextmanager
 def callers(gateway: str, sent: bytes, count: int = MANY) -> Iterator[list[socket.socket]]:
-    """Connections that have sent some bytes and then send nothing more."""
-    address = ("127.0.0.1", int(gateway.rpartition(":")[2]))
+    """Connections that have sent some bytes and then send nothing more.
+
+    In the end the gateway has no request of them left, which would keep out the next test.
+    """
+    address, before = ("127.0.0.1", int(gateway.rpartition(":")[2])), descriptors(gateway)
     with ExitStack() as stack:
         yield [stack.enter_context(caller(address, sent)) for _ in range(count)]
+    assert eventually(lambda: descriptors(gateway) <= before + OTHERS)
+
+
+def descriptors(gateway: str) -> float:
+    """Return how many files and sockets the gateway has open; infinity while it is too busy."""
+    try:
+        with urllib.request.urlopen(f"{gateway}/metrics", timeout=60) as answer:
+            return value(samples(answer.read().decode()), "process_open_fds")
+    except urllib.error.HTTPError as error:
+        error.close()
+        return math.inf
 
 
 def caller(address: tuple[str, int], sent: bytes) -> socket.socket:
@@ -74,7 +91,8 @@ def predict(gateway: str, body: bytes) -> tuple[int, dict[str, Any]]:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
-        return error.code, json.load(error) | {"retry_after": error.headers["Retry-After"]}
+        with error:
+            return error.code, json.load(error) | {"retry_after": error.headers["Retry-After"]}
 
 
 def metrics(gateway: str) -> Samples:
@@ -94,12 +112,14 @@ def in_flight(gateway: str) -> float:
 
 def predict_again(gateway: str, body: bytes) -> tuple[int, dict[str, Any]]:
     """Ask as a client that takes a 503 for what it is: so many callers at once fill the queue."""
-    for _ in range(50):
-        status, answer = predict(gateway, body)
-        if status != 503:
-            break
-        time.sleep(0.1)
-    return status, answer
+    answers: list[tuple[int, dict[str, Any]]] = []
+
+    def is_admitted() -> bool:
+        answers.append(predict(gateway, body))
+        return answers[-1][0] != 503
+
+    assert eventually(is_admitted)
+    return answers[-1]
 
 
 @pytest.mark.slow

@@ -50,7 +50,8 @@ class Gunicorn:
                 status: int = response.status
                 return status
         except urllib.error.HTTPError as error:
-            return error.code
+            with error:
+                return error.code
 
     def scrape(self) -> Samples:
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=60) as response:
