@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +24,12 @@ class Project:
     def call(self, *words: str) -> int:
         files = ["--models-file", str(self.file), "--run-dir", str(self.folder / "run")]
         return main([*words, *files], "serving-gateway")
+
+    def serves(self, version: int) -> bool:
+        """Tell whether the gateway has a version of the stub as available."""
+        with urllib.request.urlopen(f"{self.url}/models/toy", timeout=60) as response:
+            states = {each["version"]: each["state"] for each in json.load(response)["versions"]}
+        return states.get(version) == "AVAILABLE"
 
     def waiting(self, *words: str) -> int:
         return self.call(*words, "--url", self.url, "--timeout", "60")

@@ -11,6 +11,7 @@ from tests.flask_server.conftest import flat
 from tests.flask_server.stub_serving import Servable
 from tests.scripts.versions.request_logs import WrittenLog, pixels, strings
 from tests.serving_gateway.model_actions.conftest import Project
+from tests.waiting import eventually
 
 
 def test_compare_writes_a_report_with_the_pictures_that_changed(
@@ -26,8 +27,8 @@ def test_compare_writes_a_report_with_the_pictures_that_changed(
     out = tmp_path / "report.html"
     words = ["compare", "toy", "stable", "2", "--images", str(images), "--out", str(out)]
 
-    while project.call(*words, "--url", project.url, "--json") != 0:  # until it is available
-        capsys.readouterr()
+    assert eventually(lambda: project.serves(2))
+    assert project.call(*words, "--url", project.url, "--json") == 0
     figures = json.loads(capsys.readouterr().out)
 
     assert (figures["pictures"], figures["errors"], figures["changed"]) == (3, 1, 1)
@@ -57,8 +58,8 @@ def test_compare_asks_about_logged_requests(
     out = tmp_path / "report.html"
     words = ["compare", "toy", "stable", "2", "--requests", log.prefix, "--out", str(out)]
 
-    while project.call(*words, "--url", project.url, "--json") != 0:  # until it is available
-        capsys.readouterr()
+    assert eventually(lambda: project.serves(2))
+    assert project.call(*words, "--url", project.url, "--json") == 0
     figures = json.loads(capsys.readouterr().out)
 
     assert (figures["pictures"], figures["errors"], figures["changed"]) == (4, 1, 2)
