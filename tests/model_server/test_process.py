@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -32,11 +33,14 @@ from tests.running import free_port
 from tests.waiting import eventually
 
 
-def run(*argv: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:
+def run(*argv: str) -> subprocess.CompletedProcess[str]:
     """Run the server until it ends by itself."""
-    return subprocess.run(
-        [*TOY_SERVER, *argv], cwd=ROOT, capture_output=True, text=True, timeout=timeout_s
-    )
+    return ended([*TOY_SERVER, *argv])
+
+
+def ended(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program of the project to its end."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
 def model_flags(base: Path, *more: str) -> tuple[str, ...]:
@@ -106,9 +110,7 @@ def test_the_exit_flushes_output_and_skips_the_shutdown_of_python() -> None:
         " sys.argv[1:] = ['--help']; runpy.run_module('model_server', run_name='__main__')"
     )
 
-    result = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30
-    )
+    result = ended([sys.executable, "-c", script])
 
     assert result.returncode == 255
     assert result.stdout.startswith("usage: python -m model_server\n")
@@ -208,7 +210,7 @@ def test_without_grpcio_there_is_rest_and_a_warning(base: Path, tmp_path: Path, 
 def test_grpcio_is_imported_only_when_a_port_is_open() -> None:
     script = "import sys, model_server.server; sys.exit('grpc' in sys.modules)"
 
-    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60).returncode == 0
+    assert ended([sys.executable, "-c", script]).returncode == 0
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_start(tmp_path: Path) -> None:

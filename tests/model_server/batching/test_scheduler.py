@@ -86,7 +86,7 @@ def test_queued_requests_run_together(scheduler: BatchScheduler) -> None:
 def test_an_open_batch_waits_as_long_as_it_may_and_no_longer_when_full(
     scheduler: BatchScheduler,
 ) -> None:
-    model = batched(half_plus(0), scheduler, batch_timeout_s=30, max_batch_size=3)
+    model = batched(half_plus(0), scheduler, batch_timeout_s=3600, max_batch_size=3)
     outcomes: dict[int, object] = {}
 
     with in_threads(3, lambda n: ask(model, outcomes, n, n)):
@@ -148,15 +148,16 @@ def test_a_full_queue_refuses(scheduler: BatchScheduler) -> None:
 
 
 def test_a_request_that_waited_too_long_fails(scheduler: BatchScheduler) -> None:
-    gate = Gate()
-    model = batched(gate.model, scheduler, queue_timeout_s=0.3)
+    gate, limit_s = Gate(), 0.05
+    running = batched(gate.model, scheduler)  # it holds the only thread, and may wait for that
+    model = batched(half_plus(0), scheduler, queue_timeout_s=limit_s)
     outcomes: dict[int, object] = {}
 
-    with in_threads(1, lambda n: ask(model, outcomes, n, 0)):
+    with in_threads(1, lambda n: ask(running, outcomes, n, 0)):
         assert eventually(lambda: len(gate.batches) == 1)
         with in_threads(1, lambda n: ask(model, outcomes, 10 + n, 1)):
             assert eventually(lambda: waiting(model) == 1)
-            time.sleep(0.35)
+            time.sleep(2 * limit_s)
             gate.opened.set()
 
     assert outcomes[0] == [0]

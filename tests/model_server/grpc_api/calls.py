@@ -24,6 +24,7 @@ from serving_api import tensor_reader
 from serving_api.messages import message
 from serving_api.tensor_writer import tensor_bytes
 from tests.model_server.toy import ToyModel
+from tests.waiting import PATIENCE_S
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 CLASSIFY = "/tensorflow.serving.PredictionService/Classify"
@@ -83,13 +84,13 @@ class RawClient:
             else grpc.secure_channel(self.target, self.credentials, options)
         )
 
-    def call(self, method: str, request: bytes, timeout: float = 30.0) -> Answer:
+    def call(self, method: str, request: bytes, timeout: float = PATIENCE_S) -> Answer:
         try:
             return Answer("OK", "", self.channel.unary_unary(method)(request, timeout=timeout))
         except grpc.RpcError as error:
             return Answer(error.code().name, error.details() or "")
 
-    def predict(self, model: str, timeout: float = 30.0, **inputs: Any) -> Answer:
+    def predict(self, model: str, timeout: float = PATIENCE_S, **inputs: Any) -> Answer:
         return self.call(PREDICT, predict_request(model, **inputs), timeout)
 
     def close(self) -> None:
@@ -153,9 +154,9 @@ def grpc_server(
     )
     server.start()
 
-    def drain() -> bool:
+    def drain(grace_s: float = PATIENCE_S) -> bool:
         health.drain()
-        return server.drain(5)
+        return server.drain(grace_s)
 
     client = RawClient(
         f"127.0.0.1:{server.port}", drain=drain, watchers=lambda: len(health._watchers)
@@ -164,4 +165,4 @@ def grpc_server(
         yield client
     finally:
         client.close()
-        drain()
+        drain(5)

@@ -18,7 +18,7 @@ class SlowSender:
     """One connection with streams whose messages never end."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), 10)
+        self._socket = socket.create_connection(("127.0.0.1", port), 60)
         self._windows = {0: _INITIAL_WINDOW}
         self._stream = -1
         self.ended: set[int] = set()

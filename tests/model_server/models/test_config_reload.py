@@ -184,7 +184,7 @@ def test_a_reload_returns_when_new_models_serve_and_old_ones_are_unloaded(
     write_version(tmp_path / "new", 1)
 
     with caplog.at_level(logging.INFO):
-        world.configuration.reload(model_list(("new", tmp_path / "new")), 20, wanted)
+        world.configuration.reload(model_list(("new", tmp_path / "new")), 60, wanted)
 
     assert world.registry.is_available("new", 1)
     assert eventually(lambda: not world.registry.is_available("m", 2))
@@ -195,8 +195,8 @@ def test_a_reload_returns_when_new_models_serve_and_old_ones_are_unloaded(
 
 def test_a_model_comes_back_after_it_was_left_out(world_with_labels: World) -> None:
     world = world_with_labels
-    world.configuration.reload(model_list(), 20, wanted)
-    world.configuration.reload(model_list(("m", world.base)), 20, wanted)
+    world.configuration.reload(model_list(), 60, wanted)
+    world.configuration.reload(model_list(("m", world.base)), 60, wanted)
 
     assert world.registry.is_available("m", 2)
 
@@ -231,7 +231,7 @@ def test_a_refused_reload_changes_nothing(
             setattr(config, field, value)
 
     with pytest.raises(InvalidArgument) as caught:
-        world.configuration.reload(config_list, 20, wanted)
+        world.configuration.reload(config_list, 60, wanted)
 
     assert text in caught.value.message
     assert world.labelled("stable") == 1
@@ -251,8 +251,8 @@ def test_a_configuration_in_force_is_reported_to_the_request_log(
 
     configuration.apply([ModelConfig("m", world.base)])
     with pytest.raises(InvalidArgument):
-        configuration.reload(model_list(("m", Path("relative"))), 20, wanted)
-    configuration.reload(model_list(), 20, wanted)
+        configuration.reload(model_list(("m", Path("relative"))), 60, wanted)
+    configuration.reload(model_list(), 60, wanted)
 
     assert told == [["m"], []]
 
@@ -261,7 +261,7 @@ def test_a_reload_tells_which_model_failed(world: World, tmp_path: Path) -> None
     write_version(tmp_path / "bad", 1, fail="DATA_LOSS")
 
     with pytest.raises(Unknown) as caught:
-        world.configuration.reload(model_list(("bad", tmp_path / "bad")), 20, wanted)
+        world.configuration.reload(model_list(("bad", tmp_path / "bad")), 60, wanted)
 
     assert caught.value.message == (
         "1 model(s) did not become available: {{{name: bad version: 1} due to error:"
@@ -281,7 +281,7 @@ def test_a_reload_does_not_wait_for_a_model_that_another_one_removes(
         world.configuration.apply([])
 
         try:
-            assert reload.exception(10) is None
+            assert reload.exception(60) is None
         finally:
             world.configuration.stop()
 
@@ -300,5 +300,5 @@ def test_a_reload_ends_at_its_deadline_and_locks_nobody_out(world: World, tmp_pa
     )
     with pytest.raises(DeadlineExceeded):  # the caller has hung up
         world.configuration.reload(model_list(("other", tmp_path / "empty")), 99, lambda: False)
-    world.configuration.reload(model_list(("m", world.base)), 20, wanted)
+    world.configuration.reload(model_list(("m", world.base)), 60, wanted)
     assert world.registry.is_available("m", 2)

@@ -47,7 +47,7 @@ class Logged:
 
     def logs(self) -> list[Any]:
         """Stop logging; return what has been logged."""
-        self.log.stop(10)
+        self.log.stop(60)
         return read_logs(self.prefix)
 
 
@@ -137,7 +137,7 @@ def test_a_log_file_is_a_file_of_warm_up_requests(
     server.log.configure(logged_models(server.prefix, name))
     call_everything(server)
     server.grpc.predict("fill", a=np.array([1], np.float32))
-    server.log.stop(10)
+    server.log.stop(60)
     [file] = log_files(server.prefix)
     (tmp_path / REQUESTS_FILE).parent.mkdir()
     shutil.copy(file, tmp_path / REQUESTS_FILE)
@@ -156,7 +156,7 @@ def test_tensorflow_and_its_messages_read_the_log_files(server: Logged) -> None:
     import tensorflow as tf
 
     call_everything(server)
-    server.log.stop(10)
+    server.log.stop(60)
     files = list(map(str, log_files(server.prefix)))
     records = tf.data.TFRecordDataset(files).as_numpy_iterator()
 

@@ -33,7 +33,7 @@ def logged_numbers(prefix: str, rate: float, seed: int = 0, count: int = 1000) -
     log.configure(logged_models(prefix, "m", rate=rate))
     for number in range(count):
         log.offer("m", call(b"%d" % number))
-    log.stop(10)
+    log.stop(60)
     return [int(text) for text in responses(prefix)]
 
 
@@ -44,7 +44,7 @@ def test_every_request_of_a_model_with_rate_1_is_logged_in_order(tmp_path: Path)
 
     for model in ("m", "n", "off", "m"):
         log.offer(model, call(model.encode()))
-    log.stop(10)
+    log.stop(60)
 
     assert responses(prefix) == [b"m", b"n", b"m"]
     assert (counted(metrics, "m", "OK"), counted(metrics, "n", "OK")) == (2, 1)
@@ -70,7 +70,7 @@ def test_a_new_configuration_changes_what_is_logged(tmp_path: Path) -> None:
     log.offer("n", call(b"2"))
     log.configure([])
     log.offer("m", call(b"3"))
-    log.stop(10)
+    log.stop(60)
 
     assert (responses(old), responses(new)) == ([b"1"], [b"2"])
 
@@ -81,7 +81,7 @@ def test_an_unchanged_model_goes_on_with_its_sample(tmp_path: Path) -> None:
     for number in range(100):
         log.configure(logged_models(prefix, "m", rate=0.5))
         log.offer("m", call(b"%d" % number))
-    log.stop(10)
+    log.stop(60)
 
     assert [int(text) for text in responses(prefix)] == logged_numbers(
         str(tmp_path / "n"), 0.5, 7, 100
@@ -105,7 +105,7 @@ def test_a_record_that_does_not_fit_is_dropped_and_counted(
     log.offer("m", call(bytes(1001)))
     log.offer("m", call(bytes(990)))  # too large only with what stands around it
     log.offer("m", call(b"fits"))
-    log.stop(10)
+    log.stop(60)
 
     assert responses(prefix) == [b"fits"]
     assert counted(metrics, "m", "RESOURCE_EXHAUSTED") == 2
@@ -115,7 +115,7 @@ def test_after_the_stop_nothing_is_logged(tmp_path: Path) -> None:
     prefix, metrics = str(tmp_path / "m"), Metrics()
     log = RequestLog(metrics)
     log.configure(logged_models(prefix, "m"))
-    log.stop(10)
+    log.stop(60)
 
     log.offer("m", call())
 
@@ -145,7 +145,7 @@ def test_a_defect_is_counted_and_takes_no_room(
         for _ in range(20):
             log.offer("m", Defect())
     log.offer("m", call(b"fits"))
-    log.stop(10)
+    log.stop(60)
 
     assert responses(prefix) == [b"fits"]
     assert counted(metrics, "m", "INTERNAL") == 20
@@ -161,7 +161,7 @@ def test_files_that_cannot_be_written_are_reported_once(
 
     for _ in range(3):
         log.offer("m", call())
-    log.stop(10)
+    log.stop(60)
 
     assert counted(metrics, "m", "UNKNOWN") == 3
     assert caplog.text.count(f"Requests cannot be logged to {prefix}: ") == 1

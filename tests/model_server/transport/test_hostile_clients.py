@@ -16,7 +16,7 @@ from model_server.transport.http_messages import Request, Response
 from model_server.transport.http_server import HttpServer, serve
 from model_server.transport.limits import Limits
 from tests.model_server.harness import Client, http_server, in_threads
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 POST = b"POST /p HTTP/1.1\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -33,7 +33,7 @@ def sockets(client: Client, count: int, data: bytes) -> Iterator[list[socket.soc
     with ExitStack() as stack:
         opened = []
         for _ in range(count):
-            sock = socket.create_connection(("127.0.0.1", client.port), timeout=30)
+            sock = socket.create_connection(("127.0.0.1", client.port), timeout=60)
             opened.append(stack.enter_context(sock))
             sock.sendall(data)
         yield opened
@@ -66,9 +66,10 @@ STALLS = {
 
 @pytest.mark.parametrize("data", STALLS.values(), ids=STALLS)
 def test_unfinished_requests_hold_no_thread(data: bytes) -> None:
+    before = threading.active_count()
     with http_server(echo, threads=1) as client, sockets(client, 100, data):
         is_answered(client)
-        assert threading.active_count() < 50
+        assert threading.active_count() < before + 50
 
 
 @pytest.mark.parametrize("count", [1, 8])
@@ -138,7 +139,10 @@ def test_a_client_that_waits_for_leave_for_too_much_is_refused() -> None:
     assert reply.startswith(b"HTTP/1.1 413 ")
 
 
-def test_the_bodies_of_all_connections_are_bounded_together() -> None:
+def test_the_bodies_of_all_connections_are_bounded_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection_events, "_SLOW_S", 60.0)  # a busy machine may delay the second
     budget = ByteBudget(1 << 20)
     head = POST + b"Content-Length: 600000\r\n\r\n"
     with http_server(echo, budget=budget) as client:
@@ -267,7 +271,7 @@ def draining(server: HttpServer) -> Iterator[None]:
     try:
         yield
     finally:
-        assert server.drain(10)
+        assert server.drain(PATIENCE_S)
 
 
 def test_a_stop_under_load_resets_no_connection() -> None:
@@ -281,7 +285,7 @@ def test_a_stop_under_load_resets_no_connection() -> None:
     with draining(server), in_threads(8, ask_again_and_again):
         for _ in range(80):
             running.acquire()
-        assert server.drain(10)
+        assert server.drain(PATIENCE_S)
 
     # A client that sends nothing for a while is idle: its connection is closed without a response.
     assert set(ends) <= {"Connection: close", "closed while idle"}
@@ -311,7 +315,7 @@ def test_a_stop_closes_idle_connections_without_a_reset() -> None:
     with draining(server), sockets(Client(server.port), 3, b"GET /a HTTP/1.1\r\n\r\n") as opened:
         for sock in opened:
             assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
-        assert server.drain(10)
+        assert server.drain(PATIENCE_S)
         assert [received(sock) for sock in opened] == [b""] * 3
 
 
@@ -319,7 +323,7 @@ def test_what_waits_to_be_accepted_at_a_stop_is_answered() -> None:
     server = HttpServer("127.0.0.1", 0, echo, threads=4)
     ask = b"GET /a HTTP/1.1\r\n\r\n"
     with sockets(Client(server.port), 100, ask) as opened, draining(server):
-        assert server.drain(10)
+        assert server.drain(PATIENCE_S)
         answers = [received(sock) for sock in opened]
 
     assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers)

@@ -18,7 +18,7 @@ from model_server.transport.http_server import HttpServer, serve
 from model_server.transport.request_threads import LARGE_BYTES
 from tests.model_server.harness import Client, http_server, in_threads
 from tests.resource_limits import memory_left, needs_prlimit
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 
 def echo(request: Request) -> Response:
@@ -262,7 +262,7 @@ def test_draining_lets_running_requests_end_and_takes_no_new_ones() -> None:
             assert server.drain(0.05) is False
         finally:
             release.set()
-        assert server.drain(10) is True
+        assert server.drain(PATIENCE_S) is True
 
     assert (replies[0].body, replies[0].headers["connection"]) == (b"done", "close")
     with pytest.raises(ConnectionRefusedError):
