@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 NAMES = (b"outer", b"inner", b"last")
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 60.0
 
 
 #: The path of each server, with the place of a model's name.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 
@@ -28,6 +28,14 @@ BEGINNINGS: dict[str, Callable[[Target], bytes]] = {
         target.predict_head + b"Connection: close\r\n\r\n"
     ),
 }
+#: Those with a whole request, whose answer comes before the connection stops.
+ANSWERED = {
+    "idle after an answer",
+    "half a request after an answer",
+    "not closed after Connection: close",
+}
+#: Connections that begin at once: more whole requests could fill the queue of a busy gateway.
+_AT_ONCE = 16
 #: Beginnings that go on with a byte each second, and that byte.
 DRIPS = {
     "half a request line": b"l",
@@ -45,11 +53,18 @@ def stops(beginning: str) -> Attack:
 
     def run(target: Target, form: Form) -> None:
         with crowd(target, form.callers) as connections:
-            for connection in connections:
-                connection.sendall(BEGINNINGS[beginning](target))
+            for first in range(0, form.callers, _AT_ONCE):
+                _begin(connections[first : first + _AT_ONCE], target, beginning)
             time.sleep(form.hold_s)
 
     return Attack(f"stops: {beginning}", run)
+
+
+def _begin(connections: Sequence[socket.socket], target: Target, beginning: str) -> None:
+    for connection in connections:
+        connection.sendall(BEGINNINGS[beginning](target))
+    for connection in connections if beginning in ANSWERED else ():
+        assert connection.recv(65536)
 
 
 def drip(target: Target, form: Form) -> None:
