@@ -68,7 +68,7 @@ def test_each_gunicorn_worker_has_its_own_channel(
     picture = PICTURES[0].read_bytes()
 
     def ask(_: int) -> int:
-        with urllib.request.urlopen(f"{url}/models/digits/predict", picture, 30) as response:
+        with urllib.request.urlopen(f"{url}/models/digits/predict", picture, 60) as response:
             return int(response.status)
 
     live = b"version 1 is live"

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.sites import gateway
-from tests.browser.visits import launch, visit
+from tests.browser.visits import WAIT_MS, launch, visit
 from tests.flask_server.stub_serving import StubServing
 from tests.running import ROOT, model_config, model_server
 
@@ -23,7 +23,7 @@ MakeSite = Callable[..., str]
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=15_000)  # enough for a busy machine
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = launch(playwright.chromium)
         yield browser

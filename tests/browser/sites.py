@@ -28,7 +28,8 @@ def gateway(
 ) -> Iterator[str]:
     """Run a gateway in this process and yield its URL; ``models`` may be the text of its file."""
     models_file = write_models_file(models, folder)
-    fields: dict[str, Any] = {"poll_interval_s": 0.3, "metrics": False, "log_format": "text"}
+    fields: dict[str, Any] = {"poll_interval_s": 0.3, "deadline_s": 60.0, "metrics": False}
+    fields |= {"log_format": "text"}
     app = create_app(
         Settings(serving_url=serving_url, models_file=models_file, **(fields | settings))
     )

@@ -402,7 +402,7 @@ def test_asking_again_has_bounds(
 
 
 def test_abort_ends_a_question_under_way(ask: Ask, script: Script) -> None:
-    script.replies[PREDICT] = [Reply(200, b"{}", delay_s=1)]
+    script.replies[PREDICT] = [Reply(200, b"{}", delay_s=10)]
 
     error = ask(digit(1), url=script.url, model="toy", abort_ms=100)
 

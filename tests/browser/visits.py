@@ -11,12 +11,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserType, ConsoleMessage, Page
 
+from tests.waiting import PATIENCE_S
+
 #: The second line turns off Chromium's background requests; the third adds a fake camera.
 ARGUMENTS = [
     *("--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 ]
+
+#: Far more than a page takes, also on a busy machine.
+WAIT_MS = 1000 * PATIENCE_S
 
 #: Violations of the content security policy raise no script error, so they are logged as errors.
 WATCH = """
@@ -37,7 +42,7 @@ def launch(chromium: BrowserType) -> Browser:
         pytest.skip(
             "needs Chromium: apt install chromium-headless-shell, or playwright install chromium"
         )
-    return chromium.launch(executable_path=path, args=ARGUMENTS)
+    return chromium.launch(executable_path=path, args=ARGUMENTS, timeout=2 * WAIT_MS)
 
 
 @contextmanager
@@ -55,7 +60,7 @@ def visit(
             faults.append(message.text)
 
     context = browser.new_context(**options)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(WAIT_MS)
     context.add_init_script(WATCH)
     page = context.new_page()
     page.on("console", note)

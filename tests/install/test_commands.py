@@ -205,7 +205,7 @@ def test_the_demo_answers_without_tensorflow(
     try:
         assert started.returncode == 0, started.stdout + started.stderr
         body = (ROOT / "test_images" / "cat.jpg").read_bytes()
-        answer = requests.post(url, data=body, headers=headers, timeout=30).json()
+        answer = requests.post(url, data=body, headers=headers, timeout=60).json()
         listed = plain.run(GATEWAY, "models").stdout
         engine = plain.run("python", "-c", "import tensorflow")
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +18,7 @@ from scripts.download_inceptionv3_model import inception_v3, main
 from scripts.download_model import save
 from scripts.imagenet_weights import WeightsError, WeightsFile, imagenet_weights
 from tests.listening import listening
+from tests.running import free_port
 from tests.scripts.models import classifier
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ pytestmark = [
 @pytest.fixture
 def closed_port() -> int:
     """A local port on which nothing listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture
@@ -103,25 +101,23 @@ def test_offline_ends_with_one_sentence_and_three_ways_on(
 
 
 def test_a_silent_firewall_costs_no_more_than_the_time_out(silent_port: int) -> None:
-    before = time.monotonic()
-
+    # Without a time-out, the test would last as long as the connection stays silent: for ever.
     problem = reachability.problem(f"http://127.0.0.1:{silent_port}/w.h5", timeout_s=0.3)
 
-    assert time.monotonic() - before < 30  # the connection would stay silent for ever
     assert problem is not None
     assert "0.3 seconds" in problem or "timed out" in problem
 
 
 def test_a_name_that_does_not_exist_is_a_problem() -> None:
-    assert reachability.problem("http://no.such.host.invalid/w.h5", timeout_s=5) is not None
+    assert reachability.problem("http://no.such.host.invalid/w.h5", timeout_s=60) is not None
 
 
 def test_an_answer_other_than_the_file_is_a_problem(mirror: str) -> None:
-    assert reachability.problem(f"{mirror}/other.h5", timeout_s=5) == "HTTP status 404"
+    assert reachability.problem(f"{mirror}/other.h5", timeout_s=60) == "HTTP status 404"
 
 
 def test_a_file_that_is_there_is_no_problem(mirror: str) -> None:
-    assert reachability.problem(f"{mirror}/weights.h5", timeout_s=5) is None
+    assert reachability.problem(f"{mirror}/weights.h5", timeout_s=60) is None
 
 
 def test_a_file_with_another_checksum_is_not_kept(

@@ -24,7 +24,8 @@ def running_gateway(
     if not file.exists():
         file.write_text(models)
     fields: dict[str, Any] = {"serving_url": serving.url, "models_file": file}
-    app = create_app(Settings(**fields | {"poll_interval_s": 0.05} | settings))
+    fields |= {"poll_interval_s": 0.05, "deadline_s": 60.0}
+    app = create_app(Settings(**fields | settings))
     try:
         with app_site(app) as url:
             yield url
