@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -55,7 +55,23 @@ def requests_file(folder: Path, *pairs: tuple[str, str]) -> Path:
 
 def asked(path: Path, connections: int = 2) -> dict[str, float]:
     with server() as url:
-        return load(LoadTarget(url, path, "text/plain", CLASS_ID), connections, 1)
+        return loaded(LoadTarget(url, path, "text/plain", CLASS_ID), connections, 1)
+
+
+def loaded(
+    target: LoadTarget,
+    connections: int,
+    seconds: float,
+    at_edges: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """Return the result of a load; wrk gets more time to connect where it has come too late."""
+    with pytest.MonkeyPatch.context() as patch:
+        for lead_s in (1.0, 5.0):
+            patch.setattr("benchmarks.load.LEAD_S", lead_s)
+            with suppress(LoadError):
+                return load(target, connections, seconds, at_edges)
+        patch.setattr("benchmarks.load.LEAD_S", 25.0)
+        return load(target, connections, seconds, at_edges)
 
 
 @needs_wrk
@@ -90,10 +106,10 @@ def test_only_answers_between_the_edges_count(tmp_path: Path) -> None:
     given: list[int] = []
     with server() as url:
         target = LoadTarget(url, path, "text/plain", CLASS_ID)
-        result = load(target, 2, 0.5, lambda: given.append(Answers.given))
+        result = loaded(target, 2, 0.5, lambda: given.append(Answers.given))
         in_all = Answers.given
 
-    before, after = given
+    before, after = given[-2:]
     assert 0 < before < after
     assert 0 < result["answers"] < in_all
     assert result["seconds"] == pytest.approx(0.5)
