@@ -17,8 +17,12 @@ import hypothesis
 import pytest
 
 from model_catalog import openvino_telemetry
-from tests import workers
+from tests import environment, workers
 from tests.demo import demo_version
+
+_variables = environment.of_tests(os.environ)
+os.environ.clear()
+os.environ.update(_variables)
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +34,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 openvino_telemetry.switch_off()  # for the tests that import OpenVINO themselves
 
-#: No limit on the time of an example: a neighbour may hold the processors.
-hypothesis.settings.register_profile("tests", deadline=None)
+#: No limit on the time of an example, or of its making: a neighbour may hold the processors.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("tests")
 
 
