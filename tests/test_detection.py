@@ -19,7 +19,7 @@ from scripts import export_detector, quiet_tensorflow
 from tests import detectors
 from tests.running import free_port, model_config, model_server
 
-pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 #: As people write it for SavedModels of other tools.
 MODELS_FILE = """

@@ -18,7 +18,7 @@ from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
 from tests.exporting import verified_here
 from tests.running import ROOT, SHARED, both
 
-pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 IMAGES = ROOT / "test_images"
 PHOTOS = ("cat.jpg", "coffee.jpg", "rocket.jpg", "clock.png")

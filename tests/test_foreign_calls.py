@@ -19,7 +19,7 @@ from flask_server.settings import Settings
 from tests.flask_server.conftest import draw, flat, saved
 from tests.running import free_port, model_config, model_server
 
-pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.tensorflow
 
 NPY = "application/x-npy"
 

@@ -21,7 +21,7 @@ from tests.docs.shell_blocks import commands_of
 from tests.docs.stub_models import models_file
 from tests.running import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 #: Pages that are followed in a terminal in which `make run` has started both servers.
 WITH_BOTH_SERVERS = ["README.md", "docs/tutorials/first_answer.md", "docs/explain.md"]

@@ -23,7 +23,7 @@ from tests.orchestrator.test_real_pair import (
 )
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.tensorflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 
 DIGITS_TABLE = """\
 [models.digits] # kept
