@@ -72,8 +72,10 @@ clean: ## remove .venv, .run and caches (MODELS=1: also the versions of my_image
 	$(if $(MODELS),rm -rf my_image_classifier/[0-9]* my_image_classifier/.draft-* scripts/*.keras scripts/*.h5)
 
 # Servers and browsers start for a good part of the time, so on two cores a third process pays; with
-# the servers that it runs, a process takes up to 4 GB.
-test: WORKERS = $(shell awk '/^MemAvailable:/ { print ($$2 > 14e6) ? 3 : 2 }' /proc/meminfo 2>/dev/null || echo 2)
+# the servers that it runs, a process takes up to 4 GB. A container may have less memory than its machine.
+MEMORY := /proc/meminfo /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes
+test: WORKERS = $(shell cat $(MEMORY) 2>/dev/null | awk '/^MemAvailable:/ { kb = $$2 } \
+	/^[0-9]+$$/ && $$1 / 1024 < kb { kb = $$1 / 1024 } END { print (kb > 14e6) ? 3 : 2 }')
 test: .venv/dev.stamp ## run the tests in WORKERS processes
 	@$(BIN)/python -m pytest -n $(WORKERS)
 
