@@ -8,6 +8,7 @@ TensorFlow as the engine.
 from __future__ import annotations
 
 import argparse
+import random
 import shutil
 import socket
 import subprocess
@@ -16,8 +17,9 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +34,9 @@ _FOR_COMMANDS: Final = ("platformdirs",)
 _MODELS: Final = f'[models.digits]\nbase_path = "{ROOT / "my_digit_classifier"}"\n'
 _PICTURE: Final = ROOT / "test_images" / "digit_3.png"
 _LABEL: Final = '"label":"3"'
-_START_S: Final = 60.0
+_START_S: Final = 180.0
+#: Below the ports that a system gives out by itself, so that nothing takes one before the server.
+_PORTS: Final = range(10_000, 20_000)
 
 
 @dataclass(frozen=True)
@@ -167,11 +171,14 @@ PASSES: Final[Mapping[str, Callable[[str, Path, Path], None]]] = {"split": split
 
 
 def _ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [int(found.getsockname()[1]) for found in sockets]
+    free = filter(_is_free, random.sample(_PORTS, len(_PORTS)))
+    return list(islice(free, count))
+
+
+def _is_free(port: int) -> bool:
+    with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return True
+    return False
 
 
 @contextmanager
