@@ -20,6 +20,7 @@ from model_catalog.spec import SPEC_FILE, ModelSpec
 from model_server.engines.protocol import DEFAULT_SIGNATURE, Signature, Tensors
 from model_server.engines.raw_pixels import Floats, check_pixels, scaler
 from model_server.errors import InvalidArgument, Unimplemented
+from serving_api.dtypes import short_name
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ class ExportModel:
                 f'Signature "{signature}" needs operations that only TensorFlow has;'
                 " start the model server with --engine tensorflow to use it."
             )
+        _check_types(self._signatures[signature], inputs)
         return self._handlers[signature](inputs, timeout_s)
 
     def close(self) -> None:
@@ -139,3 +141,14 @@ class ExportModel:
             return {"scores": parts[0]}
         nothing = np.empty((0, self._spec.output.classes), np.float32)
         return {"scores": np.concatenate([nothing, *parts])}
+
+
+def _check_types(signature: Signature, inputs: Tensors) -> None:
+    """Raise InvalidArgument, in TensorFlow's words, for an input of another type.
+
+    Only gRPC requests, which name the types of their tensors, can have one.
+    """
+    for alias, info in signature.inputs.items():
+        provided = short_name(inputs[alias])
+        if provided != info.dtype:
+            raise InvalidArgument(f"Expects arg[0] to be {info.dtype} but {provided} is provided")

@@ -64,6 +64,8 @@ def test_pixels_and_floats_get_the_same_scores(exports: Path, name: str) -> None
         over_rest = np.array(rest.predict("m", document).json["predictions"], np.float32)
         with pytest.raises(InvalidArgument, match="has the shape"):
             grpc.predict("m", {"input_image": floats[0]})
+        with pytest.raises(InvalidArgument, match="to be float but double is provided"):
+            grpc.predict("m", {"input_image": floats.astype(np.float64)})
         described = grpc.metadata("m")
 
     np.testing.assert_array_equal(pixels, over_rest)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
 from model_server.engines.export_model import MAX_ROWS, ExportModel, check_signatures
@@ -129,6 +131,27 @@ def test_floats_of_another_shape_are_refused(model: ExportModel, shape: tuple[in
     assert refusal.value.message == (
         f"input_image has the shape {list(shape)}; allowed is [-1, 2, 3, 3]."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "alias", "array", "types"),
+    [
+        ("serving_default", "input_image", np.zeros((1, 2, 3, 3), np.uint8), ("float", "uint8")),
+        ("serving_default", "input_image", np.zeros((1, 2, 3, 3)), ("float", "double")),
+        ("serving_default", "input_image", np.full((1, 2, 3, 3), b"", object), ("float", "string")),
+        ("pixels", "pixels", np.zeros(1, np.uint8), ("string", "uint8")),
+        ("describe", "query", np.zeros(1, np.float32), ("string", "float")),
+    ],
+)
+def test_tensors_of_another_type_are_refused_as_tensorflow_does(
+    model: ExportModel, name: str, alias: str, array: NDArray[Any], types: tuple[str, str]
+) -> None:
+    wanted, provided = types
+
+    with pytest.raises(InvalidArgument) as refusal:
+        model.run(name, {alias: array})
+
+    assert refusal.value.message == f"Expects arg[0] to be {wanted} but {provided} is provided"
 
 
 def test_closing_closes_the_runner(model: ExportModel, runner: ToyRunner) -> None:
