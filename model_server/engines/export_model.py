@@ -19,6 +19,7 @@ from model_catalog.errors import CatalogError
 from model_catalog.spec import SPEC_FILE, ModelSpec
 from model_server.engines.protocol import DEFAULT_SIGNATURE, Signature, Tensors
 from model_server.engines.raw_pixels import Floats, check_pixels, scaler
+from model_server.engines.run_limit import RunLimit
 from model_server.errors import InvalidArgument, Unimplemented
 from serving_api.dtypes import short_name
 
@@ -42,11 +43,8 @@ class Runner(Protocol):
     def engine(self) -> str:
         """Name of the engine and its precision, as ``LoadedModel.engine``."""
 
-    def infer(self, images: Floats, timeout_s: float | None) -> Floats:
-        """Return the scores of [N, height, width, channels], or raise a ModelServerError.
-
-        ``timeout_s`` limits the run; infinity means no limit, None the limit of the engine.
-        """
+    def infer(self, images: Floats, limit: RunLimit) -> Floats:
+        """Return the scores of [N, height, width, channels], or raise a ModelServerError."""
 
     def close(self) -> None:
         """Free the memory."""
@@ -75,11 +73,18 @@ class ExportModel:
     """A loaded export of this project."""
 
     def __init__(
-        self, runner: Runner, spec: ModelSpec, signatures: Mapping[str, Signature]
+        self,
+        runner: Runner,
+        spec: ModelSpec,
+        signatures: Mapping[str, Signature],
+        *,
+        timeout_ms: int,
     ) -> None:
+        """``timeout_ms`` limits runs without a limit of their own; 0 or less means no limit."""
         self._runner = runner
         self._spec = spec
         self._signatures = signatures
+        self._timeout_ms = timeout_ms
         self._scale = scaler(spec.images)
         self._handlers = {
             DEFAULT_SIGNATURE: self._from_floats,
@@ -105,27 +110,28 @@ class ExportModel:
                 " start the model server with --engine tensorflow to use it."
             )
         _check_types(self._signatures[signature], inputs)
-        return self._handlers[signature](inputs, timeout_s)
+        limit = RunLimit.from_now(timeout_s, self._timeout_ms)
+        return self._handlers[signature](inputs, limit)
 
     def close(self) -> None:
         """Close the runner."""
         self._runner.close()
 
-    def _from_floats(self, inputs: Tensors, timeout_s: float | None) -> Tensors:
+    def _from_floats(self, inputs: Tensors, limit: RunLimit) -> Tensors:
         images = inputs["input_image"]
         allowed = (self._spec.images.height, self._spec.images.width, self._spec.images.channels)
         if images.shape[1:] != allowed:
             raise InvalidArgument(
                 f"input_image has the shape {list(images.shape)}; allowed is {[-1, *allowed]}."
             )
-        return self._scores(images, np.asarray, timeout_s)
+        return self._scores(images, np.asarray, limit)
 
-    def _from_pixels(self, inputs: Tensors, timeout_s: float | None) -> Tensors:
+    def _from_pixels(self, inputs: Tensors, limit: RunLimit) -> Tensors:
         strings = inputs["pixels"]
         check_pixels(strings, self._spec.images)
-        return self._scores(strings, self._scale, timeout_s)
+        return self._scores(strings, self._scale, limit)
 
-    def _description(self, inputs: Tensors, _timeout_s: float | None) -> Tensors:
+    def _description(self, inputs: Tensors, _limit: RunLimit) -> Tensors:
         text = self._spec.to_json().encode()
         return {"spec": np.full(inputs["query"].shape, text, dtype=object)}
 
@@ -133,10 +139,10 @@ class ExportModel:
         self,
         rows: NDArray[Any],
         prepare: Callable[[NDArray[Any]], Floats],
-        timeout_s: float | None,
+        limit: RunLimit,
     ) -> Tensors:
         starts = range(0, len(rows), MAX_ROWS)
-        parts = [self._runner.infer(prepare(rows[at : at + MAX_ROWS]), timeout_s) for at in starts]
+        parts = [self._runner.infer(prepare(rows[at : at + MAX_ROWS]), limit) for at in starts]
         if len(parts) == 1:
             return {"scores": parts[0]}
         nothing = np.empty((0, self._spec.output.classes), np.float32)

@@ -6,7 +6,6 @@ integers, and its output becomes one row of scores per image. Knows no engine.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from model_catalog.spec import ModelSpec, OutputSpec
 from model_server.engines.export_model import Runner
 from model_server.engines.protocol import DEFAULT_SIGNATURE, Signature, TensorInfo
 from model_server.engines.raw_pixels import Floats
+from model_server.engines.run_limit import RunLimit
 
 
 def signatures_of(spec: ModelSpec) -> Mapping[str, Signature]:
@@ -50,18 +50,13 @@ class GraphFileRunner:
         """The engine that runs the graph."""
         return self._runner.engine
 
-    def infer(self, images: Floats, timeout_s: float | None) -> Floats:
-        """Return the scores of [N, height, width, channels], or raise a ModelServerError.
-
-        The time limit is that of all runs together.
-        """
-        end = None if timeout_s is None else time.monotonic() + timeout_s
+    def infer(self, images: Floats, limit: RunLimit) -> Floats:
+        """Return the scores of [N, height, width, channels], or raise a ModelServerError."""
         floats = images.reshape(len(images), *self._graph.shape)
         inputs = quantized(floats, self._graph.input_quantization)
         size = len(inputs) if self._graph.takes_batches else 1
         outputs = [
-            self._runner.infer(inputs[at : at + size], _left(end))
-            for at in range(0, len(inputs), size)
+            self._runner.infer(inputs[at : at + size], limit) for at in range(0, len(inputs), size)
         ]
         rows = np.concatenate(outputs).reshape(len(inputs), -1)
         scores = dequantized(rows, self._graph.output_quantization)
@@ -71,11 +66,6 @@ class GraphFileRunner:
     def close(self) -> None:
         """Free the memory."""
         self._runner.close()
-
-
-def _left(end: float | None) -> float | None:
-    """Return the seconds until the end; negative where it has passed."""
-    return None if end is None else end - time.monotonic()
 
 
 def quantized(values: Floats, to: Quantization | None) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -28,11 +28,11 @@ from model_catalog.quantization import BF16, GRAPH_FILE, INT8, read_report
 from model_catalog.spec import ModelSpec
 from model_server.engines import compiled_cache
 from model_server.engines.error_text import escaped_message
-from model_server.engines.export_model import ExportModel, check_signatures, read_spec
+from model_server.engines.export_model import ExportModel, Runner, check_signatures, read_spec
 from model_server.engines.graph_file_model import GraphFileRunner, signatures_of
-from model_server.engines.protocol import LoadedModel
+from model_server.engines.protocol import LoadedModel, Signature
 from model_server.engines.raw_pixels import Floats
-from model_server.engines.run_limit import run_limit_ms
+from model_server.engines.run_limit import RunLimit
 from model_server.engines.saved_signatures import read_signatures
 from model_server.errors import (
     DataLoss,
@@ -132,16 +132,21 @@ class OpenVINOEngine:
             compiled = compiler.compiled_int8(path) if int8 else compiler.compiled(path)
         _check_sizes(compiled, spec)
         precision = INT8 if int8 else compiler.precision
-        runner = _Runner(compiled, precision, self._options.timeout_ms)
-        return ExportModel(runner, spec, signatures)
+        runner = _Runner(compiled, precision)
+        return self._export(runner, spec, signatures)
 
     def _graph_file_model(self, path: Path, graph: GraphFile, spec: ModelSpec) -> LoadedModel:
         compiler = self._compiler()
         with _translated_load_errors():
             compiled = compiler.compiled_graph(path, graph)
         _check_graph(compiled, graph, spec)
-        runner = _Runner(compiled, compiler.precision, self._options.timeout_ms)
-        return ExportModel(GraphFileRunner(runner, graph, spec.output), spec, signatures_of(spec))
+        runner = GraphFileRunner(_Runner(compiled, compiler.precision), graph, spec.output)
+        return self._export(runner, spec, signatures_of(spec))
+
+    def _export(
+        self, runner: Runner, spec: ModelSpec, signatures: Mapping[str, Signature]
+    ) -> LoadedModel:
+        return ExportModel(runner, spec, signatures, timeout_ms=self._options.timeout_ms)
 
     def _compiler(self) -> _Compiler:
         with self._lock:
@@ -230,21 +235,20 @@ def chosen_precision(wanted: str, capabilities: Sequence[str]) -> str:
 class _Runner:
     """A compiled model; each of several concurrent runs has an infer request of its own."""
 
-    def __init__(self, compiled: Any, precision: str, timeout_ms: int) -> None:  # noqa: ANN401
+    def __init__(self, compiled: Any, precision: str) -> None:  # noqa: ANN401
         self.engine = f"openvino; precision={precision}"
         self._compiled = compiled
         self._tensor = _import().Tensor
-        self._timeout_ms = timeout_ms
         self._idle: list[Any] = []
 
-    def infer(self, images: Floats, timeout_s: float | None) -> Floats:
+    def infer(self, images: Floats, limit: RunLimit) -> Floats:
         # OpenVINO shares memory only with contiguous, writable arrays.
         images = np.require(images, requirements=["C", "W"])
         with _translated_run_errors():
             request = self._request()
             request.set_input_tensor(self._tensor(images, shared_memory=True))
             request.start_async()
-            self._wait_for(request, run_limit_ms(timeout_s, self._timeout_ms))
+            self._wait_for(request, limit)
             scores: Floats = request.get_output_tensor().data.copy()
         self._idle.append(request)
         return scores
@@ -259,14 +263,15 @@ class _Runner:
         except IndexError:
             return self._compiled.create_infer_request()
 
-    def _wait_for(self, request: Any, limit_ms: int) -> None:  # noqa: ANN401 - an InferRequest
-        if not limit_ms:
+    def _wait_for(self, request: Any, limit: RunLimit) -> None:  # noqa: ANN401 - an InferRequest
+        left_ms = limit.left_ms()
+        if not left_ms:
             request.wait()
-        elif not request.wait_for(limit_ms):
+        elif not request.wait_for(left_ms):
             request.cancel()
             with suppress(RuntimeError):
                 request.wait()  # a run that is not over still reads its input
-            raise DeadlineExceeded(f"The run took longer than {limit_ms} ms.")
+            raise DeadlineExceeded(f"The run took longer than {limit.ms} ms.")
 
 
 @cache

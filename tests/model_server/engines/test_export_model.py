@@ -13,6 +13,7 @@ from model_catalog.spec import InputSpec, ModelSpec, OutputSpec
 from model_server.engines.export_model import MAX_ROWS, ExportModel, check_signatures
 from model_server.engines.protocol import Signature, Tensors
 from model_server.engines.raw_pixels import Floats
+from model_server.engines.run_limit import RunLimit
 from model_server.errors import InvalidArgument, Unimplemented
 from tests.model_server.toy import signature
 
@@ -35,14 +36,16 @@ def signatures() -> dict[str, Signature]:
 
 @dataclass
 class ToyRunner:
-    """Scores a picture by its mean, and remembers how many came at once."""
+    """Scores a picture by its mean, and remembers how many came at once with which limit."""
 
     batches: list[int] = field(default_factory=list)
+    limits: list[RunLimit] = field(default_factory=list)
     is_closed: bool = False
     engine: str = "toy"
 
-    def infer(self, images: Floats, timeout_s: float | None) -> Floats:
+    def infer(self, images: Floats, limit: RunLimit) -> Floats:
         self.batches.append(len(images))
+        self.limits.append(limit)
         means = images.mean(axis=(1, 2, 3))
         return np.stack([-means, means], axis=1)
 
@@ -57,7 +60,7 @@ def runner() -> ToyRunner:
 
 @pytest.fixture
 def model(runner: ToyRunner) -> ExportModel:
-    return ExportModel(runner, SPEC, signatures())
+    return ExportModel(runner, SPEC, signatures(), timeout_ms=9000)
 
 
 def floats(rows: int) -> Tensors:
@@ -109,6 +112,17 @@ def test_large_requests_are_split(
 
     assert runner.batches == batches
     assert scores[:, 1].tolist() == [8.5 + 18 * row for row in range(rows)]
+
+
+@pytest.mark.parametrize(("timeout_s", "limit_ms"), [(None, 9000), (5.0, 5000)])
+def test_the_parts_of_a_large_request_share_its_time_limit(
+    model: ExportModel, runner: ToyRunner, timeout_s: float | None, limit_ms: int
+) -> None:
+    model.run("serving_default", floats(MAX_ROWS + 1), timeout_s)
+
+    first, second = runner.limits
+    assert first is second
+    assert first.ms == limit_ms
 
 
 @pytest.mark.parametrize(
