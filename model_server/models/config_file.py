@@ -27,9 +27,19 @@ _LOG_TYPES: Final = ("", "file")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
-def read_models(path: Path) -> list[ModelConfig]:
-    """Return the models in a ModelServerConfig file, or raise a ModelServerError."""
-    return models_of(read_message(path, "ModelServerConfig").model_config_list)
+def read_models(path: Path, configured: Collection[str] = ()) -> list[ModelConfig]:
+    """Return the models in a ModelServerConfig file, or raise a ModelServerError.
+
+    ``configured`` has the names of the models that are configured now. Only a file with a list of
+    models, which may be empty, can remove them; one without a list may be half-written.
+    """
+    config = read_message(path, "ModelServerConfig")
+    if configured and not config.HasField("model_config_list"):
+        raise FailedPrecondition(
+            "Cannot transition to requested config. It is only legal to transition from one"
+            " ModelConfigList to another."
+        )
+    return models_of(config.model_config_list, configured)
 
 
 def models_of(config_list: Message, configured: Collection[str] = ()) -> list[ModelConfig]:

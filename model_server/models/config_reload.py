@@ -148,7 +148,7 @@ class Configuration:
         while not self._stopped.wait(every_s):
             try:
                 with as_internal_error(f"applying the config file {path}"):
-                    self.apply(read_models(path))
+                    self.apply(read_models(path, [config.name for config in self._models]))
             except ModelServerError as error:
                 logger.error("The config file %s is not applied: %s", path, error)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from model_server.errors import InvalidArgument, ModelServerError
+from model_server.errors import FailedPrecondition, InvalidArgument, ModelServerError
 from model_server.models.config_file import read_models
 from model_server.models.versions import All, Latest, ModelConfig, RequestLogging, Specific
 from model_server.protos import read_message
@@ -86,6 +86,19 @@ def test_request_logging_that_cannot_work_is_refused(
 @pytest.mark.parametrize("text", ["\n", "model_config_list {}", "# nothing"])
 def test_a_config_may_name_no_models(tmp_path: Path, text: str) -> None:
     assert read_models(config(tmp_path, text)) == []
+
+
+def test_a_file_that_is_read_again_needs_a_list(tmp_path: Path) -> None:
+    with pytest.raises(FailedPrecondition, match="Cannot transition to requested config. "):
+        read_models(config(tmp_path, "# nothing"), ["m"])
+    assert read_models(config(tmp_path, "model_config_list {}"), ["m"]) == []
+
+
+def test_a_file_that_is_read_again_cannot_change_a_platform(tmp_path: Path) -> None:
+    changed = one("name: 'm' base_path: '/m' model_platform: 'caffe'")
+
+    with pytest.raises(InvalidArgument, match="Illegal to change a model's platform. "):
+        read_models(config(tmp_path, changed), ["m"])
 
 
 @pytest.mark.parametrize(

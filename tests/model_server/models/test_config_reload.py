@@ -113,6 +113,8 @@ def test_a_changed_file_is_applied(world: World, followed: Path) -> None:
     "text",
     [
         "",
+        "\n",
+        "# nothing",
         "nonsense {",
         "model_config_list { config { name: 'm' } }",
         FILE.format(name="m", base=r"/a\000b"),
@@ -124,6 +126,14 @@ def test_a_bad_file_changes_nothing(world: World, followed: Path, text: str) -> 
     followed.write_text(text)
 
     assert not eventually(lambda: not world.registry.is_available("m", 2), 0.2)
+
+
+def test_a_file_with_an_empty_list_removes_all_models(world: World, followed: Path) -> None:
+    assert eventually(lambda: world.registry.is_available("m", 2))
+
+    followed.write_text("model_config_list {}")
+
+    assert eventually(lambda: not world.registry.is_available("m", 2))
 
 
 @pytest.mark.parametrize("text", ["nonsense {", FILE.format(name="m", base=r"/a\000b")])
