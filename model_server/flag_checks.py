@@ -12,6 +12,15 @@ from model_server.errors import InvalidArgument
 
 Flags = Mapping[str, Any]
 
+#: The smallest value of these flags.
+_LEAST: Final = {
+    "rest_api_num_threads": 1,
+    "grpc_max_threads": 1,
+    "num_load_threads": 0,
+    "rest_api_max_body_bytes": 1,
+    "request_log_max_file_bytes": 1,
+    "request_log_max_queued_bytes": 1,
+}
 #: The longest grace time, 31 years: Python waits 9.2 * 10^9 s at most.
 _MAX_GRACE_S: Final = 10**9
 
@@ -32,25 +41,29 @@ def check(flags: Flags) -> None:
             "server_options.batching_parameters_file is set without setting"
             " server_options.enable_batching to true."
         )
-    _check_threads(flags)
+    _check_parallelism(flags)
+    _check_least(flags)
     _check_grace(flags)
-    _check_bytes(flags)
-    _check_request_log(flags)
+    _check_total(flags, "rest_api_max_total_bytes", "rest_api_max_body_bytes")
+    _check_total(flags, "request_log_max_total_bytes", "request_log_max_file_bytes")
     _check_ports(flags)
     if flags["ssl_config_file"] and flags["use_alts_credentials"]:
         raise InvalidArgument("--ssl_config_file and --use_alts_credentials exclude each other.")
 
 
-def _check_threads(flags: Flags) -> None:
+def _check_parallelism(flags: Flags) -> None:
     parts = ("session", "intra_op", "inter_op")
     if all(flags[f"tensorflow_{part}_parallelism"] for part in parts):
         raise InvalidArgument(
             "--tensorflow_session_parallelism sets --tensorflow_intra_op_parallelism and"
             " --tensorflow_inter_op_parallelism; they cannot be given together."
         )
-    for flag in ("rest_api_num_threads", "grpc_max_threads"):
-        if flags[flag] < 1:
-            raise InvalidArgument(f"--{flag} is {flags[flag]}; at least 1 is needed.")
+
+
+def _check_least(flags: Flags) -> None:
+    for flag, least in _LEAST.items():
+        if flags[flag] < least:
+            raise InvalidArgument(f"--{flag} is {flags[flag]}; at least {least} is needed.")
 
 
 def _check_grace(flags: Flags) -> None:
@@ -61,25 +74,12 @@ def _check_grace(flags: Flags) -> None:
         )
 
 
-def _check_bytes(flags: Flags) -> None:
-    body, total = flags["rest_api_max_body_bytes"], flags["rest_api_max_total_bytes"]
-    if body < 1:
-        raise InvalidArgument(f"--rest_api_max_body_bytes is {body}; at least 1 is needed.")
-    if total < body:
+def _check_total(flags: Flags, total: str, part: str) -> None:
+    """Raise InvalidArgument if a total is smaller than one of its parts may be."""
+    if flags[total] < flags[part]:
         raise InvalidArgument(
-            f"--rest_api_max_total_bytes is {total}; at least {body}, the value of"
-            " --rest_api_max_body_bytes, is needed."
-        )
-
-
-def _check_request_log(flags: Flags) -> None:
-    size, total = flags["request_log_max_file_bytes"], flags["request_log_max_total_bytes"]
-    if size < 1:
-        raise InvalidArgument(f"--request_log_max_file_bytes is {size}; at least 1 is needed.")
-    if total < size:
-        raise InvalidArgument(
-            f"--request_log_max_total_bytes is {total}; at least {size}, the value of"
-            " --request_log_max_file_bytes, is needed."
+            f"--{total} is {flags[total]}; at least {flags[part]}, the value of --{part},"
+            " is needed."
         )
 
 

@@ -151,6 +151,10 @@ GOOD = ("--rest_api_port=8501", "--model_base_path=/m")
             for value in ("inf", "nan", "1e+10", "-1")
         ),
         (
+            (*GOOD, "--num_load_threads=-1"),
+            "--num_load_threads is -1; at least 0 is needed.",
+        ),
+        (
             (*GOOD, "--rest_api_max_body_bytes=0"),
             "--rest_api_max_body_bytes is 0; at least 1 is needed.",
         ),
@@ -162,6 +166,10 @@ GOOD = ("--rest_api_port=8501", "--model_base_path=/m")
         (
             (*GOOD, "--request_log_max_file_bytes=0"),
             "--request_log_max_file_bytes is 0; at least 1 is needed.",
+        ),
+        (
+            (*GOOD, "--request_log_max_queued_bytes=0"),
+            "--request_log_max_queued_bytes is 0; at least 1 is needed.",
         ),
         (
             (*GOOD, "--request_log_max_file_bytes=20", "--request_log_max_total_bytes=19"),
