@@ -37,7 +37,7 @@ class LifecycleOptions:
     """Seconds between two polls of the folders; 0 polls once, a negative value never."""
 
     max_retries: int = 5
-    """Number of retries after the first failed load."""
+    """Number of retries after the first failed load; 0 or less means none."""
 
     retry_s: float = 60.0
     """Seconds between two load attempts."""
@@ -236,7 +236,7 @@ class Lifecycle:
         retries_left = self._options.max_retries
         while (
             error
-            and retries_left
+            and retries_left > 0
             and not self._wait(
                 self._options.retry_s, lambda: servable.version not in configured.aspired
             )

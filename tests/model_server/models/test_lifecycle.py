@@ -340,7 +340,7 @@ def test_one_slow_model_does_not_hold_up_another(world: World) -> None:
     assert world.becomes({1: "AVAILABLE"}, "slow")
 
 
-@pytest.mark.parametrize(("retries", "loads"), [(0, 1), (2, 3)])
+@pytest.mark.parametrize(("retries", "loads"), [(-1, 1), (0, 1), (2, 3)])
 def test_failed_loads_are_tried_again_as_often_as_asked(
     tmp_path: Path, retries: int, loads: int
 ) -> None:
