@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 
@@ -22,7 +23,13 @@ from model_server.batching.batch_execution import (
 from model_server.cpus import CPUS
 from model_server.engines.protocol import LoadedModel, Tensors
 from model_server.engines.wrapped_model import WrappedModel
-from model_server.errors import InvalidArgument, ResourceExhausted, Unavailable
+from model_server.errors import (
+    InvalidArgument,
+    ModelServerError,
+    ResourceExhausted,
+    Unavailable,
+)
+from model_server.internal_errors import as_internal_error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +128,13 @@ class _Queue:
 
     def run(self, batch: _Batch) -> None:
         """Set the outputs or the error of every member; called without the lock."""
+        try:
+            self._run(batch)
+        finally:
+            for waiting in batch.members:
+                waiting.done.set()
+
+    def _run(self, batch: _Batch) -> None:
         if all(self._is_overdue(waiting) for waiting in batch.members):
             for waiting in batch.members:
                 waiting.task.error = ResourceExhausted(
@@ -138,8 +152,6 @@ class _Queue:
                 tasks,
                 limits,
             )
-        for waiting in batch.members:
-            waiting.done.set()
 
     def _is_overdue(self, waiting: _QueuedRequest) -> bool:
         end = waiting.task.deadline
@@ -191,7 +203,8 @@ class BatchScheduler:
     def _work(self) -> None:
         while (job := self._next()) is not None:
             queue, batch = job
-            queue.run(batch)
+            with suppress(ModelServerError), as_internal_error("running a batch"):
+                queue.run(batch)
 
     def _next(self) -> tuple[_Queue, _Batch] | None:
         """Wait for a batch that is due and dequeue it; return None when the scheduler is closed."""

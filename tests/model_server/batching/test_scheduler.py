@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 
 from model_server.batching import parameters
+from model_server.batching.batch_execution import Task
 from model_server.batching.scheduler import BatchedModel, BatchingOptions, BatchScheduler
 from model_server.engines.protocol import Tensors
-from model_server.errors import InvalidArgument, ModelServerError, ResourceExhausted, Unavailable
+from model_server.errors import (
+    Internal,
+    InvalidArgument,
+    ModelServerError,
+    ResourceExhausted,
+    Unavailable,
+)
 from tests.model_server.harness import in_threads
 from tests.model_server.toy import ToyModel, half_plus, one, picky
 from tests.waiting import eventually
@@ -81,6 +88,16 @@ def test_queued_requests_run_together(scheduler: BatchScheduler) -> None:
 
     assert [sorted(batch) for batch in gate.batches] == [[0], [1, 2, 3]]
     assert outcomes == {0: [0], 10: [1], 11: [2], 12: [3]}
+
+
+def test_a_thread_outlives_a_batch_that_fails_unexpectedly(scheduler: BatchScheduler) -> None:
+    model = batched(half_plus(2), scheduler)
+    broken: Any = {"x": None}
+
+    with pytest.raises(Internal, match="without a result"):
+        scheduler.submit(model._queues["serving_default"], Task(broken, rows=1))
+
+    assert model.run("serving_default", rows(1))["y"].tolist() == [2.5]
 
 
 def test_an_open_batch_waits_as_long_as_it_may_and_no_longer_when_full(
