@@ -11,6 +11,8 @@ from model_server.transport.limits import MAX_BODY_BYTES
 #: A client that has been silent for this long is asked whether it is still there.
 _KEEPALIVE_MS: Final = 60_000
 IDLE_MS: Final = 15 * 60_000
+#: gRPC takes no larger integers.
+_INT32: Final = range(-(2**31), 2**31)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,15 +51,20 @@ class GrpcOptions:
 
 
 def read_arguments(text: str) -> dict[str, int | str]:
-    """Return the channel arguments in ``name=value,name=value``; whole numbers become int."""
+    """Return the channel arguments in ``name=value,name=value``; 32-bit integers become int."""
     arguments: dict[str, int | str] = {}
     for pair in filter(None, text.split(",")):
         name, _, value = pair.partition("=")
-        try:
-            arguments[name] = int(value)
-        except ValueError:
-            arguments[name] = value
+        arguments[name] = _value(value)
     return arguments
+
+
+def _value(text: str) -> int | str:
+    try:
+        number = int(text)
+    except ValueError:
+        return text
+    return number if number in _INT32 else text
 
 
 def channel_arguments(options: GrpcOptions) -> dict[str, int | str]:
