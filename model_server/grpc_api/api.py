@@ -226,6 +226,7 @@ class GrpcApi:
             for task in tasks:
                 example_methods.check_task(handle.model, task, strict=self._options.strict_methods)
             examples = example_methods.serialized_examples(request.input)
+            self._metrics.count_examples(tasks[0].model_spec.name, len(examples))
             answer = example_methods.multi_answer(
                 handle.model, handle.version, tasks, examples, call.timeout_s
             )

@@ -123,6 +123,16 @@ def test_several_tasks_have_their_results_in_order(client: RawClient) -> None:
 REG, CLS = ("examples", "reg", "regress"), ("examples", "", "classify")
 
 
+def test_the_examples_of_several_tasks_count_once(registry: Registry) -> None:
+    metrics = Metrics()
+
+    with grpc_server(registry, metrics=metrics) as client:
+        client.call(MULTI, multi(REG, CLS, examples=3))
+
+    assert ':request_example_count_total{model="examples"} 3\n' in metrics.text()
+    assert "request_count{" not in metrics.text()
+
+
 @pytest.mark.parametrize(
     ("request_", "code", "text"),
     [
