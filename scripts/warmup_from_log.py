@@ -22,7 +22,7 @@ if __name__ == "__main__":
 from model_catalog.request_logs import log_files, whole_records
 from scripts import command_line
 from scripts.errors import ScriptError
-from scripts.warmup_requests import WARMUP_FILE, prediction_log_class
+from scripts.warmup_requests import WARMUP_FILE
 
 #: TensorFlow Serving refuses a version with more warm-up requests.
 MAX_COUNT = 1000
@@ -93,9 +93,11 @@ def _usable(data: bytes, model: str | None) -> Iterator[bytes]:
     """Yield the records of a model that a server can parse: one that it cannot fails the load."""
     from google.protobuf.message import DecodeError
 
+    from serving_api.messages import message
+
     for record, content in whole_records(data):
         try:
-            log = prediction_log_class().FromString(content)
+            log = message("PredictionLog").FromString(content)
         except DecodeError:
             continue
         if model in (None, log.log_metadata.model_spec.name):

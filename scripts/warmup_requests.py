@@ -1,18 +1,13 @@
 """Write the requests that TensorFlow Serving replays before a version becomes available.
 
-The file is a TFRecord of ``tensorflow.serving.PredictionLog``. ``model_catalog.protos`` describes
-that message. Its class is made in a descriptor pool of its own, so that an installed
-``tensorflow-serving-api`` does not conflict with it.
+The file is a TFRecord of ``tensorflow.serving.PredictionLog``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from model_catalog.protos import PACKAGE, file_descriptor
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -43,22 +38,12 @@ def write_warmup(
 
 def prediction_log(model: str, signature: str, inputs: Mapping[str, Message]) -> Message:
     """Return a PredictionLog that holds one predict request; the inputs are TensorProtos."""
-    log = prediction_log_class()()
+    from serving_api.messages import message
+
+    log: Message = message("PredictionLog")()
     request = log.predict_log.request
     request.model_spec.name = model
     request.model_spec.signature_name = signature
     for key, tensor in inputs.items():
         request.inputs.add(key=key).value.ParseFromString(tensor.SerializeToString())
     return log
-
-
-@cache
-def prediction_log_class() -> type[Message]:
-    """Return the class of PredictionLog messages."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
-
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(json_format.ParseDict(file_descriptor(), descriptor_pb2.FileDescriptorProto()))
-    descriptor = pool.FindMessageTypeByName(f"{PACKAGE}.PredictionLog")
-    message_class: type[Message] = message_factory.GetMessageClass(descriptor)
-    return message_class

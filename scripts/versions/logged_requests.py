@@ -20,7 +20,6 @@ from model_catalog.request_logs import log_files, record_data, whole_records
 from model_catalog.spec import CHANNELS
 from scripts.errors import ScriptError
 from scripts.gateway.pictures import shown_path
-from scripts.warmup_requests import prediction_log_class
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +59,7 @@ class LoggedSample:
         with self.path.open("rb") as file:
             file.seek(self.start)
             data = record_data(file.read(self.size))
-        request = _request_of(data)
+        request = _log_of(data).predict_log.request
         value = _images_of(request)[self.row]
         if not isinstance(value, bytes):
             return _npy(value)
@@ -106,7 +105,7 @@ def _rows(data: bytes, model: str) -> int:
     from serving_api.errors import ModelServerError
 
     try:
-        log = prediction_log_class().FromString(data)
+        log = _log_of(data)
         if log.log_metadata.model_spec.name != model or not log.HasField("predict_log"):
             return 0
         return len(_images_of(log.predict_log.request))
@@ -114,8 +113,10 @@ def _rows(data: bytes, model: str) -> int:
         return 0
 
 
-def _request_of(data: bytes) -> Any:  # noqa: ANN401 - a message
-    return prediction_log_class().FromString(data).predict_log.request
+def _log_of(data: bytes) -> Any:  # noqa: ANN401 - a PredictionLog
+    from serving_api.messages import message
+
+    return message("PredictionLog").FromString(data)
 
 
 def _images_of(request: Any) -> list[bytes] | list[NDArray[np.generic]]:  # noqa: ANN401 - a message

@@ -14,6 +14,7 @@ from model_server.request_log.request_log import RequestLog, RequestLogOptions
 from model_server.tfrecord import read_records
 from scripts.warmup_from_log import main, newest_records
 from scripts.warmup_requests import WARMUP_FILE
+from serving_api.messages import message
 from tests.docs.shell_blocks import arguments
 from tests.model_server.request_log.logged import logged_models
 
@@ -43,9 +44,7 @@ def prefix(tmp_path: Path) -> str:
 
 
 def logged_versions(file: Path) -> list[int]:
-    from scripts.warmup_requests import prediction_log_class
-
-    logs = [prediction_log_class().FromString(record) for record in read_records(file)]
+    logs = [message("PredictionLog").FromString(record) for record in read_records(file)]
     return [log.log_metadata.model_spec.version.value for log in logs]
 
 
