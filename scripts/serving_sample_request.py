@@ -52,15 +52,8 @@ def parser() -> argparse.ArgumentParser:
     add("-i", "--image", type=Path, required=True, help="a JPEG, PNG, BMP or GIF file")
     add("--model", default="ImageClassifier", help="the model's name in models.toml")
     add("--url", default="http://127.0.0.1:9000", help="root of the model server")
-    add("--top", type=_count, default=5, help="number of classes in the output")
+    add("--top", type=command_line.count, default=5, help="number of classes in the output")
     return parser
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not allowed; allowed is 1 or more")
-    return count
 
 
 def classify(image: Path, model: str, url: str, top: int) -> None:

@@ -52,9 +52,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if not 1 <= count <= MAX_COUNT:
-        raise argparse.ArgumentTypeError(f"{count}: allowed are numbers from 1 to {MAX_COUNT}")
+    count = command_line.count(text)
+    if count > MAX_COUNT:
+        raise argparse.ArgumentTypeError(f"{text} is not allowed; allowed is 1 to {MAX_COUNT}")
     return count
 
 

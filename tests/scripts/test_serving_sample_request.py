@@ -157,11 +157,14 @@ def test_a_server_that_is_down_is_one_line(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("top", ["0", "-1", "many"])
-def test_the_number_of_classes_is_at_least_one(top: str) -> None:
+def test_the_number_of_classes_is_at_least_one(
+    top: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["-i", str(CAT), "--top", top])
 
     assert exit_.value.code == 2
+    assert f"argument --top: {top} is not allowed; allowed is 1 or more" in capsys.readouterr().err
 
 
 def test_a_missing_picture_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
