@@ -19,6 +19,7 @@ if __name__ == "__main__":
     # A script that is run by its path uses the project it lies in, wherever that was moved to.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from model_catalog.graph_files import FILES
 from model_catalog.request_logs import log_files, whole_records
 from scripts import command_line
 from scripts.errors import ScriptError
@@ -27,7 +28,7 @@ from scripts.warmup_requests import WARMUP_FILE
 #: TensorFlow Serving refuses a version with more warm-up requests.
 MAX_COUNT = 1000
 _COUNT = 100
-_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
+_GRAPHS = ("saved_model.pb", "saved_model.pbtxt", *FILES.values())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +67,9 @@ def write_from_log(
     Raises ScriptError if the folder is no version, or the log has no requests.
     """
     if not any((version / name).is_file() for name in _GRAPHS):
-        raise ScriptError(f"{version} is no version of a model: it has no {_GRAPHS[0]}.")
+        raise ScriptError(
+            f"{version} is no version of a model: it has none of {', '.join(_GRAPHS)}."
+        )
     records = newest_records(prefix, count, model)
     if not records:
         whose = f" of model {model}" if model else ""

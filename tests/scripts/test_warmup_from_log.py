@@ -78,6 +78,14 @@ def test_the_command_of_the_manual_does_it(prefix: str, version: Path) -> None:
     assert logged_versions(version / WARMUP_FILE) == [0, 2, 4, 6, 8]
 
 
+def test_a_graph_file_is_a_version_too(prefix: str, version: Path) -> None:
+    (version / "saved_model.pb").rename(version / "model.tflite")
+
+    assert main([prefix, str(version), "--count=1"]) == 0
+
+    assert logged_versions(version / WARMUP_FILE) == [9]
+
+
 def test_a_file_that_grows_can_be_read(prefix: str) -> None:
     newest = log_files(prefix)[-1]
     newest.write_bytes(newest.read_bytes() + b"\x09")
