@@ -145,7 +145,8 @@ def _histogram_lines(
         below += histogram.counts.get(bucket, 0)
         shown = "+Inf" if limit == float("inf") else f"{limit:g}"
         yield f'{name}_bucket{{{pairs},le="{shown}"}} {below}\n'
-    yield f"{name}_sum{{{pairs}}} {histogram.total:g}\n"
+    # With six digits, the sum of a server that has run for weeks would stand still between scrapes.
+    yield f"{name}_sum{{{pairs}}} {histogram.total:.15g}\n"
     yield f"{name}_count{{{pairs}}} {below}\n"
 
 

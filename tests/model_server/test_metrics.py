@@ -65,6 +65,16 @@ def test_histograms_count_what_lies_at_or_below_each_limit() -> None:
     assert f'{name}_sum{{model="m"}} 100006\n' in text
 
 
+def test_a_large_sum_still_grows_by_small_numbers() -> None:
+    metrics = Metrics()
+
+    for microseconds in (3e12, 1234.5):
+        metrics.observe("request_latency", microseconds, "m", "predict", "REST")
+
+    labels = 'model_name="m",API="predict",entrypoint="REST"'
+    assert f":request_latency_sum{{{labels}}} 3000000001234.5\n" in metrics.text()
+
+
 def test_latencies_have_the_buckets_of_tensorflow_serving() -> None:
     metrics = Metrics()
 
