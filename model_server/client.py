@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from model_catalog.protos import number
-from model_server.engines.protocol import Signature, TensorInfo
+from model_server.engines.protocol import Signature
+from model_server.engines.saved_signatures import signature_of
 from model_server.errors import BY_CODE, ModelServerError
 from model_server.models.versions import All, Latest, ModelConfig, Policy, Specific, VersionStatus
 from serving_api import protobuf_wire as wire
 from serving_api import tensor_reader
-from serving_api.dtypes import ENUM_NAMES
 from serving_api.messages import Message, message
 from serving_api.tensor_map import entry_pieces, read_entry
 from serving_api.tensor_writer import Piece, tensor_bytes
@@ -30,7 +30,6 @@ _PREDICTION: Final = "/tensorflow.serving.PredictionService/"
 _MODEL: Final = "/tensorflow.serving.ModelService/"
 _STATES: Final = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 _CODES: Final = ("OK", *BY_CODE)
-_DTYPES: Final = dict(enumerate(ENUM_NAMES))
 _OUTPUTS: Final = number("PredictResponse", "outputs")
 
 
@@ -118,7 +117,7 @@ class Client:
         answer = self._call(f"{_PREDICTION}GetModelMetadata", request.SerializeToString())
         response = message("GetModelMetadataResponse").FromString(answer)
         described = message("SignatureDefMap").FromString(response.metadata[0].value.value)
-        return {entry.key: _signature(entry.value) for entry in described.signature_def}
+        return {entry.key: signature_of(entry.value) for entry in described.signature_def}
 
     def reload(self, models: Iterable[ModelConfig]) -> None:
         """Replace all configured models; return when the new ones can serve."""
@@ -170,21 +169,6 @@ def _array(value: ArrayLike) -> NDArray[Any]:
     strings = np.empty(len(flat), dtype=object)
     strings[:] = flat
     return strings.reshape(objects.shape)
-
-
-def _signature(definition: Message) -> Signature:
-    return Signature(
-        inputs={entry.key: _tensor_info(entry.value) for entry in definition.inputs},
-        outputs={entry.key: _tensor_info(entry.value) for entry in definition.outputs},
-        method_name=definition.method_name,
-        default_tensors={entry.key: entry.value for entry in definition.defaults},
-    )
-
-
-def _tensor_info(info: Message) -> TensorInfo:
-    shape = info.tensor_shape
-    sizes = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
-    return TensorInfo(info.name, _DTYPES.get(info.dtype, "INVALID"), sizes)
 
 
 def _set_policy(message: Message, policy: Policy) -> None:

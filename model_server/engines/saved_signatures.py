@@ -1,4 +1,4 @@
-"""Read the signatures of a SavedModel from ``saved_model.pb``, without an engine.
+"""Read signatures from SignatureDefs, as in ``saved_model.pb``, without an engine.
 
 The result equals what TensorFlow reports: tensor names, types and declared shapes.
 """
@@ -6,14 +6,14 @@ The result equals what TensorFlow reports: tensor names, types and declared shap
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from model_server.engines.protocol import Signature, TensorInfo
 from model_server.errors import DataLoss, NotFound
 from serving_api.dtypes import ENUM_NAMES
-from serving_api.messages import message
+from serving_api.messages import Message, message
 
 FILE: Final = "saved_model.pb"
 _SERVE: Final = "serve"
@@ -33,19 +33,21 @@ def read_signatures(path: Path) -> dict[str, Signature]:
         raise DataLoss(f"Can't parse {file} as binary proto") from error
     for graph in saved.meta_graphs:
         if list(graph.meta_info_def.tags) == [_SERVE]:
-            return {entry.key: _signature(entry.value) for entry in graph.signature_def}
+            return {entry.key: signature_of(entry.value) for entry in graph.signature_def}
     raise NotFound(f"{file} has no meta graph with the tag {_SERVE}")
 
 
-def _signature(definition: Any) -> Signature:  # noqa: ANN401 - a message made at run time
+def signature_of(definition: Message) -> Signature:
+    """Return the signature that a SignatureDef describes."""
     return Signature(
         inputs={entry.key: _tensor(entry.value) for entry in definition.inputs},
         outputs={entry.key: _tensor(entry.value) for entry in definition.outputs},
         method_name=definition.method_name,
+        default_tensors={entry.key: entry.value for entry in definition.defaults},
     )
 
 
-def _tensor(info: Any) -> TensorInfo:  # noqa: ANN401 - a message made at run time
+def _tensor(info: Message) -> TensorInfo:
     return TensorInfo(
         name=info.name,
         dtype=_SHORT_NAMES.get(info.dtype, "INVALID"),
