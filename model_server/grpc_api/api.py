@@ -26,6 +26,7 @@ from model_server.models.registry import Registry
 from model_server.request_log.records import Answered, LogKind, SerializedCall
 from model_server.request_log.request_log import RequestLog
 from model_server.transport.grpc_calls import Call, Handler, Method, Pool
+from model_server.transport.limits import MAX_BODY_BYTES
 from serving_api.messages import Message, message
 from serving_api.tensor_reader import Reserve
 from serving_tracing import spans
@@ -65,7 +66,7 @@ class GrpcApiOptions:
     as_content: bool = False
     """Whether responses have their values in ``tensor_content``."""
 
-    max_tensor_bytes: int = 256 << 20
+    max_tensor_bytes: int = MAX_BODY_BYTES
     """Most bytes that the tensors of one request take beyond its message."""
 
 

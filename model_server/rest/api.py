@@ -30,7 +30,7 @@ from model_server.rest.metadata import metadata_body, status_body
 from model_server.rest.read_limit import ReadLimit, Turns
 from model_server.rest.routes import BadRequestWithoutBody, Route, Verb, is_api, read_route
 from model_server.transport.http_messages import JSON, Request, Response, error_page
-from model_server.transport.limits import MAX_TOTAL_BYTES
+from model_server.transport.limits import MAX_BODY_BYTES, MAX_TOTAL_BYTES
 from serving_tracing import spans
 
 _CONFIG_PATH: Final = "/v1/config"
@@ -81,7 +81,7 @@ class RestOptions:
     strict_methods: bool = False
     """Whether classify and regress accept only signatures with their own method name."""
 
-    max_body_bytes: int = 256 << 20
+    max_body_bytes: int = MAX_BODY_BYTES
     """Size of the largest request body, also after decompression."""
 
 
