@@ -6,15 +6,14 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_catalog import openvino_telemetry
 from scripts.errors import ScriptError
+from scripts.openvino_core import core, openvino
 
 #: Longest part of OpenVINO's own message that is shown.
 _REASON = 200
@@ -45,10 +44,8 @@ class OpenVINOGraph:
 
     def __init__(self, path: Path) -> None:
         with _translated(path):
-            self._openvino = _import()
-            self._core = _core()
             self._path = path
-            self._model = self._core.read_model(str(path))
+            self._model = core().read_model(str(path))
             self.inputs = [_tensor(port) for port in self._model.inputs]
             self.outputs = [_tensor(port) for port in self._model.outputs]
 
@@ -74,22 +71,9 @@ class OpenVINOGraph:
     def _compiled(self, source: str, result: str, shape: Sequence[int]) -> Any:  # noqa: ANN401
         # As the server does it, the part of the graph that computes the output is compiled.
         node = self._model.input(source).get_node()
-        model = self._openvino.Model([self._model.output(result)], [node])
+        model = openvino().Model([self._model.output(result)], [node])
         model.reshape({source: list(shape)})
-        return self._core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-
-@cache
-def _core() -> Any:  # noqa: ANN401 - openvino.Core
-    """Return the only core of the process: a freed core takes the thread's signal stack with it."""
-    return _import().Core()
-
-
-def _import() -> Any:  # noqa: ANN401 - the module
-    openvino_telemetry.switch_off()
-    import openvino
-
-    return openvino
+        return core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
 def _tensor(port: Any) -> Tensor:  # noqa: ANN401 - openvino.Output

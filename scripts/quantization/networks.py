@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from model_catalog import openvino_telemetry
 from model_catalog.quantization import BF16
 from scripts.errors import ScriptError
+from scripts.openvino_core import core, openvino
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,25 +48,25 @@ def require() -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions of NNCF and OpenVINO by the package's name."""
-    version = str(_openvino().get_version())
+    version = str(openvino().get_version())
     return {"nncf": _nncf().__version__, "openvino": version.partition("-")[0]}
 
 
 def processor() -> str:
     """Return the name of the processor."""
-    return str(_core().get_property(_DEVICE, "FULL_DEVICE_NAME")).strip()
+    return str(core().get_property(_DEVICE, "FULL_DEVICE_NAME")).strip()
 
 
 def float_precisions() -> tuple[str, ...]:
     """Return the number formats of floats that the processor computes in, the fastest last."""
-    capabilities = _core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+    capabilities = core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
     return ("f32", BF16) if "BF16" in capabilities else ("f32",)
 
 
 def read(path: Path) -> Any:  # noqa: ANN401 - an openvino.Model
     """Read the ``serving_default`` of a SavedModel, or raise ScriptError."""
     try:
-        return _with_plain_names(_core().read_model(str(path)))
+        return _with_plain_names(core().read_model(str(path)))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[-200:]
         raise ScriptError(f"OpenVINO cannot read {path}: {reason}") from error
@@ -136,7 +137,7 @@ def _weights_type(op: Any) -> str:  # noqa: ANN401 - an openvino.Node
 
 def save(model: Any, path: Path) -> None:  # noqa: ANN401
     """Write the IR."""
-    _openvino().save_model(model, path, compress_to_fp16=False)
+    openvino().save_model(model, path, compress_to_fp16=False)
 
 
 def _with_plain_names(model: Any, before: Any = None) -> Any:  # noqa: ANN401 - openvino.Models
@@ -166,7 +167,7 @@ def compiled(model: Any, precision: str) -> Any:  # noqa: ANN401 - a path or mod
         "NUM_STREAMS": "1",
         "ENABLE_CPU_PINNING": "NO",
     }
-    return _core().compile_model(model, _DEVICE, hints)
+    return core().compile_model(model, _DEVICE, hints)
 
 
 def scores(network: Any, batches: Iterable[Floats]) -> Scores:  # noqa: ANN401 - a CompiledModel
@@ -174,19 +175,6 @@ def scores(network: Any, batches: Iterable[Floats]) -> Scores:  # noqa: ANN401 -
     import numpy as np
 
     return np.concatenate([network([batch])[0].copy() for batch in batches])
-
-
-@cache
-def _core() -> Any:  # noqa: ANN401 - openvino.Core
-    """Return the only core of the process: a freed core takes the thread's signal stack with it."""
-    return _openvino().Core()
-
-
-def _openvino() -> Any:  # noqa: ANN401 - the module
-    openvino_telemetry.switch_off()
-    import openvino
-
-    return openvino
 
 
 @cache
