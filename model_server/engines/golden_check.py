@@ -14,7 +14,7 @@ import numpy as np
 from model_catalog.errors import CatalogError, GoldenError
 from model_catalog.golden import Golden, read_golden
 from model_catalog.quantization import allowed_drift
-from model_catalog.spec import ModelSpec
+from model_catalog.spec import InputSpec
 from model_server.engines.export_model import read_spec
 from model_server.engines.protocol import LoadedModel
 from model_server.errors import DeadlineExceeded, FailedPrecondition
@@ -32,7 +32,7 @@ def require_golden_scores(model: LoadedModel, path: Path) -> None:
     ModelServerError if a run fails.
     """
     spec = read_spec(path)
-    golden = None if spec is None else _golden(path, spec)
+    golden = None if spec is None or spec.input is None else _golden(path, spec.input)
     if golden is None:
         return
     try:
@@ -50,9 +50,9 @@ def require_golden_scores(model: LoadedModel, path: Path) -> None:
         )
 
 
-def _golden(path: Path, spec: ModelSpec) -> Golden | None:
+def _golden(path: Path, images: InputSpec) -> Golden | None:
     try:
-        return read_golden(path, spec.images)
+        return read_golden(path, images)
     except GoldenError as error:
         logger.warning("The scores of %s are not checked: %s", path, error)
         return None

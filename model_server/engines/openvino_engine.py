@@ -120,8 +120,8 @@ class OpenVINOEngine:
     def load(self, path: Path, *, int8: bool = False) -> LoadedModel:
         """Compile the export in the folder, or its int8 form, or raise a ModelServerError."""
         spec = read_spec(path)
-        if spec is None:
-            raise Unimplemented("The SavedModel has no model spec.")
+        if spec is None or spec.input is None:
+            raise Unimplemented("The SavedModel has no model spec with an image input.")
         graph = _graph_file(path)
         if graph is not None:
             return self._graph_file_model(path, graph, spec)

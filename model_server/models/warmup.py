@@ -48,10 +48,10 @@ def warm_up(model: LoadedModel, path: Path, iterations: int = 1) -> None:
 
 def warm_up_pixels(model: LoadedModel, spec: ModelSpec) -> None:
     """Run the ``pixels`` signature of one of this project's exports on a black image."""
-    signature = model.signatures.get(PIXELS)
-    if signature is None or set(signature.inputs) != {PIXELS}:
+    signature, images = model.signatures.get(PIXELS), spec.input
+    if images is None or signature is None or set(signature.inputs) != {PIXELS}:
         return
-    size = spec.images.height * spec.images.width * spec.images.channels
+    size = images.height * images.width * images.channels
     model.run(PIXELS, {PIXELS: np.array([bytes(size)], dtype=object)})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,12 @@ def test_a_version_without_golden_pictures_or_spec_is_not_checked(tmp_path: Path
     (tmp_path / SPEC_FILE).parent.mkdir()
     (tmp_path / SPEC_FILE).write_text(SPEC.to_json())
     require_golden_scores(Model(lambda _: 7.0), tmp_path)
+
+
+def test_a_version_whose_model_takes_no_images_is_not_checked(version: Path) -> None:
+    (version / SPEC_FILE).write_text(replace(SPEC, input=None).to_json())
+
+    require_golden_scores(Model(lambda _: 7.0), version)
 
 
 def test_damaged_golden_pictures_and_slow_runs_are_told(

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from flask_server.imaging.preprocessing import to_pixels
-from model_catalog.spec import SCALES
+from model_catalog.spec import SCALES, SPEC_FILE
 from model_server.engines.export_model import read_spec
 from model_server.engines.openvino_engine import OpenVINOEngine, OpenVINOOptions, chosen_precision
 from model_server.engines.protocol import LoadedModel
@@ -255,6 +256,16 @@ def test_models_without_a_spec_are_refused(exports: Path, tmp_path: Path) -> Non
 
     with pytest.raises(Unimplemented, match="The SavedModel has no model spec"):
         loaded(version)
+
+
+def test_a_spec_without_images_is_refused(tmp_path: Path) -> None:
+    spec = read_spec(DIGITS)
+    assert spec is not None
+    (tmp_path / SPEC_FILE).parent.mkdir()
+    (tmp_path / SPEC_FILE).write_text(replace(spec, input=None).to_json())
+
+    with pytest.raises(Unimplemented, match="no model spec with an image input"):
+        loaded(tmp_path)
 
 
 def test_a_spec_of_another_size_is_refused(exports: Path, tmp_path: Path) -> None:

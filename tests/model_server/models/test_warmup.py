@@ -56,10 +56,13 @@ def write_requests(version: Path, *records: bytes) -> None:
     )
 
 
-def write_spec(version: Path) -> None:
+IMAGES = InputSpec(height=2, width=3)
+
+
+def write_spec(version: Path, images: InputSpec | None = IMAGES) -> None:
     spec = ModelSpec(
         name="toy",
-        input=InputSpec(height=2, width=3),
+        input=images,
         output=OutputSpec(classes=1),
         labels=numbered_labels(1),
     )
@@ -207,6 +210,15 @@ def test_our_exports_are_warmed_up_with_a_black_picture_and_batched(tmp_path: Pa
 
     assert [inputs["pixels"].tolist() for inputs in toy.calls] == [[bytes(2 * 3 * 3)]]
     assert isinstance(prepared, AdaptiveModel)
+
+
+def test_a_spec_without_images_needs_no_picture(tmp_path: Path) -> None:
+    toy = pixels_model()
+    write_spec(tmp_path, None)
+
+    prepare(toy, tmp_path)
+
+    assert toy.calls == []
 
 
 def test_one_run_more_than_the_engine_has_streams_may_be_in_flight(tmp_path: Path) -> None:
