@@ -81,7 +81,10 @@ class LogFiles:
 
 def _delete_oldest(prefix: str, max_bytes: int) -> None:
     """Delete the oldest files until the others have at most ``max_bytes``."""
-    sizes = {path: path.stat().st_size for path in log_files(prefix)}
+    sizes: dict[Path, int] = {}
+    for path in log_files(prefix):
+        with suppress(FileNotFoundError):  # another program may move old files elsewhere
+            sizes[path] = path.stat().st_size
     total = sum(sizes.values())
     for path, size in sizes.items():
         if total <= max_bytes:

@@ -43,6 +43,18 @@ def test_the_oldest_files_are_deleted(tmp_path: Path) -> None:
     assert [content[0] for content in contents(prefix)] == [6, 7, 8]
 
 
+def test_a_file_that_goes_while_the_oldest_are_deleted_costs_no_record(tmp_path: Path) -> None:
+    gone = tmp_path / file_name("m", THEN, 1)
+    gone.symlink_to(tmp_path / "moved elsewhere")
+    files = LogFiles(str(tmp_path / "m"), LIMITS)
+
+    files.write(b"new")
+    files.close()
+
+    gone.unlink()
+    assert contents(str(tmp_path / "m")) == [b"new"]
+
+
 def test_files_keep_their_order_when_the_clock_is_set_back(tmp_path: Path) -> None:
     prefix = str(tmp_path / "m")
     tomorrow = datetime.now(UTC) + timedelta(days=1)
