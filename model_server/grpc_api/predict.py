@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from model_catalog.protos import number
 from model_server.engines.protocol import DEFAULT_SIGNATURE, Signature, TensorInfo, Tensors
-from model_server.errors import FailedPrecondition, Internal, InvalidArgument
+from model_server.errors import FailedPrecondition, InvalidArgument
+from model_server.inference.method_names import check_method
 from serving_api import protobuf_wire as wire
 from serving_api import tensor_reader
 from serving_api.messages import Message
@@ -19,7 +20,6 @@ from serving_api.tensor_writer import Piece, tensor_bytes
 
 _OUTPUTS: Final = number("PredictResponse", "outputs")
 _SPEC: Final = number("PredictResponse", "model_spec")
-_METHODS: Final = tuple(f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress"))
 
 Inputs = Mapping[str, TensorFields]
 
@@ -35,11 +35,8 @@ def find_signature(
     signature = signatures.get(wanted)
     if signature is None:
         raise FailedPrecondition(f'Serving signature key "{wanted}" not found.')
-    if strict and signature.method_name not in _METHODS:
-        raise Internal(
-            "Expected prediction signature method_name to be one of"
-            f" {{{', '.join(_METHODS)}}}. Was: {signature.method_name}"
-        )
+    if strict:
+        check_method(signature)
     return wanted, signature
 
 

@@ -16,6 +16,7 @@ from model_server.codec.json_writer import error_body
 from model_server.engines.protocol import DEFAULT_SIGNATURE, Signature, Tensors
 from model_server.errors import InvalidArgument, ModelServerError
 from model_server.inference import classify_regress
+from model_server.inference.method_names import check_method
 from model_server.internal_errors import as_internal_error
 from model_server.metrics import Metrics
 from model_server.models.registry import Handle, Registry
@@ -79,7 +80,7 @@ class RestOptions:
     """A path of the Prometheus metrics beside ``/metrics``, or None."""
 
     strict_methods: bool = False
-    """Whether classify and regress accept only signatures with their own method name."""
+    """Whether the method name of a signature is checked."""
 
     max_body_bytes: int = MAX_BODY_BYTES
     """Size of the largest request body, also after decompression."""
@@ -210,6 +211,8 @@ class Rest:
                 inputs = document.read(
                     lambda reading: predict_request.tensors(reading, signature.inputs)
                 )
+                if self._options.strict_methods:
+                    check_method(signature)
             spans.annotate_model(route.servable.model, handle.version)
             outputs = self._run(route, handle, name or DEFAULT_SIGNATURE, inputs)
         row = document.read(predict_request.is_row)

@@ -23,6 +23,10 @@ from model_server.transport.http_messages import Request
 from tests.model_server.harness import Client, http_server, in_threads
 from tests.model_server.toy import ToyModel, broken, failing, half_plus, one, picky, signature
 
+OWN_METHOD = ToyModel(
+    {"serving_default": signature({"x": "float"}, {"y": "float"}, method="own")},
+    {"serving_default": picky},
+)
 OTHER = ToyModel({"other": signature({"x": "float"}, {"y": "float"})}, {"other": picky})
 NO_INPUTS = ToyModel(
     {"serving_default": signature({}, {"y": "float"})},
@@ -40,6 +44,7 @@ def models() -> dict[tuple[str, int], ToyModel]:
         ("m", 1): half_plus(2),
         ("m", 2): half_plus(3),
         ("other", 1): OTHER,
+        ("own", 1): OWN_METHOD,
         ("no_inputs", 1): NO_INPUTS,
         ("echo", 1): echo,
         ("regression", 1): regression,
@@ -363,6 +368,19 @@ def test_with_cors_every_answer_carries_the_headers(method: str, path: str) -> N
         reply = client.call(method, path)
 
     assert CORS.items() <= reply.headers.items()
+
+
+@pytest.mark.parametrize(("strict", "status"), [(False, 200), (True, 500)])
+def test_the_method_name_of_a_predicting_signature_is_checked_where_asked_for(
+    strict: bool, status: int
+) -> None:
+    with http_server(rest(strict_methods=strict).respond) as client:
+        reply = client.predict("own", {"instances": [1, 2]})
+        early = client.predict("own", {"instances": ["x"]})
+
+    assert (reply.status, early.status) == (status, 400)
+    text = "Expected prediction signature method_name to be one of {tensorflow/serving/predict,"
+    assert (text in reply.body.decode()) is strict
 
 
 def test_metrics_count_answers_by_model_and_code() -> None:
