@@ -71,12 +71,14 @@ class Task:
 
 def row_count(inputs: Tensors) -> int:
     """Return the batch size, the first dimension of all inputs, or raise InvalidArgument."""
+    if not inputs:
+        raise InvalidArgument("Batching Run() must have at least one input tensor")
     if any(array.ndim == 0 for array in inputs.values()):
         raise InvalidArgument("Batching Run() input tensors must have at least one dimension")
     counts = {array.shape[0] for array in inputs.values()}
     if len(counts) > 1:
         raise InvalidArgument("Batching Run() input tensors must have equal 0th-dimension size")
-    return counts.pop() if counts else 0
+    return int(counts.pop())
 
 
 def deadline_after(timeout_s: float | None) -> float | None:

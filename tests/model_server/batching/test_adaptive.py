@@ -10,7 +10,7 @@ from model_server.engines.protocol import Tensors
 from model_server.errors import InvalidArgument
 from tests.model_server.batching.test_scheduler import Gate, ask, rows
 from tests.model_server.harness import in_threads
-from tests.model_server.toy import ToyModel, half_plus, picky, signature
+from tests.model_server.toy import ToyModel, half_plus, one, picky, signature
 from tests.waiting import eventually
 
 
@@ -27,6 +27,12 @@ def test_a_single_request_runs_in_its_own_thread() -> None:
     model.run("serving_default", rows(1))
 
     assert threads == [threading.current_thread()]
+
+
+def test_a_signature_without_inputs_runs_by_itself() -> None:
+    constant = one(lambda _: {"y": np.array([1, 2], np.float32)}, {}, {"y": "float"})
+
+    assert AdaptiveModel(constant, 1).run("serving_default", {})["y"].tolist() == [1, 2]
 
 
 def test_requests_queued_while_the_engine_works_become_the_next_batch() -> None:
