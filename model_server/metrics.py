@@ -39,7 +39,7 @@ class Metric(NamedTuple):
 
 METRICS: Final[dict[str, Metric]] = {
     "model_warmup_latency": Metric(
-        "Microseconds that the warm-up of a version took.", ("model_path",), _LATENCIES
+        "Microseconds that the warm-up of a version took.", ("model_path", "status"), _LATENCIES
     ),
     "request_count": Metric("Requests answered, by status.", ("model_name", "status")),
     "request_example_count_total": Metric("Examples in all requests.", ("model",)),

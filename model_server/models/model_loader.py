@@ -58,7 +58,7 @@ class ModelLoader:
     def _prepared(self, model: LoadedModel, path: Path) -> LoadedModel:
         spec = read_spec(path)
         if self.runs_warmup:
-            with self.metrics.timed("model_warmup_latency", str(path)):
+            with self.metrics.timed("model_warmup_latency", str(path), "OK"):
                 warm_up(model, path, self.warmup_iterations)
                 if spec is not None:
                     warm_up_pixels(model, spec)

@@ -246,6 +246,16 @@ def test_warm_up_can_be_switched_off(tmp_path: Path) -> None:
     assert toy.calls == []
 
 
+def test_the_time_of_a_warm_up_is_measured(tmp_path: Path) -> None:
+    write_requests(tmp_path, predict_log(x=tensor(FLOAT, (1,), float_val=[1])))
+    metrics = Metrics()
+
+    ModelLoader(engine=OneModel(half_plus(0)), metrics=metrics).load(tmp_path)
+
+    labels = f'model_path="{tmp_path}",status="OK"'
+    assert f":model_warmup_latency_count{{{labels}}} 1\n" in metrics.text()
+
+
 def test_a_version_that_fails_its_warm_up_is_closed(tmp_path: Path) -> None:
     toy = half_plus(0)
     write_requests(tmp_path, b"\xff")
