@@ -1,9 +1,9 @@
 """Read JSON exactly as TensorFlow Serving's parser does, error messages and offsets included.
 
 ``json_reader`` calls this parser for bodies that no faster reader accepts. Nesting depth is limited
-to ``MAX_LEVELS``. A failure is an InvalidArgument, and that of a text that is not empty
-names the byte offset; or Unavailable, while other costly bodies are being read. Strings hold bytes
-that are not UTF-8 as surrogate escapes.
+to ``MAX_LEVELS``. An invalid text raises InvalidArgument, with the byte offset unless the text is
+empty; a costly one raises Unavailable while others are being read. Strings hold bytes that are not
+UTF-8 as surrogate escapes.
 """
 
 from __future__ import annotations

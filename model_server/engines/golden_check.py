@@ -28,8 +28,8 @@ def require_golden_scores(model: LoadedModel, path: Path) -> None:
     """Raise FailedPrecondition if the model's scores are too far from the golden ones.
 
     More drift is allowed where the engine computes with numbers of 16 or 8 bits. A version without
-    golden images, or whose runs take too long, is not checked. Raises a
-    ModelServerError if a run fails.
+    golden images, or whose runs take too long, is not checked. Raises a ModelServerError if a run
+    fails.
     """
     spec = read_spec(path)
     golden = None if spec is None or spec.input is None else _golden(path, spec.input)

@@ -1,8 +1,7 @@
 """Compile and run this project's own exports with OpenVINO. The only module that imports OpenVINO.
 
 OpenVINO reads SavedModels, ``.tflite`` and frozen ``.pb`` files itself, so the serving process
-needs no TensorFlow. OpenVINO is imported
-on the first load. Every failure is a ModelServerError.
+needs no TensorFlow. OpenVINO is imported on the first load. Every failure is a ModelServerError.
 """
 
 from __future__ import annotations

@@ -92,9 +92,10 @@ class ConnectionEvents:
     def _feed(self, connection: Connection, data: bytes) -> None:
         if not connection.take(data):
             if not self._refuse_slowest(connection):
-                return self._refuse(connection, no_memory())
+                self._refuse(connection, no_memory())
+                return
             connection.take_anyway(data)
-        return self._advance(connection)
+        self._advance(connection)
 
     def _advance(self, connection: Connection) -> None:
         """Hand the next complete request of a connection to a thread, or wait for more of it."""
