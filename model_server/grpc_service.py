@@ -35,7 +35,7 @@ from model_server.transport.held_bytes import Held
 logger = logging.getLogger(__name__)
 
 Flags = Mapping[str, Any]
-Tell = Callable[[str, str], None]
+SendTrailer = Callable[[str, str], None]
 Metadata = Sequence[tuple[str, str | bytes]]
 
 #: The services whose health can be asked for; TensorFlow Serving knows the short names only.
@@ -93,7 +93,9 @@ class GrpcService:
         """The port; 0 until it is open."""
         return self._server.port if self._server else 0
 
-    def answer(self, path: str, message: bytes, tell: Tell, metadata: Metadata) -> bytes:
+    def answer(
+        self, path: str, message: bytes, send_trailer: SendTrailer, metadata: Metadata
+    ) -> bytes:
         """Answer a call that another gRPC server has read, or raise a ModelServerError."""
         method = self._methods.get(path)
         if method is None or method.handler is None:
@@ -103,7 +105,7 @@ class GrpcService:
             held.add(len(message))
             with as_internal_error("a gRPC call"):
                 return method.handler(
-                    Call(message, inf, lambda: True, held.add, tell, lambda: metadata)
+                    Call(message, inf, lambda: True, held.add, send_trailer, lambda: metadata)
                 )
         finally:
             held.release()

@@ -16,7 +16,7 @@ from model_server.engines.choose import choose_engine
 from model_server.engines.protocol import Engine
 from model_server.errors import Unavailable, Unimplemented
 from model_server.flag_checks import check
-from model_server.grpc_service import GrpcParts, GrpcService, Tell, wants_grpc
+from model_server.grpc_service import GrpcParts, GrpcService, SendTrailer, wants_grpc
 from model_server.grpc_service import Metadata as GrpcMetadata
 from model_server.malloc_trim import keep_trimmed
 from model_server.metrics import Metrics
@@ -102,15 +102,16 @@ class Server:
         return self._grpc.port if self._grpc else 0
 
     def answer_grpc(
-        self, path: str, message: bytes, tell: Tell, metadata: GrpcMetadata = ()
+        self, path: str, message: bytes, send_trailer: SendTrailer, metadata: GrpcMetadata = ()
     ) -> bytes:
         """Answer a gRPC call that another server has read, or raise a ModelServerError.
 
-        ``tell`` gets the trailing metadata of the response; ``metadata`` is what the client sent.
+        ``send_trailer`` gets a name and a value of the response's trailing metadata; ``metadata``
+        is what the client sent.
         """
         if self._grpc is None:
             raise Unimplemented("There is no gRPC API, only REST: grpcio is not installed.")
-        return self._grpc.answer(path, message, tell, metadata)
+        return self._grpc.answer(path, message, send_trailer, metadata)
 
     def asgi_app(self) -> AsgiApp:
         """Return the REST API as an ASGI application, for a server that was only loaded."""

@@ -244,7 +244,7 @@ class GrpcApi:
         check_spec(request)
         metadata.check_fields(request.metadata_field)
         with self._registry.acquire(model_request(request.model_spec)) as handle:
-            call.tell(ENGINE_KEY, handle.model.engine)
+            call.send_trailer(ENGINE_KEY, handle.model.engine)
             return metadata.metadata_answer(
                 request.model_spec.name, handle.version, handle.model.signatures
             )

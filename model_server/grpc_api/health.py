@@ -45,7 +45,7 @@ class Health:
             watchers, self._watchers = list(self._watchers), {}
         for stream in watchers:
             with suppress(Exception):  # the client may be gone
-                self._tell(stream)
+                self._send_state(stream)
                 stream.end()
 
     def _check(self, call: Call) -> bytes:
@@ -61,7 +61,7 @@ class Health:
             stays = self._state == _SERVING and len(self._watchers) < MAX_WATCHERS
             if stays:
                 self._watchers[stream] = None
-        self._tell(stream)
+        self._send_state(stream)
         if not stays:
             stream.end()
         elif not stream.when_over(lambda: self._forget(stream)):
@@ -71,7 +71,7 @@ class Health:
         with self._lock:
             self._watchers.pop(stream, None)
 
-    def _tell(self, stream: Stream) -> None:
+    def _send_state(self, stream: Stream) -> None:
         try:
             service = parsed("HealthCheckRequest", stream.message).service
         except ModelServerError:

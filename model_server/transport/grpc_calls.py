@@ -30,7 +30,7 @@ class Call:
     reserve: Callable[[int], None]
     """Counts memory that the call takes until it is over, or raises Unavailable."""
 
-    tell: Callable[[str, str], None]
+    send_trailer: Callable[[str, str], None]
     """Sends a key and an ASCII value as trailing metadata of the response."""
 
     metadata: Callable[[], Iterable[tuple[str, str | bytes]]] = tuple

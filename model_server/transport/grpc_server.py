@@ -151,8 +151,10 @@ class GrpcServer:
             if not context.is_active():
                 raise Cancelled("The client no longer waits.")
             left_s = time_left(context)
-            tell, metadata = partial(_tell, context), context.invocation_metadata
-            answer = handler(Call(message, left_s, context.is_active, held.add, tell, metadata))
+            send_trailer, metadata = partial(_send_trailer, context), context.invocation_metadata
+            answer = handler(
+                Call(message, left_s, context.is_active, held.add, send_trailer, metadata)
+            )
         held.replace(len(answer))
         self._watchdog.expect_end(context.cancel, context.add_callback, len(answer))
         return answer
@@ -188,7 +190,7 @@ def time_left(context: grpc.ServicerContext) -> float:
     return inf if left is None else left
 
 
-def _tell(context: grpc.ServicerContext, key: str, value: str) -> None:
+def _send_trailer(context: grpc.ServicerContext, key: str, value: str) -> None:
     context.set_trailing_metadata(((key, value),))
 
 
