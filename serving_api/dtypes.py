@@ -49,7 +49,12 @@ _NUMPY_NAMES: Final = {
 
 
 def short_name(array: NDArray[Any]) -> str:
-    """Return TensorFlow's short name for the type of an array."""
+    """Return TensorFlow's short name for the type of an array.
+
+    An array of a quantised type has one field, whose name is that of the type.
+    """
+    if array.dtype.names:
+        return array.dtype.names[0]
     return _NUMPY_NAMES.get(array.dtype.name, array.dtype.name)
 
 

@@ -76,8 +76,7 @@ def tensor_type(dtype: int) -> TensorType | None:
 
 def dtype_number(array: NDArray[Any]) -> int:
     """Return the DataType number for an array."""
-    names = array.dtype.names
-    return _NUMBERS[names[0] if names else short_name(array)]
+    return _NUMBERS[short_name(array)]
 
 
 def dtype_of(short: str) -> int:

@@ -17,6 +17,7 @@ from model_server.engines.run_limit import RunLimit
 from model_server.errors import InvalidArgument, Unimplemented
 from tests.model_server.toy import signature
 
+QUINT8 = np.dtype([("quint8", "u1")])
 SPEC = ModelSpec(
     name="toy",
     input=InputSpec(height=2, width=3, scale="none"),
@@ -153,6 +154,7 @@ def test_floats_of_another_shape_are_refused(model: ExportModel, shape: tuple[in
         ("serving_default", "input_image", np.zeros((1, 2, 3, 3), np.uint8), ("float", "uint8")),
         ("serving_default", "input_image", np.zeros((1, 2, 3, 3)), ("float", "double")),
         ("serving_default", "input_image", np.full((1, 2, 3, 3), b"", object), ("float", "string")),
+        ("serving_default", "input_image", np.zeros((1, 2, 3, 3), QUINT8), ("float", "quint8")),
         ("pixels", "pixels", np.zeros(1, np.uint8), ("string", "uint8")),
         ("describe", "query", np.zeros(1, np.float32), ("string", "float")),
     ],
