@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from model_catalog.installation import install_command
 from model_server.byte_budget import ByteBudget
-from model_server.errors import FailedPrecondition, Unimplemented
+from model_server.errors import FailedPrecondition, InvalidArgument, Unimplemented
 from model_server.grpc_api.api import (
     MODEL_SERVICE,
     PREDICTION_SERVICE,
@@ -146,6 +146,11 @@ def _credentials(file: str) -> Credentials | None:
     if not file:
         return None
     config = read_message(Path(file), "SSLConfig", is_secret=True)
+    if config.client_verify and not config.custom_ca:
+        raise InvalidArgument(
+            f"{file} has client_verify without custom_ca, the certificates that verify those of"
+            " clients."
+        )
     return Credentials(
         key=config.server_key.encode(),
         certificate=config.server_cert.encode(),
