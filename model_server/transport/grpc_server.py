@@ -95,9 +95,11 @@ class GrpcServer:
             else:
                 port = self._server.add_secure_port(address, self._tls(credentials))
         except RuntimeError as error:
+            remedy = f"Choose another {flag} or stop the program that listens there."
+            if credentials is not None:
+                remedy += " Or correct --ssl_config_file: its PEM texts may be invalid."
             raise Unavailable(
-                f"Failed to BuildAndStart gRPC server at {address}. Choose another {flag} or stop"
-                " the program that listens there."
+                f"Failed to BuildAndStart gRPC server at {address}. {remedy}"
             ) from error
         return int(port)
 

@@ -221,6 +221,13 @@ def test_a_taken_port_is_an_error(registry: Registry) -> None:
             GrpcServer(GrpcOptions(port=port), {}, ByteBudget(1))
 
 
+def test_invalid_keys_are_an_error_that_names_their_file() -> None:
+    credentials = Credentials(key=b"no key", certificate=b"no certificate")
+
+    with pytest.raises(Unavailable, match="Or correct --ssl_config_file"):
+        GrpcServer(GrpcOptions(port=0, credentials=credentials), {}, ByteBudget(1))
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Return keys and certificates of an authority, a server and a client."""
