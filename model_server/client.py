@@ -22,6 +22,7 @@ from model_server.errors import BY_CODE, ModelServerError
 from model_server.models.versions import All, Latest, ModelConfig, Policy, Specific, VersionStatus
 from serving_api import protobuf_wire as wire
 from serving_api import tensor_reader
+from serving_api.dtypes import string_array
 from serving_api.messages import Message, message
 from serving_api.tensor_map import entry_pieces, read_entry
 from serving_api.tensor_writer import Piece, tensor_bytes
@@ -166,9 +167,7 @@ def _array(value: ArrayLike) -> NDArray[Any]:
         return array
     objects = np.array(value, dtype=object)
     flat = [item.encode() if isinstance(item, str) else item for item in objects.reshape(-1)]
-    strings = np.empty(len(flat), dtype=object)
-    strings[:] = flat
-    return strings.reshape(objects.shape)
+    return string_array(flat).reshape(objects.shape)
 
 
 def _set_policy(message: Message, policy: Policy) -> None:

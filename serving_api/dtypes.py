@@ -5,6 +5,7 @@ String tensors are numpy arrays of ``bytes`` objects.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -56,6 +57,13 @@ def short_name(array: NDArray[Any]) -> str:
     if array.dtype.names:
         return array.dtype.names[0]
     return _NUMPY_NAMES.get(array.dtype.name, array.dtype.name)
+
+
+def string_array(values: Sequence[bytes]) -> NDArray[Any]:
+    """Return a vector of byte strings; numpy's own type for these would cut zeros at their end."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def numpy_dtype(short: str) -> np.dtype[Any]:

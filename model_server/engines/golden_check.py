@@ -9,8 +9,6 @@ import logging
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from model_catalog.errors import CatalogError, GoldenError
 from model_catalog.golden import Golden, read_golden
 from model_catalog.quantization import allowed_drift
@@ -18,6 +16,7 @@ from model_catalog.spec import InputSpec
 from model_server.engines.export_model import read_spec
 from model_server.engines.protocol import LoadedModel
 from model_server.errors import DeadlineExceeded, FailedPrecondition
+from serving_api.dtypes import string_array
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +59,6 @@ def _golden(path: Path, images: InputSpec) -> Golden | None:
 
 def _scores(model: LoadedModel, pixels: bytes) -> list[float]:
     """Run one image at a time: engines keep the memory of their largest run."""
-    outputs = model.run(_PIXELS, {_PIXELS: np.array([pixels], dtype=object)})
+    outputs = model.run(_PIXELS, {_PIXELS: string_array([pixels])})
     scores: list[float] = outputs["scores"][0].tolist()
     return scores

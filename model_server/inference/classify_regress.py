@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel, Signature, Tensors
 from model_server.errors import InvalidArgument
 from model_server.inference.signature_text import signature_text
-from serving_api.dtypes import ENUM_NAMES, short_name
+from serving_api.dtypes import ENUM_NAMES, short_name, string_array
 
 _INPUTS: Final = "inputs"
 _CLASSES: Final = "classes"
@@ -136,9 +135,8 @@ def run_examples(
     model: LoadedModel, name: str, examples: list[bytes], timeout_s: float | None = None
 ) -> Tensors:
     """Run a signature on serialized tf.Examples."""
-    serialized = np.empty(len(examples), dtype=object)
-    serialized[:] = examples
-    return model.run(name or DEFAULT_SIGNATURE, {_INPUTS: serialized}, timeout_s)
+    inputs = {_INPUTS: string_array(examples)}
+    return model.run(name or DEFAULT_SIGNATURE, inputs, timeout_s)
 
 
 def _check_classes(name: str, array: NDArray[Any], dtype: str, count: int) -> None:

@@ -11,13 +11,13 @@ import logging
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from google.protobuf.message import DecodeError
 
 from model_catalog.spec import ModelSpec
 from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel
 from model_server.errors import InvalidArgument
 from model_server.tfrecord import read_records
+from serving_api.dtypes import string_array
 from serving_api.messages import Message, message
 from serving_api.tensor_reader import parse, to_array
 
@@ -52,7 +52,7 @@ def warm_up_pixels(model: LoadedModel, spec: ModelSpec) -> None:
     if images is None or signature is None or set(signature.inputs) != {PIXELS}:
         return
     size = images.height * images.width * images.channels
-    model.run(PIXELS, {PIXELS: np.array([bytes(size)], dtype=object)})
+    model.run(PIXELS, {PIXELS: string_array([bytes(size)])})
 
 
 def _parsed(record: bytes, file: Path) -> Message:
@@ -88,8 +88,7 @@ def _run_examples(model: LoadedModel, spec: Message, given: Message) -> None:
     with_context = given.example_list_with_context
     examples = [with_context.context + example for example in with_context.examples]
     examples += given.example_list.examples
-    serialized = np.array([*examples, b""], dtype=object)[:-1]
-    _run(model, spec.signature_name, {"inputs": serialized})
+    _run(model, spec.signature_name, {"inputs": string_array(examples)})
 
 
 def _run(model: LoadedModel, name: str, inputs: dict[str, Any]) -> None:

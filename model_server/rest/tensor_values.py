@@ -17,7 +17,7 @@ from model_server.codec.base64_text import decode
 from model_server.codec.chunks import chunks
 from model_server.codec.json_writer import quote_value, type_name
 from model_server.errors import InvalidArgument, Unimplemented
-from serving_api.dtypes import numpy_dtype
+from serving_api.dtypes import numpy_dtype, string_array
 
 #: The most dimensions that a numpy array can have.
 MAX_RANK: Final = 64
@@ -179,9 +179,7 @@ def _to_bytes(value: str | bytes | dict[str, str]) -> bytes:
 def build_tensor(flat: list[Any], shape: Shape, dtype: str) -> NDArray[Any]:
     """Return the tensor of the given shape; small integers wrap, floats overflow to infinity."""
     if dtype == "string":
-        strings = np.empty(len(flat), dtype=object)
-        strings[:] = flat
-        return strings.reshape(shape)
+        return string_array(flat).reshape(shape)
     if dtype in _FLOATS:
         return narrowed(_array(flat, np.float64), dtype).reshape(shape)
     if dtype not in _READABLE:
