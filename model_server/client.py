@@ -23,7 +23,7 @@ from model_server.models.versions import All, Latest, ModelConfig, Policy, Speci
 from serving_api import protobuf_wire as wire
 from serving_api import tensor_reader
 from serving_api.dtypes import string_array
-from serving_api.messages import Message, message
+from serving_api.messages import Message, message, set_version
 from serving_api.tensor_map import entry_pieces, read_entry
 from serving_api.tensor_writer import Piece, tensor_bytes
 
@@ -150,8 +150,7 @@ def _spec(
 ) -> bytes:
     spec = message("ModelSpec")(name=model, signature_name=signature)
     if version is not None:
-        spec.version.value = version
-        spec.version.SetInParent()
+        set_version(spec, version)
     if label is not None:
         spec.version_label = label
     return bytes(spec.SerializeToString())

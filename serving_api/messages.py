@@ -28,6 +28,12 @@ def message(name: str) -> Any:  # noqa: ANN401 - a class made at run time
         return message_factory.GetMessageClass(descriptor)
 
 
+def set_version(spec: Message, version: int) -> None:
+    """Set the version of a ModelSpec, of which 0 would be left out otherwise."""
+    spec.version.value = version
+    spec.version.SetInParent()
+
+
 @cache
 def _pool() -> Any:  # noqa: ANN401 - protobuf has no types here
     pool = descriptor_pool.DescriptorPool()

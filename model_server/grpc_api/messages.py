@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError
 
 from model_server.errors import InvalidArgument
 from model_server.models.registry import ModelRequest
-from serving_api.messages import Message, message
+from serving_api.messages import Message, message, set_version
 from serving_api.protobuf_wire import malformed
 
 
@@ -45,6 +45,5 @@ def version_of(spec: Message) -> int | None:
 def set_spec(spec: Message, name: str, version: int, signature: str = "") -> None:
     """Fill the ModelSpec of a response; a version is always present there."""
     spec.name = name
-    spec.version.value = version
-    spec.version.SetInParent()
+    set_version(spec, version)
     spec.signature_name = signature

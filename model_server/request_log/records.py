@@ -15,7 +15,7 @@ from model_server.engines.protocol import Signature, TensorInfo, Tensors
 from model_server.inference.results import fill_classes, fill_values
 from model_server.models.registry import ModelRequest
 from serving_api import protobuf_wire as wire
-from serving_api.messages import Message, message
+from serving_api.messages import Message, message, set_version
 from serving_api.tensor_map import entry_pieces
 from serving_api.tensor_writer import Piece, tensor_bytes
 
@@ -219,16 +219,11 @@ def _asked_spec(asked: ModelRequest, signature: str) -> bytes:
     if asked.label is not None:
         spec.version_label = asked.label
     elif asked.version is not None:
-        _set_version(spec, asked.version)
+        set_version(spec, asked.version)
     return bytes(spec.SerializeToString())
 
 
 def _answered_spec(model: str, answered: Answered) -> bytes:
     spec = message("ModelSpec")(name=model, signature_name=answered.signature_name)
-    _set_version(spec, answered.version)
+    set_version(spec, answered.version)
     return bytes(spec.SerializeToString())
-
-
-def _set_version(spec: Message, version: int) -> None:
-    spec.version.value = version
-    spec.version.SetInParent()
