@@ -34,6 +34,13 @@ def set_version(spec: Message, version: int) -> None:
     spec.version.SetInParent()
 
 
+def examples_of(given: Message) -> list[bytes]:
+    """Return the serialized Examples of an Input, each merged with the context by joining them."""
+    with_context = given.example_list_with_context
+    merged = [with_context.context + example for example in with_context.examples]
+    return [*merged, *given.example_list.examples]
+
+
 @cache
 def _pool() -> Any:  # noqa: ANN401 - protobuf has no types here
     pool = descriptor_pool.DescriptorPool()

@@ -9,7 +9,7 @@ from model_server.errors import InvalidArgument, Unimplemented
 from model_server.grpc_api.messages import parsed, set_spec
 from model_server.inference import classify_regress
 from model_server.inference.results import fill_classes, fill_values
-from serving_api.messages import Message, message
+from serving_api.messages import Message, examples_of, message
 
 _CLASSIFY: Final = "tensorflow/serving/classify"
 _REGRESS: Final = "tensorflow/serving/regress"
@@ -24,9 +24,7 @@ def check_examples(given: Message) -> None:
 
 def serialized_examples(given: Message) -> list[bytes]:
     """Return the Examples of an Input, each after the context, or raise InvalidArgument."""
-    with_context = given.example_list_with_context
-    examples = [with_context.context + example for example in with_context.examples]
-    examples += given.example_list.examples
+    examples = examples_of(given)
     if not examples:
         raise InvalidArgument("Input is empty.")
     return examples

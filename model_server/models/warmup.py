@@ -18,7 +18,7 @@ from model_server.engines.protocol import DEFAULT_SIGNATURE, LoadedModel
 from model_server.errors import InvalidArgument
 from model_server.tfrecord import read_records
 from serving_api.dtypes import string_array
-from serving_api.messages import Message, message
+from serving_api.messages import Message, examples_of, message
 from serving_api.tensor_reader import parse, to_array
 
 logger = logging.getLogger(__name__)
@@ -85,10 +85,7 @@ def _replay(model: LoadedModel, log: Message) -> None:
 
 
 def _run_examples(model: LoadedModel, spec: Message, given: Message) -> None:
-    with_context = given.example_list_with_context
-    examples = [with_context.context + example for example in with_context.examples]
-    examples += given.example_list.examples
-    _run(model, spec.signature_name, {"inputs": string_array(examples)})
+    _run(model, spec.signature_name, {"inputs": string_array(examples_of(given))})
 
 
 def _run(model: LoadedModel, name: str, inputs: dict[str, Any]) -> None:
