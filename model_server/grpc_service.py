@@ -96,7 +96,10 @@ class GrpcService:
     def answer(
         self, path: str, message: bytes, send_trailer: SendTrailer, metadata: Metadata
     ) -> bytes:
-        """Answer a call that another gRPC server has read, or raise a ModelServerError."""
+        """Answer a call that another gRPC server has read, or raise a ModelServerError.
+
+        That server does not tell the deadline of the call, so the limit of REST holds.
+        """
         method = self._methods.get(path)
         if method is None or method.handler is None:
             raise Unimplemented(f"There is no method {path}.")
@@ -105,7 +108,14 @@ class GrpcService:
             held.add(len(message))
             with as_internal_error("a gRPC call"):
                 return method.handler(
-                    Call(message, inf, lambda: True, held.add, send_trailer, lambda: metadata)
+                    Call(
+                        message,
+                        _limit_s(self._flags["rest_api_timeout_in_ms"]),
+                        lambda: True,
+                        held.add,
+                        send_trailer,
+                        lambda: metadata,
+                    )
                 )
         finally:
             held.release()
@@ -128,6 +138,10 @@ class GrpcService:
         """Refuse new calls and wait for running ones; False if ``grace_s`` was too short."""
         self._health.drain()
         return self._server is None or self._server.drain(grace_s)
+
+
+def _limit_s(timeout_ms: int) -> float:
+    return timeout_ms / 1000 if timeout_ms > 0 else inf
 
 
 def _server_options(flags: Flags) -> GrpcOptions:
