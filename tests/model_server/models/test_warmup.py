@@ -212,7 +212,7 @@ def test_our_exports_are_warmed_up_with_a_black_picture_and_batched(tmp_path: Pa
     assert isinstance(prepared, AdaptiveModel)
 
 
-def test_a_spec_without_images_needs_no_picture(tmp_path: Path) -> None:
+def test_a_spec_without_images_needs_no_warm_up_image(tmp_path: Path) -> None:
     toy = pixels_model()
     write_spec(tmp_path, None)
 
