@@ -75,13 +75,21 @@ class _Work(Generic[Item, Result]):
             while (index := self._next()) is not None:
                 self._process(index)
         except BaseException:
-            self._remaining.clear()  # the other results are not needed any more
+            self._give_up()
             raise
         with self._changed:
             self._changed.wait_for(lambda: not self._helped)
         if self._errors:
             raise self._errors[0]
         return [self._results.pop(index) for index in range(len(self._items))]
+
+    def _give_up(self) -> None:
+        """Remove the items that nobody has taken: their results are not needed any more.
+
+        Under the lock, since another thread may have seen one that it takes next.
+        """
+        with self._changed:
+            self._remaining.clear()
 
     def process_remaining(self) -> None:
         """Process items in the thread of a helper until none is left."""
@@ -90,7 +98,7 @@ class _Work(Generic[Item, Result]):
                 self._process(index)
             except BaseException as error:
                 self._errors.append(error)
-                self._remaining.clear()
+                self._give_up()
             finally:
                 with self._changed:
                     self._helped -= 1

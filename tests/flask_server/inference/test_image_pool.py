@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from flask_server.inference import image_pool as image_pool_module
 from flask_server.inference.image_pool import ImagePool
 
 
@@ -99,6 +101,38 @@ def test_an_error_in_a_helper_reaches_the_caller() -> None:
 
     with pytest.raises(ZeroDivisionError):
         ImagePool(2).map(work, [1, 2])
+
+
+def test_a_helper_that_fails_removes_no_item_that_the_caller_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = threading.get_ident()
+    taken, seen, gone = threading.Event(), threading.Event(), threading.Event()
+
+    class Items(deque[int]):
+        def __len__(self) -> int:
+            number = super().__len__()
+            if threading.get_ident() == here and number:
+                seen.set()
+                gone.wait(0.05)  # the helper would need far less
+            return number
+
+        def clear(self) -> None:
+            super().clear()
+            gone.set()
+
+    def work(number: int) -> None:
+        if threading.get_ident() != here:
+            taken.set()
+            seen.wait(60)
+            raise ZeroDivisionError
+        if number == 0:
+            taken.wait(60)
+
+    monkeypatch.setattr(image_pool_module, "deque", Items)
+
+    with pytest.raises(ZeroDivisionError):
+        ImagePool(2).map(work, range(3))
 
 
 def test_without_a_thread_the_caller_works_alone(monkeypatch: pytest.MonkeyPatch) -> None:
