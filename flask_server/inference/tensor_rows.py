@@ -35,10 +35,10 @@ def rows_of(tensor: Tensor, declared: TensorInfo, max_rows: int) -> TensorRows:
         )
     dtype = np.dtype(DTYPES[declared.dtype])
     several = _is_batch(tensor.values, declared)
-    _check_dtype(tensor, dtype, declared)
-    count = len(tensor.values) if several else 1
     if not tensor.values.size:
         raise InvalidTensor("The tensor has no values.")
+    _check_dtype(tensor, dtype, declared)
+    count = len(tensor.values) if several else 1
     if count > max_rows:
         raise TooManyImages(f"The tensor has {count} rows; at most {max_rows} are allowed.")
     rows = list(tensor.values) if several else [tensor.values]
@@ -67,20 +67,27 @@ def _fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
 
 def _check_dtype(tensor: Tensor, dtype: np.dtype[np.generic], declared: TensorInfo) -> None:
     values = tensor.values
-    if np.can_cast(values.dtype, dtype, "same_kind"):
-        return
-    if tensor.from_json and values.dtype.kind in "iu" and dtype.kind in "iu":
-        limits = np.iinfo(dtype.name)
-        least, most = int(np.min(values)), int(np.max(values))
-        if least >= limits.min and most <= limits.max:
-            return
+    is_integer = values.dtype.kind in "iu" and dtype.kind in "iu"
+    if not (tensor.from_json and is_integer or np.can_cast(values.dtype, dtype, "same_kind")):
+        raise InvalidTensor(
+            f"The tensor has the dtype {values.dtype}; the model's input {declared.name} takes"
+            f" {dtype}."
+        )
+    if is_integer:
+        _check_range(values, dtype, declared)
+
+
+def _check_range(
+    values: NDArray[np.generic], dtype: np.dtype[np.generic], declared: TensorInfo
+) -> None:
+    """Raise InvalidTensor for integers that the dtype lacks: numpy would change them silently."""
+    limits = np.iinfo(dtype.name)
+    least, most = int(np.min(values)), int(np.max(values))
+    if least < limits.min or most > limits.max:
         raise InvalidTensor(
             f"The tensor has values from {least} to {most}; the model's input"
             f" {declared.name} takes {limits.min} to {limits.max}."
         )
-    raise InvalidTensor(
-        f"The tensor has the dtype {values.dtype}; the model's input {declared.name} takes {dtype}."
-    )
 
 
 def _cast(row: NDArray[np.generic], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:

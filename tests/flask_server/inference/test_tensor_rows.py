@@ -37,6 +37,37 @@ def test_a_tensor_without_values_is_refused(shape: tuple[int, ...]) -> None:
         rows_of(Tensor(np.zeros(shape, np.uint8)), declared, 32)
 
 
+@pytest.mark.parametrize("from_json", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "value", "fits"),
+    [
+        ("DT_INT32", 2**31 - 1, True),
+        ("DT_INT32", 2**31, False),
+        ("DT_INT32", -(2**31) - 1, False),
+        ("DT_INT8", -128, True),
+        ("DT_INT8", 200, False),
+    ],
+)
+def test_integers_that_the_input_cannot_hold_are_refused(
+    from_json: bool, dtype: str, value: int, fits: bool
+) -> None:
+    tensor, declared = Tensor(np.array([value]), from_json), TensorInfo("image", dtype, (-1, 1))
+
+    if fits:
+        (row,) = rows_of(tensor, declared, 32).rows
+        assert row.tolist() == [value]
+    else:
+        with pytest.raises(InvalidTensor, match=f"has values from {value} to {value}; the"):
+            rows_of(tensor, declared, 32)
+
+
+def test_unsigned_integers_beyond_an_input_with_a_sign_are_refused() -> None:
+    declared = TensorInfo("image", "DT_INT64", (-1, 1))
+
+    with pytest.raises(InvalidTensor, match="takes -9223372036854775808 to 9223372036854775807"):
+        rows_of(Tensor(np.array([2**63], np.uint64)), declared, 32)
+
+
 def test_as_many_rows_as_allowed_are_split() -> None:
     found = rows_of(Tensor(np.arange(32, dtype=np.uint8)), DECLARED, 32)
 
