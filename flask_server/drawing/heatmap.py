@@ -80,7 +80,8 @@ def _brightness(band: Box, seen: Box) -> NDArray[np.floating]:
     left, top, right, bottom = seen
     first, last = (min(max(row - band[1], 0), band[3] - band[1]) for row in (top, bottom))
     factors = np.full((band[3] - band[1], band[2], 1), _UNSEEN_BRIGHTNESS)
-    factors[first:last, left:right] = 1
+    # Padding extends beyond the image; a negative index would count from the right.
+    factors[first:last, max(left, 0) : right] = 1
     return factors
 
 

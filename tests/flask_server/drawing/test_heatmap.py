@@ -122,6 +122,16 @@ def test_padding_is_not_part_of_the_picture() -> None:
     assert spread[80, 80] > spread[240, 80]
 
 
+@pytest.mark.parametrize("size", [(320, 640), (640, 320)])
+def test_a_padded_image_is_as_bright_as_a_stretched_one(size: tuple[int, int]) -> None:
+    image, box = GREY.resize(size), (0, 0, *size)
+    padded = InputSpec(height=40, width=40, fit="pad")
+
+    seen = [overlaid(image, explained(view=view)).crop(box) for view in (padded, STRETCH)]
+
+    assert seen[0].tobytes() == seen[1].tobytes()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 5000), (5000, 3), (3000, 3000)])
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
 def test_every_size_is_drawn_within_bounds(size: tuple[int, int], fit: str) -> None:
