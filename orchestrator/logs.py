@@ -139,8 +139,10 @@ class Tail:
         return first + whole.decode(errors="replace").split("\n") if whole else first
 
     def _read(self) -> bytes:
+        # Asked first: what is written before the rotation is still read from the old file.
+        rotated = self._rotated()
         data = self._file.read() if self._file else b""
-        if not self._rotated():
+        if not rotated:
             return data
         self._close()
         self._file = self._open()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from pathlib import Path, PosixPath
 
 import pytest
 
@@ -119,6 +120,24 @@ def test_a_tail_follows_across_a_rotation(tmp_path: Path) -> None:
         log.write(b"c\n")
 
         assert tail.lines() == ["b", "c"]
+
+
+class RotatesWhenAsked(PosixPath):
+    """The path of a log that gets a line and rotates just before somebody asks for its state."""
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        with open(self, "a") as log:
+            log.write("late\n")
+        os.rename(self, f"{self}.1")
+        Path(self).write_text("new\n")
+        return super().stat(follow_symlinks=follow_symlinks)
+
+
+def test_a_tail_loses_no_line_that_is_written_just_before_a_rotation(tmp_path: Path) -> None:
+    path = RotatesWhenAsked(tmp_path / "a.log")
+    Path(path).write_text("")
+    with Tail(path, 0) as tail:
+        assert tail.lines() == ["late", "new"]
 
 
 def test_a_tail_waits_for_a_log_that_does_not_exist_yet(tmp_path: Path) -> None:
