@@ -22,6 +22,8 @@ def class_map(values: NDArray[np.generic], output: OutputSpec) -> ClassMap:
     numbers = np.asarray(values)
     if numbers.dtype.kind not in "biuf" or not numbers.size:
         raise ServingError("The output of the segmentation has no numbers.")
+    if _has_nan(numbers):
+        raise ServingError("The output of the segmentation has NaN, which stands for no class.")
     if numbers.ndim == 3:
         if output.classes in (numbers.shape[2], numbers.shape[0]) and output.classes > 1:
             return _highest(numbers, output.classes)
@@ -39,6 +41,11 @@ def class_map(values: NDArray[np.generic], output: OutputSpec) -> ClassMap:
             f"The segmentation has pixels of other classes than the {output.classes} of the model."
         )
     return numbers.astype(np.uint8)
+
+
+def _has_nan(numbers: NDArray[np.generic]) -> bool:
+    """Tell whether a value is NaN: the minimum is then NaN too, and needs no second array."""
+    return numbers.dtype.kind == "f" and bool(np.isnan(np.min(numbers)))
 
 
 def _highest(scores: NDArray[np.generic], classes: int) -> ClassMap:
