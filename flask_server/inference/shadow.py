@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from flask_server.deadline import Deadline
-from flask_server.errors import GatewayError, ImageError
+from flask_server.errors import GatewayError, ImageError, UnknownModel
 from flask_server.inference.model_inputs import Prepared, outputs_of, prepared_image
 from flask_server.inference.npy import Tensor
 from flask_server.inference.preparation import (
@@ -153,6 +153,8 @@ class Shadow:
         """
         try:
             self._offer(live, uploads, prepared, outputs)
+        except UnknownModel:  # it was removed while the request was answered
+            return
         except Exception:  # the request is answered whatever becomes of its copies
             log.exception("model %s: a request was not copied", live.name)
 

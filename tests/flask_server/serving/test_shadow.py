@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,6 @@ import pytest
 from flask.testing import FlaskClient
 
 from flask_server.deadline import Deadline
-from flask_server.errors import UnknownModel
 from flask_server.inference import shadow as shadow_module
 from flask_server.inference.model_inputs import Prepared, outputs_of, prepared_image
 from flask_server.inference.predict import Gateway, PredictRequest
@@ -24,6 +25,7 @@ from flask_server.serving.outputs import Outputs
 from flask_server.settings import Settings
 from flask_server.stopwatch import Stopwatch
 from flask_server.web.services import services_of
+from model_catalog.model_entry import ModelEntry
 from model_catalog.spec import InputSpec, OutputSpec
 from tests.flask_server.conftest import MakeApp, b64, draw, flat
 from tests.flask_server.stub_serving import (
@@ -319,18 +321,30 @@ def test_a_version_that_was_unloaded_drops_its_copies(
 def test_a_copy_never_fails_the_answer(make_app: MakeApp, two_versions: StubServing) -> None:
     worker = Worker(make_app(ALL).test_client())
 
-    def removed(_: str) -> Any:
-        raise UnknownModel("It was removed meanwhile.")
+    def defect(_: str) -> Any:
+        raise ZeroDivisionError
 
     worker.gateway.shadow = Shadow(
         Settings(),
-        traffic_of=removed,
+        traffic_of=defect,
         is_busy=lambda: False,
         connect=lambda address: connect(address, 1),
         observe=worker.results.append,
     )
 
     assert worker.ask(draw()) == 1
+    assert worker.results == []
+
+
+def test_a_model_that_is_removed_during_a_request_logs_no_error(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    offered = worker.offered()
+    worker.gateway.models.configure([ModelEntry(name="other", base_path=Path("other"))])
+
+    worker.shadow.offer(*offered)
+
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
     assert worker.results == []
 
 
