@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
 from orchestrator.problem import Problem
@@ -27,9 +27,15 @@ class Answer:
 
 
 def ask(url: str, timeout_s: float = _TIMEOUT_S) -> Answer:
-    """Send a GET request; network errors are part of the result and never raised."""
+    """Send a GET request; network errors are part of the result and never raised.
+
+    With ``https://`` the certificate of the server must be signed by one of the system's, or of the
+    file that the variable ``SSL_CERT_FILE`` names.
+    """
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout_s)
+    protocol = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    port = parts.port or protocol.default_port
+    connection = protocol(parts.hostname or "", port, timeout=timeout_s)
     try:
         connection.request("GET", parts._replace(scheme="", netloc="").geturl() or "/")
         response = connection.getresponse()

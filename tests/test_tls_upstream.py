@@ -20,6 +20,7 @@ from flask_server.serving.tls import SYSTEM_TLS, TlsFiles, check_files, trusted_
 from flask_server.serving.upstream import Serving
 from flask_server.settings import Settings, SettingsError
 from model_server.transport.grpc_options import Credentials
+from orchestrator.models.model_health import ServedVersions, served_versions
 from tests.certificates import write_certificates
 from tests.listening import listening
 from tests.model_server.grpc_api.calls import grpc_server, registry_of
@@ -113,6 +114,18 @@ def test_the_certificates_of_the_settings_are_used(
         if verifies:
             with pytest.raises(ServingFault):
                 states(connect(address, 1, files(folder)))
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_commands_ask_a_rest_api_with_tls(
+    folder: Path, is_trusted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / ("ca.crt" if is_trusted else "client.crt")))
+
+    with rest_address(folder, verifies=False) as address:
+        found = served_versions(address, "m")
+
+    assert found == (ServedVersions({1: "AVAILABLE"}) if is_trusted else None)
 
 
 @pytest.mark.parametrize("protocol", ADDRESSES)
