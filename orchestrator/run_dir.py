@@ -174,13 +174,14 @@ class RunDir:
     def write_text(self, name: str, text: str) -> None:
         """Write a file that a child reads, in one step, and only if its text changes."""
         self.prepare()
-        path = self.path / name
+        path, content = self.path / name, text.encode()
         draft = path.with_suffix(".draft")
         try:
-            if path.exists() and path.read_text(encoding="utf-8") == text:
+            # Bytes are compared: a file that is damaged need not be text.
+            if path.exists() and path.read_bytes() == content:
                 return
             with open(_open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
-                file.write(text.encode())
+                file.write(content)
             draft.replace(path)
         except OSError as error:
             raise RunDirUnusable(f"{path} cannot be written: {error}") from error

@@ -129,6 +129,15 @@ def test_a_file_for_a_child_is_rewritten_only_when_it_changes(run_dir: RunDir) -
     assert (run_dir.path / "models.config").read_text() == "two"
 
 
+def test_a_damaged_file_for_a_child_is_replaced(run_dir: RunDir) -> None:
+    run_dir.prepare()
+    (run_dir.path / "models.config").write_bytes(b"\xff\xfe")
+
+    run_dir.write_text("models.config", "one")
+
+    assert (run_dir.path / "models.config").read_text() == "one"
+
+
 def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
