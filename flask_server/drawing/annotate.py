@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from flask_server.drawing import caption
-from flask_server.drawing.caption import MUTED, WARNING, Row
+from flask_server.drawing.caption import MAX_LISTED, Row
 from flask_server.imaging.geometry import Size
 from flask_server.inference.ranking import Prediction
 
@@ -22,8 +22,6 @@ MAX_SIDE = 1600
 MAX_MAGNIFIED_SIDE = 480
 #: Bytes of memory per pixel of a drawn image: shown, with heat, with its caption, and as a file.
 DRAWN_BYTES = 18
-#: Maximum number of classes that are listed; the others are counted.
-MAX_CLASSES = 8
 
 
 def display_size(size: Size) -> Size:
@@ -54,13 +52,11 @@ def annotated(
     image: Image.Image, predictions: Sequence[Prediction], *, title: str, notices: Sequence[str]
 ) -> Image.Image:
     """Return the image with a caption of title, notices, and labels with scores, best first."""
-    rows = [Row(left=(title,), ink=MUTED)]
-    rows += [Row(left=(notice,), ink=WARNING, wrapped=True) for notice in notices]
-    rows += [prediction_row(prediction) for prediction in predictions[:MAX_CLASSES]]
+    rows = caption.heading(title, notices)
+    rows += [prediction_row(prediction) for prediction in predictions[:MAX_LISTED]]
     if not predictions:
         rows.append(Row(left=("no class reaches the threshold",)))
-    if len(predictions) > MAX_CLASSES:
-        rows.append(Row(left=(f"and {len(predictions) - MAX_CLASSES} more",), ink=MUTED))
+    rows += caption.unlisted(len(predictions))
     return caption.with_caption(display_image(image), rows)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from PIL import Image, ImageDraw
 
 from flask_server.drawing import annotate, caption
-from flask_server.drawing.caption import MUTED, WARNING, Color, Row
+from flask_server.drawing.caption import Color, Row
 from flask_server.drawing.fonts import DrawableText, drawable_text
 from flask_server.imaging.geometry import Box, Size
 from flask_server.inference.detection import Detection
@@ -84,14 +84,13 @@ def _area(box: Box) -> int:
 
 def _rows(detections: Sequence[Detection], title: str, notices: Sequence[str]) -> list[Row]:
     """Return the caption: the model, notices, and how many objects of each class there are."""
-    rows = [Row(left=(title,), ink=MUTED)]
-    rows += [Row(left=(notice,), ink=WARNING, wrapped=True) for notice in notices]
+    rows = caption.heading(title, notices)
     if not detections:
         return [*rows, Row(left=("no object reaches the threshold",))]
     classes: dict[str, list[Detection]] = {}
     for one in detections:
         classes.setdefault(one.class_id, []).append(one)
-    for members in list(classes.values())[: annotate.MAX_CLASSES]:
+    for members in list(classes.values())[: caption.MAX_LISTED]:
         best = members[0]
         count = f"{len(members)} × " if len(members) > 1 else ""
         score = annotate.format_score(best.score)
@@ -103,10 +102,7 @@ def _rows(detections: Sequence[Detection], title: str, notices: Sequence[str]) -
                 background=caption.bar(best.score),
             )
         )
-    if len(classes) > annotate.MAX_CLASSES:
-        more = len(classes) - annotate.MAX_CLASSES
-        rows.append(Row(left=(f"and {more} more",), ink=MUTED))
-    return rows
+    return [*rows, *caption.unlisted(len(classes))]
 
 
 @dataclass(slots=True)

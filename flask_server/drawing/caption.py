@@ -31,6 +31,8 @@ WARNING: Color = (255, 199, 92)
 #: Minimum width of the canvas; narrower images are centred on it.
 MIN_WIDTH = 320
 MAX_ROWS = 12
+#: Maximum number of entries that a caption lists; the others are counted.
+MAX_LISTED = 8
 #: Height of a caption with ``MAX_ROWS`` rows in the largest font, in pixels, rounded up.
 MAX_HEIGHT = 540
 #: Font sizes in pixels, and the mean width of a character as a share of the font size.
@@ -54,6 +56,20 @@ class Row:
 
     wrapped: bool = False
     """Whether a long text is continued in further rows instead of being shortened."""
+
+
+def heading(title: str, notices: Sequence[str]) -> list[Row]:
+    """Return the first rows of a caption: its title, and each notice in a colour of its own."""
+    return [
+        Row(left=(title,), ink=MUTED),
+        *(Row(left=(notice,), ink=WARNING, wrapped=True) for notice in notices),
+    ]
+
+
+def unlisted(count: int) -> list[Row]:
+    """Return the row that counts the entries beyond ``MAX_LISTED``; no row if there are none."""
+    more = count - MAX_LISTED
+    return [Row(left=(f"and {more} more",), ink=MUTED)] if more > 0 else []
 
 
 def bar(share: float) -> Painter:

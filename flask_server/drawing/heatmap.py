@@ -14,7 +14,7 @@ from PIL import Image
 
 from flask_server.drawing import caption
 from flask_server.drawing.annotate import display_image, format_score, prediction_row
-from flask_server.drawing.caption import MUTED, WARNING, Color, Row
+from flask_server.drawing.caption import MUTED, Color, Row
 from flask_server.imaging.geometry import Box, Size, seen_box
 from flask_server.inference.explain import Explanation, Heat
 
@@ -110,9 +110,9 @@ def _colors(shares: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _legend(explanation: Explanation) -> Sequence[Row]:
     title = f"{explanation.model}, version {explanation.version}: what it looked at"
-    notices = [Row(left=(text,), ink=WARNING, wrapped=True) for text in explanation.warnings]
+    heading = caption.heading(title, explanation.warnings)
     best = prediction_row(explanation.prediction)
-    return [Row(left=(title,), ink=MUTED), *notices, best, *_scale(float(explanation.heat.max()))]
+    return [*heading, best, *_scale(float(explanation.heat.max()))]
 
 
 def _scale(maximum: float) -> Sequence[Row]:

@@ -12,12 +12,10 @@ from PIL import Image, ImageDraw
 
 from flask_server.drawing import caption
 from flask_server.drawing.annotate import display_image, format_score
-from flask_server.drawing.caption import MUTED, TRACK, WARNING, Color, Painter, Row
+from flask_server.drawing.caption import TRACK, Color, Painter, Row
 from flask_server.imaging.geometry import Box
 from flask_server.imaging.label_maps import UNSEEN, ClassMap, LabelMap
 
-#: Maximum number of classes in the legend; the others are counted.
-MAX_LISTED = 8
 #: Bytes of memory per pixel: the map, and its file.
 MAP_BYTES = 4
 
@@ -87,10 +85,8 @@ def _swatch(number: int) -> Painter:
 def _legend(
     shares: Sequence[tuple[int, str, float]], title: str, notices: Sequence[str]
 ) -> list[Row]:
-    rows = [Row(left=(title,), ink=MUTED)]
-    rows += [Row(left=(notice,), ink=WARNING, wrapped=True) for notice in notices]
-    for number, label, share in shares[:MAX_LISTED]:
-        rows.append(Row(left=(label,), right=format_score(share), background=_swatch(number)))
-    if len(shares) > MAX_LISTED:
-        rows.append(Row(left=(f"and {len(shares) - MAX_LISTED} more",), ink=MUTED))
-    return rows
+    listed = [
+        Row(left=(label,), right=format_score(share), background=_swatch(number))
+        for number, label, share in shares[: caption.MAX_LISTED]
+    ]
+    return [*caption.heading(title, notices), *listed, *caption.unlisted(len(shares))]
