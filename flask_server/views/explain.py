@@ -19,7 +19,7 @@ from flask_server.web import request_context
 from flask_server.web.negotiation import JPEG, JSON, PNG, accepted, agreed
 from flask_server.web.parameters import PARAMETERS, flag, text, whole_number
 from flask_server.web.route_traits import traits
-from flask_server.web.services import deadline, gateway, of_caller, services_of
+from flask_server.web.services import deadline, gateway, services_of, with_affinity
 from flask_server.web.submissions import Submission, read_submission
 from model_catalog.errors import shown
 
@@ -39,9 +39,9 @@ _DECIMALS = 6
 def heat(name: str) -> Response:
     """Return the heat map of one class, drawn over the image or as numbers."""
     submission = read_submission(request, 1, EXPLAIN_PARAMETERS)
-    form, report = _form(submission), flag(submission.parameters, "report")
+    media_type, report = _media_type(submission), flag(submission.parameters, "report")
     explain_request = ExplainRequest(
-        predict_request=of_caller(predict_request_of(name, submission)),
+        predict_request=with_affinity(predict_request_of(name, submission)),
         target_class=text(submission.parameters, "class"),
         grid=whole_number(submission.parameters, "grid", least=explain.MIN_GRID),
     )
@@ -50,9 +50,9 @@ def heat(name: str) -> Response:
         with request_context.traced():
             explanation = explain.explain(gateway(), explain_request, deadline(), context.stopwatch)
         context.version = explanation.version
-        if form == JSON:
+        if media_type == JSON:
             return jsonify(_body(explanation, report=report))
-        return _drawn(submission, explanation, form)
+        return _drawn(submission, explanation, media_type)
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def _slot() -> Iterator[None]:
         slots.leave()
 
 
-def _form(submission: Submission) -> str:
+def _media_type(submission: Submission) -> str:
     wanted = text(submission.parameters, "format")
     if wanted is None:
         return agreed(accepted(request), tuple(_FORMATS.values()))

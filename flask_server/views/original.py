@@ -10,7 +10,7 @@ from flask_server.inference.ranking import DEFAULT_TOP_K
 from flask_server.views.pictures import with_warnings
 from flask_server.views.task_answers import result_of
 from flask_server.web.route_traits import traits
-from flask_server.web.services import ask, gateway, only
+from flask_server.web.services import ask, gateway, only_result
 from flask_server.web.submissions import form_base64, form_file
 
 bp = Blueprint("original", __name__)
@@ -23,7 +23,7 @@ def predict() -> Response:
     upload = form_base64(request)
     default = gateway().models.default
     response = ask(PredictRequest(model=default, uploads=[upload], check=check_ranks))
-    best = only(response).predictions[:DEFAULT_TOP_K]
+    best = only_result(response).predictions[:DEFAULT_TOP_K]
     triples = [[p.class_id, p.label, p.score] for p in best]
     return with_warnings(jsonify(triples), response.warnings)
 

@@ -26,7 +26,7 @@ from flask_server.web.parameters import (
 )
 from flask_server.web.problem_documents import problem
 from flask_server.web.route_traits import traits
-from flask_server.web.services import ask, gateway, only
+from flask_server.web.services import ask, gateway, only_result
 from flask_server.web.submissions import Submission, read_submission
 
 bp = Blueprint("predict", __name__)
@@ -42,11 +42,11 @@ def predict(name: str) -> Response:
     predict_request = predict_request_of(name, submission)
     report = flag(submission.parameters, "report")
     response = ask(predict_request)
-    form = _form(submission, response.task, response.model)
-    if form == JSON:
+    media_type = _media_type(submission, response.task, response.model)
+    if media_type == JSON:
         several = submission.several or response.has_rows
         return jsonify(_body(response, several=several, report=report))
-    return ANSWERS[response.task].write(Answer(submission.uploads[0], response), form)
+    return ANSWERS[response.task].write(Answer(submission.uploads[0], response), media_type)
 
 
 def _check_accept(submission: Submission) -> None:
@@ -58,7 +58,7 @@ def _check_accept(submission: Submission) -> None:
         agreed(accepted(request), MEDIA_TYPES, default=JSON)
 
 
-def _form(submission: Submission, task: str, model: str) -> str:
+def _media_type(submission: Submission, task: str, model: str) -> str:
     """Return the media type of the response; raise NotAcceptable with the task of the model."""
     if submission.several:
         return JSON
@@ -69,8 +69,9 @@ def _form(submission: Submission, task: str, model: str) -> str:
 
 
 def _check(live: LiveModel, submission: Submission) -> None:
+    """Raise a GatewayError for a parameter or media type that the model's task does not have."""
     check_parameters(submission.parameters, live)
-    _form(submission, live.spec.task, live.name)
+    _media_type(submission, live.spec.task, live.name)
 
 
 def _body(response: PredictResponse, *, several: bool, report: bool) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _body(response: PredictResponse, *, several: bool, report: bool) -> dict[str
         results = [_result(result, response.task, report=report) for result in response.results]
         body["results"] = results
     else:
-        body |= _result(only(response), response.task, report=report)
+        body |= _result(only_result(response), response.task, report=report)
     if response.warnings:
         body["warnings"] = list(response.warnings)
     return body

@@ -37,7 +37,7 @@ from flask_server.views.pictures import picture_answer, upright, with_warnings
 from flask_server.web import request_context
 from flask_server.web.negotiation import JPEG, JSON, NPY, PNG
 from flask_server.web.parameters import SHARED_PARAMETERS
-from flask_server.web.services import deadline, every, gateway, only
+from flask_server.web.services import all_results, deadline, gateway, only_result
 from model_catalog.spec import SCORE_TASKS
 
 _Outcome = TypeVar("_Outcome", bound=Outcome)
@@ -139,7 +139,7 @@ def _embedding_json(embedding: Embedding) -> dict[str, Any]:
 
 
 def _annotated(answer: Answer, media_type: str) -> Response:
-    response, predictions = answer.response, only(answer.response).predictions
+    response, predictions = answer.response, only_result(answer.response).predictions
     with upright(answer.upload) as picture:
         drawn = annotate.annotated(
             picture, predictions, title=answer.title, notices=response.warnings
@@ -209,7 +209,7 @@ def _npy_of_vector(answer: Answer, _: str) -> Response:
 
 
 def _outcomes(response: PredictResponse, kind: type[_Outcome]) -> list[_Outcome]:
-    found = [result.outcome for result in every(response)]
+    found = [result.outcome for result in all_results(response)]
     return [outcome for outcome in found if isinstance(outcome, kind)]
 
 
@@ -228,7 +228,7 @@ def _npy(response: PredictResponse, rows: Sequence[NDArray[np.generic]]) -> Resp
 def result_of(response: PredictResponse) -> object:
     """Return the result itself, without the members that describe it; of rows, a list of them."""
     body = ANSWERS[response.task].body
-    results = [next(iter(body(result.outcome).values())) for result in every(response)]
+    results = [next(iter(body(result.outcome).values())) for result in all_results(response)]
     return results if response.has_rows else results[0]
 
 

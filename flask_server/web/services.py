@@ -78,7 +78,7 @@ def ask(predict_request: PredictRequest) -> PredictResponse:
     """
     context = request_context.current()
     with request_context.traced():
-        response = gateway().predict(of_caller(predict_request), deadline(), context.stopwatch)
+        response = gateway().predict(with_affinity(predict_request), deadline(), context.stopwatch)
     context.version = response.version
     context.image_codes = [
         result.code if isinstance(result, GatewayError) else None for result in response.results
@@ -86,7 +86,7 @@ def ask(predict_request: PredictRequest) -> PredictResponse:
     return response
 
 
-def of_caller(predict_request: PredictRequest) -> PredictRequest:
+def with_affinity(predict_request: PredictRequest) -> PredictRequest:
     """Return the request with what its caller's requests have in common, by which a split chooses.
 
     Once a split has chosen a version, it is written into the request context: errors of that
@@ -111,7 +111,7 @@ def _affinity() -> str | None:
     return f"key {caller.id}" if caller else None
 
 
-def every(response: PredictResponse) -> list[ImageResult]:
+def all_results(response: PredictResponse) -> list[ImageResult]:
     """Return all results, or raise the first error among them."""
     for result in response.results:
         if isinstance(result, GatewayError):
@@ -119,7 +119,7 @@ def every(response: PredictResponse) -> list[ImageResult]:
     return [result for result in response.results if isinstance(result, ImageResult)]
 
 
-def only(response: PredictResponse) -> ImageResult:
+def only_result(response: PredictResponse) -> ImageResult:
     """Return the result of a request with one image, or raise its error."""
     (result,) = response.results
     if isinstance(result, GatewayError):
