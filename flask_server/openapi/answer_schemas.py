@@ -20,6 +20,10 @@ _SIZE = listing({"type": "integer", "minimum": 0}, minItems=2, maxItems=2) | {
 _BOX = listing({"type": "integer", "minimum": 0}, minItems=4, maxItems=4) | {
     "description": "Left, top, right and bottom in pixels."
 }
+_GRID_BOX = listing({"type": "integer"}, minItems=4, maxItems=4) | {
+    "description": "Area of the grid: left, top, right and bottom in pixels of the upright image. "
+    "It extends beyond the image if the model's input is padded."
+}
 
 _PREDICTION = record(
     "One class and its score.",
@@ -152,7 +156,7 @@ ANSWER_SCHEMAS: dict[str, Schema] = {
         | {
             "grid": listing(listing({"type": "number"}, minItems=1), minItems=1)
             | {"description": "By rows: the loss of the score when the cell is hidden."},
-            "box": _BOX | {"description": "Area of the grid: left, top, right, bottom in pixels."},
+            "box": _GRID_BOX,
         },
         {"report": ref("Report")} | _SOME_ANSWER,
     ),

@@ -30,9 +30,10 @@ from flask_server.openapi.schema_parts import ref
 from flask_server.settings import Settings
 from flask_server.views.explain import EXPLAIN_PARAMETERS as EXPLAINING
 from flask_server.web import parameters
+from model_catalog.spec import InputSpec
 from model_catalog.version import VERSION
-from tests.flask_server.conftest import MakeApp, flat
-from tests.flask_server.stub_serving import Servable, StubServing
+from tests.flask_server.conftest import MakeApp, draw, flat
+from tests.flask_server.stub_serving import Servable, StubServing, make_spec
 
 Schema = dict[str, Any]
 
@@ -309,6 +310,20 @@ def test_drawn_answers_are_described(
     assert response.status_code == 200
     assert response.mimetype == kind
     assert kind in described["content"]
+
+
+def test_heat_map_of_a_padded_image_is_answered_as_described(
+    make_app: MakeApp, serving: StubServing, document: Schema
+) -> None:
+    spec = make_spec(input=InputSpec(height=4, width=4, fit="pad"))
+    serving.models["toy"] = {1: Servable(spec)}
+    client, headers = make_app().test_client(), {"Accept": "application/json"}
+
+    response = client.post("/models/toy/explain", data=draw(size=(8, 2)), headers=headers)
+
+    assert response.json is not None
+    assert response.json["box"] == [0, -2, 8, 6]
+    check_answer(document, "/models/{name}/explain", response)
 
 
 def test_answer_that_nobody_takes_is_answered_as_described(
