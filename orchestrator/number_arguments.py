@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from decimal import Decimal
 
 MAX_PORT = 65535
 #: Sockets wait for 2^31 ms at most, 24 days.
@@ -29,6 +30,11 @@ def seconds(text: str) -> float:
         return float(text)
     allowed = "a number of seconds above 0"
     raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed is {allowed}")
+
+
+def seconds_text(number: float) -> str:
+    """Return a number as a text that ``seconds`` reads: with all its digits and no exponent."""
+    return f"{Decimal(repr(number)).normalize():f}"
 
 
 def deadline(text: str) -> float:

@@ -17,7 +17,7 @@ from pathlib import Path
 from orchestrator.cpus import usable_cpus
 from orchestrator.errors import UsageError
 from orchestrator.notify import VARIABLE as NOTIFY
-from orchestrator.number_arguments import deadline
+from orchestrator.number_arguments import deadline, seconds_text
 from orchestrator.ports import conflict
 from orchestrator.run_dir import RunDir
 from orchestrator.serving_command import resolve_kind
@@ -152,7 +152,7 @@ def _environment(arguments: argparse.Namespace, root: Path, models_file: Path) -
     given = {
         SERVING_URL: arguments.serving_url,
         "GATEWAY_MODELS_FILE": arguments.models_file and str(arguments.models_file),
-        "GATEWAY_DEADLINE_S": arguments.deadline and f"{arguments.deadline:g}",
+        "GATEWAY_DEADLINE_S": arguments.deadline and seconds_text(arguments.deadline),
         "GATEWAY_WORKERS": arguments.gateway_workers and str(arguments.gateway_workers),
     }
     defaults = {

@@ -33,6 +33,14 @@ def test_engine_options_become_flags(tmp_path: Path) -> None:
     assert options.engine_flags == ["--engine=openvino", "--precision=auto", "--streams=2"]
 
 
+@pytest.mark.parametrize("text", ["10", "0.00001", "1234.5678", "1000000", "2147483"])
+def test_both_servers_get_the_whole_deadline(text: str, tmp_path: Path) -> None:
+    options = resolved(tmp_path, "--serving", "embedded", "--deadline", text)
+
+    assert options.env["GATEWAY_DEADLINE_S"] == text
+    assert options.deadline_s == float(text)
+
+
 @pytest.mark.parametrize(("words", "calls"), [([], "2"), (["--streams", "2"], "3")])
 def test_the_gateway_keeps_all_streams_busy(
     words: list[str], calls: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
