@@ -14,6 +14,11 @@ ENGINES = ("auto", "tensorflow", "openvino")
 PRECISIONS = ("f32", "bf16", "int8", "auto")
 
 
+def _root_url(text: str) -> str:
+    """Parse the address of a server; paths are appended to it, so it ends without a slash."""
+    return text.rstrip("/")
+
+
 def add_start_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose the servers, their addresses and their limits."""
     add = parser.add_argument
@@ -27,7 +32,11 @@ def add_start_options(parser: argparse.ArgumentParser) -> None:
         "this project's model server, docker the official image, none a server that runs already; "
         "auto is native where it is installed, else embedded (%(default)s)",
     )
-    add("--serving-url", help="root URL of the running Serving, only with --serving none")
+    add(
+        "--serving-url",
+        type=_root_url,
+        help="root URL of the running Serving, only with --serving none",
+    )
     add("--serving-port", type=port, default=9000, help="REST port of Serving (%(default)s)")
     add("--grpc-port", type=port, default=8500, help="gRPC port of Serving (%(default)s)")
     add("--models-file", type=Path, help="models file (models.toml of the project)")

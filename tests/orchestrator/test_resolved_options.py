@@ -33,6 +33,12 @@ def test_engine_options_become_flags(tmp_path: Path) -> None:
     assert options.engine_flags == ["--engine=openvino", "--precision=auto", "--streams=2"]
 
 
+def test_an_address_of_serving_may_end_in_a_slash(tmp_path: Path) -> None:
+    options = resolved(tmp_path, "--serving", "none", "--serving-url", "http://far:1/")
+
+    assert options.serving_url == options.env["GATEWAY_SERVING_URL"] == "http://far:1"
+
+
 @pytest.mark.parametrize("text", ["10", "0.00001", "1234.5678", "1000000", "2147483"])
 def test_both_servers_get_the_whole_deadline(text: str, tmp_path: Path) -> None:
     options = resolved(tmp_path, "--serving", "embedded", "--deadline", text)
