@@ -49,7 +49,9 @@ from __future__ import annotations
 
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+_Kept = TypeVar("_Kept", bound=Exception)
 
 
 class Scope(Enum):
@@ -344,6 +346,18 @@ class ServingTimeout(ServingFault):
     code = "serving_timeout"
     status = HTTPStatus.GATEWAY_TIMEOUT
     scope = Scope.IMAGES
+
+
+def copied(error: _Kept) -> _Kept:
+    """Return a copy without its cause, so that one error can be kept and the other raised.
+
+    An error that was raised, and its cause, refer to all frames that they passed, and so to the
+    images of a request. If one of these frames or a state refers to the error, the images stay in
+    memory until the next garbage collection, or as long as the state.
+    """
+    copy = type(error).__new__(type(error), *error.args)
+    copy.__dict__.update(error.__dict__)
+    return copy
 
 
 def kinds(branch: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:

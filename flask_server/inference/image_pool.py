@@ -68,6 +68,9 @@ class _Work(Generic[Item, Result]):
         self._helped = 0
         """Items that helpers have taken and not finished."""
 
+        self._is_over = False
+        """Whether the calling thread has failed, and waits for nothing any more."""
+
     def results(self) -> list[Result]:
         """Process the first item and what no helper takes, and wait for the helpers."""
         try:
@@ -80,16 +83,31 @@ class _Work(Generic[Item, Result]):
         with self._changed:
             self._changed.wait_for(lambda: not self._helped)
         if self._errors:
-            raise self._errors[0]
+            raise self._first_error()
         return [self._results.pop(index) for index in range(len(self._items))]
 
     def _give_up(self) -> None:
-        """Remove the items that nobody has taken: their results are not needed any more.
+        """Remove the items that nobody has taken, and keep no error: nobody waits for either.
 
-        Under the lock, since another thread may have seen one that it takes next.
+        Under the lock, since another thread may have seen an item that it takes next.
         """
         with self._changed:
+            self._is_over = True
             self._remaining.clear()
+            self._errors.clear()
+
+    def _note(self, error: BaseException) -> None:
+        """Keep the error of a helper for the calling thread, if that waits, and end the work."""
+        with self._changed:
+            self._remaining.clear()
+            if not self._is_over:
+                self._errors.append(error)
+
+    def _first_error(self) -> BaseException:
+        """Return the first error, and keep none: each refers to the images by its frames."""
+        first = self._errors[0]
+        self._errors.clear()
+        return first
 
     def process_remaining(self) -> None:
         """Process items in the thread of a helper until none is left."""
@@ -97,8 +115,7 @@ class _Work(Generic[Item, Result]):
             try:
                 self._process(index)
             except BaseException as error:
-                self._errors.append(error)
-                self._give_up()
+                self._note(error)
             finally:
                 with self._changed:
                     self._helped -= 1

@@ -22,6 +22,7 @@ from flask_server.errors import (
     Overloaded,
     UnknownVersion,
     UnsupportedTask,
+    copied,
 )
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.imaging.reports import Report
@@ -250,7 +251,7 @@ class Gateway:
         except Overloaded:
             raise
         except GatewayError as error:
-            return error
+            return copied(error)
 
 
 def _view_of(item: Prepared) -> View | None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from flask_server.deadline import Deadline
-from flask_server.errors import ModelNotReady, ServingFault, UnknownVersion
+from flask_server.errors import ModelNotReady, ServingFault, UnknownVersion, copied
 from flask_server.serving.golden_replay import GoldenReplay, ReplayOptions
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.live_model_reader import read_live_model
@@ -78,7 +78,7 @@ class ModelWatch:
         """Return the newest usable version, or raise the ServingFault that explains why not."""
         state = self.state(deadline)
         if state.newest is None:
-            raise self._fault_of(state)
+            raise copied(self._fault_of(state))
         return state.newest
 
     def chosen(self, point: float, deadline: Deadline) -> LiveModel:

@@ -19,7 +19,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from flask_server.deadline import Deadline
-from flask_server.errors import GatewayError, Overloaded, ServingError, ServingTimeout
+from flask_server.errors import GatewayError, Overloaded, ServingError, ServingTimeout, copied
 from flask_server.imaging.preprocessing import Pixels
 from flask_server.serving.scores import Scores
 from flask_server.serving.upstream import ServableGone
@@ -142,7 +142,7 @@ class RequestBatcher:
                 request.scores = list(islice(scores, len(request.images)))
         except (GatewayError, ServableGone) as error:
             for request in batch:
-                request.error = error
+                request.error = copied(error)
         except MemoryError:
             for request in batch:
                 request.error = Overloaded(
@@ -167,7 +167,9 @@ class RequestBatcher:
         """Send the request alone if another one may have failed the batch, else raise its error."""
         if isinstance(request.error, ServingError | ServingTimeout) and not request.alone:
             return call(request.images, deadline)
-        raise request.error or RuntimeError("the call of this batch ended with an internal error")
+        if request.error is None:
+            raise RuntimeError("the call of this batch ended with an internal error")
+        raise copied(request.error)
 
     def _cancel(self, request: _QueuedRequest) -> None:
         """Take the request out of the queue.

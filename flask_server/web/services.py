@@ -9,7 +9,7 @@ from typing import Any, cast
 from flask import Flask, current_app, request
 
 from flask_server.deadline import Deadline
-from flask_server.errors import GatewayError
+from flask_server.errors import GatewayError, copied
 from flask_server.inference.predict import Gateway, ImageResult, PredictRequest, PredictResponse
 from flask_server.serving.live_model import LiveModel
 from flask_server.web import request_context
@@ -115,7 +115,7 @@ def all_results(response: PredictResponse) -> list[ImageResult]:
     """Return all results, or raise the first error among them."""
     for result in response.results:
         if isinstance(result, GatewayError):
-            raise result
+            raise copied(result)
     return [result for result in response.results if isinstance(result, ImageResult)]
 
 
@@ -123,5 +123,5 @@ def only_result(response: PredictResponse) -> ImageResult:
     """Return the result of a request with one image, or raise its error."""
     (result,) = response.results
     if isinstance(result, GatewayError):
-        raise result
+        raise copied(result)
     return result

@@ -22,6 +22,7 @@ from flask_server.errors import (
     MissingImage,
     TooManyImages,
     UnsupportedMediaType,
+    copied,
 )
 from flask_server.imaging.formats import sniff
 from flask_server.inference.npy import is_npy, json_tensor, read_npy
@@ -189,7 +190,7 @@ def _tensor_of(data: bytes) -> Upload:
     try:
         return read_npy(data)
     except InvalidTensor as error:
-        return error
+        return copied(error)
 
 
 def _json_tensor_of(data: bytes) -> Upload:
@@ -201,7 +202,7 @@ def _json_tensor_of(data: bytes) -> Upload:
     except ValueError:
         return InvalidTensor("The field tensor is neither a .npy file nor a JSON list of numbers.")
     except InvalidTensor as error:
-        return error
+        return copied(error)
 
 
 def _is_binary(data: bytes) -> bool:
@@ -234,7 +235,7 @@ def _attempt(value: object, *, from_form: bool) -> Upload:
     try:
         return decode_base64(value, from_form=from_form)
     except BadRequest as error:
-        return error
+        return copied(error)
 
 
 def _check_count(count: int, max_images: int) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from flask_server.inference import image_pool as image_pool_module
 from flask_server.inference.image_pool import ImagePool
+from tests.waiting import eventually
 
 
 def test_every_item_is_worked_on_once_and_keeps_its_place() -> None:
@@ -101,6 +105,37 @@ def test_an_error_in_a_helper_reaches_the_caller() -> None:
 
     with pytest.raises(ZeroDivisionError):
         ImagePool(2).map(work, [1, 2])
+
+
+class Image:
+    """Something that the test can see vanish."""
+
+
+@pytest.mark.parametrize("caller_fails", [False, True])
+def test_images_of_a_request_whose_helper_fails_are_not_kept(caller_fails: bool) -> None:
+    here, meet = threading.get_ident(), threading.Barrier(2, timeout=60)
+    caller_has_failed = threading.Event()
+
+    def work(_: Image) -> None:
+        meet.wait()
+        if threading.get_ident() != here:
+            if caller_fails:
+                caller_has_failed.wait(60)
+            raise ZeroDivisionError
+        if caller_fails:
+            raise ZeroDivisionError
+
+    images = [Image(), Image()]
+    seen = [weakref.ref(each) for each in images]
+    gc.disable()
+    try:
+        with suppress(ZeroDivisionError):
+            ImagePool(2).map(work, images)
+        caller_has_failed.set()
+        del images
+        assert eventually(lambda: not any(each() for each in seen))
+    finally:
+        gc.enable()
 
 
 def test_a_helper_that_fails_removes_no_item_that_the_caller_takes(

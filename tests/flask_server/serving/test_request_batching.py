@@ -5,7 +5,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any
 
@@ -152,6 +152,22 @@ def test_pictures_are_let_go_as_soon_as_they_are_answered() -> None:
     gc.disable()
     try:
         RequestBatcher(2).predict(1, pictures, engine.ask, Deadline(60))
+        del pictures
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+def test_images_of_a_call_that_fails_are_not_kept_either() -> None:
+    def fail(_: Images, __: Deadline) -> list[Scores]:
+        raise ServingUnavailable("away")
+
+    pictures = [picture(7)]
+    seen = weakref.ref(pictures[0])
+    gc.disable()
+    try:
+        with suppress(ServingUnavailable):
+            RequestBatcher(2).predict(1, pictures, fail, Deadline(60))
         del pictures
         assert seen() is None
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,20 @@ def test_other_models_go_on(make_app: MakeApp, serving: StubServing) -> None:
     assert detail.startswith("Not ready: foreign. foreign: The SavedModel of model foreign")
     assert WITHOUT_INPUT in detail
     assert "toy" not in detail
+
+
+def test_refused_requests_leave_nothing_in_the_state(
+    make_app: MakeApp, serving: StubServing
+) -> None:
+    serving.models["toy"] = {1: UNUSABLE}
+    client = make_app(poll_interval_s=3600.0).test_client()
+
+    assert [ask(client).status_code for _ in range(3)] == [502, 502, 502]
+
+    problem = models_of(client).state("toy").problem
+    assert problem is not None
+    frames = [frame.f_code.co_name for frame, _ in walk_tb(problem.__traceback__)]
+    assert "newest" not in frames
 
 
 def test_each_model_that_is_not_ready_has_its_reason(

@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+import gc
+from types import FrameType
+from typing import Any
+
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 
-from flask_server.errors import GatewayError, kinds
+from flask_server.errors import (
+    GatewayError,
+    RateLimited,
+    ServingUnavailable,
+    copied,
+    kinds,
+)
 from flask_server.serving.upstream import BrokenConnection
-from tests.flask_server.conftest import MakeApp
+from flask_server.views.predict import predict
+from tests.flask_server.conftest import MakeApp, draw
 
 
 def test_every_error_with_a_code_says_all_that_is_public_about_it() -> None:
@@ -26,6 +38,35 @@ def test_codes_are_distinct() -> None:
     codes = [kind.code for kind in kinds()]
 
     assert len(codes) == len(set(codes))
+
+
+def test_a_copy_of_an_error_is_the_same_to_its_caller() -> None:
+    error = ServingUnavailable("Away.", address="http://far:1")
+
+    copy, limited = copied(error), copied(RateLimited("Too many.", 7))
+
+    assert (type(copy), copy.for_log) == (ServingUnavailable, "Away. [http://far:1]")
+    assert (str(limited), limited.retry_after_s) == ("Too many.", 7)
+
+
+@pytest.mark.parametrize(
+    "sent", [{"data": draw()[:40]}, {"json": {"image": "!"}}, {"data": {"image": "!"}}]
+)
+def test_the_frames_of_a_request_do_not_outlive_it(
+    sent: dict[str, Any], client: FlaskClient
+) -> None:
+    """They have the image, which may be as large as a body."""
+    client.post("/models/toy/predict", **sent)
+    gc.collect()
+    gc.disable()
+    try:
+        response = client.post("/models/toy/predict", **sent)
+        frames = [each for each in gc.get_objects() if isinstance(each, FrameType)]
+    finally:
+        gc.enable()
+
+    assert response.status_code in {400, 422}
+    assert not [frame for frame in frames if frame.f_code is predict.__code__]
 
 
 @pytest.fixture
