@@ -27,8 +27,8 @@ bp = Blueprint("models", __name__)
 def index() -> Response:
     """Return all models without their labels, the default model first."""
     models = gateway().models
-    problem = {"models_file_problem": models.file_problem} if models.file_problem else {}
-    return jsonify(models=list(_summaries(models)), **problem)
+    extra = {"models_file_problem": models.file_problem} if models.file_problem else {}
+    return jsonify(models=list(_summaries(models)), **extra)
 
 
 @bp.get("/models/<name>")
