@@ -8,7 +8,11 @@ import { InvalidAnswer } from "./http.js";
 
 /** @import * as Types from "./classifier.d.ts" */
 
-/** @typedef {{model: string, version: number, warnings?: string[]}} Body the body of a `predict` response */
+/**
+ * The body of a `predict` response.
+ *
+ * @typedef {{model: string, version: number, version_label?: string, warnings?: string[]}} Body
+ */
 /** @typedef {{class_id: string, label: string, score: number}} Scored */
 /** @typedef {Scored & {box: Types.Box}} FoundObject */
 /** @typedef {{class_id: string, label: string, pixels: number, share: number}} ClassArea */

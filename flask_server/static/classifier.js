@@ -284,11 +284,14 @@ export class Classifier {
   /**
    * Drop a model from the cache when its newest version has changed.
    *
-   * @param {{model: string, version: number}} answer
+   * A version that was pinned, or that a split chose by its label, does not tell which one is the newest.
+   *
+   * @param {{model: string, version: number, version_label?: string}} answer
    * @param {number | undefined} pinned
    */
-  #invalidate({ model, version }, pinned) {
-    if (pinned === undefined && this.#models.get(model)?.version !== version) {
+  #invalidate({ model, version, version_label: label }, pinned) {
+    const isNewest = pinned === undefined && label === undefined;
+    if (isNewest && this.#models.get(model)?.version !== version) {
       this.#models.delete(model);
     }
   }

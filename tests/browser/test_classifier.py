@@ -513,6 +513,17 @@ def test_model_is_asked_about_once_until_its_version_changes(ask: Ask, script: S
     assert script.paths[3:] == [PREDICT, "/models/toy", PREDICT]
 
 
+def test_version_that_a_split_chooses_is_no_reason_to_ask_for_the_model_anew(
+    ask: Ask, script: Script
+) -> None:
+    script.replies[PREDICT] = [json_reply(ANSWER | {"version": 9, "version_label": "stable"})]
+
+    for _ in range(3):
+        ask(photo(), "image/jpeg", url=script.url, model="toy")
+
+    assert script.paths == ["/models/toy", PREDICT, PREDICT, PREDICT]
+
+
 def test_shrunk_photo_gets_the_same_label(ask: Ask) -> None:
     with Image.open(IMAGES / "digit_9.png") as image:
         grey = np.asarray(image.convert("L").resize((1200, 1200)), np.int16)
