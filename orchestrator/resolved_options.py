@@ -103,20 +103,7 @@ def resolve(
 
     ``models_file`` is the one to use by default, ``models.toml`` in the root if not given.
     """
-    if (arguments.serving == "none") != (arguments.serving_url is not None):
-        raise UsageError(
-            "--serving none and --serving-url http://HOST:PORT must be given together."
-        )
-    if (arguments.serving_url or "").startswith(("grpc:", "grpcs:")):
-        raise UsageError(
-            "--serving-url is the address of the REST API, which auto_cmd asks for the models; the"
-            " gateway alone can use gRPC (serving_url in the models file)."
-        )
-    if "," in (arguments.serving_url or ""):
-        raise UsageError(
-            "--serving-url is one address, which auto_cmd asks for the models; the gateway alone"
-            " can use several (serving_url in the models file)."
-        )
+    _refuse_other_addresses(arguments)
     env = _environment(arguments, root, models_file or root / "models.toml")
     if "@" in env[SERVING_URL]:
         # It may be a password, so it is not repeated; the gateway refuses it as well.
@@ -131,13 +118,36 @@ def resolve(
         deadline_s=_deadline_s(env["GATEWAY_DEADLINE_S"]),
         threads=arguments.serving_threads or usable_cpus(),
     )
+    _refuse_engine_flags(options)
+    _refuse_equal_ports(options)
+    return options
+
+
+def _refuse_other_addresses(arguments: argparse.Namespace) -> None:
+    """Refuse what is not the address of one REST API, and one that no option asks for."""
+    if (arguments.serving == "none") != (arguments.serving_url is not None):
+        raise UsageError(
+            "--serving none and --serving-url http://HOST:PORT must be given together."
+        )
+    url = arguments.serving_url or ""
+    if url.startswith(("grpc:", "grpcs:")):
+        raise UsageError(
+            "--serving-url is the address of the REST API, which auto_cmd asks for the models; the"
+            " gateway alone can use gRPC (serving_url in the models file)."
+        )
+    if "," in url:
+        raise UsageError(
+            "--serving-url is one address, which auto_cmd asks for the models; the gateway alone"
+            " can use several (serving_url in the models file)."
+        )
+
+
+def _refuse_engine_flags(options: ResolvedOptions) -> None:
     if options.engine_flags and options.kind != "embedded":
         flags = " and ".join(options.engine_flags)
         raise UsageError(
             f"{flags}: only the embedded Serving takes this, and --serving is {options.kind}."
         )
-    _refuse_equal_ports(options)
-    return options
 
 
 def _refuse_equal_ports(options: ResolvedOptions) -> None:
