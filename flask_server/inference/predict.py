@@ -31,7 +31,14 @@ from flask_server.inference.image_memory import FileMemory, held
 from flask_server.inference.image_pool import ImagePool
 from flask_server.inference.model_inputs import Prepared, outputs_of, prepared_image
 from flask_server.inference.npy import Tensor
-from flask_server.inference.outcomes import Outcome, Ranking, TaskOptions, View, reader_for
+from flask_server.inference.outcomes import (
+    Outcome,
+    Ranking,
+    Reader,
+    TaskOptions,
+    View,
+    reader_for,
+)
 from flask_server.inference.preparation import (
     ImagePreparation,
     PreparedFile,
@@ -45,6 +52,7 @@ from flask_server.inference.tensor_rows import TensorRows, rows_of
 from flask_server.memory_budget import MemoryBudget
 from flask_server.serving.live_model import LiveModel
 from flask_server.serving.models import Models
+from flask_server.serving.outputs import Outputs
 from flask_server.serving.scores import Scores
 from flask_server.serving.upstream import ServableGone
 from flask_server.settings import Settings
@@ -200,13 +208,7 @@ class Gateway:
             with watch.stage("serving"):
                 outputs = outputs_of(live, inputs, deadline)
         with watch.stage("postprocess"):
-            rows = iter(outputs)
-            results = [
-                item
-                if isinstance(item, GatewayError)
-                else ImageResult(read(next(rows), _view_of(item)), _report_of(item))
-                for item in prepared
-            ]
+            results = _results(prepared, outputs, read)
         self.shadow.offer(live, request.uploads, prepared, outputs)
         return PredictResponse(
             model=live.name,
@@ -252,6 +254,19 @@ class Gateway:
             raise
         except GatewayError as error:
             return copied(error)
+
+
+def _results(
+    prepared: Sequence[Prepared | GatewayError], outputs: Sequence[Outputs], read: Reader
+) -> list[ImageResult | GatewayError]:
+    """Return what is read from the outputs, in the order of the images, or an image's error."""
+    rows = iter(outputs)
+    return [
+        item
+        if isinstance(item, GatewayError)
+        else ImageResult(read(next(rows), _view_of(item)), _report_of(item))
+        for item in prepared
+    ]
 
 
 def _view_of(item: Prepared) -> View | None:
