@@ -18,7 +18,7 @@ from functools import partial
 from itertools import count
 
 from flask_server.deadline import Deadline
-from flask_server.errors import ServingFault, ServingTimeout, ServingUnavailable
+from flask_server.errors import ServingFault, ServingTimeout, ServingUnavailable, copied
 from flask_server.serving.replica_polls import (
     first_error,
     in_thread,
@@ -251,7 +251,7 @@ class ReplicatedServing(Serving):
             noted = (
                 replica.without(version)
                 if isinstance(error, ServableGone)
-                else replace(replica, problem=error)
+                else replace(replica, problem=copied(error))
             )
             replicas = (*found.replicas[:index], noted, *found.replicas[index + 1 :])
             self._models[model] = replace(found, replicas=replicas)

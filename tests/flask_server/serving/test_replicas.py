@@ -22,7 +22,7 @@ from flask_server.serving.golden_replay import ReplayOptions
 from flask_server.serving.models import Models
 from flask_server.serving.replicas import ReplicatedServing
 from flask_server.serving.signatures import USUAL_CALL
-from flask_server.serving.upstream import CallFormat, ServableGone, VersionStatus
+from flask_server.serving.upstream import CallFormat, NoConnection, ServableGone, VersionStatus
 from model_catalog.model_entry import ModelEntry
 from tests.flask_server.conftest import MakeApp, b64, flat
 from tests.flask_server.serving.test_serving_faults import (
@@ -115,6 +115,21 @@ def connected(*stubs: StubServing) -> ReplicatedServing:
     asked.status("toy", Deadline(60))
     asked.metadata("toy", 1, Deadline(60))
     return asked
+
+
+def test_the_state_of_an_address_keeps_no_call_that_failed(
+    serving: StubServing, other: StubServing
+) -> None:
+    asked = connected(serving, other)
+    body = pixels_body(asked)
+    kill(other)
+
+    for _ in range(4):
+        asked.predict("toy", 1, body, Deadline(60))
+
+    problem = asked.addresses("toy")[1].problem
+    assert isinstance(problem, NoConnection)
+    assert problem.__traceback__ is None, "it refers to frames with the body, and with the images"
 
 
 def pixels_body(asked: ReplicatedServing) -> bytes:
