@@ -24,6 +24,7 @@ from orchestrator.command_line import Program, run
 from orchestrator.errors import OrchestratorError
 from orchestrator.instance import Plan
 from orchestrator.run_dir import RunDir
+from serving_gateway.instance import is_same_file
 
 MODEL = "efficientnet_lite0"
 _MODELS_TOML = f"""\
@@ -119,7 +120,7 @@ def demo_program(name: str, *, opens: bool) -> Program:
 
 def _already_running(state: Mapping[str, Any], models_file: Path, *, opens: bool) -> int:
     url = _url(state)
-    if state.get("models_file") != str(models_file):
+    if not is_same_file(Path(state.get("models_file", "")), models_file):
         raise DemoFailed(
             f"Servers with other models run at {url}; stop them first, or give the demo other "
             "ports and a folder of its own with --run-dir."

@@ -53,8 +53,13 @@ def instance_of(options: argparse.Namespace) -> Instance:
     run_dir = RunDir((options.run_dir or places.run).absolute())
     run_dir.require_readable()
     running = run_dir.running()
-    told = (running or {}).get("models_file", places.models_file)
+    told = Path((running or {}).get("models_file", places.models_file))
     path = Path(options.models_file or told)
-    if options.models_file and str(path.absolute()) != str(told):
+    if not is_same_file(path, told):
         running = None  # the instance serves other models
     return Instance(path, running)
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Tell whether two paths lead to the same file, through links and parent folders too."""
+    return one.resolve() == other.resolve()
