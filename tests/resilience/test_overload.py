@@ -28,8 +28,9 @@ from tests.waiting import eventually
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 DEFAULTS = Settings()
-#: Connections of clients that wait for each response, to measure the capacity.
-CLIENTS = 16
+#: Connections of clients that wait for each response, to measure the capacity: half as many as the
+#: gateway may have in flight, so that it refuses none and the batches are about as large.
+CLIENTS = DEFAULTS.workers * DEFAULTS.max_in_flight // 2
 #: Memory beside the budget: pools of the allocator, connections, requests that wait.
 SLACK_MB = 100
 
