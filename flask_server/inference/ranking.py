@@ -74,8 +74,18 @@ def resolve(options: RankingOptions, spec: ModelSpec) -> Selection:
         raise InvalidParameter(
             f"top_k is {top_k}; allowed is 1 to {spec.output.classes}, the number of classes."
         )
-    threshold = -np.inf if options.threshold is None else options.threshold
-    return Selection(top_k, threshold, classes)
+    return Selection(top_k, _least_score(options.threshold), classes)
+
+
+def _least_score(threshold: float | None) -> float:
+    """Return the least score that reaches a threshold.
+
+    Models compute in float32, in which 0.9 is less than the 0.9 of a request.
+    """
+    if threshold is None:
+        return -np.inf
+    with np.errstate(over="ignore"):
+        return min(threshold, float(np.float32(threshold)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +118,9 @@ def resolve_returned(options: RankingOptions, spec: ModelSpec) -> ReturnedSelect
             f"top_k is {top_k}; allowed is 1 to {most}, the number of classes that the model"
             " returns."
         )
-    threshold = -np.inf if options.threshold is None else options.threshold
     labels = None if options.labels is None else frozenset(options.labels)
-    return ReturnedSelection(top_k, threshold, labels, _labels_by_name(spec.labels))
+    known = _labels_by_name(spec.labels)
+    return ReturnedSelection(top_k, _least_score(options.threshold), labels, known)
 
 
 def rank_returned(

@@ -96,6 +96,18 @@ def test_threshold_is_the_least_score_that_counts(threshold: float, count: int) 
     assert len(ranked([0.7, 0.2, 0.1], threshold=threshold)) == count
 
 
+@pytest.mark.parametrize("score", [0.9, 0.3, 1e-3])
+def test_score_of_a_model_in_float32_reaches_its_threshold(score: float) -> None:
+    written_by_rest, sent_over_grpc = score, float(np.float32(score))
+    less = float(np.nextafter(np.float32(score), np.float32(0)))
+
+    assert len(ranked([written_by_rest, sent_over_grpc, less], threshold=score)) == 2
+
+
+def test_threshold_beyond_float32_is_reached_by_no_score() -> None:
+    assert ranked([0.7, 0.2, 0.1], threshold=1e300) == []
+
+
 def test_without_threshold_scores_below_zero_count_too() -> None:
     raw = make_spec(activation="sigmoid")
 
