@@ -56,6 +56,10 @@ def _allowed_origin(head: bytes, origins: Sequence[str]) -> str | None:
 
 
 def _header(head: bytes, name: bytes) -> str:
-    """Return the value of a header; an empty text without it."""
-    found = re.search(rb"\r\n%b[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r\n" % name, head, re.IGNORECASE)
-    return found.group(1).decode("latin-1") if found else ""
+    """Return the value of a header; an empty text without it.
+
+    Takes time in proportion to the head, whatever that has: no part of the pattern can match in
+    two ways, and the blanks around the value are removed afterwards.
+    """
+    found = re.search(rb"\r\n%b:([^\r\n]*)\r\n" % name, head, re.IGNORECASE)
+    return found.group(1).strip(b" \t").decode("latin-1") if found else ""

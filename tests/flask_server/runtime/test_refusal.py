@@ -44,6 +44,15 @@ def test_an_id_that_is_not_well_formed_is_replaced(line: bytes) -> None:
     assert made != refusal.request_id(HEAD + line)
 
 
+@pytest.mark.parametrize("end", [b"\n", b"x\r\n", b""])
+def test_a_head_full_of_blanks_is_read_in_no_time(end: bytes) -> None:
+    blanks = b" " * 100_000  # a pattern that tries each of them again takes hours
+
+    head = HEAD + b"X-Request-ID:" + blanks + end + b"Origin:" + blanks + end
+
+    assert refusal.response(head, refusal.request_id(head), "Full.", ("http://a",))
+
+
 @pytest.mark.parametrize(
     ("origin", "origins", "allowed", "vary"),
     [
