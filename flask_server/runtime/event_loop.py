@@ -172,17 +172,9 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         """Read the bytes of a request that have arrived; answer a whole request."""
         arrival = conn.arrival or self._new_arrival()
         conn.arrival = arrival
-        if not arrival.complete:
-            data = conn.sock.receive_now()
-            if data is None:
-                return
-            if not data:
-                self._close(conn, Unhandled.ABORTED)
-                return
-            if not self._make_room_for_client(conn, len(data)):
-                self._refuse(conn, NO_MEMORY)
-                return
-            arrival.feed(data, time.monotonic())
+        if not arrival.complete and not self._receive(conn, arrival):
+            return
+        # Also without new bytes: a thread that waited for the next request may have read its head.
         # The body, which may be large, is not waited for if the request is refused anyway.
         is_due = arrival.take_head() or arrival.complete
         detail = self._refusal(arrival) if is_due else None
@@ -192,6 +184,20 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
             self._answer(conn, arrival)
         elif arrival.take_expectation():
             conn.sock.send_now(_CONTINUE)
+
+    def _receive(self, conn: Connection, arrival: Arrival) -> bool:
+        """Take the bytes of a request that have arrived; return False if the connection ends."""
+        data = conn.sock.receive_now()
+        if data is None:
+            return True
+        if not data:
+            self._close(conn, Unhandled.ABORTED)
+            return False
+        if not self._make_room_for_client(conn, len(data)):
+            self._refuse(conn, NO_MEMORY)
+            return False
+        arrival.feed(data, time.monotonic())
+        return True
 
     def _go_on(self, conn: Connection) -> None:
         """Wait for the next request after a response, or end the connection."""

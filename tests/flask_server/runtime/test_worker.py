@@ -190,6 +190,20 @@ def test_a_caller_that_waits_for_a_yes_gets_it(gateway: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_caller_that_waits_for_a_yes_gets_it_after_another_request(gateway: str) -> None:
+    body = flat("red")
+    head = PREDICT + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with callers(gateway, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + head, 1) as (connection,):
+        received = b""
+        while not received.endswith(b"HTTP/1.1 100 Continue\r\n\r\n"):
+            piece = connection.recv(65536)
+            assert piece, received
+            received += piece
+        connection.sendall(body)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.slow
 def test_bodies_beyond_the_memory_budget_are_refused_and_it_comes_back(gateway: str) -> None:
     held = PREDICT + b"Content-Length: 1000000\r\n\r\n" + bytes(999_000)
     before = refusals(gateway)
