@@ -25,9 +25,11 @@ def decode_base64(text: str, *, from_form: bool = False) -> bytes:
 
     In a form field (``from_form``) a space is read as ``+``, which clients forget to URL-encode.
     """
-    if "%" in text:  # no character of base64
-        text = percent_decoded(text.encode("utf-8", "replace")).decode("utf-8", "replace")
-    body = _without_head(text)
+    head = _DATA_URL.match(text)
+    body = text[head.end() :] if head else text
+    if "%" in body:  # no character of base64
+        body = percent_decoded(body.encode("utf-8", "replace")).decode("utf-8", "replace")
+    body = _without_head(body)  # an escaped one
     try:
         # Fast path for what most clients send: standard alphabet, padded, one line.
         if decoded := pybase64.b64decode(body, validate=True):

@@ -27,6 +27,7 @@ URL_SAFE = base64.urlsafe_b64encode(DATA).decode()
         pytest.param(f"data:image/png;base64,{STANDARD}", id="data URL"),
         pytest.param(f"DATA:image/svg+xml;charset=utf-8;BASE64,{STANDARD}", id="data URL, shouted"),
         pytest.param(f"data:image/png; base64 ,{STANDARD}", id="data URL with blanks"),
+        pytest.param(f"data:image/png;name=a%2C%20b;base64,{STANDARD}", id="data URL with a name"),
         pytest.param(f"data:;base64,{URL_SAFE}", id="data URL without type"),
         pytest.param(
             f"data:image/png;base64,{quote(STANDARD, safe='')}", id="escapes after a head"
