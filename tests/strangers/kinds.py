@@ -411,6 +411,14 @@ KINDS = [
     ),
     *(
         Kind(
+            f"palette of black and white of which the file says that it ends at {start}",
+            partial(lambda at: starting_at(at, files.black_and_white_bmp(8)), start),
+            {(0, 0): WHITE, (3, 0): WHITE, (4, 0): BLACK, (7, 0): BLACK},
+        )
+        for start in (0, 54)
+    ),
+    *(
+        Kind(
             f"run lengths of which the file says that they begin at {start}",
             partial(starting_at, start, runs((8, 4), b"\4\x64\0\0" * 4 + b"\0\1")),
             {(1, 1): grey(100), (6, 1): BLACK},

@@ -92,7 +92,8 @@ def _with_third_colour(data: bytes, header: int, depth: int) -> bytes:
     """
     if depth not in {4, 8} or header == 12 or data[46:50] != b"\2\0\0\0":
         return data
-    return data[:46] + b"\3" + data[47:]
+    start = struct.pack("<L", _pixel_start(data, header, 8))  # Pillow would count three colours
+    return data[:10] + start + data[14:46] + b"\3" + data[47:]
 
 
 def _masks(data: bytes, header: int) -> tuple[int, ...]:
