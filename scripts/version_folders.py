@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from model_catalog.folders import version_folders
+from model_catalog.model_entry import BIGGEST_VERSION
+from scripts.errors import ScriptError
 
 #: Prefix of folders that are not published yet; no server takes them for versions.
 _DRAFT = ".draft-"
@@ -50,9 +52,15 @@ class Draft:
         return self._published
 
     def publish(self) -> None:
-        """Rename the draft to the next free version number."""
+        """Rename the draft to the next free version number; raise ScriptError if there is none."""
         while self._published is None:
-            target = self.folder.parent / str(newest_version(self.folder.parent) + 1)
+            version = newest_version(self.folder.parent) + 1
+            if version > BIGGEST_VERSION:
+                raise ScriptError(
+                    f"{self.folder.parent} has version {BIGGEST_VERSION}; model servers take no"
+                    " higher one, so no further version can be published there."
+                )
+            target = self.folder.parent / str(version)
             try:
                 self._published = self.folder.rename(target)
             except OSError:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.errors import ScriptError
 from scripts.version_folders import new_version, newest_version, versions
 
 
@@ -102,6 +103,15 @@ def test_many_publishers_at_once_get_a_number_each(tmp_path: Path) -> None:
 
     assert versions(tmp_path) == list(range(1, 41))
     assert [(path / "file").read_text(encoding="utf-8") for path in published] == contents
+
+
+def test_no_version_follows_the_highest_one(tmp_path: Path) -> None:
+    (tmp_path / str(2**63 - 1)).mkdir()
+
+    with pytest.raises(ScriptError, match="no further version"):
+        publish(tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == [str(2**63 - 1)]
 
 
 def test_the_published_folder_can_be_read_by_others(tmp_path: Path) -> None:
