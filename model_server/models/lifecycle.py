@@ -156,7 +156,9 @@ class Lifecycle:
         waiting = [
             configured
             for configured in present
-            if configured not in available and not self._has_failed_attempts(configured)
+            if configured not in available
+            and not self._has_failed_attempts(configured)
+            and not self._failures(configured)
         ]
         return bool(available) and not waiting
 

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model_server.errors import Unknown
+from model_server.models import lifecycle
 from model_server.models.lifecycle import Lifecycle, LifecycleOptions
 from model_server.models.registry import ModelRequest, Registry, State
 from model_server.models.versions import All, Latest, ModelConfig, Policy, Specific
@@ -497,6 +499,26 @@ def test_a_failed_model_may_be_left_behind_while_another_one_loads(tmp_path: Pat
     world.lifecycle.wait_until_ready()
 
     assert (world.states("bad"), world.states("slow")) == ({1: "END"}, {1: "AVAILABLE"})
+
+
+def test_a_load_without_a_thread_is_not_waited_for_where_models_may_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = lifecycle._start_thread
+
+    def start_others(name: str, *work: Any) -> None:
+        if "{name: bad version" in name:
+            raise RuntimeError("can't start new thread")
+        start(name, *work)
+
+    monkeypatch.setattr(lifecycle, "_start_thread", start_others)
+    options = LifecycleOptions(poll_s=0, allow_unavailable=True)
+    world = World(tmp_path, options)
+    for model in ("bad", "good"):
+        write_version(world.base(model), 1)
+    world.serve(Latest(), "bad", "good")
+
+    assert ready(world).wait(60)
 
 
 def test_a_start_in_which_every_model_fails_ends_also_where_models_may_fail(tmp_path: Path) -> None:
