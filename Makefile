@@ -65,8 +65,8 @@ tensorflow: .venv/tensorflow.stamp ## install TensorFlow too, for exports and fo
 
 # Versions in my_image_classifier are made by `make run`; those of other folders belong to the user.
 clean: ## remove .venv, .run and caches (MODELS=1: also the versions of my_image_classifier and downloaded model files)
-	@$(PYTHON) auto_cmd.py status >/dev/null 2>&1; test $$? -ne 0 -a $$? -ne 1 \
-		|| { echo "The servers are running: make stop comes first." >&2; exit 1; }
+	@$(PYTHON) auto_cmd.py status >/dev/null; test $$? -ne 0 -a $$? -ne 1 \
+		|| { echo "The servers must be stopped first: run make stop." >&2; exit 1; }
 	rm -rf .venv .venv-bench .venv-ray .run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	$(if $(MODELS),rm -rf my_image_classifier/[0-9]* my_image_classifier/.draft-* scripts/*.keras scripts/*.h5)

@@ -229,7 +229,7 @@ def test_clean_leaves_the_folder_of_running_servers_alone(project: Path, status:
     refused = make(project, "clean", STATUS=status)
 
     assert refused.returncode != 0
-    assert "The servers are running: make stop comes first." in refused.stderr
+    assert "The servers must be stopped first: run make stop." in refused.stderr
     assert (project / ".venv" / "run.stamp").exists()
 
 
