@@ -105,7 +105,8 @@ def serving_command(
         argv.append(f"--openvino_cache_dir={options.folder / OPENVINO_CACHE}")
         # Only the gateway calls it, whatever TENSORFLOW_MODEL_SERVER_HOST says.
         argv += ["--rest_api_host=127.0.0.1", "--grpc_host=127.0.0.1"]
-        # Neither a broken model nor the lack of any version keeps it from answering.
+        # The lack of any version does not keep it from answering, nor does a broken model beside
+        # another one.
         argv.append("--allow_unavailable_models=true")
         reason = "" if program else f", as no {NATIVE} is on PATH"
         return ServingCommand(

@@ -15,7 +15,8 @@ class Unhandled(StrEnum):
     """Its first line or its headers are over a limit."""
 
     NO_ROOM = "no_room"
-    """No thread or no memory is free for it; it is answered with ``overloaded``."""
+    """The limit of predictions in flight is reached, or no thread or memory is free for it; it is
+    answered with ``overloaded``."""
 
     TOO_SLOW = "too_slow"
     """It has not arrived whole in time."""
