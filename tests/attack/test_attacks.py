@@ -70,8 +70,8 @@ def withstands(target: Target, attack: Attack) -> None:
 
 def experienced(target: Target, attack: Attack) -> list[Experience]:
     """Run the attack, several times if answers are only late; return what good callers saw."""
+    target.caller.report()  # of what happened before
     for _ in range(FORM.attempts):
-        target.caller.report()
         attack.run(target, FORM)
         seen = target.caller.wait_for_answers(_LEAST_ANSWERS, _WAIT_S)
         if not any(map(is_slow, seen)) or any(has_wrong_answers(each, attack) for each in seen):
