@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_catalog.errors import CatalogError
-from model_catalog.folders import DESCRIBE, FLOATS, Fault, version_folders
+from model_catalog.fault import Fault
+from model_catalog.folders import DESCRIBE, version_folders
+from model_catalog.foreign_faults import FLOATS
 from model_catalog.graph_files import graph_file_of
 from model_catalog.installation import export_command
 from model_catalog.model_entry import ModelEntry

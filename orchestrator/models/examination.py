@@ -8,7 +8,7 @@ from pathlib import Path
 
 from model_catalog.errors import CatalogError
 from model_catalog.extras import required_packages
-from model_catalog.folders import Fault
+from model_catalog.fault import Fault
 from model_catalog.installation import install_command, is_checkout
 from model_catalog.models_file import load_models_file
 from orchestrator.child_specs import gateway_child

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from model_catalog.folders import Fault, faults
+from model_catalog.fault import Fault
+from model_catalog.folders import faults
 from model_catalog.model_entry import ModelEntry
 from model_catalog.version_checks import (
     faults_of_genuine_server,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from model_catalog.folders import Fault, faults, version_folders
+from model_catalog.fault import Fault
+from model_catalog.folders import faults, version_folders
 from model_catalog.graph_files import DESCRIPTION, GraphFile
 from model_catalog.labels import imagenet_labels, numbered_labels
 from model_catalog.model_entry import ModelEntry
