@@ -1,7 +1,6 @@
 """Build the response to a request for which a worker has no room, from its head. No I/O.
 
-It has what the app's own refusal has for the client: the request ID, and leave for the origins that
-may read it.
+The response has the request ID and the CORS headers that a refusal by the app has, too.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ NO_MEMORY: Final = (
 )
 NO_THREAD: Final = "All threads for such requests are busy at the moment; try again soon."
 
-#: A sign that nothing else in the response has; as many as the request ID is long stand for it.
+#: A character that occurs nowhere else in the response. In ``_parts`` the request ID is replaced by
+#: as many of it as the ID has characters.
 _PLACEHOLDER: Final = "~"
 
 
@@ -58,8 +58,8 @@ def _allowed_origin(head: bytes, origins: Sequence[str]) -> str | None:
 def _header(head: bytes, name: bytes) -> str:
     """Return the value of a header; an empty text without it.
 
-    Takes time in proportion to the head, whatever that has: no part of the pattern can match in
-    two ways, and the blanks around the value are removed afterwards.
+    The time is proportional to the length of the head: the pattern has one repetition, and the
+    blanks around the value are removed afterwards.
     """
     found = re.search(rb"\r\n%b:([^\r\n]*)\r\n" % name, head, re.IGNORECASE)
     return found.group(1).strip(b" \t").decode("latin-1") if found else ""

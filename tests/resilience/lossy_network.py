@@ -38,7 +38,7 @@ _IPV4 = 4
 
 @dataclass(frozen=True, slots=True)
 class PacketFault:
-    """What happens to packets in both directions, or only to those that come from a port."""
+    """What happens to packets in both directions, or only to those that the servers send."""
 
     name: str
     lost: float = 0.0
@@ -47,10 +47,10 @@ class PacketFault:
     doubled: float = 0.0
     delay_s: float = 0.0
     jitter_s: float = 0.0
-    """Largest further delay of a packet; packets overtake each other by it."""
+    """Upper bound of a random additional delay, by which packets change their order."""
 
     is_one_way: bool = False
-    """Whether only packets of the server, with the responses, are concerned."""
+    """Whether only the packets that the servers send are changed."""
 
 
 NO_FAULT = PacketFault("none")
