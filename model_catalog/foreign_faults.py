@@ -113,7 +113,7 @@ def _description_faults(
         missing.append("height and width in input")
     if missing:
         fix = f"{' and '.join(missing)} under [models.{entry.name}] in models.toml"
-        yield _unusable(path, "does not describe itself, and models.toml does not either", fix)
+        yield _unusable(path, "has no model spec, and models.toml does not describe it either", fix)
 
 
 def _size_is_known(tensor: Tensor, told: Mapping[str, Any]) -> bool:

@@ -95,7 +95,7 @@ class Arrival:
         while not self.complete and self._step(self):
             pass
 
-    def take_head(self) -> bool:
+    def take_new_head(self) -> bool:
         """Tell, once, that the head has arrived."""
         is_new, self._head_is_new = self._head_is_new, False
         return is_new

@@ -174,9 +174,9 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         conn.arrival = arrival
         if not arrival.complete and not self._receive(conn, arrival):
             return
-        # Also without new bytes: a thread that waited for the next request may have read its head.
-        # The body, which may be large, is not waited for if the request is refused anyway.
-        is_due = arrival.take_head() or arrival.complete
+        # A request is refused as soon as its head has arrived: its body may be large. The head may be
+        # new without new bytes, if a thread that waited for the next request has read it.
+        is_due = arrival.take_new_head() or arrival.complete
         detail = self._refusal(arrival) if is_due else None
         if detail is not None:
             self._refuse(conn, detail)

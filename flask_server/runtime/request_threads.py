@@ -10,8 +10,8 @@ from flask_server.runtime.arrival import Arrival
 from flask_server.runtime.refusal import NO_THREAD
 from flask_server.web.admission import InFlight
 
-#: Maximum number of waiting requests per thread. Requests without a body, which have a pool of
-#: their own, count there.
+#: Maximum number of waiting requests per thread. Requests without a body are counted in their own
+#: pool.
 QUEUED_PER_THREAD: Final = 2
 HEALTH_THREADS: Final = 2
 #: Threads for requests without a body. These wait for Serving only until the first poll of a model
@@ -60,7 +60,8 @@ class RequestThreads:
     def refusal(self, arrival: Arrival, predictions: InFlight) -> str | None:
         """Return why the main thread refuses a request, in a sentence for the client, or None.
 
-        A thread would refuse a prediction beyond the limit, too, at a multiple of the CPU time.
+        A request thread would take about three times the CPU time to refuse a prediction beyond the
+        limit.
         """
         pool = self.pool_for(arrival)
         if pool is self.health:

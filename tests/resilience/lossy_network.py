@@ -78,7 +78,7 @@ class LossyNetwork:
         self._taken = 0
 
     def run(self, stop: int) -> None:
-        """Carry packets until a descriptor can be read."""
+        """Forward packets until the descriptor ``stop`` is readable."""
         while True:
             readable, _, _ = select.select([self._device, stop], [], [], self._wait_s())
             if stop in readable:
@@ -157,7 +157,7 @@ def lossy_network() -> Iterator[LossyNetwork]:
 
 
 def _opened() -> int:
-    """Open the device; a container may have one that nothing answers for."""
+    """Open the device; a container may have its file without a driver."""
     try:
         return os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:

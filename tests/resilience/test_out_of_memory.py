@@ -1,7 +1,7 @@
 """The kernel ends a process for want of memory, as it does in a container.
 
-A control group with almost no memory takes the process in: what it asks for from then on is too
-much, and the kernel's out-of-memory killer has nothing else to choose from.
+A test moves the process into a control group with a very small memory limit. Its next allocations
+exceed the limit, and the out-of-memory killer can choose no other process.
 """
 
 from __future__ import annotations

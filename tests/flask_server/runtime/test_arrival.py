@@ -67,12 +67,12 @@ def test_the_head_has_arrived_once() -> None:
     head = HEAD + b"Content-Length: 5\r\n\r\n"
     arriving = arrival()
     arriving.feed(head[:-1], now=0.0)
-    assert not arriving.take_head()
+    assert not arriving.take_new_head()
     assert arriving.head == b""
 
     arriving.feed(head[-1:] + b"abc", now=0.0)
 
-    assert [arriving.take_head(), arriving.take_head()] == [True, False]
+    assert [arriving.take_new_head(), arriving.take_new_head()] == [True, False]
     assert arriving.head == head[:-2]
     assert not arriving.complete
 
