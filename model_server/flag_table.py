@@ -57,7 +57,7 @@ FLAGS: Final = (
     Flag(
         "allow_unavailable_models",
         False,
-        "Starts without models that have no version, or that fail while another one does not."
+        "Starts also when some models have no version, or fail while another one does not."
         " (Extension.)",
     ),
     Flag("num_load_threads", 0, "Maximum number of versions loading at once; 0: 4 x CPUs."),

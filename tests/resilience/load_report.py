@@ -15,12 +15,8 @@ Row = dict[str, Any]
 OVERLOAD_COLUMNS = (
     *("rate / capacity", "capacity per s", "requests per s", "right per s", "right / possible"),
     *("refused", "502 or 504", "wrong", "lost", "time to a refusal, p50 and p99 in ms"),
-    *(
-        "time to a right response, p50 and p99 in ms",
-        "memory grown by, MB",
-        "recovery in s",
-        "sender late, ms",
-    ),
+    *("time to a right response, p50 and p99 in ms", "memory grown by, MB", "recovery in s"),
+    "sender late, ms",
 )
 MEMORY_COLUMNS = ("limit in MB", "before in MB", "peak in MB", "requests", "responses")
 PROCESS_COLUMNS = (
