@@ -174,8 +174,8 @@ class EventLoopWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         conn.arrival = arrival
         if not arrival.complete and not self._receive(conn, arrival):
             return
-        # A request is refused as soon as its head has arrived: its body may be large. The head may be
-        # new without new bytes, if a thread that waited for the next request has read it.
+        # A request is refused once its head has arrived, since its body may be large. The head may
+        # be new without new bytes: a thread that waited for the next request has read it.
         is_due = arrival.take_new_head() or arrival.complete
         detail = self._refusal(arrival) if is_due else None
         if detail is not None:
